@@ -1,0 +1,180 @@
+"""What can go wrong, drawn as a tree: each class has its exit code, and each message says what, where and what to do.
+
+    SwathError                      1
+    ├── UsageError                  2   the command or the spec is wrong; nothing was started
+    │   ├── SpecError                   every mistake of one spec, with file, line and column
+    │   ├── PipelineError               a pipeline is missing, doubled or built wrongly
+    │   ├── AreaError                   an area is empty, unreadable or outside of the imagery
+    │   ├── ImageryError                imagery is missing, unreadable or does not fit the model
+    │   ├── ModelError                  a model or its contract is missing, unreadable or wrong
+    │   └── MissingExtra                an optional package is not installed
+    ├── TaskFailed                  1   a task failed for good
+    │   ├── ReadFailed                  pixels could not be read (named file and window)
+    │   └── TaskTimeout                 a call took longer than its time limit
+    ├── SetAside                    3   the run finished, but some items were set aside
+    ├── CredentialsError            4   not allowed
+    ├── InfrastructureError         5   quota, boot, lost scheduler
+    ├── StateError                  6   state is locked, full or unreadable
+    │   └── Locked                      another run holds the output
+    ├── TeardownError               7   something may be left; `pipe sweep` is the remedy
+    └── Stopped                         a signal or a cancel ended the run
+        ├── Interrupted           130
+        └── Terminated            143
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class SwathError(Exception):
+    """Base of every error that swath raises on purpose.
+
+    `remedy` is one sentence that says what to do; it is printed on a line of its own below the message.
+    `retryable` says whether the same call can succeed when it is made again.
+    """
+
+    exit_code = 1
+    retryable = False
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.remedy}" if self.remedy else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors travel from workers to the client: rebuild them without calling a subclass's own __init__.
+        return (_rebuild, (type(self), self.args, self.__dict__))
+
+
+def _rebuild(cls: type[SwathError], args: tuple[object, ...], state: dict[str, object]) -> SwathError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class UsageError(SwathError):
+    """The command or the spec is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake in a spec, with the place where it stands."""
+
+    file: str
+    """The spec's path as the user wrote it."""
+    line: int
+    """1-based."""
+    column: int
+    """1-based."""
+    field: str
+    """Dotted path of the field, such as `imagery.bands.0`; empty for the document itself."""
+    message: str
+    """What is wrong and, when it can be guessed, what was meant."""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}"
+        return f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
+
+
+class SpecError(UsageError):
+    """Every mistake of one spec, a line each."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__("\n".join(str(m) for m in mistakes))
+        self.mistakes = mistakes
+
+
+class PipelineError(UsageError):
+    """A pipeline is missing, doubled or built wrongly."""
+
+
+class AreaError(UsageError):
+    """An area of interest is empty, unreadable or outside of the imagery."""
+
+
+class ImageryError(UsageError):
+    """Imagery is missing, unreadable or does not fit the model."""
+
+
+class ModelError(UsageError):
+    """A model or its contract is missing, unreadable or wrong."""
+
+
+class MissingExtra(UsageError):
+    """An optional package is not installed."""
+
+    def __init__(self, package: str, extra: str, why: str) -> None:
+        super().__init__(f"{why} needs the package {package}", remedy=f"pip install 'swath[{extra}]'")
+
+
+class TaskFailed(SwathError):
+    """A task failed for good."""
+
+
+class ReadFailed(TaskFailed):
+    """Pixels could not be read; the message names the file and the window."""
+
+    retryable = True
+
+
+class TaskTimeout(TaskFailed):
+    """A call took longer than its time limit."""
+
+    retryable = True
+
+
+class SetAside(SwathError):
+    """The run finished, but some items were set aside; the message lists them."""
+
+    exit_code = 3
+
+
+class CredentialsError(SwathError):
+    """Not allowed: credentials are missing, wrong or expired."""
+
+    exit_code = 4
+
+
+class InfrastructureError(SwathError):
+    """The infrastructure failed: quota, boot, lost scheduler."""
+
+    exit_code = 5
+
+
+class StateError(SwathError):
+    """State is locked, full or unreadable."""
+
+    exit_code = 6
+
+
+class Locked(StateError):
+    """Another run holds the output."""
+
+
+class TeardownError(SwathError):
+    """Teardown was not confirmed; the message lists what may be left."""
+
+    exit_code = 7
+
+
+class Stopped(SwathError):
+    """A signal or a cancel ended the run; it can be resumed."""
+
+
+class Interrupted(Stopped):
+    """SIGINT, or `pipe cancel`."""
+
+    exit_code = 130
+
+
+class Terminated(Stopped):
+    """SIGTERM."""
+
+    exit_code = 143

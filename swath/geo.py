@@ -1,0 +1,129 @@
+"""Pixel grids, windows and blocks: pure geometry on odc-geo's GeoBox. Nothing here reads a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of pixels on a grid. `row` and `col` count from the grid's upper left pixel."""
+
+    row: int
+    col: int
+    height: int
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return (self.height, self.width)
+
+    @property
+    def stop_row(self) -> int:
+        return self.row + self.height
+
+    @property
+    def stop_col(self) -> int:
+        return self.col + self.width
+
+    @property
+    def roi(self) -> tuple[slice, slice]:
+        """Slices (rows, columns) for an array or a GeoBox of the whole grid."""
+        return (slice(self.row, self.stop_row), slice(self.col, self.stop_col))
+
+    def within(self, outer: Window) -> tuple[slice, slice]:
+        """Slices (rows, columns) of this window in an array that covers `outer`."""
+        return (
+            slice(self.row - outer.row, self.stop_row - outer.row),
+            slice(self.col - outer.col, self.stop_col - outer.col),
+        )
+
+    def intersection(self, other: Window) -> Window | None:
+        """The pixels in both, or None."""
+        row, col = max(self.row, other.row), max(self.col, other.col)
+        height = min(self.stop_row, other.stop_row) - row
+        width = min(self.stop_col, other.stop_col) - col
+        return Window(row, col, height, width) if height > 0 and width > 0 else None
+
+
+@dataclass(frozen=True)
+class Block:
+    """One output window of the map, and the window that must be read for it."""
+
+    index: int
+    """Position in the full row-major lattice of blocks."""
+    window: Window
+    """What this block writes, in pixels of the image grid."""
+    source: Window
+    """What this block reads: the window with its halo, aligned to the stride, cut at the image's true edges."""
+
+
+@dataclass(frozen=True)
+class Blocks(Sequence[Block]):
+    """The blocks that cover the output window: a lazy sequence, each block is computed when it is asked for.
+
+    Blocks never overlap and together cover exactly the part of `output` that `wanted` names. A block's source window
+    starts at a multiple of `stride` on the image grid and reaches at least `halo` pixels beyond the block, or to the
+    image's true edge, so a model with receptive radius <= halo and total stride `stride` gives each pixel the same
+    value as in one pass over the whole image.
+    """
+
+    image: GeoBox
+    """Grid of the whole image: everything that can be read."""
+    output: Window
+    """The part of the image that is mapped."""
+    size: int
+    """Edge of a block in pixels."""
+    halo: int
+    """Pixels of context around a block."""
+    stride: int
+    """The model's total stride in pixels."""
+    wanted: tuple[int, ...] | None = None
+    """Lattice indices of the blocks to map; None means all."""
+
+    @property
+    def lattice(self) -> tuple[int, int]:
+        """(rows, columns) of blocks that tile the output window."""
+        return (-(-self.output.height // self.size), -(-self.output.width // self.size))
+
+    def __len__(self) -> int:
+        rows, columns = self.lattice
+        return rows * columns if self.wanted is None else len(self.wanted)
+
+    @overload
+    def __getitem__(self, item: int) -> Block: ...
+    @overload
+    def __getitem__(self, item: slice) -> Sequence[Block]: ...
+    def __getitem__(self, item: int | slice) -> Block | Sequence[Block]:
+        if isinstance(item, slice):
+            return [self[i] for i in range(*item.indices(len(self)))]
+        if not -len(self) <= item < len(self):
+            raise IndexError(item)
+        item %= len(self)
+        return self._block(item if self.wanted is None else self.wanted[item])
+
+    def _block(self, index: int) -> Block:
+        lattice_row, lattice_col = divmod(index, self.lattice[1])
+        row = self.output.row + lattice_row * self.size
+        col = self.output.col + lattice_col * self.size
+        window = Window(
+            row, col, min(self.size, self.output.stop_row - row), min(self.size, self.output.stop_col - col)
+        )
+        return Block(index, window, self._source(window))
+
+    def _source(self, window: Window) -> Window:
+        height, width = self.image.shape
+        row, stop_row = self._reach(window.row, window.stop_row, height)
+        col, stop_col = self._reach(window.col, window.stop_col, width)
+        return Window(row, col, stop_row - row, stop_col - col)
+
+    def _reach(self, start: int, stop: int, edge: int) -> tuple[int, int]:
+        low = max(0, start - self.halo) // self.stride * self.stride
+        high = -(-(stop + self.halo) // self.stride) * self.stride
+        return low, min(edge, high)

@@ -1,0 +1,36 @@
+"""The Spec: what is asked. Every pipeline has its own subclass; unknown keys are mistakes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from swath.spec.cluster import Cluster, LocalCluster
+
+
+class Model(BaseModel):
+    """Base of every part of a spec: frozen, typed strictly, no unknown keys."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, defer_build=True, hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+
+class Spec(Model):
+    """What every run may say, whatever its pipeline. Subclass it with a pipeline's own parameters."""
+
+    reserved: ClassVar[frozenset[str]] = frozenset({"pipeline", "name", "cluster", "on_error"})
+
+    pipeline: str = ""
+    """Name of the pipeline to run, as `pipe list` prints it."""
+    name: str = Field("", pattern=r"^[A-Za-z0-9._-]*$", max_length=80)
+    """A name for the run; the spec's file name when it is not given."""
+    cluster: Cluster = Field(default_factory=LocalCluster)
+    """Where to run: `local`, `inline`, a cluster named in swath.yaml, or a mapping with `kind`."""
+    on_error: Literal["continue", "stop"] = "continue"
+    """When one item of many fails for good: go on and set it aside (exit code 3), or stop the run (exit code 1)."""
+
+    def parameters(self) -> dict[str, Any]:
+        """The pipeline's own parameters, without what every run may say."""
+        return {k: getattr(self, k) for k in type(self).model_fields if k not in self.reserved}

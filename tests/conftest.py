@@ -1,0 +1,29 @@
+"""Fixtures for every test: the shared real data, a state folder of its own, no network but loopback."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("SWATH_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real imagery, labels and models. It must be there in CI; elsewhere tests that need it skip."""
+    if not (SHARED / "data" / "README.md").is_file():
+        message = f"no shared data at {SHARED}; set SWATH_SHARED to the folder that holds data/"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def swath_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """State of each test goes to a folder of its own."""
+    home = tmp_path / "swath-home"
+    monkeypatch.setenv("SWATH_HOME", str(home))
+    return home
