@@ -1,0 +1,122 @@
+"""A Ref stands for a value that is known only when the run reaches it; a template is a value with Refs in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from swath.errors import PipelineError
+
+
+class Skipped:
+    """The result of a node that did not run because its `when` was false."""
+
+    _only: Skipped | None = None
+
+    def __new__(cls) -> Skipped:
+        cls._only = cls._only or super().__new__(cls)
+        return cls._only
+
+    def __repr__(self) -> str:
+        return "SKIPPED"
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Skipped, ())
+
+
+SKIPPED = Skipped()
+
+
+class Ref:
+    """What a call returns inside a pipeline. `ref.field` and `ref[key]` stand for a part of the value."""
+
+    __slots__ = ("_node", "_path")
+
+    def __init__(self, node: str, path: tuple[tuple[str, Any], ...] = ()) -> None:
+        object.__setattr__(self, "_node", node)
+        object.__setattr__(self, "_path", path)
+
+    def __getattr__(self, name: str) -> Ref:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return Ref(self._node, (*self._path, ("attribute", name)))
+
+    def __getitem__(self, key: Any) -> Ref:
+        return Ref(self._node, (*self._path, ("item", key)))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise PipelineError(f"the result of {self._node!r} cannot be changed in a pipeline: change it in a task")
+
+    def __eq__(self, other: object) -> bool:
+        raise self._too_early("compared")
+
+    def __hash__(self) -> int:
+        return hash((Ref, self._node, self._path))
+
+    def __bool__(self) -> bool:
+        raise self._too_early("tested")
+
+    def __iter__(self) -> Iterator[Any]:
+        raise self._too_early("walked")
+
+    def __len__(self) -> int:
+        raise self._too_early("counted")
+
+    def _too_early(self, done: str) -> PipelineError:
+        return PipelineError(
+            f"the result of {self._node!r} cannot be {done} while the graph is built: it is known only at run time",
+            remedy="use when= to run a task or not, .map() for one call per item, or do it in a task",
+        )
+
+    def __repr__(self) -> str:
+        return self._node + "".join(f".{k}" if kind == "attribute" else f"[{k!r}]" for kind, k in self._path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Ref, (self._node, self._path))
+
+
+def node_of(ref: Ref) -> str:
+    """Name of the node whose result `ref` stands for."""
+    name: str = ref._node
+    return name
+
+
+def path_of(ref: Ref) -> tuple[tuple[str, Any], ...]:
+    """Steps from the node's result to the part that is meant: ("attribute", name) or ("item", key)."""
+    path: tuple[tuple[str, Any], ...] = ref._path
+    return path
+
+
+def select(value: Any, path: tuple[tuple[str, Any], ...]) -> Any:
+    """The part of `value` at `path`."""
+    for kind, key in path:
+        value = getattr(value, key) if kind == "attribute" else value[key]
+    return value
+
+
+def refs_in(template: Any) -> Iterator[Ref]:
+    """Every Ref in lists, tuples and dictionaries, in order."""
+    if isinstance(template, Ref):
+        yield template
+    elif isinstance(template, (list, tuple)):
+        for value in template:
+            yield from refs_in(value)
+    elif isinstance(template, dict):
+        for value in template.values():
+            yield from refs_in(value)
+
+
+def fill(template: Any, kind: type[Any] | tuple[type[Any], ...], put: Callable[[Any], Any]) -> Any:
+    """A copy of `template` with each instance of `kind` replaced by `put(it)`."""
+    if isinstance(template, kind):
+        return put(template)
+    if type(template) is list:
+        return [fill(value, kind, put) for value in template]
+    if type(template) is tuple:
+        return tuple(fill(value, kind, put) for value in template)
+    if type(template) is dict:
+        return {key: fill(value, kind, put) for key, value in template.items()}
+    return template

@@ -1,0 +1,144 @@
+"""Which pipelines there are: shipped with swath, from installed packages, and from the project's own folders."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from swath.errors import PipelineError, SwathError
+from swath.graph.pipeline import Pipeline
+from swath.spec.base import Spec
+
+ENTRY_POINTS = "swath.pipelines"
+"""Entry point group in which installed packages name modules or pipelines."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One pipeline and where it was found."""
+
+    name: str
+    pipeline: Pipeline
+    origin: str
+    """`swath`, the name of an installed package, or the path of a file of the project."""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """All pipelines that a spec can name."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    """Files and packages that could not be loaded, with the reason."""
+    by_value: tuple[ModuleType, ...] = ()
+    """Modules of the project: not installed on workers, so they travel with the calls."""
+
+    @classmethod
+    def discover(cls, folders: Iterable[Path] = ()) -> Registry:
+        """Look in all three places. The project's pipelines win over installed ones, and those over swath's own."""
+        entries: dict[str, Entry] = {}
+        broken: dict[str, str] = {}
+        modules: list[ModuleType] = []
+        for found in _stock():
+            entries[found.name] = found
+        for found in _installed(broken):
+            entries[found.name] = found
+        for folder in folders:
+            names: dict[str, Entry] = {}
+            package = _package(folder)
+            modules.append(package)
+            for found in _project(folder, package, broken):
+                if found.name in names:
+                    raise PipelineError(
+                        f"two pipelines are called {found.name!r}: {names[found.name].origin} and {found.origin}",
+                        remedy="rename one, or give it a name: @pipeline(name=...)",
+                    )
+                names[found.name] = found
+            entries.update(names)
+        return cls(dict(sorted(entries.items())), broken, tuple(modules))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.entries)
+
+    def find(self, name: str) -> Pipeline:
+        """The pipeline of that name. Raises PipelineError with a guess and with what could not be loaded."""
+        if name in self.entries:
+            return self.entries[name].pipeline
+        close = difflib.get_close_matches(name, self.entries, 1)
+        guess = f" (did you mean {close[0]!r}?)" if close else ""
+        failed = "".join(f"\n  {place} could not be loaded: {reason}" for place, reason in self.broken.items())
+        raise PipelineError(f"there is no pipeline {name!r}{guess}{failed}", remedy="`pipe list` shows the pipelines")
+
+    def spec_class(self, name: str) -> type[Spec]:
+        """The Spec class of the pipeline of that name."""
+        return self.find(name).spec_class
+
+
+def _pipelines_in(module: ModuleType, origin: str) -> Iterator[Entry]:
+    for value in vars(module).values():
+        if isinstance(value, Pipeline) and value.fn.__module__ == module.__name__:
+            yield Entry(value.name, value, origin)
+
+
+def _stock() -> Iterator[Entry]:
+    package = importlib.import_module("swath.pipelines")
+    for folder in package.__path__:
+        for file in sorted(Path(folder).glob("[a-z]*.py")):
+            yield from _pipelines_in(importlib.import_module(f"swath.pipelines.{file.stem}"), "swath")
+
+
+def _installed(broken: dict[str, str]) -> Iterator[Entry]:
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=ENTRY_POINTS):
+        origin = point.dist.name if point.dist else point.value
+        try:
+            loaded = point.load()
+        except Exception as error:  # somebody else's code: it must not take the other pipelines down
+            broken[origin] = f"{type(error).__name__}: {error}"
+            continue
+        if isinstance(loaded, Pipeline):
+            yield Entry(loaded.name, loaded, origin)
+        elif isinstance(loaded, ModuleType):
+            yield from _pipelines_in(loaded, origin)
+        else:
+            broken[origin] = f"entry point {point.name} is neither a pipeline nor a module"
+
+
+def _package(folder: Path) -> ModuleType:
+    """An empty package for the folder, so that its files can import each other with `from . import name`."""
+    folder = folder.resolve()
+    name = f"project_pipelines_{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+    for loaded in [m for m in sys.modules if m == name or m.startswith(name + ".")]:
+        del sys.modules[loaded]
+    package = ModuleType(name, f"Pipelines in {folder}")
+    package.__path__ = [str(folder)]
+    sys.modules[name] = package
+    return package
+
+
+def _project(folder: Path, package: ModuleType, broken: dict[str, str]) -> Iterator[Entry]:
+    if not folder.is_dir():
+        broken[str(folder)] = "no such folder"
+        return
+    importlib.invalidate_caches()
+    for file in sorted(folder.glob("*.py")):
+        if file.stem.startswith("_"):
+            continue
+        try:
+            module = importlib.import_module(f"{package.__name__}.{file.stem}")
+        except SwathError as error:
+            broken[str(file)] = error.message
+            continue
+        except Exception as error:  # the user's code: report it beside the pipelines that do load
+            broken[str(file)] = f"{type(error).__name__}: {error}"
+            continue
+        yield from _pipelines_in(module, str(file))

@@ -1,0 +1,144 @@
+"""A task: a plain Python function with a policy. Inside a pipeline, calling it adds a node; elsewhere it just runs."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, overload
+
+from swath.errors import PipelineError
+from swath.graph.graph import current_builder
+
+RESERVED = frozenset({"when"})
+"""Keyword arguments that belong to the graph, so a task cannot have a parameter of that name."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How calls of a task are made."""
+
+    retries: int = 0
+    """How often a failed call is made again. Errors that say they are not retryable are not."""
+    retry_delay_s: float = 1.0
+    """Wait before the first retry in seconds; doubles with each, with jitter, up to a minute."""
+    timeout_s: float | None = None
+    """Longest time that one call may take, in seconds."""
+    resources: Mapping[str, float] = field(default_factory=dict)
+    """What a call occupies on a worker, by Dask resource name, such as {"GPU": 1}."""
+    version: str = ""
+    """Part of the call's key: change it to say that old results are not to be used any more."""
+    cache: bool = True
+    """Whether a finished call is reused. False for tasks that look at the outside world: they run in every run, and what
+    depends on them runs again only when what they return has changed."""
+    valid: Callable[[Any], bool] | None = None
+    """Asked of a finished call's result before it is reused, such as whether the files that it names are still there."""
+
+
+class Task:
+    """A function with a policy. Make one with `@task`."""
+
+    def __init__(self, fn: Callable[..., Any], name: str, policy: Policy, *, takes_skipped: bool = False) -> None:
+        self.fn = fn
+        self.name = name
+        self.policy = policy
+        self.takes_skipped = takes_skipped
+        """Whether it runs although some of its inputs were skipped; those come as `swath.SKIPPED`."""
+        functools.update_wrapper(self, fn)
+
+    def __call__(self, *args: Any, when: Any = True, **kwargs: Any) -> Any:
+        """One call. `when` may be the result of another call: the call is skipped when that is false at run time."""
+        builder = current_builder()
+        if builder is None:
+            return self.fn(*args, **kwargs)
+        self._check(args, kwargs)
+        return builder.add(self, args, kwargs, when=when, mapped=False)
+
+    def map(self, *args: Any, when: Any = True, **kwargs: Any) -> Any:
+        """One call per item: positional arguments are sequences that are walked together, keyword arguments are the same for all."""
+        if not args:
+            raise PipelineError(f"{self.name}.map() needs at least one positional argument to walk")
+        builder = current_builder()
+        if builder is None:
+            return [self.fn(*items, **kwargs) for items in zip(*args, strict=True)]
+        self._check(args, kwargs)
+        return builder.add(self, args, kwargs, when=when, mapped=True)
+
+    def options(self, *, name: str | None = None, **policy: Any) -> Task:
+        """The same task under another name or with another policy, such as `fetch.options(retries=5)`."""
+        try:
+            changed = replace(self.policy, **policy)
+        except TypeError as error:
+            raise PipelineError(f"{self.name}.options(): {error}") from None
+        return Task(self.fn, name or self.name, changed, takes_skipped=self.takes_skipped)
+
+    def _check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        try:
+            inspect.signature(self.fn).bind(*args, **kwargs)
+        except TypeError as error:
+            raise PipelineError(f"{self.name}(): {error}") from None
+
+    def __repr__(self) -> str:
+        return f"<task {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Shipped code travels by name; a project's own code travels by value (cloudpickle pickles the function).
+        module = self.fn.__module__ or ""
+        if module.partition(".")[0] == "swath" and "<locals>" not in self.fn.__qualname__:
+            return (_by_name, (module, self.fn.__qualname__, self.name, self.policy))
+        return (_by_value, (self.fn, self.name, self.policy, self.takes_skipped))
+
+
+def _by_name(module: str, qualname: str, name: str, policy: Policy) -> Task:
+    import importlib
+
+    found = functools.reduce(getattr, qualname.split("."), importlib.import_module(module))
+    if not isinstance(found, Task):
+        raise PipelineError(f"{module}.{qualname} is not a task here: client and workers run different versions")
+    return Task(found.fn, name, policy, takes_skipped=found.takes_skipped)
+
+
+def _by_value(fn: Callable[..., Any], name: str, policy: Policy, takes_skipped: bool) -> Task:
+    return Task(fn, name, policy, takes_skipped=takes_skipped)
+
+
+@overload
+def task(fn: Callable[..., Any], /) -> Task: ...
+@overload
+def task(
+    *,
+    name: str | None = None,
+    retries: int = 0,
+    retry_delay_s: float = 1.0,
+    timeout_s: float | None = None,
+    resources: Mapping[str, float] | None = None,
+    version: str = "",
+    cache: bool = True,
+    valid: Callable[[Any], bool] | None = None,
+    takes_skipped: bool = False,
+) -> Callable[[Callable[..., Any]], Task]: ...
+def task(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    retries: int = 0,
+    retry_delay_s: float = 1.0,
+    timeout_s: float | None = None,
+    resources: Mapping[str, float] | None = None,
+    version: str = "",
+    cache: bool = True,
+    valid: Callable[[Any], bool] | None = None,
+    takes_skipped: bool = False,
+) -> Task | Callable[[Callable[..., Any]], Task]:
+    """Make a task of a function. The fields are those of `Policy`."""
+    policy = Policy(retries, retry_delay_s, timeout_s, dict(resources or {}), version, cache, valid)
+
+    def make(function: Callable[..., Any]) -> Task:
+        taken = RESERVED & set(inspect.signature(function).parameters)
+        if taken:
+            raise PipelineError(f"{function.__qualname__}(): the parameter name {taken.pop()!r} belongs to swath; choose another")
+        return Task(function, name or function.__name__, policy, takes_skipped=takes_skipped)
+
+    return make if fn is None else make(fn)
