@@ -1,1 +1,69 @@
-"""swath: one YAML names area, imagery and model; `pipe run` turns it into a map."""
+"""swath: one YAML names area, imagery and model; `pipe run` turns it into a map.
+
+This is the public interface, for pipelines in a project's own `pipelines/` folder. Names are loaded when they are used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from swath.version import __version__
+
+if TYPE_CHECKING:
+    from swath.errors import SwathError
+    from swath.graph.current import progress
+    from swath.graph.either import either
+    from swath.graph.pipeline import Pipeline, pipeline
+    from swath.graph.ref import SKIPPED
+    from swath.graph.task import Task, task
+    from swath.spec.base import Spec
+    from swath.spec.fields import Area, FilesImagery, GridSpec, Imagery, ModelRef, Output, StacImagery
+
+_PLACES = {
+    "Area": "swath.spec.fields",
+    "FilesImagery": "swath.spec.fields",
+    "GridSpec": "swath.spec.fields",
+    "Imagery": "swath.spec.fields",
+    "ModelRef": "swath.spec.fields",
+    "Output": "swath.spec.fields",
+    "Pipeline": "swath.graph.pipeline",
+    "SKIPPED": "swath.graph.ref",
+    "Spec": "swath.spec.base",
+    "StacImagery": "swath.spec.fields",
+    "SwathError": "swath.errors",
+    "Task": "swath.graph.task",
+    "either": "swath.graph.either",
+    "pipeline": "swath.graph.pipeline",
+    "progress": "swath.graph.current",
+    "task": "swath.graph.task",
+}
+
+__all__ = [
+    "SKIPPED",
+    "Area",
+    "FilesImagery",
+    "GridSpec",
+    "Imagery",
+    "ModelRef",
+    "Output",
+    "Pipeline",
+    "Spec",
+    "StacImagery",
+    "SwathError",
+    "Task",
+    "__version__",
+    "either",
+    "pipeline",
+    "progress",
+    "task",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        # `swath.pipeline` and the like are functions although modules of that name exist deeper down.
+        value = getattr(importlib.import_module(_PLACES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'swath' has no attribute {name!r}")

@@ -14,7 +14,8 @@ class Skipped:
     _only: Skipped | None = None
 
     def __new__(cls) -> Skipped:
-        cls._only = cls._only or super().__new__(cls)
+        if cls._only is None:  # never `or`: the only one is false
+            cls._only = super().__new__(cls)
         return cls._only
 
     def __repr__(self) -> str:

@@ -34,6 +34,9 @@ class Policy:
     depends on them runs again only when what they return has changed."""
     valid: Callable[[Any], bool] | None = None
     """Asked of a finished call's result before it is reused, such as whether the files that it names are still there."""
+    on_client: bool = False
+    """Whether calls run in the client's own process. For quick looks before any cluster is started, whose errors then cost
+    nothing, and for what must happen where the user is, such as publishing to a local folder."""
 
 
 class Task:
@@ -116,6 +119,7 @@ def task(
     version: str = "",
     cache: bool = True,
     valid: Callable[[Any], bool] | None = None,
+    on_client: bool = False,
     takes_skipped: bool = False,
 ) -> Callable[[Callable[..., Any]], Task]: ...
 def task(
@@ -130,10 +134,11 @@ def task(
     version: str = "",
     cache: bool = True,
     valid: Callable[[Any], bool] | None = None,
+    on_client: bool = False,
     takes_skipped: bool = False,
 ) -> Task | Callable[[Callable[..., Any]], Task]:
     """Make a task of a function. The fields are those of `Policy`."""
-    policy = Policy(retries, retry_delay_s, timeout_s, dict(resources or {}), version, cache, valid)
+    policy = Policy(retries, retry_delay_s, timeout_s, dict(resources or {}), version, cache, valid, on_client)
 
     def make(function: Callable[..., Any]) -> Task:
         taken = RESERVED & set(inspect.signature(function).parameters)

@@ -1,0 +1,51 @@
+"""Where calls execute: the contract of a cluster, and which class stands for which `kind`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from swath.engine.executor import Executor
+from swath.engine.stop import Stop
+from swath.engine.work import Say
+from swath.spec.cluster import AddressCluster, Cluster, InlineCluster, LocalCluster
+
+
+class RunningCluster(Protocol):
+    """Compute for one run. A context manager: leaving it closes everything that it started, whatever happened."""
+
+    kind: str
+    workers: int
+    """Worker processes that are up."""
+    address: str
+    """Of the scheduler; empty for inline."""
+
+    def __enter__(self) -> Self:
+        """Come up. Raises InfrastructureError when it does not within its deadline."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def executor(self, say: Say, stop: Stop) -> Executor:
+        """The executor on this cluster."""
+        ...
+
+
+def cluster_of(spec: Cluster, state: Path) -> RunningCluster:
+    """The cluster that a spec names, not started yet. `state` is the state folder, for scratch files."""
+    if isinstance(spec, InlineCluster):
+        from swath.cluster.inline import Inline
+
+        return Inline()
+    if isinstance(spec, LocalCluster):
+        from swath.cluster.local import Local
+
+        return Local(spec, state)
+    if isinstance(spec, AddressCluster):
+        from swath.cluster.address import Address
+
+        return Address(spec)
+    raise TypeError(spec)

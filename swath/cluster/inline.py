@@ -1,0 +1,33 @@
+"""The cluster that is none: calls run in this process."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from swath.cluster.cluster import RunningCluster
+from swath.engine.executor import Executor, InlineExecutor
+from swath.engine.stop import Stop
+from swath.engine.work import Say
+
+
+class Inline:
+    """This process."""
+
+    kind = "inline"
+    workers = 1
+    address = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing was started."""
+
+    def executor(self, say: Say, stop: Stop) -> Executor:
+        return InlineExecutor(say, stop)
+
+
+_: type[RunningCluster] = Inline

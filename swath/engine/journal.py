@@ -1,0 +1,345 @@
+"""The journal: runs, calls, results and log lines in one SQLite file, written as things happen.
+
+What is committed here is what a resumed run does not do again. The engine's thread is the only writer of a run; any
+number of other processes may read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from swath.engine.process import Process
+from swath.engine.store import Stored
+from swath.errors import StateError
+
+VERSION = 1
+"""Of the tables. A journal of a newer version is refused."""
+
+_TABLES = """
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY, pipeline TEXT NOT NULL, name TEXT NOT NULL, spec_path TEXT NOT NULL, spec_text TEXT NOT NULL,
+    overrides TEXT NOT NULL, cluster TEXT NOT NULL, root TEXT NOT NULL, status TEXT NOT NULL, started REAL NOT NULL,
+    finished REAL, exit_code INTEGER, error TEXT NOT NULL DEFAULT '', host TEXT NOT NULL, pid INTEGER NOT NULL,
+    process_started REAL NOT NULL, outputs TEXT NOT NULL DEFAULT '[]', git TEXT NOT NULL DEFAULT '{}'
+) STRICT;
+CREATE TABLE calls (
+    run TEXT NOT NULL REFERENCES runs(id), node TEXT NOT NULL, item INTEGER NOT NULL, key TEXT NOT NULL,
+    state TEXT NOT NULL, attempt INTEGER NOT NULL, worker TEXT NOT NULL DEFAULT '', finished REAL,
+    seconds REAL, error TEXT NOT NULL DEFAULT '', traceback TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (run, node, item)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE results (
+    key TEXT PRIMARY KEY, digest TEXT NOT NULL, size INTEGER NOT NULL, data BLOB, made REAL NOT NULL, run TEXT NOT NULL
+) STRICT;
+CREATE TABLE logs (
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), time REAL NOT NULL, level TEXT NOT NULL,
+    node TEXT NOT NULL, item INTEGER, worker TEXT NOT NULL, text TEXT NOT NULL
+) STRICT;
+CREATE INDEX logs_of_run ON logs (run, id);
+CREATE TABLE leases (
+    id TEXT PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), kind TEXT NOT NULL, made REAL NOT NULL
+) STRICT;
+"""
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run, as the journal keeps it."""
+
+    id: str
+    pipeline: str
+    name: str
+    spec_path: str
+    spec_text: str
+    """As written, with environment references unresolved."""
+    overrides: tuple[str, ...]
+    cluster: str
+    """The `--cluster` that was given, or empty."""
+    root: str
+    """Folder that the spec's relative paths are relative to."""
+    status: str
+    """running, done, partial, failed, interrupted, terminated, or crashed: its process is gone."""
+    started: float
+    finished: float | None
+    exit_code: int | None
+    error: str
+    host: str
+    pid: int
+    process_started: float
+    outputs: tuple[str, ...]
+    git: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CallRow:
+    """One call of one run: its last state."""
+
+    node: str
+    item: int | None
+    key: str
+    state: str
+    """done, reused, retried or failed."""
+    attempt: int
+    worker: str
+    finished: float | None
+    seconds: float | None
+    error: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class LogRow:
+    """One line that a run said."""
+
+    id: int
+    time: float
+    level: str
+    text: str
+    node: str
+    item: int | None
+    worker: str
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Something that a run may leave behind, written down before it is made."""
+
+    id: str
+    """What `pipe sweep` needs to find it, such as a path."""
+    run: str
+    kind: str
+    made: float
+
+
+class Journal:
+    """The journal of one state folder. Open with `Journal.open`."""
+
+    def __init__(self, connection: sqlite3.Connection, folder: Path) -> None:
+        self._db = connection
+        self.folder = folder
+        """The state folder."""
+
+    @classmethod
+    def open(cls, folder: Path) -> Journal:
+        """Open or make the journal in a state folder. Raises StateError when it is locked, full, unreadable or of a newer version."""
+        file = folder / "journal.sqlite"
+        with _told(file):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StateError(
+                    f"the state folder cannot be made: {error}", remedy="set SWATH_HOME to a folder that you can write"
+                ) from error
+            connection = sqlite3.connect(file, timeout=10, isolation_level=None, check_same_thread=False)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                _migrate(connection, file)
+            except BaseException:
+                connection.close()
+                raise
+        return cls(connection, folder)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside is committed together, or not at all."""
+        with _told(self.folder / "journal.sqlite"):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _do(self, sql: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        with _told(self.folder / "journal.sqlite"):
+            return self._db.execute(sql, values)
+
+    # --- runs
+
+    def start_run(self, row: RunRow) -> None:
+        """Write a new run down, or take up an old one again under the same id."""
+        self._do(
+            "INSERT INTO runs (id, pipeline, name, spec_path, spec_text, overrides, cluster, root, status, started, host, pid,"
+            " process_started, git) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET status = 'running', finished = NULL, exit_code = NULL, error = '',"
+            " host = excluded.host, pid = excluded.pid, process_started = excluded.process_started, git = excluded.git",
+            (
+                row.id, row.pipeline, row.name, row.spec_path, row.spec_text, json.dumps(row.overrides), row.cluster, row.root,
+                row.started, row.host, row.pid, row.process_started, json.dumps(row.git),
+            ),
+        )  # fmt: skip
+
+    def finish_run(self, run: str, status: str, exit_code: int, error: str, outputs: list[str]) -> None:
+        """How a run ended."""
+        self._do(
+            "UPDATE runs SET status = ?, exit_code = ?, error = ?, outputs = ?, finished = ? WHERE id = ?",
+            (status, exit_code, error, json.dumps(outputs), time.time(), run),
+        )
+
+    def runs(self, limit: int | None = None) -> list[RunRow]:
+        """Runs, newest first."""
+        rows = self._do(f"SELECT {_RUN} FROM runs ORDER BY started DESC, id DESC LIMIT ?", (-1 if limit is None else limit,))
+        return [_run_row(row) for row in rows]
+
+    def find(self, run: str) -> RunRow:
+        """The run with this id, the only one whose id starts so, or the newest for `last`. Raises StateError with close ids."""
+        if run == "last":
+            newest = self.runs(1)
+            if newest:
+                return newest[0]
+            raise StateError("there is no run yet", remedy="`pipe run SPEC` makes one")
+        rows = self._do(f"SELECT {_RUN} FROM runs WHERE substr(id, 1, ?) = ? ORDER BY id", (len(run), run)).fetchall()
+        exact = [row for row in rows if row[0] == run]
+        if exact or len(rows) == 1:
+            return _run_row((exact or rows)[0])
+        if rows:
+            raise StateError(f"{run!r} could be {', '.join(row[0] for row in rows[:5])}", remedy="write more of the id")
+        ids = [row[0] for row in self._do("SELECT id FROM runs ORDER BY started DESC")]
+        close = difflib.get_close_matches(run, ids, 3, 0.4)
+        guess = f" (did you mean {' or '.join(close)}?)" if close else ""
+        raise StateError(f"there is no run {run!r} in {self.folder}{guess}", remedy="`pipe runs` lists the runs")
+
+    # --- calls and results
+
+    def write_call(self, run: str, call: CallRow) -> None:
+        """The newest state of a call."""
+        self._do(
+            "INSERT OR REPLACE INTO calls (run, node, item, key, state, attempt, worker, finished, seconds, error, traceback)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                run, call.node, -1 if call.item is None else call.item, call.key, call.state, call.attempt, call.worker,
+                call.finished, call.seconds, call.error, call.traceback,
+            ),
+        )  # fmt: skip
+
+    def write_result(self, run: str, key: str, stored: Stored) -> None:
+        """A finished call's result."""
+        self._do(
+            "INSERT OR REPLACE INTO results (key, digest, size, data, made, run) VALUES (?, ?, ?, ?, ?, ?)",
+            (key, stored.digest, stored.size, stored.data, time.time(), run),
+        )
+
+    def result(self, key: str, run: str | None = None) -> Stored | None:
+        """The result of a finished call with this key, of any run, or of that run alone."""
+        row = self._do(
+            "SELECT digest, size, data FROM results WHERE key = ? AND (? IS NULL OR run = ?)", (key, run, run)
+        ).fetchone()
+        return None if row is None else Stored(row[0], row[1], row[2])
+
+    def calls(self, run: str) -> list[CallRow]:
+        """The calls of a run by node and item."""
+        rows = self._do(
+            "SELECT node, item, key, state, attempt, worker, finished, seconds, error, traceback FROM calls WHERE run = ?"
+            " ORDER BY node, item",
+            (run,),
+        )
+        return [CallRow(row[0], None if row[1] < 0 else row[1], *row[2:]) for row in rows]
+
+    # --- log lines
+
+    def write_log(
+        self, run: str, at: float, level: str, text: str, node: str = "", item: int | None = None, worker: str = ""
+    ) -> None:
+        """One line."""
+        self._do(
+            "INSERT INTO logs (run, time, level, node, item, worker, text) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (run, at, level, node, item, worker, text),
+        )
+
+    def logs(self, run: str, node: str | None = None, level: str | None = None, after: int = 0) -> list[LogRow]:
+        """Lines of a run in the order in which they came: of one node, at least of one level, after the line with an id."""
+        levels = ("debug", "info", "warning", "error")
+        wanted = levels[levels.index(level) :] if level else levels
+        rows = self._do(
+            "SELECT id, time, level, text, node, item, worker FROM logs WHERE run = ? AND id > ? AND (? IS NULL OR node = ?)"
+            f" AND level IN ({', '.join('?' * len(wanted))}) ORDER BY id",
+            (run, after, node, node, *wanted),
+        )
+        return [LogRow(*row) for row in rows]
+
+    # --- leases
+
+    def write_lease(self, run: str, kind: str, name: str) -> None:
+        """Write down what is about to be made, so that it can be found after a crash."""
+        self._do("INSERT OR REPLACE INTO leases (id, run, kind, made) VALUES (?, ?, ?, ?)", (name, run, kind, time.time()))
+
+    def end_lease(self, name: str) -> None:
+        """It is confirmed gone."""
+        self._do("DELETE FROM leases WHERE id = ?", (name,))
+
+    def leases(self) -> list[Lease]:
+        """Everything that runs may have left behind, oldest first."""
+        return [Lease(*row) for row in self._do("SELECT id, run, kind, made FROM leases ORDER BY made, id")]
+
+
+_RUN = (
+    "id, pipeline, name, spec_path, spec_text, overrides, cluster, root, status, started, finished, exit_code, error, host, pid,"
+    " process_started, outputs, git"
+)
+
+
+def _run_row(row: tuple[Any, ...]) -> RunRow:
+    status = row[8]
+    if status == "running" and Process(row[13], row[14], row[15]).gone():
+        status = "crashed"
+    return RunRow(
+        *row[:5], tuple(json.loads(row[5])), row[6], row[7], status, *row[9:16], tuple(json.loads(row[16])), json.loads(row[17])
+    )  # fmt: skip
+
+
+def _migrate(connection: sqlite3.Connection, file: Path) -> None:
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found == VERSION:
+        return
+    if found > VERSION:
+        raise StateError(
+            f"{file} was written by a newer swath (version {found}, this one knows {VERSION})", remedy="upgrade swath"
+        )
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            for statement in _TABLES.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+@contextlib.contextmanager
+def _told(file: Path) -> Iterator[None]:
+    """Say what SQLite's errors mean for the user."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        text = str(error)
+        remedy = "set SWATH_HOME to another folder, or move this file away"
+        if "full" in text:
+            remedy = "free some space, or set SWATH_HOME to another disk"
+        elif "locked" in text or "busy" in text:
+            remedy = "another process holds it for long: wait for it or end it"
+        raise StateError(f"the journal {file}: {text}", remedy=remedy) from error

@@ -1,0 +1,50 @@
+"""Two executors as one: this process for tasks that ask for it, and a cluster that comes up when the first other call comes.
+
+So a run whose calls are all finished needs no cluster, and a wrong area or model is found before one is paid for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from swath.engine.executor import Executor, InlineExecutor
+from swath.engine.work import Outcome, Work
+
+
+class RoutedExecutor:
+    """Sends each call where its task's policy says."""
+
+    def __init__(self, client: InlineExecutor, start: Callable[[], Executor]) -> None:
+        self._client = client
+        self._start = start
+        self._cluster: Executor | None = None
+        self._here = 0
+
+    @property
+    def slots(self) -> int:
+        return self._cluster.slots if self._cluster else 1
+
+    def submit(self, work: Work) -> None:
+        if work.task.policy.on_client:
+            self._here += 1
+            self._client.submit(work)
+            return
+        if self._cluster is None:
+            self._cluster = self._start()
+        self._cluster.submit(work)
+
+    def wait(self, timeout_s: float) -> list[Outcome]:
+        if self._here:
+            self._here -= 1
+            ended = self._client.wait(0.0)
+            return ended + (self._cluster.wait(0.0) if self._cluster else [])
+        return (self._cluster or self._client).wait(timeout_s)
+
+    def cancel(self) -> None:
+        self._here = 0
+        self._client.cancel()
+        if self._cluster is not None:
+            self._cluster.cancel()
+
+
+_: type[Executor] = RoutedExecutor

@@ -1,0 +1,57 @@
+"""How a run is asked to stop: SIGINT and SIGTERM set a flag that the engine reads; a second signal leaves at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from swath.errors import Interrupted, Stopped, Terminated
+
+
+class StopNow(BaseException):
+    """Raised in the middle of a call that runs in this process, so that it ends at once. Passes through `except Exception`."""
+
+
+class Stop:
+    """Whether a run was asked to stop, and by what."""
+
+    def __init__(self) -> None:
+        self.asked: Stopped | None = None
+        self._in_call = False
+
+    @contextlib.contextmanager
+    def in_call(self) -> Iterator[None]:
+        """Inside, a signal raises StopNow: a call in this process is not waited for."""
+        if self.asked:
+            raise StopNow
+        self._in_call = True
+        try:
+            yield
+        finally:
+            self._in_call = False
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Listen to SIGINT and SIGTERM. Off the main thread nothing can listen, so nothing is done."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._heard) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _heard(self, number: int, _frame: Any) -> None:
+        if self.asked is not None:
+            os.write(2, b"\nswath: second signal, leaving at once; `pipe resume last` goes on, `pipe sweep` shows what is left\n")
+            os._exit(self.asked.exit_code)
+        self.asked = Terminated("terminated") if number == signal.SIGTERM else Interrupted("interrupted")
+        if self._in_call:
+            self._in_call = False
+            raise StopNow

@@ -1,0 +1,140 @@
+"""The result store: results by the fingerprint of their content, small ones in hand, large ones in a folder or bucket."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swath.engine.fingerprint import fingerprint
+from swath.errors import StateError
+
+INLINE_BYTES = 8192
+"""Results up to this size travel and are kept in the journal; larger ones are kept in the store."""
+CACHE_BYTES = 64 * 2**20
+"""How much of what was read a process keeps, for values that many calls share."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A result that can be had again: by value when small, else by its digest."""
+
+    digest: str
+    """Fingerprint of the value."""
+    size: int
+    """Bytes of the pickle."""
+    data: bytes | None = None
+    """The pickle, when small."""
+
+    def __dask_tokenize__(self) -> str:
+        # Equal values can pickle to different bytes: only the digest says what this is.
+        return self.digest
+
+
+class ResultStore:
+    """Results of calls under one root: a local folder, or an fsspec URL that workers elsewhere can reach."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root.rstrip("/")
+        self._recent: OrderedDict[str, tuple[int, Any]] = OrderedDict()
+        self._recent_bytes = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (ResultStore, (self.root,))
+
+    def put(self, value: Any) -> Stored:
+        """Keep a value. Raises StateError when it cannot be pickled or written."""
+        import cloudpickle
+
+        try:
+            data = cloudpickle.dumps(value, protocol=5)
+        except Exception as error:  # whatever a foreign object's __reduce__ raises
+            raise StateError(
+                f"a result of type {type(value).__name__} cannot be kept: {error}",
+                remedy="return plain values, arrays or paths from tasks",
+            ) from error
+        digest = fingerprint(value)
+        if len(data) <= INLINE_BYTES:
+            return Stored(digest, len(data), data)
+        self._write(digest, data)
+        return Stored(digest, len(data))
+
+    def get(self, stored: Stored) -> Any:
+        """The value. Raises StateError when it is not there any more."""
+        if stored.data is not None:
+            return pickle.loads(stored.data)  # noqa: S301 - the user's own state folder
+        if stored.digest in self._recent:
+            self._recent.move_to_end(stored.digest)
+            return self._recent[stored.digest][1]
+        value = pickle.loads(self._read(stored.digest))  # noqa: S301
+        self._keep(stored, value)
+        return value
+
+    def has(self, stored: Stored) -> bool:
+        """Whether the value can be had."""
+        if stored.data is not None:
+            return True
+        if "://" in self.root:
+            import fsspec
+
+            filesystem, path = fsspec.core.url_to_fs(self._place(stored.digest))
+            return bool(filesystem.exists(path))
+        with contextlib.suppress(OSError):
+            return os.stat(self._place(stored.digest)).st_size == stored.size
+        return False
+
+    def _keep(self, stored: Stored, value: Any) -> None:
+        if stored.size > CACHE_BYTES // 4:
+            return
+        self._recent[stored.digest] = (stored.size, value)
+        self._recent_bytes += stored.size
+        while self._recent_bytes > CACHE_BYTES:
+            _, (size, _) = self._recent.popitem(last=False)
+            self._recent_bytes -= size
+
+    def _place(self, digest: str) -> str:
+        return f"{self.root}/{digest[:2]}/{digest[2:]}"
+
+    def _read(self, digest: str) -> bytes:
+        place = self._place(digest)
+        try:
+            if "://" in self.root:
+                import fsspec
+
+                with fsspec.open(place, "rb") as file:
+                    return bytes(file.read())
+            return Path(place).read_bytes()
+        except OSError as error:
+            raise StateError(
+                f"a kept result cannot be read: {place}: {error}", remedy="run again with --fresh to make it anew"
+            ) from error
+
+    def _write(self, digest: str, data: bytes) -> None:
+        place = self._place(digest)
+        try:
+            if "://" in self.root:
+                import fsspec
+
+                with fsspec.open(place, "wb") as file:
+                    file.write(data)
+                return
+            path = Path(place)
+            if path.exists() and path.stat().st_size == len(data):
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+            try:
+                temporary.write_bytes(data)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise StateError(
+                f"a result of {len(data)} bytes cannot be kept in {self.root}: {error}",
+                remedy="free some space, or set SWATH_HOME to another disk",
+            ) from error
