@@ -1,0 +1,66 @@
+# Needs Python 3.11 or newer, make and a package index. Everything is installed into .venv.
+PYTHON ?= python3
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+BIN := .venv/bin
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check lint schema bench clean
+
+help:  ## show this
+	@echo 'make TARGET [NAME=VALUE ...]'
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while IFS='|' read -r target what; do printf '  %-12s %s\n' "$$target" "$$what"; done
+	@echo
+	@echo '  PYTHON       the Python that .venv is made with, 3.11 or newer (now $(PYTHON))'
+	@echo '  PYTEST_ARGS  passed on to pytest, such as -x or -k seams'
+	@echo '  PIP_ARGS     passed on to pip. On Linux, package indexes usually give torch with CUDA, some GB. For the small'
+	@echo '               CPU build: PIP_ARGS="--extra-index-url URL" with the CPU index named at pytorch.org/get-started'
+
+demo: .venv/run.stamp  ## map open water in a real Landsat scene with a small trained model
+	@$(BIN)/python demo/fetch.py
+	@$(BIN)/pipe run specs/demo.yaml
+	@echo 'To look at it: drag out/demo/map.tif and the vectors into QGIS, or open the PNG in any viewer.'
+
+test: .venv/dev.stamp  ## run all tests
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+check: lint test  ## all that CI asks for: lint, then test
+
+lint: .venv/dev.stamp  ## ruff, the import layers, mypy strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+	@$(BIN)/mypy
+
+schema: .venv/run.stamp  ## write the JSON Schema that editors use for specs/*.yaml
+	@$(BIN)/pipe schema predict > specs/.predict.schema.json && mv specs/.predict.schema.json specs/predict.schema.json
+
+bench: .venv/run.stamp  ## run the benchmarks in bench/
+	@ls bench/*.py > /dev/null 2>&1 || { echo 'bench/ holds no benchmark yet; see bench/README.md' >&2; exit 1; }
+	@for script in bench/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
+
+clean:  ## remove .venv, caches, build products and fetched data; runs (.swath/) and maps (out/) stay
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis data/landsat.tif
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/made.stamp:
+	@command -v $(PYTHON) > /dev/null || { \
+		echo 'swath needs Python 3.11 or newer, and there is no $(PYTHON) here: make PYTHON=...' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "swath needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1): make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv --clear .venv
+	@touch $@
+
+# What `make demo` needs; and that with what the tests and linters need. The second includes the first.
+.venv/run.stamp: pyproject.toml constraints.txt | .venv/made.stamp
+	@echo 'installing swath into .venv: a few minutes the first time' >&2
+	$(PIP) --editable .
+	@touch $@
+
+.venv/dev.stamp: pyproject.toml constraints.txt | .venv/made.stamp
+	@echo 'installing swath and its tools into .venv: a few minutes the first time' >&2
+	$(PIP) --editable '.[onnx,dev]'
+	@touch .venv/run.stamp $@
