@@ -30,15 +30,17 @@ def locked(output: str, run: str) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = _holder(file)
             raise Locked(
-                f"another run writes to {output}: {holder}", remedy="wait for it, `pipe cancel` it, or choose another output.to"
+                f"another run writes to {output}: {_holder(file)}",
+                remedy="wait for it, `pipe cancel` it, or choose another output.to",
             ) from None
         me = Process.this()
         os.ftruncate(handle, 0)
         os.write(handle, json.dumps({"run": run, "host": me.host, "pid": me.pid}).encode())
-        yield
-        file.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
     finally:
         os.close(handle)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +13,7 @@ from swath.cluster.cluster import RunningCluster
 from swath.engine.dask_executor import DaskExecutor
 from swath.engine.executor import Executor
 from swath.engine.stop import Stop
+from swath.engine.store import INLINE_BYTES, ResultStore, Stored
 from swath.engine.work import Say
 from swath.errors import InfrastructureError
 from swath.spec.cluster import AddressCluster
@@ -67,6 +70,22 @@ class Address:
 
     def executor(self, say: Say, stop: Stop) -> Executor:
         return DaskExecutor(self._client, say)
+
+    def check_store(self, store: ResultStore) -> None:
+        token = os.urandom(INLINE_BYTES + 1)
+        stored = store.put(token)
+        seen = self._client.run(_sees, store, stored, on_error="return")
+        blind = [worker for worker, answer in seen.items() if answer is not True]
+        if blind:
+            raise InfrastructureError(
+                f"{len(blind)} of {len(seen)} workers cannot read the results folder {store.root}; {blind[0]} says: {seen[blind[0]]}",
+                remedy="set `results:` in swath.yaml to a folder or bucket that client and workers both reach",
+            )
+
+
+def _sees(store: ResultStore, stored: Stored) -> bool:
+    """On a worker: whether it reads what the client has just written."""
+    return store.has(stored)
 
 
 def _version() -> str:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from swath.engine.executor import Executor
+from swath.engine.store import ResultStore
 from swath.engine.stop import Stop
 from swath.engine.work import Say
 from swath.spec.cluster import AddressCluster, Cluster, InlineCluster, LocalCluster
@@ -31,6 +32,10 @@ class RunningCluster(Protocol):
 
     def executor(self, say: Say, stop: Stop) -> Executor:
         """The executor on this cluster."""
+        ...
+
+    def check_store(self, store: ResultStore) -> None:
+        """Make sure that workers and client see the same results. Raises InfrastructureError when they do not."""
         ...
 
 

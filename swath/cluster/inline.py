@@ -8,6 +8,7 @@ from typing import Self
 from swath.cluster.cluster import RunningCluster
 from swath.engine.executor import Executor, InlineExecutor
 from swath.engine.stop import Stop
+from swath.engine.store import ResultStore
 from swath.engine.work import Say
 
 
@@ -28,6 +29,9 @@ class Inline:
 
     def executor(self, say: Say, stop: Stop) -> Executor:
         return InlineExecutor(say, stop)
+
+    def check_store(self, store: ResultStore) -> None:
+        """Workers share this machine\'s disk."""
 
 
 _: type[RunningCluster] = Inline

@@ -18,6 +18,7 @@ from swath.cluster.cluster import RunningCluster
 from swath.engine.dask_executor import DaskExecutor
 from swath.engine.executor import Executor
 from swath.engine.stop import Stop
+from swath.engine.store import ResultStore
 from swath.engine.work import Say
 from swath.errors import InfrastructureError
 from swath.spec.cluster import LocalCluster
@@ -65,8 +66,8 @@ class Local:
                         threads_per_worker=1,
                         processes=True,
                         host="127.0.0.1",
-                        dashboard_address=None,
-                        worker_dashboard_address=None,
+                        dashboard_address="127.0.0.1:0",
+                        worker_dashboard_address="127.0.0.1:0",
                         memory_limit=self._memory,
                         local_directory=str(self._scratch),
                         silence_logs=40,
@@ -90,6 +91,9 @@ class Local:
 
     def executor(self, say: Say, stop: Stop) -> Executor:
         return DaskExecutor(self._client, say)
+
+    def check_store(self, store: ResultStore) -> None:
+        """Workers share this machine\'s disk."""
 
 
 def cores() -> int:

@@ -140,7 +140,7 @@ def perform(work: Work, say: Say, worker: str | None = None) -> Outcome:
         say(Said(work.id, time.time(), "progress", done=done, total=total, pixels=pixels, worker=name))
 
     try:
-        with _speaking(work.id, name, say), listening(report):
+        with _speaking(work.id, name, say), listening(report, work.id.partition("/")[0]):
             args, kwargs = load_arguments(work)
             value = work.task.fn(*args, **kwargs)
         stored = work.store.put(value)
@@ -201,6 +201,7 @@ def _speaking(work: str, worker: str, say: Say) -> Iterator[None]:
     root.setLevel(min(level or logging.WARNING, logging.INFO))
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(out):
+            warnings.simplefilter("default")
             warnings.showwarning = lambda message, category, *_rest, **_more: line(
                 "warning", f"{category.__name__}: {message}"
             )

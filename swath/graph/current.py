@@ -10,6 +10,7 @@ Listener = Callable[[float | None, float | None, int], None]
 """Takes done, total (of whatever the task counts) and a number of pixels that were finished since the last report."""
 
 _listener: ContextVar[Listener | None] = ContextVar("swath_progress", default=None)
+_run: ContextVar[str] = ContextVar("swath_run", default="")
 
 
 def progress(done: float | None = None, total: float | None = None, *, pixels: int = 0) -> None:
@@ -19,11 +20,17 @@ def progress(done: float | None = None, total: float | None = None, *, pixels: i
         listener(done, total, pixels)
 
 
+def current_run() -> str:
+    """Id of the run that the running call belongs to; empty outside of a run."""
+    return _run.get()
+
+
 @contextlib.contextmanager
-def listening(listener: Listener) -> Iterator[None]:
-    """Hear what the call inside reports."""
-    token = _listener.set(listener)
+def listening(listener: Listener, run: str) -> Iterator[None]:
+    """Hear what the call inside reports, and tell it which run it belongs to."""
+    token, token_run = _listener.set(listener), _run.set(run)
     try:
         yield
     finally:
         _listener.reset(token)
+        _run.reset(token_run)

@@ -143,7 +143,8 @@ def task(
     def make(function: Callable[..., Any]) -> Task:
         taken = RESERVED & set(inspect.signature(function).parameters)
         if taken:
-            raise PipelineError(f"{function.__qualname__}(): the parameter name {taken.pop()!r} belongs to swath; choose another")
+            name_ = min(taken)
+            raise PipelineError(f"{function.__qualname__}(): the parameter name {name_!r} belongs to swath; choose another")
         return Task(function, name or function.__name__, policy, takes_skipped=takes_skipped)
 
     return make if fn is None else make(fn)

@@ -1,0 +1,253 @@
+"""One run, told in order: spec, graph, journal, lock, lease, cluster, engine, report, teardown."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from swath.cluster.cluster import RunningCluster, cluster_of
+from swath.cluster.sweep import PARTIAL
+from swath.engine.engine import Engine, EngineResult
+from swath.engine.executor import Executor, InlineExecutor
+from swath.engine.journal import Journal, RunRow
+from swath.engine.process import Process
+from swath.engine.routed import RoutedExecutor
+from swath.engine.stop import Stop
+from swath.engine.store import ResultStore
+from swath.errors import Locked, SetAside, Stopped, SwathError, TaskFailed
+from swath.events import ClusterReady, Event, Listener, Log, RunDone, RunStarted
+from swath.graph.graph import Graph
+from swath.graph.registry import Registry
+from swath.lock import locked
+from swath.project import Project
+from swath.provenance import git_state
+from swath.spec.base import Spec
+from swath.spec.fields import Output
+from swath.spec.load import Loaded, parse
+
+STATUS = {0: "done", SetAside.exit_code: "partial", 130: "interrupted", 143: "terminated"}
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended."""
+
+    run: str
+    """The run's id."""
+    status: str
+    exit_code: int
+    error: str = ""
+    outputs: list[str] = field(default_factory=list)
+    """What was published: paths or URLs."""
+    set_aside: list[str] = field(default_factory=list)
+    result: Any = None
+    """What the pipeline returned."""
+
+
+def run(
+    loaded: Loaded,
+    project: Project,
+    registry: Registry,
+    *,
+    listeners: Sequence[Listener] = (),
+    fresh: bool = False,
+    resume: str | None = None,
+) -> RunOutcome:
+    """Run a spec to its end. Raises SwathError for what keeps it from starting; whatever happens later is in the outcome.
+
+    `fresh` makes every call anew. `resume` is the id of a run that is taken up again.
+    """
+    graph = registry.find(loaded.pipeline).build(loaded.spec)
+    with Journal.open(project.state) as journal, contextlib.ExitStack() as exits:
+        identity = _identity(journal, loaded, resume)
+        for output in outputs_of(loaded.spec):
+            if "://" not in output.to:
+                exits.enter_context(locked(output.to, identity))
+        stop = Stop()
+        exits.enter_context(stop.on_signals())
+        exits.enter_context(_by_value(registry))
+        this = _Run(identity, loaded, project, journal, stop, listeners, time.time())
+        this.begin(resumed=resume is not None)
+        outcome = this.go(graph, fresh=fresh)
+        this.end(outcome)
+        return outcome
+
+
+def resume_loaded(row: RunRow, project: Project, registry: Registry) -> Loaded:
+    """The spec of an earlier run, from the text that the journal kept."""
+    return parse(
+        row.spec_text,
+        row.spec_path,
+        overrides=row.overrides,
+        cluster=row.cluster or None,
+        project=project,
+        find=registry.spec_class,
+        names=registry.names,
+    )
+
+
+def outputs_of(spec: Spec) -> list[Output]:
+    """The outputs that a spec names."""
+    return [value for value in spec.parameters().values() if isinstance(value, Output)]
+
+
+def _identity(journal: Journal, loaded: Loaded, resume: str | None) -> str:
+    if resume is not None:
+        row = journal.find(resume)
+        if row.status == "running":
+            raise Locked(f"{row.id} is still running (process {row.pid} on {row.host})", remedy="`pipe cancel` it first")
+        return row.id
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{_name(loaded)}-{secrets.token_hex(2)}"
+
+
+def _name(loaded: Loaded) -> str:
+    return loaded.spec.name or Path(loaded.file).stem
+
+
+@contextlib.contextmanager
+def _by_value(registry: Registry) -> Iterator[None]:
+    """Send the project's own modules to workers with the calls: they are not installed there."""
+    for module in registry.by_value:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in registry.by_value:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+class _Run:
+    """One run while it goes on."""
+
+    def __init__(
+        self,
+        identity: str,
+        loaded: Loaded,
+        project: Project,
+        journal: Journal,
+        stop: Stop,
+        listeners: Sequence[Listener],
+        started: float,
+    ) -> None:
+        self.id = identity
+        self.loaded = loaded
+        self.project = project
+        self.journal = journal
+        self.stop = stop
+        self.listeners = listeners
+        self.started = started
+        self.partials = [_partial(output.to, identity) for output in outputs_of(loaded.spec) if "://" not in output.to]
+        self.result: EngineResult | None = None
+
+    # --- telling
+
+    def emit(self, event: Event) -> None:
+        for listener in self.listeners:
+            listener(event)
+
+    def say(self, level: str, text: str) -> None:
+        """A line of the runner's own: to the journal and to every reader."""
+        now = time.time()
+        self.journal.write_log(self.id, now, level, text)
+        self.emit(Log(time=now, run=self.id, level=level, text=text))
+
+    # --- the run
+
+    def begin(self, *, resumed: bool) -> None:
+        loaded, me = self.loaded, Process.this()
+        self.journal.start_run(
+            RunRow(
+                self.id, loaded.pipeline, _name(loaded), str(loaded.file), loaded.text, tuple(loaded.overrides),
+                loaded.cluster or "", str(loaded.root), "running", self.started, None, None, "", me.host, me.pid, me.started, (),
+                git_state(loaded.root),
+            )
+        )  # fmt: skip
+        for partial in self.partials:
+            self.journal.write_lease(self.id, PARTIAL, str(partial))
+        self.emit(
+            RunStarted(
+                time=self.started, run=self.id, pipeline=loaded.pipeline, name=_name(loaded), spec=str(loaded.file),
+                resumed=resumed, cluster=loaded.spec.cluster.kind,
+            )
+        )  # fmt: skip
+        for note in loaded.notes:
+            self.say("info", note)
+
+    def go(self, graph: Graph, *, fresh: bool) -> RunOutcome:
+        """Make the calls; whatever happens, the cluster is closed when this returns."""
+        store = ResultStore(self.project.results or str(self.project.state / "results"))
+        engine = Engine(
+            self.id, journal=self.journal, store=store, emit=self.emit, stop=self.stop, on_error=self.loaded.spec.on_error,
+            fresh=fresh,
+        )  # fmt: skip
+        try:
+            with contextlib.ExitStack() as exits:
+                executor = RoutedExecutor(
+                    InlineExecutor(engine.hear, self.stop), lambda: self._start(exits, engine, store)
+                )
+                self.result = engine.execute(graph, executor)
+            return self._outcome(self.result, store)
+        except Stopped as error:
+            self.say("warning", f"{error.message}; go on with: pipe resume {self.id}")
+            return RunOutcome(self.id, STATUS[error.exit_code], error.exit_code, error.message)
+        except SwathError as error:
+            self.say("error", str(error))
+            return RunOutcome(self.id, "failed", error.exit_code, str(error))
+        except Exception as error:  # a fault of ours or of a library: keep the traceback, end like any failure
+            self.say("error", "".join(traceback.format_exception(error)).rstrip())
+            text = f"{type(error).__name__}: {error}\n  the whole story: pipe logs {self.id}"
+            return RunOutcome(self.id, "failed", 1, text)
+
+    def _start(self, exits: contextlib.ExitStack, engine: Engine, store: ResultStore) -> Executor:
+        """Bring the cluster up, when the first call needs it."""
+        began = time.monotonic()
+        cluster: RunningCluster = exits.enter_context(cluster_of(self.loaded.spec.cluster, self.project.state))
+        executor = cluster.executor(engine.hear, self.stop)
+        cluster.check_store(store)
+        self.emit(
+            ClusterReady(
+                time=time.time(), run=self.id, cluster=cluster.kind, workers=cluster.workers,
+                seconds=time.monotonic() - began, address=cluster.address,
+            )
+        )  # fmt: skip
+        return executor
+
+    def _outcome(self, result: EngineResult, store: ResultStore) -> RunOutcome:
+        value = store.get(result.value) if result.value is not None else None
+        outputs = list(value.outputs()) if hasattr(value, "outputs") else []
+        if not result.set_aside:
+            return RunOutcome(self.id, "done", 0, "", outputs, [], value)
+        if result.value is not None:
+            error = SetAside(f"{len(result.set_aside)} calls were set aside")
+            return RunOutcome(self.id, "partial", error.exit_code, error.message, outputs, result.set_aside, value)
+        failed = TaskFailed(result.set_aside[0])
+        code = result.exit_code or failed.exit_code
+        return RunOutcome(self.id, "failed", code, failed.message, [], result.set_aside)
+
+    def end(self, outcome: RunOutcome) -> None:
+        for partial in self.partials:
+            if not partial.exists():
+                self.journal.end_lease(str(partial))
+        self.journal.finish_run(self.id, outcome.status, outcome.exit_code, outcome.error, outcome.outputs)
+        result = self.result
+        self.emit(
+            RunDone(
+                time=time.time(), run=self.id, status=outcome.status, exit_code=outcome.exit_code,
+                seconds=time.time() - self.started, error=outcome.error, outputs=outcome.outputs,
+                calls=result.made if result else 0, reused=result.reused if result else 0, set_aside=outcome.set_aside,
+            )
+        )  # fmt: skip
+
+
+def _partial(output: str, run: str) -> Path:
+    """Where an output folder is made before it is published."""
+    folder = Path(output)
+    return folder.parent / f".{folder.name}.{run}.partial"

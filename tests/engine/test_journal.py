@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from swath.engine.journal import CallRow, Journal
+from swath.engine.process import Process
+from swath.engine.store import Stored
+from swath.errors import StateError
+from tests.engine.conftest import run_row
+
+
+def test_a_run_is_found_by_id_by_the_start_of_it_and_as_the_last(tmp_path: Path) -> None:
+    with Journal.open(tmp_path) as journal:
+        journal.start_run(run_row("20260101-a", started=1.0))
+        journal.start_run(run_row("20260102-b", started=2.0))
+        assert journal.find("20260101-a").id == "20260101-a"
+        assert journal.find("20260102").id == "20260102-b"
+        assert journal.find("last").id == "20260102-b"
+        assert [run.id for run in journal.runs()] == ["20260102-b", "20260101-a"]
+        with pytest.raises(StateError, match="could be 20260101-a, 20260102-b"):
+            journal.find("2026")
+        with pytest.raises(StateError, match="did you mean 20260102-b"):
+            journal.find("20260103-b")
+
+
+def test_a_run_whose_process_is_gone_is_shown_as_crashed(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    import psutil
+
+    started = psutil.Process(child.pid).create_time()
+    with Journal.open(tmp_path) as journal:
+        journal.start_run(run_row("r", pid=child.pid, process_started=started))
+        assert journal.find("r").status == "running"
+        child.communicate(b"\n")
+        assert journal.find("r").status == "crashed"
+
+
+def test_a_later_process_with_the_same_pid_is_not_taken_for_the_run() -> None:
+    me = Process.this()
+    assert not me.gone()
+    assert replace(me, started=me.started - 100).gone()
+    assert not replace(me, host="elsewhere", started=0).gone()
+
+
+def test_calls_and_results_come_back_as_they_were_written(tmp_path: Path) -> None:
+    call = CallRow("node", 3, "key", "done", 2, "w", 5.0, 0.25, "", "")
+    with Journal.open(tmp_path) as journal:
+        journal.start_run(run_row("r"))
+        with journal.transaction():
+            journal.write_call("r", call)
+            journal.write_call("r", replace(call, node="single", item=None))
+            journal.write_result("r", "key", Stored("digest", 3, b"abc"))
+    with Journal.open(tmp_path) as journal:
+        assert journal.calls("r") == [call, replace(call, node="single", item=None)]
+        assert journal.result("key") == Stored("digest", 3, b"abc")
+        assert journal.result("key", "other run") is None
+        assert journal.result("other") is None
+
+
+def test_log_lines_are_selected_by_node_level_and_place(tmp_path: Path) -> None:
+    with Journal.open(tmp_path) as journal:
+        journal.start_run(run_row("r"))
+        for level in ("info", "warning", "error"):
+            journal.write_log("r", 1.0, level, f"a {level}", "n" if level == "info" else "")
+        assert [line.text for line in journal.logs("r", level="warning")] == ["a warning", "a error"]
+        assert [line.text for line in journal.logs("r", node="n")] == ["a info"]
+        first = journal.logs("r")[0]
+        assert len(journal.logs("r", after=first.id)) == 2
+
+
+def test_nothing_of_a_transaction_that_failed_is_kept(tmp_path: Path) -> None:
+    with Journal.open(tmp_path) as journal:
+        journal.start_run(run_row("r"))
+        with pytest.raises(ZeroDivisionError), journal.transaction():
+            journal.write_result("r", "key", Stored("d", 1, b"x"))
+            _ = 1 / 0
+        assert journal.result("key") is None
+
+
+def test_a_newer_journal_and_a_file_that_is_none_are_refused_with_exit_code_6(tmp_path: Path) -> None:
+    Journal.open(tmp_path / "a").close()
+    with sqlite3.connect(tmp_path / "a" / "journal.sqlite") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StateError, match="newer swath") as caught:
+        Journal.open(tmp_path / "a")
+    assert caught.value.exit_code == 6
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "journal.sqlite").write_text("this is not a database, it is a letter" * 100)
+    with pytest.raises(StateError, match="not a database"):
+        Journal.open(tmp_path / "b")
+    (tmp_path / "c").write_text("a file where the folder should be")
+    with pytest.raises(StateError, match="SWATH_HOME"):
+        Journal.open(tmp_path / "c")
+
+
+def test_a_reader_sees_what_a_writer_commits_meanwhile(tmp_path: Path) -> None:
+    with Journal.open(tmp_path) as writer, Journal.open(tmp_path) as reader:
+        writer.start_run(run_row("r"))
+        with writer.transaction():
+            writer.write_result("r", "key", Stored("d", 1, b"x"))
+            assert reader.result("key") is None
+        assert reader.result("key") is not None
+
+
+def test_leases_are_there_until_they_are_ended(tmp_path: Path) -> None:
+    with Journal.open(tmp_path) as journal:
+        journal.start_run(run_row("r"))
+        journal.write_lease("r", "partial", "some/folder")
+        assert [lease.id for lease in journal.leases()] == ["some/folder"]
+        journal.end_lease("some/folder")
+        assert journal.leases() == []
