@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,24 @@ def folders_with_modules() -> set[str]:
     return names
 
 
+def imported_packages() -> set[str]:
+    """Top-level names that swath imports from elsewhere, at any depth of its modules."""
+    names: set[str] = set()
+    for package in folders_with_modules():
+        for path in (REPOSITORY / package.replace(".", "/")).glob("*.py"):
+            for node in ast.walk(ast.parse(path.read_bytes())):
+                if isinstance(node, ast.Import):
+                    names |= {alias.name.split(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    names.add(node.module.split(".")[0])
+    return names - sys.stdlib_module_names - {"swath"}
+
+
+def plain(name: str) -> str:
+    """A distribution's name as package indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def run_installed(site: Path, cwd: Path, *code: str) -> subprocess.CompletedProcess[str]:
     # -P and a foreign folder keep the repository away; the installed copy stands before an editable one.
     environment = {**os.environ, "PYTHONPATH": str(site), "SWATH_HOME": str(cwd / "home")}
@@ -106,9 +126,6 @@ def test_the_version_is_the_newest_in_the_changelog() -> None:
 
 
 def test_every_direct_dependency_has_an_exact_version(project: dict[str, Any]) -> None:
-    def plain(name: str) -> str:
-        return re.sub(r"[-_.]+", "-", name).lower()
-
     lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
@@ -119,6 +136,16 @@ def test_every_direct_dependency_has_an_exact_version(project: dict[str, Any]) -
         match = re.match(r"[\w.-]+", requirement)
         assert match, requirement
         assert plain(match[0]) in pinned, requirement
+
+
+def test_every_imported_package_is_declared(project: dict[str, Any]) -> None:
+    extras = project["project"]["optional-dependencies"]
+    requirements = [*project["project"]["dependencies"], *extras["onnx"], *extras["gcp"], *extras["aws"]]
+    declared = {plain(match[0]) for line in requirements if (match := re.match(r"[\w.-]+", line))}
+    declared.add("pydantic-core")  # pydantic pins it exactly and documents its errors as part of its own interface
+    found = packages_distributions()
+    missing = {name for name in imported_packages() if not declared & {plain(dist) for dist in found.get(name, [name])}}
+    assert not missing
 
 
 @pytest.mark.slow
