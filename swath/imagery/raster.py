@@ -1,0 +1,238 @@
+"""Opening raster files: which formats are allowed, GDAL's settings in one place, and errors that name the file."""
+
+from __future__ import annotations
+
+import re
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.io import DatasetReader
+
+from swath.errors import CredentialsError, ImageryError, ReadFailed, SwathError
+
+DRIVERS = ("GTiff", "JP2OpenJPEG", "JPEG", "PNG", "HFA")
+"""Formats whose files hold their own pixels. A VRT, a WMS description, a zip or an SQLite file is refused, whatever its name
+ends in: such a file can make GDAL read other files of this machine, or the network, into a map."""
+
+HTTP_TIMEOUT_S = 120
+"""Longest time for one HTTP request."""
+HTTP_STALL_S = 20
+"""A transfer below 1 kB/s for this long is given up."""
+HTTP_CONNECT_S = 10
+
+_REMOTE = {"http": "/vsicurl/http://", "https": "/vsicurl/https://", "s3": "/vsis3/", "gs": "/vsigs/"}
+_UNKNOWN = "not recognized as being in a supported file format"
+_STATUS = re.compile(r"(?:response code|HTTP error code)\s*:?\s*(\d{3})", re.IGNORECASE)
+
+
+def scheme(href: str) -> str:
+    """The URL scheme of `href`; `file` for a plain path."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", href)
+    return found[1].lower() if found else "file"
+
+
+def is_remote(href: str) -> bool:
+    return scheme(href) != "file"
+
+
+def shown(href: str) -> str:
+    """`href` as it may stand in a message: without the query, where signed addresses carry their secret, and the user."""
+    if not is_remote(href):
+        return href
+    parts = urlsplit(href)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def local_path(href: str) -> Path:
+    """The path of a local file that is named by a path or a file:// URL."""
+    return Path(unquote(urlsplit(href).path)) if href.startswith("file://") else Path(href)
+
+
+def gdal_environment(href: str) -> rasterio.Env:
+    """GDAL's settings for reading `href`. They hold inside the `with` only; nothing is set for the whole process."""
+    settings: dict[str, Any] = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True, "GDAL_NUM_THREADS": 1}
+    if is_remote(href):
+        settings |= {
+            # Look for no side-car files: each guess would be a request. Local files keep theirs (.msk, .tfw, .aux.xml).
+            "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+            # A cut transfer would otherwise stay in GDAL's cache and every retry would read it again.
+            "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",
+            "GDAL_HTTP_CONNECTTIMEOUT": HTTP_CONNECT_S,
+            "GDAL_HTTP_TIMEOUT": HTTP_TIMEOUT_S,
+            "GDAL_HTTP_LOW_SPEED_TIME": HTTP_STALL_S,
+            "GDAL_HTTP_LOW_SPEED_LIMIT": 1000,
+            "GDAL_HTTP_MAX_RETRY": 3,
+            "GDAL_HTTP_RETRY_DELAY": 0.5,
+            "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": True,
+        }
+    return rasterio.Env(**settings)
+
+
+@contextmanager
+def gdal_errors(href: str, doing: str) -> Iterator[None]:
+    """Run the body with GDAL's settings; what GDAL raises becomes an error that names the file and what was being done."""
+    try:
+        with gdal_environment(href):
+            yield
+    except (RasterioError, OSError, ValueError) as error:
+        raise _explained(href, doing, error) from error
+
+
+def open_raster(href: str) -> DatasetReader:
+    """Open a local or remote raster of an allowed format. Call it inside `gdal_errors`; the caller closes it."""
+    kind = scheme(href)
+    options: dict[str, Any] = {}
+    if kind == "file":
+        path = str(local_path(href))
+        _check_sidecars(path)
+    elif kind in _REMOTE:
+        path = _REMOTE[kind] + href.split("://", 1)[1]
+    else:
+        path, options = href, {"opener": _file_system(href)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # find_scenes says what this means for the map
+        for driver in DRIVERS:
+            try:
+                return rasterio.open(path, driver=driver, sharing=False, **options)
+            except RasterioIOError as error:
+                if _UNKNOWN not in str(error):
+                    raise
+    raise RasterioIOError(f"{shown(href)}: {_UNKNOWN}")
+
+
+def file_system(href: str) -> Any:
+    """The fsspec file system of a URL. Raises MissingExtra when its package is not installed."""
+    return _file_system(href)
+
+
+def stamp(href: str) -> str:
+    """Size and modification time of a local file, etag or time of a remote one; changes when the file does. Raises
+    ImageryError when there is no such file, CredentialsError when it may not be read."""
+    kind = scheme(href)
+    if kind == "file":
+        try:
+            status = local_path(href).stat()
+        except OSError as error:
+            raise ImageryError(f"{shown(href)}: {error.strerror}", remedy="Check imagery.paths.") from error
+        return f"{status.st_size}-{status.st_mtime_ns}"
+    if kind in ("http", "https"):
+        return _http_stamp(href)
+    try:
+        facts = _file_system(href).info(href)
+    except FileNotFoundError as error:
+        raise ImageryError(f"{shown(href)}: no such file", remedy="Check imagery.paths.") from error
+    except OSError as error:
+        raise _explained(href, "looking it up", error) from error
+    known = [facts.get(k) for k in ("ETag", "etag", "mtime", "LastModified", "updated", "created")]
+    return f"{facts.get('size')}-{next((str(k) for k in known if k), '')}"
+
+
+def _http_stamp(href: str) -> str:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(href, method="HEAD"), timeout=HTTP_STALL_S) as answer:
+            told = answer.headers
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code in (405, 501):  # a server without HEAD; GDAL asks for ranges only
+            return ""
+        raise _http_error(href, "looking it up", error.code) from error
+    except OSError as error:
+        raise ReadFailed(f"{shown(href)}: {error}", remedy="Check the address and the network.") from error
+    return f"{told.get('Content-Length', '')}-{told.get('ETag') or told.get('Last-Modified', '')}"
+
+
+def _file_system(href: str) -> Any:
+    import fsspec
+
+    from swath.errors import MissingExtra
+
+    kind = scheme(href)
+    package, extra = {"s3": ("s3fs", "aws"), "gs": ("gcsfs", "gcp"), "gcs": ("gcsfs", "gcp")}.get(
+        kind, ("aiohttp", "http")
+    )
+    try:
+        return fsspec.filesystem(kind)
+    except ImportError as error:
+        raise MissingExtra(package, extra, f"Listing {shown(href)}") from error
+    except ValueError as error:
+        raise ImageryError(f"{shown(href)}: {kind}:// is not a kind of address that can be read") from error
+
+
+def _check_sidecars(path: str) -> None:
+    # GDAL opens these with any driver, so a VRT could come in through the back door.
+    for side in (Path(path + ".msk"), Path(path + ".ovr")):
+        if side.is_file():
+            with side.open("rb") as file:
+                if file.read(2) not in (b"II", b"MM"):
+                    raise ImageryError(
+                        f"{side}: not a TIFF", remedy="Remove the file, or write it again with gdaladdo or rio."
+                    )
+
+
+def _explained(href: str, doing: str, error: Exception) -> SwathError:
+    parts: list[str] = []
+    link: BaseException | None = error
+    while link is not None:
+        parts.append(str(link))
+        link = link.__cause__ or link.__context__
+    told = "; ".join(dict.fromkeys(p for p in parts if p)).replace(href, shown(href))
+    if is_remote(href) and (query := urlsplit(href).query):
+        told = told.replace(query, "...")
+    status = _STATUS.search(told)
+    if status:
+        return _http_error(href, doing, int(status[1]))
+    if not is_remote(href) and not local_path(href).is_file():
+        return ImageryError(f"{shown(href)}: no such file (when {doing})", remedy="Check imagery.paths.")
+    if _UNKNOWN in told:
+        return ImageryError(
+            f"{shown(href)}: {_nature(href)}, not a raster that can be read (when {doing})",
+            remedy=f"Formats that are read: {', '.join(DRIVERS)}. Convert others with gdal_translate -of COG.",
+        )
+    return ReadFailed(
+        f"{shown(href)}: pixels could not be read (when {doing}): {told}",
+        remedy="The file is damaged or was cut: fetch it again, and check it with gdalinfo -checksum.",
+    )
+
+
+def _http_error(href: str, doing: str, status: int) -> SwathError:
+    said = f"{shown(href)}: the server answered {status} (when {doing})"
+    if status in (401, 403):
+        return CredentialsError(said, remedy="Check the credentials, or fetch a fresh signed address.")
+    if status in (404, 410):
+        return ImageryError(said, remedy="There is no such file; check the address.")
+    return ReadFailed(said)
+
+
+def _nature(href: str) -> str:
+    """What a file that is not a raster looks like, from its first bytes."""
+    try:
+        if is_remote(href):
+            if scheme(href) not in ("http", "https"):
+                return "something else"
+            with urllib.request.urlopen(href, timeout=HTTP_STALL_S) as answer:
+                head = answer.read(512)
+        else:
+            with local_path(href).open("rb") as file:
+                head = file.read(512)
+    except OSError:
+        return "something else"
+    text = head.lstrip().lower()
+    if not head:
+        return "an empty file"
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "an HTML page"
+    if b"<vrtdataset" in text:
+        return "a VRT (which points at other files)"
+    if text.startswith(b"<"):
+        return "an XML document"
+    if head.startswith(b"PK"):
+        return "a zip archive"
+    return "something else"
