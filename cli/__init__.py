@@ -1,0 +1,15 @@
+"""The `pipe` command: parse, call swath, print, exit code. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; the process's own when not given. Returns the exit code."""
+    try:
+        from swath.cli.ending import run_command
+
+        return run_command(argv)
+    except KeyboardInterrupt:
+        return 130

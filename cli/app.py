@@ -1,0 +1,285 @@
+"""The verbs of `pipe` and their options. Each verb imports what it does when it is called, not before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from swath.version import __version__
+
+app = typer.Typer(
+    name="pipe",
+    help="Turn imagery and a model into maps: one YAML spec in, GIS files out.",
+    epilog="Start with: pipe init myproject. Exit codes: 0 done, 1 failed, 2 wrong command or spec, 3 some items set aside,"
+    " 4 not allowed, 5 infrastructure, 6 state, 7 teardown not confirmed, 130 interrupted, 143 terminated.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A run spec: a YAML file.", show_default=False)]
+RunId = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, the start of one, or `last`.", show_default=False)
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override one value of the spec, as in --set output.to=out/b."),
+]
+ClusterName = Annotated[str | None, typer.Option("--cluster", metavar="NAME", help="Where to run, whatever the spec says.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
+AsEvents = Annotated[bool, typer.Option("--json", help="One event per line on stdout, as JSON.")]
+
+
+def run(words: list[str]) -> int:
+    """Run one command line. Returns its exit code; raises SwathError for what a command refuses."""
+    command = typer.main.get_command(app)
+    try:
+        code: Any = command.main(words, prog_name="pipe", standalone_mode=False)
+    except typer.Abort:
+        return 130
+    except Exception as error:
+        # A usage error of typer's own. Its class has moved between versions, so it is known by what it can do.
+        show = getattr(error, "show", None)
+        if not callable(show):
+            raise
+        show()
+        return int(getattr(error, "exit_code", 2))
+    return code if isinstance(code, int) else 0
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"swath {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _pipe(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors (also SWATH_DEBUG=1).")] = False,
+) -> None: ...
+
+
+@app.command("run")
+def _run(
+    spec: SpecFile,
+    sets: Sets = None,
+    cluster: ClusterName = None,
+    as_json: AsEvents = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Use no result of an earlier run.")] = False,
+) -> int:
+    """Run a spec and publish what it makes.
+
+    What an earlier run finished is not done again.
+
+    Example: pipe run specs/bahamas.yaml --set output.to=out/test
+    """
+    from swath.cli.running import run_spec
+
+    return run_spec(spec, sets or [], cluster, as_json=as_json, fresh=fresh)
+
+
+@app.command("resume")
+def _resume(run: RunId, as_json: AsEvents = False) -> int:
+    """Go on with a run from where it stopped.
+
+    It takes the spec as it was then. Finished calls are not made again.
+
+    Example: pipe resume last
+    """
+    from swath.cli.running import resume_run
+
+    return resume_run(run, as_json=as_json)
+
+
+@app.command("cancel")
+def _cancel(
+    run: RunId,
+    wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for its end.", min=0)] = 60,
+) -> int:
+    """Stop a run of this machine; it can be resumed.
+
+    Does what Ctrl-C does there, and waits until the run has ended.
+
+    Example: pipe cancel last
+    """
+    from swath.cli.cancelling import cancel_run
+
+    return cancel_run(run, wait)
+
+
+@app.command("list")
+def _list(as_json: AsJson = False) -> int:
+    """List the pipelines that a spec can name.
+
+    Example: pipe list
+    """
+    from swath.cli.listing import list_pipelines
+
+    return list_pipelines(as_json=as_json)
+
+
+@app.command("show")
+def _show(
+    what: Annotated[str, typer.Argument(metavar="PIPELINE|SPEC", help="A pipeline's name or a run spec.", show_default=False)],
+    as_json: AsJson = False,
+    as_dot: Annotated[bool, typer.Option("--dot", help="The graph for Graphviz.")] = False,
+    sets: Sets = None,
+) -> int:
+    """Show a pipeline's parameters and its graph.
+
+    Of a spec: the graph that it makes, with the number of calls where it is known.
+
+    Example: pipe show predict --dot | dot -Tsvg -o predict.svg
+    """
+    from swath.cli.showing import show
+
+    return show(what, sets or [], as_json=as_json, as_dot=as_dot)
+
+
+@app.command("check")
+def _check(
+    specs: Annotated[list[Path], typer.Argument(metavar="SPEC...", help="Run specs.", show_default=False)],
+    sets: Sets = None,
+    cluster: ClusterName = None,
+    as_json: AsJson = False,
+) -> int:
+    """Validate specs and start nothing.
+
+    Their graphs are built too. Every mistake is printed with its line and column.
+
+    Example: pipe check specs/*.yaml
+    """
+    from swath.cli.checking import check_specs
+
+    return check_specs(specs, sets or [], cluster, as_json=as_json)
+
+
+@app.command("plan")
+def _plan(spec: SpecFile, sets: Sets = None, cluster: ClusterName = None, as_json: AsJson = False) -> int:
+    """Say what a run would do and start nothing.
+
+    What it would read, compute and write.
+
+    Example: pipe plan specs/bahamas.yaml
+    """
+    from swath.cli.running import plan_spec
+
+    return plan_spec(spec, sets or [], cluster, as_json=as_json)
+
+
+@app.command("schema")
+def _schema(
+    pipeline: Annotated[
+        str | None, typer.Argument(metavar="PIPELINE", help="Only specs of this pipeline.", show_default=False)
+    ] = None,
+) -> int:
+    """Print the JSON Schema of specs.
+
+    For editors: put `# yaml-language-server: $schema=FILE` on a spec's first line.
+
+    Example: pipe schema predict > predict.schema.json
+    """
+    from swath.cli.schema import print_schema
+
+    return print_schema(pipeline)
+
+
+runs = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+app.add_typer(runs, name="runs")
+
+
+@runs.callback()
+def _runs(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="How many, newest first.", min=1)] = 20,
+    as_json: AsJson = False,
+) -> int:
+    """List this project's runs, newest first.
+
+    `pipe runs show RUN` tells one in full.
+
+    Example: pipe runs -n 5
+    """
+    if context.invoked_subcommand is not None:
+        return 0
+    from swath.cli.history import list_runs
+
+    return list_runs(limit, as_json=as_json)
+
+
+@runs.command("show")
+def _runs_show(run: RunId, as_json: AsJson = False) -> int:
+    """Tell how one run ended.
+
+    What it made, what failed, and how to go on.
+
+    Example: pipe runs show last
+    """
+    from swath.cli.history import show_run
+
+    return show_run(run, as_json=as_json)
+
+
+@app.command("logs")
+def _logs(
+    run: RunId,
+    node: Annotated[str | None, typer.Option("--node", help="Only lines of this node.")] = None,
+    level: Annotated[str | None, typer.Option("--level", help="Only from this level on: debug, info, warning, error.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Print what a run logged.
+
+    Example: pipe logs last --level warning
+    """
+    from swath.cli.logs import print_logs
+
+    return print_logs(run, node, level, follow=follow, as_json=as_json)
+
+
+@app.command("sweep")
+def _sweep(
+    yes: Annotated[bool, typer.Option("--yes", help="Remove them; without it they are only listed.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """List or remove what crashed runs left.
+
+    It is only listed without --yes.
+
+    Example: pipe sweep --yes
+    """
+    from swath.cli.sweeping import sweep
+
+    return sweep(remove=yes, as_json=as_json)
+
+
+@app.command("init")
+def _init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder to make, or an empty one.", show_default=False)],
+) -> int:
+    """Make a new project with a pipeline that runs.
+
+    Example: pipe init myproject
+    """
+    from swath.cli.template import make_project
+
+    return make_project(folder)
+
+
+@app.command("doctor")
+def _doctor(as_json: AsJson = False) -> int:
+    """Say whether this machine can do the work.
+
+    Each line is ok, warn or fail, with what to do.
+
+    Example: pipe doctor
+    """
+    from swath.cli.doctor import examine
+
+    return examine(as_json=as_json)

@@ -1,0 +1,63 @@
+"""`pipe check`: are these specs right? Nothing is started."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from swath.cli.reading import around, load_spec, registry_of
+from swath.errors import SpecError, SwathError, UsageError
+from swath.graph.registry import Registry
+from swath.project import Project
+
+
+def check_specs(files: list[Path], sets: list[str], cluster: str | None, *, as_json: bool) -> int:
+    """Validate each spec and build its graph. Verdicts go to stdout, mistakes to stderr. Returns 2 if any is wrong."""
+    known: dict[Path, tuple[Project, Registry]] = {}
+    verdicts = [_verdict(file, sets, cluster, known) for file in files]
+    if as_json:
+        print(json.dumps(verdicts, ensure_ascii=False, indent=2))
+    else:
+        for verdict in verdicts:
+            _print(verdict)
+    return UsageError.exit_code if any(not verdict["ok"] for verdict in verdicts) else 0
+
+
+def _verdict(
+    file: Path, sets: list[str], cluster: str | None, known: dict[Path, tuple[Project, Registry]]
+) -> dict[str, Any]:
+    try:
+        folder = file.absolute().parent
+        if folder not in known:
+            project = around(folder)
+            known[folder] = (project, registry_of(project))
+        project, registry = known[folder]
+        loaded = load_spec(file, sets, cluster, project, registry)
+        graph = registry.find(loaded.pipeline).build(loaded.spec)
+    except SpecError as error:
+        mistakes = [
+            {"file": m.file, "line": m.line, "column": m.column, "field": m.field, "message": m.message}
+            for m in error.mistakes
+        ]
+        return {"file": str(file), "ok": False, "mistakes": mistakes, "text": error.message}
+    except SwathError as error:
+        return {"file": str(file), "ok": False, "mistakes": [], "text": f"{file}: {error}"}
+    except Exception as error:  # the pipeline's own code, on this spec
+        text = f"{file}: the graph cannot be built: {type(error).__name__}: {error}"
+        return {"file": str(file), "ok": False, "mistakes": [], "text": text}
+    return {"file": str(file), "ok": True, "pipeline": loaded.pipeline, "nodes": len(graph), "notes": list(loaded.notes)}
+
+
+def _print(verdict: dict[str, Any]) -> None:
+    file = verdict["file"]
+    if verdict["ok"]:
+        count = verdict["nodes"]
+        print(f"{file}: ok ({verdict['pipeline']}, {count} {'node' if count == 1 else 'nodes'})")
+        for note in verdict["notes"]:
+            print(f"{file}: note: {note}", file=sys.stderr)
+        return
+    count = len(verdict["mistakes"]) or 1
+    print(verdict["text"], file=sys.stderr)
+    print(f"{file}: {count} {'mistake' if count == 1 else 'mistakes'}")

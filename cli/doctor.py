@@ -1,0 +1,167 @@
+"""`pipe doctor`: can this machine do the work? Every line is `ok`, `warn` or `fail`, with what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from swath.cli import units
+from swath.errors import SwathError
+
+LIBRARIES = ("torch", "dask", "distributed", "rasterio", "geopandas", "numpy", "pydantic", "typer")
+EXTRAS = {
+    "onnx": ("onnxruntime", "models in .onnx"),
+    "gcp": ("gcsfs", "gs:// and clusters on Google Cloud"),
+    "aws": ("s3fs", "s3:// and clusters on AWS"),
+}
+"""Extra -> a distribution that it brings, and what it is for."""
+LOW_DISK = 5e9
+"""Bytes of free disk below which a run may not have room."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    state: str
+    """`ok`, `warn` or `fail`."""
+    what: str
+    said: str
+
+
+def examine(*, as_json: bool) -> int:
+    """Print all findings. Returns 1 if any of them is a failure."""
+    findings = []
+    for look in (_python, _libraries, _gdal, _gpu, _machine, _state, _disk, _pipelines, _extras, _cluster):
+        for finding in _looked(look):
+            findings.append(finding)
+            if not as_json:
+                print(f"{finding.state:<4}  {finding.what:<10}  {finding.said}", flush=True)
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=2))
+    return 1 if any(finding.state == "fail" for finding in findings) else 0
+
+
+def _looked(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from look()
+    except SwathError as error:
+        yield Finding("fail", look.__name__.strip("_"), str(error).replace("\n", ";"))
+    except Exception as error:  # a broken library may raise anything: that is a finding, not the end
+        yield Finding("fail", look.__name__.strip("_"), f"{type(error).__name__}: {error}")
+
+
+def _python() -> Iterator[Finding]:
+    from swath.version import __version__
+
+    yield Finding("ok", "swath", __version__)
+    yield Finding("ok", "python", f"{platform.python_version()} at {sys.executable}")
+
+
+def _libraries() -> Iterator[Finding]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name in LIBRARIES:
+        try:
+            yield Finding("ok", name, version(name))
+        except PackageNotFoundError:
+            yield Finding("fail", name, "is not installed: pip install swath")
+
+
+def _gdal() -> Iterator[Finding]:
+    yield _in_own_process("gdal", "import rasterio; print(rasterio.__gdal_version__)")
+
+
+def _gpu() -> Iterator[Finding]:
+    yield _in_own_process("gpu", "import torch; c = torch.cuda; print(c.get_device_name() if c.is_available() else 'none')")
+
+
+def _in_own_process(what: str, code: str) -> Finding:
+    """What a line of Python prints. A library that is built wrongly may take its process with it, so it gets its own."""
+    import subprocess
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
+        return Finding("fail", what, f"{last}: install swath again")
+    return Finding("ok", what, done.stdout.strip())
+
+
+def _machine() -> Iterator[Finding]:
+    import psutil
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = psutil.virtual_memory()
+    yield Finding("ok", "cores", str(cores))
+    enough = memory.available > 1e9
+    said = f"{units.size(memory.available)} free of {units.size(memory.total)}"
+    yield Finding("ok" if enough else "warn", "memory", said if enough else f"{said}: use cluster {{kind: local, workers: 1}}")
+
+
+def _state() -> Iterator[Finding]:
+    from swath.cli.reading import here
+    from swath.engine.journal import Journal
+
+    state = here().state
+    if (state / "journal.sqlite").is_file():
+        with Journal.open(state) as journal:
+            yield Finding("ok", "journal", f"{state}: {len(journal.runs())} runs")
+    else:
+        yield Finding("ok", "journal", f"{state}: no runs yet")
+    folder = _existing(state)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        yield Finding("fail", "state", f"{folder} cannot be written: set SWATH_HOME to a folder that can")
+
+
+def _disk() -> Iterator[Finding]:
+    import psutil
+
+    from swath.cli.reading import here
+
+    for what, folder in (("disk", Path.cwd()), ("state disk", _existing(here().state))):
+        free = psutil.disk_usage(str(folder)).free
+        said = f"{units.size(free)} free at {folder}"
+        yield Finding("ok" if free > LOW_DISK else "warn", what, said)
+
+
+def _pipelines() -> Iterator[Finding]:
+    from swath.cli.reading import here, registry_of
+
+    registry = registry_of(here())
+    yield Finding("ok", "pipelines", ", ".join(registry.names) or "none")
+    for place, reason in registry.broken.items():
+        yield Finding("warn", "pipelines", f"{place} could not be loaded: {reason}")
+
+
+def _extras() -> Iterator[Finding]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    for extra, (name, use) in EXTRAS.items():
+        try:
+            yield Finding("ok", extra, f"{name} {version(name)}: {use}")
+        except PackageNotFoundError:
+            yield Finding("ok", extra, f"not installed; for {use}: pip install 'swath[{extra}]'")
+
+
+def _cluster() -> Iterator[Finding]:
+    import tempfile
+
+    from swath.cluster.cluster import cluster_of
+    from swath.spec.cluster import LocalCluster
+
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch, cluster_of(LocalCluster(workers=1), Path(scratch)) as cluster:
+        yield Finding("ok", "cluster", f"a local worker at {cluster.address} came up in {units.duration(time.monotonic() - began)}")
+
+
+def _existing(folder: Path) -> Path:
+    """The folder itself, or the nearest one above it that exists."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder

@@ -1,0 +1,26 @@
+"""`pipe list`: which pipelines there are."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from swath.cli.reading import here, registry_of
+from swath.cli.table import table
+
+
+def list_pipelines(*, as_json: bool) -> int:
+    """Print name, summary and origin of every pipeline; what could not be loaded goes to stderr."""
+    registry = registry_of(here())
+    entries = registry.entries.values()
+    if as_json:
+        rows = [{"name": e.name, "summary": e.pipeline.summary, "origin": e.origin} for e in entries]
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+    elif entries:
+        for line in table(("NAME", "WHAT IT DOES", "FROM"), [(e.name, e.pipeline.summary, e.origin) for e in entries]):
+            print(line)
+    else:
+        print("no pipelines here; `pipe init DIR` makes a project with one", file=sys.stderr)
+    for place, reason in registry.broken.items():
+        print(f"warning: {place} could not be loaded: {reason}", file=sys.stderr)
+    return 0

@@ -1,0 +1,159 @@
+"""One picture of a run for a terminal of a given size: pure text with styles, nothing is printed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from swath.cli import units
+from swath.cli.table import width as columns
+from swath.cli.view.tally import NodeTally, Tally
+
+Piece = tuple[str, str]
+"""Text and its style, in rich's words."""
+Line = list[Piece]
+
+MARKS = {"open": ("▸", "cyan"), "done": ("✓", "green"), "skipped": ("–", "dim"), "failed": ("✗", "red")}
+BAR = " ▏▎▍▌▋▊▉█"
+
+
+def frame(tally: Tally, now: float, width: int, height: int) -> list[Line]:
+    """A head line and a line per node, no wider than `width` and no more than `height` lines."""
+    lines = [_head(tally, now)]
+    nodes = ordered(tally)
+    room = max(1, height - 1)
+    hidden: list[NodeTally] = []
+    if len(nodes) > room:
+        nodes, hidden = _fitting(nodes, room - 1)
+    names = {node.name: _label(node) for node in nodes}
+    longest = max((columns(name) for name in names.values()), default=0)
+    label_width = max(6, min(longest, width // 3))
+    lines.extend(_node(node, names[node.name], now, label_width, width) for node in nodes)
+    if hidden:
+        lines.append([(_hidden(hidden), "dim")])
+    return [_cut(line, width) for line in lines]
+
+
+def ordered(tally: Tally) -> list[NodeTally]:
+    """Nodes as they opened, those of a step below it."""
+    below: dict[str, list[NodeTally]] = {}
+    for node in tally.nodes.values():
+        below.setdefault(parent(node.name), []).append(node)
+
+    def walk(name: str) -> Iterator[NodeTally]:
+        for node in below.pop(name, ()):
+            yield node
+            yield from walk(node.name)
+
+    found = list(walk(""))
+    return found + [node for rest in below.values() for node in rest]
+
+
+def parent(name: str) -> str:
+    """The step that a node is in: `detect` for `detect[3]/fetch`."""
+    return name.rpartition("/")[0].partition("[")[0] if name.count("/") == 1 else _outer(name)
+
+
+def _outer(name: str) -> str:
+    head = name.rpartition("/")[0]
+    return head[: head.rindex("[")] if head.endswith("]") else head
+
+
+def _label(node: NodeTally) -> str:
+    head, _, last = node.name.rpartition("/")
+    item = head[head.rindex("[") :] + "/" if head.endswith("]") else ""
+    return "  " * node.depth + item + last
+
+
+def _head(tally: Tally, now: float) -> Line:
+    end = tally.end
+    began = tally.started if tally.started is not None else now
+    seconds = end.seconds if end else now - began
+    parts: Line = [(tally.name or tally.pipeline or "run", "bold"), (f"  {tally.run}", "dim")]
+    if tally.cluster and tally.workers is not None:
+        parts.append((f"  {tally.cluster}, {tally.workers} {'worker' if tally.workers == 1 else 'workers'}", ""))
+    elif tally.cluster:
+        parts.append((f"  {tally.cluster}", ""))
+    parts.append((f"  {units.duration(seconds)}", ""))
+    if tally.stopping and not end:
+        parts.append((f"  stopping: {tally.stopping}", "yellow"))
+    return parts
+
+
+def _fitting(nodes: list[NodeTally], room: int) -> tuple[list[NodeTally], list[NodeTally]]:
+    """The nodes to show in `room` lines: what failed or goes on first, then the newest; in their order."""
+    ranked = sorted(range(len(nodes)), key=lambda i: (not nodes[i].failed, nodes[i].state != "open", not nodes[i].begun, -i))
+    shown = set(ranked[: max(0, room)])
+    return [n for i, n in enumerate(nodes) if i in shown], [n for i, n in enumerate(nodes) if i not in shown]
+
+
+def _hidden(nodes: list[NodeTally]) -> str:
+    counts = {"open": 0, "done": 0, "skipped": 0, "failed": 0}
+    for node in nodes:
+        counts[node.state] += 1
+    return "  … and " + ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+
+
+def _node(node: NodeTally, label: str, now: float, label_width: int, width: int) -> Line:
+    mark, style = MARKS[node.state]
+    if node.state == "skipped":
+        return [(f"{mark} {_padded(label, label_width)}  skipped", "dim")]
+    line: Line = [(f"{mark} ", style), (_padded(label, label_width), "bold" if node.state == "open" else "")]
+    total = "?" if node.total is None else str(node.total)
+    counts = f"{node.settled}/{total}"
+    rest = list(_figures(node, now))
+    used = 2 + label_width + 2 + max(len(counts), 9) + sum(len(text) + 2 for text, _ in rest)
+    bar = min(24, width - used - 2)
+    if bar >= 6:
+        line += [("  ", ""), *_bar(node, bar)]
+    line.append((f"  {counts:>9}" if width >= 50 else f" {counts}", ""))
+    for text, text_style in rest:
+        line += [("  ", ""), (text, text_style)]
+    return line
+
+
+def _figures(node: NodeTally, now: float) -> Iterator[Piece]:
+    if node.failed:
+        yield f"{node.failed} failed", "red"
+    ended = node.ended is not None
+    eta = node.eta_s(now)
+    if eta is not None and not ended:
+        yield f"ETA {units.duration(eta)}", "cyan"
+    if ended and node.ended is not None:
+        yield units.duration(node.ended - node.opened), "dim"
+    speed = node.calls_per_s(now)
+    if speed > 0 and node.total != 1:
+        yield units.rate(speed), ""
+    pixels = node.pixels_per_s(now)
+    if pixels > 0:
+        yield units.megapixels(pixels), ""
+    if node.reused:
+        yield f"{node.reused} reused", "dim"
+    if node.retried:
+        yield f"{node.retried} retried", "yellow"
+
+
+def _bar(node: NodeTally, width: int) -> Line:
+    part = node.fraction
+    if part is None:
+        return [("·" * width, "dim")]
+    eighths = int(part * width * 8)
+    full, rest = divmod(eighths, 8)
+    text = "█" * full + (BAR[rest] if rest else "")
+    return [(text, "red" if node.failed else "green"), ("░" * (width - len(text)), "dim")]
+
+
+def _padded(text: str, wanted: int) -> str:
+    space = wanted - columns(text)
+    return text + " " * space if space >= 0 else text[: wanted - 1] + "…"
+
+
+def _cut(line: Line, width: int) -> Line:
+    cut: Line = []
+    for text, style in line:
+        room = width - sum(columns(t) for t, _ in cut)
+        if room <= 0:
+            break
+        while columns(text) > room:
+            text = text[:-1]
+        cut.append((text, style))
+    return cut

@@ -1,0 +1,141 @@
+"""Timestamped lines, for logs and pipes: starts and ends always, progress now and then."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import TextIO
+
+from swath import events
+from swath.cli import units
+from swath.cli.view.tally import NodeTally, Tally
+
+EVERY_S = 5.0
+"""At most one line of progress per node in this time."""
+
+
+class PlainView:
+    """Writes what happens as lines."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._lock = threading.Lock()
+        self._tally = Tally()
+        self._said: dict[str, float] = {}
+
+    def __enter__(self) -> PlainView:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._out.flush()
+
+    def __call__(self, event: events.Event) -> None:
+        with self._lock:
+            node = self._tally.take(event)
+            for text in self._texts(event, node):
+                self._out.write(f"{units.clock(event.time)} {text}\n")
+            self._out.flush()
+
+    def _texts(self, event: events.Event, node: NodeTally | None) -> Iterator[str]:
+        match event:
+            case events.NodeOpened() if node:
+                self._said[node.name] = event.time
+                if event.total != 1:
+                    yield f"{node.name} {'starts' if event.total is None else f'0/{event.total}'}"
+            case events.NodeDone() if node:
+                yield ended(node)
+            case events.CallDone() | events.CallProgress() if node:
+                if node.state == "open" and event.time - self._said.get(node.name, 0.0) >= EVERY_S:
+                    self._said[node.name] = event.time
+                    yield progress(node, event.time)
+            case events.CallStarted() if node and node.total == 1 and event.attempt == 1:
+                yield f"{node.name} starts"
+            case _:
+                yield from said(event)
+
+
+def call_name(node: str, item: int | None) -> str:
+    """Such as `predict_block[12]`."""
+    return node if item is None else f"{node}[{item}]"
+
+
+def progress(node: NodeTally, now: float) -> str:
+    """Such as `predict_block 40/169  2.1/s  1.3 Mpx/s  ETA 1m 02s`."""
+    if node.total == 1:
+        done = f"{(node.fraction or 0):.0%}"
+    else:
+        done = f"{node.settled}/{'?' if node.total is None else node.total}"
+    return "  ".join([f"{node.name} {done}", *figures(node, now)])
+
+
+def figures(node: NodeTally, now: float) -> Iterator[str]:
+    """Rates, time left and what is out of the ordinary, in the order of their weight."""
+    if node.failed:
+        yield f"{node.failed} failed"
+    eta = node.eta_s(now)
+    if node.total != 1 and (speed := node.calls_per_s(now)) > 0:
+        yield units.rate(speed)
+    if (pixels := node.pixels_per_s(now)) > 0:
+        yield units.megapixels(pixels)
+    if eta is not None:
+        yield f"ETA {units.duration(eta)}"
+    if node.reused:
+        yield f"{node.reused} reused"
+    if node.retried:
+        yield f"{node.retried} retried"
+
+
+def ended(node: NodeTally) -> str:
+    """Such as `predict_block done in 3m 12s: 169/169  40 reused`."""
+    if node.state == "skipped":
+        return f"{node.name} skipped"
+    took = units.duration((node.ended or node.opened) - node.opened)
+    if node.total == 1 and node.reused:
+        return f"{node.name} {node.state}, reused"
+    counts = [] if node.total == 1 else [f"{node.settled}/{node.settled if node.total is None else node.total}"]
+    rest = "  ".join([*counts, *figures(node, node.ended or node.opened)])
+    return f"{node.name} {node.state} in {took}{': ' if rest else ''}{rest}"
+
+
+def said(event: events.Event) -> Iterator[str]:
+    """What an event says in words, a line each; nothing for those that are only counted."""
+    match event:
+        case events.RunStarted():
+            yield f"run {event.run}: {event.name or event.pipeline} ({event.pipeline}, {event.spec}){' goes on' if event.resumed else ''}"
+        case events.ClusterReady():
+            where = f" at {event.address}" if event.address else ""
+            workers = f"{event.workers} {'worker' if event.workers == 1 else 'workers'}"
+            yield f"cluster {event.cluster} ready in {units.duration(event.seconds)}: {workers}{where}"
+        case events.CallRetried():
+            first = units.printable(event.error).partition("\n")[0]
+            name = call_name(event.node, event.item)
+            yield f"{name} attempt {event.attempt} failed, again in {units.duration(event.delay_s)}: {first}"
+        case events.CallFailed():
+            head, *rest = units.printable(event.error).splitlines() or [""]
+            yield f"{call_name(event.node, event.item)} failed for good: {head}"
+            yield from (f"  {line}" for line in rest)
+        case events.Log():
+            where = " ".join(part for part in (call_name(event.node, event.item) if event.node else "", event.worker) if part)
+            level = "" if event.level in ("info", "debug") else f"{event.level}: "
+            head, *rest = units.printable(event.text).splitlines() or [""]
+            yield f"{where}{' | ' if where else ''}{level}{head}"
+            yield from (f"  {line}" for line in rest)
+        case events.RunStopping():
+            yield f"stopping: {event.reason}"
+        case events.RunDone():
+            yield from summary(event)
+
+
+def summary(end: events.RunDone) -> Iterator[str]:
+    """How a run ended."""
+    reused = f", {end.reused} reused" if end.reused else ""
+    calls = f"{end.calls} {'call' if end.calls == 1 else 'calls'}"
+    yield f"{end.status} in {units.duration(end.seconds)}: {calls}{reused}"
+    for item in end.set_aside[:20]:
+        yield f"  set aside: {units.printable(item).partition(chr(10))[0]}"
+    if len(end.set_aside) > 20:
+        yield f"  and {len(end.set_aside) - 20} more: pipe runs show {end.run}"
+    if end.error:
+        head, *rest = units.printable(end.error).splitlines()
+        yield f"error: {head}"
+        yield from (f"  {line.strip()}" for line in rest)

@@ -1,0 +1,163 @@
+"""Where a run stands: what the views show, counted from events. No printing, no clock of its own."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from swath import events
+
+WINDOW_S = 30.0
+"""Rates are over this long, so that they follow a change within half a minute and do not jump."""
+SAMPLE_S = 0.5
+"""At most one sample of a rate in this time, whatever the number of events."""
+
+
+@dataclass
+class NodeTally:
+    """One node's counts."""
+
+    name: str
+    depth: int = 0
+    total: int | None = None
+    done: int = 0
+    """Calls that have a result, reused ones too."""
+    reused: int = 0
+    failed: int = 0
+    retried: int = 0
+    state: str = "open"
+    """`open`, `done`, `skipped` or `failed`."""
+    opened: float = 0.0
+    ended: float | None = None
+    pixels: int = 0
+    """Pixels that calls reported, in this session."""
+    begun: dict[int | None, float] = field(default_factory=dict)
+    """Calls under way: item -> the part of it that is done, 0 to 1."""
+    samples: deque[tuple[float, float, int]] = field(default_factory=deque)
+    """(time, calls made, pixels) of the last while."""
+
+    @property
+    def settled(self) -> int:
+        """Calls that will not be made any more."""
+        return self.done + self.failed
+
+    @property
+    def made(self) -> float:
+        """Calls' worth of work done in this session: finished ones, and parts of those under way."""
+        return self.done - self.reused + sum(self.begun.values())
+
+    @property
+    def fraction(self) -> float | None:
+        """Done part of all calls, 0 to 1; None while it is not known."""
+        if self.total is None:
+            return None
+        if self.total == 0:
+            return 1.0
+        return min(1.0, (self.settled + sum(self.begun.values())) / self.total)
+
+    def sample(self, now: float) -> None:
+        """Note the counts for the rate."""
+        if self.samples and now - self.samples[-1][0] < SAMPLE_S:
+            return
+        self.samples.append((now, self.made, self.pixels))
+        while len(self.samples) > 2 and now - self.samples[1][0] > WINDOW_S:
+            self.samples.popleft()
+
+    def _speed(self, now: float) -> tuple[float, float]:
+        if self.ended is not None:
+            now, since, made, pixels = self.ended, self.opened, 0.0, 0
+        elif self.samples:
+            since, made, pixels = self.samples[0]
+        else:
+            return 0.0, 0.0
+        span = now - since
+        if span < 0.2:
+            return 0.0, 0.0
+        return max(0.0, self.made - made) / span, max(0, self.pixels - pixels) / span
+
+    def calls_per_s(self, now: float) -> float:
+        """Calls made a second of late; of a node that ended, in all. Reused ones do not count."""
+        return self._speed(now)[0]
+
+    def pixels_per_s(self, now: float) -> float:
+        """Pixels a second of late; 0 when its calls report none."""
+        return self._speed(now)[1]
+
+    def eta_s(self, now: float) -> float | None:
+        """Seconds until all calls are made at the rate of late; None while nothing can be said."""
+        speed = self.calls_per_s(now)
+        if self.total is None or self.state != "open" or speed <= 0:
+            return None
+        left = self.total - self.settled - sum(self.begun.values())
+        return max(0.0, left) / speed
+
+
+@dataclass
+class Tally:
+    """A whole run's counts."""
+
+    run: str = ""
+    pipeline: str = ""
+    name: str = ""
+    cluster: str = ""
+    workers: int | None = None
+    started: float | None = None
+    stopping: str = ""
+    """Why it is being torn down, once it is."""
+    end: events.RunDone | None = None
+    nodes: dict[str, NodeTally] = field(default_factory=dict)
+
+    def node(self, name: str, now: float) -> NodeTally:
+        """The node's counts, from now on when it is new."""
+        found = self.nodes.get(name)
+        if found is None:
+            found = self.nodes[name] = NodeTally(name, opened=now)
+        return found
+
+    def take(self, event: events.Event) -> NodeTally | None:
+        """Count one event. Returns the node that it is about."""
+        if isinstance(event, events.CallEvent):
+            return self._call(event)
+        match event:
+            case events.NodeOpened():
+                node = self.node(event.node, event.time)
+                node.total, node.depth = event.total, event.depth
+                node.sample(event.time)
+                return node
+            case events.NodeDone():
+                node = self.node(event.node, event.time)
+                node.state, node.ended = event.state, event.time
+                node.begun.clear()
+                return node
+            case events.RunStarted():
+                self.run, self.pipeline, self.name = event.run, event.pipeline, event.name
+                self.cluster, self.started = event.cluster, event.time
+            case events.ClusterReady():
+                self.cluster, self.workers = event.cluster, event.workers
+            case events.RunStopping():
+                self.stopping = event.reason
+            case events.RunDone():
+                self.end = event
+        return None
+
+    def _call(self, event: events.CallEvent) -> NodeTally:
+        node = self.node(event.node, event.time)
+        match event:
+            case events.CallStarted():
+                node.begun[event.item] = 0.0
+            case events.CallProgress():
+                if event.done is not None and event.total:
+                    node.begun[event.item] = min(1.0, max(0.0, event.done / event.total))
+                node.pixels += event.pixels
+            case events.CallDone():
+                node.begun.pop(event.item, None)
+                node.done += 1
+                node.reused += event.reused
+            case events.CallRetried():
+                node.begun.pop(event.item, None)
+                node.retried += 1
+            case events.CallFailed():
+                node.begun.pop(event.item, None)
+                node.failed += 1
+        node.sample(event.time)
+        return node
