@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from swath.spec.cluster import Cluster, LocalCluster
-
-
-class Model(BaseModel):
-    """Base of every part of a spec: frozen, typed strictly, no unknown keys."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, defer_build=True, hide_input_in_errors=True, use_attribute_docstrings=True
-    )
+from swath.spec.strict import Model as Model
 
 
 class Spec(Model):
@@ -24,7 +17,7 @@ class Spec(Model):
 
     pipeline: str = ""
     """Name of the pipeline to run, as `pipe list` prints it."""
-    name: str = Field("", pattern=r"^[A-Za-z0-9._-]*$", max_length=80)
+    name: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$", max_length=80)
     """A name for the run; the spec's file name when it is not given."""
     cluster: Cluster = Field(default_factory=LocalCluster)
     """Where to run: `local`, `inline`, a cluster named in swath.yaml, or a mapping with `kind`."""

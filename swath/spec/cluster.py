@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from swath.spec.place import context_of
+from swath.spec.strict import Model, Short, mistake
+
+_LATER = ("gcp", "aws", "kubernetes")
 
 
-class _ClusterSpec(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, defer_build=True, hide_input_in_errors=True, use_attribute_docstrings=True
-    )
-
-
-class InlineCluster(_ClusterSpec):
+class InlineCluster(Model):
     """This process, one call after the other: for debugging, tests and tiny runs."""
 
     kind: Literal["inline"] = "inline"
 
 
-class LocalCluster(_ClusterSpec):
+class LocalCluster(Model):
     """This machine: one single-threaded worker process per core, on loopback."""
 
     kind: Literal["local"] = "local"
-    workers: int | None = Field(None, ge=1, le=1024)
+    workers: int | None = Field(default=None, ge=1, le=1024)
     """Worker processes; one per available core when not given."""
-    memory_gb: float | None = Field(None, gt=0)
+    memory_gb: float | None = Field(default=None, gt=0)
     """Memory limit of each worker in GB (10^9 bytes); an equal share of the machine's when not given."""
 
 
-class AddressCluster(_ClusterSpec):
+class AddressCluster(Model):
     """A Dask scheduler that is already running somewhere."""
 
     kind: Literal["address"] = "address"
@@ -37,4 +36,45 @@ class AddressCluster(_ClusterSpec):
     """The scheduler's address, such as tcp://10.0.0.5:8786."""
 
 
-Cluster = Annotated[InlineCluster | LocalCluster | AddressCluster, Field(discriminator="kind")]
+def _expand(value: Any, info: Any) -> Any:
+    """The full form of `local`, `inline`, a name from swath.yaml, an address, or a mapping without `kind`."""
+    if isinstance(value, str):
+        return _named(value, info)
+    if isinstance(value, dict):
+        kind = value.get("kind", "address" if "url" in value else "local")
+        if kind in _LATER:
+            raise _later(kind, at=("kind",))
+        return {"kind": kind, **value}
+    return value
+
+
+def _named(name: str, info: Any) -> Any:
+    if name in ("local", "inline"):
+        return {"kind": name}
+    if "://" in name:
+        return {"kind": "address", "url": name}
+    context = context_of(info)
+    clusters = context.clusters if context else {}
+    if name in clusters:
+        return clusters[name].model_dump(exclude_none=True)
+    if name in _LATER:
+        raise _later(name)
+    from swath.spec.guess import hint
+
+    known = ["local", "inline", *clusters]
+    raise mistake(f"there is no cluster '{{name}}'; known are {', '.join(known)}{hint(name, known)}", name=name)
+
+
+def _later(kind: str, at: tuple[str | int, ...] = ()) -> Exception:
+    message = f"{kind} clusters are not in this version; start a Dask scheduler there and write "
+    return mistake(message + "{kind: address, url: ...}", at=at)
+
+
+Cluster = Annotated[
+    InlineCluster | LocalCluster | AddressCluster,
+    Field(discriminator="kind"),
+    Short(
+        _expand,
+        {"type": "string", "description": "`local`, `inline`, a cluster named in swath.yaml, or a scheduler's address"},
+    ),
+]

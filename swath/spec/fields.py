@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
-from pydantic import ValidationInfo
 
-from swath.spec.base import Model
+from swath.errors import AreaError
+from swath.spec import area
+from swath.spec.place import Context, InputPath, InputPattern, OutputPath, context_of
+from swath.spec.strict import Model, mistake
 
 if TYPE_CHECKING:
-    from shapely import Geometry
+    from shapely.geometry.base import BaseGeometry
 
 Resampling = Literal["nearest", "bilinear", "cubic", "average", "mode"]
+
+
+class AreaBox(Model):
+    """A box in any coordinate reference system."""
+
+    bbox: tuple[float, float, float, float]
+    """West, south, east, north; west > east crosses the antimeridian (degrees only)."""
+    crs: str = "EPSG:4326"
+    """What the numbers are in; degrees of longitude and latitude when not given."""
+
+
+class AreaFile(Model):
+    """Polygons of a vector file: anything that GDAL reads."""
+
+    path: str
+    """GeoPackage, GeoJSON, Shapefile or other; a path or URL."""
+    layer: str | None = None
+    """Which layer, where the file has several."""
+    where: str | None = None
+    """Which features, as an SQL condition such as "name = 'north'"; all when not given."""
+    crs: str | None = None
+    """Where the file does not say its own, or says a wrong one."""
 
 
 class Area(Model):
@@ -22,21 +47,80 @@ class Area(Model):
     The validated value holds the geometry itself, so a run does not depend on the file any more.
     """
 
+    forms = (AreaBox, AreaFile)
+    short_schemas = (
+        {"type": "string", "description": "Path to a vector file, or a polygon as WKT in degrees"},
+        {
+            "type": "array",
+            "items": {"type": "number"},
+            "minItems": 4,
+            "maxItems": 4,
+            "description": "[west, south, east, north] in degrees; west > east crosses the antimeridian",
+        },
+        {
+            "type": "object",
+            "properties": {"type": {"enum": list(area.GEOJSON_TYPES)}},
+            "required": ["type"],
+            "description": "GeoJSON: a polygon geometry, a Feature or a FeatureCollection",
+        },
+    )
+
     wkt: str
-    """A valid, non-empty polygon or multipolygon as WKT, in `crs`. Longitudes of areas that cross the antimeridian are split at
-    180 degrees, so that each part is within [-180, 180]."""
+    """A valid, non-empty polygon or multipolygon as WKT, in `crs`. Longitudes of areas that cross the antimeridian are
+    split at 180 degrees, so that each part is within [-180, 180]."""
     crs: str = "EPSG:4326"
-    """Coordinate reference system of `wkt`, as an authority code or WKT."""
+    """Coordinate reference system of `wkt`, as an authority code or WKT. Axes are always x, y (longitude first)."""
     source: str = ""
     """Where it came from, for messages."""
     notes: tuple[str, ...] = ()
     """What was repaired, for the log and the report."""
 
-    def geometry(self) -> Geometry:
+    def geometry(self) -> BaseGeometry:
         """The area as a shapely geometry, in `crs`."""
         from shapely import from_wkt
 
         return from_wkt(self.wkt)
+
+    @classmethod
+    def spread(cls, value: Any, info: Any) -> Any:
+        if isinstance(value, str):
+            return {"wkt" if area.is_wkt(value) else "path": value}
+        return {"bbox": value} if isinstance(value, list) else value
+
+    @classmethod
+    def expand(cls, value: Any, info: Any) -> Any:
+        short = list(value) if isinstance(value, tuple) else value
+        form = cls.spread(short, info)
+        if not isinstance(form, dict):
+            raise mistake("expected an area: a path, [west, south, east, north], WKT, GeoJSON or a mapping")
+        try:
+            shape = cls._read(form, context_of(info))
+        except AreaError as error:
+            part = getattr(error, "part", "")
+            raise mistake(str(error).replace("\n  ", "; "), at=(part,) if part in form else ()) from error
+        if shape is None:
+            return form
+        notes = form.get("notes", ()) if "wkt" in form else ()
+        if isinstance(notes, (list, tuple)):
+            notes = (*notes, *(note for note in shape.notes if note not in notes))
+        said = form if "wkt" in form else {}
+        return {"source": shape.source, **said, "wkt": shape.wkt, "crs": shape.crs, "notes": notes}
+
+    @staticmethod
+    def _read(form: dict[str, Any], context: Context | None) -> area.Shape | None:
+        """The shape that a mapping describes; None when it is not even one of the forms."""
+        if form.get("type") in area.GEOJSON_TYPES:
+            return area.from_geojson(form)
+        if "bbox" in form:
+            box = AreaBox.model_validate(form, context=context)
+            return area.from_bbox(box.bbox, box.crs)
+        if "path" in form:
+            file = AreaFile.model_validate(form, context=context)
+            root = context.root if context else Path()
+            return area.from_file(file.path, root, layer=file.layer, where=file.where, crs=file.crs)
+        if isinstance(form.get("wkt"), str) and isinstance(form.get("crs", ""), str):
+            return area.from_wkt(form["wkt"], form.get("crs"))
+        return None
 
 
 class Mask(Model):
@@ -52,8 +136,8 @@ class Mask(Model):
 
 class _Imagery(Model):
     bands: tuple[str | int, ...] | None = None
-    """Bands to read, in the order in which the model takes them: names, or 1-based indices for `files`. The model's contract
-    decides when not given."""
+    """Bands to read, in the order in which the model takes them: names, or 1-based indices for `files`. The model's
+    contract decides when not given."""
     mosaic: Literal["first", "last", "median"] = "first"
     """Which scene wins where several cover a pixel. Scenes are ordered as listed (files) or by time (stac)."""
     resampling: Resampling = "nearest"
@@ -70,8 +154,8 @@ class FilesImagery(_Imagery):
     """Imagery from raster files."""
 
     source: Literal["files"] = "files"
-    paths: tuple[str, ...] = Field(min_length=1)
-    """Files or glob patterns, local or fsspec URLs. Each file is one scene."""
+    paths: tuple[InputPattern, ...] = Field(min_length=1)
+    """Files or glob patterns, local or fsspec URLs. Each file is one scene. Absolute once loaded."""
     names: tuple[str, ...] | None = None
     """Names of the files' bands in order, where the files do not name them."""
     nodata: float | None = None
@@ -82,19 +166,19 @@ class StacImagery(_Imagery):
     """Imagery from STAC items: a local catalogue, an ItemCollection file, an item file, or an API."""
 
     source: Literal["stac"] = "stac"
-    catalog: str | None = None
+    catalog: InputPath | None = None
     """Path or URL of a catalogue, collection, ItemCollection or item. Give this or `api`."""
     api: str | None = None
     """Root URL of a STAC API. Give this or `catalog`."""
     collections: tuple[str, ...] = ()
     """Collections to search; all when empty (catalogues only)."""
     datetime: str | None = None
-    """A time or an interval such as 2024-06/2024-08 or 2024-06-01/.. ; RFC 3339 dates, months and years are accepted."""
-    cloud_cover: float | None = Field(None, ge=0, le=100)
+    """A time or an interval such as 2024-06/2024-08 or 2024-06-01/.. of RFC 3339 dates, months or years."""
+    cloud_cover: float | None = Field(default=None, ge=0, le=100)
     """Largest eo:cloud_cover in percent; items that do not say theirs are kept."""
     ids: tuple[str, ...] = ()
     """Item ids to take; all when empty."""
-    limit: int | None = Field(None, ge=1)
+    limit: int | None = Field(default=None, ge=1)
     """Most items to take."""
 
     @model_validator(mode="after")
@@ -110,12 +194,19 @@ Imagery = Annotated[FilesImagery | StacImagery, Field(discriminator="source")]
 class ModelRef(Model):
     """A trained model. In YAML: a path, or a mapping."""
 
-    path: str
-    """Weights: .pt2 (torch.export), .pt or .torchscript (TorchScript), .onnx, or .safetensors with `factory`. Absolute once loaded."""
-    contract: str | None = None
+    short_schemas = ({"type": "string", "description": "Path of the weights"},)
+
+    path: InputPath
+    """Weights: .pt2 (torch.export), .pt or .torchscript (TorchScript), .onnx, or .safetensors with `factory`.
+    Absolute once loaded."""
+    contract: InputPath | None = None
     """The model's contract; the file of the same name ending in .json when not given."""
     factory: str | None = None
     """For .safetensors: `module:function` that returns the torch.nn.Module to load the weights into."""
+
+    @classmethod
+    def expand(cls, value: Any, info: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
 
 
 class GridSpec(Model):
@@ -123,14 +214,16 @@ class GridSpec(Model):
 
     crs: str | None = None
     """Authority code such as EPSG:32633; the imagery's own when not given."""
-    resolution: float | None = Field(None, gt=0)
+    resolution: float | None = Field(default=None, gt=0)
     """Pixel size in units of the CRS; the imagery's finest band when not given."""
 
 
 class Output(Model):
     """Where the map goes and what is made beside it. In YAML: a path, or a mapping."""
 
-    to: str
+    short_schemas = ({"type": "string", "description": "Folder, local or an fsspec URL"},)
+
+    to: OutputPath
     """Folder, local or an fsspec URL. Absolute once loaded."""
     vectors: bool = True
     """Also write polygons of each class as GeoParquet."""
@@ -138,3 +231,7 @@ class Output(Model):
     """Also write a PNG with a legend."""
     background: tuple[str, ...] = ()
     """Names of classes that get no polygons."""
+
+    @classmethod
+    def expand(cls, value: Any, info: Any) -> Any:
+        return {"to": value} if isinstance(value, str) else value

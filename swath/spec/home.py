@@ -1,0 +1,70 @@
+"""swath.yaml: what a project says once for all its specs. Its folder is what relative paths are relative to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import Field
+
+from swath.spec.cluster import Cluster
+from swath.spec.place import Context, InputPath, OutputPath
+from swath.spec.strict import Model
+
+FILE = "swath.yaml"
+
+
+class HomeFile(Model):
+    """What swath.yaml may say."""
+
+    clusters: dict[str, Cluster] = Field(default_factory=dict)
+    """Clusters by name, for `cluster: NAME` in a spec and `--cluster NAME`."""
+    pipelines: tuple[InputPath, ...] | None = None
+    """Folders with the project's own pipelines; `pipelines` when not given."""
+    state: OutputPath | None = None
+    """Folder of journals and results; `.swath` when not given. The variable SWATH_HOME goes before it."""
+    results: OutputPath | None = None
+    """Where large results of calls are kept: a path or an fsspec URL; in the state folder when not given."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """A project's folder and what its swath.yaml says."""
+
+    root: Path
+    """Absolute: the folder of swath.yaml, or the folder that was asked for when there is none."""
+    file: HomeFile | None = None
+    """None when there is no swath.yaml."""
+    secrets: frozenset[str] = field(default_factory=frozenset, repr=False)
+    """Values that swath.yaml took from the environment."""
+
+    @property
+    def clusters(self) -> Mapping[str, Cluster]:
+        """Clusters by name."""
+        return self.file.clusters if self.file else {}
+
+    @classmethod
+    def find(cls, start: Path, env: Mapping[str, str] | None = None) -> Home:
+        """The nearest folder at or above `start` (a file or a folder) that has a swath.yaml, else `start`'s own.
+
+        Raises SpecError with every mistake in swath.yaml.
+        """
+        start = start.expanduser().absolute()
+        folder = start if start.is_dir() else start.parent
+        for root in (folder, *folder.parents):
+            if (root / FILE).is_file():
+                return cls._read(root, env)
+        return cls(folder)
+
+    @classmethod
+    def _read(cls, root: Path, env: Mapping[str, str] | None) -> Home:
+        from swath.spec.document import parse, read
+        from swath.spec.validate import validate
+
+        file = str(root / FILE)
+        document = parse(read(file), file)
+        if document.data is None:
+            return cls(root, HomeFile())
+        found = validate(HomeFile, document, Context(root), env)
+        return cls(root, found.unwrap(), found.secrets)

@@ -1,0 +1,175 @@
+"""A spec's file or text -> the typed Spec of the pipeline that it names, or every mistake at once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+from swath.errors import Mistake, PipelineError, SpecError
+from swath.spec import document as documents
+from swath.spec import environment, guess, override
+from swath.spec.base import Spec
+from swath.spec.document import Document
+from swath.spec.fields import Area
+from swath.spec.home import Home
+from swath.spec.place import Context
+from swath.spec.strict import Model
+from swath.spec.validate import in_order, validate
+
+Find = Callable[[str], type[Spec]]
+"""The Spec class of a pipeline's name. Raises PipelineError when there is no such pipeline."""
+
+
+class Surroundings(Protocol):
+    """What a spec's project gives: swath.project.Project, or swath.spec.home.Home."""
+
+    @property
+    def root(self) -> Path: ...
+    @property
+    def clusters(self) -> Mapping[str, Any]: ...
+    @property
+    def secrets(self) -> frozenset[str]: ...
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A spec that has no mistakes, and where it came from."""
+
+    spec: Spec
+    """Typed; its paths are absolute, its areas are read, its named cluster is put in."""
+    pipeline: str
+    """Name of the pipeline."""
+    file: str
+    """The spec's path as the user wrote it."""
+    text: str
+    """As it was read; references to the environment are not resolved in it."""
+    overrides: tuple[str, ...]
+    """Every `key=value` that was put over the text; with it and the text the spec can be parsed again."""
+    root: Path
+    """What relative paths are relative to."""
+    notes: tuple[str, ...] = ()
+    """What was repaired or guessed, for the log and the report."""
+    secrets: frozenset[str] = field(default_factory=frozenset, repr=False)
+    """What the environment gave; no log, message or report may show it (see swath.spec.environment.scrub)."""
+
+
+def load(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    cluster: str | None = None,
+    project: Surroundings | None = None,
+    *,
+    find: Find,
+    names: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Read a spec's file. Arguments as for `parse`. Raises SpecError with every mistake."""
+    return parse(documents.read(str(path)), str(path), overrides, cluster, project, find=find, names=names, env=env)
+
+
+def parse(
+    text: str,
+    file: str,
+    overrides: Sequence[str] = (),
+    cluster: str | None = None,
+    project: Surroundings | None = None,
+    *,
+    find: Find,
+    names: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Read a spec's text.
+
+    file: its path, for messages and, without a project, to find the project.
+    overrides: `key=value` each, put over the text.
+    cluster: where to run, instead of what text and overrides say: as `cluster:` in a spec.
+    project: what relative paths and cluster names refer to; the one around `file` when not given.
+    find: gives the Spec class of a pipeline's name. names: pipelines to choose from in a "did you mean".
+    env: the environment; this process's own when not given.
+
+    Raises SpecError with every mistake, sorted by place.
+    """
+    home = project if project is not None else Home.find(Path(file), env)
+    context = Context(home.root, home.clusters)
+    info = SimpleNamespace(context=context)
+    texts = _with_cluster(overrides, cluster)
+    original = documents.parse(text, file)
+    changes, unread = override.read(texts)
+    named = override.apply(original, [change for change in changes if change.keys == ("pipeline",)])
+    if not isinstance(named.data, dict):
+        what = "the spec is empty" if named.data is None else "a spec is a mapping of keys to values"
+        raise SpecError(list(in_order([*unread, *named.mistakes, named.marks[()].mistake((), what)], file)))
+    kind, mistakes = _kind(named, find, names, env)
+    rest = [change for change in changes if change.keys != ("pipeline",)]
+    merged = override.apply(named, rest, lambda document, path: guess.spread(kind or Spec, document, path, info))
+    found = validate(kind, merged, context, env) if kind else validate(Spec, _shared(merged), context, env)
+    if unread or mistakes or found.value is None:
+        raise SpecError(list(in_order([*unread, *mistakes, *found.mistakes], file)))
+    spec = found.value
+    if not spec.name:
+        spec = spec.model_copy(update={"name": re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem)[:80]})
+    secrets = found.secrets | home.secrets
+    return Loaded(spec, spec.pipeline, file, text, texts, home.root, tuple(_notes(spec, ())), secrets)
+
+
+def _with_cluster(overrides: Sequence[str], cluster: str | None) -> tuple[str, ...]:
+    """The overrides, with the cluster in place of any other."""
+    if cluster is None:
+        return tuple(overrides)
+    plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_.:/@-]*", cluster)
+    others = [text for text in overrides if text.partition("=")[0].strip() != "cluster"]
+    return (f"cluster={cluster if plain else json.dumps(cluster)}", *others)
+
+
+def _kind(
+    document: Document, find: Find, names: Sequence[str], env: Mapping[str, str] | None
+) -> tuple[type[Spec] | None, list[Mistake]]:
+    """The Spec class of the pipeline that the document names; else the likeliest one or None, and the mistake."""
+    path = ("pipeline",)
+    if path not in document.marks:
+        known = f": {', '.join(names)}" if names else ""
+        return None, [document.marks[()].mistake(path, f"missing; name a pipeline{known}")]
+    resolved = environment.resolve(replace(document, data={"pipeline": document.data["pipeline"]}, mistakes=()), env)
+    name, mark = resolved.document.data["pipeline"], document.marks[path]
+    if not isinstance(name, str) or path in resolved.document.broken:
+        return None, []
+    try:
+        return find(name), []
+    except PipelineError as error:
+        if origin := resolved.origin(path):
+            return None, [mark.mistake(path, f"there is no pipeline of the name that {origin} stands for")]
+        guessed = guess.nearest(name, names) if name not in names else ""
+        message = str(error).replace("\n  ", "; ")
+        if guessed and "did you mean" not in message:
+            message += f" (did you mean {guessed!r}?)"
+        return _likeliest(guessed, find), [mark.mistake(path, message)]
+
+
+def _likeliest(name: str, find: Find) -> type[Spec] | None:
+    """The class to find further mistakes with, once the pipeline's name is wrong."""
+    try:
+        return find(name) if name else None
+    except PipelineError:
+        return None
+
+
+def _shared(document: Document) -> Document:
+    """Without a pipeline only what every spec has can be checked: leave out the rest."""
+    return replace(document, data={key: value for key, value in document.data.items() if key in Spec.model_fields})
+
+
+def _notes(value: object, path: documents.Path) -> list[str]:
+    """The notes of every area in a spec, with the field that they are about."""
+    if isinstance(value, Area):
+        return [f"{documents.dotted(path)}: {note}" for note in value.notes]
+    if isinstance(value, Model):
+        parts = [(name, getattr(value, name)) for name in type(value).model_fields]
+        return [note for name, part in parts for note in _notes(part, (*path, name))]
+    if isinstance(value, (list, tuple)):
+        return [note for index, part in enumerate(value) for note in _notes(part, (*path, index))]
+    return []

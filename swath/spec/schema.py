@@ -1,0 +1,64 @@
+"""Specs as JSON Schema (draft 7), for editors: `# yaml-language-server: $schema=...`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from swath.spec.base import Spec
+
+DIALECT = "http://json-schema.org/draft-07/schema#"
+_TEMPLATE = "#/definitions/{model}"
+
+
+def schema(spec_class: type[Spec], pipeline: str = "") -> dict[str, Any]:
+    """JSON Schema of one pipeline's specs; with its name, `pipeline` can be nothing else."""
+    full = _draft7(spec_class.model_json_schema(ref_template=_TEMPLATE))
+    full["definitions"] = full.pop("$defs", {})
+    full["properties"]["pipeline"] |= {"const": pipeline} if pipeline else {}
+    full["properties"]["pipeline"].pop("default", None)
+    full["required"] = ["pipeline", *full.get("required", [])]
+    return {"$schema": DIALECT, **full}
+
+
+def schemas(classes: Mapping[str, type[Spec]]) -> dict[str, Any]:
+    """One JSON Schema for the specs of all pipelines: the value of `pipeline` chooses."""
+    inputs = [(kind, "validation") for kind in dict.fromkeys(classes.values())]
+    references, shared = models_json_schema(inputs, ref_template=_TEMPLATE)  # type: ignore[arg-type]
+    names = list(classes)
+    return {
+        "$schema": DIALECT,
+        "type": "object",
+        "properties": {"pipeline": {"enum": names, "description": "Name of the pipeline to run"}},
+        "required": ["pipeline"],
+        "allOf": [
+            {
+                "if": {"properties": {"pipeline": {"const": name}}, "required": ["pipeline"]},
+                "then": references[(kind, "validation")],
+            }
+            for name, kind in classes.items()
+        ],
+        "definitions": _draft7(shared.get("$defs", {})),
+    }
+
+
+def _draft7(node: Any) -> Any:
+    """What draft 2020-12 and OpenAPI say otherwise, in the words of draft 7."""
+    if isinstance(node, list):
+        return [_draft7(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: _draft7(value) for key, value in node.items()}
+    if isinstance(items := found.get("prefixItems"), list):
+        del found["prefixItems"]
+        found["items"] = items
+    discriminator = found.get("discriminator")
+    if isinstance(discriminator, dict) and "propertyName" in discriminator and "oneOf" in found:
+        del found["discriminator"]
+        tag = {"required": [discriminator["propertyName"]]}
+        found["oneOf"] = [{"allOf": [member, tag]} for member in found["oneOf"]]
+    if "$ref" in found and len(found) > 1:  # draft 7 ignores what stands beside a $ref
+        found = {"allOf": [{"$ref": found.pop("$ref")}], **found}
+    return found
