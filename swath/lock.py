@@ -25,7 +25,9 @@ def locked(output: str, run: str) -> Iterator[None]:
         file.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise StateError(f"the output folder {folder.parent} cannot be written: {error}", remedy="choose another output.to") from error
+        raise StateError(
+            f"the output folder {folder.parent} cannot be written: {error}", remedy="choose another output.to"
+        ) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

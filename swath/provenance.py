@@ -10,15 +10,26 @@ from typing import Any
 
 from swath.version import __version__
 
-LIBRARIES = ("dask", "distributed", "rasterio", "odc-geo", "numpy", "torch", "onnxruntime", "geopandas", "pystac", "rio-cogeo")
+LIBRARIES = (
+    "dask",
+    "distributed",
+    "rasterio",
+    "odc-geo",
+    "numpy",
+    "torch",
+    "onnxruntime",
+    "geopandas",
+    "pystac",
+    "rio-cogeo",
+)
 
 
 def git_state(folder: Path) -> dict[str, Any]:
     """Commit, branch and whether there are uncommitted changes in the repository that holds `folder`; empty when there is none."""
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(  # noqa: S603
-            ["git", "-C", str(folder), *arguments],  # noqa: S607
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
             capture_output=True, text=True, timeout=10, check=True,
         )  # fmt: skip
         return done.stdout.strip()

@@ -87,7 +87,6 @@ def resume_loaded(row: RunRow, project: Project, registry: Registry) -> Loaded:
         row.spec_text,
         row.spec_path,
         overrides=row.overrides,
-        cluster=row.cluster or None,
         project=project,
         find=registry.spec_class,
         names=registry.names,
@@ -103,7 +102,9 @@ def _identity(journal: Journal, loaded: Loaded, resume: str | None) -> str:
     if resume is not None:
         row = journal.find(resume)
         if row.status == "running":
-            raise Locked(f"{row.id} is still running (process {row.pid} on {row.host})", remedy="`pipe cancel` it first")
+            raise Locked(
+                f"{row.id} is still running (process {row.pid} on {row.host})", remedy="`pipe cancel` it first"
+            )
         return row.id
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{_name(loaded)}-{secrets.token_hex(2)}"
 
@@ -165,8 +166,8 @@ class _Run:
         loaded, me = self.loaded, Process.this()
         self.journal.start_run(
             RunRow(
-                self.id, loaded.pipeline, _name(loaded), str(loaded.file), loaded.text, tuple(loaded.overrides),
-                loaded.cluster or "", str(loaded.root), "running", self.started, None, None, "", me.host, me.pid, me.started, (),
+                self.id, loaded.pipeline, _name(loaded), loaded.file, loaded.text, loaded.overrides,
+                loaded.spec.cluster.kind, str(loaded.root), "running", self.started, None, None, "", me.host, me.pid, me.started, (),
                 git_state(loaded.root),
             )
         )  # fmt: skip
@@ -174,7 +175,7 @@ class _Run:
             self.journal.write_lease(self.id, PARTIAL, str(partial))
         self.emit(
             RunStarted(
-                time=self.started, run=self.id, pipeline=loaded.pipeline, name=_name(loaded), spec=str(loaded.file),
+                time=self.started, run=self.id, pipeline=loaded.pipeline, name=_name(loaded), spec=loaded.file,
                 resumed=resumed, cluster=loaded.spec.cluster.kind,
             )
         )  # fmt: skip
@@ -201,7 +202,7 @@ class _Run:
         except SwathError as error:
             self.say("error", str(error))
             return RunOutcome(self.id, "failed", error.exit_code, str(error))
-        except Exception as error:  # a fault of ours or of a library: keep the traceback, end like any failure
+        except Exception as error:  # noqa: BLE001 - a fault of ours or of a library: keep the traceback, end like any failure
             self.say("error", "".join(traceback.format_exception(error)).rstrip())
             text = f"{type(error).__name__}: {error}\n  the whole story: pipe logs {self.id}"
             return RunOutcome(self.id, "failed", 1, text)
@@ -222,7 +223,7 @@ class _Run:
 
     def _outcome(self, result: EngineResult, store: ResultStore) -> RunOutcome:
         value = store.get(result.value) if result.value is not None else None
-        outputs = list(value.outputs()) if hasattr(value, "outputs") else []
+        outputs = _shown(value)
         if not result.set_aside:
             return RunOutcome(self.id, "done", 0, "", outputs, [], value)
         if result.value is not None:
@@ -245,6 +246,17 @@ class _Run:
                 calls=result.made if result else 0, reused=result.reused if result else 0, set_aside=outcome.set_aside,
             )
         )  # fmt: skip
+
+
+def _shown(value: Any) -> list[str]:
+    """What a pipeline returned, a line each, for those who ran it: what was published, or the value itself."""
+    if value is None:
+        return []
+    if hasattr(value, "outputs"):
+        return [str(output) for output in value.outputs()]
+    if isinstance(value, (list, tuple)):
+        return [line for part in value for line in _shown(part)]
+    return [value if isinstance(value, str) else repr(value)]
 
 
 def _partial(output: str, run: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-
 from types import TracebackType
 from typing import Self
 
@@ -37,7 +36,8 @@ class Address:
             self._client = distributed.Client(self.address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             raise InfrastructureError(
-                f"no Dask scheduler answers at {self.address}: {error}", remedy="start one with `dask scheduler`, or check cluster.url"
+                f"no Dask scheduler answers at {self.address}: {error}",
+                remedy="start one with `dask scheduler`, or check cluster.url",
             ) from error
         try:
             self._client.wait_for_workers(1, timeout=WORKERS_TIMEOUT_S)
@@ -45,7 +45,8 @@ class Address:
         except TimeoutError as error:
             self._client.close()
             raise InfrastructureError(
-                f"the scheduler at {self.address} has no workers", remedy=f"start some with `dask worker {self.address}`"
+                f"the scheduler at {self.address} has no workers",
+                remedy=f"start some with `dask worker {self.address}`",
             ) from error
         except BaseException:
             self._client.close()

@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from swath.engine.executor import Executor
-from swath.engine.store import ResultStore
 from swath.engine.stop import Stop
+from swath.engine.store import ResultStore
 from swath.engine.work import Say
 from swath.spec.cluster import AddressCluster, Cluster, InlineCluster, LocalCluster
 

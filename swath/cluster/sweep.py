@@ -47,7 +47,9 @@ def remove(journal: Journal, leftover: Leftover) -> None:
     try:
         shutil.rmtree(leftover.lease.id)
     except OSError as error:
-        raise TeardownError(f"{leftover.lease.id} cannot be removed: {error}", remedy="remove it by hand, then run `pipe sweep`") from error
+        raise TeardownError(
+            f"{leftover.lease.id} cannot be removed: {error}", remedy="remove it by hand, then run `pipe sweep`"
+        ) from error
     journal.end_lease(leftover.lease.id)
 
 

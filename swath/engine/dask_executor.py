@@ -74,7 +74,8 @@ class DaskExecutor:
     @property
     def slots(self) -> int:
         """Threads of all workers."""
-        return max(1, sum(self._client.nthreads().values()))
+        threads: int = sum(self._client.nthreads().values())
+        return max(1, threads)
 
     def submit(self, work: Work) -> None:
         if work.timeout_s is not None:
@@ -117,7 +118,9 @@ class DaskExecutor:
         futures = {work: self._futures.pop(work) for work in ended}
         fine = {work: future for work, future in futures.items() if future.status == "finished"}
         results: dict[str, Outcome] = self._client.gather(fine) if fine else {}
-        outcomes = [results[work] if work in results else self._broken(work, future) for work, future in futures.items()]
+        outcomes = [
+            results[work] if work in results else self._broken(work, future) for work, future in futures.items()
+        ]
         for work, future in futures.items():
             future.release()
             self._running.pop(work, None)
@@ -129,12 +132,14 @@ class DaskExecutor:
 
         if future.status == "cancelled":
             raise InfrastructureError(
-                "the Dask scheduler forgot a call: the cluster was restarted or lost", remedy="`pipe resume last` goes on"
+                "the Dask scheduler forgot a call: the cluster was restarted or lost",
+                remedy="`pipe resume last` goes on",
             )
         error = future.exception()
         if isinstance(error, KilledWorker):
             failed = TaskFailed(
-                "the call killed each worker that tried it", remedy="give workers more memory (cluster.memory_gb) or make its input smaller"
+                "the call killed each worker that tried it",
+                remedy="give workers more memory (cluster.memory_gb) or make its input smaller",
             )
             return Outcome(work, "", 0.0, None, str(failed), "", False, 1, lost=True)
         return failure(work, "", 0.0, error or TaskFailed("the call ended without a result"))
@@ -143,7 +148,9 @@ class DaskExecutor:
         """End the workers whose call passed its time limit: nothing else stops a call that sits in C code."""
         now = time.monotonic()
         overdue = [
-            work for work, (since, _) in self._running.items() if work in self._limits and now - since > self._limits[work]
+            work
+            for work, (since, _) in self._running.items()
+            if work in self._limits and now - since > self._limits[work]
         ]
         outcomes = []
         for work in overdue:

@@ -191,7 +191,12 @@ class Engine:
     def _begin(self, node: Node) -> None:
         progress = self._open[node.name] = _Progress()
         if isinstance(node.target, Task):
-            target = (node.target.fn.__module__, node.target.name, code_fingerprint(node.target.fn), node.target.policy.version)
+            target = (
+                node.target.fn.__module__,
+                node.target.name,
+                code_fingerprint(node.target.fn),
+                node.target.policy.version,
+            )
             shared = self._arguments(node.kwargs if node.mapped else (node.args, node.kwargs))
             progress.shared_key = fingerprint(("call", target, node.mapped, shared))
         count: int | None = 1
@@ -203,7 +208,9 @@ class Engine:
             )
             lengths = {len(walk) for walk in progress.walks if hasattr(walk, "__len__")}
             if len(lengths) > 1:
-                raise PipelineError(f"{node.name}: the sequences that it walks together have different lengths: {sorted(lengths)}")
+                raise PipelineError(
+                    f"{node.name}: the sequences that it walks together have different lengths: {sorted(lengths)}"
+                )
             count = lengths.pop() if lengths and not any(isinstance(w, Iterator) for w in progress.walks) else None
         self._ready.open(node.name, count)
         self._emit(
@@ -297,7 +304,13 @@ class Engine:
         policy = node.target.policy
         number = item if node.mapped else None
         work = Work(
-            f"{self._run}/{name}/{item}/1", node.target, args, kwargs, self._store, policy.timeout_s, dict(policy.resources)
+            f"{self._run}/{name}/{item}/1",
+            node.target,
+            args,
+            kwargs,
+            self._store,
+            policy.timeout_s,
+            dict(policy.resources),
         )
         self._calls[work.id] = _Call(name, number, key, work)
         executor.submit(work)
@@ -420,7 +433,7 @@ class Engine:
 
     def _retry(self, call: _Call, outcome: Outcome) -> None:
         policy = call.work.task.policy
-        delay = min(LONGEST_DELAY_S, policy.retry_delay_s * 2 ** (call.attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311
+        delay = min(LONGEST_DELAY_S, policy.retry_delay_s * 2 ** (call.attempt - 1)) * random.uniform(0.75, 1.25)
         self._emit(
             CallRetried(
                 time=time.time(), run=self._run, node=call.node, item=call.item, error=outcome.error, attempt=call.attempt,
@@ -467,11 +480,19 @@ class Engine:
         node, item = (call.node, call.item) if call else _place_of(said.work)
         if said.level == "started":
             attempt = call.attempt if call else 1
-            self._emit(CallStarted(time=said.time, run=self._run, node=node, item=item, worker=said.worker, attempt=attempt))
+            self._emit(
+                CallStarted(time=said.time, run=self._run, node=node, item=item, worker=said.worker, attempt=attempt)
+            )
         elif said.level == "progress":
             self._emit(
                 CallProgress(
-                    time=said.time, run=self._run, node=node, item=item, done=said.done, total=said.total, pixels=said.pixels
+                    time=said.time,
+                    run=self._run,
+                    node=node,
+                    item=item,
+                    done=said.done,
+                    total=said.total,
+                    pixels=said.pixels,
                 )
             )
         else:
@@ -480,7 +501,13 @@ class Engine:
             )
             self._emit(
                 Log(
-                    time=said.time, run=self._run, level=said.level, text=said.text, node=node, item=item, worker=said.worker
+                    time=said.time,
+                    run=self._run,
+                    level=said.level,
+                    text=said.text,
+                    node=node,
+                    item=item,
+                    worker=said.worker,
                 )
             )
 

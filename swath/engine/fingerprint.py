@@ -31,7 +31,7 @@ def fingerprint(value: Any) -> str:
 
 
 def _feed(state: _Hash, value: Any) -> None:
-    if value is None or isinstance(value, (bool, int, float, complex, str)) and not isinstance(value, enum.Enum):
+    if value is None or (isinstance(value, (bool, int, float, complex, str)) and not isinstance(value, enum.Enum)):
         text = repr(value).encode("utf-8", "surrogatepass")
         state.update(f"{type(value).__name__}:{len(text)}:".encode() + text)
     elif isinstance(value, (bytes, bytearray, memoryview)):

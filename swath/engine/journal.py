@@ -7,6 +7,7 @@ number of other processes may read.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import json
 import sqlite3
@@ -63,7 +64,7 @@ class RunRow:
     """As written, with environment references unresolved."""
     overrides: tuple[str, ...]
     cluster: str
-    """The `--cluster` that was given, or empty."""
+    """Its kind."""
     root: str
     """Folder that the spec's relative paths are relative to."""
     status: str
@@ -201,7 +202,9 @@ class Journal:
 
     def runs(self, limit: int | None = None) -> list[RunRow]:
         """Runs, newest first."""
-        rows = self._do(f"SELECT {_RUN} FROM runs ORDER BY started DESC, id DESC LIMIT ?", (-1 if limit is None else limit,))
+        rows = self._do(
+            f"SELECT {_RUN} FROM runs ORDER BY started DESC, id DESC LIMIT ?", (-1 if limit is None else limit,)
+        )
         return [_run_row(row) for row in rows]
 
     def find(self, run: str) -> RunRow:
@@ -284,7 +287,9 @@ class Journal:
 
     def write_lease(self, run: str, kind: str, name: str) -> None:
         """Write down what is about to be made, so that it can be found after a crash."""
-        self._do("INSERT OR REPLACE INTO leases (id, run, kind, made) VALUES (?, ?, ?, ?)", (name, run, kind, time.time()))
+        self._do(
+            "INSERT OR REPLACE INTO leases (id, run, kind, made) VALUES (?, ?, ?, ?)", (name, run, kind, time.time())
+        )
 
     def end_lease(self, name: str) -> None:
         """It is confirmed gone."""
@@ -295,19 +300,16 @@ class Journal:
         return [Lease(*row) for row in self._do("SELECT id, run, kind, made FROM leases ORDER BY made, id")]
 
 
-_RUN = (
-    "id, pipeline, name, spec_path, spec_text, overrides, cluster, root, status, started, finished, exit_code, error, host, pid,"
-    " process_started, outputs, git"
-)
+_RUN = ", ".join(field.name for field in dataclasses.fields(RunRow))
 
 
 def _run_row(row: tuple[Any, ...]) -> RunRow:
-    status = row[8]
-    if status == "running" and Process(row[13], row[14], row[15]).gone():
-        status = "crashed"
-    return RunRow(
-        *row[:5], tuple(json.loads(row[5])), row[6], row[7], status, *row[9:16], tuple(json.loads(row[16])), json.loads(row[17])
-    )  # fmt: skip
+    fields = dict(zip((field.name for field in dataclasses.fields(RunRow)), row, strict=True))
+    if fields["status"] == "running" and Process(fields["host"], fields["pid"], fields["process_started"]).gone():
+        fields["status"] = "crashed"
+    for name in ("overrides", "outputs", "git"):
+        fields[name] = json.loads(fields[name])
+    return RunRow(**fields | {name: tuple(fields[name]) for name in ("overrides", "outputs")})
 
 
 def _migrate(connection: sqlite3.Connection, file: Path) -> None:

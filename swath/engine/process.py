@@ -31,7 +31,7 @@ class Process:
 
         try:
             found = psutil.Process(self.pid)
-            return abs(found.create_time() - self.started) > 1 or found.status() == psutil.STATUS_ZOMBIE
+            return bool(abs(found.create_time() - self.started) > 1 or found.status() == psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
             return True
         except psutil.AccessDenied:

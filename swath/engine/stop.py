@@ -49,7 +49,10 @@ class Stop:
 
     def _heard(self, number: int, _frame: Any) -> None:
         if self.asked is not None:
-            os.write(2, b"\nswath: second signal, leaving at once; `pipe resume last` goes on, `pipe sweep` shows what is left\n")
+            os.write(
+                2,
+                b"\nswath: second signal, leaving at once; `pipe resume last` goes on, `pipe sweep` shows what is left\n",
+            )
             os._exit(self.asked.exit_code)
         self.asked = Terminated("terminated") if number == signal.SIGTERM else Interrupted("interrupted")
         if self._in_call:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import uuid
 from collections import OrderedDict
@@ -67,11 +66,11 @@ class ResultStore:
     def get(self, stored: Stored) -> Any:
         """The value. Raises StateError when it is not there any more."""
         if stored.data is not None:
-            return pickle.loads(stored.data)  # noqa: S301 - the user's own state folder
+            return pickle.loads(stored.data)
         if stored.digest in self._recent:
             self._recent.move_to_end(stored.digest)
             return self._recent[stored.digest][1]
-        value = pickle.loads(self._read(stored.digest))  # noqa: S301
+        value = pickle.loads(self._read(stored.digest))
         self._keep(stored, value)
         return value
 
@@ -85,7 +84,7 @@ class ResultStore:
             filesystem, path = fsspec.core.url_to_fs(self._place(stored.digest))
             return bool(filesystem.exists(path))
         with contextlib.suppress(OSError):
-            return os.stat(self._place(stored.digest)).st_size == stored.size
+            return Path(self._place(stored.digest)).stat().st_size == stored.size
         return False
 
     def _keep(self, stored: Stored, value: Any) -> None:

@@ -29,7 +29,9 @@ class Pipeline:
         try:
             hints = typing.get_type_hints(self.fn)
         except NameError as error:
-            raise PipelineError(f"pipeline {self.name}: the annotation of its parameter cannot be read: {error}") from None
+            raise PipelineError(
+                f"pipeline {self.name}: the annotation of its parameter cannot be read: {error}"
+            ) from None
         found = hints.get(parameters[0]) if len(parameters) == 1 else None
         if not (isinstance(found, type) and issubclass(found, Spec)):
             raise PipelineError(

@@ -35,6 +35,8 @@ class Ref:
     """What a call returns inside a pipeline. `ref.field` and `ref[key]` stand for a part of the value."""
 
     __slots__ = ("_node", "_path")
+    _node: str
+    _path: tuple[tuple[str, Any], ...]
 
     def __init__(self, node: str, path: tuple[tuple[str, Any], ...] = ()) -> None:
         object.__setattr__(self, "_node", node)
@@ -81,14 +83,12 @@ class Ref:
 
 def node_of(ref: Ref) -> str:
     """Name of the node whose result `ref` stands for."""
-    name: str = ref._node
-    return name
+    return ref._node
 
 
 def path_of(ref: Ref) -> tuple[tuple[str, Any], ...]:
     """Steps from the node's result to the part that is meant: ("attribute", name) or ("item", key)."""
-    path: tuple[tuple[str, Any], ...] = ref._path
-    return path
+    return ref._path
 
 
 def select(value: Any, path: tuple[tuple[str, Any], ...]) -> Any:

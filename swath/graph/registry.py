@@ -102,7 +102,7 @@ def _installed(broken: dict[str, str]) -> Iterator[Entry]:
         origin = point.dist.name if point.dist else point.value
         try:
             loaded = point.load()
-        except Exception as error:  # somebody else's code: it must not take the other pipelines down
+        except Exception as error:  # noqa: BLE001 - somebody else's code: it must not take the other pipelines down
             broken[origin] = f"{type(error).__name__}: {error}"
             continue
         if isinstance(loaded, Pipeline):
@@ -138,7 +138,7 @@ def _project(folder: Path, package: ModuleType, broken: dict[str, str]) -> Itera
         except SwathError as error:
             broken[str(file)] = error.message
             continue
-        except Exception as error:  # the user's code: report it beside the pipelines that do load
+        except Exception as error:  # noqa: BLE001 - the user's code: report it beside the pipelines that do load
             broken[str(file)] = f"{type(error).__name__}: {error}"
             continue
         yield from _pipelines_in(module, str(file))

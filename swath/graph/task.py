@@ -144,7 +144,9 @@ def task(
         taken = RESERVED & set(inspect.signature(function).parameters)
         if taken:
             name_ = min(taken)
-            raise PipelineError(f"{function.__qualname__}(): the parameter name {name_!r} belongs to swath; choose another")
+            raise PipelineError(
+                f"{function.__qualname__}(): the parameter name {name_!r} belongs to swath; choose another"
+            )
         return Task(function, name or function.__name__, policy, takes_skipped=takes_skipped)
 
     return make if fn is None else make(fn)

@@ -27,7 +27,11 @@ def test_a_local_cluster_listens_on_loopback_only_and_leaves_no_process(tmp_path
         assert cluster.workers == 2
         assert listening
         assert set(listening) == {"127.0.0.1"}
-    left = [p for p in me.children(recursive=True) if p.pid not in before and "resource_tracker" not in " ".join(p.cmdline())]
+    left = [
+        p
+        for p in me.children(recursive=True)
+        if p.pid not in before and "resource_tracker" not in " ".join(p.cmdline())
+    ]
     assert left == []
 
 
@@ -61,8 +65,7 @@ def test_workers_end_when_the_client_is_killed(tmp_path: Path) -> None:
 def test_an_address_where_nobody_answers_is_exit_code_5(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("swath.cluster.address.CONNECT_TIMEOUT_S", 1)
     with pytest.raises(InfrastructureError, match="no Dask scheduler answers") as caught:
-        with cluster_of(AddressCluster(url="tcp://127.0.0.1:9"), tmp_path):
-            pass
+        cluster_of(AddressCluster(url="tcp://127.0.0.1:9"), tmp_path).__enter__()
     assert caught.value.exit_code == 5
 
 
@@ -74,7 +77,8 @@ def test_an_existing_scheduler_is_used_and_left_running(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": env, "cwd": tmp_path}
     scheduler = subprocess.Popen(
-        [*run, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)], **quiet
+        [*run, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)],
+        **quiet,
     )
     worker = None
     try:
@@ -85,7 +89,9 @@ def test_an_existing_scheduler_is_used_and_left_running(tmp_path: Path) -> None:
 
         time.sleep(0.2)
         address = json.loads(file.read_text())["address"]
-        worker = subprocess.Popen([*run, "worker", address, "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1"], **quiet)
+        worker = subprocess.Popen(
+            [*run, "worker", address, "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1"], **quiet
+        )
         with cluster_of(AddressCluster(url=address), tmp_path) as cluster:
             assert (cluster.kind, cluster.workers) == ("address", 1)
             cluster.check_store(ResultStore(str(tmp_path / "results")))

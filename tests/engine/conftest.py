@@ -44,7 +44,12 @@ class Bench:
         with Journal.open(self.home) as journal:
             journal.start_run(run_row(self.run))
             engine = Engine(
-                self.run, journal=journal, store=ResultStore(str(self.home / "results")), emit=self.events.append, stop=stop, **options
+                self.run,
+                journal=journal,
+                store=ResultStore(str(self.home / "results")),
+                emit=self.events.append,
+                stop=stop,
+                **options,
             )
             return engine.execute(graph, self.cluster.executor(engine.hear, stop))
 

@@ -23,7 +23,6 @@ from swath.graph.task import task
 from swath.spec.base import Spec
 from tests.engine.conftest import Bench
 
-
 STOPS: list[Stop] = []
 """Of the run that a task of these tests stops; a list, so that it is no part of the task's fingerprint."""
 
@@ -73,7 +72,9 @@ def graph(function: Callable[[Params], Any], **params: Any) -> Graph:
 
 
 def test_a_map_over_a_list_known_only_at_run_time_gives_results_in_order(bench: Bench) -> None:
-    assert bench.value(graph(lambda spec: [double.map(numbers(spec.n), plus=1)], n=20)) == [[2 * i + 1 for i in range(20)]]
+    assert bench.value(graph(lambda spec: [double.map(numbers(spec.n), plus=1)], n=20)) == [
+        [2 * i + 1 for i in range(20)]
+    ]
 
 
 def test_maps_on_maps_and_a_reduce(bench: Bench) -> None:
@@ -242,7 +243,9 @@ def test_fresh_makes_every_call_again(inline: Bench) -> None:
     assert inline.execute(job, fresh=True).made == 6
 
 
-def test_a_task_that_looks_outside_runs_every_time_and_what_needs_it_only_when_it_changed(inline: Bench, tmp_path: Path) -> None:
+def test_a_task_that_looks_outside_runs_every_time_and_what_needs_it_only_when_it_changed(
+    inline: Bench, tmp_path: Path
+) -> None:
     file = tmp_path / "world"
 
     @task(cache=False)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -77,9 +78,9 @@ def test_log_lines_are_selected_by_node_level_and_place(tmp_path: Path) -> None:
 def test_nothing_of_a_transaction_that_failed_is_kept(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as journal:
         journal.start_run(run_row("r"))
-        with pytest.raises(ZeroDivisionError), journal.transaction():
+        with contextlib.suppress(ZeroDivisionError), journal.transaction():
             journal.write_result("r", "key", Stored("d", 1, b"x"))
-            _ = 1 / 0
+            raise ZeroDivisionError
         assert journal.result("key") is None
 
 

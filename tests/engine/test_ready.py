@@ -110,7 +110,9 @@ def graphs(draw: st.DrawFn) -> tuple[tuple[Node, ...], dict[str, int]]:
 
 
 @given(graphs(), st.data())
-def test_every_item_comes_once_and_after_all_it_needs(made: tuple[tuple[Node, ...], dict[str, int]], data: st.DataObject) -> None:
+def test_every_item_comes_once_and_after_all_it_needs(
+    made: tuple[tuple[Node, ...], dict[str, int]], data: st.DataObject
+) -> None:
     nodes, counts = made
     by_name = {n.name: n for n in nodes}
     ready = ready_set(*nodes)

@@ -169,7 +169,9 @@ def test_a_pipeline_inside_a_pipeline_is_one_node() -> None:
 def test_building_reads_nothing_and_is_repeatable() -> None:
     first, second = doubled.build(Params()), doubled.build(Params())
     assert isinstance(first, Graph)
-    assert [(n.name, n.args, n.kwargs) for n in first if not n.needs] == [(n.name, n.args, n.kwargs) for n in second if not n.needs]
+    assert [(n.name, n.args, n.kwargs) for n in first if not n.needs] == [
+        (n.name, n.args, n.kwargs) for n in second if not n.needs
+    ]
 
 
 def test_skipped_is_one_object_in_every_process_and_false() -> None:

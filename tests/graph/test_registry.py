@@ -49,13 +49,19 @@ def test_a_projects_folder_is_loaded_by_path_and_its_files_import_each_other(tmp
 
 def test_two_projects_with_the_same_file_names_do_not_mix(tmp_path: Path) -> None:
     for number in (1, 2):
-        write(tmp_path / str(number), hello=HELLO.replace("who: str", f"times: int = {number}\n    who: str"), greeting="def word(): return ''")
+        write(
+            tmp_path / str(number),
+            hello=HELLO.replace("who: str", f"times: int = {number}\n    who: str"),
+            greeting="def word(): return ''",
+        )
     classes = [Registry.discover([tmp_path / str(number)]).find("hello").spec_class for number in (1, 2)]
     assert [c.model_fields["times"].default for c in classes] == [1, 2]
 
 
 def test_a_broken_file_is_named_and_does_not_hide_the_others(tmp_path: Path) -> None:
-    folder = write(tmp_path / "p", hello=HELLO, greeting="def word(): return ''", broken="import nothing_of_that_name\n")
+    folder = write(
+        tmp_path / "p", hello=HELLO, greeting="def word(): return ''", broken="import nothing_of_that_name\n"
+    )
     registry = Registry.discover([folder])
     assert "hello" in registry.names
     assert "nothing_of_that_name" in registry.broken[str(folder / "broken.py")]
@@ -79,7 +85,9 @@ def test_an_entry_point_of_an_installed_package_is_found(tmp_path: Path, monkeyp
     info = tmp_path / "other-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[swath.pipelines]\nhello = other_pipelines\nbad = other_pipelines:nothing\n")
+    (info / "entry_points.txt").write_text(
+        "[swath.pipelines]\nhello = other_pipelines\nbad = other_pipelines:nothing\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     registry = Registry.discover()
     assert registry.entries["hello"].origin == "other"
