@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from swath.errors import PipelineError, SwathError
+from swath.graph.installed import group_exists
 from swath.graph.pipeline import Pipeline
 from swath.spec.base import Spec
 
@@ -96,6 +97,8 @@ def _stock() -> Iterator[Entry]:
 
 
 def _installed(broken: dict[str, str]) -> Iterator[Entry]:
+    if not group_exists(ENTRY_POINTS):
+        return
     from importlib.metadata import entry_points
 
     for point in entry_points(group=ENTRY_POINTS):
