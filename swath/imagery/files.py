@@ -13,9 +13,9 @@ from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
 from swath.errors import ImageryError
+from swath.imagery.grid import image_grid
 from swath.imagery.mask import check
 from swath.imagery.raster import file_system, gdal_errors, local_path, open_raster, scheme, shown, stamp
-from swath.imagery.grid import image_grid
 from swath.imagery.scene import Band, Scene, Scenes
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def find_scenes(
         if area is not None:
             raise ImageryError(
                 f"{lacking[0].bands[0].href}: no coordinate reference system, so no area can be found on it",
-                remedy="Leave the area out to map the whole image, or georeference the file with gdal_translate -a_srs.",
+                remedy="Leave the area out to map the whole image, or georeference the file (gdal_translate -a_srs).",
             )
         notes.append("the imagery has no coordinate reference system; neither has the map")
         if len(lacking) > 1:
@@ -66,7 +66,7 @@ def find_scenes(
 
 
 def wanted_bands(spec: tuple[str | int, ...] | None, model: tuple[str, ...] | None) -> tuple[str | int, ...] | None:
-    """What to look for: the spec's bands, else the model's. Raises ImageryError when both are given and do not pair up."""
+    """What to look for: the spec's bands, else the model's. Raises ImageryError when the two do not pair up."""
     if spec is None:
         return model
     if model is not None and len(spec) != len(model):
@@ -97,7 +97,8 @@ def _matches(pattern: str) -> list[str]:
         path = str(local_path(pattern))
         if not glob.has_magic(path) or local_path(path).is_file():
             return [str(local_path(path).absolute())]
-        return sorted(str(local_path(p).absolute()) for p in glob.glob(path, recursive=True) if local_path(p).is_file())
+        found = glob.iglob(path, recursive=True)  # noqa: PTH207 - pathlib's * also matches hidden files, as .part.tif
+        return sorted(str(local_path(match).absolute()) for match in found if local_path(match).is_file())
     magic = "*" if kind in ("http", "https") else "*?["  # a ? in a web address starts its query
     if not any(sign in pattern for sign in magic):
         return [pattern]

@@ -18,7 +18,7 @@ def find(
     area: Area | None = None,
     grid: GridSpec | None = None,
 ) -> Scenes:
-    """Everything a map of `imagery` is made from. `bands` are the model's names; see files.find_scenes, stac.find_scenes."""
+    """Everything a map of `imagery` is made from. `bands` are the model's names."""
     if isinstance(imagery, FilesImagery):
         return files.find_scenes(imagery, bands, area, grid)
     return stac.find_scenes(imagery, bands, area, grid)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from shapely import Geometry, MultiPolygon, Polygon
+from shapely import MultiPolygon, Polygon
 from shapely.affinity import translate
 from shapely.geometry import box
+from shapely.geometry.base import BaseGeometry
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from swath.spec.fields import Area
 
 STEPS = 512
-"""A polygon's longest side is cut into this many pieces before it is moved, so that its edges bend with the projection."""
+"""A polygon's longest side is cut into so many pieces before it is moved: its edges bend with the projection."""
 
 
 @lru_cache(maxsize=64)
@@ -28,16 +29,16 @@ def _transformer(source: str, target: str) -> Any:
     return Transformer.from_crs(source, target, always_xy=True)
 
 
-def _polygons(geometry: Geometry) -> list[Polygon]:
+def _polygons(geometry: BaseGeometry) -> list[Polygon]:
     return [part for part in shapely.get_parts(geometry).tolist() if isinstance(part, Polygon) and not part.is_empty]
 
 
-def _merge(parts: list[Polygon]) -> Geometry:
+def _merge(parts: list[Polygon]) -> BaseGeometry:
     merged = shapely.union_all(shapely.make_valid(np.array(parts, dtype=object))) if parts else MultiPolygon()
     return MultiPolygon([p for g in shapely.get_parts(merged) for p in _polygons(g)])
 
 
-def _dense(geometry: Geometry) -> Geometry:
+def _dense(geometry: BaseGeometry) -> BaseGeometry:
     west, south, east, north = geometry.bounds
     return shapely.segmentize(geometry, max(east - west, north - south) / STEPS)
 
@@ -46,20 +47,34 @@ def _moved(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.
     return np.column_stack(_transformer(source, target).transform(points[:, 0], points[:, 1]))
 
 
-def to_degrees(geometry: Geometry, crs: str) -> Geometry:
-    """A polygon in `crs` as longitude and latitude, split at the antimeridian so that each part is within [-180, 180]."""
-    if not _is_geographic(crs):
+def to_degrees(geometry: BaseGeometry, crs: str, *, wrapped: bool = False) -> BaseGeometry:
+    """A polygon in `crs` as longitude and latitude, split at the antimeridian: each part within [-180, 180].
+
+    Longitudes of a geographic `crs` are taken as they stand; with `wrapped`, an edge longer than 180 degrees means the
+    short way round instead, as it is often written.
+    """
+    degrees = _is_geographic(crs)
+    if not degrees:
         geometry = _dense(geometry)
+    unwrap = not degrees or (wrapped and geometry.bounds[2] - geometry.bounds[0] < 359.9)
+
+    def ring_of(ring: BaseGeometry) -> NDArray[np.float64]:
+        points = shapely.get_coordinates(ring)
+        moved = _moved(points, crs, "EPSG:4326")
+        if not np.isfinite(moved).all():
+            raise ValueError(f"the polygon reaches outside of where {crs} is defined")
+        if degrees:  # the datum moves a point by metres; all else is pyproj's own wrapping
+            moved[:, 0] += 360 * np.round((points[:, 0] - moved[:, 0]) / 360)
+        return _unwrapped(moved) if unwrap else moved
+
     parts: list[Polygon] = []
     for polygon in _polygons(geometry):
-        shell = _unwrapped(_moved(shapely.get_coordinates(polygon.exterior), crs, "EPSG:4326"))
-        if not np.isfinite(shell).all():
-            raise ValueError(f"the polygon reaches outside of where {crs} is defined")
+        shell = ring_of(polygon.exterior)
         flat = shapely.make_valid(Polygon(shell))
-        for ring in polygon.interiors:
-            hole = _unwrapped(_moved(shapely.get_coordinates(ring), crs, "EPSG:4326"))
+        for interior in polygon.interiors:
+            hole = ring_of(interior)
             turns = round((shell[:, 0].mean() - hole[:, 0].mean()) / 360)
-            flat = flat.difference(shapely.make_valid(Polygon(hole + (360 * turns, 0))))
+            flat = flat.difference(shapely.make_valid(Polygon(hole + np.array([360.0 * turns, 0.0]))))
         for turn in (-360, 0, 360):
             inside = translate(flat, turn).intersection(box(-180, -90, 180, 90))
             parts += [p for g in shapely.get_parts(inside) for p in _polygons(g)]
@@ -93,29 +108,33 @@ def outline(grid: GeoBox) -> Polygon:
 
 
 @lru_cache(maxsize=4096)
-def degrees_of(grid: GeoBox) -> Geometry:
+def degrees_of(grid: GeoBox) -> BaseGeometry:
     """The ground that a grid covers, in longitude and latitude, split at the antimeridian."""
     return to_degrees(outline(grid), str(grid.crs))
 
 
+def _shape(area: Area) -> BaseGeometry:
+    return shapely.from_wkt(area.wkt)
+
+
 @lru_cache(maxsize=64)
-def area_degrees(area: Area) -> Geometry:
+def area_degrees(area: Area) -> BaseGeometry:
     """An area in longitude and latitude, split at the antimeridian."""
-    return to_degrees(area.geometry(), area.crs)
+    return to_degrees(_shape(area), area.crs)
 
 
 @lru_cache(maxsize=64)
-def area_pixels(area: Area, image: GeoBox) -> Geometry:
+def area_pixels(area: Area, image: GeoBox) -> BaseGeometry:
     """An area in pixel coordinates (column, row) of `image`, not cut at the image's edges; empty when it is elsewhere.
 
     The answer depends on the whole image only, so masks of neighbouring blocks fit without a gap.
     """
     crs = str(image.crs)
     if _same(area.crs, crs):
-        ground = area.geometry()
+        ground: BaseGeometry = _shape(area)
     else:
         ground = _near(area_degrees(area), image)
-        ground = _merge([p for p in map(lambda part: _project(part, crs), _polygons(ground)) if p is not None])
+        ground = _merge([p for part in _polygons(ground) for p in _project(part, crs)])
     if _is_geographic(crs):
         # The image may count its longitudes beyond 180, or the area may.
         west, _, east, _ = outline(image).bounds
@@ -124,7 +143,7 @@ def area_pixels(area: Area, image: GeoBox) -> Geometry:
     return shapely.transform(ground, lambda points: _apply(~image.affine, points))
 
 
-def _near(degrees: Geometry, image: GeoBox) -> Geometry:
+def _near(degrees: BaseGeometry, image: GeoBox) -> BaseGeometry:
     """The part of an area around an image: projections are of no use far away from where they are meant for."""
     around = degrees_of(image)
     west, south, east, north = around.bounds
@@ -133,9 +152,9 @@ def _near(degrees: Geometry, image: GeoBox) -> Geometry:
     return degrees if near.contains(degrees) else _dense(degrees).intersection(near)
 
 
-def _project(polygon: Polygon, crs: str) -> Geometry | None:
+def _project(polygon: Polygon, crs: str) -> list[Polygon]:
     moved = shapely.transform(_dense(polygon), lambda points: _moved(points, "EPSG:4326", crs))
-    return moved if np.isfinite(shapely.get_coordinates(moved)).all() else None
+    return _polygons(moved) if np.isfinite(shapely.get_coordinates(moved)).all() else []
 
 
 @lru_cache(maxsize=256)
@@ -151,7 +170,7 @@ def _apply(affine: Any, points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def extent_pixels(band: GeoBox, image: GeoBox) -> tuple[float, float, float, float]:
-    """Bounds (left, top, right, bottom) of one grid in pixel coordinates of another; not finite when it cannot be placed."""
+    """Bounds (left, top, right, bottom) of one grid in pixels of another; not finite when it has no place there."""
     edge = shapely.segmentize(outline(band), max(outline(band).bounds[2] - outline(band).bounds[0], 1e-12) / 64)
     points = shapely.get_coordinates(edge)
     if band.crs != image.crs:
@@ -159,3 +178,11 @@ def extent_pixels(band: GeoBox, image: GeoBox) -> tuple[float, float, float, flo
     pixels = _apply(~image.affine, points)
     (left, top), (right, bottom) = pixels.min(axis=0), pixels.max(axis=0)
     return float(left), float(top), float(right), float(bottom)
+
+
+def step_in(band: GeoBox, crs: str) -> float:
+    """Pixel size in units of `crs` that keeps a grid's number of pixels along its diagonal."""
+    height, width = band.shape
+    ends = np.array([band.affine @ (0, 0), band.affine @ (width, height)])
+    first, last = _moved(ends, str(band.crs), crs)
+    return float(np.hypot(*(last - first)) / np.hypot(height, width))

@@ -13,10 +13,11 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from shapely.geometry import box
+from shapely.geometry.base import BaseGeometry
 
 from swath.errors import AreaError, ImageryError
 from swath.geo import Blocks, Window
-from swath.imagery.footprint import area_degrees, area_pixels, degrees_of, extent_pixels
+from swath.imagery.footprint import area_degrees, area_pixels, degrees_of, extent_pixels, step_in
 from swath.imagery.scene import Scene
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _asked(base: GeoBox, grid: GridSpec) -> GeoBox:
         ) from error
     step = grid.resolution
     if step is None:
-        step = abs(base.to_crs(crs).resolution.x) if crs != base.crs else abs(base.resolution.x)
+        step = step_in(base, str(crs)) if crs != base.crs else abs(base.resolution.x)
     return GeoBox((1, 1), Affine(step, 0, 0, 0, -step, 0), crs)
 
 
@@ -121,7 +122,7 @@ def output_window(image: GeoBox, area: Area | None) -> Window:
 def area_mask(area: Area, image: GeoBox, window: Window | None = None) -> NDArray[np.bool_]:
     """True where a pixel's centre is inside of the area. Shape of `window`, or of the whole image.
 
-    Pass the whole image's grid and a window, rather than the window's own grid, to have masks that fit each other exactly.
+    Pass the whole image's grid and a window, rather than the window's own grid: then masks of neighbours fit exactly.
     """
     from rasterio.features import geometry_mask
 
@@ -165,7 +166,7 @@ def _need_crs(image: GeoBox) -> None:
         )
 
 
-def _extent(degrees: shapely.Geometry) -> str:
+def _extent(degrees: BaseGeometry) -> str:
     if degrees.is_empty:
         return "no place on Earth"
     west, south, east, north = degrees.bounds

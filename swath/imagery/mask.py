@@ -67,4 +67,5 @@ def usable(mask: Mask, values: NDArray[np.integer]) -> NDArray[np.bool_]:
     bits = 1
     for name in mask.reject:
         bits |= 1 << QA_PIXEL[name]
-    return (values.astype(np.int64) & bits) == 0
+    clean: NDArray[np.bool_] = (values.astype(np.int64) & bits) == 0
+    return clean

@@ -19,8 +19,8 @@ from rasterio.io import DatasetReader
 from swath.errors import CredentialsError, ImageryError, ReadFailed, SwathError
 
 DRIVERS = ("GTiff", "JP2OpenJPEG", "JPEG", "PNG", "HFA")
-"""Formats whose files hold their own pixels. A VRT, a WMS description, a zip or an SQLite file is refused, whatever its name
-ends in: such a file can make GDAL read other files of this machine, or the network, into a map."""
+"""Formats whose files hold their own pixels. A VRT, a WMS description, a zip or an SQLite file is refused, whatever its
+name ends in: such a file can make GDAL read other files of this machine, or the network, into a map."""
 
 HTTP_TIMEOUT_S = 120
 """Longest time for one HTTP request."""
@@ -44,7 +44,7 @@ def is_remote(href: str) -> bool:
 
 
 def shown(href: str) -> str:
-    """`href` as it may stand in a message: without the query, where signed addresses carry their secret, and the user."""
+    """`href` as it may stand in a message: without the query and the user, where secrets are."""
     if not is_remote(href):
         return href
     parts = urlsplit(href)
@@ -78,7 +78,7 @@ def gdal_environment(href: str) -> rasterio.Env:
 
 @contextmanager
 def gdal_errors(href: str, doing: str) -> Iterator[None]:
-    """Run the body with GDAL's settings; what GDAL raises becomes an error that names the file and what was being done."""
+    """Run the body with GDAL's settings; what GDAL raises becomes an error that names the file."""
     try:
         with gdal_environment(href):
             yield
@@ -121,14 +121,14 @@ def stamp(href: str) -> str:
         try:
             status = local_path(href).stat()
         except OSError as error:
-            raise ImageryError(f"{shown(href)}: {error.strerror}", remedy="Check imagery.paths.") from error
+            raise ImageryError(f"{shown(href)}: {error.strerror}", remedy="Check the path.") from error
         return f"{status.st_size}-{status.st_mtime_ns}"
     if kind in ("http", "https"):
         return _http_stamp(href)
     try:
         facts = _file_system(href).info(href)
     except FileNotFoundError as error:
-        raise ImageryError(f"{shown(href)}: no such file", remedy="Check imagery.paths.") from error
+        raise ImageryError(f"{shown(href)}: no such file", remedy="Check the path.") from error
     except OSError as error:
         raise _explained(href, "looking it up", error) from error
     known = [facts.get(k) for k in ("ETag", "etag", "mtime", "LastModified", "updated", "created")]
@@ -190,7 +190,7 @@ def _explained(href: str, doing: str, error: Exception) -> SwathError:
     if status:
         return _http_error(href, doing, int(status[1]))
     if not is_remote(href) and not local_path(href).is_file():
-        return ImageryError(f"{shown(href)}: no such file (when {doing})", remedy="Check imagery.paths.")
+        return ImageryError(f"{shown(href)}: no such file (when {doing})", remedy="Check the path.")
     if _UNKNOWN in told:
         return ImageryError(
             f"{shown(href)}: {_nature(href)}, not a raster that can be read (when {doing})",

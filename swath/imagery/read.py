@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.crs import CRS
-from rasterio.enums import MaskFlags, Resampling
+from rasterio.enums import MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RioWindow
@@ -24,29 +19,27 @@ from swath.geo import Window
 from swath.imagery.footprint import extent_pixels
 from swath.imagery.grid import offset_in, pixel_area
 from swath.imagery.mask import usable
-from swath.imagery.raster import gdal_errors, open_raster, shown
+from swath.imagery.opened import opened
+from swath.imagery.raster import gdal_errors, shown
 from swath.imagery.scene import Band, Scene, Scenes
 
 Pixels = NDArray[np.generic]
 Valid = NDArray[np.bool_]
 
-OPEN_FILES = 24
-"""Datasets that one thread keeps open, the least recently used is closed first. Opening costs some ms, or some requests."""
-
 _TILE_HEIGHT, _TILE_WIDTH = 128, 512
-"""Warped pixels are always made in whole tiles of this lattice of the image grid. GDAL's interpolation depends on the window
-that is asked for in the last bits (rounding of ties, 2613 of 1.2 million pixels in one test), so the window must not matter."""
+"""Warped pixels are always made in whole tiles of this lattice of the image grid. GDAL's interpolation depends on the
+window that is asked for in the last bits (so rounded ties differ: 2613 of 1.2 million pixels in one test)."""
 
 
 def read(scenes: Scenes, window: Window, *, reflectance: bool = False) -> tuple[Pixels, Valid]:
     """Pixels of `window` on `scenes.image`, and which of them are valid.
 
-    Pixels have the shape (bands, height, width) and the scenes' common dtype, or float32 in physical values (number * scale
-    + offset) with `reflectance`. Invalid pixels are 0. `valid` has the shape (height, width). A pixel of a scene is valid
-    where every one of its files has data there: by nodata (at least one of the wanted bands of that file differs from it),
-    mask band or alpha, no wanted band is NaN, and the quality mask does not reject it. Where several scenes are valid,
-    `first` and `last` take all bands of that scene, `median` takes each band's middle value; of an even count the lower of
-    the two middle ones, so that each value is one that was measured and the dtype stays.
+    Pixels have the shape (bands, height, width) and the scenes' common dtype, or float32 in physical values (number *
+    scale + offset) with `reflectance`. Invalid pixels are 0. `valid` has the shape (height, width). A pixel of a scene
+    is valid where every one of its files has data there: by nodata (at least one wanted band of that file differs from
+    it), mask band or alpha, where no wanted band is NaN, and where the quality mask does not reject it. Where several
+    scenes are valid, `first` and `last` take all bands of that scene, `median` takes each band's middle value; of an
+    even count the lower of the two, so that each value is one that was measured and the dtype stays.
 
     Raises ReadFailed when a file cannot be read, ImageryError when it is not what the scene says, or has no scale.
     """
@@ -89,7 +82,7 @@ def _median(layers: list[tuple[Pixels, Valid]]) -> tuple[Pixels, Valid]:
     pixels = np.stack([layer for layer, _ in layers])
     valid = np.stack([mask for _, mask in layers])
     dtype = pixels.dtype
-    last = np.inf if np.issubdtype(dtype, np.floating) else np.iinfo(dtype).max
+    last = np.inf if np.issubdtype(dtype, np.floating) else np.iinfo(str(dtype)).max
     count = valid.sum(axis=0)
     ordered = np.sort(np.where(valid[:, None], pixels, np.asarray(last, dtype)), axis=0)
     middle = np.maximum(count - 1, 0) // 2
@@ -149,25 +142,25 @@ def _read_file(bands: list[Band], image: GeoBox, window: Window, resampling: str
                     pixels[(slice(None), *target)] = numbers[(slice(None), *source)]
                     valid[target] = known[source]
     except ReadFailed:
-        _opened().drop(bands[0].href)
+        opened.drop(bands[0].href)
         raise
     return pixels, valid
 
 
 def _read_native(bands: list[Band], window: Window) -> tuple[Pixels, Valid]:
-    file = _opened().file(bands[0])
+    file = opened.file(bands[0])
     return _checked(file, bands, window)
 
 
 def _read_warped(bands: list[Band], image: GeoBox, tile: Window, resampling: str) -> tuple[Pixels, Valid]:
-    file = _opened().file(bands[0])
+    file = opened.file(bands[0])
     nodata = _nodata(file, bands[0])
     masked = _has_mask(file, bands[0])
     if nodata is None:
-        return _checked(_opened().warped(bands[0], image, resampling, None), bands, tile, alpha=True)
-    pixels, valid = _checked(_opened().warped(bands[0], image, resampling, nodata), bands, tile, nodata=nodata)
+        return _checked(opened.warped(bands[0], image, resampling, None), bands, tile, alpha=True)
+    pixels, valid = _checked(opened.warped(bands[0], image, resampling, nodata), bands, tile, nodata=nodata)
     if masked:  # a mask band or alpha beside a nodata value from the spec: both count
-        valid &= _checked(_opened().warped(bands[0], image, resampling, None), bands, tile, alpha=True)[1]
+        valid &= _checked(opened.warped(bands[0], image, resampling, None), bands, tile, alpha=True)[1]
     return pixels, valid
 
 
@@ -187,15 +180,13 @@ def _checked(
     else:
         each = np.ones(pixels.shape, dtype=bool)
         declared = bands[0].nodata if nodata is None else nodata
-        if isinstance(file, WarpedVRT):
-            pass
-        elif _has_mask(file, bands[0]) or (
-            file.nodatavals[indexes[0] - 1] is not None and file.nodatavals[indexes[0] - 1] != declared
-        ):
+        own = file.nodatavals[indexes[0] - 1]
+        # A warp has its mask in its nodata; a plain file may have one beside the nodata that is declared.
+        if not isinstance(file, WarpedVRT) and (_has_mask(file, bands[0]) or own not in (None, declared)):
             each &= file.read_masks(indexes, window=at) > 0
         if declared is not None:
-            each &= ~np.isnan(pixels) if np.isnan(declared) else pixels != declared
-        valid = each.any(axis=0)
+            each &= ~np.isnan(pixels) if np.isnan(declared) else np.not_equal(pixels, declared)
+        valid = np.any(each, axis=0)
     if np.issubdtype(pixels.dtype, np.floating):
         valid &= ~np.isnan(pixels).any(axis=0)
     return pixels, valid
@@ -242,107 +233,3 @@ def _tiles(reach: Window, window: Window, image: GeoBox) -> Iterator[Window]:
     cols = range(part.col // _TILE_WIDTH * _TILE_WIDTH, part.stop_col, _TILE_WIDTH)
     for row, col in product(rows, cols):
         yield Window(row, col, min(_TILE_HEIGHT, height - row), min(_TILE_WIDTH, width - col))
-
-
-@dataclass(frozen=True)
-class _Key:
-    href: str
-    stamp: str
-    image: GeoBox | None = None
-    resampling: str = ""
-    nodata: str = ""
-
-
-class _Opened(threading.local):
-    """The datasets that this thread keeps open (GDAL's handles are not to be shared between threads)."""
-
-    def __init__(self) -> None:
-        self._held: OrderedDict[_Key, ExitStack] = OrderedDict()
-        self._datasets: dict[_Key, DatasetReader] = {}
-
-    def file(self, band: Band) -> DatasetReader:
-        key = _Key(band.href, band.stamp)
-        if key not in self._datasets:
-            file = open_raster(band.href)
-            self._hold(key, file)
-            _check_promise(file, band)
-        return self._use(key)
-
-    def warped(self, band: Band, image: GeoBox, resampling: str, nodata: float | None) -> DatasetReader:
-        """The file seen on the whole image grid; with `nodata` None its last band is alpha."""
-        key = _Key(band.href, band.stamp, image, resampling, repr(nodata))
-        if key not in self._datasets:
-            # A handle of its own: closing the plain one must not pull the file from under the VRT.
-            file = open_raster(band.href)
-            try:
-                self._hold(key, _warp(file, band, image, resampling, nodata), file)
-            except BaseException:
-                file.close()
-                raise
-        return self._use(key)
-
-    def drop(self, href: str) -> None:
-        """Close everything of one address, so that a retry asks for it again."""
-        for key in [key for key in self._held if key.href == href]:
-            self._close(key)
-
-    def _hold(self, key: _Key, dataset: DatasetReader, below: DatasetReader | None = None) -> None:
-        stack = ExitStack()
-        if below is not None:
-            stack.callback(below.close)
-        stack.callback(dataset.close)
-        self._held[key], self._datasets[key] = stack, dataset
-        while len(self._held) > OPEN_FILES:
-            self._close(next(iter(self._held)))
-
-    def _use(self, key: _Key) -> DatasetReader:
-        self._held.move_to_end(key)
-        return self._datasets[key]
-
-    def _close(self, key: _Key) -> None:
-        self._datasets.pop(key)
-        self._held.pop(key).close()
-
-
-_PER_THREAD = _Opened()
-
-
-def _opened() -> _Opened:
-    return _PER_THREAD
-
-
-def _check_promise(file: DatasetReader, band: Band) -> None:
-    """Metadata can be wrong; a map made from other pixels than it says would be wrong too."""
-    is_there = (file.shape, file.dtypes[band.index - 1] if band.index <= file.count else None)
-    if is_there != (tuple(band.geobox.shape), band.dtype):
-        raise ImageryError(
-            f"{shown(band.href)}: is {is_there[0]} pixels of {is_there[1]}, its description says {tuple(band.geobox.shape)} of {band.dtype}",
-            remedy="The file changed, or its STAC item is wrong; run again, or mend the item.",
-        )
-
-
-def _warp(file: DatasetReader, band: Band, image: GeoBox, resampling: str, nodata: float | None) -> DatasetReader:
-    height, width = image.shape
-    options: dict[str, object] = {}
-    if nodata is not None:
-        # Each band by itself, as in a plain read; GDAL moves a result that equals nodata by chance to the next value.
-        options |= {"src_nodata": nodata, "nodata": nodata, "UNIFIED_SRC_NODATA": "NO"}
-    elif not any(MaskFlags.alpha in flags for flags in file.mask_flag_enums):
-        options |= {"add_alpha": True}
-    left, top, right, bottom = extent_pixels(band.geobox, image)
-    rows, cols = band.geobox.shape
-    return WarpedVRT(
-        file,
-        src_crs=band.geobox.crs and CRS.from_wkt(band.geobox.crs.to_wkt()),
-        crs=image.crs and CRS.from_wkt(image.crs.to_wkt()),
-        transform=image.affine,
-        height=height,
-        width=width,
-        resampling=Resampling[resampling],
-        # Exact, but for rounding: 0 itself fails in rasterio 1.4.4.
-        tolerance=1e-9,
-        # GDAL would estimate the ratio of pixel sizes for each piece anew, and its filters with it.
-        XSCALE=(right - left) / cols,
-        YSCALE=(bottom - top) / rows,
-        **options,
-    )
