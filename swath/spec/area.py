@@ -41,12 +41,18 @@ _WKT = re.compile(
 )
 
 
-class PartError(AreaError):
-    """An area is wrong, and it is known which key of its mapping is to blame."""
+_NOT_WKT = "cannot be read as WKT; expected a polygon such as POLYGON ((30 10, 40 40, 20 40, 30 10))"
 
-    def __init__(self, message: str, part: str, *, remedy: str = "") -> None:
-        super().__init__(message, remedy=remedy)
-        self.part = part
+
+class PartError(AreaError):
+    """An area is wrong, and it is known which key of its mapping is to blame.
+
+    `{path}` in the message stands for the absolute path; it is kept apart so that a spec's mistake can mask it.
+    """
+
+    def __init__(self, message: str, part: str, *, path: str = "") -> None:
+        super().__init__(message.replace("{path}", path) if path else message)
+        self.part, self.template, self.path = part, message, path
 
 
 @dataclass(frozen=True)
@@ -89,9 +95,9 @@ def from_wkt(text: str, crs: str | None = None) -> Shape:
     try:
         geometry = shapely.from_wkt(match["body"]) if match else None
     except shapely.GEOSException as error:
-        raise PartError(f"this WKT cannot be read: {error}", "wkt") from error
+        raise PartError(_NOT_WKT, "wkt") from error  # GEOS's own words may quote what came from the environment
     if match is None or geometry is None:
-        raise PartError("expected a polygon as WKT, such as POLYGON ((30 10, 40 40, 20 40, 30 10))", "wkt")
+        raise PartError(_NOT_WKT, "wkt")
     srid = f"EPSG:{match['srid']}" if match["srid"] else DEGREES
     return _shape([geometry], _crs(crs or srid), "WKT", "{wkt: ..., crs: EPSG:...}")
 
@@ -129,19 +135,28 @@ def from_file(
 
     found = absolute(path, root)
     if missing(found):
-        raise PartError(f"there is no such file: {found}", "path")
+        raise PartError("there is no such file: {path}", "path", path=found)
+    unreadable = (
+        DataSourceError,
+        DataLayerError,
+        FieldError,
+        GeometryError,
+        shapely.GEOSException,
+        OSError,
+        ValueError,
+    )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # GDAL's remarks on a file that it can read
-            layer = _layer(path, pyogrio.list_layers(found), layer)
-            meta, _, wkb, _ = pyogrio.raw.read(found, layer=layer, where=where, columns=[], force_2d=True)
+            name = _layer(path, pyogrio.list_layers(found), layer)
+            meta, _, wkb, _ = pyogrio.raw.read(found, layer=name, where=where, columns=[], force_2d=True)
             geometries = shapely.from_wkb(wkb)
-    except (DataSourceError, DataLayerError, FieldError, GeometryError, shapely.GEOSException, OSError) as error:
+    except unreadable as error:
+        if where is not None:
+            raise PartError(
+                f"{path} cannot be read with this condition; write SQL such as name = 'north'", "where"
+            ) from error
         raise PartError(f"{path} cannot be read as a vector file", "path") from error
-    except ValueError as error:
-        if where is None:
-            raise PartError(f"{path} cannot be read as a vector file", "path") from error
-        raise PartError(f"the condition is not understood by {path}", "where") from error
     said, notes = meta["crs"], []
     if said is None and crs is None:
         notes.append(f"{path} does not say its CRS: read as degrees")

@@ -93,5 +93,5 @@ def scrub(message: str, secrets: Mapping[str, str] | Iterable[str]) -> str:
 def _spellings(secret: str) -> set[str]:
     """The secret itself, as Python quotes it, and as a path comes out of normalisation."""
     path = absolute(secret, Root())
-    found = {secret, repr(secret)[1:-1], path, re.sub(r"^(\.\./)+", "", path)}
+    found = {secret, repr(secret)[1:-1], path, re.sub(r"^(\.\./)+", "", path), path.lstrip("/")}
     return {spelling for spelling in found if len(spelling) >= _SHORTEST_SECRET}

@@ -96,8 +96,11 @@ class Area(Model):
         try:
             shape = cls._read(form, context_of(info))
         except AreaError as error:
-            part = getattr(error, "part", "")
-            raise mistake(str(error).replace("\n  ", "; "), at=(part,) if part in form else ()) from error
+            message = str(error).replace("\n  ", "; ")
+            if not isinstance(error, area.PartError):
+                raise mistake(message) from error
+            at = (error.part,) if error.part in form else ()
+            raise mistake(error.template, at=at, path=error.path) from error
         if shape is None:
             return form
         notes = form.get("notes", ()) if "wkt" in form else ()

@@ -43,6 +43,12 @@ def models_at(spec: type[BaseModel], document: Document, path: Path) -> list[typ
     return [kind for kind in _types_at(spec, document, path) if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
+def tags(spec: type[BaseModel], document: Document, path: Path, tag: str) -> list[str]:
+    """What the key that chooses between alternatives (`kind`, `source`) may say, for the mapping at `path`."""
+    found = [model.model_fields[tag] for model in models_at(spec, document, path) if tag in model.model_fields]
+    return [str(choice) for info in found for choice in get_args(info.annotation)]
+
+
 def spread(spec: type[BaseModel], document: Document, path: Path, info: Any) -> Any:
     """The value at `path` as the mapping that it is short for, or the value itself. `info` has the `context`."""
     value = document.at(path)

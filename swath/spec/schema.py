@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from swath.spec.base import Spec
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
+_VALUES = frozenset({"default", "const", "enum", "examples"})
 _TEMPLATE = "#/definitions/{model}"
 
 
@@ -50,7 +51,9 @@ def _draft7(node: Any) -> Any:
         return [_draft7(item) for item in node]
     if not isinstance(node, dict):
         return node
-    found = {key: _draft7(value) for key, value in node.items()}
+    found = {key: value if key in _VALUES else _draft7(value) for key, value in node.items()}
+    if isinstance(found.get("title"), str) and "properties" not in found:
+        del found["title"]  # a field's: made from its name, says nothing new
     if isinstance(items := found.get("prefixItems"), list):
         del found["prefixItems"]
         found["items"] = items

@@ -60,13 +60,13 @@ class Model(BaseModel):
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         reference = handler(schema)
-        if schema["type"] != "model":
-            return reference
         full = handler.resolve_ref_schema(reference)
+        if "properties" not in full:  # pydantic comes by twice, for the model and for what is around it
+            return reference
         said = docs(cls)
-        for name, field in full.get("properties", {}).items():
-            if name in said:
-                field.setdefault("description", said[name])
+        for name, field in full["properties"].items():
+            if name in said and cls.model_fields[name].description is None:
+                field["description"] = said[name]
         if cls.short_schemas or cls.forms:
             mapping = dict(full)
             full.clear()

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from swath.errors import Mistake
 from swath.spec.document import Path
 from swath.spec.environment import Resolved
-from swath.spec.guess import fields, hint
+from swath.spec.guess import fields, hint, tags
 
 _EXPECTED = {
     "string_type": "text",
@@ -50,10 +50,13 @@ def mistakes(error: ValidationError, spec: type[BaseModel], resolved: Resolved) 
     """Every mistake that pydantic found, once, without those at values that are blamed already."""
     found: dict[tuple[Path, bool], list[Mistake]] = {}
     alternatives: dict[Path, list[str]] = {}
-    for item in error.errors(include_url=False, include_input=False):
-        one = _Finding(item, spec, resolved)
+    findings = [_Finding(item, spec, resolved) for item in error.errors(include_url=False, include_input=False)]
+    paths = {one.path for one in findings}
+    for one in findings:
         if any(one.path[: len(broken)] == broken for broken in resolved.document.broken):
             continue
+        if one.kind == "too_short" and any(len(p) > len(one.path) and p[: len(one.path)] == one.path for p in paths):
+            continue  # short only because its items are wrong
         if expected := one.expected:
             alternatives.setdefault(one.path, []).append(expected)
         else:
@@ -86,7 +89,7 @@ class _Finding:
     @property
     def field(self) -> Path:
         """The path, with the name of a field that is missing."""
-        missing = self.kind in ("missing", "union_tag_not_found")
+        missing = self.kind in ("missing", "union_tag_not_found") and isinstance(self.loc[-1], str)
         return (*self.path, self.loc[-1]) if missing else self.path
 
     def mistake(self, message: str) -> Mistake:
@@ -101,9 +104,11 @@ class _Finding:
         if self.kind == "extra_forbidden":
             return "unknown key" + hint(str(self.loc[-1]), fields(self.spec, self.document, self.path[:-1]))
         if self.kind == "missing":
-            return "missing; it must be given"
+            item = self.loc[-1]
+            return "missing; it must be given" if isinstance(item, str) else f"item {item + 1} of the list is missing"
         if self.kind == "union_tag_not_found":
-            return f"missing; expected {self.choices()}"
+            known_tags = tags(self.spec, self.document, self.path, str(self.loc[-1]))
+            return f"missing; expected {_either([repr(tag) for tag in known_tags])}"
         if self.kind in _CHOICES:
             return f"expected {self.choices()}" + (hint(value, self.words()) if known else "")
         if self.kind in _LIMITS:
@@ -169,7 +174,7 @@ def _is_number(text: str) -> bool:
 
 
 def _either(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+    return "".join(words) if len(words) < 2 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def _fill(template: str, values: dict[str, Any], origin: str) -> str:
