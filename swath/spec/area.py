@@ -149,6 +149,9 @@ def from_file(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # GDAL's remarks on a file that it can read
             name = _layer(path, pyogrio.list_layers(found), layer)
+            driver = pyogrio.read_info(found, layer=name)["driver"]
+            if driver == "OGR_VRT" and not path.endswith(".vrt"):
+                raise PartError(f"{path} only points at other files; name those, or call it .vrt", "path")
             meta, _, wkb, _ = pyogrio.raw.read(found, layer=name, where=where, columns=[], force_2d=True)
             geometries = shapely.from_wkb(wkb)
     except unreadable as error:

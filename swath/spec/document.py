@@ -180,15 +180,15 @@ class _Reader:
     def root(self, events: Iterator[Any]) -> Any:
         from yaml import events as kinds
 
-        event: Any
         data: Any = None
         self.mark((), 0)
         documents = 0
         for event in events:
+            index = event.start_mark.index
             if isinstance(event, kinds.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    self.stop(event.start_mark.index, (), "only one document is allowed in a file")
+                    self.stop(index, (), "only one document is allowed in a file")
                 data = self.node(next(events), events, (), 1)
         return data
 

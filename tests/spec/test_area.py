@@ -269,6 +269,16 @@ def test_a_file_without_a_crs_is_read_as_degrees_with_a_note(tmp_path: Path) -> 
     assert from_file("utm.shp", tmp_path).crs == "EPSG:32633"
 
 
+def test_a_pointer_to_other_files_dressed_as_a_geopackage_is_refused(aoi: Path, tmp_path: Path) -> None:
+    source = f"<SrcDataSource>{aoi / 'inn_egglfing.geojson'}</SrcDataSource>"
+    xml = f'<OGRVRTDataSource><OGRVRTLayer name="inn_egglfing">{source}</OGRVRTLayer></OGRVRTDataSource>'
+    for name in ("a.gpkg", "a.vrt"):
+        (tmp_path / name).write_text(xml)
+    with pytest.raises(AreaError, match="only points at other files"):
+        from_file("a.gpkg", tmp_path)
+    assert from_file("a.vrt", tmp_path).wkt == from_file("inn_egglfing.geojson", aoi).wkt
+
+
 @given(st.binary(max_size=40))
 def test_random_bytes_in_a_file_are_an_area_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     folder = tmp_path_factory.mktemp("random")
