@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+Format = Literal["pt2", "torchscript", "onnx", "safetensors"]
+
 
 @dataclass(frozen=True)
 class ModelClass:
@@ -25,7 +27,8 @@ class Contract:
     bands: tuple[str, ...]
     """Names of the input bands in order; STAC common names where there are such."""
     output: Literal["classes", "values"]
-    """`classes`: one channel per class (the largest wins), or one probability channel with `threshold`. `values`: numbers."""
+    """`classes`: one channel per class (the largest wins), or one probability channel with `threshold`.
+    `values`: numbers."""
     classes: tuple[ModelClass, ...] = ()
     units: Literal["reflectance", "dn"] = "dn"
     """Whether the model takes physical values (number * scale + offset) or the files' numbers."""
@@ -41,6 +44,39 @@ class Contract:
     """Ground sampling distance that the model was trained for, in metres."""
     mlm: dict[str, Any] | None = None
     """The contract as it stands in the file, for the STAC item of the map."""
+    channels: int | None = None
+    """Channels that the model gives, where the contract says so; for `values` also the bands of the map."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model's weights as they are on disk: everything that its receptive field depends on."""
+
+    path: str
+    """Absolute."""
+    format: Format
+    sha256: str
+    """Of the weights file (and, for ONNX, of the `.onnx.data` file beside it)."""
+    factory: str | None
+    """`module:function` for safetensors."""
+    bands: int
+    """Input bands, by the contract."""
+
+
+@dataclass(frozen=True)
+class Receptive:
+    """How far and on which lattice a model looks, as measured."""
+
+    radius: int
+    """Receptive radius R in pixels; for models without a bound, the halo that is used instead."""
+    stride: int
+    """Total stride S in pixels."""
+    exact: bool
+    """Whether tiles with a halo >= R on origins that are multiples of S equal a whole-image pass."""
+    reason: str = ""
+    """Why it is not exact."""
+    smallest: int = 1
+    """Smallest height and width, found by doubling, that the model takes."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +85,9 @@ class ModelInfo:
 
     path: str
     """Absolute path of the weights."""
-    format: Literal["pt2", "torchscript", "onnx", "safetensors"]
+    format: Format
     sha256: str
-    """Of the weights file."""
+    """See Weights."""
     contract: Contract
     factory: str | None
     radius: int
@@ -62,3 +98,10 @@ class ModelInfo:
     """Whether tiles with a halo >= R on origins that are multiples of S equal a whole-image pass."""
     reason: str = ""
     """Why it is not exact."""
+    smallest: int = 1
+    """Smallest height and width that the model takes."""
+
+    @property
+    def halo(self) -> int:
+        """Halo in pixels that blocks need: the radius, and enough that a sliver at the edge is not too small a model input."""
+        return max(self.radius, self.smallest if self.smallest > self.stride else 0)

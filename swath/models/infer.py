@@ -1,0 +1,135 @@
+"""From pixels to a piece of the map: scale, pad, run the network, cut off the halo, decide each pixel.
+
+The same pixels give the same piece wherever the piece's borders are: scaling uses the contract's numbers and nothing
+measured on the piece, and padding is what a pass over the whole image would have there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.errors import ModelError
+from swath.geo import Window
+from swath.models.contract import Contract, ModelInfo
+from swath.models.contract_file import RANGES
+from swath.models.load import Predictor
+
+FILL = np.float32(0)
+"""What the network sees, after scaling, where there is no valid pixel and beyond the image's lower and right edges."""
+
+
+def infer(
+    predictor: Predictor,
+    info: ModelInfo,
+    pixels: NDArray[Any],
+    valid: NDArray[np.bool_],
+    source: Window,
+    inner: Window,
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The map inside `inner`, from pixels of `source`.
+
+    `pixels` (bands, H, W) of any number type, in the contract's units; `valid` (H, W). Both cover `source`, whose origin
+    is a multiple of the model's stride on the image grid and which ends at a multiple of it or at the image's true edge.
+
+    Returns the map (1 or channels, h, w) in the contract's dtype with nodata in place, and (h, w): where it holds
+    something other than nodata in some band. Raises ModelError when the network does not do what its contract says.
+    """
+    contract = info.contract
+    if pixels.shape != (len(contract.bands), *source.shape) or valid.shape != source.shape:
+        raise ValueError(
+            f"pixels {pixels.shape} and valid {valid.shape} do not fit {len(contract.bands)} bands of {source}"
+        )
+    here = inner.within(source)
+    kept = valid[here]
+    if not kept.any() and (contract.output == "classes" or contract.channels is not None):
+        bands = 1 if contract.output == "classes" else contract.channels
+        return np.full((bands or 1, *inner.shape), contract.nodata, contract.dtype), np.zeros(inner.shape, np.bool_)
+    images = np.full((1, len(pixels), *(-(-n // info.stride) * info.stride for n in source.shape)), FILL, np.float32)
+    images[0, :, : source.height, : source.width] = np.where(valid, scale(pixels, contract), FILL)
+    output = predictor(images)[0]
+    _check_channels(output.shape[0], info)
+    output = output[:, here[0], here[1]]
+    decided = decide(output, contract)
+    decided[:, ~kept] = contract.nodata
+    nothing = np.isnan(decided) if np.isnan(contract.nodata) else decided == contract.nodata
+    return decided, ~nothing.all(axis=0)
+
+
+def scale(pixels: NDArray[Any], contract: Contract) -> NDArray[np.float32]:
+    """Pixels (bands, H, W) in the contract's units to what the network takes, in float32."""
+    scaled = pixels.astype(np.float32)
+    steps = contract.scaling if len(contract.scaling) != 1 else contract.scaling * len(scaled)
+    for band, step in zip(scaled, steps, strict=False):
+        _scale_band(band, step)
+    return scaled
+
+
+def _scale_band(band: NDArray[np.float32], step: dict[str, Any]) -> None:
+    number = {key: np.float32(value) for key, value in step.items() if key not in ("type", "format", "expression")}
+    match step.get("type"):
+        case "min-max":
+            band -= number["minimum"]
+            band /= number["maximum"] - number["minimum"]
+        case "z-score":
+            band -= number["mean"]
+            band /= number["stddev"]
+        case "clip":
+            np.clip(band, number["minimum"], number["maximum"], out=band)
+        case "clip-min":
+            np.maximum(band, number["minimum"], out=band)
+        case "clip-max":
+            np.minimum(band, number["maximum"], out=band)
+        case "offset":
+            band -= number["value"]
+        case "scale":
+            band /= number["value"]
+        case None:
+            pass
+        case kind:
+            raise ModelError(f"value scaling {kind!r} cannot be applied", remedy="put it into the model")
+
+
+def decide(output: NDArray[np.float32], contract: Contract) -> NDArray[Any]:
+    """What the network gives (channels, h, w) to the map (1 or channels, h, w); NaN becomes nodata."""
+    if contract.output == "values":
+        return _values(output, contract)
+    threshold = contract.threshold
+    number = _largest(output) if threshold is None else (output[0] >= np.float32(threshold)).view(np.uint8)
+    table = np.array([entry.value for entry in contract.classes], contract.dtype)
+    decided: NDArray[Any] = table[number]
+    decided[np.isnan(output).any(axis=0)] = contract.nodata
+    return decided[None]
+
+
+def _largest(output: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The channel with the largest value of each pixel, the lowest of equals; much quicker than argmax on axis 0."""
+    number = np.zeros(output.shape[1:], np.uint8)
+    best = output[0].copy()
+    for channel in range(1, len(output)):
+        number[output[channel] > best] = channel
+        np.maximum(best, output[channel], out=best)
+    return number
+
+
+def _values(output: NDArray[np.float32], contract: Contract) -> NDArray[Any]:
+    """Numbers in the map's type: whole ones are rounded (halves to even), what does not fit is nodata."""
+    low, high = RANGES[contract.dtype]
+    numbers = output if contract.dtype == "float32" else np.rint(output.astype(np.float64))
+    fits = (numbers >= low) & (numbers <= high)  # NaN and infinities are in no range
+    return np.where(fits, numbers, contract.nodata).astype(contract.dtype)
+
+
+def _check_channels(given: int, info: ModelInfo) -> None:
+    contract = info.contract
+    if contract.output == "classes":
+        expected = 1 if contract.threshold is not None else len(contract.classes)
+    else:
+        expected = contract.channels or given
+    if given != expected:
+        remedy = "one channel for two classes needs swath:threshold" if given == 1 else "correct the contract's classes"
+        raise ModelError(
+            f"{info.path}: the model gives {given} channels, but its contract says {expected}", remedy=remedy
+        )

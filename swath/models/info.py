@@ -1,0 +1,57 @@
+"""Look at a model once: which file it is, what its contract says, what was measured. Calls then carry a ModelInfo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from swath.errors import ModelError
+from swath.models.contract import Contract, ModelInfo, Receptive, Weights
+from swath.models.contract_file import contract_path, read_contract
+from swath.models.load import digest, format_of, load
+from swath.models.receptive import measure_predictor
+from swath.spec.fields import ModelRef
+
+
+def contract_of(ref: ModelRef) -> Contract:
+    """The model's contract: the file that the spec names, or the one beside the weights. Raises ModelError."""
+    return read_contract(ref.contract or contract_path(ref.path))
+
+
+def fingerprint(ref: ModelRef) -> Weights:
+    """Which weights these are. Reads the file, but loads no network. Raises ModelError."""
+    if "://" in ref.path:
+        raise ModelError(f"{ref.path}: weights must be a local file", remedy="download the file and give its path")
+    form = format_of(ref.path)
+    path = Path(ref.path).absolute()
+    if not path.is_file():
+        raise ModelError(f"{path}: there is no such file", remedy="check `model` in the spec")
+    if ref.factory is not None and form != "safetensors":
+        raise ModelError(f"{path}: a factory only goes with .safetensors; {form} weights bring their own network")
+    return Weights(str(path), form, digest(str(path)), ref.factory, len(contract_of(ref).bands))
+
+
+def measure(weights: Weights) -> Receptive:
+    """Load the network and measure its receptive field; a few seconds. The same weights always give the same answer."""
+    return measure_predictor(load(weights), weights.bands)
+
+
+def describe(ref: ModelRef, receptive: Receptive) -> ModelInfo:
+    """Everything that a call needs to know of the model, from what was measured before. Loads no network."""
+    weights = fingerprint(ref)
+    return ModelInfo(
+        path=weights.path,
+        format=weights.format,
+        sha256=weights.sha256,
+        contract=contract_of(ref),
+        factory=weights.factory,
+        radius=receptive.radius,
+        stride=receptive.stride,
+        exact=receptive.exact,
+        reason=receptive.reason,
+        smallest=receptive.smallest,
+    )
+
+
+def inspect(ref: ModelRef) -> ModelInfo:
+    """Fingerprint, measure and describe in one go."""
+    return describe(ref, measure(fingerprint(ref)))

@@ -1,0 +1,199 @@
+"""Measure how far a network looks (receptive radius R) and on which lattice (total stride S), by trying it.
+
+Nothing is read from the graph, so any form of weights can be measured. A stride S is one at which the network takes
+images of any multiple of S and gives the same for a cropped image as for the whole one, away from the border. The radius
+follows from setting one row (then one column) of the input to NaN: through convolutions, ReLU and pooling it reaches
+exactly the outputs that depend on that row. onnxruntime may drop NaN on the way, so other values are tried as well. Rows
+are probed on narrow images, which is cheap; each of the S rows of one stride is probed, as pixels at different places of
+the lattice are reached from different distances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.errors import ModelError
+from swath.models.contract import Receptive
+from swath.models.load import Predictor
+
+FALLBACK_HALO = 64
+"""Halo in pixels for models without a bound: results still differ at block borders, but less than without."""
+
+STRIDES = (1, 2, 4, 8, 16, 32, 64, 3, 5, 6, 7, 9, 10, 12, 14, 18, 20, 24, 28, 48, 56)
+"""Total strides that are tried, in this order."""
+
+_LARGEST = 1024
+"""Longest probe in pixels; a model that reaches all of it counts as one without a bound."""
+
+_TOLERANCE = 1e-4
+"""Share of the output's size below which two results agree: rounding is below it, another result is far above."""
+
+_LOUDNESS = (1.0, -8.0, 64.0)
+"""Sizes of the values that probe where NaN is dropped."""
+
+
+def measure_predictor(predictor: Predictor, bands: int) -> Receptive:
+    """Radius and stride of a network with so many input bands.
+
+    Raises ModelError when the network takes none of the tried sizes, or does not keep height and width.
+    """
+    refusal: ModelError | None = None
+    first: Receptive | None = None
+    for stride in STRIDES:
+        try:
+            smallest = _smallest(predictor, bands, stride)
+        except ModelError as error:
+            refusal = refusal or error
+            continue
+        reason = _unsteady(predictor, bands, stride, smallest)
+        if reason:
+            return Receptive(FALLBACK_HALO, stride, False, reason, smallest)
+        radius = _radius(predictor, bands, stride, smallest)
+        if radius is None:
+            reason = "a pixel depends on all others, or on very distant ones (attention, a norm over the whole image)"
+            return Receptive(FALLBACK_HALO, stride, False, reason, smallest)
+        if _agrees(predictor, bands, stride, radius, smallest):
+            return Receptive(radius, stride, True, "", smallest)
+        first = first or Receptive(
+            max(radius, FALLBACK_HALO), stride, False, "results depend on where in the image a pixel is", smallest
+        )
+    if first is not None:
+        return first
+    remedy = "export it with dynamic height and width, both multiples of the network's total stride"
+    raise ModelError(
+        f"{refusal.message if refusal else 'no size was tried'}; nor other sizes that were tried", remedy=remedy
+    )
+
+
+def _smallest(predictor: Predictor, bands: int, stride: int) -> int:
+    """The smallest side, found by doubling, of square images that the network takes; odd multiples of it must do too.
+
+    Raises the network's own ModelError when it takes none up to 256 pixels (or 4 strides).
+    """
+    side = stride
+    while True:
+        try:
+            predictor(_noise(bands, side, side))
+            break
+        except ModelError:
+            side *= 2
+            if side > max(256, 4 * stride):
+                raise
+    odd = side + stride
+    predictor(_noise(bands, odd, odd + 2 * stride))
+    return side
+
+
+def _unsteady(predictor: Predictor, bands: int, stride: int, smallest: int) -> str:
+    """Why results are not a function of one image alone; empty when they are."""
+    side = max(smallest, -(-32 // stride) * stride)
+    image, other = _noise(bands, side, side), _noise(bands, side, side, seed=1)
+    once = predictor(image)
+    if not np.array_equal(once, predictor(image), equal_nan=True):
+        return "the same image gives different results (is dropout left on?)"
+    try:
+        together = predictor(np.concatenate([image, other * 5]))
+    except ModelError:
+        return ""  # takes one image at a time, so there is no batch to depend on
+    return (
+        ""
+        if _close(once, together[:1])
+        else "results depend on the other images of a batch (batch norm left in training?)"
+    )
+
+
+def _radius(predictor: Predictor, bands: int, stride: int, smallest: int) -> int | None:
+    """The largest distance in rows or columns at which an input pixel changes an output pixel; None without a bound.
+
+    One line of the longest image shows about how far (a dilated convolution may skip all that is near); then every line of
+    one stride is probed on an image that is just long enough.
+    """
+    breadth = max(smallest, -(-32 // stride) * stride)
+    longest = _longest(predictor, bands, stride, smallest, breadth)
+    radius = 0
+    for vertical in (True, False):
+        about = _reach(predictor, bands, stride, (longest, breadth), vertical, lines=1)
+        if about is None:
+            return None
+        length = min(longest, max(smallest, 2 * -(-(about + 4 * stride) // stride) * stride))
+        reach = _reach(predictor, bands, stride, (length, breadth), vertical, lines=stride)
+        while reach is None and length < longest:
+            length = min(longest, 2 * length)
+            reach = _reach(predictor, bands, stride, (length, breadth), vertical, lines=stride)
+        if reach is None:
+            return None
+        radius = max(radius, reach)
+    return radius
+
+
+def _longest(predictor: Predictor, bands: int, stride: int, smallest: int, breadth: int) -> int:
+    """The longest probe that the network takes both upright and lying, a multiple of the stride and of `smallest`."""
+    length = -(-_LARGEST // smallest) * smallest
+    while length > smallest:
+        try:
+            predictor(_noise(bands, length, breadth))
+            predictor(_noise(bands, breadth, length))
+            break
+        except ModelError:
+            length = max(smallest, length // 2 // stride * stride)
+    return length
+
+
+def _reach(
+    predictor: Predictor, bands: int, stride: int, size: tuple[int, int], vertical: bool, lines: int
+) -> int | None:
+    """Largest distance at which `lines` lines near the middle are felt; None when one of them reaches the border.
+
+    `size` is (length, breadth) in pixels.
+    """
+    length = size[0]
+    quiet = _noise(bands, *(size if vertical else size[::-1]))
+    expected = predictor(quiet)
+    middle = length // 2 // stride * stride
+    reach = 0
+    for line in range(middle, middle + lines):
+        at = (..., line, slice(None)) if vertical else (..., line)
+        for changed in _probes(quiet, at):
+            given = predictor(changed)
+            felt = (given != expected) & ~(np.isnan(given) & np.isnan(expected))
+            places = np.flatnonzero(felt.any(axis=(0, 1, 3 if vertical else 2)))
+            if not places.size:
+                continue
+            reach = max(reach, line - int(places[0]), int(places[-1]) - line)
+            if places[0] == 0 or places[-1] == length - 1:
+                return None
+    return reach
+
+
+def _probes(quiet: NDArray[np.float32], at: tuple[object, ...]) -> Iterator[NDArray[np.float32]]:
+    """The image with one line changed: to NaN, and to other values of several sizes."""
+    random = np.random.default_rng(7)
+    for loudness in (np.nan, *_LOUDNESS):
+        changed = quiet.copy()
+        line = changed[at]  # type: ignore[index]
+        line[...] = loudness * np.abs(random.standard_normal(line.shape, dtype=np.float32))
+        yield changed
+
+
+def _agrees(predictor: Predictor, bands: int, stride: int, radius: int, smallest: int) -> bool:
+    """Whether a crop with that halo, one stride off, gives its middle as the whole image does."""
+    halo = max(-(-radius // stride) * stride, smallest)
+    inner = 2 * stride
+    whole = _noise(bands, inner + 2 * halo + 2 * stride, inner + 2 * halo + 2 * stride)
+    crop = np.ascontiguousarray(whole[..., stride:-stride, stride:-stride])
+    middle = slice(halo, halo + inner)
+    shifted = slice(halo + stride, halo + stride + inner)
+    return _close(predictor(whole)[..., shifted, shifted], predictor(crop)[..., middle, middle])
+
+
+def _close(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    size = float(np.nanmax(np.abs(one), initial=0))
+    return bool(np.allclose(one, other, rtol=0, atol=_TOLERANCE * max(size, 1e-6), equal_nan=True))
+
+
+def _noise(bands: int, height: int, width: int, seed: int = 0) -> NDArray[np.float32]:
+    """An image (1, bands, height, width) of normal noise; every call of the same size gives the same."""
+    return np.random.default_rng(seed).standard_normal((1, bands, height, width), dtype=np.float32)

@@ -1,0 +1,185 @@
+"""Receptive radius and stride as measured, against networks where they are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from swath.errors import ModelError
+from swath.models.contract import Receptive
+from swath.models.info import describe, fingerprint, inspect, measure
+from swath.models.load import Predictor, TorchPredictor
+from swath.models.receptive import FALLBACK_HALO, measure_predictor
+from swath.models.unet import UNet
+from swath.spec.fields import ModelRef
+from tests.models.cloud_contracts import ENDINGS, write_cloud_contract
+from tests.models.tiny_models import Identity, write_integer_unet
+
+
+def measured(network: nn.Module, bands: int = 2) -> Receptive:
+    torch.manual_seed(4)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            module.reset_parameters()
+    return measure_predictor(TorchPredictor(network.eval(), "network"), bands)
+
+
+def reach_by_gradient(network: nn.Module, stride: int, side: int) -> int:
+    """The radius another way: the input pixels that one output pixel's gradient reaches, for every place of the lattice."""
+    network = network.eval()
+    reach = 0
+    start = side // 2 // stride * stride
+    for row in range(start, start + stride):
+        # Where ReLU is shut in one random image, it is open in another.
+        images = torch.randn(8, 2, side, side, requires_grad=True)
+        network(images)[:, :, row, row].sum().backward()
+        assert images.grad is not None
+        felt = images.grad.abs().sum(dim=(0, 1)) > 0
+        rows = torch.nonzero(felt.any(1)).flatten()
+        reach = max(reach, row - int(rows[0]), int(rows[-1]) - row)
+    return reach
+
+
+class Upsampled(nn.Module):
+    """Half the size and back by a factor: a stride of 2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 3, 3, padding=1, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.interpolate(self.conv(x), scale_factor=2, mode="nearest")
+
+
+class Thirds(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.interpolate(nn.functional.avg_pool2d(x, 3), scale_factor=3)
+
+
+class Normalised(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(dim=(2, 3), keepdim=True)
+
+
+class Ramp(nn.Module):
+    """Adds the distance from the upper edge."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.arange(x.shape[2], dtype=x.dtype)[:, None]
+
+
+class Fixed(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2:] != (224, 224):
+            raise RuntimeError("expected 224 x 224")
+        return x
+
+
+class Labels(nn.Module):
+    """Whole numbers, through which NaN does not pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 3, 5, padding=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(torch.nan_to_num(x)).argmax(1, keepdim=True)
+
+
+@pytest.mark.parametrize(
+    ("network", "radius", "stride"),
+    [
+        (Identity(), 0, 1),
+        (nn.Conv2d(2, 2, 3, padding=1), 1, 1),
+        (nn.Conv2d(2, 2, 3, padding=9, dilation=9), 9, 1),
+        (nn.Conv2d(2, 2, (3, 9), padding=(1, 4)), 4, 1),
+        (nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 3, padding=1)), 2, 1),
+        (nn.Conv2d(2, 2, 3, padding=150, dilation=150), 150, 1),
+        (Upsampled(), 2, 2),
+        (Thirds(), 2, 3),
+        (Labels(), 2, 1),
+    ],
+    ids=["identity", "conv", "dilated", "oblong", "two", "distant", "upsampled", "thirds", "labels"],
+)
+def test_radius_and_stride_are_those_of_the_network(network: nn.Module, radius: int, stride: int) -> None:
+    found = measured(network)
+    assert (found.radius, found.stride, found.exact) == (radius, stride, True)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_unets_radius_is_that_of_its_gradients(depth: int) -> None:
+    network = UNet(2, 2, width=4, depth=depth)
+    found = measured(network)
+    assert (found.stride, found.exact) == (2**depth, True)
+    assert found.radius == reach_by_gradient(network, 2**depth, 64)
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (Normalised(), "depends on all others"),
+        (nn.InstanceNorm2d(2), "depends on all others"),
+        (Ramp(), "where in the image a pixel is"),
+    ],
+)
+def test_a_model_without_a_bound_is_not_exact_and_says_why(network: nn.Module, reason: str) -> None:
+    found = measured(network)
+    assert not found.exact
+    assert found.radius == FALLBACK_HALO
+    assert reason in found.reason
+
+
+def test_dropout_left_on_is_found() -> None:
+    found = measure_predictor(TorchPredictor(nn.Dropout().train(), "network"), 2)
+    assert (found.exact, "dropout" in found.reason) == (False, True)
+
+
+def test_dependence_on_the_batch_is_found() -> None:
+    def predictor(
+        images: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        return images - images.mean(axis=0, keepdims=True)
+
+    found = measure_predictor(predictor, 2)
+    assert (found.exact, "batch" in found.reason) == (False, True)
+
+
+def test_a_model_of_one_fixed_size_is_refused_with_the_way_out() -> None:
+    with pytest.raises(ModelError, match=r"expected 224 x 224; nor other sizes") as caught:
+        measured(Fixed())
+    assert "dynamic height and width" in caught.value.remedy
+
+
+def test_nan_lost_on_the_way_does_not_hide_what_is_reached() -> None:
+    network = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 3, padding=1)).eval()
+    torch_predictor: Predictor = TorchPredictor(network, "network")
+
+    def predictor(
+        images: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        return torch_predictor(np.nan_to_num(images))
+
+    assert measure_predictor(predictor, 2) == measure_predictor(torch_predictor, 2)
+
+
+def test_every_form_of_the_cloud_model_measures_the_same(shared: Path, tmp_path: Path) -> None:
+    contract = write_cloud_contract(tmp_path / "c.json", "clouds_rgbi")
+    for fmt in ("pt2", "onnx", "torchscript"):
+        info = inspect(ModelRef(path=str(shared / f"data/models/clouds_rgbi{ENDINGS[fmt]}"), contract=str(contract)))
+        assert (info.format, info.stride, info.radius, info.exact) == (fmt, 4, 23, True)
+        # The exported program was made for 32 pixels and more; a strip at the image's edge must not be smaller.
+        assert (info.smallest, info.halo) == ((32, 32) if fmt == "pt2" else (4, 23))
+
+
+def test_what_was_measured_before_describes_the_model_without_loading_it(tmp_path: Path) -> None:
+    ref = ModelRef(path=str(write_integer_unet(tmp_path)))
+    weights = fingerprint(ref)
+    receptive = measure(weights)
+    info = describe(ref, receptive)
+    assert info == inspect(ref)
+    assert (info.sha256, info.radius, info.stride, info.exact) == (weights.sha256, receptive.radius, 4, True)
+    assert info.contract.bands == ("red", "green", "blue")
