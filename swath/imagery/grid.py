@@ -47,6 +47,11 @@ def image_grid(scenes: Sequence[Scene], grid: GridSpec | None = None) -> GeoBox:
             raise ImageryError(
                 f"{scene}: cannot be placed on a grid in {base.crs}", remedy="Set grid.crs to one that covers all."
             )
+        if _torn(geobox, base, extent):
+            raise ImageryError(
+                f"{scene}: crosses the antimeridian, and {base.crs} is torn there",
+                remedy="Set grid.crs to one that is whole there, such as the scene's own UTM zone.",
+            )
         extents.append(extent)
     left, top, right, bottom = np.array(extents).T
     col, row = math.floor(left.min() + CLOSE), math.floor(top.min() + CLOSE)
@@ -54,6 +59,13 @@ def image_grid(scenes: Sequence[Scene], grid: GridSpec | None = None) -> GeoBox:
     # A fresh Affine, so that an unextended grid keeps the file's own numbers to the last bit.
     affine = base.affine if (row, col) == (0, 0) else base.affine @ Affine.translation(col, row)
     return GeoBox((max(stop_row - row, 1), max(stop_col - col, 1)), affine, base.crs)
+
+
+def _torn(band: GeoBox, image: GeoBox, extent: tuple[float, float, float, float]) -> bool:
+    """Whether a projected grid seems to reach round the Earth on a geographic one."""
+    if image.crs is None or band.crs == image.crs or not image.crs.geographic:
+        return False
+    return (extent[2] - extent[0]) * abs(image.affine.a) > 180
 
 
 def _asked(base: GeoBox, grid: GridSpec) -> GeoBox:

@@ -11,12 +11,14 @@ import pytest
 
 
 class Files(BaseHTTPRequestHandler):
-    """Serves a folder with ranges. `faults` maps a path to a status that is answered instead; `asked` counts requests."""
+    """Serves a folder with ranges. `faults` maps a path to a status that is answered instead, `cut` to how many transfers
+    break off half way; `asked` counts requests; while `hang` is there, answers wait for it."""
 
     folder: Path
     faults: dict[str, int]
     cut: dict[str, int]
     asked: dict[str, int]
+    hang: threading.Event | None = None
 
     def do_HEAD(self) -> None:
         self._answer(body=False)
@@ -27,6 +29,8 @@ class Files(BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         name = self.path.split("?")[0].lstrip("/")
         self.asked[name] = self.asked.get(name, 0) + 1
+        if self.hang is not None:
+            self.hang.wait(30)
         file = self.folder / name
         status = self.faults.get(name) or (200 if file.is_file() else 404)
         if status != 200:

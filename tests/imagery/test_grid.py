@@ -101,6 +101,12 @@ def test_an_asked_grid_lies_on_multiples_of_its_resolution(shared: Path) -> None
         image_grid(scenes, GridSpec(crs="EPSG:0"))
 
 
+def test_a_scene_over_the_antimeridian_does_not_become_a_map_of_the_world(shared: Path) -> None:
+    paths = (str(shared / "data/labels/aleutians_qa_pixel.tif"),)
+    with pytest.raises(ImageryError, match="crosses the antimeridian, and EPSG:4326 is torn there"):
+        find(FilesImagery(paths=paths), grid=GridSpec(crs="EPSG:4326"))
+
+
 def test_half_a_pixel_apart_is_not_the_same_grid() -> None:
     image = grid_of(10, 10, Affine(10, 0, 0, 0, -10, 0), "EPSG:32633")
     assert offset_in(grid_of(5, 5, Affine(10, 0, 20, 0, -10, -30), "EPSG:32633"), image) == (3, 2)

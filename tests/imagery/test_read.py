@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -321,12 +323,30 @@ def test_a_cut_transfer_is_read_again_past_gdals_cache(web: Callable[[], tuple[s
     (server.folder / "a.tif").write_bytes(data)
     scenes = files(f"{address}/a.tif")
     server.cut["a.tif"] = 20
-    with pytest.raises(ReadFailed, match="a.tif"):
+    with pytest.raises(ReadFailed, match=r"a\.tif"):
         read(scenes, whole(scenes))
     server.cut.clear()
     pixels, _ = read(scenes, whole(scenes))
     with rasterio.open(tmp_path / "big.tif") as file:
         assert (pixels == file.read()).all()
+
+
+def test_a_server_that_hangs_is_given_up_in_time(
+    web: Callable[[], tuple[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, server = web()
+    (server.folder / "a.tif").write_bytes(big(tmp_path).read_bytes())
+    scenes = files(f"{address}/a.tif")
+    monkeypatch.setattr(raster, "HTTP_TIMEOUT_S", 1)
+    server.hang = threading.Event()
+    start = time.monotonic()
+    try:
+        with pytest.raises(ReadFailed, match=r"a\.tif") as failed:
+            read(scenes, whole(scenes))
+    finally:
+        server.hang.set()
+    assert failed.value.retryable
+    assert time.monotonic() - start < 25
 
 
 def test_a_vanished_remote_file_is_not_retried(web: Callable[[], tuple[str, Any]], tmp_path: Path) -> None:
