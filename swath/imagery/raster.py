@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import urllib.error
 import urllib.request
@@ -17,10 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOEr
 from rasterio.io import DatasetReader
 
 from swath.errors import CredentialsError, ImageryError, ReadFailed, SwathError
-
-DRIVERS = ("GTiff", "JP2OpenJPEG", "JPEG", "PNG", "HFA")
-"""Formats whose files hold their own pixels. A VRT, a WMS description, a zip or an SQLite file is refused, whatever its
-name ends in: such a file can make GDAL read other files of this machine, or the network, into a map."""
+from swath.imagery.nature import DRIVERS, HEAD, driver_of, nature_of
 
 HTTP_TIMEOUT_S = 120
 """Longest time for one HTTP request."""
@@ -30,6 +28,7 @@ HTTP_CONNECT_S = 10
 
 _REMOTE = {"http": "/vsicurl/http://", "https": "/vsicurl/https://", "s3": "/vsis3/", "gs": "/vsigs/"}
 _UNKNOWN = "not recognized as being in a supported file format"
+_DAMAGED = "The file is damaged or was cut: fetch it again, and check it with gdalinfo -checksum."
 _STATUS = re.compile(r"(?:response code|HTTP error code)\s*:?\s*(\d{3})", re.IGNORECASE)
 
 
@@ -69,7 +68,8 @@ def gdal_environment(href: str) -> rasterio.Env:
             "GDAL_HTTP_TIMEOUT": HTTP_TIMEOUT_S,
             "GDAL_HTTP_LOW_SPEED_TIME": HTTP_STALL_S,
             "GDAL_HTTP_LOW_SPEED_LIMIT": 1000,
-            "GDAL_HTTP_MAX_RETRY": 3,
+            # The engine retries calls; more here would multiply the time that a server which hangs can take.
+            "GDAL_HTTP_MAX_RETRY": 1,
             "GDAL_HTTP_RETRY_DELAY": 0.5,
             "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": True,
         }
@@ -82,7 +82,7 @@ def gdal_errors(href: str, doing: str) -> Iterator[None]:
     try:
         with gdal_environment(href):
             yield
-    except (RasterioError, OSError, ValueError) as error:
+    except (RasterioError, OSError, ValueError, http.client.HTTPException) as error:
         raise _explained(href, doing, error) from error
 
 
@@ -99,13 +99,44 @@ def open_raster(href: str) -> DatasetReader:
         path, options = href, {"opener": _file_system(href)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # find_scenes says what this means for the map
-        for driver in DRIVERS:
+        for driver in _drivers(href):
             try:
                 return rasterio.open(path, driver=driver, sharing=False, **options)
             except RasterioIOError as error:
                 if _UNKNOWN not in str(error):
                     raise
-    raise RasterioIOError(f"{shown(href)}: {_UNKNOWN}")
+    raise ReadFailed(f"{shown(href)}: its header cannot be read", remedy=_DAMAGED)
+
+
+def _drivers(href: str) -> tuple[str, ...]:
+    """The driver that fits what the file starts with; every one that is allowed where that is not cheap to know."""
+    if scheme(href) not in ("file", "http", "https"):
+        return DRIVERS
+    head = _head(href)
+    driver = driver_of(head)
+    if driver is None:
+        raise ImageryError(
+            f"{shown(href)}: {nature_of(head)}, not a raster that can be read",
+            remedy=f"Formats that are read: {', '.join(DRIVERS)}. Convert others with gdal_translate -of COG.",
+        )
+    return (driver,)
+
+
+def _head(href: str) -> bytes:
+    """The first bytes of a file."""
+    if not is_remote(href):
+        with local_path(href).open("rb") as file:
+            return file.read(HEAD)
+    request = urllib.request.Request(href, headers={"Range": f"bytes=0-{HEAD - 1}"})
+    try:
+        with urllib.request.urlopen(request, timeout=HTTP_STALL_S) as answer:
+            head: bytes = answer.read(HEAD)
+            return head
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416:  # an empty file has no such range
+            return b""
+        raise _http_error(href, "opening it", error.code) from error
 
 
 def file_system(href: str) -> Any:
@@ -191,14 +222,9 @@ def _explained(href: str, doing: str, error: Exception) -> SwathError:
         return _http_error(href, doing, int(status[1]))
     if not is_remote(href) and not local_path(href).is_file():
         return ImageryError(f"{shown(href)}: no such file (when {doing})", remedy="Check the path.")
-    if _UNKNOWN in told:
-        return ImageryError(
-            f"{shown(href)}: {_nature(href)}, not a raster that can be read (when {doing})",
-            remedy=f"Formats that are read: {', '.join(DRIVERS)}. Convert others with gdal_translate -of COG.",
-        )
     return ReadFailed(
         f"{shown(href)}: pixels could not be read (when {doing}): {told}",
-        remedy="The file is damaged or was cut: fetch it again, and check it with gdalinfo -checksum.",
+        remedy=_DAMAGED,
     )
 
 
@@ -209,30 +235,3 @@ def _http_error(href: str, doing: str, status: int) -> SwathError:
     if status in (404, 410):
         return ImageryError(said, remedy="There is no such file; check the address.")
     return ReadFailed(said)
-
-
-def _nature(href: str) -> str:
-    """What a file that is not a raster looks like, from its first bytes."""
-    try:
-        if is_remote(href):
-            if scheme(href) not in ("http", "https"):
-                return "something else"
-            with urllib.request.urlopen(href, timeout=HTTP_STALL_S) as answer:
-                head = answer.read(512)
-        else:
-            with local_path(href).open("rb") as file:
-                head = file.read(512)
-    except OSError:
-        return "something else"
-    text = head.lstrip().lower()
-    if not head:
-        return "an empty file"
-    if text.startswith((b"<!doctype html", b"<html")):
-        return "an HTML page"
-    if b"<vrtdataset" in text:
-        return "a VRT (which points at other files)"
-    if text.startswith(b"<"):
-        return "an XML document"
-    if head.startswith(b"PK"):
-        return "a zip archive"
-    return "something else"

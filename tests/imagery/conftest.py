@@ -64,13 +64,20 @@ class Files(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+class Server(ThreadingHTTPServer):
+    """Does not tell of readers that went away."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Quiet."""
+
+
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[Callable[[], tuple[str, type[Files]]]]:
     """Start a server for a fresh folder; call it for (address, handler with its folder and faults)."""
     folder = tmp_path / "web"
     folder.mkdir()
     handler = type("Handler", (Files,), {"folder": folder, "faults": {}, "cut": {}, "asked": {}})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = Server(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield lambda: (f"http://127.0.0.1:{server.server_port}", handler)
