@@ -99,8 +99,14 @@ def _matches(pattern: str) -> list[str]:
             return [str(local_path(path).absolute())]
         found = glob.iglob(path, recursive=True)  # noqa: PTH207 - pathlib's * also matches hidden files, as .part.tif
         return sorted(str(local_path(match).absolute()) for match in found if local_path(match).is_file())
-    magic = "*" if kind in ("http", "https") else "*?["  # a ? in a web address starts its query
-    if not any(sign in pattern for sign in magic):
+    if kind in ("http", "https"):  # a ? starts the query there
+        if "*" in pattern:
+            raise ImageryError(
+                f"imagery.paths: {shown(pattern)}: a web address cannot be a pattern",
+                remedy="List the addresses one by one, or use a STAC catalogue.",
+            )
+        return [pattern]
+    if not any(sign in pattern for sign in "*?["):
         return [pattern]
     files = file_system(pattern)
     return sorted(files.unstrip_protocol(match) for match in files.glob(pattern))

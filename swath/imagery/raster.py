@@ -17,7 +17,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 
-from swath.errors import CredentialsError, ImageryError, ReadFailed, SwathError
+from swath.errors import CredentialsError, ImageryError, MissingExtra, ReadFailed, SwathError
 from swath.imagery.nature import DRIVERS, HEAD, driver_of, nature_of
 
 HTTP_TIMEOUT_S = 120
@@ -27,6 +27,7 @@ HTTP_STALL_S = 20
 HTTP_CONNECT_S = 10
 
 _REMOTE = {"http": "/vsicurl/http://", "https": "/vsicurl/https://", "s3": "/vsis3/", "gs": "/vsigs/"}
+_PACKAGES = {"s3": ("s3fs", "aws"), "gs": ("gcsfs", "gcp")}
 _UNKNOWN = "not recognized as being in a supported file format"
 _DAMAGED = "The file is damaged or was cut: fetch it again, and check it with gdalinfo -checksum."
 _STATUS = re.compile(r"(?:response code|HTTP error code)\s*:?\s*(\d{3})", re.IGNORECASE)
@@ -96,7 +97,7 @@ def open_raster(href: str) -> DatasetReader:
     elif kind in _REMOTE:
         path = _REMOTE[kind] + href.split("://", 1)[1]
     else:
-        path, options = href, {"opener": _file_system(href)}
+        path, options = href, {"opener": file_system(href)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # find_scenes says what this means for the map
         for driver in _drivers(href):
@@ -141,7 +142,17 @@ def _head(href: str) -> bytes:
 
 def file_system(href: str) -> Any:
     """The fsspec file system of a URL. Raises MissingExtra when its package is not installed."""
-    return _file_system(href)
+    import fsspec
+
+    kind = scheme(href)
+    try:
+        return fsspec.filesystem(kind)
+    except ImportError as error:
+        if kind in _PACKAGES:
+            raise MissingExtra(*_PACKAGES[kind], f"Reading {shown(href)}") from error
+        raise ImageryError(f"{shown(href)}: {error}") from error
+    except ValueError as error:
+        raise ImageryError(f"{shown(href)}: {kind}:// is not a kind of address that can be read") from error
 
 
 def stamp(href: str) -> str:
@@ -157,7 +168,7 @@ def stamp(href: str) -> str:
     if kind in ("http", "https"):
         return _http_stamp(href)
     try:
-        facts = _file_system(href).info(href)
+        facts = file_system(href).info(href)
     except FileNotFoundError as error:
         raise ImageryError(f"{shown(href)}: no such file", remedy="Check the path.") from error
     except OSError as error:
@@ -178,23 +189,6 @@ def _http_stamp(href: str) -> str:
     except OSError as error:
         raise ReadFailed(f"{shown(href)}: {error}", remedy="Check the address and the network.") from error
     return f"{told.get('Content-Length', '')}-{told.get('ETag') or told.get('Last-Modified', '')}"
-
-
-def _file_system(href: str) -> Any:
-    import fsspec
-
-    from swath.errors import MissingExtra
-
-    kind = scheme(href)
-    package, extra = {"s3": ("s3fs", "aws"), "gs": ("gcsfs", "gcp"), "gcs": ("gcsfs", "gcp")}.get(
-        kind, ("aiohttp", "http")
-    )
-    try:
-        return fsspec.filesystem(kind)
-    except ImportError as error:
-        raise MissingExtra(package, extra, f"Listing {shown(href)}") from error
-    except ValueError as error:
-        raise ImageryError(f"{shown(href)}: {kind}:// is not a kind of address that can be read") from error
 
 
 def _check_sidecars(path: str) -> None:

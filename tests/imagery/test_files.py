@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pickle
 from collections.abc import Callable
@@ -194,13 +195,15 @@ def found_window(found: Scenes) -> Any:
     return output_window(found.image, None)
 
 
+@pytest.mark.skipif(importlib.util.find_spec("s3fs") is not None, reason="s3fs is installed")
 def test_an_object_store_without_its_package_names_the_extra() -> None:
-    pytest.importorskip("fsspec")
-    try:
-        import s3fs  # noqa: F401
-    except ImportError:
-        with pytest.raises(MissingExtra, match="s3fs"):
-            scenes_of("s3://bucket/*.tif")
+    with pytest.raises(MissingExtra, match=r"s3fs\n  pip install 'swath\[aws\]'"):
+        scenes_of("s3://bucket/*.tif")
+
+
+def test_a_web_address_is_no_pattern() -> None:
+    with pytest.raises(ImageryError, match="a web address cannot be a pattern"):
+        scenes_of("http://127.0.0.1:9/*.tif")
 
 
 def test_a_remote_file_is_read_by_ranges_and_its_secret_is_not_told(
