@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 import time
 import traceback
@@ -30,6 +31,7 @@ from swath.lock import locked
 from swath.project import Project
 from swath.provenance import git_state
 from swath.spec.base import Spec
+from swath.spec.environment import scrub
 from swath.spec.fields import Output
 from swath.spec.load import Loaded, parse
 
@@ -93,6 +95,41 @@ def resume_loaded(row: RunRow, project: Project, registry: Registry) -> Loaded:
     )
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a run would take."""
+
+    values: dict[str, Any]
+    """Plain values by name."""
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """Names and values to show."""
+        return [
+            (name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
+            for name, value in self.values.items()
+        ]
+
+    def to_json(self) -> str:
+        """One JSON object."""
+        return json.dumps(self.values)
+
+
+def plan(loaded: Loaded, project: Project, registry: Registry) -> Plan:
+    """What a run of a spec would take. Looks at imagery and model; starts no cluster and writes nothing."""
+    cluster = loaded.spec.cluster
+    facts = registry.find(loaded.pipeline).plan(loaded.spec)
+    return Plan(
+        {
+            "pipeline": loaded.pipeline,
+            "name": _name(loaded),
+            "cluster": cluster.kind,
+            "state": str(project.state),
+            **facts,
+        }
+    )
+
+
 def outputs_of(spec: Spec) -> list[Output]:
     """The outputs that a spec names."""
     return [value for value in spec.parameters().values() if isinstance(value, Output)]
@@ -150,12 +187,17 @@ class _Run:
 
     # --- telling
 
+    def scrub(self, text: str) -> str:
+        """`text` without what the environment gave to the spec."""
+        return scrub(text, self.loaded.secrets | self.project.secrets)
+
     def emit(self, event: Event) -> None:
         for listener in self.listeners:
             listener(event)
 
     def say(self, level: str, text: str) -> None:
         """A line of the runner's own: to the journal and to every reader."""
+        text = self.scrub(text)
         now = time.time()
         self.journal.write_log(self.id, now, level, text)
         self.emit(Log(time=now, run=self.id, level=level, text=text))
@@ -187,7 +229,7 @@ class _Run:
         store = ResultStore(self.project.results or str(self.project.state / "results"))
         engine = Engine(
             self.id, journal=self.journal, store=store, emit=self.emit, stop=self.stop, on_error=self.loaded.spec.on_error,
-            fresh=fresh,
+            fresh=fresh, scrub=self.scrub,
         )  # fmt: skip
         try:
             with contextlib.ExitStack() as exits:
@@ -201,10 +243,10 @@ class _Run:
             return RunOutcome(self.id, STATUS[error.exit_code], error.exit_code, error.message)
         except SwathError as error:
             self.say("error", str(error))
-            return RunOutcome(self.id, "failed", error.exit_code, str(error))
+            return RunOutcome(self.id, "failed", error.exit_code, self.scrub(str(error)))
         except Exception as error:  # noqa: BLE001 - a fault of ours or of a library: keep the traceback, end like any failure
             self.say("error", "".join(traceback.format_exception(error)).rstrip())
-            text = f"{type(error).__name__}: {error}\n  the whole story: pipe logs {self.id}"
+            text = self.scrub(f"{type(error).__name__}: {error}\n  the whole story: pipe logs {self.id}")
             return RunOutcome(self.id, "failed", 1, text)
 
     def _start(self, exits: contextlib.ExitStack, engine: Engine, store: ResultStore) -> Executor:

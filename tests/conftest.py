@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.process import Pipe
+
 SHARED = Path(os.environ.get("SWATH_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 
@@ -27,3 +29,12 @@ def swath_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "swath-home"
     monkeypatch.setenv("SWATH_HOME", str(home))
     return home
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Pipe:
+    """The command, in an empty project folder."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "swath.yaml").write_text("")
+    return Pipe(folder)

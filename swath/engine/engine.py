@@ -98,13 +98,16 @@ class Engine:
         stop: Stop,
         on_error: str = "continue",
         fresh: bool = False,
+        scrub: Callable[[str], str] = str,
     ) -> None:
+        """`scrub` takes secrets out of what is journalled and told; `fresh` looks at no result of an earlier run."""
         self._run = run
         self._journal = journal
         self._store = store
         self._emit = emit
         self._stop = stop
         self._on_error = on_error
+        self._scrub = scrub
         self._only_run = run if fresh else None
         self._ready = ReadySet()
         self._nodes: dict[str, Node] = {}
@@ -401,6 +404,7 @@ class Engine:
         call = self._calls.get(outcome.work)
         if call is None:
             return
+        outcome = replace(outcome, error=self._scrub(outcome.error), traceback=self._scrub(outcome.traceback))
         task_ = call.work.task
         if outcome.result is None and outcome.retryable and call.attempt <= task_.policy.retries:
             self._retry(call, outcome)
@@ -476,6 +480,7 @@ class Engine:
 
     def hear(self, said: Said) -> None:
         """What a call said while it ran; the executor hands it over on the engine's own thread."""
+        said = replace(said, text=self._scrub(said.text))
         call = self._calls.get(said.work)
         node, item = (call.node, call.item) if call else _place_of(said.work)
         if said.level == "started":

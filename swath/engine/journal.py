@@ -261,6 +261,10 @@ class Journal:
         )
         return [CallRow(row[0], None if row[1] < 0 else row[1], *row[2:]) for row in rows]
 
+    def counts(self, run: str) -> dict[str, int]:
+        """Number of calls of a run by state."""
+        return dict(self._do("SELECT state, COUNT(*) FROM calls WHERE run = ? GROUP BY state", (run,)).fetchall())
+
     # --- log lines
 
     def write_log(

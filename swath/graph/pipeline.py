@@ -14,12 +14,16 @@ from swath.graph.ref import Ref, node_of, refs_in
 from swath.spec.base import Spec
 
 
+Planner = Callable[[Any], dict[str, Any]]
+
+
 class Pipeline:
     """A function from a Spec to a Graph. Make one with `@pipeline`."""
 
     def __init__(self, fn: Callable[..., Any], name: str) -> None:
         self.fn = fn
         self.name = name
+        self._plan: Planner | None = None
         functools.update_wrapper(self, fn)
 
     @functools.cached_property
@@ -57,6 +61,18 @@ class Pipeline:
             if node_of(ref) not in builder.nodes:
                 raise PipelineError(f"pipeline {self.name} returns the result of {node_of(ref)!r}, which is not in it")
         return Graph(self.name, tuple(builder.nodes.values()), result)
+
+    def planner(self, fn: Planner) -> Planner:
+        """Register the function that says, for `pipe plan`, what a run of a spec would take. It may look at files, and starts nothing."""
+        self._plan = fn
+        return fn
+
+    def plan(self, spec: Spec) -> dict[str, Any]:
+        """What a run of `spec` would take: names and values to show. Pipelines without a planner tell their calls."""
+        graph = self.build(spec)
+        if self._plan is not None:
+            return self._plan(spec)
+        return {"calls": len(graph), "mapped": sum(node.mapped for node in graph)}
 
     def __call__(self, spec: Any, *, when: Any = True) -> Any:
         """Inside another pipeline: use this one as a step. Elsewhere: the graph for `spec`."""

@@ -35,7 +35,7 @@ class Part:
 
         if pixels.shape[1:] != window.shape:
             raise ValueError(f"pixels of shape {pixels.shape} do not fit {window}")
-        data = zlib.compress(np.ascontiguousarray(pixels), 1)
+        data = zlib.compress(np.ascontiguousarray(pixels).data, 1)
         return cls(index, window, pixels.shape[0], str(pixels.dtype), data, valid)
 
     def pixels(self) -> NDArray[np.generic]:

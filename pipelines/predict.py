@@ -1,0 +1,258 @@
+"""Predict: imagery and a trained model in, a map out.
+
+contract, weights   what the model takes and gives, and which weights it is    on the client, before any cluster
+scenes              the imagery on one grid                                    on the client
+receptive           how far the network looks                                  once per weights
+blocks              the map's grid in windows with halo                        a lazy sequence
+parts               one call per block: read, infer, mask                      streamed over the workers
+seams               some pixels again with another tiling                      the proof that there is no seam
+map                 COG, vectors, picture, STAC item                           on the client, atomically
+"""
+
+from __future__ import annotations
+
+import bisect
+import logging
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from swath.graph.current import current_run, progress
+from swath.graph.pipeline import pipeline
+from swath.graph.task import task
+from swath.spec.base import Spec
+from swath.spec.fields import Area, GridSpec, Imagery, ModelRef, Output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from swath.geo import Block, Blocks, Window
+    from swath.imagery.part import Part
+    from swath.imagery.publish import Published
+    from swath.imagery.scene import Scenes
+    from swath.models.contract import Contract, ModelInfo, Receptive, Weights
+
+log = logging.getLogger(__name__)
+
+CHECKED = 4
+"""How many windows are computed again to look for seams."""
+CHECKED_EDGE = 128
+"""Edge of such a window in pixels."""
+
+
+class Predict(Spec):
+    """Segment an area with a trained model and publish the map."""
+
+    imagery: Imagery
+    """What to read: raster files, or STAC items."""
+    model: ModelRef
+    """The trained model: a file with its contract beside it."""
+    output: Output
+    """Folder of the map, and what is made beside it."""
+    area: Area | None = None
+    """Where to map; everything that the imagery covers when not given."""
+    grid: GridSpec | None = None
+    """The map's grid; the imagery's own when not given."""
+    block_size: int = Field(1024, ge=64, le=16384)
+    """Edge of the windows in which the map is computed, in pixels. The map does not depend on it; memory does."""
+
+
+@pipeline
+def predict(spec: Predict) -> Any:
+    """Segment an area with a trained model and publish the map."""
+    contract = read_contract(spec.model)
+    weights = read_weights(spec.model)
+    scenes = find_imagery(spec.imagery, contract=contract, area=spec.area, grid=spec.grid)
+    receptive = measure_model(weights)
+    model = describe_model(spec.model, receptive=receptive)
+    blocks = plan_blocks(scenes, model=model, area=spec.area, size=spec.block_size)
+    parts = predict_block.map(blocks, scenes=scenes, model=model, area=spec.area)
+    seams = check_seams(parts, blocks=blocks, scenes=scenes, model=model, area=spec.area)
+    return publish_map(
+        parts, seams=seams, blocks=blocks, scenes=scenes, model=model, area=spec.area, output=spec.output
+    )
+
+
+@task(cache=False, on_client=True)
+def read_contract(model: ModelRef) -> Contract:
+    """What the model takes and gives. Looks at the file in every run."""
+    from swath.models.info import contract_of
+
+    return contract_of(model)
+
+
+@task(cache=False, on_client=True)
+def read_weights(model: ModelRef) -> Weights:
+    """Which weights these are. Looks at the file in every run."""
+    from swath.models.info import fingerprint
+
+    return fingerprint(model)
+
+
+@task(cache=False, on_client=True)
+def find_imagery(imagery: Imagery, *, contract: Contract, area: Area | None, grid: GridSpec | None) -> Scenes:
+    """The scenes on one grid. Looks at the files or the catalogue in every run; what needs them runs again only when they changed."""
+    from swath.imagery.find import find
+
+    scenes = find(imagery, contract.bands, area, grid)
+    for note in scenes.notes:
+        log.info(note)
+    return scenes
+
+
+@task
+def measure_model(weights: Weights) -> Receptive:
+    """Receptive radius and total stride, measured on the network itself."""
+    from swath.models.info import measure
+
+    return measure(weights)
+
+
+@task(cache=False, on_client=True)
+def describe_model(model: ModelRef, *, receptive: Receptive) -> ModelInfo:
+    """Everything that a call needs to know of the model."""
+    from swath.models.info import describe
+
+    return describe(model, receptive)
+
+
+@task(on_client=True)
+def plan_blocks(scenes: Scenes, *, model: ModelInfo, area: Area | None, size: int) -> Blocks:
+    """The windows in which the map is computed, with the halo that this model needs."""
+    from swath.geo import Blocks
+    from swath.imagery.grid import output_window, wanted_blocks
+
+    window = output_window(scenes.image, area)
+    return wanted_blocks(Blocks(scenes.image, window, size, model.halo, model.stride), area)
+
+
+@task(retries=2)
+def predict_block(block: Block, *, scenes: Scenes, model: ModelInfo, area: Area | None) -> Part:
+    """One block of the map."""
+    from swath.imagery.part import Part
+
+    pixels, valid = map_pixels(block, scenes, model, area)
+    progress(pixels=block.window.height * block.window.width)
+    return Part.pack(block.index, block.window, pixels, int(valid.sum()))
+
+
+def map_pixels(
+    block: Block, scenes: Scenes, model: ModelInfo, area: Area | None
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The map in `block.window`: pixels (bands, height, width) in the contract's dtype with nodata in place, and (height, width)
+    where they are valid."""
+    from swath.imagery.grid import area_mask
+    from swath.imagery.read import read
+    from swath.models.infer import infer
+    from swath.models.load import load
+
+    contract = model.contract
+    pixels, usable = read(scenes, block.source, reflectance=contract.units == "reflectance")
+    mapped, valid = infer(load(model), model, pixels, usable, block.source, block.window)
+    if area is not None:
+        valid &= area_mask(area, scenes.image, block.window)
+        mapped[:, ~valid] = contract.nodata
+    return mapped, valid
+
+
+@task
+def check_seams(
+    parts: Sequence[Part], *, blocks: Blocks, scenes: Scenes, model: ModelInfo, area: Area | None
+) -> dict[str, Any]:
+    """Compute windows that lie across block borders again, each in one piece, and count the pixels that differ from the map."""
+    from swath.geo import Blocks
+
+    import numpy as np
+
+    pixels = differing = windows = 0
+    for window in across_borders(blocks):
+        (block,) = Blocks(blocks.image, window, max(window.shape), blocks.halo, blocks.stride)
+        again, _ = map_pixels(block, scenes, model, area)
+        for part in parts_in(parts, blocks, window):
+            shared = part.window.intersection(window)
+            if shared is None:
+                continue
+            before, now = part.pixels()[:, *shared.within(part.window)], again[:, *shared.within(window)]
+            same = (before == now) | (np.isnan(before) & np.isnan(now) if before.dtype.kind == "f" else False)
+            differing += int((~same.all(axis=0)).sum())
+            pixels += shared.height * shared.width
+        windows += 1
+    return {
+        "exact": model.exact and not differing,
+        "reason": model.reason
+        or ("" if not differing else "pixels differ between tilings in the last bits of the network's arithmetic"),
+        "radius": model.radius,
+        "stride": model.stride,
+        "halo": blocks.halo,
+        "windows": windows,
+        "pixels": pixels,
+        "differing": differing,
+    }
+
+
+def across_borders(blocks: Blocks) -> list[Window]:
+    """Windows around up to CHECKED inner corners of the lattice, spread over the blocks that are mapped; of a map of one block, or
+    where no corner is near, the window around a block's middle."""
+    from swath.geo import Window
+
+    chosen = [blocks[i * (len(blocks) - 1) // max(1, CHECKED - 1)] for i in range(min(CHECKED, len(blocks)))]
+    windows = []
+    for block in dict.fromkeys(chosen):
+        row, col = block.window.row, block.window.col
+        if row == blocks.output.row and col == blocks.output.col:
+            row, col = row + block.window.height // 2, col + block.window.width // 2
+        half = CHECKED_EDGE // 2
+        around = Window(row - half, col - half, CHECKED_EDGE, CHECKED_EDGE).intersection(blocks.output)
+        if around is not None and around not in windows:
+            windows.append(around)
+    return windows
+
+
+def parts_in(parts: Sequence[Part], blocks: Blocks, window: Window) -> list[Part]:
+    """The parts that touch `window`. Parts come in the order of their index, and some may have been set aside."""
+    found = []
+    columns = blocks.lattice[1]
+    first_row, first_col = (
+        (window.row - blocks.output.row) // blocks.size,
+        (window.col - blocks.output.col) // blocks.size,
+    )
+    last_row, last_col = (
+        (window.stop_row - 1 - blocks.output.row) // blocks.size,
+        (window.stop_col - 1 - blocks.output.col) // blocks.size,
+    )
+    for row in range(first_row, last_row + 1):
+        for col in range(first_col, last_col + 1):
+            index = row * columns + col
+            place = bisect.bisect_left(parts, index, key=lambda part: part.index)
+            if place < len(parts) and parts[place].index == index:
+                found.append(parts[place])
+    return found
+
+
+@predict.planner
+def plan(spec: Predict) -> dict[str, Any]:
+    """What a map would take, from the headers of its imagery and the model's contract."""
+    from swath.geo import Blocks
+    from swath.imagery.grid import output_window, wanted_blocks
+    from swath.imagery.read import common_dtype
+
+    contract = read_contract(spec.model)
+    scenes = find_imagery(spec.imagery, contract=contract, area=spec.area, grid=spec.grid)
+    window = output_window(scenes.image, spec.area)
+    blocks = wanted_blocks(Blocks(scenes.image, window, spec.block_size, 0, 1), spec.area)
+    pixels = sum(block.window.height * block.window.width for block in blocks)
+    layers = len(scenes.bands) * (len(scenes.scenes) if scenes.mosaic == "median" else 1)
+    return {
+        "model": f"{contract.name}: {', '.join(contract.bands)}",
+        "scenes": len(scenes.scenes),
+        "grid": f"{window.width} x {window.height} pixels of {abs(scenes.image.resolution.x):g} in {scenes.image.crs}",
+        "blocks": len(blocks),
+        "block_size": spec.block_size,
+        "megapixels": round(pixels / 1e6, 3),
+        "read_bytes": pixels * layers * common_dtype(scenes).itemsize,
+        "map_bytes_at_most": pixels * (contract.channels or 1 if contract.output == "values" else 1),
+        "output": spec.output.to,
+    }

@@ -1,0 +1,223 @@
+"""From a spec to a map on real imagery, through the real `pipe` process; the map is opened and compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from numpy.typing import NDArray
+from rio_cogeo import cog_validate
+
+from tests.process import ROOT, Pipe
+from tests.models.cloud_contracts import write_cloud_contract
+from tests.models.tiny_models import write_identity_model, write_integer_unet
+
+
+def pixels(path: Path) -> NDArray[Any]:
+    with rasterio.open(path) as file:
+        return file.read()
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def report(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("cluster", ["inline", "local"])
+def test_an_identity_model_gives_the_source_back_byte_for_byte_on_its_grid(
+    pipe: Pipe, shared: Path, cluster: str
+) -> None:
+    source = shared / "data/imagery/bahamas_rgb.tif"
+    model = write_identity_model(pipe.folder, ("red", "green", "blue"), "uint8", 0)
+    spec = pipe.spec(
+        imagery={"source": "files", "paths": [str(source)], "names": ["red", "green", "blue"]}, model=str(model), block_size=256,
+        cluster=cluster,
+    )  # fmt: skip
+    done = pipe("run", spec)
+    assert str(pipe.folder / "out/map.tif") in done.out.splitlines()
+    with rasterio.open(source) as before, rasterio.open(pipe.folder / "out/map.tif") as after:
+        assert np.array_equal(before.read(), after.read())
+        assert (before.crs, before.transform, before.shape) == (after.crs, after.transform, after.shape)
+        assert after.nodata == 0
+    assert cog_validate(pipe.folder / "out/map.tif", strict=True) == (True, [], [])
+    assert report(pipe.folder / "out")["seams"]["exact"] is True
+
+
+def test_the_map_does_not_depend_on_blocks_or_workers_to_the_bit(pipe: Pipe, shared: Path) -> None:
+    model = write_integer_unet(pipe.folder)
+    found = set()
+    for name, settings in {
+        "whole": {"block_size": 16384},
+        "blocks": {"block_size": 100},
+        "workers": {"block_size": 160, "cluster": {"kind": "local", "workers": 2}},
+    }.items():
+        spec = pipe.spec(
+            name,
+            imagery={"source": "files", "paths": [str(shared / "data/imagery/bahamas_rgb.tif")], "names": ["red", "green", "blue"]},
+            model=str(model), output={"to": f"out/{name}", "vectors": False, "preview": False}, **settings,
+        )  # fmt: skip
+        pipe("run", spec)
+        found.add(digest(pipe.folder / f"out/{name}/map.tif"))
+        seams = report(pipe.folder / f"out/{name}")["seams"]
+        assert seams["exact"] is True
+        assert seams["differing"] == 0
+        assert seams["pixels"] > 0
+    assert len(found) == 1
+
+
+def test_the_map_of_a_part_is_a_part_of_the_map_of_the_whole(pipe: Pipe, shared: Path) -> None:
+    model = write_integer_unet(pipe.folder)
+    imagery = {
+        "source": "files",
+        "paths": [str(shared / "data/imagery/bahamas_rgb.tif")],
+        "names": ["red", "green", "blue"],
+    }
+    for name, more in {"whole": {}, "part": {"area": str(shared / "data/aoi/andros_78w.geojson")}}.items():
+        pipe("run", pipe.spec(name, imagery=imagery, model=str(model), output=f"out/{name}", block_size=256, **more))
+    with (
+        rasterio.open(pipe.folder / "out/whole/map.tif") as whole,
+        rasterio.open(pipe.folder / "out/part/map.tif") as part,
+    ):
+        inside = part.read(1)
+        outside = whole.read(1, window=whole.window(*part.bounds).round_offsets().round_lengths())
+        valid = inside != part.nodata
+        assert valid.any()
+        assert np.array_equal(inside[valid], outside[valid])
+
+
+@pytest.mark.parametrize("order", ["forward", "backward"])
+def test_overlapping_scenes_become_one_map_by_the_documented_rule(pipe: Pipe, shared: Path, order: str) -> None:
+    paths = [str(shared / f"data/imagery/landsat8_22407{n}_20200518.tif") for n in (7, 8)]
+    model = write_identity_model(pipe.folder, ("blue", "green", "red"), "uint16", 0)
+    imagery = {
+        "source": "files",
+        "paths": paths if order == "forward" else paths[::-1],
+        "names": ["blue", "green", "red"],
+    }
+    pipe("run", pipe.spec(imagery=imagery, model=str(model), output={"to": "out", "preview": False, "vectors": False}))
+    with rasterio.open(pipe.folder / "out/map.tif") as made:
+        for index, path in enumerate(imagery["paths"]):
+            with rasterio.open(path) as source:
+                window = made.window(*source.bounds)
+                assert abs(window.row_off - round(window.row_off)) < 1e-6
+                here = made.read(window=window.round_offsets().round_lengths())
+                there = source.read()
+                valid = (there != 0).any(axis=0)
+                if index == 0:
+                    assert np.array_equal(here[:, valid], there[:, valid])
+                else:
+                    assert 0.1 < (here[:, valid] == there[:, valid]).all(axis=0).mean() < 1.0
+
+
+@pytest.mark.parametrize("form", ["onnx", "pt2"])
+def test_clouds_from_a_local_stac_item_with_a_shipped_network(pipe: Pipe, shared: Path, form: str) -> None:
+    if form == "onnx":
+        pytest.importorskip("onnxruntime")
+    contract = write_cloud_contract(pipe.folder / "clouds.json", "clouds_rgbi", form)
+    spec = pipe.spec(
+        imagery={
+            "source": "stac",
+            "catalog": str(shared / "data/stac/S2A_29RKH_20200219_0_L2A/S2A_29RKH_20200219_0_L2A.json"),
+            "mask": {"band": "SCL", "kind": "scl", "reject": ["nodata"]},
+        },
+        model={"path": str(shared / f"data/models/clouds_rgbi.{form}"), "contract": str(contract)},
+        block_size=512,
+    )
+    pipe("run", spec)
+    out = pipe.folder / "out"
+    assert cog_validate(out / "map.tif", strict=True) == (True, [], [])
+    with rasterio.open(out / "map.tif") as made:
+        assert (made.crs.to_epsg(), made.shape, made.res) == (32629, (1098, 1098), (100, 100))
+        values = set(np.unique(made.read(1)).tolist())
+        assert values <= {0, 1, 255}
+        assert 0 in values
+    item = json.loads((out / "item.json").read_text())
+    assert item["properties"]["datetime"].startswith("2020-02-19")
+    assert report(out)["seams"]["stride"] == 4
+
+
+@pytest.mark.slow
+def test_mixed_resolutions_of_one_item_are_read_on_the_finest_grid(pipe: Pipe, shared: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    contract = write_cloud_contract(pipe.folder / "clouds.json", "clouds_rgbiswir", "onnx")
+    spec = pipe.spec(
+        imagery={
+            "source": "stac",
+            "catalog": str(shared / "data/stac/S2A_29RKH_20200219_0_L2A/S2A_29RKH_20200219_0_L2A.json"),
+        },
+        model={"path": str(shared / "data/models/clouds_rgbiswir.onnx"), "contract": str(contract)},
+    )
+    pipe("run", spec)
+    with rasterio.open(pipe.folder / "out/map.tif") as made:
+        assert (made.shape, made.res) == ((1098, 1098), (100, 100))
+
+
+def test_reflectance_without_a_scale_says_what_to_set(pipe: Pipe, shared: Path) -> None:
+    contract = write_cloud_contract(pipe.folder / "clouds.json", "clouds_rgbi", "pt2")
+    spec = pipe.spec(
+        imagery={"source": "files", "paths": [str(shared / "data/imagery/naip_nd_20120731.tif")], "names": ["red", "green", "blue", "nir"]},
+        model={"path": str(shared / "data/models/clouds_rgbi.pt2"), "contract": str(contract)},
+    )  # fmt: skip
+    assert "imagery.scale" in pipe("run", spec, code=None).err
+
+
+def test_an_area_outside_of_the_imagery_is_exit_code_2_before_any_cluster(pipe: Pipe, shared: Path) -> None:
+    model = write_integer_unet(pipe.folder)
+    spec = pipe.spec(
+        imagery={"source": "files", "paths": [str(shared / "data/imagery/bahamas_rgb.tif")], "names": ["red", "green", "blue"]},
+        model=str(model), area=[10, 45, 11, 46], cluster="local",
+    )  # fmt: skip
+    done = pipe("run", spec, "--json", code=2)
+    assert done.count("cluster_ready") == 0
+    assert "do not meet" in done.events[-1]["error"]
+    assert not (pipe.folder / "out").exists()
+
+
+def test_the_same_spec_again_makes_no_call_and_a_lost_output_is_published_again(pipe: Pipe, shared: Path) -> None:
+    model = write_integer_unet(pipe.folder)
+    spec = pipe.spec(
+        imagery={"source": "files", "paths": [str(shared / "data/imagery/bahamas_rgb.tif")], "names": ["red", "green", "blue"]},
+        model=str(model), block_size=256,
+    )  # fmt: skip
+    pipe("run", spec)
+    first = digest(pipe.folder / "out/map.tif")
+    again = pipe("run", spec, "--json")
+    made = [e["node"] for e in again.events if e["event"] == "call_done" and not e["reused"]]
+    assert sorted(made) == ["describe_model", "find_imagery", "read_contract", "read_weights"]
+    (pipe.folder / "out/map.tif").unlink()
+    third = pipe("run", spec, "--json")
+    assert third.count("call_done", node="predict_block", reused=False) == 0
+    assert digest(pipe.folder / "out/map.tif") == first
+
+
+def test_the_shipped_water_model_maps_water(pipe: Pipe, shared: Path) -> None:
+    """On imagery of another sensor and place it must at least run and give both classes; its own score is in its contract."""
+    pipe(
+        "run",
+        pipe.spec(
+            imagery={"source": "files", "paths": [str(shared / "data/imagery/naip_nd_20120731.tif")], "names": ["red", "green", "blue", "nir"]},
+            model=str(ROOT / "models/water.pt2"),
+        ),
+    )  # fmt: skip
+    assert set(np.unique(pixels(pipe.folder / "out/map.tif")).tolist()) <= {0, 1, 255}
+    for name in ("map.tif", "map.parquet", "preview.png", "item.json", "report.json", "report.html"):
+        assert (pipe.folder / "out" / name).stat().st_size > 0
+
+
+def test_a_truncated_image_is_named_with_file_and_window(pipe: Pipe, shared: Path) -> None:
+    whole = (shared / "data/imagery/bahamas_rgb.tif").read_bytes()
+    (pipe.folder / "cut.tif").write_bytes(whole[: len(whole) * 2 // 3])
+    model = write_integer_unet(pipe.folder)
+    imagery = {"source": "files", "paths": ["cut.tif"], "names": ["red", "green", "blue"]}
+    done = pipe("run", pipe.spec(imagery=imagery, model=str(model), block_size=128), code=None)
+    assert done.code in (1, 2, 3)
+    assert "cut.tif" in done.err

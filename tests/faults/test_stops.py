@@ -1,0 +1,200 @@
+"""Signals and kills in the middle of a run: what was finished is kept, nothing is left, the resumed map is the same."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.process import Pipe
+from tests.models.tiny_models import write_integer_unet
+
+SLOW = '''
+import time
+from pathlib import Path
+from swath import Output, Spec, pipeline, task
+
+class Slow(Spec):
+    output: Output
+    n: int = 8
+    seconds: float = 0.4
+
+@task
+def step(x, *, seconds, made):
+    time.sleep(seconds)
+    (Path(made) / f"{x}-{time.time_ns()}").touch()
+    return x
+
+@task(on_client=True)
+def write(values, *, output):
+    Path(output.to).mkdir(parents=True, exist_ok=True)
+    (Path(output.to) / "sum.txt").write_text(str(sum(values)))
+    return output.to
+
+@pipeline
+def slow(spec: Slow):
+    """Take a while."""
+    return write(step.map(range(spec.n), seconds=spec.seconds, made=str(Path(spec.output.to).parent / "made")), output=spec.output)
+'''
+
+
+@pytest.fixture
+def slow(pipe: Pipe) -> Path:
+    (pipe.folder / "pipelines").mkdir()
+    (pipe.folder / "pipelines" / "slow.py").write_text(SLOW)
+    (pipe.folder / "made").mkdir()
+    return pipe.spec(pipeline="slow", output="out", cluster={"kind": "local", "workers": 2})
+
+
+def made(pipe: Pipe) -> list[int]:
+    return sorted(int(file.name.partition("-")[0]) for file in (pipe.folder / "made").iterdir())
+
+
+def wait_for(condition: object, seconds: float = 40) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def finished_calls(pipe: Pipe) -> int:
+    file = pipe.folder / ".swath/journal.sqlite"
+    if not file.exists():
+        return 0
+    with sqlite3.connect(file, timeout=5) as connection:
+        try:
+            found = connection.execute("SELECT count(*) FROM calls WHERE node = 'step' AND state = 'done'").fetchone()[
+                0
+            ]
+        except sqlite3.OperationalError:
+            found = 0
+    connection.close()
+    return int(found)
+
+
+def check_clean(pipe: Pipe, children: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert alive == []
+    connection = sqlite3.connect(pipe.folder / ".swath/journal.sqlite")
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
+    ids=["SIGINT", "SIGTERM", "SIGKILL"],
+)
+def test_a_stopped_run_keeps_what_was_finished_and_resumes(
+    pipe: Pipe, slow: Path, number: signal.Signals, code: int
+) -> None:
+    process = pipe.start("run", slow)
+    wait_for(lambda: finished_calls(pipe) >= 2)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    check_clean(pipe, children)
+    assert not (pipe.folder / "out").exists()
+    if number != signal.SIGKILL:
+        assert "pipe resume" in err
+    status = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGKILL: "crashed"}[number]
+    assert status in pipe("runs").out
+    finished = finished_calls(pipe)
+    assert 2 <= finished < 8
+    done = pipe("resume", "last", "--json")
+    assert done.count("call_done", node="step", reused=True) >= finished
+    assert (pipe.folder / "out/sum.txt").read_text() == "28"
+    assert len(made(pipe)) <= 8 + 2 + 2
+    assert set(made(pipe)) == set(range(8))
+
+
+def test_a_second_signal_leaves_at_once(pipe: Pipe, slow: Path) -> None:
+    process = pipe.start("run", slow, "--set", "seconds=20")
+    wait_for(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 2)
+    time.sleep(3)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    assert process.wait(20) in (130, -2)
+    assert time.monotonic() - began < 10
+    process.communicate()
+    check_clean(pipe, children)
+
+
+def test_a_run_killed_while_it_maps_resumes_to_the_same_bytes(pipe: Pipe, shared: Path) -> None:
+    def spec(name: str) -> Path:
+        return pipe.spec(
+            name,
+            imagery={
+                "source": "files",
+                "paths": [str(shared / "data/imagery/bahamas_rgb.tif")],
+                "names": ["red", "green", "blue"],
+            },
+            model=str(pipe.folder / "model.pt2"),
+            block_size=64,
+            output=f"out/{name}",
+        )
+
+    write_integer_unet(pipe.folder).rename(pipe.folder / "model.pt2") if not (
+        pipe.folder / "model.pt2"
+    ).exists() else None
+    contract = next(file for file in pipe.folder.glob("*.json"))
+    if contract.name != "model.json":
+        contract.rename(pipe.folder / "model.json")
+    process = pipe.start("run", spec("killed"), "--json")
+    assert process.stdout is not None
+    seen = 0
+    for line in process.stdout:
+        seen += '"call_done"' in line and '"predict_block"' in line
+        if seen == 40:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    done = pipe("resume", "last", "--json")
+    reused = done.count("call_done", node="predict_block", reused=True)
+    remade = done.count("call_done", node="predict_block", reused=False)
+    assert reused >= 39
+    assert reused + remade == 12 * 13
+    undisturbed = pipe("run", spec("undisturbed"), "--fresh", "--json")
+    assert undisturbed.count("call_done", reused=True) == 0
+    for name in ("map.tif", "map.parquet", "preview.png"):
+        first, second = (pipe.folder / "out" / run / name for run in ("killed", "undisturbed"))
+        assert hashlib.sha256(first.read_bytes()).hexdigest() == hashlib.sha256(second.read_bytes()).hexdigest(), name
+    assert list((pipe.folder / "out").glob(".*")) == []
+
+
+def test_two_runs_on_one_output_the_second_names_the_first(pipe: Pipe, slow: Path) -> None:
+    first = pipe.start("run", slow)
+    wait_for(lambda: finished_calls(pipe) >= 1)
+    second = pipe("run", slow, code=6)
+    assert f"process {first.pid}" in second.err
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=30)
+
+
+def test_cancel_from_another_shell_is_an_interrupt(pipe: Pipe, slow: Path) -> None:
+    process = pipe.start("run", slow)
+    wait_for(lambda: finished_calls(pipe) >= 1)
+    pipe("cancel", "last")
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in pipe("runs").out
+
+
+def test_ctrl_c_of_a_terminal_reaches_only_the_client(pipe: Pipe, slow: Path) -> None:
+    """A terminal signals the whole process group: workers must not die of it with tracebacks of their own."""
+    process = pipe.start("run", slow, start_new_session=True)
+    wait_for(lambda: finished_calls(pipe) >= 1)
+    assert os.getpgid(process.pid) == process.pid
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
