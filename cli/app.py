@@ -28,7 +28,9 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override one value of the spec, as in --set output.to=out/b."),
 ]
-ClusterName = Annotated[str | None, typer.Option("--cluster", metavar="NAME", help="Where to run, whatever the spec says.")]
+ClusterName = Annotated[
+    str | None, typer.Option("--cluster", metavar="NAME", help="Where to run, whatever the spec says.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 AsEvents = Annotated[bool, typer.Option("--json", help="One event per line on stdout, as JSON.")]
 
@@ -126,7 +128,9 @@ def _list(as_json: AsJson = False) -> int:
 
 @app.command("show")
 def _show(
-    what: Annotated[str, typer.Argument(metavar="PIPELINE|SPEC", help="A pipeline's name or a run spec.", show_default=False)],
+    what: Annotated[
+        str, typer.Argument(metavar="PIPELINE|SPEC", help="A pipeline's name or a run spec.", show_default=False)
+    ],
     as_json: AsJson = False,
     as_dot: Annotated[bool, typer.Option("--dot", help="The graph for Graphviz.")] = False,
     sets: Sets = None,
@@ -230,7 +234,9 @@ def _runs_show(run: RunId, as_json: AsJson = False) -> int:
 def _logs(
     run: RunId,
     node: Annotated[str | None, typer.Option("--node", help="Only lines of this node.")] = None,
-    level: Annotated[str | None, typer.Option("--level", help="Only from this level on: debug, info, warning, error.")] = None,
+    level: Annotated[
+        str | None, typer.Option("--level", help="Only from this level on: debug, info, warning, error.")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -261,7 +267,9 @@ def _sweep(
 
 @app.command("init")
 def _init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder to make, or an empty one.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder to make, or an empty one.", show_default=False)
+    ],
 ) -> int:
     """Make a new project with a pipeline that runs.
 

@@ -44,10 +44,16 @@ def _verdict(
         return {"file": str(file), "ok": False, "mistakes": mistakes, "text": error.message}
     except SwathError as error:
         return {"file": str(file), "ok": False, "mistakes": [], "text": f"{file}: {error}"}
-    except Exception as error:  # the pipeline's own code, on this spec
+    except Exception as error:  # noqa: BLE001 - the pipeline's own code, on this spec
         text = f"{file}: the graph cannot be built: {type(error).__name__}: {error}"
         return {"file": str(file), "ok": False, "mistakes": [], "text": text}
-    return {"file": str(file), "ok": True, "pipeline": loaded.pipeline, "nodes": len(graph), "notes": list(loaded.notes)}
+    return {
+        "file": str(file),
+        "ok": True,
+        "pipeline": loaded.pipeline,
+        "nodes": len(graph),
+        "notes": list(loaded.notes),
+    }
 
 
 def _print(verdict: dict[str, Any]) -> None:

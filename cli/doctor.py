@@ -53,7 +53,7 @@ def _looked(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
         yield from look()
     except SwathError as error:
         yield Finding("fail", look.__name__.strip("_"), str(error).replace("\n", ";"))
-    except Exception as error:  # a broken library may raise anything: that is a finding, not the end
+    except Exception as error:  # noqa: BLE001 - a broken library may raise anything: that is a finding, not the end
         yield Finding("fail", look.__name__.strip("_"), f"{type(error).__name__}: {error}")
 
 
@@ -79,7 +79,9 @@ def _gdal() -> Iterator[Finding]:
 
 
 def _gpu() -> Iterator[Finding]:
-    yield _in_own_process("gpu", "import torch; c = torch.cuda; print(c.get_device_name() if c.is_available() else 'none')")
+    yield _in_own_process(
+        "gpu", "import torch; c = torch.cuda; print(c.get_device_name() if c.is_available() else 'none')"
+    )
 
 
 def _in_own_process(what: str, code: str) -> Finding:
@@ -101,7 +103,9 @@ def _machine() -> Iterator[Finding]:
     yield Finding("ok", "cores", str(cores))
     enough = memory.available > 1e9
     said = f"{units.size(memory.available)} free of {units.size(memory.total)}"
-    yield Finding("ok" if enough else "warn", "memory", said if enough else f"{said}: use cluster {{kind: local, workers: 1}}")
+    yield Finding(
+        "ok" if enough else "warn", "memory", said if enough else f"{said}: use cluster {{kind: local, workers: 1}}"
+    )
 
 
 def _state() -> Iterator[Finding]:
@@ -157,7 +161,11 @@ def _cluster() -> Iterator[Finding]:
 
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch, cluster_of(LocalCluster(workers=1), Path(scratch)) as cluster:
-        yield Finding("ok", "cluster", f"a local worker at {cluster.address} came up in {units.duration(time.monotonic() - began)}")
+        yield Finding(
+            "ok",
+            "cluster",
+            f"a local worker at {cluster.address} came up in {units.duration(time.monotonic() - began)}",
+        )
 
 
 def _existing(folder: Path) -> Path:

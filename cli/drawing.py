@@ -55,7 +55,11 @@ def _place(part: Part, lanes: list[str | None], left: dict[str, set[str]]) -> tu
     """The node's lane, and the row that joins it with what it needs. Lanes whose last taker it is end here."""
     joined = {i for i, lane in enumerate(lanes) if lane in part.needs}
     ending = {i for i in joined if not left[lanes[i] or ""]}
-    own = min(ending) if ending else next((i for i, lane in enumerate(lanes) if lane is None and i > max(joined, default=-1)), -1)
+    own = (
+        min(ending)
+        if ending
+        else next((i for i, lane in enumerate(lanes) if lane is None and i > max(joined, default=-1)), -1)
+    )
     if own < 0:
         own = len(lanes)
         lanes.append(None)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 def run_command(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code. Nothing but KeyboardInterrupt comes out as an exception."""
     streams.protect()
+    # pydantic looks for plugins in the metadata of every installed package; a command has no use for them.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     words = list(sys.argv[1:] if argv is None else argv)
     debug = bool(os.environ.get("SWATH_DEBUG")) or "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -38,6 +40,11 @@ def _invoke(words: list[str], debug: bool) -> int:
     from swath.errors import SwathError
 
     try:
+        if words == ["list"]:
+            # What one types to look around should answer at once, and to import typer takes as long as the answer.
+            from swath.cli.listing import list_pipelines
+
+            return list_pipelines(as_json=False)
         from swath.cli.app import run
 
         return run(words)
@@ -46,7 +53,7 @@ def _invoke(words: list[str], debug: bool) -> int:
             _print_traceback()
         tell(error)
         return error.exit_code
-    except Exception as error:  # a fault in swath or in somebody's pipeline: say so in a line, keep the rest in a file
+    except Exception as error:  # noqa: BLE001 - a fault in swath or in somebody's pipeline: say so in a line, keep the rest in a file
         if debug:
             _print_traceback()
         _tell_unexpected(error, debug)
@@ -60,7 +67,10 @@ def tell(error: SwathError) -> None:
     if isinstance(error, SpecError):
         print(error.message, file=sys.stderr)
         count = len(error.mistakes)
-        print(f"error: {count} {'mistake' if count == 1 else 'mistakes'} in the spec; nothing was started", file=sys.stderr)
+        print(
+            f"error: {count} {'mistake' if count == 1 else 'mistakes'} in the spec; nothing was started",
+            file=sys.stderr,
+        )
         return
     print(f"error: {error.message}", file=sys.stderr)
     if error.remedy:
@@ -96,7 +106,9 @@ def _kept_traceback() -> str:
         file = Project.find(Path.cwd()).state / "errors.log"
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as log:
-            log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} pipe {' '.join(sys.argv[1:2])}\n{traceback.format_exc()}\n")
+            log.write(
+                f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} pipe {' '.join(sys.argv[1:2])}\n{traceback.format_exc()}\n"
+            )
     except (SwathError, OSError):
         return ""
     return str(file)

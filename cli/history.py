@@ -105,7 +105,7 @@ def _facts(row: RunRow, counts: Counter[str]) -> list[tuple[str, str]]:
 
 
 def _counts(journal: Journal, row: RunRow) -> Counter[str]:
-    return Counter(call.state for call in journal.calls(row.id))
+    return Counter(journal.counts(row.id))
 
 
 def _took(row: RunRow) -> str:

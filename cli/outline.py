@@ -38,7 +38,9 @@ class Part:
         """What to say behind its name, such as `map over plan_blocks, when check.wet`."""
         words = []
         if self.mapped:
-            words.append(f"× {self.count}" if self.count is not None else f"map over {self.over}" if self.over else "map")
+            words.append(
+                f"× {self.count}" if self.count is not None else f"map over {self.over}" if self.over else "map"
+            )
         if self.when:
             words.append(f"when {self.when}")
         if self.target != self.name.rpartition("/")[2] and not self.name.startswith(f"{self.target}-"):
@@ -100,7 +102,7 @@ def _inside(node: Node, target: Pipeline, within: tuple[str, ...], counted: bool
         graph = target.build(spec) if known else example_graph(target)
     except PipelineError as error:
         return None, error.message
-    except Exception as error:  # the pipeline's own code, on stand-ins: it may need real values
+    except Exception as error:  # noqa: BLE001 - the pipeline's own code, on stand-ins: it may need real values
         return None, f"it looks at values: {type(error).__name__}"
     return outline(graph, within, counted=counted and known), ""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -53,8 +52,7 @@ def plan_spec(spec: Path, sets: list[str], cluster: str | None, *, as_json: bool
     with streams.data_only() as out:
         plan = runner.plan(read.loaded, read.project, read.registry)
         if as_json:
-            found = plan.to_json()
-            out.write((found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, indent=2)) + "\n")
+            out.write(plan.to_json() + "\n")
             return 0
         widest = max((len(name) for name, _ in plan.facts), default=0)
         for name, value in plan.facts:

@@ -46,7 +46,7 @@ def show(what: str, sets: list[str], *, as_json: bool, as_dot: bool) -> int:
 def _from_example(pipeline: Pipeline) -> tuple[Outline | None, str]:
     try:
         return outline(example_graph(pipeline), counted=False), "is that of an example; a spec may make another"
-    except Exception as error:  # the pipeline's own code, on stand-ins: it may need real values
+    except Exception as error:  # noqa: BLE001 - the pipeline's own code, on stand-ins: it may need real values
         return None, f"depends on values in the spec ({type(error).__name__} without them)"
 
 

@@ -8,6 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TextIO
 
 
@@ -34,7 +35,7 @@ class Stream(io.TextIOWrapper):
     def _give_up(self, error: OSError) -> None:
         self.error = error
         # What is still buffered must go somewhere, or the interpreter complains when it closes the stream.
-        with open(os.devnull, "wb") as nowhere:
+        with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), self.fileno())
 
     @property

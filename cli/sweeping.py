@@ -43,7 +43,14 @@ def sweep(*, remove: bool, as_json: bool) -> int:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
     elif found:
         cells = [
-            (left.lease.kind, left.lease.id, left.lease.run, left.status, units.moment(left.lease.made), units.size(left.size))
+            (
+                left.lease.kind,
+                left.lease.id,
+                left.lease.run,
+                left.status,
+                units.moment(left.lease.made),
+                units.size(left.size),
+            )
             for left in found
         ]
         for line in table(("KIND", "WHAT", "RUN", "STATUS", "MADE", "SIZE"), cells, right=(5,)):

@@ -88,7 +88,9 @@ def make_project(folder: Path) -> int:
     """Write a new project. Raises UsageError when that would overwrite anything."""
     taken = [name for name in FILES if (folder / name).exists() or (folder / name).is_symlink()]
     if taken:
-        raise UsageError(f"{folder} has {', '.join(taken)} already; nothing was written", remedy="choose another folder")
+        raise UsageError(
+            f"{folder} has {', '.join(taken)} already; nothing was written", remedy="choose another folder"
+        )
     try:
         for name, text in FILES.items():
             file = folder / name
@@ -96,7 +98,9 @@ def make_project(folder: Path) -> int:
             with file.open("x", encoding="utf-8") as out:
                 out.write(text)
     except OSError as error:
-        raise UsageError(f"{folder} cannot be made: {error.strerror}: {error.filename}", remedy="choose another folder") from error
+        raise UsageError(
+            f"{folder} cannot be made: {error.strerror}: {error.filename}", remedy="choose another folder"
+        ) from error
     print(folder)
     steps = ["pipe run specs/hello.yaml", "pipe show hello", "pipe runs"]
     if folder.resolve() != Path(os.curdir).resolve():

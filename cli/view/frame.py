@@ -49,19 +49,22 @@ def ordered(tally: Tally) -> list[NodeTally]:
 
 
 def parent(name: str) -> str:
-    """The step that a node is in: `detect` for `detect[3]/fetch`."""
-    return name.rpartition("/")[0].partition("[")[0] if name.count("/") == 1 else _outer(name)
-
-
-def _outer(name: str) -> str:
-    head = name.rpartition("/")[0]
-    return head[: head.rindex("[")] if head.endswith("]") else head
+    """The step that a node is in: `detect` for `detect[3]/fetch`; empty for a pipeline's own."""
+    return _taken_apart(name)[0]
 
 
 def _label(node: NodeTally) -> str:
-    head, _, last = node.name.rpartition("/")
-    item = head[head.rindex("[") :] + "/" if head.endswith("]") else ""
-    return "  " * node.depth + item + last
+    _, item, last = _taken_apart(node.name)
+    return "  " * node.depth + (f"{item}/" if item else "") + last
+
+
+def _taken_apart(name: str) -> tuple[str, str, str]:
+    """`detect[3]/fetch` as `detect`, `[3]`, `fetch`."""
+    head, _, last = name.rpartition("/")
+    if head.endswith("]") and "[" in head:
+        step, _, item = head.rpartition("[")
+        return step, f"[{item}", last
+    return head, "", last
 
 
 def _head(tally: Tally, now: float) -> Line:
@@ -81,7 +84,9 @@ def _head(tally: Tally, now: float) -> Line:
 
 def _fitting(nodes: list[NodeTally], room: int) -> tuple[list[NodeTally], list[NodeTally]]:
     """The nodes to show in `room` lines: what failed or goes on first, then the newest; in their order."""
-    ranked = sorted(range(len(nodes)), key=lambda i: (not nodes[i].failed, nodes[i].state != "open", not nodes[i].begun, -i))
+    ranked = sorted(
+        range(len(nodes)), key=lambda i: (not nodes[i].failed, nodes[i].state != "open", not nodes[i].begun, -i)
+    )
     shown = set(ranked[: max(0, room)])
     return [n for i, n in enumerate(nodes) if i in shown], [n for i, n in enumerate(nodes) if i not in shown]
 
@@ -99,7 +104,7 @@ def _node(node: NodeTally, label: str, now: float, label_width: int, width: int)
         return [(f"{mark} {_padded(label, label_width)}  skipped", "dim")]
     line: Line = [(f"{mark} ", style), (_padded(label, label_width), "bold" if node.state == "open" else "")]
     total = "?" if node.total is None else str(node.total)
-    counts = f"{node.settled}/{total}"
+    counts = f"{node.settled}/{total}" if node.settled or node.state == "open" else ""
     rest = list(_figures(node, now))
     used = 2 + label_width + 2 + max(len(counts), 9) + sum(len(text) + 2 for text, _ in rest)
     bar = min(24, width - used - 2)

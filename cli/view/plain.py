@@ -13,6 +13,9 @@ from swath.cli.view.tally import NodeTally, Tally
 EVERY_S = 5.0
 """At most one line of progress per node in this time."""
 
+QUIET = ("partial", "interrupted", "terminated")
+"""Ways to end whose error says nothing that was not said."""
+
 
 class PlainView:
     """Writes what happens as lines."""
@@ -61,10 +64,8 @@ def call_name(node: str, item: int | None) -> str:
 
 def progress(node: NodeTally, now: float) -> str:
     """Such as `predict_block 40/169  2.1/s  1.3 Mpx/s  ETA 1m 02s`."""
-    if node.total == 1:
-        done = f"{(node.fraction or 0):.0%}"
-    else:
-        done = f"{node.settled}/{'?' if node.total is None else node.total}"
+    total = "?" if node.total is None else node.total
+    done = f"{node.fraction or 0:.0%}" if node.total == 1 else f"{node.settled}/{total}"
     return "  ".join([f"{node.name} {done}", *figures(node, now)])
 
 
@@ -92,7 +93,11 @@ def ended(node: NodeTally) -> str:
     took = units.duration((node.ended or node.opened) - node.opened)
     if node.total == 1 and node.reused:
         return f"{node.name} {node.state}, reused"
-    counts = [] if node.total == 1 else [f"{node.settled}/{node.settled if node.total is None else node.total}"]
+    counts = (
+        []
+        if node.total == 1 or not node.settled
+        else [f"{node.settled}/{node.settled if node.total is None else node.total}"]
+    )
     rest = "  ".join([*counts, *figures(node, node.ended or node.opened)])
     return f"{node.name} {node.state} in {took}{': ' if rest else ''}{rest}"
 
@@ -101,7 +106,8 @@ def said(event: events.Event) -> Iterator[str]:
     """What an event says in words, a line each; nothing for those that are only counted."""
     match event:
         case events.RunStarted():
-            yield f"run {event.run}: {event.name or event.pipeline} ({event.pipeline}, {event.spec}){' goes on' if event.resumed else ''}"
+            again = " goes on" if event.resumed else ""
+            yield f"run {event.run}: {event.name or event.pipeline} ({event.pipeline}, {event.spec}){again}"
         case events.ClusterReady():
             where = f" at {event.address}" if event.address else ""
             workers = f"{event.workers} {'worker' if event.workers == 1 else 'workers'}"
@@ -114,8 +120,10 @@ def said(event: events.Event) -> Iterator[str]:
             head, *rest = units.printable(event.error).splitlines() or [""]
             yield f"{call_name(event.node, event.item)} failed for good: {head}"
             yield from (f"  {line}" for line in rest)
-        case events.Log():
-            where = " ".join(part for part in (call_name(event.node, event.item) if event.node else "", event.worker) if part)
+        case events.Log() if event.node or event.level != "error":  # a run's own error comes with its end
+            where = " ".join(
+                part for part in (call_name(event.node, event.item) if event.node else "", event.worker) if part
+            )
             level = "" if event.level in ("info", "debug") else f"{event.level}: "
             head, *rest = units.printable(event.text).splitlines() or [""]
             yield f"{where}{' | ' if where else ''}{level}{head}"
@@ -135,7 +143,7 @@ def summary(end: events.RunDone) -> Iterator[str]:
         yield f"  set aside: {units.printable(item).partition(chr(10))[0]}"
     if len(end.set_aside) > 20:
         yield f"  and {len(end.set_aside) - 20} more: pipe runs show {end.run}"
-    if end.error:
+    if end.error and end.status not in QUIET:
         head, *rest = units.printable(end.error).splitlines()
         yield f"error: {head}"
         yield from (f"  {line.strip()}" for line in rest)

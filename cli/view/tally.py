@@ -49,10 +49,10 @@ class NodeTally:
     @property
     def fraction(self) -> float | None:
         """Done part of all calls, 0 to 1; None while it is not known."""
-        if self.total is None:
-            return None
-        if self.total == 0:
+        if self.state == "done":
             return 1.0
+        if not self.total:
+            return None
         return min(1.0, (self.settled + sum(self.begun.values())) / self.total)
 
     def sample(self, now: float) -> None:
