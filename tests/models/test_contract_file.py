@@ -197,6 +197,6 @@ def test_the_map_item_gets_what_pystac_reads_as_mlm(document: dict[str, Any]) ->
     given, result = ModelInput(properties["mlm:input"][0]), ModelOutput(properties["mlm:output"][0])
     assert list(given.bands) == document["mlm:input"][0]["bands"]
     assert given.input.dim_order == ["batch", "channel", "height", "width"]
-    for scaling in given.value_scaling or []:
-        ValueScaling.validate_property_dict(ValueScalingType(scaling.type), scaling.to_dict())
+    for scaling in document["mlm:input"][0]["value_scaling"] or []:
+        ValueScaling.validate_property_dict(ValueScalingType(scaling["type"]), scaling)
     assert [c["value"] for c in result.to_dict()["classification:classes"]] == [0, 1]

@@ -32,6 +32,7 @@ def weights(path: Path, bands: int = 4, factory: str | None = None) -> Weights:
     return Weights(str(path), format_of(str(path)), digest(str(path)), factory, bands)
 
 
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")  # the labelled images have none
 def test_every_form_of_the_cloud_model_gives_the_same(shared: Path, tmp_path: Path) -> None:
     with rasterio.open(shared / "data/labels/clouds/sentinel2_img.tif") as image:
         pixels = image.read([1, 2, 3, 4], window=Window(0, 0, 256, 160)) / np.float32(10000)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from swath.errors import ModelError
@@ -87,7 +88,8 @@ class Labels(nn.Module):
         self.conv = nn.Conv2d(2, 3, 5, padding=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(torch.nan_to_num(x)).argmax(1, keepdim=True)
+        scores: Tensor = self.conv(torch.nan_to_num(x))
+        return scores.argmax(1, keepdim=True)
 
 
 @pytest.mark.parametrize(
@@ -140,9 +142,9 @@ def test_dropout_left_on_is_found() -> None:
 
 def test_dependence_on_the_batch_is_found() -> None:
     def predictor(
-        images: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        return images - images.mean(axis=0, keepdims=True)
+        images: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        return np.asarray(images - images.mean(axis=0, keepdims=True), np.float32)
 
     found = measure_predictor(predictor, 2)
     assert (found.exact, "batch" in found.reason) == (False, True)
@@ -159,8 +161,8 @@ def test_nan_lost_on_the_way_does_not_hide_what_is_reached() -> None:
     torch_predictor: Predictor = TorchPredictor(network, "network")
 
     def predictor(
-        images: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        images: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
         return torch_predictor(np.nan_to_num(images))
 
     assert measure_predictor(predictor, 2) == measure_predictor(torch_predictor, 2)

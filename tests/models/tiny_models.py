@@ -65,6 +65,9 @@ def integer_unet(bands: int = 3, classes: int = 3, depth: int = 2) -> UNet:
             few = random.choice(len(flat), size=max(2 * len(weights), 1) if weights.ndim > 1 else 0, replace=False)
             flat[few] = random.choice([-1, 1, 1], size=len(few))
             weights.copy_(torch.from_numpy(flat).reshape(weights.shape))
+        # With this seed each of three classes gets a fair share of a picture.
+        head = np.random.default_rng(46).choice([-1, 0, 1], size=network.head.weight.shape).astype(np.float32)
+        network.head.weight.copy_(torch.from_numpy(head))
     return network
 
 
