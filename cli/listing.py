@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
-from swath.cli.reading import here, registry_of
 from swath.cli.table import table
+from swath.graph.registry import Registry
+from swath.project import pipeline_folders
 
 
 def list_pipelines(*, as_json: bool) -> int:
     """Print name, summary and origin of every pipeline; what could not be loaded goes to stderr."""
-    registry = registry_of(here())
+    registry = Registry.discover(pipeline_folders(Path.cwd()))
     entries = registry.entries.values()
     if as_json:
         rows = [{"name": e.name, "summary": e.pipeline.summary, "origin": e.origin} for e in entries]

@@ -29,7 +29,7 @@ from collections import Counter
 from pathlib import Path
 
 from swath import Spec, pipeline, task
-from swath.spec.place import OutputPath
+from swath import OutputPath
 
 
 class Hello(Spec):

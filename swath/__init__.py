@@ -19,14 +19,17 @@ if TYPE_CHECKING:
     from swath.graph.task import Task, task
     from swath.spec.base import Spec
     from swath.spec.fields import Area, FilesImagery, GridSpec, Imagery, ModelRef, Output, StacImagery
+    from swath.spec.place import InputPath, OutputPath
 
 _PLACES = {
     "Area": "swath.spec.fields",
     "FilesImagery": "swath.spec.fields",
     "GridSpec": "swath.spec.fields",
     "Imagery": "swath.spec.fields",
+    "InputPath": "swath.spec.place",
     "ModelRef": "swath.spec.fields",
     "Output": "swath.spec.fields",
+    "OutputPath": "swath.spec.place",
     "Pipeline": "swath.graph.pipeline",
     "SKIPPED": "swath.graph.ref",
     "Spec": "swath.spec.base",
@@ -45,8 +48,10 @@ __all__ = [
     "FilesImagery",
     "GridSpec",
     "Imagery",
+    "InputPath",
     "ModelRef",
     "Output",
+    "OutputPath",
     "Pipeline",
     "Spec",
     "StacImagery",

@@ -1,25 +1,25 @@
 """What can go wrong, drawn as a tree: each class has its exit code, and each message says what, where and what to do.
 
-    SwathError                      1
-    ├── UsageError                  2   the command or the spec is wrong; nothing was started
-    │   ├── SpecError                   every mistake of one spec, with file, line and column
-    │   ├── PipelineError               a pipeline is missing, doubled or built wrongly
-    │   ├── AreaError                   an area is empty, unreadable or outside of the imagery
-    │   ├── ImageryError                imagery is missing, unreadable or does not fit the model
-    │   ├── ModelError                  a model or its contract is missing, unreadable or wrong
-    │   └── MissingExtra                an optional package is not installed
-    ├── TaskFailed                  1   a task failed for good
-    │   ├── ReadFailed                  pixels could not be read (named file and window)
-    │   └── TaskTimeout                 a call took longer than its time limit
-    ├── SetAside                    3   the run finished, but some items were set aside
-    ├── CredentialsError            4   not allowed
-    ├── InfrastructureError         5   quota, boot, lost scheduler
-    ├── StateError                  6   state is locked, full or unreadable
-    │   └── Locked                      another run holds the output
-    ├── TeardownError               7   something may be left; `pipe sweep` is the remedy
-    └── Stopped                         a signal or a cancel ended the run
-        ├── Interrupted           130
-        └── Terminated            143
+SwathError                      1
+├── UsageError                  2   the command or the spec is wrong; nothing was started
+│   ├── SpecError                   every mistake of one spec, with file, line and column
+│   ├── PipelineError               a pipeline is missing, doubled or built wrongly
+│   ├── AreaError                   an area is empty, unreadable or outside of the imagery
+│   ├── ImageryError                imagery is missing, unreadable or does not fit the model
+│   ├── ModelError                  a model or its contract is missing, unreadable or wrong
+│   └── MissingExtra                an optional package is not installed
+├── TaskFailed                  1   a task failed for good
+│   ├── ReadFailed                  pixels could not be read (named file and window)
+│   └── TaskTimeout                 a call took longer than its time limit
+├── SetAside                    3   the run finished, but some items were set aside
+├── CredentialsError            4   not allowed
+├── InfrastructureError         5   quota, boot, lost scheduler
+├── StateError                  6   state is locked, full or unreadable
+│   └── Locked                      another run holds the output
+├── TeardownError               7   something may be left; `pipe sweep` is the remedy
+└── Stopped                         a signal or a cancel ended the run
+    ├── Interrupted           130
+    └── Terminated            143
 """
 
 from __future__ import annotations

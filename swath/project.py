@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from swath.spec.cluster import Cluster
-from swath.spec.home import Home
+from swath.spec.document import parse, read
+from swath.spec.home import FILE, Home
 
 
 @dataclass(frozen=True)
@@ -47,3 +48,22 @@ class Project:
             file=home.root / "swath.yaml" if said else None,
             secrets=home.secrets,
         )
+
+
+def pipeline_folders(start: Path) -> tuple[Path, ...]:
+    """`Project.find(start).pipelines`, sooner: where swath.yaml says nothing odd, its other fields are not looked at."""
+    root = Home.root_of(start)
+    own = root / "pipelines"
+    file = root / FILE
+    if not file.is_file():
+        return (own,) if own.is_dir() else ()
+    document = parse(read(str(file)), str(file))
+    said = document.data if isinstance(document.data, dict) else {}
+    folders = said.get("pipelines")
+    if document.mistakes or (document.data and not said):
+        return Project.find(start).pipelines
+    if folders is None:
+        return (own,) if own.is_dir() else ()
+    if isinstance(folders, list) and all(isinstance(f, str) and "$" not in f and (root / f).is_dir() for f in folders):
+        return tuple(Path(os.path.normpath(root / folder)) for folder in folders)
+    return Project.find(start).pipelines

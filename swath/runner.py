@@ -269,7 +269,8 @@ class _Run:
         if not result.set_aside:
             return RunOutcome(self.id, "done", 0, "", outputs, [], value)
         if result.value is not None:
-            error = SetAside(f"{len(result.set_aside)} calls were set aside")
+            count = len(result.set_aside)
+            error = SetAside(f"{count} {'call was' if count == 1 else 'calls were'} set aside")
             return RunOutcome(self.id, "partial", error.exit_code, error.message, outputs, result.set_aside, value)
         failed = TaskFailed(result.set_aside[0])
         code = result.exit_code or failed.exit_code

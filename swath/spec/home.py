@@ -50,12 +50,15 @@ class Home:
 
         Raises SpecError with every mistake in swath.yaml.
         """
+        root = cls.root_of(start)
+        return cls._read(root, env) if (root / FILE).is_file() else cls(root)
+
+    @staticmethod
+    def root_of(start: Path) -> Path:
+        """The nearest folder at or above `start` that has a swath.yaml, else `start`'s own; reads nothing."""
         start = start.expanduser().absolute()
         folder = start if start.is_dir() else start.parent
-        for root in (folder, *folder.parents):
-            if (root / FILE).is_file():
-                return cls._read(root, env)
-        return cls(folder)
+        return next((root for root in (folder, *folder.parents) if (root / FILE).is_file()), folder)
 
     @classmethod
     def _read(cls, root: Path, env: Mapping[str, str] | None) -> Home:

@@ -1,0 +1,80 @@
+"""Every command in the README runs, in the order in which a reader meets it, on the demo's imagery."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.process import ROOT
+
+pytestmark = pytest.mark.slow
+
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    for line in block.splitlines()
+    if line.strip()
+]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what git tracks, with an environment that stands for the one that `make demo` makes."""
+    folder = tmp_path_factory.mktemp("clone") / "swath"
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    for name in files:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target, follow_symlinks=False)
+    binaries = folder / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    (binaries / "python").write_text(f'#!/bin/sh\nPYTHONPATH="{folder}" exec "{sys.executable}" "$@"\n')
+    (binaries / "pipe").write_text(f'#!/bin/sh\nPYTHONPATH="{folder}" exec "{sys.executable}" -m swath.cli "$@"\n')
+    for tool in binaries.iterdir():
+        tool.chmod(0o755)
+    for stamp in ("made", "run", "dev"):
+        (folder / ".venv" / f"{stamp}.stamp").touch()
+    return folder
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if name != "SWATH_HOME"}
+    done = subprocess.run(command, shell=True, cwd=folder, env=env, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done
+
+
+def test_the_readme_has_the_commands_that_it_should() -> None:
+    assert COMMANDS[0] == "make demo"
+    assert {"make test", "make check"} <= set(COMMANDS)
+    assert len(COMMANDS) > 12
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("make test", "make check")])
+def test_a_command_of_the_readme_runs(command: str, clone: Path) -> None:
+    done = run(command, clone)
+    if command == "make demo":
+        for name in ("map.tif", "map.parquet", "preview.png", "item.json", "report.html"):
+            assert str(clone / "out/demo" / name) in done.stdout
+        again = run(command, clone)
+        assert str(clone / "out/demo/map.tif") in again.stdout
+
+
+def test_the_specs_run_where_they_say(clone: Path) -> None:
+    run("make demo", clone)
+    run(".venv/bin/pipe run specs/demo-inline.yaml", clone)
+    assert (clone / "out/demo-inline/map.tif").exists()
+
+
+def test_the_make_targets_for_tests_are_the_ones_that_ci_runs() -> None:
+    text = (ROOT / ".ci/run").read_text()
+    assert "make test" in text
+    dry = subprocess.run(["make", "-n", "check"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for tool in ("ruff check", "lint-imports", "mypy", "pytest"):
+        assert tool in dry
