@@ -28,8 +28,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from swath import Spec, pipeline, task
-from swath import OutputPath
+from swath import OutputPath, Spec, pipeline, task
 
 
 class Hello(Spec):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SAY_EVERY_S = 0.2
 """Progress of one call is sent at most so often."""
 KILL_TIMEOUT_S = 20.0
+FETCH_TIMEOUT_S = 30.0
+"""An outcome is a few kB and its worker has just made it; when it does not come in that time, nobody has it."""
 
 
 def run_work(data: bytes, topic: str) -> Outcome:
@@ -116,16 +118,23 @@ class DaskExecutor:
 
     def _collect(self, ended: list[str]) -> list[Outcome]:
         futures = {work: self._futures.pop(work) for work in ended}
-        fine = {work: future for work, future in futures.items() if future.status == "finished"}
-        results: dict[str, Outcome] = self._client.gather(fine) if fine else {}
-        outcomes = [
-            results[work] if work in results else self._broken(work, future) for work, future in futures.items()
-        ]
+        outcomes = [self._outcome(work, future) for work, future in futures.items()]
         for work, future in futures.items():
             future.release()
             self._running.pop(work, None)
             self._limits.pop(work, None)
         return outcomes
+
+    def _outcome(self, work: str, future: Future[Outcome]) -> Outcome:
+        if future.status != "finished":
+            return self._broken(work, future)
+        try:
+            return future.result(timeout=FETCH_TIMEOUT_S)
+        except TimeoutError as error:
+            raise InfrastructureError(
+                f"the outcome of a call did not come within {FETCH_TIMEOUT_S:g} s: its worker is gone and none took its place",
+                remedy="`pipe resume last` goes on",
+            ) from error
 
     def _broken(self, work: str, future: Future[Outcome]) -> Outcome:
         from distributed.scheduler import KilledWorker
