@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -70,6 +71,10 @@ class DaskExecutor:
         self._futures: dict[str, Future[Outcome]] = {}
         self._limits: dict[str, float] = {}
         self._running: dict[str, tuple[float, str]] = {}
+        self._works: dict[str, Work] = {}
+        self._suspects: deque[Work] = deque()
+        self._tried_alone: set[str] = set()
+        self._held: deque[Work] = deque()
         self._arrived: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         client.subscribe_topic(self._topic, self._heard)
 
@@ -80,13 +85,36 @@ class DaskExecutor:
         return max(1, threads)
 
     def submit(self, work: Work) -> None:
+        if self._suspects:
+            self._held.append(work)
+        else:
+            self._send(work)
+
+    def _send(self, work: Work, *, alone: bool = False) -> None:
         if work.timeout_s is not None:
             self._limits[work.id] = work.timeout_s
+        key = f"{work.id}/alone" if alone else work.id
         future = self._client.submit(
-            run_work, cloudpickle.dumps(work), self._topic, key=work.id, pure=False, resources=work.resources or None
+            run_work, cloudpickle.dumps(work), self._topic, key=key, pure=False, resources=work.resources or None
         )
         self._futures[work.id] = future
-        future.add_done_callback(lambda _future, work_id=work.id: self._arrived.put(("ended", work_id)))
+        self._works[work.id] = work
+        future.add_done_callback(lambda _future: self._arrived.put(("ended", work.id)))
+
+    def _try_alone(self) -> None:
+        """Run calls whose workers died again, one at a time and nothing beside them.
+
+        Dask blames every call that a dead worker held. A call that fails even alone is the one that kills workers.
+        """
+        if self._futures:
+            return
+        while self._suspects and self._suspects[0].id in self._tried_alone:
+            self._suspects.popleft()
+        if self._suspects:
+            self._tried_alone.add(self._suspects[0].id)
+            self._send(self._suspects[0], alone=True)
+        while self._held and not self._suspects:
+            self._send(self._held.popleft())
 
     def _heard(self, event: tuple[float, Any]) -> None:
         # Runs on the client's own thread: only hand it on.
@@ -95,20 +123,22 @@ class DaskExecutor:
     def wait(self, timeout_s: float) -> list[Outcome]:
         outcomes = self._end_overdue()
         ended: list[str] = []
-        wait_s = 0.0 if outcomes else timeout_s
+        until = time.monotonic() + timeout_s
         while True:
+            left = 0.0 if ended or outcomes else until - time.monotonic()
             try:
-                kind, value = self._arrived.get(timeout=wait_s) if wait_s else self._arrived.get_nowait()
+                kind, value = self._arrived.get(timeout=left) if left > 0 else self._arrived.get_nowait()
             except queue.Empty:
                 break
             if kind == "said":
                 self._pass_on(value)
             elif value in self._futures:
                 ended.append(value)
-                wait_s = 0.0
         if not ended and not outcomes:
             self._check_alive()
-        return outcomes + self._collect(ended)
+        outcomes += self._collect(ended)
+        self._try_alone()
+        return outcomes
 
     def _pass_on(self, message: dict[str, Any]) -> None:
         said = Said(**message["said"])
@@ -117,12 +147,18 @@ class DaskExecutor:
         self._say(said)
 
     def _collect(self, ended: list[str]) -> list[Outcome]:
-        futures = {work: self._futures.pop(work) for work in ended}
-        outcomes = [self._outcome(work, future) for work, future in futures.items()]
-        for work, future in futures.items():
-            future.release()
+        outcomes = []
+        for work in ended:
+            future = self._futures.pop(work)
             self._running.pop(work, None)
             self._limits.pop(work, None)
+            outcome = self._outcome(work, future)
+            future.release()
+            call = self._works.pop(work)
+            if outcome.lost and work not in self._tried_alone:
+                self._suspects.append(call)
+            else:
+                outcomes.append(outcome)
         return outcomes
 
     def _outcome(self, work: str, future: Future[Outcome]) -> Outcome:
@@ -166,6 +202,7 @@ class DaskExecutor:
             _, address = self._running.pop(work)
             limit = self._limits.pop(work)
             future = self._futures.pop(work)
+            self._works.pop(work)
             future.cancel(force=True, reason="time limit", msg="the call passed its time limit")
             try:
                 self._client.restart_workers([address], timeout=KILL_TIMEOUT_S, raise_for_error=False)
@@ -187,8 +224,8 @@ class DaskExecutor:
 
     def cancel(self) -> None:
         futures = list(self._futures.values())
-        self._futures.clear()
-        self._running.clear()
+        for held in (self._futures, self._works, self._running, self._suspects, self._held):
+            held.clear()
         if self._client.status == "running":
             self._client.unsubscribe_topic(self._topic)
             if futures:

@@ -5,33 +5,24 @@ from __future__ import annotations
 import heapq
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from swath.engine.executor import Executor
 from swath.engine.fingerprint import code_fingerprint, fingerprint
-from swath.engine.journal import CallRow, Journal
+from swath.engine.journal import Journal
 from swath.engine.ready import ReadySet
+from swath.engine.record import Record
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore, Stored
-from swath.engine.work import Kept, KeptItems, Outcome, Said, Work
-from swath.errors import PipelineError, StateError, SwathError, TaskFailed
-from swath.events import (
-    CallDone,
-    CallFailed,
-    CallProgress,
-    CallRetried,
-    CallStarted,
-    Event,
-    Log,
-    NodeDone,
-    NodeOpened,
-    RunStopping,
-)
+from swath.engine.values import Values, Walks
+from swath.engine.work import Kept, Outcome, Said, Work
+from swath.errors import StateError, SwathError, TaskFailed
+from swath.events import Event
 from swath.graph.graph import Graph, Node
 from swath.graph.pipeline import Pipeline
-from swath.graph.ref import SKIPPED, Ref, fill, node_of, path_of, select
+from swath.graph.ref import SKIPPED, Ref, node_of, path_of
 from swath.graph.task import Task, task
 
 HOPELESS = 10
@@ -39,35 +30,14 @@ HOPELESS = 10
 LONGEST_DELAY_S = 60.0
 TURN = 500
 """How many items are started before the engine looks up again."""
+PATIENCE_S = 0.2
+"""How long the engine waits for outcomes before it looks whether it was asked to stop."""
 
 
 @task(takes_skipped=True)
 def collect(value: Any) -> Any:
     """The result of a pipeline that returns several values."""
     return value
-
-
-@dataclass
-class _Call:
-    """One call on its way."""
-
-    node: str
-    item: int | None
-    key: str
-    work: Work
-    attempt: int = 1
-
-
-@dataclass
-class _Progress:
-    """What the engine holds of a node that is open."""
-
-    shared_key: str = ""
-    walks: tuple[Any, ...] = ()
-    """The sequences and iterators of a mapped node; None where it follows another node item by item."""
-    results: dict[int, Stored] = field(default_factory=dict)
-    tried: int = 0
-    failed: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,14 +49,45 @@ class EngineResult:
     made: int
     """Calls that were made."""
     reused: int
+    """Calls whose result was there already."""
     set_aside: list[str]
     """Calls that failed for good, as `node[item]: error`."""
     exit_code: int
     """Of the first error that set a call aside; 0 when there was none."""
 
 
+@dataclass(frozen=True)
+class _Call:
+    """One call on its way."""
+
+    node: str
+    item: int | None
+    key: str
+    work: Work
+    attempt: int = 1
+
+
+@dataclass
+class _Open:
+    """What is held of a node that is open."""
+
+    key: str = ""
+    """What all its calls have in common of their keys."""
+    walks: Walks = ()
+    tried: int = 0
+    failed: int = 0
+
+
+@dataclass
+class _Tally:
+    made: int = 0
+    reused: int = 0
+    set_aside: list[str] = field(default_factory=list)
+    exit_code: int = 0
+
+
 class Engine:
-    """Runs one graph once."""
+    """Runs one graph once. `fresh` looks at no result of an earlier run; `scrub` takes secrets out of what is told and kept."""
 
     def __init__(
         self,
@@ -100,29 +101,21 @@ class Engine:
         fresh: bool = False,
         scrub: Callable[[str], str] = str,
     ) -> None:
-        """`scrub` takes secrets out of what is journalled and told; `fresh` looks at no result of an earlier run."""
         self._run = run
         self._journal = journal
-        self._store = store
-        self._emit = emit
         self._stop = stop
         self._on_error = on_error
-        self._scrub = scrub
         self._only_run = run if fresh else None
+        self._record = Record(run, journal, emit, scrub)
         self._ready = ReadySet()
-        self._nodes: dict[str, Node] = {}
-        self._open: dict[str, _Progress] = {}
+        self._values = Values(store, self._ready)
+        self._open: dict[str, _Open] = {}
         self._calls: dict[str, _Call] = {}
         self._delayed: list[tuple[float, str]] = []
         self._steps: dict[str, tuple[str, int]] = {}
-        self._parents: dict[str, int] = {}
         self._ended: set[str] = set()
         self._more = False
-        self._unwritten: list[Callable[[], None]] = []
-        self._set_aside: list[str] = []
-        self._exit_code = 0
-        self._made = 0
-        self._reused = 0
+        self._tally = _Tally()
 
     # --- the loop
 
@@ -134,29 +127,29 @@ class Engine:
             while True:
                 self._open_nodes()
                 self._submit(executor)
-                self._write()
+                self._record.write()
                 if self._ready.finished:
                     break
                 for outcome in executor.wait(self._patience()):
-                    self._settle(outcome, executor)
-                self._write()
+                    self._settle(outcome)
+                self._record.write()
                 if self._stop.asked is not None:
-                    self._emit(RunStopping(time=time.time(), run=self._run, reason=self._stop.asked.message))
+                    self._record.stopping(self._stop.asked.message)
                     raise self._stop.asked
         finally:
             executor.cancel()
-            self._write()
-        state = self._ready.state(result)
-        value = self._open[result].results.get(0) if state == "done" else None
-        return EngineResult(value, self._made, self._reused, self._set_aside, self._exit_code)
+            self._record.write()
+        value = self._values.of(result) if self._ready.state(result) == "done" else None
+        tally = self._tally
+        return EngineResult(value, tally.made, tally.reused, tally.set_aside, tally.exit_code)
 
     def _patience(self) -> float:
         """How long to wait for outcomes, in seconds."""
         if self._more:
             return 0.0
         if self._delayed:
-            return max(0.0, min(0.2, self._delayed[0][0] - time.monotonic()))
-        return 0.2
+            return max(0.0, min(PATIENCE_S, self._delayed[0][0] - time.monotonic()))
+        return PATIENCE_S
 
     def _take(self, graph: Graph, prefix: str, depth: int) -> str:
         """Take a graph in, and name the single call that holds its result."""
@@ -170,102 +163,64 @@ class Engine:
             while holder in names:
                 holder += "-2"
             graph = Graph(graph.pipeline, (*graph.nodes, Node(holder, collect, (result,), {})), result)
-        for node in graph:
-            self._nodes[node.name] = node
-            self._parents[node.name] = prefix.count("/")
+        self._values.nodes.update({node.name: node for node in graph})
         self._ready.add(graph, depth)
         return holder
 
-    # --- opening nodes
+    # --- nodes
 
     def _open_nodes(self) -> None:
         while (name := self._ready.openable()) is not None:
-            node = self._nodes[name]
+            node = self._values.nodes[name]
             takes_skipped = isinstance(node.target, Task) and node.target.takes_skipped
             if self._ready.lost(name):
                 self._ready.fail(name)
-                self._closed(name)
-            elif (self._ready.skipped(name) and not takes_skipped) or not self._value(node.when):
+            elif (self._ready.skipped(name) and not takes_skipped) or not self._values.value(node.when):
                 self._ready.skip(name)
-                self._closed(name)
             else:
                 self._begin(node)
+            self._closed(name)
 
     def _begin(self, node: Node) -> None:
-        progress = self._open[node.name] = _Progress()
+        this = self._open[node.name] = _Open()
         if isinstance(node.target, Task):
-            target = (
-                node.target.fn.__module__,
-                node.target.name,
-                code_fingerprint(node.target.fn),
-                node.target.policy.version,
-            )
-            shared = self._arguments(node.kwargs if node.mapped else (node.args, node.kwargs))
-            progress.shared_key = fingerprint(("call", target, node.mapped, shared))
+            fn, policy = node.target.fn, node.target.policy
+            shared = self._values.arguments(node.kwargs if node.mapped else (node.args, node.kwargs))
+            code = (fn.__module__, node.target.name, code_fingerprint(fn), policy.version)
+            this.key = fingerprint(("call", code, node.mapped, shared))
         count: int | None = 1
         if node.mapped:
-            follows = set(self._ready.streams(node.name))
-            progress.walks = tuple(
-                None if isinstance(arg, Ref) and not path_of(arg) and node_of(arg) in follows else self._walk(node, arg)
-                for arg in node.args
-            )
-            lengths = {len(walk) for walk in progress.walks if hasattr(walk, "__len__")}
-            if len(lengths) > 1:
-                raise PipelineError(
-                    f"{node.name}: the sequences that it walks together have different lengths: {sorted(lengths)}"
-                )
-            count = lengths.pop() if lengths and not any(isinstance(w, Iterator) for w in progress.walks) else None
+            this.walks, count = self._values.walks(node)
         self._ready.open(node.name, count)
-        self._emit(
-            NodeOpened(
-                time=time.time(), run=self._run, node=node.name, total=self._ready.count(node.name),
-                depth=self._parents[node.name],
-            )
-        )  # fmt: skip
-        self._closed(node.name)
+        self._record.opened(node.name, self._ready.count(node.name), node.name.count("/"))
 
-    def _walk(self, node: Node, argument: Any) -> Any:
-        """A sequence, or an iterator when its length is not known."""
-        value = self._value(argument)
-        if hasattr(value, "__len__") and hasattr(value, "__getitem__") and not isinstance(value, (str, bytes, dict)):
-            return value
-        try:
-            return iter(value)
-        except TypeError:
-            raise PipelineError(
-                f"{node.name}: .map() walks its positional arguments, but one is a {type(value).__name__}",
-                remedy="pass it by keyword when it is the same for all items",
-            ) from None
+    def _closed(self, name: str) -> None:
+        """Say that a node ended, when it did, and hand a step's result to its node."""
+        state = self._ready.state(name)
+        if state in ("waiting", "open"):
+            return
+        if name not in self._ended:
+            self._ended.add(name)
+            self._record.ended(name, state)
+            for follower in self._ready.followers(name):
+                self._closed(follower)
+        if name in self._steps:
+            parent, item = self._steps.pop(name)
+            result = self._values.store.put(SKIPPED) if state == "skipped" else self._values.of(name)
+            if state == "skipped" and not self._values.nodes[parent].mapped:
+                self._ready.skip(parent)
+                self._closed(parent)
+            else:
+                self._end_item(parent, item, result if state != "failed" else None)
 
-    def _value(self, template: Any) -> Any:
-        """The template's value in this process, for `when`, lengths and specs of steps."""
+    def _end_item(self, name: str, item: int, result: Stored | None) -> None:
+        """An item has its result, or was set aside."""
+        if result is not None:
+            self._values.put(name, item, result)
+        self._ready.settle(name, item, ok=result is not None)
+        self._closed(name)
 
-        def get(ref: Ref) -> Any:
-            node = self._nodes[node_of(ref)]
-            if self._ready.state(node.name) == "skipped":
-                return SKIPPED
-            results = self._open[node.name].results
-            if node.mapped:
-                return select([self._store.get(results[i]) for i in sorted(results)], path_of(ref))
-            return select(self._store.get(results[0]), path_of(ref))
-
-        return fill(template, Ref, get)
-
-    def _arguments(self, template: Any) -> Any:
-        """The template with stored results in the place of Refs, as a call takes it with it."""
-
-        def put(ref: Ref) -> Any:
-            node = self._nodes[node_of(ref)]
-            if self._ready.state(node.name) == "skipped":
-                return SKIPPED
-            results = self._open[node.name].results
-            if node.mapped:
-                return KeptItems(tuple(results[i] for i in sorted(results)), path_of(ref))
-            return Kept(results[0], path_of(ref))
-
-        return fill(template, Ref, put)
-
-    # --- submitting
+    # --- items
 
     def _submit(self, executor: Executor) -> None:
         now = time.monotonic()
@@ -283,249 +238,123 @@ class Engine:
             raise RuntimeError("the engine has nothing to wait for: this is a fault in swath")
 
     def _start(self, name: str, item: int, executor: Executor) -> None:
-        node = self._nodes[name]
-        progress = self._open[name]
-        try:
-            items = self._items(node, progress, item)
-        except StopIteration:
-            self._ready.ended(name, item)
-            self._closed(name)
-            return
+        node, this = self._values.nodes[name], self._open[name]
+        items: tuple[Any, ...] | None = node.args
+        if node.mapped:
+            try:
+                items = self._values.items(node, this.walks, item)
+            except StopIteration:
+                self._ready.ended(name, item)
+                self._closed(name)
+                return
         if items is None:  # what it follows was set aside, so this item is too
-            self._ready.settle(name, item, ok=False)
-            self._closed(name)
-            return
-        if isinstance(node.target, Pipeline):
-            self._expand(node, item, items)
-            return
-        args = items if node.mapped else self._arguments(node.args)
-        kwargs = self._arguments(node.kwargs)
-        key = fingerprint((progress.shared_key, items)) if node.mapped else progress.shared_key
-        if node.target.policy.cache and (found := self._finished(node.target, key)) is not None:
-            self._reuse(node, item, key, found)
-            return
-        policy = node.target.policy
+            self._end_item(name, item, None)
+        elif isinstance(node.target, Pipeline):
+            self._expand(node, node.target, item, items[0])
+        else:
+            self._call(node, node.target, item, items, executor)
+
+    def _call(self, node: Node, target: Task, item: int, items: tuple[Any, ...], executor: Executor) -> None:
+        """Make one call, or take the result of an earlier one."""
+        this, policy = self._open[node.name], target.policy
         number = item if node.mapped else None
+        key = fingerprint((this.key, items)) if node.mapped else this.key
+        found = self._finished(target, key) if policy.cache else None
+        if found is not None:
+            self._tally.reused += 1
+            this.tried += 1
+            self._record.reused(node.name, number, key)
+            self._end_item(node.name, item, found)
+            return
+        args = items if node.mapped else self._values.arguments(node.args)
         work = Work(
-            f"{self._run}/{name}/{item}/1",
-            node.target,
-            args,
-            kwargs,
-            self._store,
-            policy.timeout_s,
-            dict(policy.resources),
-        )
-        self._calls[work.id] = _Call(name, number, key, work)
+            f"{self._run}/{node.name}/{item}/1", target, args, self._values.arguments(node.kwargs), self._values.store,
+            policy.timeout_s, dict(policy.resources),
+        )  # fmt: skip
+        self._calls[work.id] = _Call(node.name, number, key, work)
         executor.submit(work)
 
-    def _items(self, node: Node, progress: _Progress, item: int) -> tuple[Any, ...] | None:
-        """Arguments of one item of a mapped node. None when one was set aside; StopIteration when the walk is at its end."""
-        values: list[Any] = []
-        for argument, walk in zip(node.args, progress.walks, strict=node.mapped):
-            if walk is None:
-                stored = self._open[node_of(argument)].results.get(item)
-                if stored is None:
-                    return None
-                values.append(Kept(stored))
-            elif isinstance(walk, Iterator):
-                values.append(next(walk))
-            else:
-                values.append(walk[item])
-        return tuple(values)
-
     def _finished(self, target: Task, key: str) -> Stored | None:
+        """The result of an earlier call with this key, if it is still there and still holds."""
         found = self._journal.result(key, self._only_run)
-        if found is None or not self._store.has(found):
+        if found is None or not self._values.store.has(found):
             return None
-        if target.policy.valid is not None:
-            try:
-                return found if target.policy.valid(self._store.get(found)) else None
-            except (StateError, OSError, AttributeError):
-                return None
-        return found
-
-    def _reuse(self, node: Node, item: int, key: str, found: Stored) -> None:
-        number = item if node.mapped else None
-        row = CallRow(node.name, number, key, "reused", 0, "", time.time(), 0.0, "", "")
-        self._unwritten.append(lambda: self._journal.write_call(self._run, row))
-        self._reused += 1
-        self._open[node.name].tried += 1
-        self._open[node.name].results[item] = found
-        self._emit(
-            CallDone(time=time.time(), run=self._run, node=node.name, item=number, worker="", seconds=0.0, reused=True)
-        )
-        self._ready.settle(node.name, item, ok=True)
-        self._closed(node.name)
-
-    # --- a pipeline as a step
-
-    def _expand(self, node: Node, item: int, items: tuple[Any, ...]) -> None:
-        """Put the graph of a step in the place of its call."""
-        if not isinstance(node.target, Pipeline):
-            raise TypeError(node.target)
-        spec = items[0] if node.mapped else self._value(node.args[0])
-        spec = self._store.get(spec.stored) if isinstance(spec, Kept) else spec
+        if target.policy.valid is None:
+            return found
         try:
-            graph = node.target.build(spec)
+            return found if target.policy.valid(self._values.store.get(found)) else None
+        except Exception:  # noqa: BLE001 - whatever a project's check raises: in doubt the call is made again
+            return None
+
+    def _expand(self, node: Node, target: Pipeline, item: int, spec: Any) -> None:
+        """Put the graph of a step in the place of its call."""
+        spec = self._values.store.get(spec.stored) if isinstance(spec, Kept) else self._values.value(spec)
+        try:
+            graph = target.build(spec)
         except (SwathError, ValueError) as error:  # pydantic's errors are ValueErrors
-            self._put_aside(node.name, item if node.mapped else None, str(error))
-            self._ready.settle(node.name, item, ok=False)
-            self._closed(node.name)
+            wrong = Outcome("", "", 0.0, error=str(error))
+            self._put_aside(_Call(node.name, item if node.mapped else None, "", _NO_WORK), wrong)
+            self._end_item(node.name, item, None)
             return
         prefix = f"{node.name}[{item}]/" if node.mapped else f"{node.name}/"
         holder = self._take(graph, prefix, self._ready.depth(node.name))
         self._steps[holder] = (node.name, item)
 
-    def _closed(self, name: str) -> None:
-        """Say that a node ended, when it did, and hand a step's result to its node."""
-        state = self._ready.state(name)
-        if state in ("waiting", "open"):
-            return
-        if name in self._nodes and name not in self._ended:
-            self._ended.add(name)
-            self._emit(NodeDone(time=time.time(), run=self._run, node=name, state=state))
-            for follower in self._ready.followers(name):
-                self._closed(follower)
-        if name in self._steps:
-            parent, item = self._steps.pop(name)
-            if state == "skipped" and not self._nodes[parent].mapped:
-                self._ready.skip(parent)
-            else:
-                if state == "done":
-                    self._open[parent].results[item] = self._open[name].results[0]
-                elif state == "skipped":
-                    self._open[parent].results[item] = self._store.put(SKIPPED)
-                self._ready.settle(parent, item, ok=state != "failed")
-            self._closed(parent)
-
     # --- outcomes
 
-    def _settle(self, outcome: Outcome, executor: Executor) -> None:
-        call = self._calls.get(outcome.work)
+    def _settle(self, outcome: Outcome) -> None:
+        call = self._calls.pop(outcome.work, None)
         if call is None:
             return
-        outcome = replace(outcome, error=self._scrub(outcome.error), traceback=self._scrub(outcome.traceback))
-        task_ = call.work.task
-        if outcome.result is None and outcome.retryable and call.attempt <= task_.policy.retries:
+        scrub = self._record.scrub
+        outcome = replace(outcome, error=scrub(outcome.error), traceback=scrub(outcome.traceback))
+        if outcome.result is None and outcome.retryable and call.attempt <= call.work.task.policy.retries:
             self._retry(call, outcome)
             return
-        del self._calls[outcome.work]
-        self._made += 1
-        progress = self._open[call.node]
-        progress.tried += 1
-        item = 0 if call.item is None else call.item
-        state = "failed" if outcome.result is None else "done"
-        row = CallRow(
-            call.node, call.item, call.key, state, call.attempt, outcome.worker, time.time(), outcome.seconds, outcome.error,
-            outcome.traceback,
-        )  # fmt: skip
-        self._unwritten.append(lambda: self._journal.write_call(self._run, row))
+        this = self._open[call.node]
+        this.tried += 1
+        self._tally.made += 1
         if outcome.result is not None:
-            stored = outcome.result
-            self._unwritten.append(lambda: self._journal.write_result(self._run, call.key, stored))
-            progress.results[item] = stored
-            self._emit(
-                CallDone(
-                    time=time.time(), run=self._run, node=call.node, item=call.item, worker=outcome.worker,
-                    seconds=outcome.seconds,
-                )
-            )  # fmt: skip
+            self._record.done(call.node, call.item, call.key, call.attempt, outcome, outcome.result)
         else:
-            self._failed(call, outcome, progress)
-        self._ready.settle(call.node, item, ok=outcome.result is not None)
-        self._closed(call.node)
+            this.failed += 1
+            self._put_aside(call, outcome)
+            if this.failed == this.tried == HOPELESS:
+                raise TaskFailed(
+                    f"the first {HOPELESS} calls of {call.node} all failed, the last with: {outcome.error}",
+                    remedy="`pipe logs last --level error` shows them",
+                )
+        self._end_item(call.node, call.item or 0, outcome.result)
 
     def _retry(self, call: _Call, outcome: Outcome) -> None:
         policy = call.work.task.policy
         delay = min(LONGEST_DELAY_S, policy.retry_delay_s * 2 ** (call.attempt - 1)) * random.uniform(0.75, 1.25)
-        self._emit(
-            CallRetried(
-                time=time.time(), run=self._run, node=call.node, item=call.item, error=outcome.error, attempt=call.attempt,
-                delay_s=delay,
-            )
-        )  # fmt: skip
-        row = CallRow(
-            call.node, call.item, call.key, "retried", call.attempt, outcome.worker, time.time(), outcome.seconds,
-            outcome.error, outcome.traceback,
-        )  # fmt: skip
-        self._unwritten.append(lambda: self._journal.write_call(self._run, row))
-        del self._calls[outcome.work]
-        attempt = call.attempt + 1
-        work = replace(call.work, id=f"{call.work.id.rpartition('/')[0]}/{attempt}")
-        self._calls[work.id] = _Call(call.node, call.item, call.key, work, attempt)
+        self._record.retried(call.node, call.item, call.key, call.attempt, outcome, delay)
+        work = replace(call.work, id=f"{call.work.id.rpartition('/')[0]}/{call.attempt + 1}")
+        self._calls[work.id] = replace(call, work=work, attempt=call.attempt + 1)
         heapq.heappush(self._delayed, (time.monotonic() + delay, work.id))
 
-    def _failed(self, call: _Call, outcome: Outcome, progress: _Progress) -> None:
-        progress.failed += 1
-        self._exit_code = self._exit_code or outcome.exit_code
-        if outcome.exit_code == StateError.exit_code:
+    def _put_aside(self, call: _Call, outcome: Outcome) -> None:
+        place = call.node if call.item is None else f"{call.node}[{call.item}]"
+        self._tally.set_aside.append(f"{place}: {outcome.error}")
+        self._tally.exit_code = self._tally.exit_code or outcome.exit_code
+        self._record.failed(call.node, call.item, call.key, call.attempt, outcome)
+        if outcome.exit_code == StateError.exit_code:  # the disk is full, not the item wrong
             raise StateError(outcome.error)
-        self._put_aside(call.node, call.item, outcome.error, call.attempt, outcome.traceback)
-        if progress.failed == progress.tried == HOPELESS:
-            raise TaskFailed(
-                f"the first {HOPELESS} calls of {call.node} all failed, the last with: {outcome.error}",
-                remedy="`pipe logs last --level error` shows them",
-            )
-
-    def _put_aside(self, node: str, item: int | None, error: str, attempt: int = 1, traceback: str = "") -> None:
-        place = node if item is None else f"{node}[{item}]"
-        self._set_aside.append(f"{place}: {error}")
-        self._emit(
-            CallFailed(
-                time=time.time(), run=self._run, node=node, item=item, error=error, attempt=attempt, traceback=traceback
-            )
-        )
         if self._on_error == "stop":
-            raise TaskFailed(f"{place}: {error}", remedy="on_error: continue sets such a call aside and goes on")
+            raise TaskFailed(
+                f"{place}: {outcome.error}", remedy="on_error: continue sets such a call aside and goes on"
+            )
 
     def hear(self, said: Said) -> None:
         """What a call said while it ran; the executor hands it over on the engine's own thread."""
-        said = replace(said, text=self._scrub(said.text))
         call = self._calls.get(said.work)
-        node, item = (call.node, call.item) if call else _place_of(said.work)
-        if said.level == "started":
-            attempt = call.attempt if call else 1
-            self._emit(
-                CallStarted(time=said.time, run=self._run, node=node, item=item, worker=said.worker, attempt=attempt)
-            )
-        elif said.level == "progress":
-            self._emit(
-                CallProgress(
-                    time=said.time,
-                    run=self._run,
-                    node=node,
-                    item=item,
-                    done=said.done,
-                    total=said.total,
-                    pixels=said.pixels,
-                )
-            )
-        else:
-            self._unwritten.append(
-                lambda: self._journal.write_log(self._run, said.time, said.level, said.text, node, item, said.worker)
-            )
-            self._emit(
-                Log(
-                    time=said.time,
-                    run=self._run,
-                    level=said.level,
-                    text=said.text,
-                    node=node,
-                    item=item,
-                    worker=said.worker,
-                )
-            )
-
-    def _write(self) -> None:
-        """Commit what happened since the last time, together."""
-        if self._unwritten:
-            with self._journal.transaction():
-                for write in self._unwritten:
-                    write()
-            self._unwritten.clear()
+        if call is not None:
+            self._record.said(said, call.node, call.item, call.attempt)
+            return
+        node, item, attempt = said.work.split("/", 1)[1].rsplit("/", 2)  # it ended before its last words came
+        self._record.said(said, node, int(item) if self._values.nodes[node].mapped else None, int(attempt))
 
 
-def _place_of(work: str) -> tuple[str, int | None]:
-    """Node and item from a call's id, for what is heard after the call ended."""
-    name, item, _attempt = work.split("/", 1)[1].rsplit("/", 2)
-    return name, int(item)
+_NO_WORK: Any = None
+"""Of a step whose graph could not be built: there is no call to make."""

@@ -356,7 +356,7 @@ def test_a_call_that_ends_its_worker_is_set_aside_and_the_rest_finishes(tmp_path
 
     with cluster_of(LocalCluster(workers=2), tmp_path / "scratch") as running:
         bench = Bench(tmp_path / "state", running)
-        result = bench.execute(graph(lambda spec: total(deadly.map(range(6)))))
+        result = bench.execute(graph(lambda spec: total(deadly.map(range(30)))))
     assert [line.partition(":")[0] for line in result.set_aside] == ["deadly[2]"]
     assert "killed each worker" in result.set_aside[0]
     assert result.value is not None
