@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import shlex
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ from swath.graph.graph import Graph
 from swath.graph.registry import Registry
 from swath.lock import locked
 from swath.project import Project
-from swath.provenance import git_state
+from swath.provenance import git_state, versions
+from swath.report import NodeFacts, RunFacts, write_report
 from swath.spec.base import Spec
 from swath.spec.environment import scrub
 from swath.spec.fields import Output
@@ -79,6 +81,7 @@ def run(
         this = _Run(identity, loaded, project, journal, stop, listeners, time.time())
         this.begin(resumed=resume is not None)
         outcome = this.go(graph, fresh=fresh)
+        outcome = this.report(outcome)
         this.end(outcome)
         return outcome
 
@@ -183,6 +186,7 @@ class _Run:
         self.listeners = listeners
         self.started = started
         self.partials = [_partial(output.to, identity) for output in outputs_of(loaded.spec) if "://" not in output.to]
+        self.workers = 0
         self.result: EngineResult | None = None
 
     # --- telling
@@ -255,6 +259,7 @@ class _Run:
         cluster: RunningCluster = exits.enter_context(cluster_of(self.loaded.spec.cluster, self.project.state))
         executor = cluster.executor(engine.hear, self.stop)
         cluster.check_store(store)
+        self.workers = cluster.workers
         self.emit(
             ClusterReady(
                 time=time.time(), run=self.id, cluster=cluster.kind, workers=cluster.workers,
@@ -275,6 +280,38 @@ class _Run:
         failed = TaskFailed(result.set_aside[0])
         code = result.exit_code or failed.exit_code
         return RunOutcome(self.id, "failed", code, failed.message, [], result.set_aside)
+
+    def report(self, outcome: RunOutcome) -> RunOutcome:
+        """Write the run's report: to the state folder, and beside the map when there is one."""
+        about = outcome.result.report() if hasattr(outcome.result, "report") else {}
+        facts = RunFacts(
+            self.id, _name(self.loaded), self.loaded.pipeline, outcome.status, outcome.exit_code, self.started, time.time(),
+            self.loaded.file, self.loaded.text, self.loaded.overrides, self.loaded.spec.cluster.kind, self.workers,
+            outcome.error, self._nodes(), tuple(outcome.set_aside), self.loaded.notes, versions(), git_state(self.loaded.root),
+            " ".join(["pipe run", self.loaded.file, *(f"--set {shlex.quote(each)}" for each in self.loaded.overrides)]), about,
+        )  # fmt: skip
+        folders = [self.project.state / "runs" / self.id]
+        if about.get("folder") and "://" not in about["folder"]:
+            folders.append(Path(about["folder"]))
+        try:
+            for folder in folders:
+                made = write_report(folder, facts, folders[-1] / "preview.png")
+        except OSError as error:
+            self.say("warning", f"the report could not be written: {error}")
+            return outcome
+        beside_the_map = [str(path) for path in made] if len(folders) > 1 else []
+        return replace(outcome, outputs=outcome.outputs + beside_the_map)
+
+    def _nodes(self) -> tuple[NodeFacts, ...]:
+        found: dict[str, dict[str, float]] = {}
+        for node, state, count, seconds in self.journal.totals(self.id):
+            this = found.setdefault(node, {"done": 0, "reused": 0, "failed": 0, "seconds": 0})
+            this["seconds"] += seconds
+            if state in this:
+                this[state] += count
+        return tuple(
+            NodeFacts(node, int(n["done"]), int(n["reused"]), int(n["failed"]), n["seconds"]) for node, n in found.items()
+        )
 
     def end(self, outcome: RunOutcome) -> None:
         for partial in self.partials:

@@ -265,6 +265,15 @@ class Journal:
         """Number of calls of a run by state."""
         return dict(self._do("SELECT state, COUNT(*) FROM calls WHERE run = ? GROUP BY state", (run,)).fetchall())
 
+    def totals(self, run: str) -> list[tuple[str, str, int, float]]:
+        """(node, state, number of calls, their seconds) of a run, in the order in which the nodes first ended a call."""
+        rows = self._do(
+            "SELECT node, state, count(*), coalesce(sum(seconds), 0) FROM calls WHERE run = ? GROUP BY node, state"
+            " ORDER BY min(finished)",
+            (run,),
+        )
+        return [(row[0], row[1], row[2], row[3]) for row in rows]
+
     # --- log lines
 
     def write_log(

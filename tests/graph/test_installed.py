@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ def test_a_group_of_an_installed_package_is_seen_and_one_of_none_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    monkeypatch.setattr(sys, "meta_path", [PathFinder])  # other tests may have loaded tools that bring finders
     assert not group_exists("some.group.of.ours")
     info = tmp_path / "thing-1.0.dist-info"
     info.mkdir()

@@ -1,0 +1,152 @@
+"""The report of a run: what ran, on what, how long, with which versions, and what came out; as JSON and as a page to read."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import datetime
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PREVIEW_BYTES = 1_500_000
+"""A preview up to this size is put into the page itself."""
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """What became of the calls of one node."""
+
+    name: str
+    made: int
+    """Calls that were made and succeeded."""
+    reused: int
+    """Calls whose result was there already."""
+    failed: int
+    seconds: float
+    """Sum of the times of the calls that were made, over all workers."""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """Everything that the report of a run says. Plain values only."""
+
+    run: str
+    name: str
+    pipeline: str
+    status: str
+    exit_code: int
+    started: float
+    """Seconds since the epoch."""
+    finished: float
+    spec: str
+    """Path of the spec."""
+    spec_text: str
+    """As written; references to the environment are not resolved in it."""
+    overrides: tuple[str, ...] = ()
+    cluster: str = ""
+    workers: int = 0
+    error: str = ""
+    nodes: tuple[NodeFacts, ...] = ()
+    set_aside: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was repaired or guessed."""
+    versions: dict[str, str] = field(default_factory=dict)
+    git: dict[str, Any] = field(default_factory=dict)
+    """commit, branch, dirty; empty outside of a repository."""
+    command: str = ""
+    """The line that does it again."""
+    result: dict[str, Any] = field(default_factory=dict)
+    """What the pipeline's result says of itself. Of a map: area, imagery, model, seams, shares, files."""
+
+
+def write_report(folder: Path, facts: RunFacts, preview: Path | None = None) -> list[Path]:
+    """Write report.json and report.html to `folder`; `preview` is a picture for the page. Returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for name, text in (("report.json", to_json(facts)), ("report.html", to_html(facts, preview))):
+        path = folder / name
+        temporary = path.with_name(f".{name}.partial")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+        made.append(path)
+    return made
+
+
+def to_json(facts: RunFacts) -> str:
+    """The facts as one JSON object; those of the result stand beside those of the run."""
+    fields = dataclasses.asdict(facts)
+    result = fields.pop("result")
+    return json.dumps(_plain(fields | result), ensure_ascii=False, indent=2) + "\n"
+
+
+def to_html(facts: RunFacts, preview: Path | None = None) -> str:
+    """A page that needs nothing else."""
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(
+        loader=PackageLoader("swath", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"moment": moment, "duration": duration, "size": size, "number": number}
+    picture = ""
+    if preview is not None and preview.is_file() and preview.stat().st_size <= PREVIEW_BYTES:
+        picture = "data:image/png;base64," + base64.b64encode(preview.read_bytes()).decode()
+    page = environment.get_template("report.html.j2").render(
+        facts=facts, result=facts.result, picture=picture, seconds=facts.finished - facts.started, seams=seam_words(facts.result)
+    )
+    return page + "\n"
+
+
+def seam_words(result: dict[str, Any]) -> str:
+    """The seam certificate in words; empty when the result has none."""
+    seams = result.get("seams")
+    if not seams:
+        return ""
+    looked = (
+        f"{number(seams['pixels'])} pixels in {seams['windows']} windows across block borders were computed again with another "
+        f"tiling: {'none differs' if not seams['differing'] else number(seams['differing']) + ' differ'}."
+    )
+    field_ = f"The network looks {seams['radius']} pixels far on a lattice of {seams['stride']}; blocks were read with {seams['halo']} pixels around them."
+    if seams["exact"]:
+        return f"This map has no seams: each pixel has the value of one pass over the whole image. {field_} {looked}"
+    return f"This map is not exact: {seams['reason']}. {field_} {looked}"
+
+
+def moment(seconds: float) -> str:
+    """A time, in UTC."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def duration(seconds: float) -> str:
+    """A time span such as `1 h 02 min`, `2 min 05 s` or `3.4 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(count: float) -> str:
+    """Bytes in units that read well."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def number(value: float) -> str:
+    """A number with its thousands apart."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no tuples."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return value
