@@ -12,6 +12,7 @@ map                 COG, vectors, picture, STAC item                           o
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from swath.geo import Block, Blocks, Window
     from swath.imagery.part import Part
-    from swath.imagery.publish import Published
+    from swath.imagery.publication import Published
     from swath.imagery.scene import Scenes
     from swath.models.contract import Contract, ModelInfo, Receptive, Weights
 
@@ -163,9 +164,9 @@ def check_seams(
     parts: Sequence[Part], *, blocks: Blocks, scenes: Scenes, model: ModelInfo, area: Area | None
 ) -> dict[str, Any]:
     """Compute windows that lie across block borders again, each in one piece, and count the pixels that differ from the map."""
-    from swath.geo import Blocks
-
     import numpy as np
+
+    from swath.geo import Blocks
 
     pixels = differing = windows = 0
     for window in across_borders(blocks):
@@ -230,6 +231,98 @@ def parts_in(parts: Sequence[Part], blocks: Blocks, window: Window) -> list[Part
             if place < len(parts) and parts[place].index == index:
                 found.append(parts[place])
     return found
+
+
+def still_there(published: Published) -> bool:
+    """Whether a publication can be reused: its files are still as they were."""
+    from swath.imagery.publication import intact
+
+    return intact(published)
+
+
+@task(on_client=True, valid=still_there)
+def publish_map(
+    parts: Sequence[Part],
+    *,
+    seams: dict[str, Any],
+    blocks: Blocks,
+    scenes: Scenes,
+    model: ModelInfo,
+    area: Area | None,
+    output: Output,
+) -> Published:
+    """Write the map and what is made beside it, and put it in its place."""
+    from swath.imagery.cog import write_cog
+    from swath.imagery.item import write_item
+    from swath.imagery.legend import MapClass, shares
+    from swath.imagery.preview import write_preview
+    from swath.imagery.publication import MANIFEST, Staging
+    from swath.imagery.vectors import write_vectors
+    from swath.models.contract_file import item_properties
+    from swath.provenance import versions
+
+    contract = model.contract
+    legend = tuple(MapClass(each.value, each.name, each.color) for each in contract.classes)
+    name = output.to.rstrip("/").rpartition("/")[2]
+    bands = (contract.name,) if contract.output == "classes" else tuple(f"value-{n + 1}" for n in range(parts[0].bands))
+    with Staging(output.to, current_run() or name) as staging:
+        progress(0, 4)
+        facts = write_cog(
+            staging.folder / "map.tif", parts, blocks, dtype=contract.dtype, nodata=contract.nodata, classes=legend,
+            band_names=bands,
+        )  # fmt: skip
+        progress(1, 4)
+        if output.vectors and legend:
+            write_vectors(
+                staging.folder / "map.parquet", staging.folder / "map.tif", legend, background=output.background
+            )
+        progress(2, 4)
+        if output.preview:
+            write_preview(
+                staging.folder / "preview.png", staging.folder / "map.tif", legend, name,
+                subtitle=f"{contract.name}, from {scenes.scenes[0].id}{_and_more(len(scenes.scenes) - 1)}", counts=facts.counts,
+            )  # fmt: skip
+        progress(3, 4)
+        write_item(
+            staging.folder / MANIFEST, name, blocks.image[blocks.output.roi], facts, staging.facts(), scenes.scenes,
+            classes=legend, software=versions(), model=item_properties(contract),
+            lineage=f"{contract.name} (weights {model.sha256[:12]}) over {", ".join(scene.id for scene in scenes.scenes[:20])}, {scenes.mosaic} valid pixel",
+        )  # fmt: skip
+        published = staging.publish(
+            {
+                "seams": seams,
+                "shares": [dataclasses.asdict(share) for share in shares(legend, facts.counts)],
+                "valid_pixels": facts.valid,
+                "missing_blocks": list(facts.missing),
+                "input": describe_input(scenes, model, area, blocks),
+            }
+        )
+        progress(4, 4)
+    return published
+
+
+def describe_input(scenes: Scenes, model: ModelInfo, area: Area | None, blocks: Blocks) -> dict[str, Any]:
+    """What a map was made from, for its report."""
+    from swath.imagery.raster import shown
+
+    grid, window = blocks.image, blocks.output
+    return {
+        "area": (area.source or "given in the spec") if area is not None else "everything that the imagery covers",
+        "imagery": [f"{scene.id}{f', {scene.datetime}' if scene.datetime else ''}" for scene in scenes.scenes],
+        "files": sorted({shown(band.href) for scene in scenes.scenes for band in scene.bands}),
+        "bands": ", ".join(scenes.bands),
+        "where scenes overlap": f"the {scenes.mosaic} valid pixel"
+        if scenes.mosaic != "median"
+        else "the median of the valid pixels",
+        "grid": f"{window.width} x {window.height} pixels of {abs(grid.resolution.x):g} in {grid.crs or 'no CRS'}",
+        "model": f"{model.contract.name}: {model.path}",
+        "weights": f"SHA-256 {model.sha256}",
+        "notes": list(scenes.notes) or "none",
+    }
+
+
+def _and_more(count: int) -> str:
+    return f" and {count} more" if count else ""
 
 
 @predict.planner

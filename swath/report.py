@@ -86,15 +86,17 @@ def to_html(facts: RunFacts, preview: Path | None = None) -> str:
     """A page that needs nothing else."""
     from jinja2 import Environment, PackageLoader
 
-    environment = Environment(
-        loader=PackageLoader("swath", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(loader=PackageLoader("swath", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"moment": moment, "duration": duration, "size": size, "number": number}
     picture = ""
     if preview is not None and preview.is_file() and preview.stat().st_size <= PREVIEW_BYTES:
         picture = "data:image/png;base64," + base64.b64encode(preview.read_bytes()).decode()
     page = environment.get_template("report.html.j2").render(
-        facts=facts, result=facts.result, picture=picture, seconds=facts.finished - facts.started, seams=seam_words(facts.result)
+        facts=facts,
+        result=facts.result,
+        picture=picture,
+        seconds=facts.finished - facts.started,
+        seams=seam_words(facts.result),
     )
     return page + "\n"
 

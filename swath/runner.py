@@ -310,7 +310,8 @@ class _Run:
             if state in this:
                 this[state] += count
         return tuple(
-            NodeFacts(node, int(n["done"]), int(n["reused"]), int(n["failed"]), n["seconds"]) for node, n in found.items()
+            NodeFacts(node, int(n["done"]), int(n["reused"]), int(n["failed"]), n["seconds"])
+            for node, n in found.items()
         )
 
     def end(self, outcome: RunOutcome) -> None:

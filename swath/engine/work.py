@@ -202,6 +202,8 @@ def _speaking(work: str, worker: str, say: Say) -> Iterator[None]:
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(out):
             warnings.simplefilter("default")
+            for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+                warnings.simplefilter("ignore", kind)  # as Python itself does: they are for those who write libraries
             warnings.showwarning = lambda message, category, *_rest, **_more: line(
                 "warning", f"{category.__name__}: {message}"
             )

@@ -1,0 +1,134 @@
+"""The STAC item of a map: where and when it is, on which grid, which classes, made from what by which model."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pystac
+from odc.geo.geobox import GeoBox
+from shapely.geometry import mapping
+
+from swath.imagery.cog import CogFacts
+from swath.imagery.footprint import degrees_of
+from swath.imagery.legend import Legend
+from swath.imagery.publication import PublishedFile
+from swath.imagery.scene import Scene
+
+EXTENSIONS = (
+    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
+    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+)
+MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
+MEDIA = {
+    ".tif": (pystac.MediaType.COG, ["data", "map"], "The map"),
+    ".parquet": ("application/vnd.apache.parquet", ["data", "vectors"], "Objects of the map as polygons"),
+    ".png": (pystac.MediaType.PNG, ["thumbnail", "overview"], "A picture of the map with its legend"),
+    ".xml": (pystac.MediaType.XML, ["metadata"], "Class names for GIS programs"),
+}
+KEYS = {".parquet": "vectors", ".xml": "names"}
+UNDATED = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+"""Datetime of a map whose imagery does not say when it was taken: STAC asks for one, and the time of the run would differ each time."""
+
+
+def write_item(
+    path: Path,
+    identity: str,
+    grid: GeoBox,
+    facts: CogFacts,
+    files: Sequence[PublishedFile],
+    scenes: Sequence[Scene],
+    *,
+    classes: Legend = (),
+    software: Mapping[str, str],
+    lineage: str,
+    model: Mapping[str, Any],
+) -> None:
+    """Write a map's item as JSON. `model` holds the model's `mlm:` fields. Nothing in it depends on when or where the run was."""
+    item = make_item(
+        identity, grid, facts, files, scenes, classes=classes, software=software, lineage=lineage, model=model
+    )
+    path.write_text(json.dumps(item.to_dict(include_self_link=False), indent=2, ensure_ascii=False) + "\n")
+
+
+def make_item(
+    identity: str,
+    grid: GeoBox,
+    facts: CogFacts,
+    files: Sequence[PublishedFile],
+    scenes: Sequence[Scene],
+    *,
+    classes: Legend,
+    software: Mapping[str, str],
+    lineage: str,
+    model: Mapping[str, Any],
+) -> pystac.Item:
+    """The item of a map with relative hrefs. A map without a CRS has no geometry."""
+    footprint = degrees_of(grid) if grid.crs is not None else None
+    times = sorted(datetime.datetime.fromisoformat(s.datetime) for s in scenes if s.datetime)
+    properties: dict[str, Any] = {
+        "proj:shape": list(facts.shape),
+        "proj:transform": list(facts.transform),
+        "processing:level": "L4",
+        "processing:software": dict(software),
+        "processing:lineage": lineage,
+        "derived_from": [scene.id for scene in scenes],
+        **model,
+    }
+    if facts.crs is not None:
+        properties["proj:code" if facts.crs.startswith("EPSG:") else "proj:wkt2"] = facts.crs
+    several = len(set(times)) > 1
+    item = pystac.Item(
+        id=identity,
+        geometry=mapping(footprint) if footprint is not None else None,
+        bbox=_bbox(footprint) if footprint is not None else None,
+        datetime=None if several else (times[0] if times else UNDATED),
+        start_datetime=times[0] if several else None,
+        end_datetime=times[-1] if several else None,
+        properties=properties,
+        stac_extensions=[*EXTENSIONS, *([MLM] if model else [])],
+    )
+    if not times:
+        properties["description"] = "The imagery does not say when it was taken; the datetime stands for that."
+    for file in files:
+        media, roles, title = MEDIA.get(Path(file.name).suffix, (None, ["data"], file.name))
+        more: dict[str, Any] = {"file:size": file.bytes, "file:checksum": "1220" + file.sha256}
+        if file.name.endswith(".tif"):
+            more["bands"] = _bands(facts)
+            if classes:
+                more["classification:classes"] = [
+                    {"value": c.value, "name": c.name, "color_hint": c.hex[1:].upper()} for c in classes
+                ]
+        key = KEYS.get(Path(file.name).suffix, Path(file.name).stem)
+        item.add_asset(key, pystac.Asset(f"./{file.name}", title, None, media, roles, more))
+    return item
+
+
+def _bbox(footprint: Any) -> list[float]:
+    """[west, south, east, north]; west > east when the map crosses the antimeridian."""
+    west, south, east, north = footprint.bounds
+    parts = list(getattr(footprint, "geoms", [footprint]))
+    if west == -180 and east == 180 and len(parts) > 1:
+        west = min(part.bounds[0] for part in parts if part.bounds[0] > 0)
+        east = max(part.bounds[2] for part in parts if part.bounds[2] < 0)
+    return [west, south, east, north]
+
+
+def _bands(facts: CogFacts) -> list[dict[str, Any]]:
+    nodata: Any = facts.nodata if facts.nodata == facts.nodata else "nan"
+    names = ("minimum", "maximum", "mean", "stddev", "valid_percent")
+    return [
+        {
+            "name": name,
+            "data_type": facts.dtype,
+            "nodata": int(nodata) if nodata != "nan" and float(nodata).is_integer() else nodata,
+            "statistics": {k: v for k, v in statistics.items() if k in names},
+        }
+        for name, statistics in zip(facts.bands, facts.statistics, strict=True)
+    ]

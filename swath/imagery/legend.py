@@ -1,0 +1,53 @@
+"""A map's legend: what its values mean and how they are coloured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MapClass:
+    """One class of a map."""
+
+    value: int
+    """The value in the map, 0..255."""
+    name: str
+    color: tuple[int, int, int]
+    """RGB, 0..255."""
+
+    @property
+    def hex(self) -> str:
+        """The colour as `#rrggbb`."""
+        return "#{:02x}{:02x}{:02x}".format(*self.color)
+
+
+Legend = tuple[MapClass, ...]
+"""The classes of a map; empty for a map of values."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much of a map one class covers."""
+
+    value: int
+    name: str
+    color: str
+    """`#rrggbb`."""
+    pixels: int
+    fraction: float
+    """Of the valid pixels, 0..1."""
+
+
+def shares(legend: Legend, counts: dict[int, int]) -> tuple[Share, ...]:
+    """The share of each class in the legend's order, from the number of pixels of each value (nodata left out)."""
+    total = sum(counts.values())
+    return tuple(
+        Share(
+            each.value,
+            each.name,
+            each.hex,
+            counts.get(each.value, 0),
+            counts.get(each.value, 0) / total if total else 0.0,
+        )
+        for each in legend
+    )

@@ -1,0 +1,124 @@
+"""Publication: files are made beside their place, and appear there whole, the manifest last."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from swath.errors import TaskFailed
+from swath.imagery.writing import checksum, not_written, sync, writing
+
+MANIFEST = "item.json"
+"""The file that is published last: when it is there and fits, so do all others."""
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """One file of a publication."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was published, and what the report says of it."""
+
+    folder: str
+    """Absolute path or URL."""
+    files: tuple[PublishedFile, ...]
+    about: dict[str, Any] = field(default_factory=dict)
+    """Plain values: input, seams, shares."""
+
+    def outputs(self) -> list[str]:
+        """Paths or URLs of the files."""
+        return [f"{self.folder}/{file.name}" for file in self.files]
+
+    def report(self) -> dict[str, Any]:
+        """For the run's report."""
+        files = [{"name": f.name, "bytes": f.bytes, "sha256": f.sha256} for f in self.files]
+        return {"folder": self.folder, "files": files, **self.about}
+
+
+def intact(published: Published) -> bool:
+    """Whether every file is still there with the bytes that were published."""
+    if "://" in published.folder:
+        import fsspec
+
+        filesystem, folder = fsspec.core.url_to_fs(published.folder)
+        return all(
+            filesystem.exists(f"{folder}/{f.name}") and filesystem.size(f"{folder}/{f.name}") == f.bytes
+            for f in published.files
+        )
+    paths = [(Path(published.folder) / f.name, f) for f in published.files]
+    return all(p.is_file() and p.stat().st_size == f.bytes and checksum(p) == f.sha256 for p, f in paths)
+
+
+class Staging:
+    """A folder to make files in, on the disk of their place. A context manager: it is gone afterwards, whatever happened.
+
+    `target` is a local folder or an fsspec URL; `run` makes the staging folder's name unique and says whose it is.
+    """
+
+    def __init__(self, target: str, run: str) -> None:
+        self.target = target
+        self.remote = "://" in target
+        if self.remote:
+            import tempfile
+
+            self.folder = Path(tempfile.gettempdir()) / f"swath-{run}.partial"
+        else:
+            self.folder = Path(target).parent / f".{Path(target).name}.{run}.partial"
+
+    def __enter__(self) -> Self:
+        shutil.rmtree(self.folder, ignore_errors=True)  # of an earlier session of the same run
+        with writing(self.folder):
+            self.folder.mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def facts(self) -> tuple[PublishedFile, ...]:
+        """The files made so far, by name."""
+        files = sorted(path for path in self.folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        return tuple(PublishedFile(path.name, path.stat().st_size, checksum(path)) for path in files)
+
+    def publish(self, about: dict[str, Any]) -> Published:
+        """Put every file in its place, the manifest last. Raises TaskFailed; each file is then either the old or the new one."""
+        files = sorted(self.facts(), key=lambda file: file.name == MANIFEST)
+        if self.remote:
+            self._put(files)
+        else:
+            self._rename(files)
+        return Published(self.target, tuple(files), about)
+
+    def _rename(self, files: list[PublishedFile]) -> None:
+        place = Path(self.target)
+        with writing(place):
+            place.mkdir(parents=True, exist_ok=True)
+            for file in files:
+                sync(self.folder / file.name)
+                (self.folder / file.name).replace(place / file.name)
+            sync(place)
+
+    def _put(self, files: list[PublishedFile]) -> None:
+        import fsspec
+
+        filesystem, folder = fsspec.core.url_to_fs(self.target)
+        filesystem.makedirs(folder, exist_ok=True)
+        for file in files:
+            address = f"{folder}/{file.name}"
+            try:
+                filesystem.put_file(str(self.folder / file.name), address)
+                found = filesystem.info(address)["size"]
+            except OSError as error:
+                raise TaskFailed(f"{self.target}/{file.name} could not be written: {error}") from error
+            if found != file.bytes:
+                raise not_written(Path(address), f"{found} bytes arrived instead of {file.bytes}")
