@@ -97,8 +97,10 @@ def read_weights(model: ModelRef) -> Weights:
 def find_imagery(imagery: Imagery, *, contract: Contract, area: Area | None, grid: GridSpec | None) -> Scenes:
     """The scenes on one grid. Looks at the files or the catalogue in every run; what needs them runs again only when they changed."""
     from swath.imagery.find import find
+    from swath.imagery.grid import output_window
 
     scenes = find(imagery, contract.bands, area, grid)
+    output_window(scenes.image, area)  # an area elsewhere is an error now, before anything costs time
     for note in scenes.notes:
         log.info(note)
     return scenes
@@ -286,7 +288,7 @@ def publish_map(
         write_item(
             staging.folder / MANIFEST, name, blocks.image[blocks.output.roi], facts, staging.facts(), scenes.scenes,
             classes=legend, software=versions(), model=item_properties(contract),
-            lineage=f"{contract.name} (weights {model.sha256[:12]}) over {", ".join(scene.id for scene in scenes.scenes[:20])}, {scenes.mosaic} valid pixel",
+            lineage=lineage(scenes, model),
         )  # fmt: skip
         published = staging.publish(
             {
@@ -321,8 +323,14 @@ def describe_input(scenes: Scenes, model: ModelInfo, area: Area | None, blocks: 
     }
 
 
+def lineage(scenes: Scenes, model: ModelInfo) -> str:
+    """One sentence for the map's STAC item."""
+    names = ", ".join(scene.id for scene in scenes.scenes[:20]) + _and_more(len(scenes.scenes) - 20)
+    return f"{model.contract.name} (weights {model.sha256[:12]}) over {names}; {scenes.mosaic} valid pixel"
+
+
 def _and_more(count: int) -> str:
-    return f" and {count} more" if count else ""
+    return f" and {count} more" if count > 0 else ""
 
 
 @predict.planner

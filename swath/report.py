@@ -110,7 +110,10 @@ def seam_words(result: dict[str, Any]) -> str:
         f"{number(seams['pixels'])} pixels in {seams['windows']} windows across block borders were computed again with another "
         f"tiling: {'none differs' if not seams['differing'] else number(seams['differing']) + ' differ'}."
     )
-    field_ = f"The network looks {seams['radius']} pixels far on a lattice of {seams['stride']}; blocks were read with {seams['halo']} pixels around them."
+    field_ = (
+        f"The network looks {seams['radius']} pixels far on a lattice of {seams['stride']}; "
+        f"blocks were read with {seams['halo']} pixels around them."
+    )
     if seams["exact"]:
         return f"This map has no seams: each pixel has the value of one pass over the whole image. {field_} {looked}"
     return f"This map is not exact: {seams['reason']}. {field_} {looked}"

@@ -105,7 +105,14 @@ def test_specs_are_light_to_import() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "# nothing\n", "pipelines: [mine, other]", "pipelines: []", "clusters: {a: {kind: local}}", "pipelines: ['${env:WHERE}']"],
+    [
+        "",
+        "# nothing\n",
+        "pipelines: [mine, other]",
+        "pipelines: []",
+        "clusters: {a: {kind: local}}",
+        "pipelines: ['${env:WHERE}']",
+    ],
 )
 def test_the_quick_look_for_pipeline_folders_finds_what_the_project_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str

@@ -16,7 +16,7 @@ from swath.provenance import git_state, versions
 from swath.runner import RunOutcome
 from swath.spec.load import load
 
-PIPELINE = '''
+PIPELINE = """
 from swath import Output, Spec, pipeline, task
 
 class Job(Spec):
@@ -44,7 +44,7 @@ def job(spec: Job):
 @pipeline
 def say(spec: Job):
     return shout(list(spec.words))
-'''
+"""
 
 
 class Setup:

@@ -128,8 +128,8 @@ class Engine:
                 self._open_nodes()
                 self._submit(executor)
                 self._record.write()
-                if self._ready.finished:
-                    break
+                if self._ready.finished or self._ready.state(result) == "failed":
+                    break  # without a result there is nothing to go on for
                 for outcome in executor.wait(self._patience()):
                     self._settle(outcome)
                 self._record.write()

@@ -122,7 +122,11 @@ class ReadySet:
 
     def openable(self) -> str | None:
         """A node whose needs are settled; each is named once. The engine then opens, skips or fails it."""
-        return heapq.heappop(self._openable)[1] if self._openable else None
+        while self._openable:
+            name = heapq.heappop(self._openable)[1]
+            if self._entries[name].state == "waiting":
+                return name
+        return None
 
     def next(self) -> tuple[str, int] | None:
         """The ready item that comes first; each is named once."""
@@ -226,7 +230,8 @@ class ReadySet:
         entry.count = entry.count if entry.count is not None else 0
         self._unsettled -= 1
         for waiting in sorted(self._waiting.pop(name, ())):
-            if not any(self._entries[n].state in ("waiting", "open") for n in self._entries[waiting].needs):
+            hopeless = state == "failed"  # it cannot run any more, whatever else it waits for
+            if hopeless or not any(self._entries[n].state in ("waiting", "open") for n in self._entries[waiting].needs):
                 heapq.heappush(self._openable, (self._next_order(), waiting))
         for follower in self._followers.get(name, ()):
             if self._entries[follower].state != "open":

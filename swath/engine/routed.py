@@ -5,6 +5,7 @@ So a run whose calls are all finished needs no cluster, and a wrong area or mode
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from swath.engine.executor import Executor, InlineExecutor
@@ -19,6 +20,7 @@ class RoutedExecutor:
         self._start = start
         self._cluster: Executor | None = None
         self._here = 0
+        self._waiting: deque[Work] = deque()
 
     @property
     def slots(self) -> int:
@@ -29,19 +31,28 @@ class RoutedExecutor:
             self._here += 1
             self._client.submit(work)
             return
+        if self._cluster is None and self._here:
+            self._waiting.append(work)  # what is looked at here may show that no cluster is needed
+        else:
+            self._running().submit(work)
+
+    def _running(self) -> Executor:
         if self._cluster is None:
             self._cluster = self._start()
-        self._cluster.submit(work)
+        return self._cluster
 
     def wait(self, timeout_s: float) -> list[Outcome]:
         if self._here:
             self._here -= 1
             ended = self._client.wait(0.0)
             return ended + (self._cluster.wait(0.0) if self._cluster else [])
+        while self._waiting:
+            self._running().submit(self._waiting.popleft())
         return (self._cluster or self._client).wait(timeout_s)
 
     def cancel(self) -> None:
         self._here = 0
+        self._waiting.clear()
         self._client.cancel()
         if self._cluster is not None:
             self._cluster.cancel()

@@ -13,7 +13,6 @@ from swath.graph.graph import Graph, building, current_builder
 from swath.graph.ref import Ref, node_of, refs_in
 from swath.spec.base import Spec
 
-
 Planner = Callable[[Any], dict[str, Any]]
 
 

@@ -90,16 +90,15 @@ def write_cog(
         raise ValueError(f"a map of classes is one band of uint8, not {len(band_names)} of {dtype}")
     tiles, made = path.with_name(f".{path.name}.tiles"), path.with_name(f".{path.name}.made")
     try:
-        with gdal_quiet():
-            with writing(path):
-                ledger = _write_tiles(tiles, parts, blocks, dtype, nodata, classes, band_names, tags or {})
-                _translate(tiles, made, dtype, classes)
-                tiles.unlink()
-                sync(made)
-                facts = _verified(path, made, blocks, ledger)
-                made.replace(path)
-                if classes:
-                    _write_names(path, classes)
+        with gdal_quiet(), writing(path):
+            ledger = _write_tiles(tiles, parts, blocks, dtype, nodata, classes, band_names, tags or {})
+            _translate(tiles, made, dtype, classes)
+            tiles.unlink()
+            sync(made)
+            facts = _verified(path, made, blocks, ledger)
+            made.replace(path)
+            if classes:
+                _write_names(path, classes)
         return facts
     finally:
         for leftover in (tiles, made, made.with_name(f"{made.name}.aux.xml")):
@@ -186,7 +185,7 @@ def _check_part(part: Part, lattice: Blocks, ledger: _Ledger, dtype: str, bands:
 
 def _colors(classes: Legend, nodata: float) -> dict[int, tuple[int, int, int, int]]:
     """A colour table: the classes, everything else black, nodata transparent."""
-    table = {value: (0, 0, 0, 255) for value in range(256)}
+    table = dict.fromkeys(range(256), (0, 0, 0, 255))
     table.update({each.value: (*each.color, 255) for each in classes})
     if 0 <= nodata <= 255 and int(nodata) not in {each.value for each in classes}:
         table[int(nodata)] = (0, 0, 0, 0)

@@ -131,13 +131,22 @@ def _scene(href: str, imagery: FilesImagery, asked: tuple[str | int, ...] | None
 
 
 def _names(file: DatasetReader, imagery: FilesImagery, href: str) -> list[str]:
-    """Names of the file's bands, alpha left out; empty strings where nobody names them."""
-    colours = [c for c in file.colorinterp if c is not ColorInterp.alpha]
+    """Names of the file's bands, alpha left out; empty strings where nobody names them.
+
+    A band that is tagged as alpha but named otherwise, by the spec or by its description, is a band.
+    """
+    said = [d or "" for d in file.descriptions]
+    named = imagery.names is not None and len(imagery.names) == file.count
+    colours = [
+        c
+        for c, d in zip(file.colorinterp, said, strict=True)
+        if named or c is not ColorInterp.alpha or d.lower() not in ("", "alpha")
+    ]
     if imagery.names is not None:
         if len(imagery.names) != len(colours):
             raise ImageryError(f"{shown(href)}: has {len(colours)} bands, imagery.names names {len(imagery.names)}")
         return list(imagery.names)
-    described = [d or "" for d in file.descriptions[: len(colours)]]
+    described = said[: len(colours)]
     return described if any(described) else [_COLOURS.get(c, "") for c in colours]
 
 

@@ -82,7 +82,10 @@ def _painted(
         if counts is None:
             found = np.bincount(values.ravel(), minlength=256)
             counts = {each.value: int(found[each.value]) for each in classes if each.value != file.nodata}
-        lines = [(each.color, each.name, _percent(share.fraction)) for each, share in zip(classes, shares(classes, dict(counts)), strict=True)]
+        lines = [
+            (each.color, each.name, _percent(share.fraction))
+            for each, share in zip(classes, shares(classes, dict(counts)), strict=True)
+        ]
         return colors[values], lines
     if file.count == 3 and file.dtypes[0] == "uint8":
         bands = file.read(out_shape=(3, *shape), resampling=Resampling.average, masked=True)
@@ -139,12 +142,16 @@ class _Sheet:
         below = self._legend_height(legend) if self.wide else 0
         left = max(self.image.width, 620 if self.wide else 420)
         width = _MARGIN * 2 + left + (0 if self.wide else self.column + _MARGIN)
-        height = self.top + max(self.image.height, 0 if self.wide else self._legend_height(legend) + 80) + _MARGIN + below
+        height = (
+            self.top + max(self.image.height, 0 if self.wide else self._legend_height(legend) + 80) + _MARGIN + below
+        )
         self.canvas = Image.new("RGB", (width, height), _PAPER)
         self.pen = ImageDraw.Draw(self.canvas)
         self.pen.text((_MARGIN, _MARGIN - 8), self._fitted(self.title, 32, width - 2 * _MARGIN), _INK, _font(32))
         if self.subtitle:
-            self.pen.text((_MARGIN, _MARGIN + 34), self._fitted(self.subtitle, 18, width - 2 * _MARGIN), _FAINT, _font(18))
+            self.pen.text(
+                (_MARGIN, _MARGIN + 34), self._fitted(self.subtitle, 18, width - 2 * _MARGIN), _FAINT, _font(18)
+            )
         self.canvas.paste(self.image, (_MARGIN, self.top))
         edge = (_MARGIN - 1, self.top - 1, _MARGIN + self.image.width, self.top + self.image.height)
         self.pen.rectangle(edge, outline=(190, 196, 202))

@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.enums import MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RioWindow
@@ -155,7 +155,7 @@ def _read_native(bands: list[Band], window: Window) -> tuple[Pixels, Valid]:
 def _read_warped(bands: list[Band], image: GeoBox, tile: Window, resampling: str) -> tuple[Pixels, Valid]:
     file = opened.file(bands[0])
     nodata = _nodata(file, bands[0])
-    masked = _has_mask(file, bands[0])
+    masked = _has_mask(file, bands)
     if nodata is None:
         return _checked(opened.warped(bands[0], image, resampling, None), bands, tile, alpha=True)
     pixels, valid = _checked(opened.warped(bands[0], image, resampling, nodata), bands, tile, nodata=nodata)
@@ -182,7 +182,7 @@ def _checked(
         declared = bands[0].nodata if nodata is None else nodata
         own = file.nodatavals[indexes[0] - 1]
         # A warp has its mask in its nodata; a plain file may have one beside the nodata that is declared.
-        if not isinstance(file, WarpedVRT) and (_has_mask(file, bands[0]) or own not in (None, declared)):
+        if not isinstance(file, WarpedVRT) and (_has_mask(file, bands) or own not in (None, declared)):
             each &= file.read_masks(indexes, window=at) > 0
         if declared is not None:
             each &= ~np.isnan(pixels) if np.isnan(declared) else np.not_equal(pixels, declared)
@@ -192,9 +192,12 @@ def _checked(
     return pixels, valid
 
 
-def _has_mask(file: DatasetReader, band: Band) -> bool:
-    flags = file.mask_flag_enums[band.index - 1]
-    return MaskFlags.per_dataset in flags or MaskFlags.alpha in flags
+def _has_mask(file: DatasetReader, bands: list[Band]) -> bool:
+    """Whether a mask band or alpha says what is valid. A wanted band that is only tagged as alpha (near infrared in
+    four-band aerial photos often is) is data."""
+    flags = file.mask_flag_enums[bands[0].index - 1]
+    data = any(file.colorinterp[band.index - 1] is ColorInterp.alpha for band in bands)
+    return MaskFlags.per_dataset in flags or (MaskFlags.alpha in flags and not data)
 
 
 def _nodata(file: DatasetReader, band: Band) -> float | None:

@@ -12,7 +12,21 @@ import pytest
 from swath.version import __version__
 from tests.cli.conftest import Pipe
 
-VERBS = ["run", "resume", "cancel", "list", "show", "check", "plan", "schema", "runs", "logs", "sweep", "init", "doctor"]
+VERBS = [
+    "run",
+    "resume",
+    "cancel",
+    "list",
+    "show",
+    "check",
+    "plan",
+    "schema",
+    "runs",
+    "logs",
+    "sweep",
+    "init",
+    "doctor",
+]
 
 
 def test_the_help_names_every_verb_and_each_has_an_example(pipe: Pipe) -> None:

@@ -13,9 +13,9 @@ import rasterio
 from numpy.typing import NDArray
 from rio_cogeo import cog_validate
 
-from tests.process import ROOT, Pipe
 from tests.models.cloud_contracts import write_cloud_contract
 from tests.models.tiny_models import write_identity_model, write_integer_unet
+from tests.process import ROOT, Pipe
 
 
 def pixels(path: Path) -> NDArray[Any]:
@@ -127,7 +127,7 @@ def test_clouds_from_a_local_stac_item_with_a_shipped_network(pipe: Pipe, shared
         imagery={
             "source": "stac",
             "catalog": str(shared / "data/stac/S2A_29RKH_20200219_0_L2A/S2A_29RKH_20200219_0_L2A.json"),
-            "mask": {"band": "SCL", "kind": "scl", "reject": ["nodata"]},
+            "mask": {"band": "SCL", "kind": "scl", "reject": ["cloud_high"]},
         },
         model={"path": str(shared / f"data/models/clouds_rgbi.{form}"), "contract": str(contract)},
         block_size=512,

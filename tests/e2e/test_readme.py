@@ -27,7 +27,9 @@ COMMANDS = [
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what git tracks, with an environment that stands for the one that `make demo` makes."""
     folder = tmp_path_factory.mktemp("clone") / "swath"
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     for name in files:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -144,3 +144,19 @@ def test_every_item_comes_once_and_after_all_it_needs(
             break
     assert ready.finished
     assert seen == {(name, i) for name, count in counts.items() for i in range(count)}
+
+
+def test_what_needs_a_failed_node_fails_at_once_whatever_else_it_waits_for() -> None:
+    ready = ready_set(node("a"), node("b"), node("c", Ref("a"), Ref("b")), node("d", Ref("c")))
+    open_all(ready, {})
+    assert ready.next() == ("a", 0)
+    ready.settle("a", 0, ok=False)
+    assert ready.openable() == "c"
+    assert ready.lost("c")
+    ready.fail("c")
+    assert ready.openable() == "d"
+    ready.fail("d")
+    assert ready.next() == ("b", 0)
+    ready.settle("b", 0, ok=True)
+    assert ready.openable() is None
+    assert ready.finished

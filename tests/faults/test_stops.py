@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.process import Pipe
 from tests.models.tiny_models import write_integer_unet
+from tests.process import Pipe
 
 SLOW = '''
 import time

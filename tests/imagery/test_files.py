@@ -15,6 +15,7 @@ import pytest
 import rasterio
 
 from swath.errors import CredentialsError, ImageryError, MissingExtra, ReadFailed
+from swath.geo import Window
 from swath.imagery.files import find_scenes
 from swath.imagery.read import read
 from swath.imagery.scene import Scenes
@@ -229,3 +230,13 @@ def test_a_remote_file_is_read_by_ranges_and_its_secret_is_not_told(
     (server.folder / "page.tif").write_bytes(b"<html>sorry</html>")
     with pytest.raises(ImageryError, match=r"page\.tif: an HTML page"):
         scenes_of(f"{address}/page.tif?signature=canary")
+
+
+def test_near_infrared_that_is_tagged_as_alpha_is_a_band_and_no_mask(shared: Path) -> None:
+    path = shared / "data/imagery/naip_nd_20120731.tif"
+    for names in (None, ("red", "green", "blue", "nir")):
+        scenes = find_scenes(FilesImagery(paths=(str(path),), names=names), ("nir", "red"), None)
+        pixels, valid = read(scenes, Window(0, 0, 64, 64))
+        with rasterio.open(path) as file:
+            assert np.array_equal(pixels, file.read([4, 1], window=((0, 64), (0, 64))))
+        assert valid.all()
