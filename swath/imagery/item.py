@@ -25,7 +25,6 @@ EXTENSIONS = (
     "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
 )
-MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
 MEDIA = {
     ".tif": (pystac.MediaType.COG, ["data", "map"], "The map"),
     ".parquet": ("application/vnd.apache.parquet", ["data", "vectors"], "Objects of the map as polygons"),
@@ -69,7 +68,11 @@ def make_item(
     lineage: str,
     model: Mapping[str, Any],
 ) -> pystac.Item:
-    """The item of a map with relative hrefs. A map without a CRS has no geometry."""
+    """The item of a map with relative hrefs. A map without a CRS has no geometry.
+
+    The model's `mlm:` fields say what made the map, but the MLM extension is not declared: its schema is for items that carry
+    the model itself, and asks for an asset with the role `mlm:model`.
+    """
     footprint = degrees_of(grid) if grid.crs is not None else None
     times = sorted(datetime.datetime.fromisoformat(s.datetime) for s in scenes if s.datetime)
     properties: dict[str, Any] = {
@@ -92,7 +95,7 @@ def make_item(
         start_datetime=times[0] if several else None,
         end_datetime=times[-1] if several else None,
         properties=properties,
-        stac_extensions=[*EXTENSIONS, *([MLM] if model else [])],
+        stac_extensions=list(EXTENSIONS),
     )
     if not times:
         properties["description"] = "The imagery does not say when it was taken; the datetime stands for that."
@@ -129,6 +132,7 @@ def _bands(facts: CogFacts) -> list[dict[str, Any]]:
             "data_type": facts.dtype,
             "nodata": int(nodata) if nodata != "nan" and float(nodata).is_integer() else nodata,
             "statistics": {k: v for k, v in statistics.items() if k in names},
+            "raster:sampling": "area",
         }
         for name, statistics in zip(facts.bands, facts.statistics, strict=True)
     ]

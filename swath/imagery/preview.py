@@ -45,7 +45,7 @@ def write_preview(
         picture, legend = _painted(file, small, classes, counts)
     image = Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST)
     metres = ground.width_m * file.width / width if ground else None
-    sheet = _Sheet(image, title, subtitle)
+    sheet = _Sheet(image, title, subtitle, wide=not legend or image.width > image.height * 1.25)
     sheet.draw(legend, metres)
     with writing(path):
         sheet.canvas.save(path, optimize=True)
@@ -58,7 +58,7 @@ def _size(shape: tuple[int, int], ground: Ground | None) -> tuple[int, int]:
     if ground is not None and math.isfinite(ground.width_m / ground.height_m):
         stretch = ground.height_m / ground.width_m  # the shorter side of a pixel is kept, so nothing is lost
         width, height = (width, height * stretch) if stretch >= 1 else (width / stretch, height)
-    room = LONGEST - 2 * _MARGIN - 250  # beside or below the map stand the title and the legend
+    room = LONGEST - 3 * _MARGIN - 250  # beside or below the map stand the title and the legend
     longest = max(width, height)
     scale = room / longest if longest > room else max(1, _SMALLEST // longest)
     return max(1, round(width * scale)), max(1, round(height * scale))
@@ -131,9 +131,8 @@ def _font(size: int) -> Any:
 class _Sheet:
     """The page: title above, map, and the legend to its right, or below where the map is wide."""
 
-    def __init__(self, image: Image.Image, title: str, subtitle: str) -> None:
-        self.image, self.title, self.subtitle = image, title, subtitle
-        self.wide = image.width > image.height * 1.25
+    def __init__(self, image: Image.Image, title: str, subtitle: str, *, wide: bool) -> None:
+        self.image, self.title, self.subtitle, self.wide = image, title, subtitle, wide
         self.column = 250
         self.top = _MARGIN + 44 + (26 if subtitle else 0)
 

@@ -74,6 +74,7 @@ def test_the_map_does_not_depend_on_blocks_or_workers_to_the_bit(pipe: Pipe, sha
     assert len(found) == 1
 
 
+@pytest.mark.slow
 def test_the_map_of_a_part_is_a_part_of_the_map_of_the_whole(pipe: Pipe, shared: Path) -> None:
     model = write_integer_unet(pipe.folder)
     imagery = {
@@ -94,6 +95,7 @@ def test_the_map_of_a_part_is_a_part_of_the_map_of_the_whole(pipe: Pipe, shared:
         assert np.array_equal(inside[valid], outside[valid])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["forward", "backward"])
 def test_overlapping_scenes_become_one_map_by_the_documented_rule(pipe: Pipe, shared: Path, order: str) -> None:
     paths = [str(shared / f"data/imagery/landsat8_22407{n}_20200518.tif") for n in (7, 8)]
@@ -118,6 +120,7 @@ def test_overlapping_scenes_become_one_map_by_the_documented_rule(pipe: Pipe, sh
                     assert 0.1 < (here[:, valid] == there[:, valid]).all(axis=0).mean() < 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["onnx", "pt2"])
 def test_clouds_from_a_local_stac_item_with_a_shipped_network(pipe: Pipe, shared: Path, form: str) -> None:
     if form == "onnx":
@@ -161,6 +164,7 @@ def test_mixed_resolutions_of_one_item_are_read_on_the_finest_grid(pipe: Pipe, s
         assert (made.shape, made.res) == ((1098, 1098), (100, 100))
 
 
+@pytest.mark.slow
 def test_reflectance_without_a_scale_says_what_to_set(pipe: Pipe, shared: Path) -> None:
     contract = write_cloud_contract(pipe.folder / "clouds.json", "clouds_rgbi", "pt2")
     spec = pipe.spec(
@@ -199,6 +203,7 @@ def test_the_same_spec_again_makes_no_call_and_a_lost_output_is_published_again(
     assert digest(pipe.folder / "out/map.tif") == first
 
 
+@pytest.mark.slow
 def test_the_shipped_water_model_maps_water(pipe: Pipe, shared: Path) -> None:
     """On imagery of another sensor and place it must at least run and give both classes; its own score is in its contract."""
     pipe(
@@ -213,11 +218,12 @@ def test_the_shipped_water_model_maps_water(pipe: Pipe, shared: Path) -> None:
         assert (pipe.folder / "out" / name).stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_a_truncated_image_is_named_with_file_and_window(pipe: Pipe, shared: Path) -> None:
     whole = (shared / "data/imagery/bahamas_rgb.tif").read_bytes()
     (pipe.folder / "cut.tif").write_bytes(whole[: len(whole) * 2 // 3])
     model = write_integer_unet(pipe.folder)
     imagery = {"source": "files", "paths": ["cut.tif"], "names": ["red", "green", "blue"]}
-    done = pipe("run", pipe.spec(imagery=imagery, model=str(model), block_size=128), code=None)
+    done = pipe("run", pipe.spec(imagery=imagery, model=str(model), block_size=512), code=None)
     assert done.code in (1, 2, 3)
     assert "cut.tif" in done.err

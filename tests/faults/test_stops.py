@@ -129,7 +129,10 @@ def test_a_second_signal_leaves_at_once(pipe: Pipe, slow: Path) -> None:
     check_clean(pipe, children)
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_it_maps_resumes_to_the_same_bytes(pipe: Pipe, shared: Path) -> None:
+    model = write_integer_unet(pipe.folder)
+
     def spec(name: str) -> Path:
         return pipe.spec(
             name,
@@ -138,17 +141,11 @@ def test_a_run_killed_while_it_maps_resumes_to_the_same_bytes(pipe: Pipe, shared
                 "paths": [str(shared / "data/imagery/bahamas_rgb.tif")],
                 "names": ["red", "green", "blue"],
             },
-            model=str(pipe.folder / "model.pt2"),
+            model=str(model),
             block_size=64,
-            output=f"out/{name}",
+            output=f"out/{name}/map",
         )
 
-    write_integer_unet(pipe.folder).rename(pipe.folder / "model.pt2") if not (
-        pipe.folder / "model.pt2"
-    ).exists() else None
-    contract = next(file for file in pipe.folder.glob("*.json"))
-    if contract.name != "model.json":
-        contract.rename(pipe.folder / "model.json")
     process = pipe.start("run", spec("killed"), "--json")
     assert process.stdout is not None
     seen = 0
@@ -165,10 +162,10 @@ def test_a_run_killed_while_it_maps_resumes_to_the_same_bytes(pipe: Pipe, shared
     assert reused + remade == 12 * 13
     undisturbed = pipe("run", spec("undisturbed"), "--fresh", "--json")
     assert undisturbed.count("call_done", reused=True) == 0
-    for name in ("map.tif", "map.parquet", "preview.png"):
-        first, second = (pipe.folder / "out" / run / name for run in ("killed", "undisturbed"))
+    for name in ("map.tif", "map.parquet", "preview.png", "item.json"):
+        first, second = (pipe.folder / "out" / run / "map" / name for run in ("killed", "undisturbed"))
         assert hashlib.sha256(first.read_bytes()).hexdigest() == hashlib.sha256(second.read_bytes()).hexdigest(), name
-    assert list((pipe.folder / "out").glob(".*")) == []
+    assert list((pipe.folder / "out").rglob(".*")) == []
 
 
 def test_two_runs_on_one_output_the_second_names_the_first(pipe: Pipe, slow: Path) -> None:

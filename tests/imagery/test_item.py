@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pystac
+import pystac.validation
+import pytest
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from pystac.extensions.classification import ClassificationExtension
+from pystac.extensions.projection import ProjectionExtension
+
+from swath.imagery.cog import CogFacts
+from swath.imagery.item import make_item, write_item
+from swath.imagery.legend import MapClass
+from swath.imagery.publication import PublishedFile
+from swath.imagery.scene import Scene
+
+GRID = GeoBox((200, 100), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32633")
+FACTS = CogFacts(
+    shape=(200, 100), bands=("water",), dtype="uint8", nodata=255.0, crs="EPSG:32633", transform=(10, 0, 500_000, 0, -10, 5_000_000),
+    overviews=(2,), size=1000, valid=19_000, counts={0: 9000, 1: 10_000}, statistics=({"minimum": 0.0, "maximum": 1.0},), blocks=1,
+)  # fmt: skip
+FILES = (
+    PublishedFile("map.tif", 1000, "ab" * 32),
+    PublishedFile("map.parquet", 10, "cd" * 32),
+    PublishedFile("preview.png", 5, "ef" * 32),
+)
+CLASSES = (MapClass(0, "land", (230, 223, 200)), MapClass(1, "water", (43, 123, 186)))
+MORE: dict[str, Any] = {
+    "classes": CLASSES,
+    "software": {"swath": "1"},
+    "lineage": "water over a",
+    "model": {"mlm:name": "water"},
+}
+
+
+def scene(identity: str, when: str | None) -> Scene:
+    return Scene(identity, (), when)
+
+
+def test_the_item_is_valid_stac_and_survives_a_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "item.json"
+    write_item(path, "out", GRID, FACTS, FILES, [scene("a", "2020-02-19T11:00:00Z")], **MORE)
+    item = pystac.Item.from_file(str(path))
+    core = pystac.validation.validate_dict(item.to_dict() | {"stac_extensions": []})
+    assert core == ["https://schemas.stacspec.org/v1.1.0/item-spec/json-schema/item.json"]
+    assert str(item.datetime) == "2020-02-19 11:00:00+00:00"
+    assert item.properties["derived_from"] == ["a"]
+    assert {name: asset.href for name, asset in item.assets.items()} == {
+        "map": "./map.tif", "vectors": "./map.parquet", "preview": "./preview.png",
+    }  # fmt: skip
+
+
+def test_projection_classes_and_checksums_are_read_by_the_extensions_own_accessors() -> None:
+    item = make_item("out", GRID, FACTS, FILES, [scene("a", "2020-02-19T11:00:00Z")], **MORE)
+    projection = ProjectionExtension.ext(item)
+    assert (projection.code, projection.shape) == ("EPSG:32633", [200, 100])
+    assert projection.transform == [10, 0, 500_000, 0, -10, 5_000_000]
+    classes = ClassificationExtension.ext(item.assets["map"]).classes
+    assert classes is not None
+    assert [(c.value, c.name, c.color_hint) for c in classes] == [(0, "land", "E6DFC8"), (1, "water", "2B7BBA")]
+    assert item.assets["map"].extra_fields["file:checksum"] == "1220" + "ab" * 32
+    assert item.assets["map"].extra_fields["bands"][0]["nodata"] == 255
+
+
+def test_several_times_become_an_interval_and_no_time_is_said() -> None:
+    several = make_item(
+        "out", GRID, FACTS, FILES, [scene("b", "2021-01-01T00:00:00Z"), scene("a", "2020-01-01T00:00:00Z")], **MORE
+    )
+    assert several.datetime is None
+    assert several.properties["start_datetime"] < several.properties["end_datetime"]
+    undated = make_item("out", GRID, FACTS, FILES, [scene("a", None)], **MORE)
+    assert undated.datetime is not None
+    assert "does not say when" in undated.properties["description"]
+
+
+def test_a_map_over_the_antimeridian_has_a_box_with_west_greater_than_east() -> None:
+    grid = GeoBox((100, 400), Affine(1000, 0, 500_000, 0, -1000, 5_800_000), "EPSG:32660")
+    item = make_item("out", grid, replace(FACTS, crs="EPSG:32660"), FILES, [scene("a", None)], **MORE)
+    assert item.bbox is not None
+    west, _, east, _ = item.bbox
+    assert west > 0 > east
+    assert item.geometry is not None
+    assert item.geometry["type"] == "MultiPolygon"
+
+
+@pytest.mark.parametrize("nodata", [float("nan"), 0.0])
+def test_a_map_without_a_crs_and_one_of_values_have_items_too(nodata: float) -> None:
+    facts = replace(FACTS, crs=None, nodata=nodata, counts={}, dtype="float32")
+    item = make_item(
+        "out",
+        GeoBox((200, 100), Affine(1, 0, 0, 0, 1, 0), None),
+        facts,
+        FILES,
+        [scene("a", None)],
+        **(MORE | {"classes": ()}),
+    )
+    assert item.geometry is None
+    assert "proj:code" not in item.properties
+    assert item.assets["map"].extra_fields["bands"][0]["nodata"] == ("nan" if nodata else 0)
+
+
+def test_the_same_map_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_item(tmp_path / name, "out", GRID, FACTS, FILES, [scene("a", None)], **MORE)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
