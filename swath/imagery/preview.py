@@ -31,7 +31,7 @@ _VIRIDIS = ((68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144,
 def write_preview(
     path: Path, cog: Path, classes: Legend, title: str, *, subtitle: str = "", counts: Mapping[int, int] | None = None
 ) -> None:
-    """Draw the map as a PNG of at most 1600 pixels, read from its overviews.
+    """Draw the map as a PNG of at most 1600 pixels (more only for a legend of over 20 classes), read from its overviews.
 
     With `classes`: their colours, and a legend with each one's share of the valid pixels, from `counts` (pixels of each value
     in the whole map; counted in the overview when not given). Without: three bands of bytes are a colour image, anything else is

@@ -35,7 +35,9 @@ def raster(path: Path, pixels: np.ndarray, nodata: float, transform: Affine, crs
     return path
 
 
-def drawn(folder: Path, pixels: np.ndarray, classes: Any = CLASSES, crs: str | None = "EPSG:32618", **more: Any) -> np.ndarray:
+def drawn(
+    folder: Path, pixels: np.ndarray, classes: Any = CLASSES, crs: str | None = "EPSG:32618", **more: Any
+) -> np.ndarray:
     """The picture as (rows, columns, 3)."""
     transform = more.pop("transform", Affine(30, 0, 400_000, 0, -30, 2_800_000))
     nodata = more.pop("nodata", 255)
