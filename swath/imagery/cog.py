@@ -238,7 +238,7 @@ def _statistics(tags: Mapping[str, str]) -> dict[str, float]:
 
 
 def _digest(pixels: NDArray[Any]) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=_DIGEST).digest()
+    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=_DIGEST).digest()
 
 
 def _relative(window: Window, outer: Window) -> RasterWindow:

@@ -66,7 +66,7 @@ class Ground:
         width_m, height_m = (float(np.linalg.norm(side)) for side in middle)
         return cls(np.linalg.norm(np.cross(right, down), axis=-1), steps, width_m, height_m)
 
-    def area_m2(self, rows: Floats, columns: Floats) -> Floats:
+    def area_m2(self, rows: NDArray[Any], columns: NDArray[Any]) -> Floats:
         """Area in square metres of the pixel around each point; (0.5, 0.5) is the middle of the first pixel."""
         row, down = _split(rows / self.steps[0], self.areas.shape[0])
         column, along = _split(columns / self.steps[1], self.areas.shape[1])
@@ -92,7 +92,8 @@ def _sides(affine: Any, to_degrees: Transformer, rows: Floats, columns: Floats) 
         sine = np.clip(_authalic(np.sin(np.radians(latitude))) / _POLE, -1, 1)
         cosine = np.sqrt(1 - sine**2)
         turn = np.radians(longitude)
-        return _RADIUS_M * np.stack([cosine * np.cos(turn), cosine * np.sin(turn), sine], axis=-1)
+        on_sphere: Floats = _RADIUS_M * np.stack([cosine * np.cos(turn), cosine * np.sin(turn), sine], axis=-1)
+        return on_sphere
 
     right = point(rows, columns + 0.5) - point(rows, columns - 0.5)
     down = point(rows + 0.5, columns) - point(rows - 0.5, columns)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pystac
+import shapely
 from odc.geo.geobox import GeoBox
 from shapely.geometry import mapping
 
@@ -73,7 +75,7 @@ def make_item(
     The model's `mlm:` fields say what made the map, but the MLM extension is not declared: its schema is for items that carry
     the model itself, and asks for an asset with the role `mlm:model`.
     """
-    footprint = degrees_of(grid) if grid.crs is not None else None
+    footprint = _outline(grid)
     times = sorted(datetime.datetime.fromisoformat(s.datetime) for s in scenes if s.datetime)
     properties: dict[str, Any] = {
         "proj:shape": list(facts.shape),
@@ -111,6 +113,17 @@ def make_item(
         key = KEYS.get(Path(file.name).suffix, Path(file.name).stem)
         item.add_asset(key, pystac.Asset(f"./{file.name}", title, None, media, roles, more))
     return item
+
+
+def _outline(grid: GeoBox) -> Any:
+    """The grid's footprint in degrees, true to a tenth of a pixel with few points; None without a CRS."""
+    if grid.crs is None:
+        return None
+    footprint = degrees_of(grid)
+    pixel = math.sqrt(footprint.area / (grid.shape[0] * grid.shape[1]))
+    simple = shapely.transform(footprint.simplify(pixel / 10), lambda points: points.round(7))
+    parts = list(getattr(simple, "geoms", [simple]))
+    return parts[0] if len(parts) == 1 else simple
 
 
 def _bbox(footprint: Any) -> list[float]:

@@ -146,7 +146,7 @@ class Tracer:
             owners=owners,
             values=values[heads],
             pixels=np.bincount(numbers, lengths[inside], len(heads)).astype(np.int64),
-            weights=np.bincount(numbers, weights, len(heads)),
+            weights=np.bincount(numbers, weights, len(heads)).astype(np.float64),
         )
 
 

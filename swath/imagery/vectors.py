@@ -111,5 +111,5 @@ def _polygons(outlines: Outlines, points: NDArray[np.float64]) -> NDArray[np.obj
         return np.empty(0, dtype=object)
     numbers = np.repeat(np.arange(len(outlines.owners)), np.diff(outlines.starts))
     rings = shapely.linearrings(points, indices=numbers)
-    polygons: NDArray[np.object_] = shapely.orient_polygons(shapely.polygons(rings, indices=outlines.owners))
-    return polygons
+    polygons = shapely.polygons(np.asarray(rings), indices=outlines.owners)
+    return np.asarray(shapely.orient_polygons(polygons))

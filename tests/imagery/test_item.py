@@ -11,8 +11,10 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from pystac.extensions.classification import ClassificationExtension
 from pystac.extensions.projection import ProjectionExtension
+from shapely.geometry import shape
 
 from swath.imagery.cog import CogFacts
+from swath.imagery.footprint import degrees_of
 from swath.imagery.item import make_item, write_item
 from swath.imagery.legend import MapClass
 from swath.imagery.publication import PublishedFile
@@ -107,3 +109,21 @@ def test_the_same_map_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_item(tmp_path / name, "out", GRID, FACTS, FILES, [scene("a", None)], **MORE)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_the_footprint_has_few_points_and_is_true_to_a_tenth_of_a_pixel() -> None:
+    item = make_item("out", GRID, FACTS, FILES, [scene("a", None)], **MORE)
+    assert item.geometry is not None
+    assert item.geometry["type"] == "Polygon"
+    assert len(item.geometry["coordinates"][0]) < 20
+    footprint = shape(item.geometry)
+    exact = degrees_of(GRID)
+    assert footprint.hausdorff_distance(exact) < 1.5e-5  # degrees; a tenth of a pixel is 1.3e-5 east and 0.9e-5 north
+
+
+def test_only_extensions_whose_schema_is_met_are_declared() -> None:
+    """raster asks for one of its own fields, mlm for an asset with the model, which a map does not have."""
+    item = make_item("out", GRID, FACTS, FILES, [scene("a", None)], **MORE)
+    assert item.properties["mlm:name"] == "water"
+    assert not [uri for uri in item.stac_extensions if "/mlm/" in uri]
+    assert [band["raster:sampling"] for band in item.assets["map"].extra_fields["bands"]] == ["area"]
