@@ -1,0 +1,60 @@
+"""The specs that the project ships: right, and described by a schema that editors can use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.process import ROOT, Pipe
+
+SPECS = sorted((ROOT / "specs").glob("*.yaml"))
+
+
+def test_the_committed_schema_is_the_one_that_pipe_schema_prints(pipe: Pipe) -> None:
+    assert (ROOT / "specs/predict.schema.json").read_text() == pipe("schema", "predict").out, "run `make schema`"
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.stem)
+def test_a_shipped_spec_fits_the_schema_that_it_names(spec: Path) -> None:
+    first = spec.read_text().splitlines()[0]
+    assert first.startswith("# yaml-language-server: $schema=")
+    schema = json.loads((spec.parent / first.partition("=")[2]).read_text())
+    jsonschema.Draft7Validator.check_schema(schema)
+    jsonschema.Draft7Validator(schema).validate(yaml.safe_load(spec.read_text()))
+
+
+def test_five_mistakes_are_five_lines_with_their_places_and_exit_code_2(pipe: Pipe) -> None:
+    (pipe.folder / "bad.yaml").write_text(
+        "pipeline: predict\n"
+        "imagery: {source: files, paths: [nowhere/*.tif], mosiac: first}\n"
+        "model: nowhere.pt2\n"
+        "output: ../../elsewhere\n"
+        "block_size: big\n"
+    )
+    done = pipe("run", "bad.yaml", code=2)
+    lines = [line for line in done.err.splitlines() if line.startswith("bad.yaml:")]
+    assert [line.split(" ")[0] for line in lines] == [
+        "bad.yaml:2:34:", "bad.yaml:2:50:", "bad.yaml:3:8:", "bad.yaml:4:9:", "bad.yaml:5:13:",
+    ]  # fmt: skip
+    assert "did you mean 'mosaic'" in done.err
+    assert not (pipe.folder / ".swath").exists()
+
+
+def test_list_names_the_pipelines_on_stdout(pipe: Pipe) -> None:
+    assert "predict" in pipe("list").out
+
+
+def test_plan_tells_what_a_map_would_take_and_starts_nothing(pipe: Pipe, shared: Path) -> None:
+    spec = pipe.spec(
+        imagery={"source": "files", "paths": [str(shared / "data/imagery/naip_nd_20120731.tif")]},
+        model=str(ROOT / "models/water.pt2"),
+        block_size=256,
+    )
+    found = json.loads(pipe("plan", spec, "--json").out)
+    assert (found["scenes"], found["blocks"], found["megapixels"]) == (1, 3 * 4, 0.675)
+    assert "934 x 723 pixels of 5" in pipe("plan", spec).out
+    assert not (pipe.folder / "out").exists()
