@@ -42,6 +42,8 @@ CHECKED = 4
 """How many windows are computed again to look for seams."""
 CHECKED_EDGE = 128
 """Edge of such a window in pixels."""
+ARTIFACTS = {"pt2": "torch.export.save", "torchscript": "torch.jit.save", "onnx": "onnx", "safetensors": "safetensors"}
+"""How the STAC extension for models calls the formats of weights."""
 
 
 class Predict(Spec):
@@ -255,7 +257,7 @@ def publish_map(
 ) -> Published:
     """Write the map and what is made beside it, and put it in its place."""
     from swath.imagery.cog import write_cog
-    from swath.imagery.item import write_item
+    from swath.imagery.item import ModelFacts, write_item, write_model_item
     from swath.imagery.legend import MapClass, shares
     from swath.imagery.preview import write_preview
     from swath.imagery.publication import MANIFEST, Staging
@@ -285,9 +287,13 @@ def publish_map(
                 subtitle=f"{contract.name}, from {scenes.scenes[0].id}{_and_more(len(scenes.scenes) - 1)}", counts=facts.counts,
             )  # fmt: skip
         progress(3, 4)
+        write_model_item(
+            staging.folder / "model.json",
+            ModelFacts(contract.name, model.path, model.sha256, ARTIFACTS[model.format], contract.bands, item_properties(contract)),
+        )  # fmt: skip
         write_item(
             staging.folder / MANIFEST, name, blocks.image[blocks.output.roi], facts, staging.facts(), scenes.scenes,
-            classes=legend, software=versions(), model=item_properties(contract),
+            classes=legend, software=versions(), model="model.json",
             lineage=lineage(scenes, model),
         )  # fmt: skip
         published = staging.publish(

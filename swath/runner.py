@@ -36,6 +36,7 @@ from swath.spec.base import Spec
 from swath.spec.environment import scrub
 from swath.spec.fields import Output
 from swath.spec.load import Loaded, parse
+from swath.spec.place import staging_folder
 
 STATUS = {0: "done", SetAside.exit_code: "partial", 130: "interrupted", 143: "terminated"}
 
@@ -185,7 +186,7 @@ class _Run:
         self.stop = stop
         self.listeners = listeners
         self.started = started
-        self.partials = [_partial(output.to, identity) for output in outputs_of(loaded.spec) if "://" not in output.to]
+        self.partials = [staging_folder(output.to, identity) for output in outputs_of(loaded.spec)]
         self.workers = 0
         self.result: EngineResult | None = None
 
@@ -338,9 +339,3 @@ def _shown(value: Any) -> list[str]:
     if isinstance(value, (list, tuple)):
         return [line for part in value for line in _shown(part)]
     return [value if isinstance(value, str) else repr(value)]
-
-
-def _partial(output: str, run: str) -> Path:
-    """Where an output folder is made before it is published."""
-    folder = Path(output)
-    return folder.parent / f".{folder.name}.{run}.partial"

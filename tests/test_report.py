@@ -20,7 +20,7 @@ SEAMS = {
     "differing": 0,
 }
 FACTS = RunFacts(
-    run="20260101-demo-1", name="demo", pipeline="predict", status="done", exit_code=0, started=1_700_000_000.0, finished=1_700_000_065.0,
+    run="20260101-demo-1", name="demo", pipeline="predict", status="done", exit_code=0, started=1.7e9, finished=1.7e9 + 65,
     spec="specs/demo.yaml", spec_text="pipeline: predict\nmodel: <b>bold</b>\n", cluster="local", workers=2,
     nodes=(NodeFacts("predict_block", 4, 1, 0, 9.5),), versions={"swath": "0.1.0"},
     git={"commit": "abc", "branch": "main", "dirty": True}, command="pipe run specs/demo.yaml",

@@ -62,7 +62,7 @@ class Pipeline:
         return Graph(self.name, tuple(builder.nodes.values()), result)
 
     def planner(self, fn: Planner) -> Planner:
-        """Register the function that says, for `pipe plan`, what a run of a spec would take. It may look at files, and starts nothing."""
+        """Register the function that says, for `pipe plan`, what a run would take. It may look at files, and starts nothing."""
         self._plan = fn
         return fn
 

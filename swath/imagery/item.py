@@ -6,6 +6,7 @@ import datetime
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,15 @@ from swath.imagery.legend import Legend
 from swath.imagery.publication import PublishedFile
 from swath.imagery.scene import Scene
 
+FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
     "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
     "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
     "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
-    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+    FILE,
 )
+MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
 MEDIA = {
     ".tif": (pystac.MediaType.COG, ["data", "map"], "The map"),
     ".parquet": ("application/vnd.apache.parquet", ["data", "vectors"], "Objects of the map as polygons"),
@@ -36,6 +39,21 @@ MEDIA = {
 KEYS = {".parquet": "vectors", ".xml": "names"}
 UNDATED = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 """Datetime of a map whose imagery does not say when it was taken: STAC asks for one, and the time of the run would differ each time."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the item of a model says."""
+
+    name: str
+    href: str
+    """Of the weights."""
+    sha256: str
+    artifact_type: str
+    """How the weights are kept, in the words of the extension, such as `torch.export.save`."""
+    bands: tuple[str, ...]
+    fields: dict[str, Any]
+    """The `mlm:` fields of its contract."""
 
 
 def write_item(
@@ -49,13 +67,44 @@ def write_item(
     classes: Legend = (),
     software: Mapping[str, str],
     lineage: str,
-    model: Mapping[str, Any],
+    model: str = "",
 ) -> None:
-    """Write a map's item as JSON. `model` holds the model's `mlm:` fields. Nothing in it depends on when or where the run was."""
+    """Write a map's item as JSON; `model` is the address of the model's item. Nothing in it depends on when or where the run was."""
     item = make_item(
         identity, grid, facts, files, scenes, classes=classes, software=software, lineage=lineage, model=model
     )
+    _write(path, item)
+
+
+def write_model_item(path: Path, model: ModelFacts) -> None:
+    """Write the item of the model that made a map: its `mlm:` fields, and where its weights are."""
+    _write(path, make_model_item(model))
+
+
+def _write(path: Path, item: pystac.Item) -> None:
     path.write_text(json.dumps(item.to_dict(include_self_link=False), indent=2, ensure_ascii=False) + "\n")
+
+
+def make_model_item(model: ModelFacts) -> pystac.Item:
+    """The item of a model, by the STAC extension for machine learning models. It has no place and no time of its own."""
+    item = pystac.Item(
+        id=model.name,
+        geometry=None,
+        bbox=None,
+        datetime=UNDATED,
+        properties={"description": "A model that made a map; the datetime says nothing.", **model.fields},
+        stac_extensions=[MLM, FILE],
+    )
+    more = {
+        "mlm:artifact_type": model.artifact_type,
+        "file:checksum": "1220" + model.sha256,
+        "bands": [{"name": band} for band in model.bands],
+    }
+    item.add_asset(
+        "weights",
+        pystac.Asset(model.href, "Weights", None, "application/octet-stream", ["mlm:model", "mlm:weights"], more),
+    )
+    return item
 
 
 def make_item(
@@ -68,13 +117,9 @@ def make_item(
     classes: Legend,
     software: Mapping[str, str],
     lineage: str,
-    model: Mapping[str, Any],
+    model: str = "",
 ) -> pystac.Item:
-    """The item of a map with relative hrefs. A map without a CRS has no geometry.
-
-    The model's `mlm:` fields say what made the map, but the MLM extension is not declared: its schema is for items that carry
-    the model itself, and asks for an asset with the role `mlm:model`.
-    """
+    """The item of a map with relative hrefs. A map without a CRS has no geometry."""
     footprint = _outline(grid)
     times = sorted(datetime.datetime.fromisoformat(s.datetime) for s in scenes if s.datetime)
     properties: dict[str, Any] = {
@@ -84,7 +129,6 @@ def make_item(
         "processing:software": dict(software),
         "processing:lineage": lineage,
         "derived_from": [scene.id for scene in scenes],
-        **model,
     }
     if facts.crs is not None:
         properties["proj:code" if facts.crs.startswith("EPSG:") else "proj:wkt2"] = facts.crs
@@ -110,8 +154,14 @@ def make_item(
                 more["classification:classes"] = [
                     {"value": c.value, "name": c.name, "color_hint": c.hex[1:].upper()} for c in classes
                 ]
+        if file.name == model:
+            continue
         key = KEYS.get(Path(file.name).suffix, Path(file.name).stem)
         item.add_asset(key, pystac.Asset(f"./{file.name}", title, None, media, roles, more))
+    if model:
+        item.add_link(
+            pystac.Link("derived_from", f"./{model}", pystac.MediaType.GEOJSON, "The model that made this map")
+        )
     return item
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Self
 
 from swath.errors import TaskFailed
 from swath.imagery.writing import checksum, not_written, sync, writing
+from swath.spec.place import staging_folder
 
 MANIFEST = "item.json"
 """The file that is published last: when it is there and fits, so do all others."""
@@ -58,6 +60,16 @@ def intact(published: Published) -> bool:
     return all(p.is_file() and p.stat().st_size == f.bytes and checksum(p) == f.sha256 for p, f in paths)
 
 
+def _named_by(manifest: Path) -> set[str]:
+    """Names of the files beside a manifest that it lists."""
+    try:
+        assets = json.loads(manifest.read_text())["assets"].values()
+        hrefs = {str(asset["href"]) for asset in assets}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
+    return {href[2:] for href in hrefs if href.startswith("./") and "/" not in href[2:]}
+
+
 class Staging:
     """A folder to make files in, on the disk of their place. A context manager: it is gone afterwards, whatever happened.
 
@@ -67,12 +79,7 @@ class Staging:
     def __init__(self, target: str, run: str) -> None:
         self.target = target
         self.remote = "://" in target
-        if self.remote:
-            import tempfile
-
-            self.folder = Path(tempfile.gettempdir()) / f"swath-{run}.partial"
-        else:
-            self.folder = Path(target).parent / f".{Path(target).name}.{run}.partial"
+        self.folder = staging_folder(target, run)
 
     def __enter__(self) -> Self:
         shutil.rmtree(self.folder, ignore_errors=True)  # of an earlier session of the same run
@@ -101,11 +108,16 @@ class Staging:
 
     def _rename(self, files: list[PublishedFile]) -> None:
         place = Path(self.target)
+        before = _named_by(place / MANIFEST)
         with writing(place):
             place.mkdir(parents=True, exist_ok=True)
             for file in files:
                 sync(self.folder / file.name)
                 (self.folder / file.name).replace(place / file.name)
+            for name in before - {
+                file.name for file in files
+            }:  # of an earlier map, such as vectors that are not asked for now
+                (place / name).unlink(missing_ok=True)
             sync(place)
 
     def _put(self, files: list[PublishedFile]) -> None:

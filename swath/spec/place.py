@@ -93,3 +93,12 @@ InputPattern = Annotated[str, AfterValidator(_input_pattern)]
 """A file or a glob pattern that must match something, or a URL. Absolute once loaded."""
 OutputPath = Annotated[str, AfterValidator(_output_path)]
 """Something to be written, or a URL; a relative one may not leave the project's folder. Absolute once loaded."""
+
+
+def staging_folder(target: str, run: str) -> Path:
+    """Where a run makes the files of an output before they are published: beside it, or in the temp folder for an address."""
+    if remote(target):
+        import tempfile
+
+        return Path(tempfile.gettempdir()) / f"swath-{run}.partial"
+    return Path(target).parent / f".{Path(target).name}.{run}.partial"

@@ -168,7 +168,7 @@ def test_mixed_resolutions_of_one_item_are_read_on_the_finest_grid(pipe: Pipe, s
 def test_reflectance_without_a_scale_says_what_to_set(pipe: Pipe, shared: Path) -> None:
     contract = write_cloud_contract(pipe.folder / "clouds.json", "clouds_rgbi", "pt2")
     spec = pipe.spec(
-        imagery={"source": "files", "paths": [str(shared / "data/imagery/naip_nd_20120731.tif")], "names": ["red", "green", "blue", "nir"]},
+        imagery={"source": "files", "paths": [str(shared / "data/imagery/naip_nd_20120731.tif")]},
         model={"path": str(shared / "data/models/clouds_rgbi.pt2"), "contract": str(contract)},
     )  # fmt: skip
     assert "imagery.scale" in pipe("run", spec, code=None).err
@@ -209,7 +209,7 @@ def test_the_shipped_water_model_maps_water(pipe: Pipe, shared: Path) -> None:
     pipe(
         "run",
         pipe.spec(
-            imagery={"source": "files", "paths": [str(shared / "data/imagery/naip_nd_20120731.tif")], "names": ["red", "green", "blue", "nir"]},
+            imagery={"source": "files", "paths": [str(shared / "data/imagery/naip_nd_20120731.tif")]},
             model=str(ROOT / "models/water.pt2"),
         ),
     )  # fmt: skip

@@ -248,7 +248,7 @@ def test_pixels_that_do_not_read_back_are_noticed(tmp_path: Path, monkeypatch: p
         honest(tiles, made, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(cog, "_translate", lying)
-    with pytest.raises(TaskFailed, match="block 3 at .* does not read back"):
+    with pytest.raises(TaskFailed, match=r"block 3 at .* does not read back"):
         write_cog(tmp_path / "m.tif", parts_of(blocks, image, 255), blocks, dtype="uint8", nodata=255, classes=CLASSES)
 
 

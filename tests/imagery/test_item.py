@@ -10,12 +10,13 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from pystac.extensions.classification import ClassificationExtension
+from pystac.extensions.mlm import MLMExtension
 from pystac.extensions.projection import ProjectionExtension
 from shapely.geometry import shape
 
 from swath.imagery.cog import CogFacts
 from swath.imagery.footprint import degrees_of
-from swath.imagery.item import make_item, write_item
+from swath.imagery.item import ModelFacts, make_item, write_item, write_model_item
 from swath.imagery.legend import MapClass
 from swath.imagery.publication import PublishedFile
 from swath.imagery.scene import Scene
@@ -29,13 +30,14 @@ FILES = (
     PublishedFile("map.tif", 1000, "ab" * 32),
     PublishedFile("map.parquet", 10, "cd" * 32),
     PublishedFile("preview.png", 5, "ef" * 32),
+    PublishedFile("model.json", 5, "01" * 32),
 )
 CLASSES = (MapClass(0, "land", (230, 223, 200)), MapClass(1, "water", (43, 123, 186)))
 MORE: dict[str, Any] = {
     "classes": CLASSES,
     "software": {"swath": "1"},
     "lineage": "water over a",
-    "model": {"mlm:name": "water"},
+    "model": "model.json",
 }
 
 
@@ -122,8 +124,29 @@ def test_the_footprint_has_few_points_and_is_true_to_a_tenth_of_a_pixel() -> Non
 
 
 def test_only_extensions_whose_schema_is_met_are_declared() -> None:
-    """raster asks for one of its own fields, mlm for an asset with the model, which a map does not have."""
+    """raster asks for one of its own fields, mlm for an asset with the model, which is in the model's own item."""
     item = make_item("out", GRID, FACTS, FILES, [scene("a", None)], **MORE)
-    assert item.properties["mlm:name"] == "water"
     assert not [uri for uri in item.stac_extensions if "/mlm/" in uri]
     assert [band["raster:sampling"] for band in item.assets["map"].extra_fields["bands"]] == ["area"]
+
+
+def test_the_map_links_to_the_item_of_its_model_which_carries_the_mlm_fields(tmp_path: Path) -> None:
+    item = make_item("out", GRID, FACTS, FILES, [scene("a", None)], **MORE)
+    (link,) = [link for link in item.links if link.rel == "derived_from"]
+    assert link.href == "./model.json"
+    fields = {
+        "mlm:name": "water",
+        "mlm:architecture": "U-Net",
+        "mlm:tasks": ["semantic-segmentation"],
+        "mlm:input": [],
+        "mlm:output": [],
+    }
+    facts = ModelFacts("water", "models/water.pt2", "ab" * 32, "torch.export.save", ("red", "nir"), fields)
+    write_model_item(tmp_path / "model.json", facts)
+    model = pystac.Item.from_file(str(tmp_path / "model.json"))
+    assert pystac.validation.validate_dict(model.to_dict() | {"stac_extensions": []})
+    assert MLMExtension.ext(model).mlm_name == "water"
+    weights = model.assets["weights"]
+    assert "mlm:model" in (weights.roles or [])
+    assert weights.extra_fields["mlm:artifact_type"] == "torch.export.save"
+    assert [band["name"] for band in weights.extra_fields["bands"]] == ["red", "nir"]

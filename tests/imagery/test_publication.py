@@ -49,6 +49,16 @@ def test_what_a_killed_session_of_the_same_run_left_is_removed_first(tmp_path: P
     assert not left.exists()
 
 
+def test_a_file_that_only_the_earlier_manifest_names_goes_and_others_stay(tmp_path: Path) -> None:
+    manifest = (
+        b'{"assets": {"map": {"href": "./map.tif"}, "vectors": {"href": "./map.parquet"}, "up": {"href": "./../x"}}}'
+    )
+    publish(str(tmp_path / "out"), map__tif=b"old", map__parquet=b"old", item__json=manifest)
+    (tmp_path / "out/notes.txt").write_text("mine")
+    publish(str(tmp_path / "out"), map__tif=b"new", item__json=b"{}")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["item.json", "map.tif", "notes.txt"]
+
+
 @pytest.mark.parametrize("harm", ["gone", "shorter", "other bytes"])
 def test_a_publication_that_was_touched_is_not_intact(tmp_path: Path, harm: str) -> None:
     published = publish(str(tmp_path / "out"), map__tif=b"pixels", item__json=b"{}")
