@@ -48,7 +48,8 @@ class PlainView:
             case events.NodeDone() if node:
                 yield ended(node)
             case events.CallDone() | events.CallProgress() if node:
-                if node.state == "open" and event.time - self._said.get(node.name, 0.0) >= EVERY_S:
+                over = node.total is not None and node.settled >= node.total
+                if node.state == "open" and not over and event.time - self._said.get(node.name, 0.0) >= EVERY_S:
                     self._said[node.name] = event.time
                     yield progress(node, event.time)
             case events.CallStarted() if node and node.total == 1 and event.attempt == 1:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,10 +71,34 @@ def test_a_command_of_the_readme_runs(command: str, clone: Path) -> None:
         assert str(clone / "out/demo/map.tif") in again.stdout
 
 
-def test_the_specs_run_where_they_say(clone: Path) -> None:
+def test_the_specs_run_where_they_say(clone: Path, tmp_path: Path) -> None:
     run("make demo", clone)
     run(".venv/bin/pipe run specs/demo-inline.yaml", clone)
     assert (clone / "out/demo-inline/map.tif").exists()
+    env = os.environ | {"PYTHONPATH": str(clone)}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": clone, "env": env}
+    dask, file = [sys.executable, "-m", "dask"], tmp_path / "scheduler.json"
+    started = [
+        subprocess.Popen(
+            [*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)],
+            **quiet,
+        )
+    ]
+    try:
+        deadline = time.monotonic() + 30
+        while not (file.exists() and file.read_text().endswith("}")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        address = json.loads(file.read_text())["address"]
+        worker = [*dask, "worker", address, "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1"]
+        started.append(subprocess.Popen([*worker, "--local-directory", str(tmp_path)], **quiet))
+        run(f".venv/bin/pipe run specs/demo-address.yaml --fresh --set cluster.url={address}", clone)
+        assert started[0].poll() is None
+    finally:
+        for process in reversed(started):
+            process.terminate()
+            process.wait(20)
+    inline, remote = (clone / f"out/demo-{name}/map.tif" for name in ("inline", "address"))
+    assert inline.read_bytes() == remote.read_bytes()
 
 
 def test_the_make_targets_for_tests_are_the_ones_that_ci_runs() -> None:
