@@ -110,13 +110,18 @@ def tell(found: tuple[Parameter, ...], width: int, indent: str = "") -> Iterator
     for parameter in sorted(found, key=lambda p: not p.required):
         yield f"{indent}{parameter.name}  ({parameter.type}{_default(parameter)})"
         yield from _wrapped(parameter.doc, room, indent + "    ")
+        told: list[Parameter] = []
         for form in parameter.forms:
             inner = indent + "    "
             if form.mark:
                 yield f"{inner}with {form.mark}"
                 inner += "  "
             yield from _wrapped(form.doc, room, inner)
-            yield from tell(form.parameters, width, inner)
+            yield from tell(tuple(p for p in form.parameters if p not in told), width, inner)
+            again = ", ".join(p.name for p in form.parameters if p in told)
+            if again:
+                yield from _wrapped(f"{again}: as above", room, inner)
+            told += form.parameters
 
 
 def _default(parameter: Parameter) -> str:

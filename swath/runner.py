@@ -24,7 +24,7 @@ from swath.engine.process import Process
 from swath.engine.routed import RoutedExecutor
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
-from swath.errors import Locked, SetAside, Stopped, SwathError, TaskFailed
+from swath.errors import Locked, SetAside, Stopped, SwathError, TaskFailed, UsageError
 from swath.events import ClusterReady, Event, Listener, Log, RunDone, RunStarted
 from swath.graph.graph import Graph
 from swath.graph.registry import Registry
@@ -188,6 +188,8 @@ class _Run:
         self.started = started
         self.partials = [staging_folder(output.to, identity) for output in outputs_of(loaded.spec)]
         self.workers = 0
+        """Of the cluster; 0 until it is up."""
+        self.git = git_state(loaded.root)
         self.result: EngineResult | None = None
 
     # --- telling
@@ -215,7 +217,7 @@ class _Run:
             RunRow(
                 self.id, loaded.pipeline, _name(loaded), loaded.file, loaded.text, loaded.overrides,
                 loaded.spec.cluster.kind, str(loaded.root), "running", self.started, None, None, "", me.host, me.pid, me.started, (),
-                git_state(loaded.root),
+                self.git,
             )
         )  # fmt: skip
         for partial in self.partials:
@@ -248,7 +250,7 @@ class _Run:
             return RunOutcome(self.id, STATUS[error.exit_code], error.exit_code, error.message)
         except SwathError as error:
             self.say("error", str(error))
-            return RunOutcome(self.id, "failed", error.exit_code, self.scrub(str(error)))
+            return RunOutcome(self.id, "failed", self._code(error.exit_code), self.scrub(str(error)))
         except Exception as error:  # noqa: BLE001 - a fault of ours or of a library: keep the traceback, end like any failure
             self.say("error", "".join(traceback.format_exception(error)).rstrip())
             text = self.scrub(f"{type(error).__name__}: {error}\n  the whole story: pipe logs {self.id}")
@@ -278,9 +280,11 @@ class _Run:
             count = len(result.set_aside)
             error = SetAside(f"{count} {'call was' if count == 1 else 'calls were'} set aside")
             return RunOutcome(self.id, "partial", error.exit_code, error.message, outputs, result.set_aside, value)
-        failed = TaskFailed(result.set_aside[0])
-        code = result.exit_code or failed.exit_code
-        return RunOutcome(self.id, "failed", code, failed.message, [], result.set_aside)
+        return RunOutcome(self.id, "failed", self._code(result.exit_code), result.set_aside[0], [], result.set_aside)
+
+    def _code(self, exit_code: int) -> int:
+        """The exit code of a failure: 2 says that nothing was started, so once the cluster is up it is 1."""
+        return TaskFailed.exit_code if exit_code == UsageError.exit_code and self.workers else exit_code
 
     def report(self, outcome: RunOutcome) -> RunOutcome:
         """Write the run's report: to the state folder, and beside the map when there is one."""
@@ -288,7 +292,7 @@ class _Run:
         facts = RunFacts(
             self.id, _name(self.loaded), self.loaded.pipeline, outcome.status, outcome.exit_code, self.started, time.time(),
             self.loaded.file, self.loaded.text, self.loaded.overrides, self.loaded.spec.cluster.kind, self.workers,
-            outcome.error, self._nodes(), tuple(outcome.set_aside), self.loaded.notes, versions(), git_state(self.loaded.root),
+            outcome.error, self._nodes(), tuple(outcome.set_aside), self.loaded.notes, versions(), self.git,
             " ".join(["pipe run", self.loaded.file, *(f"--set {shlex.quote(each)}" for each in self.loaded.overrides)]), about,
         )  # fmt: skip
         folders = [self.project.state / "runs" / self.id]

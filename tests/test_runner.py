@@ -96,6 +96,19 @@ def test_how_a_run_ended_is_in_the_outcome_the_journal_and_the_last_event(
     assert (last.status, last.exit_code) == (status, code)
 
 
+@pytest.mark.parametrize(("where", "code"), [("on_client=True", 2), ("retries=0", 1)])
+@pytest.mark.parametrize("on_error", ["stop", "continue"])
+def test_a_wrong_input_is_exit_code_2_only_as_long_as_nothing_was_started(
+    setup: Setup, where: str, code: int, on_error: str
+) -> None:
+    (setup.folder / "pipelines" / "wrong.py").write_text(
+        "from swath import Spec, pipeline, task\nfrom swath.errors import ImageryError\n"
+        f"@task({where})\ndef look():\n    raise ImageryError('no such band')\n"
+        "@pipeline\ndef wrong(spec: Spec):\n    return look()\n"
+    )
+    assert setup.run(f"pipeline: wrong\ncluster: inline\non_error: {on_error}").exit_code == code
+
+
 def test_what_a_pipeline_returns_is_what_the_user_is_shown(setup: Setup) -> None:
     assert setup.run("pipeline: say\nwords: [a, b]\ncluster: inline").outputs == ["A B"]
     assert setup.run("pipeline: job\nn: 1\ncluster: inline").outputs == ["0"]

@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
+from distributed.scheduler import KilledWorker
 
 from swath.engine.executor import Executor
 from swath.engine.work import Outcome, Said, Say, Work, failure, perform, worker_name
@@ -99,7 +100,10 @@ class DaskExecutor:
         )
         self._futures[work.id] = future
         self._works[work.id] = work
-        future.add_done_callback(lambda _future: self._arrived.put(("ended", work.id)))
+        self._watch(work.id)
+
+    def _watch(self, work: str) -> None:
+        self._futures[work].add_done_callback(lambda _future: self._arrived.put(("ended", work)))
 
     def _try_alone(self) -> None:
         """Run calls whose workers died again, one at a time and nothing beside them.
@@ -132,7 +136,7 @@ class DaskExecutor:
                 break
             if kind == "said":
                 self._pass_on(value)
-            elif value in self._futures:
+            elif value in self._futures and value not in ended:
                 ended.append(value)
         if not ended and not outcomes:
             self._check_alive()
@@ -149,6 +153,9 @@ class DaskExecutor:
     def _collect(self, ended: list[str]) -> list[Outcome]:
         outcomes = []
         for work in ended:
+            if self._futures[work].status in ("pending", "lost"):
+                self._watch(work)  # its worker died with the outcome; Dask makes the call again
+                continue
             future = self._futures.pop(work)
             self._running.pop(work, None)
             self._limits.pop(work, None)
@@ -166,6 +173,8 @@ class DaskExecutor:
             return self._broken(work, future)
         try:
             return future.result(timeout=FETCH_TIMEOUT_S)
+        except KilledWorker:
+            return self._broken(work, future)
         except TimeoutError as error:
             raise InfrastructureError(
                 f"the outcome of a call did not come within {FETCH_TIMEOUT_S:g} s: its worker is gone and none took its place",
@@ -173,8 +182,6 @@ class DaskExecutor:
             ) from error
 
     def _broken(self, work: str, future: Future[Outcome]) -> Outcome:
-        from distributed.scheduler import KilledWorker
-
         if future.status == "cancelled":
             raise InfrastructureError(
                 "the Dask scheduler forgot a call: the cluster was restarted or lost",

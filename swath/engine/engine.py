@@ -342,9 +342,10 @@ class Engine:
         if outcome.exit_code == StateError.exit_code:  # the disk is full, not the item wrong
             raise StateError(outcome.error)
         if self._on_error == "stop":
-            raise TaskFailed(
-                f"{place}: {outcome.error}", remedy="on_error: continue sets such a call aside and goes on"
-            )
+            remedy = "on_error: continue sets such a call aside and goes on"
+            failed = TaskFailed(f"{place}: {outcome.error}", remedy=remedy)
+            failed.exit_code = outcome.exit_code
+            raise failed
 
     def hear(self, said: Said) -> None:
         """What a call said while it ran; the executor hands it over on the engine's own thread."""
