@@ -169,16 +169,16 @@ def test_a_run_killed_while_it_maps_resumes_to_the_same_bytes(pipe: Pipe, shared
 
 
 def test_two_runs_on_one_output_the_second_names_the_first(pipe: Pipe, slow: Path) -> None:
-    first = pipe.start("run", slow)
+    first = pipe.start("run", slow, "--set", "seconds=3")
     wait_for(lambda: finished_calls(pipe) >= 1)
-    second = pipe("run", slow, code=6)
+    second = pipe("run", slow, "--set", "seconds=3", code=6)
     assert f"process {first.pid}" in second.err
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=30)
 
 
 def test_cancel_from_another_shell_is_an_interrupt(pipe: Pipe, slow: Path) -> None:
-    process = pipe.start("run", slow)
+    process = pipe.start("run", slow, "--set", "seconds=3")
     wait_for(lambda: finished_calls(pipe) >= 1)
     pipe("cancel", "last")
     process.communicate(timeout=30)
@@ -188,7 +188,7 @@ def test_cancel_from_another_shell_is_an_interrupt(pipe: Pipe, slow: Path) -> No
 
 def test_ctrl_c_of_a_terminal_reaches_only_the_client(pipe: Pipe, slow: Path) -> None:
     """A terminal signals the whole process group: workers must not die of it with tracebacks of their own."""
-    process = pipe.start("run", slow, start_new_session=True)
+    process = pipe.start("run", slow, "--set", "seconds=3", start_new_session=True)
     wait_for(lambda: finished_calls(pipe) >= 1)
     assert os.getpgid(process.pid) == process.pid
     os.killpg(process.pid, signal.SIGINT)
