@@ -257,8 +257,8 @@ def publish_map(
 ) -> Published:
     """Write the map and what is made beside it, and put it in its place."""
     from swath.imagery.cog import write_cog
-    from swath.imagery.item import ModelFacts, write_item, write_model_item
     from swath.imagery.legend import MapClass, shares
+    from swath.imagery.map_item import ModelFacts, write_item, write_model_item
     from swath.imagery.preview import write_preview
     from swath.imagery.publication import MANIFEST, Staging
     from swath.imagery.vectors import write_vectors

@@ -16,8 +16,8 @@ from shapely.geometry import shape
 
 from swath.imagery.cog import CogFacts
 from swath.imagery.footprint import degrees_of
-from swath.imagery.item import ModelFacts, make_item, write_item, write_model_item
 from swath.imagery.legend import MapClass
+from swath.imagery.map_item import ModelFacts, make_item, write_item, write_model_item
 from swath.imagery.publication import PublishedFile
 from swath.imagery.scene import Scene
 
