@@ -173,7 +173,7 @@ def check_seams(
     from swath.geo import Blocks
 
     pixels = differing = windows = 0
-    for window in across_borders(blocks):
+    for window in blocks.samples(CHECKED, CHECKED_EDGE):
         (block,) = Blocks(blocks.image, window, max(window.shape), blocks.halo, blocks.stride)
         again, _ = map_pixels(block, scenes, model, area)
         for part in parts_in(parts, blocks, window):
@@ -198,42 +198,13 @@ def check_seams(
     }
 
 
-def across_borders(blocks: Blocks) -> list[Window]:
-    """Windows around up to CHECKED inner corners of the lattice, spread over the blocks that are mapped; of a map of one block, or
-    where no corner is near, the window around a block's middle."""
-    from swath.geo import Window
-
-    chosen = [blocks[i * (len(blocks) - 1) // max(1, CHECKED - 1)] for i in range(min(CHECKED, len(blocks)))]
-    windows = []
-    for block in dict.fromkeys(chosen):
-        row, col = block.window.row, block.window.col
-        if row == blocks.output.row and col == blocks.output.col:
-            row, col = row + block.window.height // 2, col + block.window.width // 2
-        half = CHECKED_EDGE // 2
-        around = Window(row - half, col - half, CHECKED_EDGE, CHECKED_EDGE).intersection(blocks.output)
-        if around is not None and around not in windows:
-            windows.append(around)
-    return windows
-
-
 def parts_in(parts: Sequence[Part], blocks: Blocks, window: Window) -> list[Part]:
     """The parts that touch `window`. Parts come in the order of their index, and some may have been set aside."""
     found = []
-    columns = blocks.lattice[1]
-    first_row, first_col = (
-        (window.row - blocks.output.row) // blocks.size,
-        (window.col - blocks.output.col) // blocks.size,
-    )
-    last_row, last_col = (
-        (window.stop_row - 1 - blocks.output.row) // blocks.size,
-        (window.stop_col - 1 - blocks.output.col) // blocks.size,
-    )
-    for row in range(first_row, last_row + 1):
-        for col in range(first_col, last_col + 1):
-            index = row * columns + col
-            place = bisect.bisect_left(parts, index, key=lambda part: part.index)
-            if place < len(parts) and parts[place].index == index:
-                found.append(parts[place])
+    for index in blocks.touching(window):
+        place = bisect.bisect_left(parts, index, key=lambda part: part.index)
+        if place < len(parts) and parts[place].index == index:
+            found.append(parts[place])
     return found
 
 

@@ -127,3 +127,31 @@ class Blocks(Sequence[Block]):
         low = max(0, start - self.halo) // self.stride * self.stride
         high = -(-(stop + self.halo) // self.stride) * self.stride
         return low, min(edge, high)
+
+    def touching(self, window: Window) -> list[int]:
+        """Lattice indices of the blocks that share pixels with `window`, wanted or not."""
+        inside = self.output.intersection(window)
+        if inside is None:
+            return []
+        rows = range(
+            (inside.row - self.output.row) // self.size, (inside.stop_row - 1 - self.output.row) // self.size + 1
+        )
+        cols = range(
+            (inside.col - self.output.col) // self.size, (inside.stop_col - 1 - self.output.col) // self.size + 1
+        )
+        return [row * self.lattice[1] + col for row in rows for col in cols]
+
+    def samples(self, count: int, edge: int) -> list[Window]:
+        """Up to `count` windows of `edge` pixels, spread over the wanted blocks and centred on their upper left corners, where
+        up to four blocks meet; on the middle of the block at the map's own corner."""
+        windows: list[Window] = []
+        taken = min(count, len(self))
+        for number in range(taken):
+            block = self[number * (len(self) - 1) // max(1, taken - 1)].window
+            row, col = block.row, block.col
+            if (row, col) == (self.output.row, self.output.col):
+                row, col = row + block.height // 2, col + block.width // 2
+            around = Window(row - edge // 2, col - edge // 2, edge, edge).intersection(self.output)
+            if around is not None and around not in windows:
+                windows.append(around)
+        return windows

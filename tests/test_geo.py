@@ -102,3 +102,23 @@ def test_an_intersection_holds_exactly_the_common_pixels(one: Window, other: Win
     both = one.intersection(other)
     assert both == other.intersection(one)
     assert (pixels(both) if both else set()) == pixels(one) & pixels(other)
+
+
+@given(plans(), st.integers(0, 100), st.integers(0, 100), st.integers(1, 50), st.integers(1, 50))
+@settings(max_examples=100, deadline=None)
+def test_the_blocks_that_touch_a_window_are_those_that_share_pixels_with_it(
+    blocks: Blocks, row: int, col: int, height: int, width: int
+) -> None:
+    window = Window(row, col, height, width)
+    assert blocks.touching(window) == [b.index for b in blocks if b.window.intersection(window)]
+
+
+@given(plans(), st.integers(1, 6), st.integers(1, 40))
+@settings(max_examples=100, deadline=None)
+def test_samples_lie_in_the_map_and_look_across_the_borders_of_blocks(blocks: Blocks, count: int, edge: int) -> None:
+    samples = blocks.samples(count, edge)
+    assert 1 <= len(samples) <= count
+    for sample in samples:
+        assert sample.intersection(blocks.output) == sample
+    if len(blocks) > 1 and count > 1 and edge > 1:
+        assert any(len(blocks.touching(sample)) > 1 for sample in samples)
