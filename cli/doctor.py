@@ -13,6 +13,7 @@ from pathlib import Path
 
 from swath.cli import units
 from swath.errors import SwathError
+from swath.report import size
 
 LIBRARIES = ("torch", "dask", "distributed", "rasterio", "geopandas", "numpy", "pydantic", "typer")
 EXTRAS = {
@@ -102,7 +103,7 @@ def _machine() -> Iterator[Finding]:
     memory = psutil.virtual_memory()
     yield Finding("ok", "cores", str(cores))
     enough = memory.available > 1e9
-    said = f"{units.size(memory.available)} free of {units.size(memory.total)}"
+    said = f"{size(memory.available)} free of {size(memory.total)}"
     yield Finding(
         "ok" if enough else "warn", "memory", said if enough else f"{said}: use cluster {{kind: local, workers: 1}}"
     )
@@ -130,7 +131,7 @@ def _disk() -> Iterator[Finding]:
 
     for what, folder in (("disk", Path.cwd()), ("state disk", _existing(here().state))):
         free = psutil.disk_usage(str(folder)).free
-        said = f"{units.size(free)} free at {folder}"
+        said = f"{size(free)} free at {folder}"
         yield Finding("ok" if free > LOW_DISK else "warn", what, said)
 
 

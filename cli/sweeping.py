@@ -8,6 +8,7 @@ import sys
 from swath.cli import units
 from swath.cli.reading import here
 from swath.cli.table import table
+from swath.report import size
 
 
 def sweep(*, remove: bool, as_json: bool) -> int:
@@ -49,7 +50,7 @@ def sweep(*, remove: bool, as_json: bool) -> int:
                 left.lease.run,
                 left.status,
                 units.moment(left.lease.made),
-                units.size(left.size),
+                size(left.size),
             )
             for left in found
         ]

@@ -38,15 +38,6 @@ def megapixels(pixels_per_s: float) -> str:
     return f"{number(pixels_per_s / 1e6)} Mpx/s"
 
 
-def size(count: float) -> str:
-    """Bytes with a decimal prefix, such as `1.5 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} B" if unit == "B" else f"{number(count)} {unit}"
-        count /= 1000
-    return f"{number(count)} TB"
-
-
 def clock(seconds: float) -> str:
     """The local time of day, such as `12:03:04`."""
     return time.strftime("%H:%M:%S", time.localtime(seconds))

@@ -293,7 +293,7 @@ class Engine:
             graph = target.build(spec)
         except (SwathError, ValueError) as error:  # pydantic's errors are ValueErrors
             wrong = Outcome("", "", 0.0, error=str(error))
-            self._put_aside(_Call(node.name, item if node.mapped else None, "", _NO_WORK), wrong)
+            self._put_aside(node.name, item if node.mapped else None, "", 1, wrong)
             self._end_item(node.name, item, None)
             return
         prefix = f"{node.name}[{item}]/" if node.mapped else f"{node.name}/"
@@ -318,7 +318,7 @@ class Engine:
             self._record.done(call.node, call.item, call.key, call.attempt, outcome, outcome.result)
         else:
             this.failed += 1
-            self._put_aside(call, outcome)
+            self._put_aside(call.node, call.item, call.key, call.attempt, outcome)
             if this.failed == this.tried == HOPELESS:
                 raise TaskFailed(
                     f"the first {HOPELESS} calls of {call.node} all failed, the last with: {outcome.error}",
@@ -334,11 +334,11 @@ class Engine:
         self._calls[work.id] = replace(call, work=work, attempt=call.attempt + 1)
         heapq.heappush(self._delayed, (time.monotonic() + delay, work.id))
 
-    def _put_aside(self, call: _Call, outcome: Outcome) -> None:
-        place = call.node if call.item is None else f"{call.node}[{call.item}]"
+    def _put_aside(self, node: str, item: int | None, key: str, attempt: int, outcome: Outcome) -> None:
+        place = node if item is None else f"{node}[{item}]"
         self._tally.set_aside.append(f"{place}: {outcome.error}")
         self._tally.exit_code = self._tally.exit_code or outcome.exit_code
-        self._record.failed(call.node, call.item, call.key, call.attempt, outcome)
+        self._record.failed(node, item, key, attempt, outcome)
         if outcome.exit_code == StateError.exit_code:  # the disk is full, not the item wrong
             raise StateError(outcome.error)
         if self._on_error == "stop":
@@ -355,7 +355,3 @@ class Engine:
             return
         node, item, attempt = said.work.split("/", 1)[1].rsplit("/", 2)  # it ended before its last words came
         self._record.said(said, node, int(item) if self._values.nodes[node].mapped else None, int(attempt))
-
-
-_NO_WORK: Any = None
-"""Of a step whose graph could not be built: there is no call to make."""

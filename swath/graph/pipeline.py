@@ -10,7 +10,7 @@ from typing import Any
 
 from swath.errors import PipelineError
 from swath.graph.graph import Graph, building, current_builder
-from swath.graph.ref import Ref, node_of, refs_in
+from swath.graph.ref import node_of, refs_in
 from swath.spec.base import Spec
 
 Planner = Callable[[Any], dict[str, Any]]
@@ -104,6 +104,3 @@ def pipeline(
         return Pipeline(function, name or function.__name__)
 
     return make if fn is None else make(fn)
-
-
-__all__ = ["Pipeline", "Ref", "pipeline"]

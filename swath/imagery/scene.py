@@ -62,8 +62,3 @@ class Scenes:
     mask: Mask | None = None
     notes: tuple[str, ...] = ()
     """What a reader of the report should know: repaired, guessed, resampled."""
-
-    @property
-    def scaled(self) -> bool:
-        """Whether every band says how its numbers become physical values."""
-        return all(band.scale is not None for scene in self.scenes for band in scene.bands)

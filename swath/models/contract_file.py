@@ -16,9 +16,6 @@ from typing import Any, Literal, cast
 from swath.errors import ModelError
 from swath.models.contract import Contract, ModelClass
 
-EXTENSION = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
-"""Goes to `stac_extensions` of an item that holds `item_properties`."""
-
 SCALINGS: dict[str, tuple[str, ...]] = {
     "min-max": ("minimum", "maximum"),
     "z-score": ("mean", "stddev"),
@@ -116,7 +113,7 @@ def parse_contract(document: Any, *, source: str = "contract") -> Contract:
 
 
 def item_properties(contract: Contract) -> dict[str, Any]:
-    """The contract's `mlm:` fields, as they stand in its file, for a STAC item that lists EXTENSION."""
+    """The contract's `mlm:` fields, as they stand in its file."""
     return {key: value for key, value in (contract.mlm or {}).items() if key.startswith("mlm:")}
 
 

@@ -186,6 +186,19 @@ def test_cancel_from_another_shell_is_an_interrupt(pipe: Pipe, slow: Path) -> No
     assert "interrupted" in pipe("runs").out
 
 
+def test_a_worker_that_is_killed_costs_its_call_and_nothing_else(pipe: Pipe, slow: Path) -> None:
+    process = pipe.start("run", slow, "--set", "seconds=1")
+    wait_for(lambda: finished_calls(pipe) >= 1)
+    children = psutil.Process(process.pid).children(recursive=True)
+    worker = next(child for child in children if "spawn_main" in " ".join(child.cmdline()))
+    worker.send_signal(signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert (pipe.folder / "out/sum.txt").read_text() == "28"
+    assert len(made(pipe)) in (8, 9)
+    check_clean(pipe, children)
+
+
 def test_ctrl_c_of_a_terminal_reaches_only_the_client(pipe: Pipe, slow: Path) -> None:
     """A terminal signals the whole process group: workers must not die of it with tracebacks of their own."""
     process = pipe.start("run", slow, "--set", "seconds=3", start_new_session=True)
