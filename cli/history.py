@@ -58,7 +58,7 @@ def show_run(run: str, *, as_json: bool) -> int:
     """Print one run in full."""
     with open_journal() as journal:
         row = journal.find(run)
-        calls = journal.calls(row.id)
+        calls = list(journal.calls(row.id))
     counts = Counter(call.state for call in calls)
     failed = [call for call in calls if call.state == FAILED]
     if as_json:

@@ -12,44 +12,19 @@ import difflib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from swath.engine.process import Process
 from swath.engine.store import Stored
+from swath.engine.tables import migrate
 from swath.errors import StateError
 
-VERSION = 1
-"""Of the tables. A journal of a newer version is refused."""
-
-_TABLES = """
-CREATE TABLE runs (
-    id TEXT PRIMARY KEY, pipeline TEXT NOT NULL, name TEXT NOT NULL, spec_path TEXT NOT NULL, spec_text TEXT NOT NULL,
-    overrides TEXT NOT NULL, cluster TEXT NOT NULL, root TEXT NOT NULL, status TEXT NOT NULL, started REAL NOT NULL,
-    finished REAL, exit_code INTEGER, error TEXT NOT NULL DEFAULT '', host TEXT NOT NULL, pid INTEGER NOT NULL,
-    process_started REAL NOT NULL, outputs TEXT NOT NULL DEFAULT '[]', git TEXT NOT NULL DEFAULT '{}'
-) STRICT;
-CREATE TABLE calls (
-    run TEXT NOT NULL REFERENCES runs(id), node TEXT NOT NULL, item INTEGER NOT NULL, key TEXT NOT NULL,
-    state TEXT NOT NULL, attempt INTEGER NOT NULL, worker TEXT NOT NULL DEFAULT '', finished REAL,
-    seconds REAL, error TEXT NOT NULL DEFAULT '', traceback TEXT NOT NULL DEFAULT '',
-    PRIMARY KEY (run, node, item)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE results (
-    key TEXT PRIMARY KEY, digest TEXT NOT NULL, size INTEGER NOT NULL, data BLOB, made REAL NOT NULL, run TEXT NOT NULL
-) STRICT;
-CREATE TABLE logs (
-    id INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), time REAL NOT NULL, level TEXT NOT NULL,
-    node TEXT NOT NULL, item INTEGER, worker TEXT NOT NULL, text TEXT NOT NULL
-) STRICT;
-CREATE INDEX logs_of_run ON logs (run, id);
-CREATE TABLE leases (
-    id TEXT PRIMARY KEY, run TEXT NOT NULL REFERENCES runs(id), kind TEXT NOT NULL, made REAL NOT NULL
-) STRICT;
-"""
+SILENT_S = 15.0
+"""A run on another host that has not shown itself for so long is taken for crashed."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +53,25 @@ class RunRow:
     process_started: float
     outputs: tuple[str, ...]
     git: dict[str, Any]
+    heartbeat: float | None = None
+    """When its process last showed itself."""
 
 
-@dataclass(frozen=True)
-class CallRow:
+class NodeRow(NamedTuple):
+    """One node of one run, with what all its calls have in common of their keys."""
+
+    node: str
+    code: str
+    """Fingerprint of the task's code; empty for a pipeline used as a step."""
+    version: str
+    """Of the task, as its author wrote it."""
+    shared: str
+    """Fingerprint of the arguments that are the same for all calls."""
+    state: str
+    """open, done, skipped or failed."""
+
+
+class CallRow(NamedTuple):
     """One call of one run: its last state."""
 
     node: str
@@ -93,8 +83,13 @@ class CallRow:
     worker: str
     finished: float | None
     seconds: float | None
+    """From its start to its end on the worker."""
     error: str
     traceback: str
+    cpu_s: float | None = None
+    """Processor time of the worker's process meanwhile."""
+    memory: int | None = None
+    """Largest memory that the worker's process ever had until then, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +140,11 @@ class Journal:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute("PRAGMA foreign_keys = ON")
-                _migrate(connection, file)
+                connection.execute(
+                    "PRAGMA cache_size = -65536"
+                )  # 64 MB: keys come in no order, a million calls stay quick
+                connection.execute("PRAGMA wal_autocheckpoint = 8000")
+                migrate(connection, file)
             except BaseException:
                 connection.close()
                 raise
@@ -178,18 +177,23 @@ class Journal:
         with _told(self.folder / "journal.sqlite"):
             return self._db.execute(sql, values)
 
+    def _many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        with contextlib.nullcontext() if self._db.in_transaction else self.transaction():
+            self._db.executemany(sql, rows)
+
     # --- runs
 
     def start_run(self, row: RunRow) -> None:
         """Write a new run down, or take up an old one again under the same id."""
         self._do(
             "INSERT INTO runs (id, pipeline, name, spec_path, spec_text, overrides, cluster, root, status, started, host, pid,"
-            " process_started, git) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?)"
+            " process_started, git, heartbeat) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET status = 'running', finished = NULL, exit_code = NULL, error = '',"
-            " host = excluded.host, pid = excluded.pid, process_started = excluded.process_started, git = excluded.git",
+            " host = excluded.host, pid = excluded.pid, process_started = excluded.process_started, git = excluded.git,"
+            " heartbeat = excluded.heartbeat",
             (
                 row.id, row.pipeline, row.name, row.spec_path, row.spec_text, json.dumps(row.overrides), row.cluster, row.root,
-                row.started, row.host, row.pid, row.process_started, json.dumps(row.git),
+                row.started, row.host, row.pid, row.process_started, json.dumps(row.git), time.time(),
             ),
         )  # fmt: skip
 
@@ -225,41 +229,74 @@ class Journal:
         guess = f" (did you mean {' or '.join(close)}?)" if close else ""
         raise StateError(f"there is no run {run!r} in {self.folder}{guess}", remedy="`pipe runs` lists the runs")
 
-    # --- calls and results
+    def beat(self, run: str) -> None:
+        """Say that the run's process is there."""
+        self._do("UPDATE runs SET heartbeat = ? WHERE id = ?", (time.time(), run))
 
-    def write_call(self, run: str, call: CallRow) -> None:
-        """The newest state of a call."""
-        self._do(
-            "INSERT OR REPLACE INTO calls (run, node, item, key, state, attempt, worker, finished, seconds, error, traceback)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                run, call.node, -1 if call.item is None else call.item, call.key, call.state, call.attempt, call.worker,
-                call.finished, call.seconds, call.error, call.traceback,
-            ),
-        )  # fmt: skip
+    # --- nodes, calls and results
 
-    def write_result(self, run: str, key: str, stored: Stored) -> None:
-        """A finished call's result."""
-        self._do(
+    def write_nodes(self, run: str, nodes: Iterable[NodeRow]) -> None:
+        """The newest state of nodes."""
+        self._many(
+            "INSERT OR REPLACE INTO nodes (run, node, code, version, shared, state) VALUES (?, ?, ?, ?, ?, ?)",
+            ((run, *node) for node in nodes),
+        )
+
+    def write_calls(self, run: str, calls: Iterable[CallRow]) -> None:
+        """The newest state of calls."""
+        self._many(
+            "INSERT OR REPLACE INTO calls (run, node, item, key, state, attempt, worker, finished, seconds, error, traceback,"
+            " cpu_s, memory) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            ((run, call.node, -1 if call.item is None else call.item, *call[2:]) for call in calls),
+        )
+
+    def write_results(self, run: str, results: Iterable[tuple[str, Stored]]) -> None:
+        """The results of finished calls, by key."""
+        now = time.time()
+        self._many(
             "INSERT OR REPLACE INTO results (key, digest, size, data, made, run) VALUES (?, ?, ?, ?, ?, ?)",
-            (key, stored.digest, stored.size, stored.data, time.time(), run),
+            ((key, stored.digest, stored.size, stored.data, now, run) for key, stored in results),
         )
 
     def result(self, key: str, run: str | None = None) -> Stored | None:
         """The result of a finished call with this key, of any run, or of that run alone."""
-        row = self._do(
-            "SELECT digest, size, data FROM results WHERE key = ? AND (? IS NULL OR run = ?)", (key, run, run)
-        ).fetchone()
-        return None if row is None else Stored(row[0], row[1], row[2])
+        if run is None:
+            found = self._do("SELECT digest, size, data FROM results WHERE key = ?", (key,)).fetchone()
+        else:
+            found = self._do("SELECT digest, size, data FROM results WHERE key = ? AND run = ?", (key, run)).fetchone()
+        return None if found is None else Stored(*found)
 
-    def calls(self, run: str) -> list[CallRow]:
-        """The calls of a run by node and item."""
-        rows = self._do(
-            "SELECT node, item, key, state, attempt, worker, finished, seconds, error, traceback FROM calls WHERE run = ?"
-            " ORDER BY node, item",
+    def results_of(self, run: str, node: str) -> Iterator[Stored]:
+        """The results of a node's finished calls in the order of its items, one at a time."""
+        for row in self._do(
+            "SELECT results.digest, results.size, results.data FROM calls JOIN results USING (key)"
+            " WHERE calls.run = ? AND calls.node = ? AND calls.state IN ('done', 'reused') ORDER BY calls.item",
+            (run, node),
+        ):
+            yield Stored(*row)
+
+    def digests(self, run: str) -> Iterator[tuple[str, int | None, str]]:
+        """(node, item, digest of the result) of a run's finished calls, by node and item."""
+        for node, item, digest in self._do(
+            "SELECT calls.node, calls.item, results.digest FROM calls JOIN results USING (key)"
+            " WHERE calls.run = ? AND calls.state IN ('done', 'reused') ORDER BY calls.node, calls.item",
             (run,),
-        )
-        return [CallRow(row[0], None if row[1] < 0 else row[1], *row[2:]) for row in rows]
+        ):
+            yield node, None if item < 0 else item, digest
+
+    def nodes(self, run: str) -> list[NodeRow]:
+        """The nodes of a run by name."""
+        rows = self._do("SELECT node, code, version, shared, state FROM nodes WHERE run = ? ORDER BY node", (run,))
+        return [NodeRow(*row) for row in rows]
+
+    def calls(self, run: str) -> Iterator[CallRow]:
+        """The calls of a run by node and item, one at a time."""
+        for row in self._do(
+            "SELECT node, item, key, state, attempt, worker, finished, seconds, error, traceback, cpu_s, memory FROM calls"
+            " WHERE run = ? ORDER BY node, item",
+            (run,),
+        ):
+            yield CallRow(row[0], None if row[1] < 0 else row[1], *row[2:])
 
     def counts(self, run: str) -> dict[str, int]:
         """Number of calls of a run by state."""
@@ -276,14 +313,18 @@ class Journal:
 
     # --- log lines
 
+    def write_logs(self, run: str, lines: Iterable[tuple[float, str, str, str, int | None, str]]) -> None:
+        """Lines as (time, level, text, node, item, worker)."""
+        self._many(
+            "INSERT INTO logs (run, time, level, text, node, item, worker) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            ((run, *line) for line in lines),
+        )
+
     def write_log(
         self, run: str, at: float, level: str, text: str, node: str = "", item: int | None = None, worker: str = ""
     ) -> None:
         """One line."""
-        self._do(
-            "INSERT INTO logs (run, time, level, node, item, worker, text) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (run, at, level, node, item, worker, text),
-        )
+        self.write_logs(run, [(at, level, text, node, item, worker)])
 
     def logs(self, run: str, node: str | None = None, level: str | None = None, after: int = 0) -> list[LogRow]:
         """Lines of a run in the order in which they came: of one node, at least of one level, after the line with an id."""
@@ -318,31 +359,19 @@ _RUN = ", ".join(field.name for field in dataclasses.fields(RunRow))
 
 def _run_row(row: tuple[Any, ...]) -> RunRow:
     fields = dict(zip((field.name for field in dataclasses.fields(RunRow)), row, strict=True))
-    if fields["status"] == "running" and Process(fields["host"], fields["pid"], fields["process_started"]).gone():
+    if fields["status"] == "running" and _silent(fields):
         fields["status"] = "crashed"
     for name in ("overrides", "outputs", "git"):
         fields[name] = json.loads(fields[name])
     return RunRow(**fields | {name: tuple(fields[name]) for name in ("overrides", "outputs")})
 
 
-def _migrate(connection: sqlite3.Connection, file: Path) -> None:
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found == VERSION:
-        return
-    if found > VERSION:
-        raise StateError(
-            f"{file} was written by a newer swath (version {found}, this one knows {VERSION})", remedy="upgrade swath"
-        )
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            for statement in _TABLES.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
+def _silent(run: dict[str, Any]) -> bool:
+    """Whether a run's process is gone; of another host only its heartbeat can tell."""
+    process = Process(run["host"], run["pid"], run["process_started"])
+    if process.here:
+        return process.gone()
+    return run["heartbeat"] is not None and time.time() - run["heartbeat"] > SILENT_S
 
 
 @contextlib.contextmanager

@@ -23,9 +23,14 @@ class Process:
 
         return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
 
+    @property
+    def here(self) -> bool:
+        """Whether it is, or was, on this host."""
+        return self.host == socket.gethostname()
+
     def gone(self) -> bool:
         """Whether it is known to have ended. Of another host nothing is known, so False."""
-        if self.host != socket.gethostname():
+        if not self.here:
             return False
         import psutil
 

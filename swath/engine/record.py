@@ -55,7 +55,7 @@ class Record:
 
     def done(self, node: str, item: int | None, key: str, attempt: int, outcome: Outcome, stored: Stored) -> None:
         self._call(node, item, key, "done", attempt, outcome)
-        self._unwritten.append(lambda: self._journal.write_result(self.run, key, stored))
+        self._unwritten.append(lambda: self._journal.write_results(self.run, [(key, stored)]))
         seconds, worker = outcome.seconds, outcome.worker
         self._emit(CallDone(time=time.time(), run=self.run, node=node, item=item, worker=worker, seconds=seconds))
 
@@ -107,4 +107,4 @@ class Record:
         )  # fmt: skip
 
     def _row(self, row: CallRow) -> None:
-        self._unwritten.append(lambda: self._journal.write_call(self.run, row))
+        self._unwritten.append(lambda: self._journal.write_calls(self.run, [row]))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from swath.engine.journal import CallRow, Journal
+from swath.engine import tables
+from swath.engine.journal import CallRow, Journal, NodeRow
 from swath.engine.process import Process
 from swath.engine.store import Stored
 from swath.errors import StateError
@@ -54,11 +55,11 @@ def test_calls_and_results_come_back_as_they_were_written(tmp_path: Path) -> Non
     with Journal.open(tmp_path) as journal:
         journal.start_run(run_row("r"))
         with journal.transaction():
-            journal.write_call("r", call)
-            journal.write_call("r", replace(call, node="single", item=None))
-            journal.write_result("r", "key", Stored("digest", 3, b"abc"))
+            journal.write_calls("r", [call])
+            journal.write_calls("r", [call._replace(node="single", item=None)])
+            journal.write_results("r", [("key", Stored("digest", 3, b"abc"))])
     with Journal.open(tmp_path) as journal:
-        assert journal.calls("r") == [call, replace(call, node="single", item=None)]
+        assert list(journal.calls("r")) == [call, call._replace(node="single", item=None)]
         assert journal.result("key") == Stored("digest", 3, b"abc")
         assert journal.result("key", "other run") is None
         assert journal.result("other") is None
@@ -79,7 +80,7 @@ def test_nothing_of_a_transaction_that_failed_is_kept(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as journal:
         journal.start_run(run_row("r"))
         with contextlib.suppress(ZeroDivisionError), journal.transaction():
-            journal.write_result("r", "key", Stored("d", 1, b"x"))
+            journal.write_results("r", [("key", Stored("d", 1, b"x"))])
             raise ZeroDivisionError
         assert journal.result("key") is None
 
@@ -105,7 +106,7 @@ def test_a_reader_sees_what_a_writer_commits_meanwhile(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as writer, Journal.open(tmp_path) as reader:
         writer.start_run(run_row("r"))
         with writer.transaction():
-            writer.write_result("r", "key", Stored("d", 1, b"x"))
+            writer.write_results("r", [("key", Stored("d", 1, b"x"))])
             assert reader.result("key") is None
         assert reader.result("key") is not None
 
@@ -117,3 +118,23 @@ def test_leases_are_there_until_they_are_ended(tmp_path: Path) -> None:
         assert [lease.id for lease in journal.leases()] == ["some/folder"]
         journal.end_lease("some/folder")
         assert journal.leases() == []
+
+
+def test_a_journal_of_an_older_version_is_brought_up_to_date_and_keeps_everything(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "journal.sqlite")
+    old.executescript(tables.STEPS[0] + "PRAGMA user_version = 1;")
+    old.execute(
+        "INSERT INTO runs (id, pipeline, name, spec_path, spec_text, overrides, cluster, root, status, started, host, pid,"
+        " process_started) VALUES ('r', 'p', 'n', 's', 't', '[]', 'local', '/', 'done', 1.0, 'h', 1, 1.0)"
+    )
+    old.execute("INSERT INTO calls (run, node, item, key, state, attempt) VALUES ('r', 'a', -1, 'key', 'done', 1)")
+    old.execute("INSERT INTO results VALUES ('key', 'digest', 3, x'616263', 1.0, 'r')")
+    old.commit()
+    old.close()
+    with Journal.open(tmp_path) as journal:
+        journal.write_nodes("r", [NodeRow("a", "code", "", "shared", "done")])
+        assert journal.find("r").status == "done"
+        assert [(call.node, call.item, call.cpu_s) for call in journal.calls("r")] == [("a", None, None)]
+        assert journal.result("key") == Stored("digest", 3, b"abc")
+        assert list(journal.digests("r")) == [("a", None, "digest")]
+        assert journal.nodes("r")[0].shared == "shared"
