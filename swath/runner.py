@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import shlex
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -30,7 +29,7 @@ from swath.graph.graph import Graph
 from swath.graph.registry import Registry
 from swath.lock import locked
 from swath.project import Project
-from swath.provenance import git_state, versions
+from swath.provenance import Source, reproduction, versions
 from swath.report import NodeFacts, RunFacts, write_report
 from swath.spec.base import Spec
 from swath.spec.environment import scrub
@@ -65,10 +64,12 @@ def run(
     listeners: Sequence[Listener] = (),
     fresh: bool = False,
     resume: str | None = None,
+    source: Source | None = None,
 ) -> RunOutcome:
     """Run a spec to its end. Raises SwathError for what keeps it from starting; whatever happens later is in the outcome.
 
-    `fresh` makes every call anew. `resume` is the id of a run that is taken up again.
+    `fresh` makes every call anew. `resume` is the id of a run that is taken up again. `source` is what spec and pipelines
+    were taken from when that is not the files as they are.
     """
     graph = registry.find(loaded.pipeline).build(loaded.spec)
     with Journal.open(project.state) as journal, contextlib.ExitStack() as exits:
@@ -79,7 +80,9 @@ def run(
         stop = Stop()
         exits.enter_context(stop.on_signals())
         exits.enter_context(_by_value(registry))
-        this = _Run(identity, loaded, project, journal, stop, listeners, time.time())
+        earlier = journal.find(identity) if resume is not None else None
+        source = source or _as_it_is(loaded, project, earlier)
+        this = _Run(identity, loaded, project, journal, stop, listeners, time.time(), source)
         this.begin(resumed=resume is not None)
         outcome = this.go(graph, fresh=fresh)
         outcome = this.report(outcome)
@@ -154,6 +157,14 @@ def _name(loaded: Loaded) -> str:
     return loaded.spec.name or Path(loaded.file).stem
 
 
+def _as_it_is(loaded: Loaded, project: Project, earlier: RunRow | None) -> Source:
+    """What spec and pipelines are taken from when that is the files as they are. earlier: the run that is taken up again."""
+    file = loaded.root / earlier.git.get("spec", loaded.file) if earlier else Path(loaded.file).absolute()
+    used = [*project.pipelines, *([project.file] if project.file else [])]
+    known = loaded.secrets | project.secrets
+    return Source.of_files((file, loaded.text), loaded.root, used, lambda text: scrub(text, known))
+
+
 @contextlib.contextmanager
 def _by_value(registry: Registry) -> Iterator[None]:
     """Send the project's own modules to workers with the calls: they are not installed there."""
@@ -178,6 +189,7 @@ class _Run:
         stop: Stop,
         listeners: Sequence[Listener],
         started: float,
+        source: Source,
     ) -> None:
         self.id = identity
         self.loaded = loaded
@@ -189,7 +201,8 @@ class _Run:
         self.partials = [staging_folder(output.to, identity) for output in outputs_of(loaded.spec)]
         self.workers = 0
         """Of the cluster; 0 until it is up."""
-        self.git = git_state(loaded.root)
+        self.folder = project.state / "runs" / identity
+        self.source = source
         self.result: EngineResult | None = None
 
     # --- telling
@@ -217,9 +230,13 @@ class _Run:
             RunRow(
                 self.id, loaded.pipeline, _name(loaded), loaded.file, loaded.text, loaded.overrides,
                 loaded.spec.cluster.kind, str(loaded.root), "running", self.started, None, None, "", me.host, me.pid, me.started, (),
-                self.git,
+                self.source.git,
             )
         )  # fmt: skip
+        try:
+            self.source.write(self.folder)
+        except OSError as error:
+            self.say("warning", f"the changes that are in no commit could not be kept: {error}")
         for partial in self.partials:
             self.journal.write_lease(self.id, PARTIAL, str(partial))
         self.emit(
@@ -289,13 +306,15 @@ class _Run:
     def report(self, outcome: RunOutcome) -> RunOutcome:
         """Write the run's report: to the state folder, and beside the map when there is one."""
         about = outcome.result.report() if hasattr(outcome.result, "report") else {}
+        root = self.loaded.root
+        again = reproduction(self.loaded.file, self.loaded.overrides, self.source.git, root, self.folder, start=root)
         facts = RunFacts(
             self.id, _name(self.loaded), self.loaded.pipeline, outcome.status, outcome.exit_code, self.started, time.time(),
             self.loaded.file, self.loaded.text, self.loaded.overrides, self.loaded.spec.cluster.kind, self.workers,
-            outcome.error, self._nodes(), tuple(outcome.set_aside), self.loaded.notes, versions(), self.git,
-            " ".join(["pipe run", self.loaded.file, *(f"--set {shlex.quote(each)}" for each in self.loaded.overrides)]), about,
+            outcome.error, self._nodes(), tuple(outcome.set_aside), self.loaded.notes, versions(), self.source.git,
+            again.line, about, caveat=again.caveat,
         )  # fmt: skip
-        folders = [self.project.state / "runs" / self.id]
+        folders = [self.folder]
         if about.get("folder") and "://" not in about["folder"]:
             folders.append(Path(about["folder"]))
         try:
