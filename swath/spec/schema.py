@@ -22,7 +22,7 @@ def schema(spec_class: type[Spec], pipeline: str = "") -> dict[str, Any]:
     full["definitions"] = full.pop("$defs", {})
     full["properties"]["pipeline"] |= {"const": pipeline} if pipeline else {}
     full["properties"]["pipeline"].pop("default", None)
-    return {"$schema": DIALECT, **_with_matrix(full)}
+    return {"$schema": DIALECT, **_with_matrix(full, "#")}
 
 
 def schemas(classes: Mapping[str, type[Spec]]) -> dict[str, Any]:
@@ -30,26 +30,26 @@ def schemas(classes: Mapping[str, type[Spec]]) -> dict[str, Any]:
     inputs = [(kind, "validation") for kind in dict.fromkeys(classes.values())]
     references, shared = models_json_schema(inputs, ref_template=_TEMPLATE)  # type: ignore[arg-type]
     definitions = _draft7(shared.get("$defs", {}))
-    names = list(classes)
+    models = {name: references[(kind, "validation")]["$ref"].rpartition("/")[2] for name, kind in classes.items()}
     return {
         "$schema": DIALECT,
         "type": "object",
-        "properties": {"pipeline": {"enum": names, "description": "Name of the pipeline to run"}},
+        "properties": {"pipeline": {"enum": list(models), "description": "Name of the pipeline to run"}},
         "required": ["pipeline"],
         "allOf": [
             {
                 "if": {"properties": {"pipeline": {"const": name}}, "required": ["pipeline"]},
-                "then": _with_matrix(definitions[references[(kind, "validation")]["$ref"].rpartition("/")[2]]),
+                "then": _with_matrix(definitions[model], _TEMPLATE.format(model=model)),
             }
-            for name, kind in classes.items()
+            for name, model in models.items()
         ],
         "definitions": definitions,
     }
 
 
-def _with_matrix(spec: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a spec that may have a matrix. With one, the fields that must be given may stand there."""
-    fields = {name: _value(value) for name, value in spec["properties"].items() if name not in Spec.reserved}
+def _with_matrix(spec: dict[str, Any], place: str) -> dict[str, Any]:
+    """The schema, at a place, of a spec that may have a matrix. With one, fields that must be given may stand there instead."""
+    fields = {name: {"$ref": f"{place}/properties/{name}"} for name in spec["properties"] if name not in Spec.reserved}
     entry = {"type": "object", "minProperties": 1, "properties": fields, "patternProperties": {_DOTTED: {}}}
     closed = {"additionalProperties": False}
     matrix = {
@@ -81,11 +81,6 @@ def _with_matrix(spec: dict[str, Any]) -> dict[str, Any]:
         "if": {"required": [KEY]},
         "else": {"required": [name for name in spec.get("required", ()) if name != "pipeline"]},
     }
-
-
-def _value(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a field's value, without what is said of the field."""
-    return {key: value for key, value in schema.items() if key not in ("default", "description")}
 
 
 def _draft7(node: Any) -> Any:
