@@ -14,6 +14,7 @@ from typing import Any
 
 import cloudpickle
 
+from swath import crashpoint
 from swath.cluster.cluster import RunningCluster, cluster_of
 from swath.cluster.sweep import PARTIAL
 from swath.engine.engine import Engine, EngineResult
@@ -23,11 +24,12 @@ from swath.engine.process import Process
 from swath.engine.routed import RoutedExecutor
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
-from swath.errors import Locked, SetAside, Stopped, SwathError, TaskFailed, UsageError
+from swath.errors import Locked, SetAside, StateError, Stopped, SwathError, TaskFailed, TimedOut, UsageError
 from swath.events import ClusterReady, Event, Listener, Log, RunDone, RunStarted
 from swath.graph.graph import Graph
 from swath.graph.registry import Registry
-from swath.lock import locked
+from swath.heartbeat import beating
+from swath.lock import in_use, locked
 from swath.project import Project
 from swath.provenance import Source, reproduction, versions
 from swath.report import NodeFacts, RunFacts, write_report
@@ -36,8 +38,6 @@ from swath.spec.environment import scrub
 from swath.spec.fields import Output
 from swath.spec.load import Loaded, parse
 from swath.spec.place import staging_folder
-
-STATUS = {0: "done", SetAside.exit_code: "partial", 130: "interrupted", 143: "terminated"}
 
 
 @dataclass(frozen=True)
@@ -64,30 +64,35 @@ def run(
     listeners: Sequence[Listener] = (),
     fresh: bool = False,
     resume: str | None = None,
+    timeout_s: float | None = None,
+    identity: str | None = None,
     source: Source | None = None,
 ) -> RunOutcome:
     """Run a spec to its end. Raises SwathError for what keeps it from starting; whatever happens later is in the outcome.
 
-    `fresh` makes every call anew. `resume` is the id of a run that is taken up again. `source` is what spec and pipelines
+    `fresh` makes every call anew. `resume` is the id of a run that is taken up again.
+    After `timeout_s` the run is stopped. `identity` is the id of a new run, when it is known already. `source` is what spec and pipelines
     were taken from when that is not the files as they are.
     """
+    crashpoint.reached("parsing")
     graph = registry.find(loaded.pipeline).build(loaded.spec)
     with Journal.open(project.state) as journal, contextlib.ExitStack() as exits:
-        identity = _identity(journal, loaded, resume)
+        exits.enter_context(in_use(project.state))
+        identity = identity or (new_identity(loaded) if resume is None else _identity(journal, resume))
         for output in outputs_of(loaded.spec):
             if "://" not in output.to:
                 exits.enter_context(locked(output.to, identity))
         stop = Stop()
         exits.enter_context(stop.on_signals())
+        exits.enter_context(stop.after(timeout_s, _timed_out(timeout_s)))
         exits.enter_context(_by_value(registry))
         earlier = journal.find(identity) if resume is not None else None
         source = source or _as_it_is(loaded, project, earlier)
         this = _Run(identity, loaded, project, journal, stop, listeners, time.time(), source)
+        exits.enter_context(beating(project.state, identity))
         this.begin(resumed=resume is not None)
         outcome = this.go(graph, fresh=fresh)
-        outcome = this.report(outcome)
-        this.end(outcome)
-        return outcome
+        return this.end(this.report(outcome))
 
 
 def resume_loaded(row: RunRow, project: Project, registry: Registry) -> Loaded:
@@ -142,14 +147,19 @@ def outputs_of(spec: Spec) -> list[Output]:
     return [value for value in spec.parameters().values() if isinstance(value, Output)]
 
 
-def _identity(journal: Journal, loaded: Loaded, resume: str | None) -> str:
-    if resume is not None:
-        row = journal.find(resume)
-        if row.status == "running":
-            raise Locked(
-                f"{row.id} is still running (process {row.pid} on {row.host})", remedy="`pipe cancel` it first"
-            )
-        return row.id
+def _identity(journal: Journal, resume: str) -> str:
+    row = journal.find(resume)
+    if row.status == "running":
+        raise Locked(f"{row.id} is still running (process {row.pid} on {row.host})", remedy="`pipe cancel` it first")
+    return row.id
+
+
+def _timed_out(limit_s: float | None) -> TimedOut:
+    return TimedOut(f"the run took longer than its time limit of {limit_s:g} s" if limit_s is not None else "")
+
+
+def new_identity(loaded: Loaded) -> str:
+    """An id for a new run of a spec."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{_name(loaded)}-{secrets.token_hex(2)}"
 
 
@@ -198,6 +208,7 @@ class _Run:
         self.stop = stop
         self.listeners = listeners
         self.started = started
+        self._began = time.monotonic()
         self.partials = [staging_folder(output.to, identity) for output in outputs_of(loaded.spec)]
         self.workers = 0
         """Of the cluster; 0 until it is up."""
@@ -219,7 +230,8 @@ class _Run:
         """A line of the runner's own: to the journal and to every reader."""
         text = self.scrub(text)
         now = time.time()
-        self.journal.write_log(self.id, now, level, text)
+        with contextlib.suppress(StateError):  # what cannot be kept is still told
+            self.journal.write_log(self.id, now, level, text)
         self.emit(Log(time=now, run=self.id, level=level, text=text))
 
     # --- the run
@@ -247,6 +259,12 @@ class _Run:
         )  # fmt: skip
         for note in loaded.notes:
             self.say("info", note)
+        if self.journal.shared_by:
+            self.say(
+                "warning",
+                f"the state folder {self.journal.folder} is on a network file system ({self.journal.shared_by}): the journal"
+                " is slower there; SWATH_HOME can name a folder on a disk of this machine",
+            )
 
     def go(self, graph: Graph, *, fresh: bool) -> RunOutcome:
         """Make the calls; whatever happens, the cluster is closed when this returns."""
@@ -264,7 +282,7 @@ class _Run:
             return self._outcome(self.result, store)
         except Stopped as error:
             self.say("warning", f"{error.message}; go on with: pipe resume {self.id}")
-            return RunOutcome(self.id, STATUS[error.exit_code], error.exit_code, error.message)
+            return RunOutcome(self.id, error.status, error.exit_code, error.message)
         except SwathError as error:
             self.say("error", str(error))
             return RunOutcome(self.id, "failed", self._code(error.exit_code), self.scrub(str(error)))
@@ -275,6 +293,7 @@ class _Run:
 
     def _start(self, exits: contextlib.ExitStack, engine: Engine, store: ResultStore) -> Executor:
         """Bring the cluster up, when the first call needs it."""
+        crashpoint.reached("starting")
         began = time.monotonic()
         cluster: RunningCluster = exits.enter_context(cluster_of(self.loaded.spec.cluster, self.project.state))
         executor = cluster.executor(engine.hear, self.stop)
@@ -286,6 +305,8 @@ class _Run:
                 seconds=time.monotonic() - began, address=cluster.address,
             )
         )  # fmt: skip
+        crashpoint.reached("started")
+        exits.callback(crashpoint.reached, "closing")
         return executor
 
     def _outcome(self, result: EngineResult, store: ResultStore) -> RunOutcome:
@@ -320,7 +341,7 @@ class _Run:
         try:
             for folder in folders:
                 made = write_report(folder, facts, folders[-1] / "preview.png")
-        except OSError as error:
+        except (OSError, StateError) as error:
             self.say("warning", f"the report could not be written: {error}")
             return outcome
         beside_the_map = [str(path) for path in made] if len(folders) > 1 else []
@@ -338,19 +359,26 @@ class _Run:
             for node, n in found.items()
         )
 
-    def end(self, outcome: RunOutcome) -> None:
-        for partial in self.partials:
-            if not partial.exists():
-                self.journal.end_lease(str(partial))
-        self.journal.finish_run(self.id, outcome.status, outcome.exit_code, outcome.error, outcome.outputs)
+    def end(self, outcome: RunOutcome) -> RunOutcome:
+        """Write down how it ended, and tell it. What cannot be written keeps no run from ending with its own exit code."""
+        try:
+            for partial in self.partials:
+                if not partial.exists():
+                    self.journal.end_lease(str(partial))
+            self.journal.finish_run(self.id, outcome.status, outcome.exit_code, outcome.error, outcome.outputs)
+        except StateError as error:
+            text = f"how the run ended could not be written down: {error.message}"
+            self.say("error", text)
+            outcome = replace(outcome, exit_code=outcome.exit_code or error.exit_code, error=outcome.error or text)
         result = self.result
         self.emit(
             RunDone(
                 time=time.time(), run=self.id, status=outcome.status, exit_code=outcome.exit_code,
-                seconds=time.time() - self.started, error=outcome.error, outputs=outcome.outputs,
+                seconds=time.monotonic() - self._began, error=outcome.error, outputs=outcome.outputs,
                 calls=result.made if result else 0, reused=result.reused if result else 0, set_aside=outcome.set_aside,
             )
         )  # fmt: skip
+        return outcome
 
 
 def _shown(value: Any) -> list[str]:
