@@ -25,7 +25,7 @@ from swath.engine.routed import RoutedExecutor
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
 from swath.errors import Locked, SetAside, StateError, Stopped, SwathError, TaskFailed, TimedOut, UsageError
-from swath.events import ClusterReady, Event, Listener, Log, RunDone, RunStarted
+from swath.events import CallDone, ClusterReady, Event, Listener, Log, RunDone, RunStarted
 from swath.graph.graph import Graph
 from swath.graph.registry import Registry
 from swath.heartbeat import beating
@@ -92,7 +92,11 @@ def run(
         exits.enter_context(beating(project.state, identity))
         this.begin(resumed=resume is not None)
         outcome = this.go(graph, fresh=fresh)
-        return this.end(this.report(outcome))
+        try:
+            outcome = this.report(outcome)
+        except StateError as error:
+            this.say("warning", f"the report could not be written: {error}")
+        return this.end(outcome)
 
 
 def resume_loaded(row: RunRow, project: Project, registry: Registry) -> Loaded:
@@ -225,6 +229,8 @@ class _Run:
     def emit(self, event: Event) -> None:
         for listener in self.listeners:
             listener(event)
+        if isinstance(event, CallDone) and not event.reused:
+            crashpoint.reached("running")
 
     def say(self, level: str, text: str) -> None:
         """A line of the runner's own: to the journal and to every reader."""
@@ -341,7 +347,7 @@ class _Run:
         try:
             for folder in folders:
                 made = write_report(folder, facts, folders[-1] / "preview.png")
-        except (OSError, StateError) as error:
+        except OSError as error:
             self.say("warning", f"the report could not be written: {error}")
             return outcome
         beside_the_map = [str(path) for path in made] if len(folders) > 1 else []
