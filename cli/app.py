@@ -230,6 +230,23 @@ def _runs_show(run: RunId, as_json: AsJson = False) -> int:
     return show_run(run, as_json=as_json)
 
 
+@app.command("diff")
+def _diff(
+    before: Annotated[str, typer.Argument(metavar="RUN", help="The first run, such as last~1.", show_default=False)],
+    after: Annotated[str, typer.Argument(metavar="RUN", help="The second run, such as last.", show_default=False)],
+    as_json: AsJson = False,
+) -> int:
+    """Compare two runs.
+
+    Specs, code, results, outputs and times. Exits 0 whether or not they differ, as `git diff` does.
+
+    Example: pipe diff last~1 last
+    """
+    from swath.cli.comparing import diff_runs
+
+    return diff_runs(before, after, as_json=as_json)
+
+
 @app.command("logs")
 def _logs(
     run: RunId,
