@@ -230,6 +230,23 @@ def _runs_show(run: RunId, as_json: AsJson = False) -> int:
     return show_run(run, as_json=as_json)
 
 
+@runs.command("table")
+def _runs_table(
+    run: RunId,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="For a spreadsheet.")] = False,
+) -> int:
+    """Tell what became of each variant of a matrix.
+
+    Also while the run goes on, and of one that crashed.
+
+    Example: pipe runs table last --csv > results.csv
+    """
+    from swath.cli.tabling import print_table
+
+    return print_table(run, as_json=as_json, as_csv=as_csv)
+
+
 @app.command("diff")
 def _diff(
     before: Annotated[str, typer.Argument(metavar="RUN", help="The first run, such as last~1.", show_default=False)],
