@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from swath.errors import PipelineError, SwathError
+from swath.errors import PipelineError, SwathError, UsageError
 from swath.graph.graph import Graph, Node
 from swath.graph.pipeline import Pipeline
 from swath.graph.ref import SKIPPED, Ref
@@ -14,6 +14,10 @@ from swath.spec.load import Loaded
 
 ROW = "table-row"
 """Name of the node behind each step, after the step's own. No function has such a name."""
+EACH = "each"
+"""In the plan of a matrix: name of a variant -> its own plan."""
+ADDED = frozenset({"calls", "mapped", "blocks", "megapixels", "read_bytes", "map_bytes_at_most"})
+"""Values of a plan that are amounts of work, so that those of the variants are added up."""
 
 
 def graph(pipeline: Pipeline, loaded: Loaded) -> Graph:
@@ -77,3 +81,34 @@ def numbers(value: Any, about: Mapping[str, Any]) -> dict[str, float]:
 def _plain(value: Any) -> Any:
     """A number of numpy's as Python's own."""
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+
+
+def plan(pipeline: Pipeline, loaded: Loaded) -> dict[str, Any]:
+    """What a run would take. Of a matrix: how many variants, the work of all, what they have in common, and the plan of each.
+
+    Raises UsageError with everything that is wrong with any of them.
+    """
+    if not loaded.variants:
+        return pipeline.plan(loaded.spec)
+    each: dict[str, dict[str, Any]] = {}
+    wrong: list[str] = []
+    for variant in loaded.variants:
+        try:
+            each[variant.name] = pipeline.plan(variant.spec)
+        except SwathError as error:
+            wrong.append(f"{variant.name}: {error.message}")
+    if wrong:
+        raise UsageError("\n".join(wrong), remedy="exclude these variants, or mend them")
+    plans = list(each.values())
+    shared: dict[str, Any] = {}
+    for name, value in plans[0].items():
+        if name in ADDED:
+            shared[name] = _sum([plan.get(name, 0) for plan in plans])
+        elif all(plan.get(name) == value for plan in plans):
+            shared[name] = value
+    return {"variants": len(plans), **shared, EACH: each}
+
+
+def _sum(values: list[float]) -> float:
+    total = sum(values)
+    return round(total, 3) if isinstance(total, float) else total
