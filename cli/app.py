@@ -74,16 +74,27 @@ def _run(
     cluster: ClusterName = None,
     as_json: AsEvents = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Use no result of an earlier run.")] = False,
+    ref: Annotated[
+        str | None,
+        typer.Option(
+            "--ref", metavar="REV", help="Take spec, swath.yaml and pipelines from this commit, branch or tag."
+        ),
+    ] = None,
+    patch: Annotated[
+        Path | None, typer.Option("--patch", metavar="FILE", help="With --ref: a diff to put on the commit.")
+    ] = None,
 ) -> int:
     """Run a spec and publish what it makes.
 
-    What an earlier run finished is not done again.
+    What an earlier run finished is not done again. With --ref the files that the spec names (imagery, models, areas,
+    outputs) and the state folder stay those of the project as it is; only spec, swath.yaml and Python code are the
+    commit's. `pipe runs show RUN` prints the line that does a run again.
 
     Example: pipe run specs/bahamas.yaml --set output.to=out/test
     """
     from swath.cli.running import run_spec
 
-    return run_spec(spec, sets or [], cluster, as_json=as_json, fresh=fresh)
+    return run_spec(spec, sets or [], cluster, as_json=as_json, fresh=fresh, ref=ref, patch=patch)
 
 
 @app.command("resume")

@@ -6,41 +6,49 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from swath.cli import streams
 
 if TYPE_CHECKING:
+    from swath.cli.reading import Read
     from swath.events import Listener
-    from swath.graph.registry import Registry
-    from swath.project import Project
     from swath.runner import RunOutcome
-    from swath.spec.load import Loaded
 
 
-def run_spec(spec: Path, sets: list[str], cluster: str | None, *, as_json: bool, fresh: bool) -> int:
-    """Run a spec. Paths of what was published go to stdout, or with `as_json` every event."""
-    from swath.cli.reading import read_spec
+def run_spec(
+    spec: Path,
+    sets: list[str],
+    cluster: str | None,
+    *,
+    as_json: bool,
+    fresh: bool,
+    ref: str | None = None,
+    patch: Path | None = None,
+) -> int:
+    """Run a spec, as it is or as of a commit. Paths of what was published go to stdout, or with `as_json` every event."""
+    from swath.cli.reading import read_commit, read_spec
+    from swath.errors import UsageError
 
-    read = read_spec(spec, sets, cluster)
-    return _go(read.loaded, read.project, read.registry, as_json=as_json, fresh=fresh)
+    if ref is not None:
+        with read_commit(spec, sets, cluster, ref, patch) as read:
+            return _go(read, as_json=as_json, fresh=fresh)
+    if patch is not None:
+        raise UsageError("--patch goes onto a commit", remedy="name the commit with --ref")
+    return _go(read_spec(spec, sets, cluster), as_json=as_json, fresh=fresh)
 
 
 def resume_run(run: str, *, as_json: bool) -> int:
     """Go on with a run of the journal, from the text of its spec that the journal kept."""
-    from swath.cli.reading import around, here, registry_of
+    from swath.cli.reading import here, read_run
     from swath.engine.journal import Journal
-    from swath.runner import resume_loaded
 
     state = here().state
     with Journal.open(state) as journal:
         row = journal.find(run)
-    project = replace(around(Path(row.root)), state=state)
-    registry = registry_of(project)
-    loaded = resume_loaded(row, project, registry)
-    return _go(loaded, project, registry, as_json=as_json, resume=row.id)
+    with read_run(row, state) as read:
+        return _go(read, as_json=as_json, resume=row.id)
 
 
 def plan_spec(spec: Path, sets: list[str], cluster: str | None, *, as_json: bool) -> int:
@@ -60,20 +68,20 @@ def plan_spec(spec: Path, sets: list[str], cluster: str | None, *, as_json: bool
     return 0
 
 
-def _go(
-    loaded: Loaded,
-    project: Project,
-    registry: Registry,
-    *,
-    as_json: bool,
-    fresh: bool = False,
-    resume: str | None = None,
-) -> int:
+def _go(read: Read, *, as_json: bool, fresh: bool = False, resume: str | None = None) -> int:
     from swath.runner import run
 
     with streams.data_only() as out:
         with _view(out, as_json=as_json) as view:
-            outcome = run(loaded, project, registry, listeners=[view], fresh=fresh, resume=resume)
+            outcome = run(
+                read.loaded,
+                read.project,
+                read.registry,
+                listeners=[view],
+                fresh=fresh,
+                resume=resume,
+                source=read.source,
+            )
         if as_json:
             _say_error(outcome)
         else:

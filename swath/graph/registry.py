@@ -7,7 +7,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -42,8 +42,15 @@ class Registry:
     """Modules of the project: not installed on workers, so they travel with the calls."""
 
     @classmethod
-    def discover(cls, folders: Iterable[Path] = ()) -> Registry:
-        """Look in all three places. The project's pipelines win over installed ones, and those over swath's own."""
+    def discover(
+        cls, folders: Iterable[Path] = (), root: Path | None = None, known_as: Mapping[Path, Path] | None = None
+    ) -> Registry:
+        """Look in all three places. The project's pipelines win over installed ones, and those over swath's own.
+
+        root: what the project's modules may import from; the nearest folder with a swath.yaml when not given. known_as:
+        for folders that stand in for others, such as those of a commit: the ones whose modules' names theirs get, so that
+        results that one made can be read by the other.
+        """
         entries: dict[str, Entry] = {}
         broken: dict[str, str] = {}
         modules: list[ModuleType] = []
@@ -53,7 +60,7 @@ class Registry:
             entries[found.name] = found
         for folder in folders:
             names: dict[str, Entry] = {}
-            package = _package(folder)
+            package = _package(folder, (known_as or {}).get(folder, folder))
             modules.append(package)
             for found in _project(folder, package, broken):
                 if found.name in names:
@@ -116,10 +123,10 @@ def _installed(broken: dict[str, str]) -> Iterator[Entry]:
             broken[origin] = f"entry point {point.name} is neither a pipeline nor a module"
 
 
-def _package(folder: Path) -> ModuleType:
+def _package(folder: Path, known_as: Path) -> ModuleType:
     """An empty package for the folder, so that its files can import each other with `from . import name`."""
     folder = folder.resolve()
-    name = f"project_pipelines_{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+    name = f"project_pipelines_{hashlib.sha256(str(known_as.resolve()).encode()).hexdigest()[:8]}"
     for loaded in [m for m in sys.modules if m == name or m.startswith(name + ".")]:
         del sys.modules[loaded]
     package = ModuleType(name, f"Pipelines in {folder}")
