@@ -31,6 +31,12 @@ Sets = Annotated[
 ClusterName = Annotated[
     str | None, typer.Option("--cluster", metavar="NAME", help="Where to run, whatever the spec says.")
 ]
+Timeout = Annotated[
+    str | None, typer.Option("--timeout", metavar="DURATION", help="Stop the run after 90s, 30m or 2h; it can be resumed.")
+]
+Detach = Annotated[
+    bool, typer.Option("--detach/--wait", help="Print the run's id and let it go on by itself, or wait for its end.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 AsEvents = Annotated[bool, typer.Option("--json", help="One event per line on stdout, as JSON.")]
 
@@ -74,6 +80,9 @@ def _run(
     cluster: ClusterName = None,
     as_json: AsEvents = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Use no result of an earlier run.")] = False,
+    timeout: Timeout = None,
+    detach: Detach = False,
+    identity: Annotated[str | None, typer.Option("--id", hidden=True)] = None,
     ref: Annotated[
         str | None,
         typer.Option(
@@ -94,11 +103,11 @@ def _run(
     """
     from swath.cli.running import run_spec
 
-    return run_spec(spec, sets or [], cluster, as_json=as_json, fresh=fresh, ref=ref, patch=patch)
+    return run_spec(spec, sets or [], cluster, timeout=timeout, detach=detach, identity=identity, as_json=as_json, fresh=fresh, ref=ref, patch=patch)
 
 
 @app.command("resume")
-def _resume(run: RunId, as_json: AsEvents = False) -> int:
+def _resume(run: RunId, as_json: AsEvents = False, timeout: Timeout = None, detach: Detach = False) -> int:
     """Go on with a run from where it stopped.
 
     It takes the spec as it was then. Finished calls are not made again.
@@ -107,13 +116,14 @@ def _resume(run: RunId, as_json: AsEvents = False) -> int:
     """
     from swath.cli.running import resume_run
 
-    return resume_run(run, as_json=as_json)
+    return resume_run(run, as_json=as_json, timeout=timeout, detach=detach)
 
 
 @app.command("cancel")
 def _cancel(
     run: RunId,
     wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for its end.", min=0)] = 60,
+    now: Annotated[bool, typer.Option("--now", help="Do not let it close its cluster; kill it if need be.")] = False,
 ) -> int:
     """Stop a run of this machine; it can be resumed.
 
@@ -123,7 +133,7 @@ def _cancel(
     """
     from swath.cli.cancelling import cancel_run
 
-    return cancel_run(run, wait)
+    return cancel_run(run, wait, now=now)
 
 
 @app.command("list")
@@ -213,6 +223,7 @@ app.add_typer(runs, name="runs")
 def _runs(
     context: typer.Context,
     limit: Annotated[int, typer.Option("--limit", "-n", help="How many, newest first.", min=1)] = 20,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing them until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> int:
     """List this project's runs, newest first.
@@ -223,6 +234,10 @@ def _runs(
     """
     if context.invoked_subcommand is not None:
         return 0
+    if watch:
+        from swath.cli.watching import watch_runs
+
+        return watch_runs(limit, as_json=as_json)
     from swath.cli.history import list_runs
 
     return list_runs(limit, as_json=as_json)
@@ -282,6 +297,9 @@ def _logs(
     level: Annotated[
         str | None, typer.Option("--level", help="Only from this level on: debug, info, warning, error.")
     ] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only calls that failed: their lines, errors and tracebacks.")
+    ] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -291,7 +309,7 @@ def _logs(
     """
     from swath.cli.logs import print_logs
 
-    return print_logs(run, node, level, follow=follow, as_json=as_json)
+    return print_logs(run, node, level, failed=failed, follow=follow, as_json=as_json)
 
 
 @app.command("sweep")
@@ -308,6 +326,29 @@ def _sweep(
     from swath.cli.sweeping import sweep
 
     return sweep(remove=yes, as_json=as_json)
+
+
+@app.command("prune")
+def _prune(
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="DURATION", help="Runs that ended longer ago than that.")
+    ] = "30d",
+    max_size: Annotated[
+        str | None,
+        typer.Option("--max-size", metavar="SIZE", help="Further runs, oldest first, until no more is kept, as in 10GB."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove them; without it they are only listed.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """List or remove old runs and their results.
+
+    What runs that go on need is kept, and what failed or stopped runs that are not so old need to be resumed.
+
+    Example: pipe prune --older-than 2w --yes
+    """
+    from swath.cli.pruning import prune
+
+    return prune(older_than, max_size, remove=yes, as_json=as_json)
 
 
 @app.command("init")

@@ -60,7 +60,7 @@ def list_runs(limit: int, *, as_json: bool) -> int:
     head = ("RUN", "NAME", "PIPELINE", "STATUS", "STARTED", "TOOK", "CALLS", "FAILED")
     cells = [
         (
-            row.id, row.name, row.pipeline, row.status, units.moment(row.started), _took(row),
+            row.id, row.name, row.pipeline, status(row), units.moment(row.started), _took(row),
             str(told["calls"]), str(told["failed"]),
         )
         for row, told in rows
@@ -100,9 +100,14 @@ def show_run(run: str, *, as_json: bool) -> int:
         print(f"failed    {call.node}{item}: {units.printable(call.error).partition(chr(10))[0]}")
     if len(failed) > 50:
         print(f"          and {len(failed) - 50} more: --json lists them all")
-    if row.status in ("interrupted", "terminated", "failed", "partial", "crashed"):
+    if row.status in ("interrupted", "terminated", "failed", "partial", "crashed", "timed out"):
         print(f"go on with: pipe resume {row.id}", file=sys.stderr)
     return 0
+
+
+def status(row: RunRow) -> str:
+    """A run's status; of one that is stopped or asleep also for how long it has not shown itself."""
+    return f"{row.status}, silent for {units.duration(row.silent_s)}" if row.silent_s else row.status
 
 
 def _facts(row: RunRow, counts: Counter[str], again: Reproduction) -> list[tuple[str, str]]:
@@ -112,7 +117,7 @@ def _facts(row: RunRow, counts: Counter[str], again: Reproduction) -> list[tuple
         ("pipeline", row.pipeline),
         ("spec", row.spec_path),
         *(("set", override) for override in row.overrides),
-        ("status", f"{row.status}{ended}"),
+        ("status", f"{status(row)}{ended}"),
         ("started", units.moment(row.started)),
         ("took", _took(row)),
         ("process", f"{row.pid} on {row.host}"),
@@ -154,4 +159,4 @@ def brief(row: RunRow, journal: Journal) -> dict[str, Any]:
     }
     outputs = [str(Path(output)) if "://" not in output else output for output in row.outputs]
     calls = sum(counts[state] for state in FINISHED)
-    return kept | {"outputs": outputs, "calls": calls, "reused": counts["reused"], "failed": counts[FAILED]}
+    return kept | {"silent_s": round(row.silent_s), "outputs": outputs, "calls": calls, "reused": counts["reused"], "failed": counts[FAILED]}

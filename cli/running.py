@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -26,20 +27,24 @@ def run_spec(
     fresh: bool,
     ref: str | None = None,
     patch: Path | None = None,
+    timeout: str | None = None,
+    detach: bool = False,
+    identity: str | None = None,
 ) -> int:
     """Run a spec, as it is or as of a commit. Paths of what was published go to stdout, or with `as_json` every event."""
     from swath.cli.reading import read_commit, read_spec
     from swath.errors import UsageError
 
+    how = _How(fresh, None, _seconds(timeout), detach, identity)
     if ref is not None:
         with read_commit(spec, sets, cluster, ref, patch) as read:
-            return _go(read, as_json=as_json, fresh=fresh)
+            return _go(read, how, as_json=as_json)
     if patch is not None:
         raise UsageError("--patch goes onto a commit", remedy="name the commit with --ref")
-    return _go(read_spec(spec, sets, cluster), as_json=as_json, fresh=fresh)
+    return _go(read_spec(spec, sets, cluster), how, as_json=as_json)
 
 
-def resume_run(run: str, *, as_json: bool) -> int:
+def resume_run(run: str, *, as_json: bool, timeout: str | None = None, detach: bool = False) -> int:
     """Go on with a run of the journal, from the text of its spec that the journal kept."""
     from swath.cli.reading import here, read_run
     from swath.engine.journal import Journal
@@ -48,7 +53,7 @@ def resume_run(run: str, *, as_json: bool) -> int:
     with Journal.open(state) as journal:
         row = journal.find(run)
     with read_run(row, state) as read:
-        return _go(read, as_json=as_json, resume=row.id)
+        return _go(read, _How(False, row.id, _seconds(timeout), detach), as_json=as_json)
 
 
 def plan_spec(spec: Path, sets: list[str], cluster: str | None, *, as_json: bool) -> int:
@@ -68,9 +73,30 @@ def plan_spec(spec: Path, sets: list[str], cluster: str | None, *, as_json: bool
     return 0
 
 
-def _go(read: Read, *, as_json: bool, fresh: bool = False, resume: str | None = None) -> int:
-    from swath.runner import run
+@dataclass(frozen=True)
+class _How:
+    """How to run, whatever the spec."""
 
+    fresh: bool
+    resume: str | None
+    timeout_s: float | None
+    detach: bool
+    identity: str | None = None
+
+
+def _seconds(timeout: str | None) -> float | None:
+    from swath.cli import amounts
+
+    return None if timeout is None else amounts.seconds(timeout, "--timeout")
+
+
+def _go(read: Read, how: _How, *, as_json: bool) -> int:
+    from swath.runner import new_identity, run
+
+    if how.detach:
+        from swath.cli.detaching import detach
+
+        return detach(how.resume or new_identity(read.loaded), read.project.state, as_json=as_json)
     with streams.data_only() as out:
         with _view(out, as_json=as_json) as view:
             outcome = run(
@@ -78,8 +104,10 @@ def _go(read: Read, *, as_json: bool, fresh: bool = False, resume: str | None = 
                 read.project,
                 read.registry,
                 listeners=[view],
-                fresh=fresh,
-                resume=resume,
+                fresh=how.fresh,
+                resume=how.resume,
+                timeout_s=how.timeout_s,
+                identity=how.identity,
                 source=read.source,
             )
         if as_json:
