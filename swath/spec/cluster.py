@@ -59,9 +59,7 @@ class LocalCluster(Model):
     def _own_resources(self) -> LocalCluster:
         for name in ("cpu", "memory"):
             if name in self.resources:
-                raise mistake(
-                    "every worker offers {name} by itself; leave it out", at=("resources", name), name=name
-                )
+                raise mistake("every worker offers {name} by itself; leave it out", at=("resources", name), name=name)
         return self
 
 
