@@ -103,7 +103,10 @@ def _run(
     """
     from swath.cli.running import run_spec
 
-    return run_spec(spec, sets or [], cluster, timeout=timeout, detach=detach, identity=identity, as_json=as_json, fresh=fresh, ref=ref, patch=patch)
+    return run_spec(
+        spec, sets or [], cluster, as_json=as_json, fresh=fresh, ref=ref, patch=patch,
+        timeout=timeout, detach=detach, identity=identity,
+    )  # fmt: skip
 
 
 @app.command("resume")

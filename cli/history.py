@@ -159,4 +159,5 @@ def brief(row: RunRow, journal: Journal) -> dict[str, Any]:
     }
     outputs = [str(Path(output)) if "://" not in output else output for output in row.outputs]
     calls = sum(counts[state] for state in FINISHED)
-    return kept | {"silent_s": round(row.silent_s), "outputs": outputs, "calls": calls, "reused": counts["reused"], "failed": counts[FAILED]}
+    known = {"silent_s": round(row.silent_s), "outputs": outputs}
+    return kept | known | {"calls": calls, "reused": counts["reused"], "failed": counts[FAILED]}

@@ -312,12 +312,16 @@ class Journal:
 
     def calls(self, run: str) -> Iterator[CallRow]:
         """The calls of a run by node and item, one at a time."""
-        for row in self._do(
-            "SELECT node, item, key, state, attempt, worker, finished, seconds, error, traceback, cpu_s, memory FROM calls"
-            " WHERE run = ? ORDER BY node, item",
-            (run,),
-        ):
-            yield CallRow(row[0], None if row[1] < 0 else row[1], *row[2:])
+        for row in self._do(f"SELECT {_CALL} FROM calls WHERE run = ? ORDER BY node, item", (run,)):
+            yield _call_row(row)
+
+    def failures(self, run: str, node: str | None = None) -> list[CallRow]:
+        """The calls of a run, or of one node of it, that failed for good."""
+        rows = self._do(
+            f"SELECT {_CALL} FROM calls WHERE run = ? AND state = 'failed' AND (? IS NULL OR node = ?) ORDER BY node, item",
+            (run, node, node),
+        )
+        return [_call_row(row) for row in rows]
 
     def counts(self, run: str) -> dict[str, int]:
         """Number of calls of a run by state."""
@@ -347,14 +351,19 @@ class Journal:
         """One line."""
         self.write_logs(run, [(at, level, text, node, item, worker)])
 
-    def logs(self, run: str, node: str | None = None, level: str | None = None, after: int = 0) -> list[LogRow]:
-        """Lines of a run in the order in which they came: of one node, at least of one level, after the line with an id."""
+    def logs(
+        self, run: str, node: str | None = None, level: str | None = None, *, after: int = 0, failed: bool = False
+    ) -> list[LogRow]:
+        """Lines of a run in the order in which they came: of one node, at least of one level, after the line with an id,
+        of calls that failed."""
         levels = ("debug", "info", "warning", "error")
         wanted = levels[levels.index(level) :] if level else levels
         rows = self._do(
             "SELECT id, time, level, text, node, item, worker FROM logs WHERE run = ? AND id > ? AND (? IS NULL OR node = ?)"
-            f" AND level IN ({', '.join('?' * len(wanted))}) ORDER BY id",
-            (run, after, node, node, *wanted),
+            f" AND level IN ({', '.join('?' * len(wanted))}) AND (NOT ? OR EXISTS (SELECT 1 FROM calls WHERE"
+            " calls.run = logs.run AND calls.node = logs.node AND calls.item = coalesce(logs.item, -1)"
+            " AND calls.state = 'failed')) ORDER BY id",
+            (run, after, node, node, *wanted, failed),
         )
         return [LogRow(*row) for row in rows]
 
@@ -376,6 +385,13 @@ class Journal:
 
 
 _RUN = ", ".join(field.name for field in dataclasses.fields(RunRow))
+
+
+_CALL = ", ".join(CallRow._fields)
+
+
+def _call_row(row: tuple[Any, ...]) -> CallRow:
+    return CallRow(row[0], None if row[1] < 0 else row[1], *row[2:])
 
 
 def _run_row(row: tuple[Any, ...]) -> RunRow:

@@ -42,6 +42,9 @@ STEPS = (
         shared TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (run, node)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE INDEX failed_calls ON calls (run) WHERE state = 'failed';
+    """,
 )
 
 
