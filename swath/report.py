@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ class RunFacts:
     """What the pipeline's result says of itself. Of a map: area, imagery, model, seams, shares, files."""
     caveat: str = ""
     """Why the command may not give the same."""
+    table: Sequence[dict[str, Any]] = ()
+    """Of a matrix: what became of each variant, a row each (see swath.table.Row)."""
 
 
 def write_report(folder: Path, facts: RunFacts, preview: Path | None = None) -> list[Path]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import cloudpickle
 
-from swath import crashpoint
+from swath import crashpoint, matrix
 from swath.cluster.cluster import RunningCluster, cluster_of
 from swath.cluster.sweep import PARTIAL
 from swath.engine.engine import Engine, EngineResult
@@ -33,11 +33,11 @@ from swath.lock import in_use, locked
 from swath.project import Project
 from swath.provenance import Source, reproduction, versions
 from swath.report import NodeFacts, RunFacts, write_report
-from swath.spec.base import Spec
 from swath.spec.environment import scrub
 from swath.spec.fields import Output
 from swath.spec.load import Loaded, parse
 from swath.spec.place import staging_folder
+from swath.table import Table, scrubbed
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ def run(
     were taken from when that is not the files as they are.
     """
     crashpoint.reached("parsing")
-    graph = registry.find(loaded.pipeline).build(loaded.spec)
+    graph = matrix.graph(registry.find(loaded.pipeline), loaded)
     with Journal.open(project.state) as journal, contextlib.ExitStack() as exits:
         exits.enter_context(in_use(project.state))
         identity = identity or (new_identity(loaded) if resume is None else _identity(journal, resume))
-        for output in outputs_of(loaded.spec):
+        for output in outputs_of(loaded):
             if "://" not in output.to:
                 exits.enter_context(locked(output.to, identity))
         stop = Stop()
@@ -124,6 +124,7 @@ class Plan:
         return [
             (name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
             for name, value in self.values.items()
+            if name != matrix.EACH
         ]
 
     def to_json(self) -> str:
@@ -134,7 +135,7 @@ class Plan:
 def plan(loaded: Loaded, project: Project, registry: Registry) -> Plan:
     """What a run of a spec would take. Looks at imagery and model; starts no cluster and writes nothing."""
     cluster = loaded.spec.cluster
-    facts = registry.find(loaded.pipeline).plan(loaded.spec)
+    facts = matrix.plan(registry.find(loaded.pipeline), loaded)
     return Plan(
         {
             "pipeline": loaded.pipeline,
@@ -146,9 +147,9 @@ def plan(loaded: Loaded, project: Project, registry: Registry) -> Plan:
     )
 
 
-def outputs_of(spec: Spec) -> list[Output]:
-    """The outputs that a spec names."""
-    return [value for value in spec.parameters().values() if isinstance(value, Output)]
+def outputs_of(loaded: Loaded) -> list[Output]:
+    """The outputs that a spec names, of all its variants."""
+    return [value for spec in loaded.specs for value in spec.parameters().values() if isinstance(value, Output)]
 
 
 def _identity(journal: Journal, resume: str) -> str:
@@ -213,11 +214,13 @@ class _Run:
         self.listeners = listeners
         self.started = started
         self._began = time.monotonic()
-        self.partials = [staging_folder(output.to, identity) for output in outputs_of(loaded.spec)]
+        self.partials = [staging_folder(output.to, identity) for output in outputs_of(loaded)]
         self.workers = 0
         """Of the cluster; 0 until it is up."""
         self.folder = project.state / "runs" / identity
         self.source = source
+        self.store = ResultStore(project.results or str(project.state / "results"))
+        self.table = Table.of(loaded) if loaded.variants else None
         self.result: EngineResult | None = None
 
     # --- telling
@@ -265,6 +268,7 @@ class _Run:
         )  # fmt: skip
         for note in loaded.notes:
             self.say("info", note)
+        self._keep_table()
         if self.journal.shared_by:
             self.say(
                 "warning",
@@ -274,7 +278,7 @@ class _Run:
 
     def go(self, graph: Graph, *, fresh: bool) -> RunOutcome:
         """Make the calls; whatever happens, the cluster is closed when this returns."""
-        store = ResultStore(self.project.results or str(self.project.state / "results"))
+        store = self.store
         engine = Engine(
             self.id, journal=self.journal, store=store, emit=self.emit, stop=self.stop, on_error=self.loaded.spec.on_error,
             fresh=fresh, scrub=self.scrub,
@@ -317,10 +321,14 @@ class _Run:
 
     def _outcome(self, result: EngineResult, store: ResultStore) -> RunOutcome:
         value = store.get(result.value) if result.value is not None else None
-        outputs = _shown(value)
+        finished = value is not None
+        if self.table is not None:
+            value = self.table = self.table.told(self.journal, store, self.id, over=True)
+            finished = self.table.ended
+        outputs = matrix.outputs(value)
         if not result.set_aside:
             return RunOutcome(self.id, "done", 0, "", outputs, [], value)
-        if result.value is not None:
+        if finished:
             count = len(result.set_aside)
             error = SetAside(f"{count} {'call was' if count == 1 else 'calls were'} set aside")
             return RunOutcome(self.id, "partial", error.exit_code, error.message, outputs, result.set_aside, value)
@@ -332,6 +340,7 @@ class _Run:
 
     def report(self, outcome: RunOutcome) -> RunOutcome:
         """Write the run's report: to the state folder, and beside the map when there is one."""
+        self._end_table()
         about = outcome.result.report() if hasattr(outcome.result, "report") else {}
         root = self.loaded.root
         again = reproduction(self.loaded.file, self.loaded.overrides, self.source.git, root, self.folder, start=root)
@@ -340,6 +349,7 @@ class _Run:
             self.loaded.file, self.loaded.text, self.loaded.overrides, self.loaded.spec.cluster.kind, self.workers,
             outcome.error, self._nodes(), tuple(outcome.set_aside), self.loaded.notes, versions(), self.source.git,
             again.line, about, caveat=again.caveat,
+            table=self._table_rows(),
         )  # fmt: skip
         folders = [self.folder]
         if about.get("folder") and "://" not in about["folder"]:
@@ -351,6 +361,7 @@ class _Run:
             self.say("warning", f"the report could not be written: {error}")
             return outcome
         beside_the_map = [str(path) for path in made] if len(folders) > 1 else []
+        beside_the_map += self._report_variants(facts)
         return replace(outcome, outputs=outcome.outputs + beside_the_map)
 
     def _nodes(self) -> tuple[NodeFacts, ...]:
@@ -364,6 +375,36 @@ class _Run:
             NodeFacts(node, int(n["done"]), int(n["reused"]), int(n["failed"]), n["seconds"])
             for node, n in found.items()
         )
+
+    def _keep_table(self) -> None:
+        """Write the table of results to the state folder."""
+        if self.table is not None:
+            try:
+                self.table.write(self.folder, self.scrub)
+            except OSError as error:
+                self.say("warning", f"the table of results could not be written: {error}")
+
+    def _end_table(self) -> None:
+        """What became of the variants, also when the run was stopped or failed."""
+        if self.table is not None and not self.table.final:
+            try:
+                self.table = self.table.told(self.journal, self.store, self.id, over=True)
+            except SwathError as error:
+                self.say("warning", f"the table of results could not be made: {error.message}")
+        self._keep_table()
+
+    def _report_variants(self, facts: RunFacts) -> list[str]:
+        """A report beside the map of each variant. Returns their paths."""
+        made: list[Path] = []
+        for row in self.table.rows if self.table is not None else ():
+            folder = Path(row.folder)
+            if row.folder and "://" not in row.folder:
+                own = replace(facts, name=row.variant, status=row.state, result=row.about, table=())
+                try:
+                    made += write_report(folder, own, folder / "preview.png")
+                except OSError as error:
+                    self.say("warning", f"the report of {row.variant} could not be written: {error}")
+        return [str(path) for path in made]
 
     def end(self, outcome: RunOutcome) -> RunOutcome:
         """Write down how it ended, and tell it. What cannot be written keeps no run from ending with its own exit code."""
@@ -382,17 +423,10 @@ class _Run:
                 time=time.time(), run=self.id, status=outcome.status, exit_code=outcome.exit_code,
                 seconds=time.monotonic() - self._began, error=outcome.error, outputs=outcome.outputs,
                 calls=result.made if result else 0, reused=result.reused if result else 0, set_aside=outcome.set_aside,
+                table=self._table_rows(),
             )
         )  # fmt: skip
         return outcome
 
-
-def _shown(value: Any) -> list[str]:
-    """What a pipeline returned, a line each, for those who ran it: what was published, or the value itself."""
-    if value is None:
-        return []
-    if hasattr(value, "outputs"):
-        return [str(output) for output in value.outputs()]
-    if isinstance(value, (list, tuple)):
-        return [line for part in value for line in _shown(part)]
-    return [value if isinstance(value, str) else repr(value)]
+    def _table_rows(self) -> list[dict[str, Any]]:
+        return scrubbed(self.table.plain(), self.scrub) if self.table is not None else []
