@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from swath.cli import streams
+from swath.cli.table import table
 
 if TYPE_CHECKING:
     from swath.cli.reading import Read
@@ -60,6 +61,7 @@ def plan_spec(spec: Path, sets: list[str], cluster: str | None, *, as_json: bool
     """Print what a run would read, compute and write."""
     from swath import runner
     from swath.cli.reading import read_spec
+    from swath.matrix import EACH
 
     read = read_spec(spec, sets, cluster)
     with streams.data_only() as out:
@@ -70,6 +72,8 @@ def plan_spec(spec: Path, sets: list[str], cluster: str | None, *, as_json: bool
         widest = max((len(name) for name, _ in plan.facts), default=0)
         for name, value in plan.facts:
             out.write(f"{name:<{widest}}  {value}\n")
+        for line in _each(plan.values.get(EACH, {})):
+            out.write(f"{line}\n")
     return 0
 
 
@@ -88,6 +92,16 @@ def _seconds(timeout: str | None) -> float | None:
     from swath.cli import amounts
 
     return None if timeout is None else amounts.seconds(timeout, "--timeout")
+
+
+def _each(plans: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The variants of a matrix beside each other: what their plans differ in."""
+    names = dict.fromkeys(name for plan in plans.values() for name in plan)
+    differing = [name for name in names if len({str(plan.get(name)) for plan in plans.values()}) > 1]
+    if not differing:
+        return []
+    cells = [[variant, *(str(plan.get(name, "")) for name in differing)] for variant, plan in plans.items()]
+    return ["", *table(["VARIANT", *(name.upper() for name in differing)], cells)]
 
 
 def _go(read: Read, how: _How, *, as_json: bool) -> int:

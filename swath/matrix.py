@@ -40,7 +40,7 @@ def graph(pipeline: Pipeline, loaded: Loaded) -> Graph:
                 f"pipeline {pipeline.name} has a node called {ROW!r}, which a matrix needs", remedy="rename it"
             )
         nodes += [Node(variant.name, pipeline, (variant.spec,), {}), Node(name, table_row, (Ref(variant.name),), {})]
-    return Graph(pipeline.name, tuple(nodes), Ref("variants"))
+    return Graph(f"matrix of {pipeline.name}", tuple(nodes), Ref("variants"))
 
 
 @task(on_client=True)
