@@ -267,10 +267,16 @@ def publish_map(
             classes=legend, software=versions(), model="model.json",
             lineage=lineage(scenes, model),
         )  # fmt: skip
+        found = shares(legend, facts.counts)
         published = staging.publish(
             {
                 "seams": seams,
-                "shares": [dataclasses.asdict(share) for share in shares(legend, facts.counts)],
+                "shares": [dataclasses.asdict(share) for share in found],
+                "numbers": {
+                    "valid pixels": facts.valid,
+                    **{f"{share.name} %": round(100 * share.fraction, 3) for share in found},
+                    "seam differences": seams["differing"],
+                },
                 "valid_pixels": facts.valid,
                 "missing_blocks": list(facts.missing),
                 "input": describe_input(scenes, model, area, blocks),
