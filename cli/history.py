@@ -41,7 +41,8 @@ def find_run(journal: Journal, run: str) -> RunRow:
     if len(rows) <= int(back[1]):
         from swath.errors import StateError
 
-        raise StateError(f"there are {len(rows)} runs, so there is no {run}", remedy="`pipe runs` lists the runs")
+        count = "is 1 run" if len(rows) == 1 else f"are {len(rows)} runs"
+        raise StateError(f"there {count}, so there is no {run}", remedy="`pipe runs` lists the runs")
     return rows[-1]
 
 

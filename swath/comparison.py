@@ -92,7 +92,7 @@ class Made:
     """Path, URL or value; None when that run has no such output."""
     after: str | None
     verdict: str
-    """same, different, only before, only after, one file (the later run wrote over it), gone, or not looked at."""
+    """same, different, only before, only after, one file or one address (the later run wrote over it), gone, or not looked at."""
     sizes: tuple[int | None, int | None] = (None, None)
     """Bytes of the files now."""
 
@@ -292,7 +292,7 @@ def _made(name: str, before: str | None, after: str | None) -> Made:
     if before is None or after is None:
         return Made(name, before, after, "only after" if before is None else "only before")
     if any(remote(output) for output in (before, after)):
-        return Made(name, before, after, "same" if before == after else "not looked at")
+        return Made(name, before, after, "one address" if before == after else "not looked at")
     if not all(Path(output).is_absolute() for output in (before, after)):  # values, not files
         return Made(name, before, after, "same" if before == after else "different")
     sizes = _size(before), _size(after)

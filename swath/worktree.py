@@ -20,14 +20,14 @@ from io import FileIO
 from pathlib import Path
 
 import swath
-from swath.errors import StateError, UsageError
+from swath.errors import SpecError, StateError, UsageError
 from swath.project import Project
 from swath.repository import PATIENCE_S, GitFailed, Repository, git
 from swath.spec.cluster import Cluster
 from swath.spec.document import parse, read
 from swath.spec.home import FILE, Home, HomeFile
 from swath.spec.place import Context
-from swath.spec.validate import validate
+from swath.spec.validate import in_order, validate
 
 FOLDER = "worktrees"
 """In the state folder: a worktree each, beside a lock that is held as long as it is used and names its repository."""
@@ -95,6 +95,8 @@ class Worktree:
         code = replace(document, data={key: value for key, value in data.items() if key == "pipelines"}, mistakes=())
         rest = replace(document, data={key: value for key, value in data.items() if key != "pipelines"})
         said, others = validate(HomeFile, code, Context(file.parent)), validate(HomeFile, rest, Context(root))
+        if mistakes := [*said.mistakes, *others.mistakes]:
+            raise SpecError(list(in_order(mistakes, document.file)))
         folders = said.unwrap().pipelines
         pipelines = None if folders is None else tuple(Path(folder) for folder in folders)
         return pipelines, dict(others.unwrap().clusters), said.secrets | others.secrets
