@@ -110,7 +110,8 @@ def _open(state: Path) -> Iterator[int]:
         handle = os.open(state / "runs.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise StateError(
-            f"the state folder {state} cannot be written: {error}", remedy="set SWATH_HOME to a folder that you can write"
+            f"the state folder {state} cannot be written: {error}",
+            remedy="set SWATH_HOME to a folder that you can write",
         ) from error
     try:
         yield handle

@@ -197,6 +197,15 @@ class Journal:
         with _told(self.folder / "journal.sqlite"):
             return self._db.execute(sql, values)
 
+    def execute(self, sql: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        """Any statement, for what works on the journal as a whole, such as pruning."""
+        return self._do(sql, values)
+
+    def version(self) -> int:
+        """A number that is another one once another process has written anything."""
+        found: int = self._do("PRAGMA data_version").fetchone()[0]
+        return found
+
     def _many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         with contextlib.nullcontext() if self._db.in_transaction else self.transaction():
             self._db.executemany(sql, rows)
