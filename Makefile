@@ -62,5 +62,5 @@ clean:  ## remove .venv, caches, build products and fetched data; runs (.swath/)
 
 .venv/dev.stamp: pyproject.toml constraints.txt | .venv/made.stamp
 	@echo 'installing swath and its tools into .venv: a few minutes the first time' >&2
-	$(PIP) --editable '.[onnx,dev]'
+	$(PIP) --editable '.[onnx,notify,otel,dev]'
 	@touch .venv/run.stamp $@

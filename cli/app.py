@@ -31,6 +31,12 @@ Sets = Annotated[
 ClusterName = Annotated[
     str | None, typer.Option("--cluster", metavar="NAME", help="Where to run, whatever the spec says.")
 ]
+Timeout = Annotated[
+    str | None, typer.Option("--timeout", metavar="DURATION", help="Stop the run after 90s, 30m or 2h; it can be resumed.")
+]
+Detach = Annotated[
+    bool, typer.Option("--detach/--wait", help="Print the run's id and let it go on by itself, or wait for its end.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 AsEvents = Annotated[bool, typer.Option("--json", help="One event per line on stdout, as JSON.")]
 
@@ -74,20 +80,37 @@ def _run(
     cluster: ClusterName = None,
     as_json: AsEvents = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Use no result of an earlier run.")] = False,
+    timeout: Timeout = None,
+    detach: Detach = False,
+    identity: Annotated[str | None, typer.Option("--id", hidden=True)] = None,
+    ref: Annotated[
+        str | None,
+        typer.Option(
+            "--ref", metavar="REV", help="Take spec, swath.yaml and pipelines from this commit, branch or tag."
+        ),
+    ] = None,
+    patch: Annotated[
+        Path | None, typer.Option("--patch", metavar="FILE", help="With --ref: a diff to put on the commit.")
+    ] = None,
 ) -> int:
     """Run a spec and publish what it makes.
 
-    What an earlier run finished is not done again.
+    What an earlier run finished is not done again. With --ref the files that the spec names (imagery, models, areas,
+    outputs) and the state folder stay those of the project as it is; only spec, swath.yaml and Python code are the
+    commit's. `pipe runs show RUN` prints the line that does a run again.
 
     Example: pipe run specs/bahamas.yaml --set output.to=out/test
     """
     from swath.cli.running import run_spec
 
-    return run_spec(spec, sets or [], cluster, as_json=as_json, fresh=fresh)
+    return run_spec(
+        spec, sets or [], cluster, as_json=as_json, fresh=fresh, ref=ref, patch=patch,
+        timeout=timeout, detach=detach, identity=identity,
+    )  # fmt: skip
 
 
 @app.command("resume")
-def _resume(run: RunId, as_json: AsEvents = False) -> int:
+def _resume(run: RunId, as_json: AsEvents = False, timeout: Timeout = None, detach: Detach = False) -> int:
     """Go on with a run from where it stopped.
 
     It takes the spec as it was then. Finished calls are not made again.
@@ -96,13 +119,14 @@ def _resume(run: RunId, as_json: AsEvents = False) -> int:
     """
     from swath.cli.running import resume_run
 
-    return resume_run(run, as_json=as_json)
+    return resume_run(run, as_json=as_json, timeout=timeout, detach=detach)
 
 
 @app.command("cancel")
 def _cancel(
     run: RunId,
     wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for its end.", min=0)] = 60,
+    now: Annotated[bool, typer.Option("--now", help="Do not let it close its cluster; kill it if need be.")] = False,
 ) -> int:
     """Stop a run of this machine; it can be resumed.
 
@@ -112,7 +136,7 @@ def _cancel(
     """
     from swath.cli.cancelling import cancel_run
 
-    return cancel_run(run, wait)
+    return cancel_run(run, wait, now=now)
 
 
 @app.command("list")
@@ -202,6 +226,7 @@ app.add_typer(runs, name="runs")
 def _runs(
     context: typer.Context,
     limit: Annotated[int, typer.Option("--limit", "-n", help="How many, newest first.", min=1)] = 20,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing them until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> int:
     """List this project's runs, newest first.
@@ -212,6 +237,10 @@ def _runs(
     """
     if context.invoked_subcommand is not None:
         return 0
+    if watch:
+        from swath.cli.watching import watch_runs
+
+        return watch_runs(limit, as_json=as_json)
     from swath.cli.history import list_runs
 
     return list_runs(limit, as_json=as_json)
@@ -230,6 +259,40 @@ def _runs_show(run: RunId, as_json: AsJson = False) -> int:
     return show_run(run, as_json=as_json)
 
 
+@runs.command("table")
+def _runs_table(
+    run: RunId,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="For a spreadsheet.")] = False,
+) -> int:
+    """Tell what became of each variant of a matrix.
+
+    Also while the run goes on, and of one that crashed.
+
+    Example: pipe runs table last --csv > results.csv
+    """
+    from swath.cli.tabling import print_table
+
+    return print_table(run, as_json=as_json, as_csv=as_csv)
+
+
+@app.command("diff")
+def _diff(
+    before: Annotated[str, typer.Argument(metavar="RUN", help="The first run, such as last~1.", show_default=False)],
+    after: Annotated[str, typer.Argument(metavar="RUN", help="The second run, such as last.", show_default=False)],
+    as_json: AsJson = False,
+) -> int:
+    """Compare two runs.
+
+    Specs, code, results, outputs and times. Exits 0 whether or not they differ, as `git diff` does.
+
+    Example: pipe diff last~1 last
+    """
+    from swath.cli.comparing import diff_runs
+
+    return diff_runs(before, after, as_json=as_json)
+
+
 @app.command("logs")
 def _logs(
     run: RunId,
@@ -237,6 +300,9 @@ def _logs(
     level: Annotated[
         str | None, typer.Option("--level", help="Only from this level on: debug, info, warning, error.")
     ] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only calls that failed: their lines, errors and tracebacks.")
+    ] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -246,7 +312,7 @@ def _logs(
     """
     from swath.cli.logs import print_logs
 
-    return print_logs(run, node, level, follow=follow, as_json=as_json)
+    return print_logs(run, node, level, failed=failed, follow=follow, as_json=as_json)
 
 
 @app.command("sweep")
@@ -263,6 +329,29 @@ def _sweep(
     from swath.cli.sweeping import sweep
 
     return sweep(remove=yes, as_json=as_json)
+
+
+@app.command("prune")
+def _prune(
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="DURATION", help="Runs that ended longer ago than that.")
+    ] = "30d",
+    max_size: Annotated[
+        str | None,
+        typer.Option("--max-size", metavar="SIZE", help="Further runs, oldest first, until no more is kept, as in 10GB."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove them; without it they are only listed.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """List or remove old runs and their results.
+
+    What runs that go on need is kept, and what failed or stopped runs that are not so old need to be resumed.
+
+    Example: pipe prune --older-than 2w --yes
+    """
+    from swath.cli.pruning import prune
+
+    return prune(older_than, max_size, remove=yes, as_json=as_json)
 
 
 @app.command("init")

@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from swath import matrix
 from swath.cli.reading import around, load_spec, registry_of
 from swath.errors import SpecError, SwathError, UsageError
+from swath.graph.pipeline import Pipeline
 from swath.graph.registry import Registry
 from swath.project import Project
+from swath.spec.load import Loaded
 
 
 def check_specs(files: list[Path], sets: list[str], cluster: str | None, *, as_json: bool) -> int:
@@ -35,7 +38,7 @@ def _verdict(
             known[folder] = (project, registry_of(project))
         project, registry = known[folder]
         loaded = load_spec(file, sets, cluster, project, registry)
-        graph = registry.find(loaded.pipeline).build(loaded.spec)
+        nodes = _nodes(registry.find(loaded.pipeline), loaded)
     except SpecError as error:
         mistakes = [
             {"file": m.file, "line": m.line, "column": m.column, "field": m.field, "message": m.message}
@@ -51,16 +54,26 @@ def _verdict(
         "file": str(file),
         "ok": True,
         "pipeline": loaded.pipeline,
-        "nodes": len(graph),
+        "nodes": nodes,
+        "variants": [{"name": variant.name, "values": variant.values} for variant in loaded.variants],
         "notes": list(loaded.notes),
     }
+
+
+def _nodes(pipeline: Pipeline, loaded: Loaded) -> int:
+    """Number of nodes of the spec's graph; of a matrix of all its variants."""
+    matrix.graph(pipeline, loaded)
+    return sum(len(pipeline.build(spec)) for spec in loaded.specs)
 
 
 def _print(verdict: dict[str, Any]) -> None:
     file = verdict["file"]
     if verdict["ok"]:
-        count = verdict["nodes"]
-        print(f"{file}: ok ({verdict['pipeline']}, {count} {'node' if count == 1 else 'nodes'})")
+        count, variants = verdict["nodes"], verdict["variants"]
+        told = f", {len(variants)} {'variant' if len(variants) == 1 else 'variants'}" if variants else ""
+        print(f"{file}: ok ({verdict['pipeline']}, {count} {'node' if count == 1 else 'nodes'}{told})")
+        for variant in variants:
+            print(f"{file}: variant: {variant['name']}")
         for note in verdict["notes"]:
             print(f"{file}: note: {note}", file=sys.stderr)
         return

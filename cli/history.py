@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from swath.cli import units
 from swath.cli.reading import here
 from swath.cli.table import table
 from swath.engine.journal import Journal, RunRow
+from swath.provenance import Reproduction, reproduction
 
 FAILED = "failed"
 FINISHED = ("done", "reused")
@@ -29,6 +32,19 @@ def open_journal() -> Journal:
     return Journal.open(state)
 
 
+def find_run(journal: Journal, run: str) -> RunRow:
+    """The run that an id, the start of one, `last`, or `last~1` for the one before it, names. Raises StateError."""
+    back = re.fullmatch(r"last~(\d{1,9})", run)
+    if back is None:
+        return journal.find(run)
+    rows = journal.runs(int(back[1]) + 1)
+    if len(rows) <= int(back[1]):
+        from swath.errors import StateError
+
+        raise StateError(f"there are {len(rows)} runs, so there is no {run}", remedy="`pipe runs` lists the runs")
+    return rows[-1]
+
+
 def list_runs(limit: int, *, as_json: bool) -> int:
     """Print a table of runs, newest first."""
     if not (here().state / "journal.sqlite").is_file():
@@ -37,17 +53,17 @@ def list_runs(limit: int, *, as_json: bool) -> int:
         print(f"no runs yet in {here().state}", file=sys.stderr)
         return 0
     with open_journal() as journal:
-        rows = [(row, _counts(journal, row)) for row in journal.runs(limit)]
+        rows = [(row, brief(row, journal)) for row in journal.runs(limit)]
     if as_json:
-        print(json.dumps([_brief(row, counts) for row, counts in rows], ensure_ascii=False, indent=2))
+        print(json.dumps([told for _, told in rows], ensure_ascii=False, indent=2))
         return 0
     head = ("RUN", "NAME", "PIPELINE", "STATUS", "STARTED", "TOOK", "CALLS", "FAILED")
     cells = [
         (
-            row.id, row.name, row.pipeline, row.status, units.moment(row.started), _took(row),
-            str(sum(counts[state] for state in FINISHED)), str(counts[FAILED]),
+            row.id, row.name, row.pipeline, status(row), units.moment(row.started), _took(row),
+            str(told["calls"]), str(told["failed"]),
         )
-        for row, counts in rows
+        for row, told in rows
     ]  # fmt: skip
     for line in table(head, cells, right=(5, 6, 7)):
         print(line)
@@ -57,55 +73,74 @@ def list_runs(limit: int, *, as_json: bool) -> int:
 def show_run(run: str, *, as_json: bool) -> int:
     """Print one run in full."""
     with open_journal() as journal:
-        row = journal.find(run)
-        calls = list(journal.calls(row.id))
-    counts = Counter(call.state for call in calls)
-    failed = [call for call in calls if call.state == FAILED]
+        row = find_run(journal, run)
+        told = brief(row, journal)
+        counts = Counter(journal.counts(row.id))
+        failed = [call for call in journal.calls(row.id) if call.state == FAILED]
+        folder = journal.folder / "runs" / row.id
+    again = reproduction(row.spec_path, row.overrides, row.git, Path(row.root), folder, start=Path.cwd())
     if as_json:
-        told = _brief(row, counts) | {
+        told |= {
             "spec_text": row.spec_text,
             "overrides": list(row.overrides),
             "root": row.root,
             "host": row.host,
             "pid": row.pid,
             "git": row.git,
+            "again": again.line,
+            "again_caveat": again.caveat,
             "failed_calls": [{"node": c.node, "item": c.item, "error": c.error} for c in failed],
         }
         print(json.dumps(told, ensure_ascii=False, indent=2))
         return 0
-    for name, value in _facts(row, counts):
+    for name, value in _facts(row, counts, again):
         print(f"{name:<9} {value}")
     for call in failed[:50]:
         item = "" if call.item is None else f"[{call.item}]"
         print(f"failed    {call.node}{item}: {units.printable(call.error).partition(chr(10))[0]}")
     if len(failed) > 50:
         print(f"          and {len(failed) - 50} more: --json lists them all")
-    if row.status in ("interrupted", "terminated", "failed", "partial", "crashed"):
+    if row.status in ("interrupted", "terminated", "failed", "partial", "crashed", "timed out"):
         print(f"go on with: pipe resume {row.id}", file=sys.stderr)
     return 0
 
 
-def _facts(row: RunRow, counts: Counter[str]) -> list[tuple[str, str]]:
+def status(row: RunRow) -> str:
+    """A run's status; of one that is stopped or asleep also for how long it has not shown itself."""
+    return f"{row.status}, silent for {units.duration(row.silent_s)}" if row.silent_s else row.status
+
+
+def _facts(row: RunRow, counts: Counter[str], again: Reproduction) -> list[tuple[str, str]]:
     ended = f", exit code {row.exit_code}" if row.exit_code is not None else ""
     facts = [
         ("run", row.id),
         ("pipeline", row.pipeline),
         ("spec", row.spec_path),
         *(("set", override) for override in row.overrides),
-        ("status", f"{row.status}{ended}"),
+        ("status", f"{status(row)}{ended}"),
         ("started", units.moment(row.started)),
         ("took", _took(row)),
         ("process", f"{row.pid} on {row.host}"),
         ("calls", ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"),
         *(("output", output) for output in row.outputs),
+        ("commit", commit_words(row.git)),
+        ("again", again.line),
     ]
+    if again.caveat:
+        facts.append(("", f"not exactly: {again.caveat}"))
     if row.error:
         facts.append(("error", units.printable(row.error).replace("\n", "\n          ")))
     return facts
 
 
-def _counts(journal: Journal, row: RunRow) -> Counter[str]:
-    return Counter(journal.counts(row.id))
+def commit_words(git: Mapping[str, Any]) -> str:
+    """A run's commit, branch and whether something differed from it, in a few words."""
+    if not git.get("commit"):
+        return "not under version control"
+    more = [f"branch {git['branch']}"] if git.get("branch") else []
+    more += [f"taken from {git['ref']}"] if git.get("ref") else []
+    more += ["with changes that are in no commit"] if git.get("dirty") else []
+    return ", ".join([str(git["commit"])[:12], *more])
 
 
 def _took(row: RunRow) -> str:
@@ -114,7 +149,9 @@ def _took(row: RunRow) -> str:
     return units.duration(time.time() - row.started) if row.status == "running" else "-"
 
 
-def _brief(row: RunRow, counts: Counter[str]) -> dict[str, Any]:
+def brief(row: RunRow, journal: Journal) -> dict[str, Any]:
+    """A run as plain values, without what is long."""
+    counts = Counter(journal.counts(row.id))
     kept = {
         field.name: getattr(row, field.name)
         for field in dataclasses.fields(row)
@@ -122,4 +159,5 @@ def _brief(row: RunRow, counts: Counter[str]) -> dict[str, Any]:
     }
     outputs = [str(Path(output)) if "://" not in output else output for output in row.outputs]
     calls = sum(counts[state] for state in FINISHED)
-    return kept | {"outputs": outputs, "calls": calls, "reused": counts["reused"], "failed": counts[FAILED]}
+    known = {"silent_s": round(row.silent_s), "outputs": outputs}
+    return kept | known | {"calls": calls, "reused": counts["reused"], "failed": counts[FAILED]}

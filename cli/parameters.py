@@ -44,7 +44,7 @@ def parameters(schema: Schema) -> tuple[Parameter, ...]:
 
 
 def _parameters(schema: Schema, definitions: Schema, within: tuple[str, ...]) -> Iterator[Parameter]:
-    required = schema.get("required", [])
+    required = [*schema.get("required", ()), *schema.get("else", {}).get("required", ())]  # else: without a matrix
     for name, value in schema.get("properties", {}).items():
         leaves = list(_leaves(value, definitions))
         words = list(dict.fromkeys(_words(leaf, definitions) for leaf in leaves if leaf.get("type") != "null"))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from swath import matrix
 from swath.cli import parameters
 from swath.cli.drawing import dot, draw
 from swath.cli.example import example_graph
@@ -17,6 +19,7 @@ from swath.errors import UsageError
 from swath.graph.pipeline import Pipeline
 from swath.graph.registry import Entry
 from swath.spec.base import Spec
+from swath.spec.variants import Variant
 
 
 def show(what: str, sets: list[str], *, as_json: bool, as_dot: bool) -> int:
@@ -26,10 +29,12 @@ def show(what: str, sets: list[str], *, as_json: bool, as_dot: bool) -> int:
     if Path(what).is_file() or what.endswith((".yaml", ".yml")):
         read = read_spec(Path(what), sets, None)
         entry = read.registry.entries[read.loaded.pipeline]
-        graph: Outline | None = outline(entry.pipeline.build(read.loaded.spec))
+        variants: Sequence[Variant] = read.loaded.variants
+        graph: Outline | None = outline(matrix.graph(entry.pipeline, read.loaded))
         why = ""
     else:
         registry = registry_of(here())
+        variants = ()
         entry = registry.entries[registry.find(what).name]
         graph, why = _from_example(entry.pipeline)
     if as_dot:
@@ -37,9 +42,15 @@ def show(what: str, sets: list[str], *, as_json: bool, as_dot: bool) -> int:
             raise UsageError(f"the graph of {what} {why}", remedy="pipe show SPEC --dot shows the graph of a spec")
         print(dot(graph))
     elif as_json:
-        print(json.dumps(_plain(entry, graph, why), ensure_ascii=False, indent=2))
+        told = _plain(entry, graph, why)
+        told["variants"] = [{"name": variant.name, "values": variant.values} for variant in variants]
+        print(json.dumps(told, ensure_ascii=False, indent=2))
+    elif variants:
+        _print(entry)
+        _print_variants(entry.pipeline, variants)
     else:
-        _print(entry, graph, why)
+        _print(entry)
+        _print_graph(graph, why)
     return 0
 
 
@@ -67,7 +78,8 @@ def _plain(entry: Entry, graph: Outline | None, why: str) -> dict[str, Any]:
     }
 
 
-def _print(entry: Entry, graph: Outline | None, why: str) -> None:
+def _print(entry: Entry) -> None:
+    """Its name and its parameters."""
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     print(f"{entry.name}: {entry.pipeline.summary}" if entry.pipeline.summary else entry.name)
     print(f"from {entry.origin}")
@@ -79,10 +91,32 @@ def _print(entry: Entry, graph: Outline | None, why: str) -> None:
     common = ", ".join(p.name for p in found if p.name in Spec.reserved)
     if common:
         print(f"  and what every spec may say: {common}")
+
+
+def _print_graph(graph: Outline | None, why: str) -> None:
     print("\nGraph" + (f" (it {why})" if why and graph else ""))
     if graph is None:
         print(f"  {why}; `pipe show SPEC` draws that of a spec")
         return
+    _draw(graph)
+
+
+def _print_variants(pipeline: Pipeline, variants: Sequence[Variant]) -> None:
+    """The variants of a matrix, under each graph that they have."""
+    drawings: dict[str, tuple[Outline, list[str]]] = {}
+    for variant in variants:
+        graph = outline(pipeline.build(variant.spec))
+        drawings.setdefault("\n".join(draw(graph)), (graph, []))[1].append(variant.name)
+    print(f"\nMatrix: {len(variants)} {'variant' if len(variants) == 1 else 'variants'} in one run")
+    for graph, names in drawings.values():
+        for name in names:
+            print(f"  {name}")
+        print(f"\nGraph of {'each' if len(names) == len(variants) else 'these'}")
+        _draw(graph)
+        print()
+
+
+def _draw(graph: Outline) -> None:
     for line in draw(graph, unicode=_unicode()):
         print(f"  {line}".rstrip())
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,18 @@ def _protected(stream: TextIO | None, number: int) -> TextIO:
     stream.flush()
     encoding, buffered = stream.encoding, stream.line_buffering
     return Stream(stream.detach(), encoding=encoding, errors="backslashreplace", line_buffering=buffered)
+
+
+def abandoned(stream: TextIO) -> bool:
+    """Whether nobody reads any more what is written to a stream, such as when `head` has had enough."""
+    if isinstance(stream, Stream) and stream.error is not None:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+    except (OSError, ValueError):  # a stream that somebody put there, such as a test's, has no number
+        return False
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 @contextlib.contextmanager

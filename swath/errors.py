@@ -17,9 +17,10 @@ SwathError                      1
 ├── StateError                  6   state is locked, full or unreadable
 │   └── Locked                      another run holds the output
 ├── TeardownError               7   something may be left; `pipe sweep` is the remedy
-└── Stopped                         a signal or a cancel ended the run
+└── Stopped                         a signal, a cancel or its time limit ended the run
     ├── Interrupted           130
-    └── Terminated            143
+    ├── Terminated            143
+    └── TimedOut                1   the run took longer than `pipe run --timeout` allows
 """
 
 from __future__ import annotations
@@ -165,16 +166,28 @@ class TeardownError(SwathError):
 
 
 class Stopped(SwathError):
-    """A signal or a cancel ended the run; it can be resumed."""
+    """A signal, a cancel or its time limit ended the run; it can be resumed."""
+
+    status = "stopped"
+    """What the run is then."""
 
 
 class Interrupted(Stopped):
     """SIGINT, or `pipe cancel`."""
 
     exit_code = 130
+    status = "interrupted"
 
 
 class Terminated(Stopped):
     """SIGTERM."""
 
     exit_code = 143
+    status = "terminated"
+
+
+class TimedOut(Stopped):
+    """The run took longer than `pipe run --timeout` allows."""
+
+    exit_code = 1
+    status = "timed out"

@@ -160,6 +160,8 @@ class RunDone(Event):
     """Calls whose result was there already."""
     set_aside: list[str] = field(default_factory=list)
     """Items that failed for good, as `node[item]: error`."""
+    table: list[dict[str, Any]] = field(default_factory=list)
+    """Of a matrix: what became of each variant, a row each (see swath.table.Row)."""
 
 
 Listener = Callable[[Event], None]

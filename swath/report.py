@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,11 +56,15 @@ class RunFacts:
     """What was repaired or guessed."""
     versions: dict[str, str] = field(default_factory=dict)
     git: dict[str, Any] = field(default_factory=dict)
-    """commit, branch, dirty; empty outside of a repository."""
+    """commit, branch, dirty and more (see swath.provenance.Source); empty outside of a repository."""
     command: str = ""
-    """The line that does it again."""
+    """The line that does it again, given in the project's folder."""
     result: dict[str, Any] = field(default_factory=dict)
     """What the pipeline's result says of itself. Of a map: area, imagery, model, seams, shares, files."""
+    caveat: str = ""
+    """Why the command may not give the same."""
+    table: Sequence[dict[str, Any]] = ()
+    """Of a matrix: what became of each variant, a row each (see swath.table.Row)."""
 
 
 def write_report(folder: Path, facts: RunFacts, preview: Path | None = None) -> list[Path]:

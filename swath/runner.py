@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import shlex
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 import cloudpickle
 
+from swath import crashpoint, matrix
 from swath.cluster.cluster import RunningCluster, cluster_of
 from swath.cluster.sweep import PARTIAL
 from swath.engine.engine import Engine, EngineResult
@@ -24,21 +24,20 @@ from swath.engine.process import Process
 from swath.engine.routed import RoutedExecutor
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
-from swath.errors import Locked, SetAside, Stopped, SwathError, TaskFailed, UsageError
-from swath.events import ClusterReady, Event, Listener, Log, RunDone, RunStarted
+from swath.errors import Locked, SetAside, StateError, Stopped, SwathError, TaskFailed, TimedOut, UsageError
+from swath.events import CallDone, ClusterReady, Event, Listener, Log, RunDone, RunStarted
 from swath.graph.graph import Graph
 from swath.graph.registry import Registry
-from swath.lock import locked
+from swath.heartbeat import beating
+from swath.lock import in_use, locked
 from swath.project import Project
-from swath.provenance import git_state, versions
+from swath.provenance import Source, reproduction, versions
 from swath.report import NodeFacts, RunFacts, write_report
-from swath.spec.base import Spec
 from swath.spec.environment import scrub
 from swath.spec.fields import Output
 from swath.spec.load import Loaded, parse
 from swath.spec.place import staging_folder
-
-STATUS = {0: "done", SetAside.exit_code: "partial", 130: "interrupted", 143: "terminated"}
+from swath.table import Table, scrubbed
 
 
 @dataclass(frozen=True)
@@ -65,26 +64,39 @@ def run(
     listeners: Sequence[Listener] = (),
     fresh: bool = False,
     resume: str | None = None,
+    timeout_s: float | None = None,
+    identity: str | None = None,
+    source: Source | None = None,
 ) -> RunOutcome:
     """Run a spec to its end. Raises SwathError for what keeps it from starting; whatever happens later is in the outcome.
 
     `fresh` makes every call anew. `resume` is the id of a run that is taken up again.
+    After `timeout_s` the run is stopped. `identity` is the id of a new run, when it is known already. `source` is what spec and pipelines
+    were taken from when that is not the files as they are.
     """
-    graph = registry.find(loaded.pipeline).build(loaded.spec)
+    crashpoint.reached("parsing")
+    graph = matrix.graph(registry.find(loaded.pipeline), loaded)
     with Journal.open(project.state) as journal, contextlib.ExitStack() as exits:
-        identity = _identity(journal, loaded, resume)
-        for output in outputs_of(loaded.spec):
+        exits.enter_context(in_use(project.state))
+        identity = identity or (new_identity(loaded) if resume is None else _identity(journal, resume))
+        for output in outputs_of(loaded):
             if "://" not in output.to:
                 exits.enter_context(locked(output.to, identity))
         stop = Stop()
         exits.enter_context(stop.on_signals())
+        exits.enter_context(stop.after(timeout_s, _timed_out(timeout_s)))
         exits.enter_context(_by_value(registry))
-        this = _Run(identity, loaded, project, journal, stop, listeners, time.time())
+        earlier = journal.find(identity) if resume is not None else None
+        source = source or _as_it_is(loaded, project, earlier)
+        this = _Run(identity, loaded, project, journal, stop, listeners, time.time(), source)
+        exits.enter_context(beating(project.state, identity))
         this.begin(resumed=resume is not None)
         outcome = this.go(graph, fresh=fresh)
-        outcome = this.report(outcome)
-        this.end(outcome)
-        return outcome
+        try:
+            outcome = this.report(outcome)
+        except StateError as error:
+            this.say("warning", f"the report could not be written: {error}")
+        return this.end(outcome)
 
 
 def resume_loaded(row: RunRow, project: Project, registry: Registry) -> Loaded:
@@ -112,6 +124,7 @@ class Plan:
         return [
             (name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
             for name, value in self.values.items()
+            if name != matrix.EACH
         ]
 
     def to_json(self) -> str:
@@ -122,7 +135,7 @@ class Plan:
 def plan(loaded: Loaded, project: Project, registry: Registry) -> Plan:
     """What a run of a spec would take. Looks at imagery and model; starts no cluster and writes nothing."""
     cluster = loaded.spec.cluster
-    facts = registry.find(loaded.pipeline).plan(loaded.spec)
+    facts = matrix.plan(registry.find(loaded.pipeline), loaded)
     return Plan(
         {
             "pipeline": loaded.pipeline,
@@ -134,24 +147,37 @@ def plan(loaded: Loaded, project: Project, registry: Registry) -> Plan:
     )
 
 
-def outputs_of(spec: Spec) -> list[Output]:
-    """The outputs that a spec names."""
-    return [value for value in spec.parameters().values() if isinstance(value, Output)]
+def outputs_of(loaded: Loaded) -> list[Output]:
+    """The outputs that a spec names, of all its variants."""
+    return [value for spec in loaded.specs for value in spec.parameters().values() if isinstance(value, Output)]
 
 
-def _identity(journal: Journal, loaded: Loaded, resume: str | None) -> str:
-    if resume is not None:
-        row = journal.find(resume)
-        if row.status == "running":
-            raise Locked(
-                f"{row.id} is still running (process {row.pid} on {row.host})", remedy="`pipe cancel` it first"
-            )
-        return row.id
+def _identity(journal: Journal, resume: str) -> str:
+    row = journal.find(resume)
+    if row.status == "running":
+        raise Locked(f"{row.id} is still running (process {row.pid} on {row.host})", remedy="`pipe cancel` it first")
+    return row.id
+
+
+def _timed_out(limit_s: float | None) -> TimedOut:
+    return TimedOut(f"the run took longer than its time limit of {limit_s:g} s" if limit_s is not None else "")
+
+
+def new_identity(loaded: Loaded) -> str:
+    """An id for a new run of a spec."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{_name(loaded)}-{secrets.token_hex(2)}"
 
 
 def _name(loaded: Loaded) -> str:
     return loaded.spec.name or Path(loaded.file).stem
+
+
+def _as_it_is(loaded: Loaded, project: Project, earlier: RunRow | None) -> Source:
+    """What spec and pipelines are taken from when that is the files as they are. earlier: the run that is taken up again."""
+    file = loaded.root / earlier.git.get("spec", loaded.file) if earlier else Path(loaded.file).absolute()
+    used = [*project.pipelines, *([project.file] if project.file else [])]
+    known = loaded.secrets | project.secrets
+    return Source.of_files((file, loaded.text), loaded.root, used, lambda text: scrub(text, known))
 
 
 @contextlib.contextmanager
@@ -178,6 +204,7 @@ class _Run:
         stop: Stop,
         listeners: Sequence[Listener],
         started: float,
+        source: Source,
     ) -> None:
         self.id = identity
         self.loaded = loaded
@@ -186,10 +213,14 @@ class _Run:
         self.stop = stop
         self.listeners = listeners
         self.started = started
-        self.partials = [staging_folder(output.to, identity) for output in outputs_of(loaded.spec)]
+        self._began = time.monotonic()
+        self.partials = [staging_folder(output.to, identity) for output in outputs_of(loaded)]
         self.workers = 0
         """Of the cluster; 0 until it is up."""
-        self.git = git_state(loaded.root)
+        self.folder = project.state / "runs" / identity
+        self.source = source
+        self.store = ResultStore(project.results or str(project.state / "results"))
+        self.table = Table.of(loaded) if loaded.variants else None
         self.result: EngineResult | None = None
 
     # --- telling
@@ -201,12 +232,15 @@ class _Run:
     def emit(self, event: Event) -> None:
         for listener in self.listeners:
             listener(event)
+        if isinstance(event, CallDone) and not event.reused:
+            crashpoint.reached("running")
 
     def say(self, level: str, text: str) -> None:
         """A line of the runner's own: to the journal and to every reader."""
         text = self.scrub(text)
         now = time.time()
-        self.journal.write_log(self.id, now, level, text)
+        with contextlib.suppress(StateError):  # what cannot be kept is still told
+            self.journal.write_log(self.id, now, level, text)
         self.emit(Log(time=now, run=self.id, level=level, text=text))
 
     # --- the run
@@ -217,9 +251,13 @@ class _Run:
             RunRow(
                 self.id, loaded.pipeline, _name(loaded), loaded.file, loaded.text, loaded.overrides,
                 loaded.spec.cluster.kind, str(loaded.root), "running", self.started, None, None, "", me.host, me.pid, me.started, (),
-                self.git,
+                self.source.git,
             )
         )  # fmt: skip
+        try:
+            self.source.write(self.folder)
+        except OSError as error:
+            self.say("warning", f"the changes that are in no commit could not be kept: {error}")
         for partial in self.partials:
             self.journal.write_lease(self.id, PARTIAL, str(partial))
         self.emit(
@@ -230,10 +268,17 @@ class _Run:
         )  # fmt: skip
         for note in loaded.notes:
             self.say("info", note)
+        self._keep_table()
+        if self.journal.shared_by:
+            self.say(
+                "warning",
+                f"the state folder {self.journal.folder} is on a network file system ({self.journal.shared_by}): the journal"
+                " is slower there; SWATH_HOME can name a folder on a disk of this machine",
+            )
 
     def go(self, graph: Graph, *, fresh: bool) -> RunOutcome:
         """Make the calls; whatever happens, the cluster is closed when this returns."""
-        store = ResultStore(self.project.results or str(self.project.state / "results"))
+        store = self.store
         engine = Engine(
             self.id, journal=self.journal, store=store, emit=self.emit, stop=self.stop, on_error=self.loaded.spec.on_error,
             fresh=fresh, scrub=self.scrub,
@@ -247,7 +292,7 @@ class _Run:
             return self._outcome(self.result, store)
         except Stopped as error:
             self.say("warning", f"{error.message}; go on with: pipe resume {self.id}")
-            return RunOutcome(self.id, STATUS[error.exit_code], error.exit_code, error.message)
+            return RunOutcome(self.id, error.status, error.exit_code, error.message)
         except SwathError as error:
             self.say("error", str(error))
             return RunOutcome(self.id, "failed", self._code(error.exit_code), self.scrub(str(error)))
@@ -258,6 +303,7 @@ class _Run:
 
     def _start(self, exits: contextlib.ExitStack, engine: Engine, store: ResultStore) -> Executor:
         """Bring the cluster up, when the first call needs it."""
+        crashpoint.reached("starting")
         began = time.monotonic()
         cluster: RunningCluster = exits.enter_context(cluster_of(self.loaded.spec.cluster, self.project.state))
         executor = cluster.executor(engine.hear, self.stop)
@@ -269,14 +315,20 @@ class _Run:
                 seconds=time.monotonic() - began, address=cluster.address,
             )
         )  # fmt: skip
+        crashpoint.reached("started")
+        exits.callback(crashpoint.reached, "closing")
         return executor
 
     def _outcome(self, result: EngineResult, store: ResultStore) -> RunOutcome:
         value = store.get(result.value) if result.value is not None else None
-        outputs = _shown(value)
+        finished = value is not None
+        if self.table is not None:
+            value = self.table = self.table.told(self.journal, store, self.id, over=True)
+            finished = self.table.ended
+        outputs = matrix.outputs(value)
         if not result.set_aside:
             return RunOutcome(self.id, "done", 0, "", outputs, [], value)
-        if result.value is not None:
+        if finished:
             count = len(result.set_aside)
             error = SetAside(f"{count} {'call was' if count == 1 else 'calls were'} set aside")
             return RunOutcome(self.id, "partial", error.exit_code, error.message, outputs, result.set_aside, value)
@@ -288,14 +340,18 @@ class _Run:
 
     def report(self, outcome: RunOutcome) -> RunOutcome:
         """Write the run's report: to the state folder, and beside the map when there is one."""
+        self._end_table()
         about = outcome.result.report() if hasattr(outcome.result, "report") else {}
+        root = self.loaded.root
+        again = reproduction(self.loaded.file, self.loaded.overrides, self.source.git, root, self.folder, start=root)
         facts = RunFacts(
             self.id, _name(self.loaded), self.loaded.pipeline, outcome.status, outcome.exit_code, self.started, time.time(),
             self.loaded.file, self.loaded.text, self.loaded.overrides, self.loaded.spec.cluster.kind, self.workers,
-            outcome.error, self._nodes(), tuple(outcome.set_aside), self.loaded.notes, versions(), self.git,
-            " ".join(["pipe run", self.loaded.file, *(f"--set {shlex.quote(each)}" for each in self.loaded.overrides)]), about,
+            outcome.error, self._nodes(), tuple(outcome.set_aside), self.loaded.notes, versions(), self.source.git,
+            again.line, about, caveat=again.caveat,
+            table=self._table_rows(),
         )  # fmt: skip
-        folders = [self.project.state / "runs" / self.id]
+        folders = [self.folder]
         if about.get("folder") and "://" not in about["folder"]:
             folders.append(Path(about["folder"]))
         try:
@@ -305,6 +361,7 @@ class _Run:
             self.say("warning", f"the report could not be written: {error}")
             return outcome
         beside_the_map = [str(path) for path in made] if len(folders) > 1 else []
+        beside_the_map += self._report_variants(facts)
         return replace(outcome, outputs=outcome.outputs + beside_the_map)
 
     def _nodes(self) -> tuple[NodeFacts, ...]:
@@ -319,27 +376,57 @@ class _Run:
             for node, n in found.items()
         )
 
-    def end(self, outcome: RunOutcome) -> None:
-        for partial in self.partials:
-            if not partial.exists():
-                self.journal.end_lease(str(partial))
-        self.journal.finish_run(self.id, outcome.status, outcome.exit_code, outcome.error, outcome.outputs)
+    def _keep_table(self) -> None:
+        """Write the table of results to the state folder."""
+        if self.table is not None:
+            try:
+                self.table.write(self.folder, self.scrub)
+            except OSError as error:
+                self.say("warning", f"the table of results could not be written: {error}")
+
+    def _end_table(self) -> None:
+        """What became of the variants, also when the run was stopped or failed."""
+        if self.table is not None and not self.table.final:
+            try:
+                self.table = self.table.told(self.journal, self.store, self.id, over=True)
+            except SwathError as error:
+                self.say("warning", f"the table of results could not be made: {error.message}")
+        self._keep_table()
+
+    def _report_variants(self, facts: RunFacts) -> list[str]:
+        """A report beside the map of each variant. Returns their paths."""
+        made: list[Path] = []
+        for row in self.table.rows if self.table is not None else ():
+            folder = Path(row.folder)
+            if row.folder and "://" not in row.folder:
+                own = replace(facts, name=row.variant, status=row.state, result=row.about, table=())
+                try:
+                    made += write_report(folder, own, folder / "preview.png")
+                except OSError as error:
+                    self.say("warning", f"the report of {row.variant} could not be written: {error}")
+        return [str(path) for path in made]
+
+    def end(self, outcome: RunOutcome) -> RunOutcome:
+        """Write down how it ended, and tell it. What cannot be written keeps no run from ending with its own exit code."""
+        try:
+            for partial in self.partials:
+                if not partial.exists():
+                    self.journal.end_lease(str(partial))
+            self.journal.finish_run(self.id, outcome.status, outcome.exit_code, outcome.error, outcome.outputs)
+        except StateError as error:
+            text = f"how the run ended could not be written down: {error.message}"
+            self.say("error", text)
+            outcome = replace(outcome, exit_code=outcome.exit_code or error.exit_code, error=outcome.error or text)
         result = self.result
         self.emit(
             RunDone(
                 time=time.time(), run=self.id, status=outcome.status, exit_code=outcome.exit_code,
-                seconds=time.time() - self.started, error=outcome.error, outputs=outcome.outputs,
+                seconds=time.monotonic() - self._began, error=outcome.error, outputs=outcome.outputs,
                 calls=result.made if result else 0, reused=result.reused if result else 0, set_aside=outcome.set_aside,
+                table=self._table_rows(),
             )
         )  # fmt: skip
+        return outcome
 
-
-def _shown(value: Any) -> list[str]:
-    """What a pipeline returned, a line each, for those who ran it: what was published, or the value itself."""
-    if value is None:
-        return []
-    if hasattr(value, "outputs"):
-        return [str(output) for output in value.outputs()]
-    if isinstance(value, (list, tuple)):
-        return [line for part in value for line in _shown(part)]
-    return [value if isinstance(value, str) else repr(value)]
+    def _table_rows(self) -> list[dict[str, Any]]:
+        return scrubbed(self.table.plain(), self.scrub) if self.table is not None else []

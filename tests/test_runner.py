@@ -12,7 +12,7 @@ from swath.events import Event, RunDone
 from swath.graph.registry import Registry
 from swath.lock import locked
 from swath.project import Project
-from swath.provenance import git_state, versions
+from swath.provenance import Source, versions
 from swath.runner import RunOutcome
 from swath.spec.load import load
 
@@ -162,6 +162,6 @@ def test_a_locked_output_names_its_holder_and_is_free_afterwards(tmp_path: Path)
 
 
 def test_provenance_names_commit_and_versions(tmp_path: Path) -> None:
-    assert git_state(tmp_path) == {}
+    assert Source.of_files((tmp_path / "spec.yaml", ""), tmp_path, []) == Source()
     found = versions()
     assert {"swath", "python", "dask", "rasterio", "torch"} <= set(found)

@@ -140,6 +140,12 @@ def summary(end: events.RunDone) -> Iterator[str]:
     reused = f", {end.reused} reused" if end.reused else ""
     calls = f"{end.calls} {'call' if end.calls == 1 else 'calls'}"
     yield f"{end.status} in {units.duration(end.seconds)}: {calls}{reused}"
+    if end.table:
+        from swath.cli.tabling import lines
+
+        yield from (f"  {line}" for line in lines(end.table[:100]))
+        if len(end.table) > 100:
+            yield f"  and {len(end.table) - 100} more: pipe runs table {end.run}"
     for item in end.set_aside[:20]:
         yield f"  set aside: {units.printable(item).partition(chr(10))[0]}"
     if len(end.set_aside) > 20:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
 import distributed
 
+from swath.cluster import offer, tls, versions
 from swath.cluster.cluster import RunningCluster
+from swath.cluster.guest import hosted
+from swath.cluster.newcomers import Newcomers
 from swath.engine.dask_executor import DaskExecutor
 from swath.engine.executor import Executor
 from swath.engine.stop import Stop
 from swath.engine.store import INLINE_BYTES, ResultStore, Stored
 from swath.engine.work import Say
 from swath.errors import InfrastructureError
+from swath.graph.code import ProjectCode
 from swath.spec.cluster import AddressCluster
-from swath.version import __version__
 
 CONNECT_TIMEOUT_S = 20
 WORKERS_TIMEOUT_S = 60
@@ -30,47 +35,55 @@ class Address:
     def __init__(self, spec: AddressCluster) -> None:
         self.address = spec.url
         self.workers = 0
+        self._tls = spec.tls
+        self._exits = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        try:
-            self._client = distributed.Client(self.address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
-        except (OSError, TimeoutError, ValueError) as error:
-            raise InfrastructureError(
-                f"no Dask scheduler answers at {self.address}: {error}",
-                remedy="start one with `dask scheduler`, or check cluster.url",
-            ) from error
-        try:
-            self._client.wait_for_workers(1, timeout=WORKERS_TIMEOUT_S)
-            self._check_versions()
-        except TimeoutError as error:
-            self._client.close()
-            raise InfrastructureError(
-                f"the scheduler at {self.address} has no workers",
-                remedy=f"start some with `dask worker {self.address}`",
-            ) from error
-        except BaseException:
-            self._client.close()
-            raise
-        self.workers = len(self._client.scheduler_info(n_workers=-1)["workers"])
+        with contextlib.ExitStack() as exits:
+            self._client = exits.enter_context(self._connect())
+            try:
+                self._client.wait_for_workers(1, timeout=WORKERS_TIMEOUT_S)
+            except TimeoutError as error:
+                raise InfrastructureError(
+                    f"the scheduler at {self.address} has no workers",
+                    remedy=f"start some with `dask worker {self.address}`",
+                ) from error
+            versions.check(self._client, self.address)
+            exits.enter_context(hosted(self._client, ProjectCode.loaded()))
+            self._newcomers = exits.enter_context(
+                Newcomers(self._client, lambda: versions.check(self._client, self.address))
+            )
+            self.workers = len(self._client.scheduler_info(n_workers=-1)["workers"])
+            self._exits = exits.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._client.close()
+        self._exits.close()
 
-    def _check_versions(self) -> None:
-        found = self._client.run(_version, on_error="return")
-        wrong = {worker: version for worker, version in found.items() if version != __version__}
-        if wrong:
-            worker, version = next(iter(wrong.items()))
+    def _connect(self) -> distributed.Client:
+        security = tls.of_files(self._tls) if self._tls else None
+        try:
+            return distributed.Client(self.address, timeout=CONNECT_TIMEOUT_S, set_as_default=False, security=security)
+        except (OSError, TimeoutError, ValueError) as error:
             raise InfrastructureError(
-                f"{len(wrong)} of {len(found)} workers at {self.address} do not run swath {__version__}; {worker} says: {version}",
-                remedy=f"install swath=={__version__} where the workers run",
-            )
+                f"no Dask scheduler answers at {self.address}: {error}",
+                remedy="start one with `dask scheduler`, or check cluster.url"
+                + (" and cluster.tls" if security else ""),
+            ) from error
 
     def executor(self, say: Say, stop: Stop) -> Executor:
-        return DaskExecutor(self._client, say)
+        return DaskExecutor(self._client, say, check=self.check)
+
+    def check(self, resources: Mapping[str, float]) -> None:
+        """Raise InfrastructureError when no worker can have these resources, or when one has joined that does not fit."""
+        self._newcomers.check()
+        offer.check(resources, self._offers() if resources else ())
+
+    def _offers(self) -> Iterable[Mapping[str, float]]:
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        return [worker["resources"] for worker in workers.values()]
 
     def check_store(self, store: ResultStore) -> None:
         token = os.urandom(INLINE_BYTES + 1)
@@ -87,12 +100,6 @@ class Address:
 def _sees(store: ResultStore, stored: Stored) -> bool:
     """On a worker: whether it reads what the client has just written."""
     return store.has(stored)
-
-
-def _version() -> str:
-    from swath.version import __version__ as version
-
-    return version
 
 
 _: type[RunningCluster] = Address

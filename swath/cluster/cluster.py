@@ -46,6 +46,9 @@ def cluster_of(spec: Cluster, state: Path) -> RunningCluster:
 
         return Inline()
     if isinstance(spec, LocalCluster):
+        from swath.cluster import forking
+
+        forking.start()  # first: it imports Dask while this process does
         from swath.cluster.local import Local
 
         return Local(spec, state)

@@ -1,29 +1,35 @@
-"""This machine as a cluster: one single-threaded worker process per core, reachable through loopback only."""
+"""This machine as a cluster: single-threaded worker processes, reachable through loopback only, and only with the run's key."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-import signal
-import threading
-from collections.abc import Iterator
-from multiprocessing import resource_tracker
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import dask
 import distributed
+import distributed.utils
+from distributed.worker_memory import parse_memory_limit
 
+from swath.cluster import forking, offer, tls
 from swath.cluster.cluster import RunningCluster
+from swath.cluster.elastic import Elastic
+from swath.cluster.guest import hosted
+from swath.cluster.scratch import scratch
 from swath.engine.dask_executor import DaskExecutor
 from swath.engine.executor import Executor
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
 from swath.engine.work import Say
 from swath.errors import InfrastructureError
-from swath.spec.cluster import LocalCluster
+from swath.graph.code import ProjectCode
+from swath.spec.cluster import LocalCluster, Workers
 
+HOST = "127.0.0.1"
 START_TIMEOUT_S = 60
 SETTINGS = {
     # A call that ends its worker is tried on two more, then it is set aside.
@@ -40,9 +46,14 @@ SETTINGS = {
     "distributed.admin.tick.limit": "1 hour",
     "distributed.worker.profile.enabled": False,
     "distributed.comm.timeouts.connect": "60s",
+    # Nobody reads Dask's own pages, and they would be open to every user of this machine.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    "distributed.worker.multiprocessing-method": forking.METHOD,
+    "distributed.nanny.pre-spawn-environ": forking.THREADS,
 }
-THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-"""One process per core does better than threads, so that each process must keep to one."""
+# Dask would import pandas here, to have it in workers sooner; forking.py says what they have.
+distributed.utils._forkserver_preload_set = True
 
 
 class Local:
@@ -51,36 +62,54 @@ class Local:
     kind = "local"
 
     def __init__(self, spec: LocalCluster, state: Path) -> None:
-        self.workers = spec.workers or cores()
+        self._limits = spec.workers or Workers(min=cores(), max=cores())
+        self.workers = self._limits.min
         self.address = ""
-        self._memory = int(spec.memory_gb * 1e9) if spec.memory_gb else "auto"
+        memory = int(spec.memory_gb * 1e9) if spec.memory_gb else "auto"
+        self._memory = parse_memory_limit(memory, 1, self._limits.max, logger=logging.getLogger(__name__))
+        self._offer: dict[str, float] = {offer.CPU: 1, offer.MEMORY: self._memory or 0, **spec.resources}
+        self._elastic: Elastic | None = None
         self._scratch = state / "scratch"
         self._exits = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as exits:
-            exits.enter_context(dask.config.set({**SETTINGS, "distributed.nanny.pre-spawn-environ": THREADS}))
+            exits.enter_context(dask.config.set(SETTINGS))
+            folder = exits.enter_context(scratch(self._scratch))
+            security = tls.for_this_run()
             try:
-                with _signals_held():
+                with forking.signals_held():
                     cluster = distributed.LocalCluster(
-                        n_workers=self.workers,
+                        n_workers=self._limits.min,
                         threads_per_worker=1,
                         processes=True,
-                        host="127.0.0.1",
-                        dashboard_address="127.0.0.1:0",
-                        worker_dashboard_address="127.0.0.1:0",
+                        host=HOST,
+                        protocol="tls://",
+                        security=security,
+                        dashboard_address=f"{HOST}:0",
+                        worker_dashboard_address=f"{HOST}:0",
+                        scheduler_kwargs={"dashboard": False},
                         memory_limit=self._memory,
-                        local_directory=str(self._scratch),
-                        silence_logs=40,
+                        resources=self._offer,
+                        env=dict(os.environ),  # as it is now, not as it was when the fork server started
+                        local_directory=str(folder),
+                        silence_logs=logging.ERROR,
                     )
                     exits.callback(cluster.close, timeout=30)
-                    self._client = exits.enter_context(distributed.Client(cluster, timeout=START_TIMEOUT_S))
-                    self._client.wait_for_workers(self.workers, timeout=START_TIMEOUT_S)
+                    client = exits.enter_context(distributed.Client(cluster, timeout=START_TIMEOUT_S))
+                    client.wait_for_workers(self._limits.min, timeout=START_TIMEOUT_S)
             except (OSError, TimeoutError, RuntimeError) as error:
                 raise InfrastructureError(
-                    f"the local cluster of {self.workers} workers did not come up: {error}",
+                    f"the local cluster of {self._limits.min} workers did not come up: {error}",
                     remedy="try cluster: inline, or fewer workers",
                 ) from error
+            code = ProjectCode.loaded()
+            if code.modules:
+                exits.enter_context(hosted(client, code))
+            if self._limits.elastic:
+                self._elastic = Elastic(cluster, self._limits)
+                exits.callback(self._elastic.stop)
+            self._client: Any = client
             self.address = cluster.scheduler_address
             self._exits = exits.pop_all()
         return self
@@ -91,7 +120,16 @@ class Local:
         self._exits.close()
 
     def executor(self, say: Say, stop: Stop) -> Executor:
-        return DaskExecutor(self._client, say)
+        return DaskExecutor(self._client, say, check=self.check, on_backlog=self.tell_backlog)
+
+    def check(self, resources: Mapping[str, float]) -> None:
+        """Raise InfrastructureError when no worker can ever have these resources."""
+        offer.check(resources, [self._offer])
+
+    def tell_backlog(self, calls: int, seconds: float | None) -> None:
+        """What is still to be done, as the engine sees it: the number of workers follows."""
+        if self._elastic is not None:
+            self._elastic.tell(calls, seconds)
 
     def check_store(self, store: ResultStore) -> None:
         """Workers share this machine\'s disk."""
@@ -100,23 +138,6 @@ class Local:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """Start processes that do not hear Ctrl-C: the terminal sends it to all of them, but only the client decides.
-
-    A blocked signal stays blocked in every thread and process that is made meanwhile; this thread hears it afterwards.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    resource_tracker.ensure_running()  # starting it later, in a thread of its own, would unblock the signal there
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _: type[RunningCluster] = Local

@@ -81,7 +81,7 @@ class DaskExecutor:
         return max(4, 3 * self.slots)
 
     def submit(self, batch: Batch) -> None:
-        if self._check is not None and batch.task.policy.resources:
+        if self._check is not None:
             self._check(batch.task.policy.resources)
         if self._suspects:
             self._held.append(batch)

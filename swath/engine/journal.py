@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from swath.engine.disk import check_room, network_file_system
 from swath.engine.process import Process
 from swath.engine.store import Stored
 from swath.engine.tables import migrate
@@ -25,6 +26,8 @@ from swath.errors import StateError
 
 _MANY = 500
 """So many keys are asked for at once."""
+PATIENCE_S = 10.0
+"""How long an operation waits for another process that holds the journal."""
 SILENT_S = 15.0
 """A run on another host that has not shown itself for so long is taken for crashed."""
 
@@ -45,7 +48,7 @@ class RunRow:
     root: str
     """Folder that the spec's relative paths are relative to."""
     status: str
-    """running, done, partial, failed, interrupted, terminated, or crashed: its process is gone."""
+    """running, done, partial, failed, interrupted, terminated, timed out, or crashed: its process is gone."""
     started: float
     finished: float | None
     exit_code: int | None
@@ -57,6 +60,14 @@ class RunRow:
     git: dict[str, Any]
     heartbeat: float | None = None
     """When its process last showed itself."""
+
+    @property
+    def silent_s(self) -> float:
+        """For how long a run that is going on has not shown itself; 0 while that is no longer than it may be."""
+        if self.status != "running" or self.heartbeat is None:
+            return 0.0
+        silent = time.time() - self.heartbeat
+        return silent if silent > SILENT_S else 0.0
 
 
 class NodeRow(NamedTuple):
@@ -121,14 +132,19 @@ class Lease:
 class Journal:
     """The journal of one state folder. Open with `Journal.open`."""
 
-    def __init__(self, connection: sqlite3.Connection, folder: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, folder: Path, shared_by: str = "") -> None:
         self._db = connection
         self.folder = folder
         """The state folder."""
+        self.shared_by = shared_by
+        """The network file system that it lies on; empty when it lies on a disk of this machine."""
 
     @classmethod
-    def open(cls, folder: Path) -> Journal:
-        """Open or make the journal in a state folder. Raises StateError when it is locked, full, unreadable or of a newer version."""
+    def open(cls, folder: Path, *, patience_s: float = PATIENCE_S) -> Journal:
+        """Open or make the journal in a state folder. Raises StateError when it is locked, full, unreadable or of a newer version.
+
+        `patience_s` is how long every later operation waits for another process that holds the journal.
+        """
         file = folder / "journal.sqlite"
         with _told(file):
             try:
@@ -137,10 +153,13 @@ class Journal:
                 raise StateError(
                     f"the state folder cannot be made: {error}", remedy="set SWATH_HOME to a folder that you can write"
                 ) from error
-            connection = sqlite3.connect(file, timeout=10, isolation_level=None, check_same_thread=False)
+            shared_by = network_file_system(folder)
+            connection = sqlite3.connect(file, timeout=patience_s, isolation_level=None, check_same_thread=False)
             try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file: pruning can make it smaller
+                # https://sqlite.org/wal.html: all processes that use a WAL must be on the same host.
+                connection.execute(f"PRAGMA journal_mode = {'DELETE' if shared_by else 'WAL'}")
+                connection.execute(f"PRAGMA synchronous = {'FULL' if shared_by else 'NORMAL'}")
                 connection.execute(
                     "PRAGMA cache_size = -65536"
                 )  # 64 MB: keys come in no order, a million calls stay quick
@@ -149,7 +168,7 @@ class Journal:
             except BaseException:
                 connection.close()
                 raise
-        return cls(connection, folder)
+        return cls(connection, folder, shared_by)
 
     def __enter__(self) -> Journal:
         return self
@@ -169,10 +188,11 @@ class Journal:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # SQLite itself takes back what met a full disk
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def _do(self, sql: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         try:
@@ -187,7 +207,8 @@ class Journal:
     # --- runs
 
     def start_run(self, row: RunRow) -> None:
-        """Write a new run down, or take up an old one again under the same id."""
+        """Write a new run down, or take up an old one again under the same id. Raises StateError when the disk is full."""
+        check_room(self.folder)
         self._do(
             "INSERT INTO runs (id, pipeline, name, spec_path, spec_text, overrides, cluster, root, status, started, host, pid,"
             " process_started, git, heartbeat) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?)"
@@ -299,12 +320,16 @@ class Journal:
 
     def calls(self, run: str) -> Iterator[CallRow]:
         """The calls of a run by node and item, one at a time."""
-        for row in self._do(
-            "SELECT node, item, key, state, attempt, worker, finished, seconds, error, traceback, cpu_s, memory FROM calls"
-            " WHERE run = ? ORDER BY node, item",
-            (run,),
-        ):
-            yield CallRow(row[0], None if row[1] < 0 else row[1], *row[2:])
+        for row in self._do(f"SELECT {_CALL} FROM calls WHERE run = ? ORDER BY node, item", (run,)):
+            yield _call_row(row)
+
+    def failures(self, run: str, node: str | None = None) -> list[CallRow]:
+        """The calls of a run, or of one node of it, that failed for good."""
+        rows = self._do(
+            f"SELECT {_CALL} FROM calls WHERE run = ? AND state = 'failed' AND (? IS NULL OR node = ?) ORDER BY node, item",
+            (run, node, node),
+        )
+        return [_call_row(row) for row in rows]
 
     def counts(self, run: str) -> dict[str, int]:
         """Number of calls of a run by state."""
@@ -334,14 +359,19 @@ class Journal:
         """One line."""
         self.write_logs(run, [(at, level, text, node, item, worker)])
 
-    def logs(self, run: str, node: str | None = None, level: str | None = None, after: int = 0) -> list[LogRow]:
-        """Lines of a run in the order in which they came: of one node, at least of one level, after the line with an id."""
+    def logs(
+        self, run: str, node: str | None = None, level: str | None = None, *, after: int = 0, failed: bool = False
+    ) -> list[LogRow]:
+        """Lines of a run in the order in which they came: of one node, at least of one level, after the line with an id,
+        of calls that failed."""
         levels = ("debug", "info", "warning", "error")
         wanted = levels[levels.index(level) :] if level else levels
         rows = self._do(
             "SELECT id, time, level, text, node, item, worker FROM logs WHERE run = ? AND id > ? AND (? IS NULL OR node = ?)"
-            f" AND level IN ({', '.join('?' * len(wanted))}) ORDER BY id",
-            (run, after, node, node, *wanted),
+            f" AND level IN ({', '.join('?' * len(wanted))}) AND (NOT ? OR EXISTS (SELECT 1 FROM calls WHERE"
+            " calls.run = logs.run AND calls.node = logs.node AND calls.item = coalesce(logs.item, -1)"
+            " AND calls.state = 'failed')) ORDER BY id",
+            (run, after, node, node, *wanted, failed),
         )
         return [LogRow(*row) for row in rows]
 
@@ -363,6 +393,13 @@ class Journal:
 
 
 _RUN = ", ".join(field.name for field in dataclasses.fields(RunRow))
+
+
+_CALL = ", ".join(CallRow._fields)
+
+
+def _call_row(row: tuple[Any, ...]) -> CallRow:
+    return CallRow(row[0], None if row[1] < 0 else row[1], *row[2:])
 
 
 def _run_row(row: tuple[Any, ...]) -> RunRow:
@@ -394,7 +431,7 @@ def _told(file: Path) -> Iterator[None]:
 def _meaning(error: sqlite3.Error, file: Path) -> StateError:
     text = str(error)
     remedy = "set SWATH_HOME to another folder, or move this file away"
-    if "full" in text:
+    if "full" in text or "disk I/O" in text:
         remedy = "free some space, or set SWATH_HOME to another disk"
     elif "locked" in text or "busy" in text:
         remedy = "another process holds it for long: wait for it or end it"

@@ -1,4 +1,4 @@
-"""How a run is asked to stop: SIGINT and SIGTERM set a flag that the engine reads; a second signal leaves at once."""
+"""How a run is asked to stop: a signal or a time limit sets a flag that the engine reads; a second signal leaves at once."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Stop:
     def __init__(self) -> None:
         self.asked: Stopped | None = None
         self._in_call = False
+        self._listening = False
+        self._overdue: Stopped | None = None
 
     @contextlib.contextmanager
     def in_call(self) -> Iterator[None]:
@@ -41,20 +43,55 @@ class Stop:
             yield
             return
         before = {number: signal.signal(number, self._heard) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._listening = True
         try:
             yield
         finally:
+            self._listening = False
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    @contextlib.contextmanager
+    def after(self, seconds: float | None, why: Stopped) -> Iterator[None]:
+        """Inside, the run is asked to stop once so many seconds have passed; None is no limit."""
+        if seconds is None:
+            yield
+            return
+        ended = threading.Event()
+
+        def wait() -> None:
+            if not ended.wait(min(seconds, threading.TIMEOUT_MAX)):
+                self._ask(why)
+
+        waiting = threading.Thread(target=wait, name="time limit", daemon=True)
+        waiting.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            waiting.join()
+
+    def _ask(self, why: Stopped) -> None:
+        """Ask from another thread. By a signal where that is heard: it ends a call in the main thread too."""
+        if self.asked is not None:
+            return
+        if self._listening:
+            self._overdue = why
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            self.asked = why
+
     def _heard(self, number: int, _frame: Any) -> None:
+        overdue, self._overdue = self._overdue, None
+        if self.asked is not None and overdue is not None:
+            return  # the time limit came upon a run that is stopping already
         if self.asked is not None:
             os.write(
                 2,
                 b"\nswath: second signal, leaving at once; `pipe resume last` goes on, `pipe sweep` shows what is left\n",
             )
             os._exit(self.asked.exit_code)
-        self.asked = Terminated("terminated") if number == signal.SIGTERM else Interrupted("interrupted")
+        self.asked = overdue or (Terminated("terminated") if number == signal.SIGTERM else Interrupted("interrupted"))
         if self._in_call:
             self._in_call = False
             raise StopNow

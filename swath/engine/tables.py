@@ -42,6 +42,9 @@ STEPS = (
         shared TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (run, node)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE INDEX failed_calls ON calls (run) WHERE state = 'failed';
+    """,
 )
 
 
@@ -64,5 +67,6 @@ def migrate(connection: sqlite3.Connection, file: Path) -> None:
         connection.execute(f"PRAGMA user_version = {len(STEPS)}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # SQLite itself takes back what met a full disk
+            connection.execute("ROLLBACK")
         raise

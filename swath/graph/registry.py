@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib
-import importlib.util
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
 from swath.errors import PipelineError, SwathError
+from swath.graph import code
 from swath.graph.installed import group_exists
 from swath.graph.pipeline import Pipeline
 from swath.spec.base import Spec
+from swath.spec.home import FILE, Home
 
 ENTRY_POINTS = "swath.pipelines"
 """Entry point group in which installed packages name modules or pipelines."""
@@ -39,23 +38,28 @@ class Registry:
     broken: dict[str, str] = field(default_factory=dict)
     """Files and packages that could not be loaded, with the reason."""
     by_value: tuple[ModuleType, ...] = ()
-    """Modules of the project: not installed on workers, so they travel with the calls."""
+    """Modules whose functions travel with each call. None: the project's code goes to workers as it is (graph/code.py)."""
 
     @classmethod
-    def discover(cls, folders: Iterable[Path] = ()) -> Registry:
-        """Look in all three places. The project's pipelines win over installed ones, and those over swath's own."""
+    def discover(
+        cls, folders: Iterable[Path] = (), root: Path | None = None, known_as: Mapping[Path, Path] | None = None
+    ) -> Registry:
+        """Look in all three places. The project's pipelines win over installed ones, and those over swath's own.
+
+        root: what the project's modules may import from; the nearest folder with a swath.yaml when not given. known_as:
+        for folders that stand in for others, such as those of a commit: the ones whose modules' names theirs get, so that
+        results that one made can be read by the other.
+        """
         entries: dict[str, Entry] = {}
         broken: dict[str, str] = {}
-        modules: list[ModuleType] = []
+        code.forget()
         for found in _stock():
             entries[found.name] = found
         for found in _installed(broken):
             entries[found.name] = found
         for folder in folders:
             names: dict[str, Entry] = {}
-            package = _package(folder)
-            modules.append(package)
-            for found in _project(folder, package, broken):
+            for found in _project(folder, root, (known_as or {}).get(folder, folder), broken):
                 if found.name in names:
                     raise PipelineError(
                         f"two pipelines are called {found.name!r}: {names[found.name].origin} and {found.origin}",
@@ -63,7 +67,7 @@ class Registry:
                     )
                 names[found.name] = found
             entries.update(names)
-        return cls(dict(sorted(entries.items())), broken, tuple(modules))
+        return cls(dict(sorted(entries.items())), broken)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -116,28 +120,20 @@ def _installed(broken: dict[str, str]) -> Iterator[Entry]:
             broken[origin] = f"entry point {point.name} is neither a pipeline nor a module"
 
 
-def _package(folder: Path) -> ModuleType:
-    """An empty package for the folder, so that its files can import each other with `from . import name`."""
-    folder = folder.resolve()
-    name = f"project_pipelines_{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
-    for loaded in [m for m in sys.modules if m == name or m.startswith(name + ".")]:
-        del sys.modules[loaded]
-    package = ModuleType(name, f"Pipelines in {folder}")
-    package.__path__ = [str(folder)]
-    sys.modules[name] = package
-    return package
-
-
-def _project(folder: Path, package: ModuleType, broken: dict[str, str]) -> Iterator[Entry]:
+def _project(folder: Path, root: Path | None, known_as: Path, broken: dict[str, str]) -> Iterator[Entry]:
     if not folder.is_dir():
         broken[str(folder)] = "no such folder"
         return
+    if root is None:
+        root = Home.root_of(folder)
+        root = root if (root / FILE).is_file() else folder.parent
+    package = code.admit(folder, root, known_as)
     importlib.invalidate_caches()
     for file in sorted(folder.glob("*.py")):
         if file.stem.startswith("_"):
             continue
         try:
-            module = importlib.import_module(f"{package.__name__}.{file.stem}")
+            module = importlib.import_module(f"{package}.{file.stem}")
         except SwathError as error:
             broken[str(file)] = error.message
             continue

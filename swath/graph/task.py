@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 from swath.errors import PipelineError
+from swath.graph.code import carried
 from swath.graph.graph import current_builder
 
 RESERVED = frozenset({"when"})
@@ -26,8 +28,8 @@ class Policy:
     timeout_s: float | None = None
     """Longest time that one call may take, in seconds."""
     resources: Mapping[str, float] = field(default_factory=dict)
-    """What a call occupies of what a worker offers while it runs: {"gpu": 1}, {"cpu": 4}, {"memory": 8e9} (bytes), or any name
-    that the cluster's `resources` give a number to."""
+    """What a call occupies on a worker, by Dask resource name, such as {"gpu": 1}: what the cluster says that
+    its workers have, beside `cpu` (threads) and `memory` (bytes), which they always have."""
     limit: int | None = None
     """How many calls may run at once in a run, wherever they run, such as of one that asks a slow server."""
     version: str = ""
@@ -89,11 +91,20 @@ class Task:
         return f"<task {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Shipped code travels by name; a project's own code travels by value (cloudpickle pickles the function).
+        # What workers have travels by name: shipped code and a project's own. Anything else travels by value (cloudpickle
+        # pickles the function).
         module = self.fn.__module__ or ""
-        if module.partition(".")[0] == "swath" and "<locals>" not in self.fn.__qualname__:
+        if (module.partition(".")[0] == "swath" or carried(module)) and self._has_its_name(module):
             return (_by_name, (module, self.fn.__qualname__, self.name, self.policy))
         return (_by_value, (self.fn, self.name, self.policy, self.takes_skipped))
+
+    def _has_its_name(self, module: str) -> bool:
+        """Whether a task of the same function is what its name in its module stands for."""
+        try:
+            found = functools.reduce(getattr, self.fn.__qualname__.split("."), sys.modules[module])
+        except (AttributeError, KeyError):
+            return False
+        return isinstance(found, Task) and found.fn is self.fn
 
 
 def _by_name(module: str, qualname: str, name: str, policy: Policy) -> Task:

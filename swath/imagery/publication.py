@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from swath import crashpoint
 from swath.errors import TaskFailed
 from swath.imagery.writing import checksum, not_written, sync, writing
 from swath.spec.place import staging_folder
@@ -70,6 +75,29 @@ def _named_by(manifest: Path) -> set[str]:
     return {href[2:] for href in hrefs if href.startswith("./") and "/" not in href[2:]}
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals and alarms that come meanwhile are heard afterwards, so that they do not part files that belong together.
+
+    Off the main thread none is heard in any case.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: heard.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    }
+    try:
+        yield
+    finally:
+        for known, handler in before.items():
+            signal.signal(known, handler)
+        for number in heard:
+            signal.raise_signal(number)
+
+
 class Staging:
     """A folder to make files in, on the disk of their place. A context manager: it is gone afterwards, whatever happened.
 
@@ -113,12 +141,15 @@ class Staging:
             place.mkdir(parents=True, exist_ok=True)
             for file in files:
                 sync(self.folder / file.name)
-                (self.folder / file.name).replace(place / file.name)
-            for name in before - {
-                file.name for file in files
-            }:  # of an earlier map, such as vectors that are not asked for now
-                (place / name).unlink(missing_ok=True)
-            sync(place)
+            with _undisturbed():
+                for file in files:
+                    (self.folder / file.name).replace(place / file.name)
+                    crashpoint.reached("publishing")
+                for name in before - {
+                    file.name for file in files
+                }:  # of an earlier map, such as vectors that are not asked for now
+                    (place / name).unlink(missing_ok=True)
+                sync(place)
 
     def _put(self, files: list[PublishedFile]) -> None:
         import fsspec

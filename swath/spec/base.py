@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from swath.errors import PipelineError
 from swath.spec.cluster import Cluster, LocalCluster
 from swath.spec.strict import Model as Model
 
@@ -13,7 +14,8 @@ from swath.spec.strict import Model as Model
 class Spec(Model):
     """What every run may say, whatever its pipeline. Subclass it with a pipeline's own parameters."""
 
-    reserved: ClassVar[frozenset[str]] = frozenset({"pipeline", "name", "cluster", "on_error"})
+    reserved: ClassVar[frozenset[str]] = frozenset({"pipeline", "name", "cluster", "on_error", "matrix"})
+    """What belongs to the run; `matrix` is read before the rest (see swath.spec.matrix), so it is no field."""
 
     pipeline: str = ""
     """Name of the pipeline to run, as `pipe list` prints it."""
@@ -23,6 +25,14 @@ class Spec(Model):
     """Where to run: `local`, `inline`, a cluster named in swath.yaml, or a mapping with `kind`."""
     on_error: Literal["continue", "stop"] = "continue"
     """When one item of many fails for good: go on and set it aside (exit code 3), or stop the run (exit code 1)."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        if "matrix" in cls.model_fields:
+            raise PipelineError(
+                f"{cls.__name__} has a field `matrix`, which belongs to every spec",
+                remedy="give the field another name",
+            )
 
     def parameters(self) -> dict[str, Any]:
         """The pipeline's own parameters, without what every run may say."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from swath.spec.place import context_of
+from swath.spec.place import InputPath, context_of
 from swath.spec.strict import Model, Short, mistake
 
 _LATER = ("gcp", "aws", "kubernetes")
@@ -18,14 +18,60 @@ class InlineCluster(Model):
     kind: Literal["inline"] = "inline"
 
 
+class Workers(Model):
+    """How many workers there are: a fixed number, or as many as the work at hand keeps busy. In YAML a number or a mapping."""
+
+    min: int = Field(default=1, ge=1, le=1024)
+    """Workers that are always there."""
+    max: int = Field(ge=1, le=1024)
+    """Workers that there are at most."""
+
+    short_schemas = ({"type": "integer", "minimum": 1, "maximum": 1024, "description": "That many, always."},)
+
+    @classmethod
+    def expand(cls, value: Any, info: Any) -> Any:
+        return {"min": value, "max": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Workers:
+        if self.min > self.max:
+            raise mistake("min is {min}, more than max, which is {max}", min=self.min, max=self.max)
+        return self
+
+    @property
+    def elastic(self) -> bool:
+        """Whether the number changes."""
+        return self.min < self.max
+
+
 class LocalCluster(Model):
     """This machine: one single-threaded worker process per core, on loopback."""
 
     kind: Literal["local"] = "local"
-    workers: int | None = Field(default=None, ge=1, le=1024)
-    """Worker processes; one per available core when not given."""
+    workers: Workers | None = None
+    """Worker processes, a number or {min: 1, max: 8}; one per available core when not given."""
     memory_gb: float | None = Field(default=None, gt=0)
     """Memory limit of each worker in GB (10^9 bytes); an equal share of the machine's when not given."""
+    resources: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """What each worker has beside `cpu` and `memory`, such as {gpu: 1}: tasks ask for it with resources={"gpu": 1}."""
+
+    @model_validator(mode="after")
+    def _own_resources(self) -> LocalCluster:
+        for name in ("cpu", "memory"):
+            if name in self.resources:
+                raise mistake("every worker offers {name} by itself; leave it out", at=("resources", name), name=name)
+        return self
+
+
+class TlsFiles(Model):
+    """PEM files with which a client shows a scheduler who it is."""
+
+    ca: InputPath
+    """Certificate of the authority that the scheduler's and workers' certificates are from."""
+    cert: InputPath
+    """The client's certificate."""
+    key: InputPath
+    """Its private key, without a password."""
 
 
 class AddressCluster(Model):
@@ -33,7 +79,22 @@ class AddressCluster(Model):
 
     kind: Literal["address"] = "address"
     url: str = Field(pattern=r"^(tcp|tls|ws|wss)://.+")
-    """The scheduler's address, such as tcp://10.0.0.5:8786."""
+    """The scheduler's address, such as tls://10.0.0.5:8786."""
+    tls: TlsFiles | None = None
+    """For tls:// and wss:// addresses, where it must be given."""
+
+    @model_validator(mode="after")
+    def _tls_where_it_belongs(self) -> AddressCluster:
+        scheme = self.url.partition(":")[0]
+        if scheme in ("tls", "wss") and self.tls is None:
+            raise mistake(
+                "a {scheme}:// address needs the files to connect with: write tls: {ca: ..., cert: ..., key: ...}",
+                at=("url",),
+                scheme=scheme,
+            )
+        if scheme in ("tcp", "ws") and self.tls is not None:
+            raise mistake("a {scheme}:// address is not encrypted; write tls:// or wss://", at=("url",), scheme=scheme)
+        return self
 
 
 def _expand(value: Any, info: Any) -> Any:

@@ -35,7 +35,8 @@ def hint(word: str, known: Iterable[str]) -> str:
 def fields(spec: type[BaseModel], document: Document, path: Path) -> list[str]:
     """Names that the mapping at `path` may have as keys."""
     models = models_at(spec, document, path)
-    return list(dict.fromkeys(name for model in models for name in model.model_fields))
+    reserved = [name for model in models for name in sorted(getattr(model, "reserved", ()))]
+    return list(dict.fromkeys([*(name for model in models for name in model.model_fields), *reserved]))
 
 
 def models_at(spec: type[BaseModel], document: Document, path: Path) -> list[type[BaseModel]]:

@@ -12,14 +12,15 @@ from typing import Any, Protocol
 
 from swath.errors import Mistake, PipelineError, SpecError
 from swath.spec import document as documents
-from swath.spec import environment, guess, override
+from swath.spec import environment, guess, matrix, override
 from swath.spec.base import Spec
 from swath.spec.document import Document
 from swath.spec.fields import Area
 from swath.spec.home import Home
 from swath.spec.place import Context
 from swath.spec.strict import Model
-from swath.spec.validate import in_order, validate
+from swath.spec.validate import Validated, in_order, validate
+from swath.spec.variants import Variant, variants
 
 Find = Callable[[str], type[Spec]]
 """The Spec class of a pipeline's name. Raises PipelineError when there is no such pipeline."""
@@ -41,7 +42,8 @@ class Loaded:
     """A spec that has no mistakes, and where it came from."""
 
     spec: Spec
-    """Typed; its paths are absolute, its areas are read, its named cluster is put in."""
+    """Typed; its paths are absolute, its areas are read, its named cluster is put in. Of a matrix the first variant's: name,
+    cluster and on_error are those of the run, and the same in all."""
     pipeline: str
     """Name of the pipeline."""
     file: str
@@ -56,6 +58,13 @@ class Loaded:
     """What was repaired or guessed, for the log and the report."""
     secrets: frozenset[str] = field(default_factory=frozenset, repr=False)
     """What the environment gave; no log, message or report may show it (see swath.spec.environment.scrub)."""
+    variants: tuple[Variant, ...] = ()
+    """Of a spec with a matrix; else empty."""
+
+    @property
+    def specs(self) -> tuple[Spec, ...]:
+        """Of every variant; without a matrix the one."""
+        return tuple(variant.spec for variant in self.variants) or (self.spec,)
 
 
 def load(
@@ -106,15 +115,34 @@ def parse(
         raise SpecError(list(in_order([*unread, *named.mistakes, named.marks[()].mistake((), what)], file)))
     kind, mistakes = _kind(named, find, names, env)
     rest = [change for change in changes if change.keys != ("pipeline",)]
-    merged = override.apply(named, rest, lambda document, path: guess.spread(kind or Spec, document, path, info))
-    found = validate(kind, merged, context, env) if kind else validate(Spec, _shared(merged), context, env)
-    if unread or mistakes or found.value is None:
-        raise SpecError(list(in_order([*unread, *mistakes, *found.mistakes], file)))
-    spec = found.value
-    if not spec.name:
-        spec = spec.model_copy(update={"name": re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem)[:80]})
-    secrets = found.secrets | home.secrets
-    return Loaded(spec, spec.pipeline, file, text, texts, home.root, tuple(_notes(spec, ())), secrets)
+
+    def expand(document: Document, path: documents.Path) -> Any:
+        return guess.spread(kind or Spec, document, path, info)
+
+    def check(document: Document) -> Validated[Spec]:
+        return validate(kind or Spec, document if kind else _shared(document), context, env)
+
+    rest = matrix.keyed(rest, named)
+    merged = override.apply(named, rest, expand)
+    varied: tuple[Variant, ...] = ()
+    if matrix.KEY in merged.data:
+        several = matrix.read(merged, kind)
+        found = variants(several, several.drafts(kind, expand), check)
+        mistakes += [*found.mistakes, *several.dead(rest)]
+        varied, secrets = found.found, found.secrets
+        spec = varied[0].spec if varied else None
+    else:
+        one = check(merged)
+        mistakes += one.mistakes
+        spec, secrets = one.value, one.secrets
+    if unread or mistakes or spec is None:
+        raise SpecError(list(in_order([*unread, *mistakes], file)))
+    notes = [(f"{one.name}: {note}") for one in varied for note in _notes(one.spec, ())] or _notes(spec, ())
+    name = {} if spec.name else {"name": re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem)[:80]}
+    varied = tuple(replace(one, spec=one.spec.model_copy(update=name)) for one in varied)
+    spec = varied[0].spec if varied else spec.model_copy(update=name)
+    secrets |= home.secrets
+    return Loaded(spec, spec.pipeline, file, text, texts, home.root, tuple(notes), secrets, varied)
 
 
 def _with_cluster(overrides: Sequence[str], cluster: str | None) -> tuple[str, ...]:

@@ -98,7 +98,9 @@ OutputPath = Annotated[str, AfterValidator(_output_path)]
 def staging_folder(target: str, run: str) -> Path:
     """Where a run makes the files of an output before they are published: beside it, or in the temp folder for an address."""
     if remote(target):
+        import hashlib
         import tempfile
 
-        return Path(tempfile.gettempdir()) / f"swath-{run}.partial"
+        which = hashlib.sha256(target.encode()).hexdigest()[:8]  # a run may have several
+        return Path(tempfile.gettempdir()) / f"swath-{run}-{which}.partial"
     return Path(target).parent / f".{Path(target).name}.{run}.partial"

@@ -8,8 +8,10 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from swath.spec.base import Spec
+from swath.spec.matrix import EXCLUDE, INCLUDE, KEY
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
+_DOTTED = r"^[^.]+(\.[^.]+)+$"
 _VALUES = frozenset({"default", "const", "enum", "examples"})
 _TEMPLATE = "#/definitions/{model}"
 
@@ -20,28 +22,64 @@ def schema(spec_class: type[Spec], pipeline: str = "") -> dict[str, Any]:
     full["definitions"] = full.pop("$defs", {})
     full["properties"]["pipeline"] |= {"const": pipeline} if pipeline else {}
     full["properties"]["pipeline"].pop("default", None)
-    full["required"] = ["pipeline", *full.get("required", [])]
-    return {"$schema": DIALECT, **full}
+    return {"$schema": DIALECT, **_with_matrix(full, "#")}
 
 
 def schemas(classes: Mapping[str, type[Spec]]) -> dict[str, Any]:
     """One JSON Schema for the specs of all pipelines: the value of `pipeline` chooses."""
     inputs = [(kind, "validation") for kind in dict.fromkeys(classes.values())]
     references, shared = models_json_schema(inputs, ref_template=_TEMPLATE)  # type: ignore[arg-type]
-    names = list(classes)
+    definitions = _draft7(shared.get("$defs", {}))
+    models = {name: references[(kind, "validation")]["$ref"].rpartition("/")[2] for name, kind in classes.items()}
     return {
         "$schema": DIALECT,
         "type": "object",
-        "properties": {"pipeline": {"enum": names, "description": "Name of the pipeline to run"}},
+        "properties": {"pipeline": {"enum": list(models), "description": "Name of the pipeline to run"}},
         "required": ["pipeline"],
         "allOf": [
             {
                 "if": {"properties": {"pipeline": {"const": name}}, "required": ["pipeline"]},
-                "then": references[(kind, "validation")],
+                "then": _with_matrix(definitions[model], _TEMPLATE.format(model=model)),
             }
-            for name, kind in classes.items()
+            for name, model in models.items()
         ],
-        "definitions": _draft7(shared.get("$defs", {})),
+        "definitions": definitions,
+    }
+
+
+def _with_matrix(spec: dict[str, Any], place: str) -> dict[str, Any]:
+    """The schema, at a place, of a spec that may have a matrix. With one, fields that must be given may stand there instead."""
+    fields = {name: {"$ref": f"{place}/properties/{name}"} for name in spec["properties"] if name not in Spec.reserved}
+    entry = {"type": "object", "minProperties": 1, "properties": fields, "patternProperties": {_DOTTED: {}}}
+    closed = {"additionalProperties": False}
+    matrix = {
+        "description": "One run for many variants: the cross product of the values of each field, with nested fields as dotted keys",
+        "type": "object",
+        "minProperties": 1,
+        "properties": {
+            **{name: {"type": "array", "minItems": 1, "items": value} for name, value in fields.items()},
+            INCLUDE: {
+                "description": "Variants to add, or more values for those that have these",
+                "type": "array",
+                "minItems": 1,
+                "items": entry | closed,
+            },
+            EXCLUDE: {
+                "description": "Variants to leave out: those that have all these values",
+                "type": "array",
+                "minItems": 1,
+                "items": entry | closed,
+            },
+        },
+        "patternProperties": {_DOTTED: {"type": "array", "minItems": 1}},
+        **closed,
+    }
+    return {
+        **spec,
+        "properties": {**spec["properties"], KEY: matrix},
+        "required": ["pipeline"],
+        "if": {"required": [KEY]},
+        "else": {"required": [name for name in spec.get("required", ()) if name != "pipeline"]},
     }
 
 

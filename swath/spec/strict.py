@@ -55,7 +55,12 @@ class Model(BaseModel):
         _accept_lists(schema)
         if cls.expand.__func__ is Model.expand.__func__:  # type: ignore[attr-defined]
             return schema
-        return core_schema.with_info_before_validator_function(cls.expand, schema)
+        return core_schema.with_info_before_validator_function(cls._expand, schema)
+
+    @classmethod
+    def _expand(cls, value: Any, info: Any) -> Any:
+        """What was made in Python already is whole: `Predict(area=spec.area, ...)` in a pipeline."""
+        return value if isinstance(value, cls) else cls.expand(value, info)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

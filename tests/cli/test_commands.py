@@ -22,6 +22,7 @@ VERBS = [
     "plan",
     "schema",
     "runs",
+    "diff",
     "logs",
     "sweep",
     "init",

@@ -4,14 +4,15 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from swath.engine import tables
+from swath.engine import disk, tables
 from swath.engine.journal import CallRow, Journal, NodeRow
-from swath.engine.process import Process
+from swath.engine.process import Process, started
 from swath.engine.store import Stored
 from swath.errors import StateError
 from tests.engine.conftest import run_row
@@ -33,11 +34,8 @@ def test_a_run_is_found_by_id_by_the_start_of_it_and_as_the_last(tmp_path: Path)
 
 def test_a_run_whose_process_is_gone_is_shown_as_crashed(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    import psutil
-
-    started = psutil.Process(child.pid).create_time()
     with Journal.open(tmp_path) as journal:
-        journal.start_run(run_row("r", pid=child.pid, process_started=started))
+        journal.start_run(run_row("r", pid=child.pid, process_started=started(child.pid)))
         assert journal.find("r").status == "running"
         child.communicate(b"\n")
         assert journal.find("r").status == "crashed"
@@ -46,7 +44,7 @@ def test_a_run_whose_process_is_gone_is_shown_as_crashed(tmp_path: Path) -> None
 def test_a_later_process_with_the_same_pid_is_not_taken_for_the_run() -> None:
     me = Process.this()
     assert not me.gone()
-    assert replace(me, started=me.started - 100).gone()
+    assert replace(me, started=me.started - 0.5).gone()
     assert not replace(me, host="elsewhere", started=0).gone()
 
 
@@ -137,3 +135,70 @@ def test_a_journal_of_an_older_version_is_brought_up_to_date_and_keeps_everythin
         assert journal.results(["key", "other"]) == {"key": Stored("digest", 3, b"abc")}
         assert list(journal.digests("r")) == [("a", None, "digest")]
         assert journal.nodes("r")[0].shared == "shared"
+
+
+def test_a_run_of_another_host_is_crashed_once_it_was_silent_for_fifteen_seconds(tmp_path: Path) -> None:
+    with Journal.open(tmp_path) as journal:
+        for name, silent in (("quick", 5), ("slow", 14), ("gone", 16)):
+            journal.start_run(run_row(name, host="elsewhere"))
+            _set_heartbeat(tmp_path, name, time.time() - silent)
+        assert {run.id: run.status for run in journal.runs()} == {
+            "quick": "running",
+            "slow": "running",
+            "gone": "crashed",
+        }
+
+
+def test_a_run_of_this_host_that_is_silent_is_running_and_says_for_how_long(tmp_path: Path) -> None:
+    with Journal.open(tmp_path) as journal:
+        journal.start_run(run_row("r"))
+        assert journal.find("r").silent_s == 0
+        _set_heartbeat(tmp_path, "r", time.time() - 100)
+        assert journal.find("r").status == "running"
+        assert 100 <= journal.find("r").silent_s < 110
+        journal.beat("r")
+        assert journal.find("r").silent_s == 0
+
+
+def test_a_clock_that_is_set_changes_nothing_of_which_process_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    me = Process.this()
+    before = psutil.Process().create_time()
+    real = psutil._pslinux.boot_time
+    monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: real() + 3600)  # what the kernel then says
+    assert psutil.Process().create_time() != before
+    assert not me.gone()
+
+
+def test_a_journal_on_a_network_file_system_has_no_wal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mounts").write_text(
+        f"30 1 8:1 / / rw - ext4 /dev/sda rw\n31 30 0:9 / {tmp_path} rw - nfs4 server:/x rw\n"
+    )
+    monkeypatch.setattr(disk, "MOUNTS", tmp_path / "mounts")
+    with Journal.open(tmp_path / "state") as journal:
+        assert journal.shared_by == "nfs4"
+        journal.start_run(run_row("r"))
+        assert not list((tmp_path / "state").glob("*-wal"))
+    monkeypatch.undo()
+    with Journal.open(tmp_path / "local") as journal:
+        assert journal.shared_by == ""
+        journal.start_run(run_row("r"))
+        assert list((tmp_path / "local").glob("*-wal"))
+
+
+def test_a_locked_journal_is_waited_for_and_then_refused_with_exit_code_6(tmp_path: Path) -> None:
+    with Journal.open(tmp_path, patience_s=0.2) as journal:
+        other = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StateError, match="locked") as caught:
+            journal.start_run(run_row("r"))
+        assert "another process holds it" in caught.value.remedy
+        other.execute("COMMIT")
+        other.close()
+        journal.start_run(run_row("r"))
+
+
+def _set_heartbeat(state: Path, run: str, at: float) -> None:
+    with contextlib.closing(sqlite3.connect(state / "journal.sqlite")) as connection, connection:
+        connection.execute("UPDATE runs SET heartbeat = ? WHERE id = ?", (at, run))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from swath.errors import PipelineError
+from swath.graph.code import carried
 from swath.graph.registry import Registry
 
 HELLO = '''
@@ -43,7 +44,7 @@ def test_a_projects_folder_is_loaded_by_path_and_its_files_import_each_other(tmp
     assert registry.entries["hello"].origin == str(folder / "hello.py")
     assert registry.find("hello").summary == "Greet somebody."
     assert registry.find("hello").spec_class.__name__ == "Hello"
-    assert registry.by_value
+    assert carried(registry.find("hello").fn.__module__)
     assert "pipelines" not in sys.modules
 
 

@@ -1,0 +1,22 @@
+"""What worker processes of this machine have imported before they are forked. Imported by the fork server only."""
+
+from __future__ import annotations
+
+import os
+
+import distributed.comm.tcp
+import distributed.nanny
+import distributed.worker
+
+import swath.cluster.guest
+import swath.cluster.tls
+import swath.engine.dask_executor
+import swath.engine.work  # noqa: F401
+
+# Was for the fork server alone (see forking.py); workers get back what the client has.
+os.environ.pop("PYTHONSAFEPATH", None)
+
+# Tornado reads the system's certificates when the first TLS connection comes, to ignore them: once here, not in each worker.
+warm = getattr(distributed.comm.tcp.netutil, "_client_ssl_defaults", None)
+if callable(warm):
+    warm()
