@@ -6,7 +6,7 @@ import os
 
 import distributed.comm.tcp
 import distributed.nanny
-import distributed.worker
+import distributed.worker  # noqa: F401
 
 import swath.cluster.guest
 import swath.cluster.tls
