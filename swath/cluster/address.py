@@ -74,7 +74,7 @@ class Address:
             ) from error
 
     def executor(self, say: Say, stop: Stop) -> Executor:
-        return DaskExecutor(self._client, say)
+        return DaskExecutor(self._client, say, check=self.check)
 
     def check(self, resources: Mapping[str, float]) -> None:
         """Raise InfrastructureError when no worker can have these resources, or when one has joined that does not fit."""

@@ -120,7 +120,7 @@ class Local:
         self._exits.close()
 
     def executor(self, say: Say, stop: Stop) -> Executor:
-        return DaskExecutor(self._client, say)
+        return DaskExecutor(self._client, say, check=self.check, on_backlog=self.tell_backlog)
 
     def check(self, resources: Mapping[str, float]) -> None:
         """Raise InfrastructureError when no worker can ever have these resources."""

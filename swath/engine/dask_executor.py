@@ -4,223 +4,232 @@ from __future__ import annotations
 
 import queue
 import time
-from collections import deque
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
 from distributed.scheduler import KilledWorker
 
+from swath.engine.dask_worker import pack_calls, pack_common, run_batch
 from swath.engine.executor import Executor
-from swath.engine.work import Outcome, Said, Say, Work, failure, perform, worker_name
+from swath.engine.work import SAY_EVERY_S, Answer, Batch, Common, Said, Say, failure
 from swath.errors import InfrastructureError, TaskFailed, TaskTimeout
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-SAY_EVERY_S = 0.2
-"""Progress of one call is sent at most so often."""
 KILL_TIMEOUT_S = 20.0
 FETCH_TIMEOUT_S = 30.0
-"""An outcome is a few kB and its worker has just made it; when it does not come in that time, nobody has it."""
+"""An answer is small and its worker has just made it; when it does not come in that time, nobody has it."""
+COMMONS = 64
+"""So many packed commons are held, for nodes whose batches alternate."""
 
 
-def run_work(data: bytes, topic: str) -> Outcome:
-    """What a worker runs: one call. What it says goes to the client through the scheduler's event log."""
-    from distributed import get_worker
+@dataclass
+class _Sent:
+    """A batch on its way."""
 
-    worker = get_worker()
-    name = f"{worker.name}" if isinstance(worker.name, int) else worker_name()
-    work: Work = cloudpickle.loads(data)
-    held: list[Said] = []
-    sent = 0.0
-
-    def send(said: Said) -> None:
-        worker.log_event(topic, {"said": said.__dict__, "address": worker.address})
-
-    def say(said: Said) -> None:
-        nonlocal sent
-        if said.level == "progress":
-            held.append(said)
-            now = time.monotonic()
-            if now - sent < SAY_EVERY_S:
-                return
-            sent = now
-            flush()
-        else:
-            send(said)
-
-    def flush() -> None:
-        if held:
-            last = held[-1]
-            pixels = sum(said.pixels for said in held)
-            held.clear()
-            send(Said(last.work, last.time, "progress", "", last.done, last.total, pixels, last.worker))
-
-    try:
-        return perform(work, say, f"worker-{name}" if name.isdigit() else name)
-    finally:
-        flush()
+    batch: Batch
+    future: Future[Answer]
+    alone: bool
+    started: float | None = None
+    """When it last said that a call began, by the monotonic clock."""
+    address: str = ""
 
 
 class DaskExecutor:
-    """The executor on a `distributed.Client`. Does not own the client; whoever started the cluster closes it."""
+    """The executor on a `distributed.Client`. Does not own the client; whoever started the cluster closes it.
 
-    def __init__(self, client: Client, say: Say) -> None:
+    check: raises when what a call asks for can never be had on this cluster. on_backlog: hears how much there is to do.
+    """
+
+    batch_s = 0.3
+
+    def __init__(
+        self,
+        client: Client,
+        say: Say,
+        *,
+        check: Callable[[Mapping[str, float]], None] | None = None,
+        on_backlog: Callable[[int, float | None], None] | None = None,
+    ) -> None:
         self._client = client
         self._say = say
+        self._check = check
+        self._on_backlog = on_backlog
         self._topic = f"swath-{id(self)}-{time.time_ns()}"
-        self._futures: dict[str, Future[Outcome]] = {}
-        self._limits: dict[str, float] = {}
-        self._running: dict[str, tuple[float, str]] = {}
-        self._works: dict[str, Work] = {}
-        self._suspects: deque[Work] = deque()
-        self._tried_alone: set[str] = set()
-        self._held: deque[Work] = deque()
+        self._sent: dict[int, _Sent] = {}
+        self._suspects: deque[Batch] = deque()
+        self._held: deque[Batch] = deque()
+        self._packed: OrderedDict[int, tuple[Common, bytes]] = OrderedDict()
         self._arrived: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._slots = (-1.0, 1)
         client.subscribe_topic(self._topic, self._heard)
 
     @property
     def slots(self) -> int:
         """Threads of all workers."""
-        threads: int = sum(self._client.nthreads().values())
-        return max(1, threads)
+        at, slots = self._slots
+        if time.monotonic() - at > 1:
+            slots = max(1, sum(self._client.nthreads().values()))
+            self._slots = (time.monotonic(), slots)
+        return slots
 
-    def submit(self, work: Work) -> None:
+    @property
+    def window(self) -> int:
+        return max(4, 3 * self.slots)
+
+    def submit(self, batch: Batch) -> None:
+        if self._check is not None:
+            self._check(batch.task.policy.resources)
         if self._suspects:
-            self._held.append(work)
+            self._held.append(batch)
         else:
-            self._send(work)
+            self._send(batch)
 
-    def _send(self, work: Work, *, alone: bool = False) -> None:
-        if work.timeout_s is not None:
-            self._limits[work.id] = work.timeout_s
-        key = f"{work.id}/alone" if alone else work.id
+    def _send(self, batch: Batch, *, alone: bool = False) -> None:
+        commons = list({id(call.common): call.common for call in batch.calls}.values())
+        first = batch.calls[0]
+        key = f"{first.common.run}/{first.common.node}/{first.item}/{batch.id}{'/alone' if alone else ''}"
         future = self._client.submit(
-            run_work, cloudpickle.dumps(work), self._topic, key=key, pure=False, resources=work.resources or None
-        )
-        self._futures[work.id] = future
-        self._works[work.id] = work
-        self._watch(work.id)
+            run_batch, [self._pack(common) for common in commons], pack_calls(batch, commons), self._topic,
+            key=key, pure=False, resources=dict(batch.task.policy.resources) or None,
+        )  # fmt: skip
+        self._sent[batch.id] = _Sent(batch, future, alone)
+        self._watch(batch.id)
 
-    def _watch(self, work: str) -> None:
-        self._futures[work].add_done_callback(lambda _future: self._arrived.put(("ended", work)))
+    def _pack(self, common: Common) -> bytes:
+        found = self._packed.pop(id(common), None) or (common, pack_common(common))
+        self._packed[id(common)] = found  # holds `common`, so that its id stays its own
+        if len(self._packed) > COMMONS:
+            self._packed.popitem(last=False)
+        return found[1]
+
+    def _watch(self, batch: int) -> None:
+        self._sent[batch].future.add_done_callback(lambda _future: self._arrived.put(("ended", batch)))
 
     def _try_alone(self) -> None:
         """Run calls whose workers died again, one at a time and nothing beside them.
 
         Dask blames every call that a dead worker held. A call that fails even alone is the one that kills workers.
         """
-        if self._futures:
+        if self._sent:
             return
-        while self._suspects and self._suspects[0].id in self._tried_alone:
-            self._suspects.popleft()
         if self._suspects:
-            self._tried_alone.add(self._suspects[0].id)
-            self._send(self._suspects[0], alone=True)
-        while self._held and not self._suspects:
-            self._send(self._held.popleft())
+            self._send(self._suspects.popleft(), alone=True)
+        while self._held and not self._suspects and not self._sent:
+            for _ in range(len(self._held)):
+                self._send(self._held.popleft())
 
     def _heard(self, event: tuple[float, Any]) -> None:
         # Runs on the client's own thread: only hand it on.
         self._arrived.put(("said", event[1]))
 
-    def wait(self, timeout_s: float) -> list[Outcome]:
-        outcomes = self._end_overdue()
-        ended: list[str] = []
+    def wait(self, timeout_s: float) -> list[Answer]:
+        answers = self._end_overdue()
+        ended: list[int] = []
         until = time.monotonic() + timeout_s
         while True:
-            left = 0.0 if ended or outcomes else until - time.monotonic()
+            left = 0.0 if ended or answers else until - time.monotonic()
             try:
                 kind, value = self._arrived.get(timeout=left) if left > 0 else self._arrived.get_nowait()
             except queue.Empty:
                 break
             if kind == "said":
                 self._pass_on(value)
-            elif value in self._futures and value not in ended:
+            elif value in self._sent and value not in ended:
                 ended.append(value)
-        if not ended and not outcomes:
+        if not ended and not answers:
             self._check_alive()
-        outcomes += self._collect(ended)
+        answers += self._collect(ended)
         self._try_alone()
-        return outcomes
+        return answers
 
     def _pass_on(self, message: dict[str, Any]) -> None:
-        said = Said(**message["said"])
-        if said.level == "started":
-            self._running[said.work] = (time.monotonic(), message["address"])
-        self._say(said)
+        sent = self._sent.get(message["batch"])
+        for parts in message["said"]:
+            said = Said(*parts)
+            if said.level == "started" and sent is not None:
+                sent.started, sent.address = time.monotonic(), message["address"]
+            self._say(said)
 
-    def _collect(self, ended: list[str]) -> list[Outcome]:
-        outcomes = []
-        for work in ended:
-            if self._futures[work].status in ("pending", "lost"):
-                self._watch(work)  # its worker died with the outcome; Dask makes the call again
+    def _collect(self, ended: list[int]) -> list[Answer]:
+        answers = []
+        for number in ended:
+            if self._sent[number].future.status in ("pending", "lost"):
+                self._watch(number)  # its worker died with the answer; Dask makes the calls again
                 continue
-            future = self._futures.pop(work)
-            self._running.pop(work, None)
-            self._limits.pop(work, None)
-            outcome = self._outcome(work, future)
-            future.release()
-            call = self._works.pop(work)
-            if outcome.lost and work not in self._tried_alone:
-                self._suspects.append(call)
-            else:
-                outcomes.append(outcome)
-        return outcomes
+            sent = self._sent.pop(number)
+            answer = self._answer(sent)
+            sent.future.release()
+            if answer.lost and len(sent.batch.calls) == 1 and not sent.alone:
+                self._suspects.append(sent.batch)
+                continue
+            for said in answer.said:
+                self._say(said)
+            answers.append(answer)
+        return answers
 
-    def _outcome(self, work: str, future: Future[Outcome]) -> Outcome:
-        if future.status != "finished":
-            return self._broken(work, future)
+    def _answer(self, sent: _Sent) -> Answer:
+        if sent.future.status != "finished":
+            return self._broken(sent)
         try:
-            return future.result(timeout=FETCH_TIMEOUT_S)
+            answer: Answer = sent.future.result(timeout=FETCH_TIMEOUT_S)
+            return answer
         except KilledWorker:
-            return self._broken(work, future)
+            return self._broken(sent)
         except TimeoutError as error:
             raise InfrastructureError(
-                f"the outcome of a call did not come within {FETCH_TIMEOUT_S:g} s: its worker is gone and none took its place",
+                f"the answer of a worker did not come within {FETCH_TIMEOUT_S:g} s: it is gone and none took its place",
                 remedy="`pipe resume last` goes on",
             ) from error
 
-    def _broken(self, work: str, future: Future[Outcome]) -> Outcome:
-        if future.status == "cancelled":
+    def _broken(self, sent: _Sent) -> Answer:
+        if sent.future.status == "cancelled":
             raise InfrastructureError(
                 "the Dask scheduler forgot a call: the cluster was restarted or lost",
                 remedy="`pipe resume last` goes on",
             )
-        error = future.exception()
-        if isinstance(error, KilledWorker):
-            failed = TaskFailed(
-                "the call killed each worker that tried it",
-                remedy="give workers more memory (cluster.memory_gb) or make its input smaller",
-            )
-            return Outcome(work, "", 0.0, None, str(failed), "", False, 1, lost=True)
-        return failure(work, "", 0.0, error or TaskFailed("the call ended without a result"))
+        error = sent.future.exception()
+        if not isinstance(error, KilledWorker):
+            wrong = failure(error or TaskFailed("the call ended without a result"), 0.0)
+            return Answer(sent.batch.id, "", [wrong] * len(sent.batch.calls))
+        failed = TaskFailed(
+            "the call killed each worker that tried it",
+            remedy="give workers more memory (cluster.memory_gb) or make its input smaller",
+        )
+        outcomes = [failure(failed, 0.0)._replace(traceback="", retryable=False)] if sent.alone else []
+        return Answer(sent.batch.id, "", outcomes, lost="" if sent.alone else "workers that tried it died")
 
-    def _end_overdue(self) -> list[Outcome]:
+    def _end_overdue(self) -> list[Answer]:
         """End the workers whose call passed its time limit: nothing else stops a call that sits in C code."""
         now = time.monotonic()
-        overdue = [
-            work
-            for work, (since, _) in self._running.items()
-            if work in self._limits and now - since > self._limits[work]
-        ]
-        outcomes = []
-        for work in overdue:
-            _, address = self._running.pop(work)
-            limit = self._limits.pop(work)
-            future = self._futures.pop(work)
-            self._works.pop(work)
-            future.cancel(force=True, reason="time limit", msg="the call passed its time limit")
-            try:
-                self._client.restart_workers([address], timeout=KILL_TIMEOUT_S, raise_for_error=False)
-            except ValueError as error:  # a worker without a nanny cannot be restarted
-                raise InfrastructureError(
-                    f"a call passed its time limit of {limit:g} s, and its worker {address} cannot be restarted: {error}",
-                    remedy="start workers with a nanny (the default of `dask worker`)",
-                ) from error
-            error_ = TaskTimeout(f"the call took longer than its time limit of {limit:g} s; its worker was restarted")
-            outcomes.append(Outcome(work, address, limit, None, str(error_), "", True, 1, lost=True))
-        return outcomes
+        answers = []
+        for number, sent in list(self._sent.items()):
+            limit = sent.batch.task.policy.timeout_s
+            if limit is None or sent.started is None:
+                continue
+            single = len(sent.batch.calls) == 1
+            # Of many quick calls not each start is told, so the one that hangs may have begun a little later.
+            if now - sent.started > (limit if single else limit + 2 * SAY_EVERY_S):
+                del self._sent[number]
+                self._end_worker(sent, limit)
+                late = TaskTimeout(f"the call took longer than its time limit of {limit:g} s; its worker was restarted")
+                outcomes = [failure(late, limit)._replace(traceback="")] if single else []
+                lost = "" if single else f"one of its calls took longer than its time limit of {limit:g} s"
+                answers.append(Answer(number, sent.address, outcomes, lost=lost))
+        return answers
+
+    def _end_worker(self, sent: _Sent, limit: float) -> None:
+        sent.future.cancel(force=True, reason="time limit", msg="the call passed its time limit")
+        try:
+            self._client.restart_workers([sent.address], timeout=KILL_TIMEOUT_S, raise_for_error=False)
+        except ValueError as error:  # a worker without a nanny cannot be restarted
+            raise InfrastructureError(
+                f"a call passed its time limit of {limit:g} s, and its worker {sent.address} cannot be restarted: {error}",
+                remedy="start workers with a nanny (the default of `dask worker`)",
+            ) from error
 
     def _check_alive(self) -> None:
         if self._client.status != "running":
@@ -229,9 +238,13 @@ class DaskExecutor:
                 remedy="finished calls are kept: start it again, then `pipe resume last`",
             )
 
+    def backlog(self, calls: int, seconds: float | None) -> None:
+        if self._on_backlog is not None:
+            self._on_backlog(calls, seconds)
+
     def cancel(self) -> None:
-        futures = list(self._futures.values())
-        for held in (self._futures, self._works, self._running, self._suspects, self._held):
+        futures = [sent.future for sent in self._sent.values()]
+        for held in (self._sent, self._suspects, self._held):
             held.clear()
         if self._client.status == "running":
             self._client.unsubscribe_topic(self._topic)

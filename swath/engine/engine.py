@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
+from swath.engine.code import code_fingerprint
 from swath.engine.executor import Executor
-from swath.engine.fingerprint import code_fingerprint, fingerprint
-from swath.engine.journal import Journal
+from swath.engine.fingerprint import fingerprint, fingerprints_after
+from swath.engine.journal import Journal, NodeRow
+from swath.engine.kept import Kept
+from swath.engine.pace import Pace
 from swath.engine.ready import ReadySet
 from swath.engine.record import Record
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore, Stored
 from swath.engine.values import Values, Walks
-from swath.engine.work import Kept, Outcome, Said, Work
+from swath.engine.work import Answer, Batch, Call, Common, Outcome
 from swath.errors import StateError, SwathError, TaskFailed
 from swath.events import Event
 from swath.graph.graph import Graph, Node
@@ -28,10 +33,15 @@ from swath.graph.task import Task, task
 HOPELESS = 10
 """With `on_error: continue`, a node whose first so many calls all failed stops the run: the fault is not in the items."""
 LONGEST_DELAY_S = 60.0
-TURN = 500
+TURN = 2000
 """How many items are started before the engine looks up again."""
 PATIENCE_S = 0.2
-"""How long the engine waits for outcomes before it looks whether it was asked to stop."""
+"""How long the engine waits for answers before it looks whether it was asked to stop."""
+LOOK = 512
+"""So many calls are looked up at once, as long as all are finished already."""
+BACKLOG_EVERY_S = 1.0
+TOLD = 1000
+"""So many of the calls that were set aside are named in the result; the journal has all."""
 
 
 @task(takes_skipped=True)
@@ -50,38 +60,63 @@ class EngineResult:
     """Calls that were made."""
     reused: int
     """Calls whose result was there already."""
+    failed: int
+    """Calls that failed for good."""
     set_aside: list[str]
-    """Calls that failed for good, as `node[item]: error`."""
+    """The first of those, as `node[item]: error`."""
     exit_code: int
     """Of the first error that set a call aside; 0 when there was none."""
 
 
-@dataclass(frozen=True)
-class _Call:
-    """One call on its way."""
+@dataclass
+class _Group:
+    """What is known of one task in this run."""
 
-    node: str
-    item: int | None
-    key: str
-    work: Work
-    attempt: int = 1
+    limit: int | None
+    pace: Pace = field(default_factory=Pace)
+    look: int = 1
+    """How many calls to look up at once: more, when none of those before had to be made."""
+    filling: list[Call] = field(default_factory=list)
+    """Calls for the next batch."""
+    sent: int = 0
+    """Batches on their way; each makes one call at a time."""
+
+    @property
+    def full(self) -> bool:
+        """Whether as many calls are on their way as the task's limit allows."""
+        return self.limit is not None and self.sent + bool(self.filling) >= self.limit
 
 
 @dataclass
 class _Open:
     """What is held of a node that is open."""
 
-    key: str = ""
-    """What all its calls have in common of their keys."""
+    row: NodeRow
+    common: Common | None = None
+    group: _Group | None = None
+    """Both None of a step."""
+    key: Callable[[Any], str] = fingerprint
+    """Key of a call, from its positional arguments."""
     walks: Walks = ()
     tried: int = 0
     failed: int = 0
 
 
 @dataclass
+class _Step:
+    """A graph that stands in the place of a call."""
+
+    node: str
+    item: int
+    names: list[str]
+    unsettled: int
+
+
+@dataclass
 class _Tally:
     made: int = 0
     reused: int = 0
+    failed: int = 0
     set_aside: list[str] = field(default_factory=list)
     exit_code: int = 0
 
@@ -108,21 +143,34 @@ class Engine:
         self._only_run = run if fresh else None
         self._record = Record(run, journal, emit, scrub)
         self._ready = ReadySet()
-        self._values = Values(store, self._ready)
+        self._values = Values(store, self._ready, self._read)
         self._open: dict[str, _Open] = {}
-        self._calls: dict[str, _Call] = {}
-        self._delayed: list[tuple[float, str]] = []
-        self._steps: dict[str, tuple[str, int]] = {}
+        self._groups: dict[Any, _Group] = {}
+        self._code: dict[Any, str] = {}
+        self._numbers = itertools.count(1)
+        self._batches: dict[int, tuple[Batch, _Group]] = {}
         self._ended: set[str] = set()
+        self._singles: deque[Call] = deque()
+        """Calls that go alone: their batch was lost."""
+        self._delayed: list[tuple[float, int, Call]] = []
+        self._same: dict[str, list[tuple[str, int]]] = {}
+        """Of every call that was not made yet, by its key: the other calls that are the same."""
+        self._steps: dict[str, _Step] = {}
+        """By the node that holds a step's result."""
+        self._inside: dict[str, _Step] = {}
+        """By every node of a step."""
+        self._told = time.monotonic()
         self._more = False
         self._tally = _Tally()
+        self.hear = self._record.said
+        """What a call said while it ran; the executor hands it over on the engine's own thread."""
 
     # --- the loop
 
     def execute(self, graph: Graph, executor: Executor) -> EngineResult:
         """Make every call of `graph`. Raises Stopped when a signal asked to stop, TaskFailed when on_error is stop, and
         InfrastructureError when the cluster is lost; what was finished until then is in the journal."""
-        result = self._take(graph, "", 0)
+        result, _ = self._take(graph, "", 0)
         try:
             while True:
                 self._open_nodes()
@@ -130,8 +178,8 @@ class Engine:
                 self._record.write()
                 if self._ready.finished or self._ready.state(result) == "failed":
                     break  # without a result there is nothing to go on for
-                for outcome in executor.wait(self._patience()):
-                    self._settle(outcome)
+                for answer in executor.wait(self._patience()):
+                    self._settle(answer)
                 self._record.write()
                 if self._stop.asked is not None:
                     self._record.stopping(self._stop.asked.message)
@@ -141,18 +189,22 @@ class Engine:
             self._record.write()
         value = self._values.of(result) if self._ready.state(result) == "done" else None
         tally = self._tally
-        return EngineResult(value, tally.made, tally.reused, tally.set_aside, tally.exit_code)
+        return EngineResult(value, tally.made, tally.reused, tally.failed, tally.set_aside, tally.exit_code)
 
     def _patience(self) -> float:
-        """How long to wait for outcomes, in seconds."""
+        """How long to wait for answers, in seconds."""
         if self._more:
             return 0.0
         if self._delayed:
             return max(0.0, min(PATIENCE_S, self._delayed[0][0] - time.monotonic()))
         return PATIENCE_S
 
-    def _take(self, graph: Graph, prefix: str, depth: int) -> str:
-        """Take a graph in, and name the single call that holds its result."""
+    def _read(self, node: str) -> Iterable[Stored]:
+        self._record.write()
+        return self._journal.results_of(self._run, node)
+
+    def _take(self, graph: Graph, prefix: str, depth: int) -> tuple[str, list[str]]:
+        """Take a graph in, and name the single call that holds its result, and all nodes."""
         graph = graph.prefixed(prefix) if prefix else graph
         result = graph.result
         names = {node.name: node for node in graph}
@@ -163,9 +215,9 @@ class Engine:
             while holder in names:
                 holder += "-2"
             graph = Graph(graph.pipeline, (*graph.nodes, Node(holder, collect, (result,), {})), result)
-        self._values.nodes.update({node.name: node for node in graph})
         self._ready.add(graph, depth)
-        return holder
+        self._values.add(graph)
+        return holder, [node.name for node in graph]
 
     # --- nodes
 
@@ -182,36 +234,67 @@ class Engine:
             self._closed(name)
 
     def _begin(self, node: Node) -> None:
-        this = self._open[node.name] = _Open()
+        this = _Open(NodeRow(node.name, "", "", "", "open"))
         if isinstance(node.target, Task):
             fn, policy = node.target.fn, node.target.policy
-            shared = self._values.arguments(node.kwargs if node.mapped else (node.args, node.kwargs))
-            code = (fn.__module__, node.target.name, code_fingerprint(fn), policy.version)
-            this.key = fingerprint(("call", code, node.mapped, shared))
+            kwargs = self._values.arguments(node.kwargs)
+            code = self._code.get(fn) or self._code.setdefault(fn, code_fingerprint(fn))
+            shared = fingerprint(kwargs)
+            prefix = ("call", fn.__module__, node.target.name, code, policy.version, node.mapped, shared)
+            this.key = fingerprints_after(prefix if policy.cache else (*prefix, self._run))
+            this.row = NodeRow(node.name, code, policy.version, shared, "open")
+            this.common = Common(self._run, node.name, node.target, kwargs, self._values.store, node.mapped)
+            alike = (fn, node.target.name, policy.limit, policy.timeout_s, policy.on_client, str(policy.resources))
+            this.group = self._groups.setdefault(alike, _Group(policy.limit))
         count: int | None = 1
         if node.mapped:
             this.walks, count = self._values.walks(node)
+        self._open[node.name] = this
         self._ready.open(node.name, count)
-        self._record.opened(node.name, self._ready.count(node.name), node.name.count("/"))
+        self._record.opened(this.row, self._ready.count(node.name))
 
     def _closed(self, name: str) -> None:
         """Say that a node ended, when it did, and hand a step's result to its node."""
         state = self._ready.state(name)
         if state in ("waiting", "open"):
             return
+        this = self._open.pop(name, None)
+        row = this.row if this is not None else NodeRow(name, "", "", "", "")
         if name not in self._ended:
             self._ended.add(name)
-            self._record.ended(name, state)
+            self._values.ended(name)
+            self._record.ended(row._replace(state=state))
             for follower in self._ready.followers(name):
                 self._closed(follower)
-        if name in self._steps:
-            parent, item = self._steps.pop(name)
-            result = self._values.store.put(SKIPPED) if state == "skipped" else self._values.of(name)
-            if state == "skipped" and not self._values.nodes[parent].mapped:
-                self._ready.skip(parent)
-                self._closed(parent)
-            else:
-                self._end_item(parent, item, result if state != "failed" else None)
+            if (step := self._inside.get(name)) is not None:
+                step.unsettled -= 1
+        if (step := self._steps.pop(name, None)) is not None:
+            self._end_step(step, name, state)
+        self._forget(name)
+
+    def _end_step(self, step: _Step, holder: str, state: str) -> None:
+        """The node that holds a step's result ended."""
+        parent = self._values.nodes[step.node]
+        if state == "skipped" and not parent.mapped:
+            self._ready.skip(parent.name)
+            self._closed(parent.name)
+            return
+        result = None
+        if state != "failed":
+            result = self._values.store.put(SKIPPED) if state == "skipped" else self._values.of(holder)
+            if parent.mapped:
+                self._record.step(parent.name, step.item, fingerprint(("step", result.digest)), result)
+        self._end_item(parent.name, step.item, result)
+
+    def _forget(self, name: str) -> None:
+        """Let go of a step's nodes when all are settled, so that a million steps need no more memory than a few."""
+        step = self._inside.get(name)
+        if step is not None and step.unsettled == 0:
+            self._ready.forget(step.names)
+            self._values.forget(step.names)
+            self._ended.difference_update(step.names)
+            for inner in step.names:
+                del self._inside[inner]
 
     def _end_item(self, name: str, item: int, result: Stored | None) -> None:
         """An item has its result, or was set aside."""
@@ -223,68 +306,110 @@ class Engine:
     # --- items
 
     def _submit(self, executor: Executor) -> None:
+        window, slots, batch_s = executor.window, executor.slots, executor.batch_s
         now = time.monotonic()
         while self._delayed and self._delayed[0][0] <= now:
-            executor.submit(self._calls[heapq.heappop(self._delayed)[1]].work)
-        window = max(4, 3 * executor.slots)
-        self._more = True
-        for _ in range(TURN):  # so that a stop is heard, and finished work written, between many reused calls
-            if len(self._calls) >= window or (ready := self._ready.next()) is None:
-                self._more = False
+            self._singles.append(heapq.heappop(self._delayed)[2])
+        for _ in range(len(self._singles)):
+            if len(self._batches) >= window:
                 break
-            self._start(*ready, executor)
+            call = self._singles.popleft()
+            group = self._group(call.common.node)
+            if group.full:
+                self._singles.append(call)
+            else:
+                self._send([call], group, executor)
+        turn = 0
+        self._more = False
+        while len(self._batches) < window and (name := self._ready.first(self._held)) is not None:
+            if turn >= TURN:  # so that a stop is heard, and finished work written, between many reused calls
+                self._more = True
+                break
+            turn += self._start(name, slots, batch_s, executor)
             self._open_nodes()
-        if not (self._more or self._calls or self._ready.finished):
+        for group in self._groups.values():
+            while group.filling and len(self._batches) < window:
+                size = group.pace.size(batch_s, len(group.filling), slots)
+                self._send(group.filling[:size], group, executor)
+        self._tell_backlog(executor)
+        if not (self._more or self._batches or self._delayed or self._singles or self._ready.finished):
             raise RuntimeError("the engine has nothing to wait for: this is a fault in swath")
 
-    def _start(self, name: str, item: int, executor: Executor) -> None:
-        node, this = self._values.nodes[name], self._open[name]
-        items: tuple[Any, ...] | None = node.args
-        if node.mapped:
-            try:
-                items = self._values.items(node, this.walks, item)
-            except StopIteration:
-                self._ready.ended(name, item)
-                self._closed(name)
-                return
-        if items is None:  # what it follows was set aside, so this item is too
-            self._end_item(name, item, None)
-        elif isinstance(node.target, Pipeline):
-            self._expand(node, node.target, item, items[0])
-        else:
-            self._call(node, node.target, item, items, executor)
+    def _group(self, name: str) -> _Group:
+        group = self._open[name].group
+        if group is None:
+            raise RuntimeError(f"{name} is a step and makes no calls: this is a fault in swath")
+        return group
 
-    def _call(self, node: Node, target: Task, item: int, items: tuple[Any, ...], executor: Executor) -> None:
-        """Make one call, or take the result of an earlier one."""
-        this, policy = self._open[node.name], target.policy
-        number = item if node.mapped else None
-        key = fingerprint((this.key, items)) if node.mapped else this.key
-        found = self._finished(target, key) if policy.cache else None
-        if found is not None:
-            self._tally.reused += 1
-            this.tried += 1
-            self._record.reused(node.name, number, key)
-            self._end_item(node.name, item, found)
-            return
-        args = items if node.mapped else self._values.arguments(node.args)
-        work = Work(
-            f"{self._run}/{node.name}/{item}/1", target, args, self._values.arguments(node.kwargs), self._values.store,
-            policy.timeout_s, dict(policy.resources),
-        )  # fmt: skip
-        self._calls[work.id] = _Call(node.name, number, key, work)
-        executor.submit(work)
+    def _held(self, name: str) -> bool:
+        group = self._open[name].group
+        return group is not None and group.full
 
-    def _finished(self, target: Task, key: str) -> Stored | None:
-        """The result of an earlier call with this key, if it is still there and still holds."""
-        found = self._journal.result(key, self._only_run)
-        if found is None or not self._values.store.has(found):
-            return None
-        if target.policy.valid is None:
-            return found
+    def _start(self, name: str, slots: int, batch_s: float, executor: Executor) -> int:
+        """Start ready items of a node, as many as its next batch takes, and say how many those were."""
+        node = self._values.nodes[name]
+        if isinstance(node.target, Pipeline):
+            (item,) = self._ready.take(name, 1)
+            if (items := self._items(node, item)) is not None:
+                self._expand(node, node.target, item, items[0])
+            return 1
+        group = self._group(name)
+        size = group.pace.size(batch_s, self._ready.left(name), slots)
+        taken = self._ready.take(name, max(group.look, size - len(group.filling)))
+        before = len(group.filling)
+        self._calls(node, node.target, taken, group)
+        group.look = 1 if len(group.filling) > before else min(2 * group.look, LOOK)
+        if len(group.filling) >= size:
+            self._send(group.filling[:size], group, executor)
+        return len(taken)
+
+    def _items(self, node: Node, item: int) -> tuple[Any, ...] | None:
+        """The positional arguments of an item; None when there is none to start: it was set aside, or the walk ended."""
+        if not node.mapped:
+            return node.args
         try:
-            return found if target.policy.valid(self._values.store.get(found)) else None
-        except Exception:  # noqa: BLE001 - whatever a project's check raises: in doubt the call is made again
+            items = self._values.items(node, self._open[node.name].walks, item)
+        except StopIteration:
+            self._ready.ended(node.name, item)
+            self._closed(node.name)
             return None
+        if items is None:
+            self._end_item(node.name, item, None)
+        return items
+
+    def _calls(self, node: Node, target: Task, taken: Iterable[int], group: _Group) -> None:
+        """Prepare the calls of some items, or take the results of earlier ones."""
+        this = self._open[node.name]
+        calls = []
+        for item in taken:
+            items = self._items(node, item)
+            if items is not None:
+                args = items if node.mapped else self._values.arguments(items)
+                calls.append(Call(this.common, item, this.key(args), args))  # type: ignore[arg-type]  # a task has one
+        finished = self._finished(target, [call.key for call in calls]) if target.policy.cache else {}
+        for call in calls:
+            if (found := finished.get(call.key)) is not None:
+                self._reuse(node.name, call.item, call.key, found)
+            elif not target.policy.cache:
+                group.filling.append(call)
+            elif (same := self._same.get(call.key)) is not None:
+                same.append((node.name, call.item))
+            else:
+                self._same[call.key] = []
+                group.filling.append(call)
+
+    def _reuse(self, name: str, item: int, key: str, found: Stored) -> None:
+        self._tally.reused += 1
+        self._open[name].tried += 1
+        self._record.reused(name, item if self._values.nodes[name].mapped else None, key)
+        self._end_item(name, item, found)
+
+    def _finished(self, target: Task, keys: list[str]) -> dict[str, Stored]:
+        """The results of earlier calls with these keys that are still there and still hold."""
+        store = self._values.store
+        found = {key: one for key, one in self._journal.results(keys, self._only_run).items() if store.has(one)}
+        valid = target.policy.valid
+        return found if valid is None else {key: one for key, one in found.items() if _holds(valid, store, one)}
 
     def _expand(self, node: Node, target: Pipeline, item: int, spec: Any) -> None:
         """Put the graph of a step in the place of its call."""
@@ -292,53 +417,89 @@ class Engine:
         try:
             graph = target.build(spec)
         except (SwathError, ValueError) as error:  # pydantic's errors are ValueErrors
-            wrong = Outcome("", "", 0.0, error=str(error))
-            self._put_aside(node.name, item if node.mapped else None, "", 1, wrong)
+            number = item if node.mapped else None
+            self._put_aside(node.name, number, Outcome(0.0, error=self._record.scrub(str(error))))
             self._end_item(node.name, item, None)
             return
         prefix = f"{node.name}[{item}]/" if node.mapped else f"{node.name}/"
-        holder = self._take(graph, prefix, self._ready.depth(node.name))
-        self._steps[holder] = (node.name, item)
+        holder, names = self._take(graph, prefix, self._ready.depth(node.name))
+        self._steps[holder] = step = _Step(node.name, item, names, len(names))
+        self._inside.update(dict.fromkeys(names, step))
 
-    # --- outcomes
+    # --- batches
 
-    def _settle(self, outcome: Outcome) -> None:
-        call = self._calls.pop(outcome.work, None)
-        if call is None:
+    def _send(self, calls: list[Call], group: _Group, executor: Executor) -> None:
+        batch = Batch(next(self._numbers), tuple(calls), 2 * executor.batch_s)
+        if group.filling and calls[0] is group.filling[0]:
+            del group.filling[: len(calls)]
+        group.sent += 1
+        self._batches[batch.id] = batch, group
+        executor.submit(batch)
+
+    def _settle(self, answer: Answer) -> None:
+        if answer.batch not in self._batches:
             return
-        scrub = self._record.scrub
-        outcome = replace(outcome, error=scrub(outcome.error), traceback=scrub(outcome.traceback))
-        if outcome.result is None and outcome.retryable and call.attempt <= call.work.task.policy.retries:
-            self._retry(call, outcome)
-            return
-        this = self._open[call.node]
+        batch, group = self._batches.pop(answer.batch)
+        group.sent -= 1
+        group.pace.learn(len(answer.outcomes), sum(outcome.seconds for outcome in answer.outcomes))
+        for call, outcome in zip(batch.calls, answer.outcomes, strict=False):
+            self._end_call(call, outcome, answer)
+        rest = batch.calls[len(answer.outcomes) :]
+        if answer.lost:
+            self._record.line(
+                "warning", f"{answer.lost}; its {len(rest)} calls are made one by one", batch.calls[0].common.node
+            )
+            self._singles.extend(rest)
+        else:
+            group.filling[:0] = rest
+
+    def _end_call(self, call: Call, outcome: Outcome, answer: Answer) -> None:
+        node, policy = call.common.node, call.common.task.policy
+        if outcome.result is None:
+            scrub = self._record.scrub
+            outcome = outcome._replace(error=scrub(outcome.error), traceback=scrub(outcome.traceback))
+            if outcome.retryable and call.attempt <= policy.retries:
+                self._retry(call, outcome, answer.worker)
+                return
+        this = self._open[node]
         this.tried += 1
         self._tally.made += 1
+        same = self._same.pop(call.key, ())
         if outcome.result is not None:
-            self._record.done(call.node, call.item, call.key, call.attempt, outcome, outcome.result)
+            self._record.done(call, outcome, outcome.result, answer)
         else:
             this.failed += 1
-            self._put_aside(call.node, call.item, call.key, call.attempt, outcome)
+            self._put_aside(node, call.number, outcome, call.attempt, call.key, answer.worker)
             if this.failed == this.tried == HOPELESS:
                 raise TaskFailed(
-                    f"the first {HOPELESS} calls of {call.node} all failed, the last with: {outcome.error}",
+                    f"the first {HOPELESS} calls of {node} all failed, the last with: {outcome.error}",
                     remedy="`pipe logs last --level error` shows them",
                 )
-        self._end_item(call.node, call.item or 0, outcome.result)
+        self._end_item(node, call.item, outcome.result)
+        for other, item in same:
+            if outcome.result is not None:
+                self._reuse(other, item, call.key, outcome.result)
+            else:
+                number = item if self._values.nodes[other].mapped else None
+                self._put_aside(other, number, outcome, call.attempt, call.key, answer.worker)
+                self._end_item(other, item, None)
 
-    def _retry(self, call: _Call, outcome: Outcome) -> None:
-        policy = call.work.task.policy
+    def _retry(self, call: Call, outcome: Outcome, worker: str) -> None:
+        policy = call.common.task.policy
         delay = min(LONGEST_DELAY_S, policy.retry_delay_s * 2 ** (call.attempt - 1)) * random.uniform(0.75, 1.25)
-        self._record.retried(call.node, call.item, call.key, call.attempt, outcome, delay)
-        work = replace(call.work, id=f"{call.work.id.rpartition('/')[0]}/{call.attempt + 1}")
-        self._calls[work.id] = replace(call, work=work, attempt=call.attempt + 1)
-        heapq.heappush(self._delayed, (time.monotonic() + delay, work.id))
+        self._record.retried(call, outcome, worker, delay)
+        again = call._replace(attempt=call.attempt + 1)
+        heapq.heappush(self._delayed, (time.monotonic() + delay, next(self._numbers), again))
 
-    def _put_aside(self, node: str, item: int | None, key: str, attempt: int, outcome: Outcome) -> None:
+    def _put_aside(
+        self, node: str, item: int | None, outcome: Outcome, attempt: int = 1, key: str = "", worker: str = ""
+    ) -> None:
         place = node if item is None else f"{node}[{item}]"
-        self._tally.set_aside.append(f"{place}: {outcome.error}")
+        self._tally.failed += 1
+        if len(self._tally.set_aside) < TOLD:
+            self._tally.set_aside.append(f"{place}: {outcome.error}")
         self._tally.exit_code = self._tally.exit_code or outcome.exit_code
-        self._record.failed(node, item, key, attempt, outcome)
+        self._record.failed(node, item, outcome, attempt, key, worker)
         if outcome.exit_code == StateError.exit_code:  # the disk is full, not the item wrong
             raise StateError(outcome.error)
         if self._on_error == "stop":
@@ -347,11 +508,25 @@ class Engine:
             failed.exit_code = outcome.exit_code
             raise failed
 
-    def hear(self, said: Said) -> None:
-        """What a call said while it ran; the executor hands it over on the engine's own thread."""
-        call = self._calls.get(said.work)
-        if call is not None:
-            self._record.said(said, call.node, call.item, call.attempt)
+    def _tell_backlog(self, executor: Executor) -> None:
+        """Tell the cluster how much there is to do, so that it can grow or shrink."""
+        now = time.monotonic()
+        if now - self._told < BACKLOG_EVERY_S:
             return
-        node, item, attempt = said.work.split("/", 1)[1].rsplit("/", 2)  # it ended before its last words came
-        self._record.said(said, node, int(item) if self._values.nodes[node].mapped else None, int(attempt))
+        self._told = now
+        calls, seconds = 0, 0.0
+        unknown = False
+        ready = [(self._open[name].group, count) for name, count in self._ready.waiting().items()]
+        for group, count in (*ready, *((group, len(batch.calls)) for batch, group in self._batches.values())):
+            mean = None if group is None else group.pace.mean_s
+            calls += count
+            seconds += count * (mean or 0.0)
+            unknown = unknown or mean is None
+        executor.backlog(calls, None if unknown else seconds)
+
+
+def _holds(valid: Callable[[Any], bool], store: ResultStore, found: Stored) -> bool:
+    try:
+        return bool(valid(store.get(found)))
+    except Exception:  # noqa: BLE001 - whatever a project's check raises: in doubt the call is made again
+        return False

@@ -8,27 +8,44 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 from swath.engine.stop import Stop, StopNow
-from swath.engine.work import Outcome, Say, Work, failure, perform
+from swath.engine.work import Answer, Batch, Outcome, Say, failure, peak_memory, perform
 from swath.errors import TaskTimeout
+
+NAME = "inline"
+"""Of this process, as a worker."""
 
 
 class Executor(Protocol):
-    """Takes calls and gives outcomes, in any order. Not thread safe: one engine uses one executor."""
+    """Takes batches of calls and gives answers, in any order. Not thread safe: one engine uses one executor."""
 
     @property
     def slots(self) -> int:
         """How many calls run at once."""
         ...
 
-    def submit(self, work: Work) -> None:
-        """Take a call; returns at once."""
+    @property
+    def window(self) -> int:
+        """How many batches it wants to have at once, so that no slot waits."""
         ...
 
-    def wait(self, timeout_s: float) -> list[Outcome]:
-        """Outcomes that are there, waiting up to `timeout_s` for the first. Raises InfrastructureError when the cluster is lost."""
+    @property
+    def batch_s(self) -> float:
+        """How many seconds of work a batch should hold."""
+        ...
+
+    def submit(self, batch: Batch) -> None:
+        """Take a batch; returns at once."""
+        ...
+
+    def wait(self, timeout_s: float) -> list[Answer]:
+        """Answers that are there, waiting up to `timeout_s` for the first. Raises InfrastructureError when the cluster is lost."""
+        ...
+
+    def backlog(self, calls: int, seconds: float | None) -> None:
+        """How much there is to do: calls that are ready or on their way, and the seconds that they will take, if known."""
         ...
 
     def cancel(self) -> None:
@@ -40,27 +57,46 @@ class InlineExecutor:
     """This process, one call after the other, for debugging, tests and tiny runs."""
 
     slots = 1
+    window = 1
+    batch_s = 0.05
+    """A batch is journalled when it ends: what a kill can cost here is this little."""
 
     def __init__(self, say: Say, stop: Stop) -> None:
         self._say = say
         self._stop = stop
-        self._queue: deque[Work] = deque()
+        self._queue: deque[Batch] = deque()
 
-    def submit(self, work: Work) -> None:
-        self._queue.append(work)
+    def submit(self, batch: Batch) -> None:
+        self._queue.append(batch)
 
-    def wait(self, timeout_s: float) -> list[Outcome]:
+    def wait(self, timeout_s: float) -> list[Answer]:
         if not self._queue:
             time.sleep(timeout_s)
             return []
-        work = self._queue.popleft()
+        batch = self._queue.popleft()
+        outcomes: list[Outcome] = []
         try:
-            with self._stop.in_call(), _time_limit(work.timeout_s):
-                return [perform(work, self._say, "inline")]
-        except TaskTimeout as error:
-            return [failure(work.id, "inline", work.timeout_s or 0, error)]
+            with self._stop.in_call():
+                self._make(batch, outcomes)
         except StopNow:
-            return []
+            pass  # what was made until then counts
+        return [Answer(batch.id, NAME, outcomes, peak_memory())]
+
+    def _make(self, batch: Batch, outcomes: list[Outcome]) -> None:
+        limit = batch.task.policy.timeout_s
+        if limit is None:
+            for outcome in perform(batch, self._say, NAME):
+                outcomes.append(outcome)
+            return
+        for call in batch.calls:
+            try:
+                with _time_limit(limit):
+                    outcomes.extend(perform(batch._replace(calls=(call,)), self._say, NAME))
+            except TaskTimeout as error:
+                outcomes.append(failure(error, limit))
+
+    def backlog(self, calls: int, seconds: float | None) -> None:
+        """This process stays one."""
 
     def cancel(self) -> None:
         self._queue.clear()
@@ -71,17 +107,14 @@ class _Alarm(BaseException):
 
 
 @contextlib.contextmanager
-def _time_limit(seconds: float | None) -> Iterator[None]:
+def _time_limit(seconds: float) -> Iterator[None]:
     """Raise TaskTimeout in the main thread after `seconds`."""
-    if seconds is None:
-        yield
-        return
     if threading.current_thread() is not threading.main_thread():
         raise TaskTimeout(
             "a time limit cannot be kept off the main thread", remedy="use cluster: local for tasks with timeout_s"
         )
 
-    def ring(_signal: int, _frame: Any) -> None:
+    def ring(_signal: int, _frame: object) -> None:
         raise _Alarm
 
     before = signal.signal(signal.SIGALRM, ring)

@@ -12,7 +12,7 @@ import difflib
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,8 @@ from swath.engine.store import Stored
 from swath.engine.tables import migrate
 from swath.errors import StateError
 
+_MANY = 500
+"""So many keys are asked for at once."""
 PATIENCE_S = 10.0
 """How long an operation waits for another process that holds the journal."""
 SILENT_S = 15.0
@@ -89,7 +91,7 @@ class CallRow(NamedTuple):
     item: int | None
     key: str
     state: str
-    """done, reused, retried or failed."""
+    """done, reused, retried or failed; `step` of an item of a mapped step that has its result."""
     attempt: int
     worker: str
     finished: float | None
@@ -158,7 +160,6 @@ class Journal:
                 # https://sqlite.org/wal.html: all processes that use a WAL must be on the same host.
                 connection.execute(f"PRAGMA journal_mode = {'DELETE' if shared_by else 'WAL'}")
                 connection.execute(f"PRAGMA synchronous = {'FULL' if shared_by else 'NORMAL'}")
-                connection.execute("PRAGMA foreign_keys = ON")
                 connection.execute(
                     "PRAGMA cache_size = -65536"
                 )  # 64 MB: keys come in no order, a million calls stay quick
@@ -194,8 +195,10 @@ class Journal:
                 raise
 
     def _do(self, sql: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
-        with _told(self.folder / "journal.sqlite"):
+        try:
             return self._db.execute(sql, values)
+        except sqlite3.Error as error:
+            raise _meaning(error, self.folder / "journal.sqlite") from error
 
     def execute(self, sql: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         """Any statement, for what works on the journal as a whole, such as pruning."""
@@ -288,19 +291,24 @@ class Journal:
             ((key, stored.digest, stored.size, stored.data, now, run) for key, stored in results),
         )
 
-    def result(self, key: str, run: str | None = None) -> Stored | None:
-        """The result of a finished call with this key, of any run, or of that run alone."""
-        if run is None:
-            found = self._do("SELECT digest, size, data FROM results WHERE key = ?", (key,)).fetchone()
-        else:
-            found = self._do("SELECT digest, size, data FROM results WHERE key = ? AND run = ?", (key, run)).fetchone()
-        return None if found is None else Stored(*found)
+    def results(self, keys: Sequence[str], run: str | None = None) -> dict[str, Stored]:
+        """The results of finished calls with these keys, of any run, or of that run alone; keys without a result are left out."""
+        found: dict[str, Stored] = {}
+        for begin in range(0, len(keys), _MANY):
+            some = tuple(keys[begin : begin + _MANY])
+            marks = ", ".join("?" * len(some))
+            for row in self._do(
+                f"SELECT key, digest, size, data FROM results WHERE key IN ({marks}) AND (? IS NULL OR run = ?)",
+                (*some, run, run),
+            ):
+                found[row[0]] = Stored(*row[1:])
+        return found
 
     def results_of(self, run: str, node: str) -> Iterator[Stored]:
         """The results of a node's finished calls in the order of its items, one at a time."""
         for row in self._do(
             "SELECT results.digest, results.size, results.data FROM calls JOIN results USING (key)"
-            " WHERE calls.run = ? AND calls.node = ? AND calls.state IN ('done', 'reused') ORDER BY calls.item",
+            " WHERE calls.run = ? AND calls.node = ? AND calls.state IN ('done', 'reused', 'step') ORDER BY calls.item",
             (run, node),
         ):
             yield Stored(*row)
@@ -426,10 +434,14 @@ def _told(file: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        text = str(error)
-        remedy = "set SWATH_HOME to another folder, or move this file away"
-        if "full" in text or "disk I/O" in text:
-            remedy = "free some space, or set SWATH_HOME to another disk"
-        elif "locked" in text or "busy" in text:
-            remedy = "another process holds it for long: wait for it or end it"
-        raise StateError(f"the journal {file}: {text}", remedy=remedy) from error
+        raise _meaning(error, file) from error
+
+
+def _meaning(error: sqlite3.Error, file: Path) -> StateError:
+    text = str(error)
+    remedy = "set SWATH_HOME to another folder, or move this file away"
+    if "full" in text or "disk I/O" in text:
+        remedy = "free some space, or set SWATH_HOME to another disk"
+    elif "locked" in text or "busy" in text:
+        remedy = "another process holds it for long: wait for it or end it"
+    return StateError(f"the journal {file}: {text}", remedy=remedy)

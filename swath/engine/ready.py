@@ -7,6 +7,7 @@ the deepest node comes first, so that early items finish early and little is hel
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -32,14 +33,27 @@ class _Entry:
     """Number of items, once known."""
     cursor: int = 0
     """Next item of an unstreamed node."""
+    queue: list[int] = field(default_factory=list)
+    """Of a streamed node: a heap of the items that are ready."""
+    listed: bool = False
+    """Whether it is among the nodes that may have something ready."""
     settled: int = 0
     failed: int = 0
     arrived: dict[int, int] = field(default_factory=dict)
-    """Of a streamed node: how many of its streams have item i."""
+    """Of a node with several streams: how many of them have item i."""
     ended: list[int] = field(default_factory=list)
     """Settled items, for followers that open later."""
     length: int | None = None
     """Of a streamed node: length of the plain sequences that it walks beside its streams."""
+
+    @property
+    def ready(self) -> int | None:
+        """How many items can be taken; None when only its walk will tell."""
+        if self.state != "open":
+            return 0
+        if self.streams:
+            return len(self.queue)
+        return None if self.count is None else self.count - self.cursor
 
 
 def streamed(node: Node) -> tuple[str, ...]:
@@ -55,8 +69,7 @@ class ReadySet:
         self._waiting: dict[str, set[str]] = {}
         self._followers: dict[str, list[str]] = {}
         self._openable: list[tuple[int, str]] = []
-        self._heap: list[tuple[int, int, str]] = []
-        self._cursors: list[tuple[int, int, str]] = []
+        self._listed: list[tuple[int, int, str]] = []
         self._order = 0
         self._unsettled = 0
 
@@ -124,27 +137,53 @@ class ReadySet:
         """A node whose needs are settled; each is named once. The engine then opens, skips or fails it."""
         while self._openable:
             name = heapq.heappop(self._openable)[1]
-            if self._entries[name].state == "waiting":
+            entry = self._entries.get(name)
+            if entry is not None and entry.state == "waiting":
                 return name
         return None
 
-    def next(self) -> tuple[str, int] | None:
-        """The ready item that comes first; each is named once."""
-        while self._cursors and self._exhausted(self._cursors[0][2]):
-            heapq.heappop(self._cursors)
-        if self._heap and (not self._cursors or self._heap[0] < self._cursors[0]):
-            _, item, name = heapq.heappop(self._heap)
-            return name, item
-        if not self._cursors:
-            return None
-        name = self._cursors[0][2]
-        entry = self._entries[name]
-        entry.cursor += 1
-        return name, entry.cursor - 1
+    def first(self, held: Callable[[str], bool] = lambda name: False) -> str | None:
+        """The node whose items come next: the deepest with something ready, of such the first. Not one that is `held` back."""
+        aside: list[tuple[int, int, str]] = []
+        found = None
+        while self._listed and found is None:
+            name = self._listed[0][2]
+            entry = self._entries.get(name)
+            if entry is None or entry.ready == 0:
+                heapq.heappop(self._listed)
+                if entry is not None:
+                    entry.listed = False
+            elif held(name):
+                aside.append(heapq.heappop(self._listed))
+            else:
+                found = name
+        for place in aside:
+            heapq.heappush(self._listed, place)
+        return found
 
-    def _exhausted(self, name: str) -> bool:
+    def take(self, name: str, most: int) -> Sequence[int]:
+        """Ready items of a node, in order, at most so many; each is given once. Of a walk of unknown length one."""
         entry = self._entries[name]
-        return entry.state != "open" or (entry.count is not None and entry.cursor >= entry.count)
+        if entry.streams:
+            return [heapq.heappop(entry.queue) for _ in range(min(most, len(entry.queue)))]
+        begin = entry.cursor
+        entry.cursor += 1 if entry.count is None else min(most, entry.count - begin)
+        return range(begin, entry.cursor)
+
+    def next(self) -> tuple[str, int] | None:
+        """The ready item that comes first."""
+        name = self.first()
+        return None if name is None else (name, self.take(name, 1)[0])
+
+    def left(self, name: str) -> int | None:
+        """How many items of a node are ready; None when only its walk will tell."""
+        return self._entries[name].ready
+
+    def waiting(self) -> dict[str, int]:
+        """How many items are ready, by node; of a walk of unknown length one."""
+        names = (name for _, _, name in self._listed if name in self._entries)
+        counts = {name: 1 if (ready := self._entries[name].ready) is None else ready for name in names}
+        return {name: count for name, count in counts.items() if count}
 
     # --- what the engine says
 
@@ -158,10 +197,10 @@ class ReadySet:
             self._inherit_count(name)
             for stream in entry.streams:
                 for item in self._entries[stream].ended:
-                    self._arrive(name, item)
+                    self._arrive(entry, item)
         else:
             entry.count = count
-            heapq.heappush(self._cursors, (-entry.depth, self._next_order(), name))
+            self._list(entry)
             for follower in self._followers.get(name, ()):
                 self._inherit_count(follower)
         self._maybe_settle(name)
@@ -198,18 +237,36 @@ class ReadySet:
         entry = self._entries[name]
         entry.settled += 1
         entry.failed += not ok
-        entry.ended.append(item)
+        later = False
         for follower in self._followers.get(name, ()):
-            if self._entries[follower].state == "open":
-                self._arrive(follower, item)
+            following = self._entries[follower]
+            if following.state == "open":
+                self._arrive(following, item)
+            later = later or following.state == "waiting"
+        if later:
+            entry.ended.append(item)
         self._maybe_settle(name)
 
-    def _arrive(self, name: str, item: int) -> None:
-        entry = self._entries[name]
-        entry.arrived[item] = entry.arrived.get(item, 0) + 1
-        if entry.arrived[item] == len(entry.streams):
+    def _arrive(self, entry: _Entry, item: int) -> None:
+        if len(entry.streams) > 1:
+            arrived = entry.arrived[item] = entry.arrived.get(item, 0) + 1
+            if arrived < len(entry.streams):
+                return
             del entry.arrived[item]
-            heapq.heappush(self._heap, (-entry.depth, item, name))
+        heapq.heappush(entry.queue, item)
+        self._list(entry)
+
+    def _list(self, entry: _Entry) -> None:
+        if not entry.listed:
+            entry.listed = True
+            heapq.heappush(self._listed, (-entry.depth, self._next_order(), entry.node.name))
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Leave out nodes that are settled and that nothing else will ask for."""
+        for name in names:
+            del self._entries[name]
+            self._followers.pop(name, None)
+            self._waiting.pop(name, None)
 
     def _maybe_settle(self, name: str) -> None:
         entry = self._entries[name]

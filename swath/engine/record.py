@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from swath.engine.journal import CallRow, Journal
+from swath.engine.journal import CallRow, Journal, NodeRow
 from swath.engine.store import Stored
-from swath.engine.work import Outcome, Said
+from swath.engine.work import Answer, Call, Outcome, Said
 from swath.events import (
     CallDone,
     CallFailed,
@@ -33,48 +33,77 @@ class Record:
         self.scrub = scrub
         self._journal = journal
         self._emit = emit
-        self._unwritten: list[Callable[[], None]] = []
+        self._nodes: dict[str, NodeRow] = {}
+        self._calls: list[CallRow] = []
+        self._results: list[tuple[str, Stored]] = []
+        self._logs: list[tuple[float, str, str, str, int | None, str]] = []
 
     def write(self) -> None:
         """Commit what happened since the last time."""
-        if self._unwritten:
-            with self._journal.transaction():
-                for write in self._unwritten:
-                    write()
-            self._unwritten.clear()
+        if not (self._nodes or self._calls or self._logs):
+            return
+        with self._journal.transaction():
+            self._journal.write_nodes(self.run, self._nodes.values())
+            self._journal.write_results(self.run, self._results)
+            self._journal.write_calls(self.run, self._calls)
+            self._journal.write_logs(self.run, self._logs)
+        for written in (self._nodes, self._calls, self._results, self._logs):
+            written.clear()
 
-    def opened(self, node: str, total: int | None, depth: int) -> None:
-        self._emit(NodeOpened(time=time.time(), run=self.run, node=node, total=total, depth=depth))
+    # --- nodes
 
-    def ended(self, node: str, state: str) -> None:
-        self._emit(NodeDone(time=time.time(), run=self.run, node=node, state=state))
+    def opened(self, row: NodeRow, total: int | None) -> None:
+        """A node begins."""
+        self._nodes[row.node] = row
+        self._emit(NodeOpened(time=time.time(), run=self.run, node=row.node, total=total, depth=row.node.count("/")))
+
+    def ended(self, row: NodeRow) -> None:
+        """A node is done, skipped or failed."""
+        self._nodes[row.node] = row
+        self._emit(NodeDone(time=time.time(), run=self.run, node=row.node, state=row.state))
+
+    # --- calls
 
     def reused(self, node: str, item: int | None, key: str) -> None:
-        self._row(CallRow(node, item, key, "reused", 0, "", time.time(), 0.0, "", ""))
-        self._emit(CallDone(time=time.time(), run=self.run, node=node, item=item, worker="", seconds=0.0, reused=True))
+        """A call was not made: its result was there."""
+        now = time.time()
+        self._calls.append(CallRow(node, item, key, "reused", 0, "", now, 0.0, "", ""))
+        self._emit(CallDone(time=now, run=self.run, node=node, item=item, worker="", seconds=0.0, reused=True))
 
-    def done(self, node: str, item: int | None, key: str, attempt: int, outcome: Outcome, stored: Stored) -> None:
-        self._call(node, item, key, "done", attempt, outcome)
-        self._unwritten.append(lambda: self._journal.write_results(self.run, [(key, stored)]))
-        seconds, worker = outcome.seconds, outcome.worker
-        self._emit(CallDone(time=time.time(), run=self.run, node=node, item=item, worker=worker, seconds=seconds))
-
-    def retried(self, node: str, item: int | None, key: str, attempt: int, outcome: Outcome, delay_s: float) -> None:
-        self._call(node, item, key, "retried", attempt, outcome)
-        self._emit(
-            CallRetried(
-                time=time.time(),
-                run=self.run,
-                node=node,
-                item=item,
-                error=outcome.error,
-                attempt=attempt,
-                delay_s=delay_s,
+    def done(self, call: Call, outcome: Outcome, stored: Stored, answer: Answer) -> None:
+        """A call has its result."""
+        now, node, item = time.time(), call.common.node, call.number
+        self._calls.append(
+            CallRow(
+                node, item, call.key, "done", call.attempt, answer.worker, now, outcome.seconds, "", "", outcome.cpu_s,
+                answer.memory,
             )
+        )  # fmt: skip
+        self._results.append((call.key, stored))
+        self._emit(
+            CallDone(time=now, run=self.run, node=node, item=item, worker=answer.worker, seconds=outcome.seconds)
         )
 
-    def failed(self, node: str, item: int | None, key: str, attempt: int, outcome: Outcome) -> None:
-        self._call(node, item, key, "failed", attempt, outcome)
+    def step(self, node: str, item: int, key: str, stored: Stored) -> None:
+        """An item of a mapped step has its result: it is kept like a call's, so that the step can be read as a whole."""
+        self._calls.append(CallRow(node, item, key, "step", 0, "", time.time(), None, "", ""))
+        self._results.append((key, stored))
+
+    def retried(self, call: Call, outcome: Outcome, worker: str, delay_s: float) -> None:
+        """A call failed and will be made again."""
+        self._row(call.common.node, call.number, call.key, "retried", call.attempt, outcome, worker)
+        self._emit(
+            CallRetried(
+                time=time.time(), run=self.run, node=call.common.node, item=call.number, error=outcome.error,
+                attempt=call.attempt, delay_s=delay_s,
+            )
+        )  # fmt: skip
+
+    def failed(
+        self, node: str, item: int | None, outcome: Outcome, attempt: int = 1, key: str = "", worker: str = ""
+    ) -> None:
+        """A call failed for good."""
+        self._row(node, item, key, "failed", attempt, outcome, worker)
         self._emit(
             CallFailed(
                 time=time.time(), run=self.run, node=node, item=item, error=outcome.error, attempt=attempt,
@@ -82,29 +111,36 @@ class Record:
             )
         )  # fmt: skip
 
-    def said(self, said: Said, node: str, item: int | None, attempt: int) -> None:
+    def _row(
+        self, node: str, item: int | None, key: str, state: str, attempt: int, outcome: Outcome, worker: str
+    ) -> None:
+        self._calls.append(
+            CallRow(
+                node, item, key, state, attempt, worker, time.time(), outcome.seconds, outcome.error, outcome.traceback,
+                outcome.cpu_s,
+            )
+        )  # fmt: skip
+
+    # --- lines
+
+    def said(self, said: Said) -> None:
         """A line or a report that came out of a call while it ran."""
-        where: dict[str, Any] = {"time": said.time, "run": self.run, "node": node, "item": item}
+        where: dict[str, Any] = {"time": said.time, "run": self.run, "node": said.node, "item": said.item}
         if said.level == "started":
-            self._emit(CallStarted(**where, worker=said.worker, attempt=attempt))
+            self._emit(CallStarted(**where, worker=said.worker, attempt=said.attempt))
         elif said.level == "progress":
             self._emit(CallProgress(**where, done=said.done, total=said.total, pixels=said.pixels))
         else:
             text = self.scrub(said.text)
-            self._unwritten.append(
-                lambda: self._journal.write_log(self.run, said.time, said.level, text, node, item, said.worker)
-            )
+            self._logs.append((said.time, said.level, text, said.node, said.item, said.worker))
             self._emit(Log(**where, level=said.level, text=text, worker=said.worker))
 
+    def line(self, level: str, text: str, node: str = "") -> None:
+        """A line of the engine's own."""
+        now = time.time()
+        self._logs.append((now, level, text, node, None, ""))
+        self._emit(Log(time=now, run=self.run, level=level, text=text, node=node))
+
     def stopping(self, reason: str) -> None:
+        """A signal or a cancel was heard."""
         self._emit(RunStopping(time=time.time(), run=self.run, reason=reason))
-
-    def _call(self, node: str, item: int | None, key: str, state: str, attempt: int, outcome: Outcome) -> None:
-        self._row(
-            CallRow(
-                node, item, key, state, attempt, outcome.worker, time.time(), outcome.seconds, outcome.error, outcome.traceback
-            )
-        )  # fmt: skip
-
-    def _row(self, row: CallRow) -> None:
-        self._unwritten.append(lambda: self._journal.write_calls(self.run, [row]))

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from swath.engine.executor import Executor, InlineExecutor
-from swath.engine.work import Outcome, Work
+from swath.engine.work import Answer, Batch
 
 
 class RoutedExecutor:
@@ -20,28 +20,36 @@ class RoutedExecutor:
         self._start = start
         self._cluster: Executor | None = None
         self._here = 0
-        self._waiting: deque[Work] = deque()
+        self._waiting: deque[Batch] = deque()
 
     @property
     def slots(self) -> int:
         return self._cluster.slots if self._cluster else 1
 
-    def submit(self, work: Work) -> None:
-        if work.task.policy.on_client:
+    @property
+    def window(self) -> int:
+        return self._cluster.window if self._cluster else 4
+
+    @property
+    def batch_s(self) -> float:
+        return (self._cluster or self._client).batch_s
+
+    def submit(self, batch: Batch) -> None:
+        if batch.task.policy.on_client:
             self._here += 1
-            self._client.submit(work)
+            self._client.submit(batch)
             return
         if self._cluster is None and self._here:
-            self._waiting.append(work)  # what is looked at here may show that no cluster is needed
+            self._waiting.append(batch)  # what is looked at here may show that no cluster is needed
         else:
-            self._running().submit(work)
+            self._running().submit(batch)
 
     def _running(self) -> Executor:
         if self._cluster is None:
             self._cluster = self._start()
         return self._cluster
 
-    def wait(self, timeout_s: float) -> list[Outcome]:
+    def wait(self, timeout_s: float) -> list[Answer]:
         if self._here:
             self._here -= 1
             ended = self._client.wait(0.0)
@@ -49,6 +57,10 @@ class RoutedExecutor:
         while self._waiting:
             self._running().submit(self._waiting.popleft())
         return (self._cluster or self._client).wait(timeout_s)
+
+    def backlog(self, calls: int, seconds: float | None) -> None:
+        if self._cluster is not None:
+            self._cluster.backlog(calls, seconds)
 
     def cancel(self) -> None:
         self._here = 0

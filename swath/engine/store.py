@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
 import uuid
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from swath.engine import seal
 from swath.engine.fingerprint import fingerprint
 from swath.errors import StateError
 
@@ -19,8 +19,7 @@ CACHE_BYTES = 64 * 2**20
 """How much of what was read a process keeps, for values that many calls share."""
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(NamedTuple):
     """A result that can be had again: by value when small, else by its digest."""
 
     digest: str
@@ -36,28 +35,33 @@ class Stored:
 
 
 class ResultStore:
-    """Results of calls under one root: a local folder, or an fsspec URL that workers elsewhere can reach."""
+    """Results of calls under one root: a local folder, or an fsspec URL that workers elsewhere can reach.
 
-    def __init__(self, root: str) -> None:
+    `secrets` are texts that no result may hold in the open, with the names by which they are known: see `seal`.
+    """
+
+    def __init__(self, root: str, secrets: Mapping[str, str] | None = None) -> None:
         self.root = root.rstrip("/")
+        self._secrets = dict(secrets or {})
         self._recent: OrderedDict[str, tuple[int, Any]] = OrderedDict()
         self._recent_bytes = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (ResultStore, (self.root,))
+        return (ResultStore, (self.root, self._secrets))
 
     def put(self, value: Any) -> Stored:
         """Keep a value. Raises StateError when it cannot be pickled or written."""
-        import cloudpickle
-
         try:
-            data = cloudpickle.dumps(value, protocol=5)
+            data = seal.dumps(value, self._secrets)
         except Exception as error:  # whatever a foreign object's __reduce__ raises
             raise StateError(
                 f"a result of type {type(value).__name__} cannot be kept: {error}",
                 remedy="return plain values, arrays or paths from tasks",
             ) from error
-        digest = fingerprint(value)
+        return self.keep(fingerprint(value), data)
+
+    def keep(self, digest: str, data: bytes) -> Stored:
+        """Keep a pickle that holds no secrets, of the value with this fingerprint. Raises StateError when it cannot be written."""
         if len(data) <= INLINE_BYTES:
             return Stored(digest, len(data), data)
         self._write(digest, data)
@@ -66,11 +70,11 @@ class ResultStore:
     def get(self, stored: Stored) -> Any:
         """The value. Raises StateError when it is not there any more."""
         if stored.data is not None:
-            return pickle.loads(stored.data)
+            return seal.loads(stored.data, self._secrets)
         if stored.digest in self._recent:
             self._recent.move_to_end(stored.digest)
             return self._recent[stored.digest][1]
-        value = pickle.loads(self._read(stored.digest))
+        value = seal.loads(self._read(stored.digest), self._secrets)
         self._keep(stored, value)
         return value
 
@@ -119,8 +123,8 @@ class ResultStore:
             if "://" in self.root:
                 import fsspec
 
-                with fsspec.open(place, "wb") as file:
-                    file.write(data)
+                filesystem, path = fsspec.core.url_to_fs(place)
+                filesystem.pipe_file(path, data)  # one put: an object that is there is whole
                 return
             path = Path(place)
             if path.exists() and path.stat().st_size == len(data):

@@ -2,64 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from swath.engine.kept import Kept, KeptItems, loaded
 from swath.engine.ready import ReadySet
 from swath.engine.store import ResultStore, Stored
-from swath.engine.work import Kept, KeptItems
 from swath.errors import PipelineError
 from swath.graph.graph import Node
-from swath.graph.ref import SKIPPED, Ref, fill, node_of, path_of, select
+from swath.graph.ref import SKIPPED, Ref, fill, node_of, path_of
 
 Walks = tuple[Any, ...]
 """Of a mapped node: the sequence or iterator behind each positional argument; None where it follows another node."""
 
 
 class Values:
-    """What the engine knows of results. Only small values and references are held; the rest is in the store."""
+    """What the engine knows of results.
 
-    def __init__(self, store: ResultStore, ready: ReadySet) -> None:
+    Held are references only: those of single calls, and of a mapped node's items those that a follower has not taken yet. Who
+    takes a mapped node as a whole reads it from the journal (`read` gives the results of a node's items in order).
+    """
+
+    def __init__(self, store: ResultStore, ready: ReadySet, read: Callable[[str], Iterable[Stored]]) -> None:
         self.store = store
         self.nodes: dict[str, Node] = {}
         self._ready = ready
-        self._results: dict[str, dict[int, Stored]] = {}
+        self._read = read
+        self._single: dict[str, Stored] = {}
+        self._items: dict[str, dict[int, Stored]] = {}
+        self._followers: dict[str, int] = {}
+        self._taken: dict[tuple[str, int], int] = {}
+        self._whole: dict[str, KeptItems] = {}
+
+    def add(self, nodes: Iterable[Node]) -> None:
+        """Nodes that the ready set knows already."""
+        for node in nodes:
+            self.nodes[node.name] = node
+            for stream in self._ready.streams(node.name):
+                self._followers[stream] = self._followers.get(stream, 0) + 1
 
     def put(self, name: str, item: int, stored: Stored) -> None:
         """An item's result."""
-        self._results.setdefault(name, {})[item] = stored
+        if not self.nodes[name].mapped:
+            self._single[name] = stored
+        elif self._followers.get(name):
+            self._items.setdefault(name, {})[item] = stored
 
-    def of(self, name: str, item: int = 0) -> Stored | None:
-        """An item's result; None when it was set aside or is not there yet."""
-        return self._results.get(name, {}).get(item)
+    def of(self, name: str) -> Stored:
+        """The result of a single call."""
+        return self._single[name]
 
-    def _all(self, name: str) -> tuple[Stored, ...]:
-        results = self._results.get(name, {})
-        return tuple(results[item] for item in sorted(results))
+    def _follow(self, name: str, item: int) -> Stored | None:
+        """The result of a mapped node's item, for one of its followers; None when it was set aside."""
+        items = self._items.get(name, {})
+        stored = items.get(item)
+        taken = self._taken.pop((name, item), 0) + 1
+        if taken < self._followers[name]:
+            self._taken[name, item] = taken
+        else:
+            items.pop(item, None)
+        return stored
 
-    def value(self, template: Any) -> Any:
-        """The template's value in this process: for `when`, for lengths, for the specs of steps."""
+    def ended(self, name: str) -> None:
+        """A node will take nothing more."""
+        for stream in self._ready.streams(name):
+            self._followers[stream] -= 1
+            if not self._followers[stream]:
+                self._items.pop(stream, None)
 
-        def get(ref: Ref) -> Any:
-            name = node_of(ref)
-            if self._ready.state(name) == "skipped":
-                return SKIPPED
-            found = [self.store.get(stored) for stored in self._all(name)]
-            return select(found if self.nodes[name].mapped else found[0], path_of(ref))
+    def forget(self, names: Sequence[str]) -> None:
+        """Nodes whose results nothing will ask for any more."""
+        for name in names:
+            for held in (self.nodes, self._single, self._items, self._followers, self._whole):
+                held.pop(name, None)
 
-        return fill(template, Ref, get)
+    def _all(self, name: str) -> KeptItems:
+        if name not in self._whole:
+            self._whole[name] = KeptItems.write(self._read(name), self.store)
+        return self._whole[name]
 
     def arguments(self, template: Any) -> Any:
-        """The template as a call takes it with it: stored results in the place of Refs."""
+        """The template as a call takes it with it: references to stored results in the place of Refs."""
 
         def put(ref: Ref) -> Any:
             name = node_of(ref)
             if self._ready.state(name) == "skipped":
                 return SKIPPED
-            found = self._all(name)
-            return KeptItems(found, path_of(ref)) if self.nodes[name].mapped else Kept(found[0], path_of(ref))
+            if self.nodes[name].mapped:
+                return self._all(name)._replace(path=path_of(ref))
+            return Kept(self._single[name], path_of(ref))
 
         return fill(template, Ref, put)
+
+    def value(self, template: Any) -> Any:
+        """The template's value in this process: for `when`, for lengths, for the specs of steps."""
+        return loaded(self.arguments(template), self.store)
 
     def walks(self, node: Node) -> tuple[Walks, int | None]:
         """What a mapped node walks, and how many items that is; None when only the walk, or what it follows, will tell."""
@@ -92,14 +129,14 @@ class Values:
     def items(self, node: Node, walks: Walks, item: int) -> tuple[Any, ...] | None:
         """Positional arguments of one item. None when one was set aside; StopIteration when the walk is at its end."""
         found: list[Any] = []
+        whole = True
         for argument, walk in zip(node.args, walks, strict=True):
             if walk is None:
-                stored = self.of(node_of(argument), item)
-                if stored is None:
-                    return None
-                found.append(Kept(stored))
+                stored = self._follow(node_of(argument), item)
+                whole = whole and stored is not None
+                found.append(None if stored is None else Kept(stored))
             elif isinstance(walk, Iterator):
                 found.append(next(walk))
             else:
                 found.append(walk[item])
-        return tuple(found)
+        return tuple(found) if whole else None

@@ -1,4 +1,4 @@
-"""One call as it travels to where it runs, and what comes back. `perform` is all that a worker executes."""
+"""Calls as they travel to where they run, and what comes back. `perform` is all that a worker executes."""
 
 from __future__ import annotations
 
@@ -6,81 +6,75 @@ import contextlib
 import io
 import logging
 import os
+import resource
+import sys
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, overload
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+from swath.engine.kept import Kept, KeptItems, loaded
 from swath.engine.store import ResultStore, Stored
 from swath.errors import SwathError
 from swath.graph.current import listening
-from swath.graph.ref import fill, select
 from swath.graph.task import Task
 
-
-@dataclass(frozen=True)
-class Kept:
-    """In a call's arguments: a stored result, or a part of it."""
-
-    stored: Stored
-    path: tuple[tuple[str, Any], ...] = ()
+SAY_EVERY_S = 0.2
+"""Starts and progress are told at most so often by one worker."""
+ANSWER_BYTES = 4 * 2**20
+"""A worker answers before its batch is done when the results in hand are as large as this."""
 
 
 @dataclass(frozen=True)
-class KeptItems:
-    """In a call's arguments: the results of a mapped node, in order, without those that were set aside."""
+class Common:
+    """What all calls of a node have in common."""
 
-    items: tuple[Stored, ...]
-    path: tuple[tuple[str, Any], ...] = ()
-
-
-class Items(Sequence[Any]):
-    """The results of a mapped node as its consumer sees them: each is loaded when it is asked for, and not held."""
-
-    def __init__(self, store: ResultStore, items: tuple[Stored, ...]) -> None:
-        self._store = store
-        self._items = items
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    @overload
-    def __getitem__(self, item: int) -> Any: ...
-    @overload
-    def __getitem__(self, item: slice) -> Sequence[Any]: ...
-    def __getitem__(self, item: int | slice) -> Any:
-        if isinstance(item, slice):
-            return Items(self._store, self._items[item])
-        return self._store.get(self._items[item])
-
-    def __dask_tokenize__(self) -> tuple[str, ...]:
-        return tuple(item.digest for item in self._items)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (list, (list(self),))
-
-
-@dataclass(frozen=True)
-class Work:
-    """One call: a task and where its arguments are."""
-
-    id: str
-    """Unique in the run: node, item and attempt."""
+    run: str
+    node: str
     task: Task
-    args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    """With stored results still as references."""
     store: ResultStore
-    timeout_s: float | None = None
-    resources: dict[str, float] = field(default_factory=dict)
+    mapped: bool
 
 
-@dataclass(frozen=True)
-class Said:
-    """A line or a progress report that came out of a call while it ran."""
+class Call(NamedTuple):
+    """One call on its way."""
 
-    work: str
+    common: Common
+    item: int
+    key: str
+    args: tuple[Any, ...]
+    """With stored results still as references."""
+    attempt: int = 1
+
+    @property
+    def number(self) -> int | None:
+        """Of its item; None for a single call."""
+        return self.item if self.common.mapped else None
+
+
+class Batch(NamedTuple):
+    """Calls of one task that travel together and are made one after the other."""
+
+    id: int
+    calls: tuple[Call, ...]
+    budget_s: float
+    """When so much time has passed, the calls that have not begun are given back."""
+
+    @property
+    def task(self) -> Task:
+        return self.calls[0].common.task
+
+
+class Said(NamedTuple):
+    """A line or a report that came out of a call while it ran."""
+
+    node: str
+    item: int | None
+    attempt: int
     time: float
     level: str
     """A log level, or `progress`, or `started`."""
@@ -91,13 +85,11 @@ class Said:
     worker: str = ""
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a call ended. Exactly one of `result` and `error` is there."""
 
-    work: str
-    worker: str
     seconds: float
+    cpu_s: float | None = None
     result: Stored | None = None
     error: str = ""
     """One line: the error's class and message, or just the message of a SwathError."""
@@ -105,8 +97,20 @@ class Outcome:
     retryable: bool = True
     exit_code: int = 1
     """Of the error, when it is a SwathError."""
-    lost: bool = False
-    """True when the worker died or was ended, so the call itself could not say anything."""
+
+
+class Answer(NamedTuple):
+    """What came back for a batch: outcomes of its first calls, in order. The others have not been made."""
+
+    batch: int
+    worker: str
+    outcomes: Sequence[Outcome]
+    memory: int | None = None
+    """Largest memory that the worker's process ever had, in bytes."""
+    said: Sequence[Said] = ()
+    """What was said and not told yet."""
+    lost: str = ""
+    """Why the batch has no outcomes although it may have begun: its worker died."""
 
 
 Say = Callable[[Said], None]
@@ -117,46 +121,119 @@ def worker_name() -> str:
     return f"{os.uname().nodename}:{os.getpid()}"
 
 
-def load_arguments(work: Work) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The call's arguments with every stored result in its place."""
-
-    def put(kept: Kept | KeptItems) -> Any:
-        if isinstance(kept, KeptItems):
-            return select(Items(work.store, kept.items), kept.path)
-        return select(work.store.get(kept.stored), kept.path)
-
-    args, kwargs = fill((work.args, work.kwargs), (Kept, KeptItems), put)
-    return args, kwargs
+def peak_memory() -> int:
+    """Largest memory that this process ever had, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
-def perform(work: Work, say: Say, worker: str | None = None) -> Outcome:
-    """Make the call. Never raises for what the task does: an error is an Outcome. Signals and exits pass through."""
-    name = worker or worker_name()
-    started = time.time()
-    clock = time.perf_counter()
-    say(Said(work.id, started, "started", worker=name))
+def perform(batch: Batch, say: Say, worker: str) -> Iterator[Outcome]:
+    """Make calls one after the other, until the budget is used up. Never raises for what a task does: an error is an
+    Outcome. Signals and exits pass through."""
+    voice = _Voice(say, worker)
+    began, size = time.perf_counter(), 0
+    arguments = _Arguments()
+    with voice.heard(batch.calls[0].common.run):
+        for call in batch.calls:
+            clock, cpu = time.perf_counter(), time.process_time()
+            if clock - began > batch.budget_s or size > ANSWER_BYTES:
+                return
+            voice.begin(call)
+            try:
+                args, kwargs = arguments.of(call)
+                value = call.common.task.fn(*args, **kwargs)
+                stored = call.common.store.put(value)
+            except Exception as error:  # noqa: BLE001 - whatever a task raises is its outcome
+                yield failure(error, time.perf_counter() - clock, time.process_time() - cpu)
+            else:
+                size += len(stored.data or b"") + 100
+                yield Outcome(time.perf_counter() - clock, time.process_time() - cpu, stored)
+            finally:
+                voice.end()
 
-    def report(done: float | None, total: float | None, pixels: int) -> None:
-        say(Said(work.id, time.time(), "progress", done=done, total=total, pixels=pixels, worker=name))
 
-    try:
-        with _speaking(work.id, name, say), listening(report, work.id.partition("/")[0]):
-            args, kwargs = load_arguments(work)
-            value = work.task.fn(*args, **kwargs)
-        stored = work.store.put(value)
-    except Exception as error:  # noqa: BLE001 - whatever a task raises is its outcome
-        return failure(work.id, name, time.perf_counter() - clock, error)
-    return Outcome(work.id, name, time.perf_counter() - clock, stored)
+class _Arguments:
+    """The arguments of calls, with every stored result in its place; what calls share is loaded once."""
+
+    def __init__(self) -> None:
+        self._common: Common | None = None
+        self._kwargs: dict[str, Any] = {}
+
+    def of(self, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        common = call.common
+        if common is not self._common:
+            self._kwargs = loaded(common.kwargs, common.store)
+            self._common = common
+        if not common.mapped:
+            return loaded(call.args, common.store), self._kwargs
+        if any(type(arg) in (Kept, KeptItems) for arg in call.args):
+            return tuple(loaded(arg, common.store) for arg in call.args), self._kwargs
+        return call.args, self._kwargs
 
 
-def failure(work: str, worker: str, seconds: float, error: BaseException) -> Outcome:
+def failure(error: BaseException, seconds: float, cpu_s: float | None = None) -> Outcome:
     """The outcome of a call that raised."""
     if isinstance(error, SwathError):
         text, retryable, code = str(error), error.retryable, error.exit_code
     else:
         text, retryable, code = f"{type(error).__name__}: {error}", not isinstance(error, (TypeError, SyntaxError)), 1
     trace = "".join(traceback.format_exception(error))
-    return Outcome(work, worker, seconds, None, text.strip(), trace, retryable, code)
+    return Outcome(seconds, cpu_s, None, text.strip(), trace, retryable, code)
+
+
+class _Voice:
+    """What calls print, log, warn and report, as lines that say where they come from."""
+
+    def __init__(self, say: Say, worker: str) -> None:
+        self._say = say
+        self._worker = worker
+        self._call: Call | None = None
+        self._started = 0.0
+        self._out = _Lines(lambda text: self.line("info", text))
+
+    def begin(self, call: Call) -> None:
+        self._call = call
+        now = time.monotonic()
+        if now - self._started >= SAY_EVERY_S:  # of quick calls not each start is worth a message
+            self._started = now
+            self.line("started", "")
+
+    def end(self) -> None:
+        self._out.end_line()
+        self._call = None
+
+    def line(self, level: str, text: str, **more: Any) -> None:
+        call = self._call
+        if call is not None:
+            node = call.common.node
+            self._say(
+                Said(node, call.number, call.attempt, time.time(), level, text, worker=self._worker)._replace(**more)
+            )
+
+    def report(self, done: float | None, total: float | None, pixels: int) -> None:
+        self.line("progress", "", done=done, total=total, pixels=pixels)
+
+    @contextlib.contextmanager
+    def heard(self, run: str) -> Iterator[None]:
+        """Inside, what calls print, log and warn becomes lines."""
+        root = logging.getLogger()
+        handler, level = _Records(self.line), root.level
+        root.addHandler(handler)
+        root.setLevel(min(level or logging.WARNING, logging.INFO))
+        try:
+            with listening(self.report, run), warnings.catch_warnings(), contextlib.redirect_stdout(self._out):
+                warnings.simplefilter("default")
+                for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+                    warnings.simplefilter(
+                        "ignore", kind
+                    )  # as Python itself does: they are for those who write libraries
+                warnings.showwarning = lambda message, category, *_rest, **_more: self.line(
+                    "warning", f"{category.__name__}: {message}"
+                )
+                yield
+        finally:
+            root.removeHandler(handler)
+            root.setLevel(level)
 
 
 class _Lines(io.TextIOBase):
@@ -172,7 +249,8 @@ class _Lines(io.TextIOBase):
             self._write_line(line)
         return len(text)
 
-    def close(self) -> None:
+    def end_line(self) -> None:
+        """Hand on what is left of a line that did not end."""
         if self._rest:
             self._write_line(self._rest)
             self._rest = ""
@@ -185,30 +263,3 @@ class _Records(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._say(record.levelname.lower().replace("critical", "error"), self.format(record))
-
-
-@contextlib.contextmanager
-def _speaking(work: str, worker: str, say: Say) -> Iterator[None]:
-    """Turn what the call prints, logs and warns into lines."""
-
-    def line(level: str, text: str) -> None:
-        say(Said(work, time.time(), level, text, worker=worker))
-
-    root = logging.getLogger()
-    handler, level = _Records(line), root.level
-    out = _Lines(lambda text: line("info", text))
-    root.addHandler(handler)
-    root.setLevel(min(level or logging.WARNING, logging.INFO))
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(out):
-            warnings.simplefilter("default")
-            for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
-                warnings.simplefilter("ignore", kind)  # as Python itself does: they are for those who write libraries
-            warnings.showwarning = lambda message, category, *_rest, **_more: line(
-                "warning", f"{category.__name__}: {message}"
-            )
-            yield
-            out.close()
-    finally:
-        root.removeHandler(handler)
-        root.setLevel(level)

@@ -30,6 +30,8 @@ class Policy:
     resources: Mapping[str, float] = field(default_factory=dict)
     """What a call occupies on a worker, by Dask resource name, such as {"gpu": 1}: what the cluster says that
     its workers have, beside `cpu` (threads) and `memory` (bytes), which they always have."""
+    limit: int | None = None
+    """How many calls may run at once in a run, wherever they run, such as of one that asks a slow server."""
     version: str = ""
     """Part of the call's key: change it to say that old results are not to be used any more."""
     cache: bool = True
@@ -128,6 +130,7 @@ def task(
     retry_delay_s: float = 1.0,
     timeout_s: float | None = None,
     resources: Mapping[str, float] | None = None,
+    limit: int | None = None,
     version: str = "",
     cache: bool = True,
     valid: Callable[[Any], bool] | None = None,
@@ -143,6 +146,7 @@ def task(
     retry_delay_s: float = 1.0,
     timeout_s: float | None = None,
     resources: Mapping[str, float] | None = None,
+    limit: int | None = None,
     version: str = "",
     cache: bool = True,
     valid: Callable[[Any], bool] | None = None,
@@ -150,7 +154,9 @@ def task(
     takes_skipped: bool = False,
 ) -> Task | Callable[[Callable[..., Any]], Task]:
     """Make a task of a function. The fields are those of `Policy`."""
-    policy = Policy(retries, retry_delay_s, timeout_s, dict(resources or {}), version, cache, valid, on_client)
+    policy = Policy(retries, retry_delay_s, timeout_s, dict(resources or {}), limit, version, cache, valid, on_client)
+    if limit is not None and limit < 1:
+        raise PipelineError(f"limit={limit}: at least one call must be allowed to run")
 
     def make(function: Callable[..., Any]) -> Task:
         taken = RESERVED & set(inspect.signature(function).parameters)

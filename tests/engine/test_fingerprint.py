@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
-from swath.engine.fingerprint import code_fingerprint, fingerprint
+from swath.engine.code import code_fingerprint
+from swath.engine.fingerprint import fingerprint
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),

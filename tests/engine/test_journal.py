@@ -58,9 +58,8 @@ def test_calls_and_results_come_back_as_they_were_written(tmp_path: Path) -> Non
             journal.write_results("r", [("key", Stored("digest", 3, b"abc"))])
     with Journal.open(tmp_path) as journal:
         assert list(journal.calls("r")) == [call, call._replace(node="single", item=None)]
-        assert journal.result("key") == Stored("digest", 3, b"abc")
-        assert journal.result("key", "other run") is None
-        assert journal.result("other") is None
+        assert journal.results(["key", "other"]) == {"key": Stored("digest", 3, b"abc")}
+        assert journal.results(["key"], "other run") == {}
 
 
 def test_log_lines_are_selected_by_node_level_and_place(tmp_path: Path) -> None:
@@ -80,7 +79,7 @@ def test_nothing_of_a_transaction_that_failed_is_kept(tmp_path: Path) -> None:
         with contextlib.suppress(ZeroDivisionError), journal.transaction():
             journal.write_results("r", [("key", Stored("d", 1, b"x"))])
             raise ZeroDivisionError
-        assert journal.result("key") is None
+        assert journal.results(["key"]) == {}
 
 
 def test_a_newer_journal_and_a_file_that_is_none_are_refused_with_exit_code_6(tmp_path: Path) -> None:
@@ -105,8 +104,8 @@ def test_a_reader_sees_what_a_writer_commits_meanwhile(tmp_path: Path) -> None:
         writer.start_run(run_row("r"))
         with writer.transaction():
             writer.write_results("r", [("key", Stored("d", 1, b"x"))])
-            assert reader.result("key") is None
-        assert reader.result("key") is not None
+            assert reader.results(["key"]) == {}
+        assert list(reader.results(["key"])) == ["key"]
 
 
 def test_leases_are_there_until_they_are_ended(tmp_path: Path) -> None:
@@ -133,7 +132,7 @@ def test_a_journal_of_an_older_version_is_brought_up_to_date_and_keeps_everythin
         journal.write_nodes("r", [NodeRow("a", "code", "", "shared", "done")])
         assert journal.find("r").status == "done"
         assert [(call.node, call.item, call.cpu_s) for call in journal.calls("r")] == [("a", None, None)]
-        assert journal.result("key") == Stored("digest", 3, b"abc")
+        assert journal.results(["key", "other"]) == {"key": Stored("digest", 3, b"abc")}
         assert list(journal.digests("r")) == [("a", None, "digest")]
         assert journal.nodes("r")[0].shared == "shared"
 
