@@ -106,6 +106,13 @@ class _Scaling(Adaptive):
         busy = {workers[address]["name"] for address, calls in processing.items() if calls and address in workers}
         return [name for name in names if name not in busy]
 
+    async def scale_down(self, workers: Any) -> None:
+        # Only retired here: asked to close by the scheduler and by its nanny at once, a worker may wait for both in vain
+        # until it is killed, 4 s later.
+        await self.scheduler.retire_workers(names=workers, close_workers=False, remove=False)
+        cluster: Any = self.cluster
+        await cluster.scale_down(workers)
+
     async def adapt(self) -> None:
         try:
             await super().adapt()

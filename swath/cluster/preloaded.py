@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import distributed.comm.tcp
 import distributed.nanny
-import distributed.worker  # noqa: F401
+import distributed.worker
 
 import swath.cluster.guest
 import swath.cluster.tls
@@ -17,6 +18,7 @@ import swath.engine.work  # noqa: F401
 os.environ.pop("PYTHONSAFEPATH", None)
 
 # Tornado reads the system's certificates when the first TLS connection comes, to ignore them: once here, not in each worker.
-warm = getattr(distributed.comm.tcp.netutil, "_client_ssl_defaults", None)
+netutil: Any = vars(distributed.comm.tcp)["netutil"]
+warm = getattr(netutil, "_client_ssl_defaults", None)
 if callable(warm):
     warm()

@@ -1,0 +1,82 @@
+"""A Dask scheduler with workers of somebody else's: processes of their own, in a folder of their own, without any project."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from swath.cluster import tls
+from swath.spec.cluster import TlsFiles
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Theirs:
+    """The scheduler, and workers that are started one by one."""
+
+    def __init__(self, folder: Path, files: TlsFiles | None = None) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._tls = (
+            ["--tls-ca-file", files.ca, "--tls-cert", files.cert, "--tls-key", files.key] if files is not None else []
+        )
+        file = folder / "scheduler.json"
+        protocol = "tls" if files else "tcp"
+        self.start("scheduler", "--port", "0", "--protocol", protocol, "--scheduler-file", str(file))
+        deadline = time.monotonic() + 30
+        while not (file.exists() and file.read_text().rstrip().endswith("}")):
+            assert time.monotonic() < deadline, "the scheduler did not come up"
+            time.sleep(0.05)
+        self.address = json.loads(file.read_text())["address"]
+
+    def start(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dask", *arguments, "--host", "127.0.0.1", "--no-dashboard", *self._tls],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+            cwd=self.folder,
+        )
+        self._processes.append(process)
+        return process
+
+    def worker(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        return self.start("worker", self.address, "--nthreads", "1", *arguments, env=env)
+
+    def end(self) -> None:
+        for process in reversed(self._processes):
+            process.terminate()
+        for process in self._processes:
+            process.wait(20)
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Iterator[Callable[..., Theirs]]:
+    """Makes clusters of somebody else's, and ends them after the test."""
+    made: list[Theirs] = []
+
+    def make(files: TlsFiles | None = None) -> Theirs:
+        made.append(Theirs(tmp_path / f"theirs{len(made)}", files))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.end()
+
+
+@pytest.fixture
+def tls_files(tmp_path: Path) -> TlsFiles:
+    """Certificate and key as files, as somebody who runs a scheduler has them."""
+    security = tls.for_this_run()
+    files = {"ca": security.tls_ca_file, "cert": security.tls_client_cert, "key": security.tls_client_key}
+    for name, text in files.items():
+        (tmp_path / f"{name}.pem").write_text(text)
+    return TlsFiles(**{name: str(tmp_path / f"{name}.pem") for name in files})
