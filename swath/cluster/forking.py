@@ -20,6 +20,9 @@ METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 """Of multiprocessing. Elsewhere a fork is not safe once system libraries have been used."""
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """One process per core does better than threads, so that each process must keep to one."""
+SERVER = {**THREADS, "PYTHONHASHSEED": "6640", "PYTHONSAFEPATH": "1"}
+"""What is read only when an interpreter starts or a library is first imported. With a safe path the server does not look for
+Python's own modules in the current folder, where a project may have a calendar.py."""
 
 
 def start() -> None:
@@ -29,10 +32,13 @@ def start() -> None:
     from multiprocessing import forkserver
 
     multiprocessing.get_context(METHOD).set_forkserver_preload(["distributed", "swath.cluster.preloaded"])
-    # What is read only when an interpreter starts or a library is first imported. Without a safe path the server would look
-    # for Python's own modules in the current folder first, where a project may have a calendar.py.
-    with _environment({**THREADS, "PYTHONHASHSEED": "6640", "PYTHONSAFEPATH": "1"}), signals_held():
+    with _environment(SERVER), signals_held():
         forkserver.ensure_running()
+
+
+def environment() -> Mapping[str, str]:
+    """What workers have over the server's: this process's variables as they are now."""
+    return {"PYTHONSAFEPATH": "", **os.environ, **THREADS}
 
 
 @contextlib.contextmanager

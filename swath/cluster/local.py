@@ -91,7 +91,7 @@ class Local:
                         scheduler_kwargs={"dashboard": False},
                         memory_limit=self._memory,
                         resources=self._offer,
-                        env=dict(os.environ),  # as it is now, not as it was when the fork server started
+                        env=forking.environment(),
                         local_directory=str(folder),
                         silence_logs=logging.ERROR,
                     )

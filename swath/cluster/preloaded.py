@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import distributed.comm.tcp
@@ -13,9 +12,6 @@ import swath.cluster.guest
 import swath.cluster.tls
 import swath.engine.dask_executor
 import swath.engine.work  # noqa: F401
-
-# Was for the fork server alone (see forking.py); workers get back what the client has.
-os.environ.pop("PYTHONSAFEPATH", None)
 
 # Tornado reads the system's certificates when the first TLS connection comes, to ignore them: once here, not in each worker.
 netutil: Any = vars(distributed.comm.tcp)["netutil"]

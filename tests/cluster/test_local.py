@@ -5,17 +5,27 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from swath.cluster.cluster import cluster_of
-from swath.errors import InfrastructureError
-from swath.spec.cluster import AddressCluster, LocalCluster
+from swath.cluster.scratch import TICKS, scratch
+from swath.engine.process import Process
+from swath.spec.cluster import LocalCluster
 
 ROOT = Path(__file__).resolve().parents[2]
+ENV = {**os.environ, "PYTHONPATH": str(ROOT)}
+CLIENT = textwrap.dedent("""
+    import time
+    from pathlib import Path
+    from swath.cluster.cluster import cluster_of
+    from swath.spec.cluster import LocalCluster
+    if __name__ == "__main__":
+        with cluster_of(LocalCluster(workers=1), Path({state!r})) as cluster:
+            {then}
+""")
 
 
 def test_a_local_cluster_listens_on_loopback_only_and_leaves_no_process(tmp_path: Path) -> None:
@@ -25,6 +35,7 @@ def test_a_local_cluster_listens_on_loopback_only_and_leaves_no_process(tmp_path
         processes = [me, *(p for p in me.children(recursive=True) if p.pid not in before)]
         listening = [c.laddr.ip for p in processes for c in p.net_connections() if c.status == psutil.CONN_LISTEN]
         assert cluster.workers == 2
+        assert cluster.address.startswith("tls://")
         assert listening
         assert set(listening) == {"127.0.0.1"}
     left = [
@@ -37,25 +48,13 @@ def test_a_local_cluster_listens_on_loopback_only_and_leaves_no_process(tmp_path
 
 
 def test_workers_end_when_the_client_is_killed(tmp_path: Path) -> None:
-    code = textwrap.dedent(f"""
-        import time
-        from pathlib import Path
-        from swath.cluster.cluster import cluster_of
-        from swath.spec.cluster import LocalCluster
-        if __name__ == "__main__":
-            with cluster_of(LocalCluster(workers=2), Path({str(tmp_path)!r})):
-                print("up", flush=True)
-                time.sleep(60)
-    """)
     script = tmp_path / "client.py"
-    script.write_text(code)
-    client = subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True
-    )
+    script.write_text(CLIENT.format(state=str(tmp_path), then='print("up", flush=True); time.sleep(60)'))
+    client = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, env=ENV, text=True)
     assert client.stdout is not None
     assert client.stdout.readline() == "up\n"
     children = psutil.Process(client.pid).children(recursive=True)
-    assert len(children) >= 2
+    assert len(children) >= 2  # the fork server and a worker
     client.send_signal(signal.SIGKILL)
     client.wait()
     client.stdout.close()
@@ -63,67 +62,50 @@ def test_workers_end_when_the_client_is_killed(tmp_path: Path) -> None:
     assert alive == []
 
 
-def test_an_address_where_nobody_answers_is_exit_code_5(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("swath.cluster.address.CONNECT_TIMEOUT_S", 1)
-    with pytest.raises(InfrastructureError, match="no Dask scheduler answers") as caught:
-        cluster_of(AddressCluster(url="tcp://127.0.0.1:9"), tmp_path).__enter__()
-    assert caught.value.exit_code == 5
+def test_a_killed_worker_is_replaced_and_nothing_is_left_in_the_scratch_folder(tmp_path: Path) -> None:
+    with cluster_of(LocalCluster(workers=1), tmp_path) as cluster:
+        client = cluster._client  # type: ignore[attr-defined]
+        (before,) = client.run(os.getpid).values()
+        assert list((tmp_path / "scratch").iterdir())
+        os.kill(before, signal.SIGKILL)
+        assert client.submit(os.getpid, pure=False).result(timeout=20) != before
+    assert not (tmp_path / "scratch").exists()
 
 
-def test_an_existing_scheduler_is_used_and_left_running(tmp_path: Path) -> None:
-    from swath.engine.store import ResultStore
+def test_what_a_killed_client_left_goes_at_the_next_start_and_what_is_in_use_stays(tmp_path: Path) -> None:
+    me = Process.this()
+    gone = tmp_path / f"abc.{me.pid}.1.{me.host}"
+    used = tmp_path / f"abc.{me.pid}.{round(me.started * TICKS)}.{me.host}"
+    others = [tmp_path / f"abc.{me.pid}.1.another.host", tmp_path / "mine.txt"]
+    for folder in (gone, used, *others):
+        folder.mkdir()
+        (folder / "spilled").write_text("x")
+    with scratch(tmp_path) as own:
+        assert not gone.exists()
+        assert own.parent == tmp_path
+    assert not own.exists()
+    assert all(folder.exists() for folder in (used, *others))
 
-    file = tmp_path / "scheduler.json"
-    run = [sys.executable, "-m", "dask"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": env, "cwd": tmp_path}
-    scheduler = subprocess.Popen(
-        [*run, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)],
-        **quiet,
+
+def test_workers_see_the_environment_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWATH_TEST_SEEN", "now")
+    with cluster_of(LocalCluster(workers=1), tmp_path) as cluster:
+        (seen,) = cluster._client.run(_environment).values()  # type: ignore[attr-defined]
+    assert seen["SWATH_TEST_SEEN"] == "now"
+    assert seen["OMP_NUM_THREADS"] == "1"
+    assert not seen["PYTHONSAFEPATH"]
+
+
+def test_a_project_s_calendar_does_not_keep_workers_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "calendar.py").write_text("raise RuntimeError('not the one of Python')")
+    script = tmp_path / "elsewhere" / "client.py"
+    script.parent.mkdir()
+    script.write_text(CLIENT.format(state=str(tmp_path / "state"), then="print(cluster.workers)"))
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=60, check=False
     )
-    worker = None
-    try:
-        deadline = time.monotonic() + 30
-        while not file.exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        import json
-
-        time.sleep(0.2)
-        address = json.loads(file.read_text())["address"]
-        worker = subprocess.Popen(
-            [*run, "worker", address, "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1"], **quiet
-        )
-        with cluster_of(AddressCluster(url=address), tmp_path) as cluster:
-            assert (cluster.kind, cluster.workers) == ("address", 1)
-            cluster.check_store(ResultStore(str(tmp_path / "results")))
-            with pytest.raises(InfrastructureError, match="cannot read the results folder"):
-                cluster.check_store(Elsewhere(str(tmp_path / "results")))
-        assert scheduler.poll() is None
-        assert worker.poll() is None
-    finally:
-        for process in (worker, scheduler):
-            if process is not None:
-                process.terminate()
-                process.wait(20)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
-def _elsewhere(root: str) -> object:
-    from swath.engine.store import ResultStore
-
-    return ResultStore(root + "-on-another-machine")
-
-
-class Elsewhere:
-    """A store that looks to other processes as if it were a folder of another machine."""
-
-    def __init__(self, root: str) -> None:
-        from swath.engine.store import ResultStore
-
-        self._store = ResultStore(root)
-        self.root = root
-
-    def put(self, value: object) -> object:
-        return self._store.put(value)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (_elsewhere, (self.root,))
+def _environment() -> dict[str, str]:
+    return dict(os.environ)
