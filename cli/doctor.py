@@ -158,10 +158,10 @@ def _cluster() -> Iterator[Finding]:
     import tempfile
 
     from swath.cluster.cluster import cluster_of
-    from swath.spec.cluster import LocalCluster
+    from swath.spec.cluster import LocalCluster, Workers
 
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as scratch, cluster_of(LocalCluster(workers=1), Path(scratch)) as cluster:
+    with tempfile.TemporaryDirectory() as scratch, cluster_of(LocalCluster(workers=Workers(min=1, max=1)), Path(scratch)) as cluster:
         yield Finding(
             "ok",
             "cluster",

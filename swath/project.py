@@ -28,8 +28,8 @@ class Project:
     """Where large results of calls are kept, a path or an fsspec URL; None means in the state folder."""
     file: Path | None = None
     """The swath.yaml, if there is one."""
-    secrets: frozenset[str] = field(default_factory=frozenset, repr=False)
-    """What swath.yaml took from the environment; no log, message or report may show it."""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What swath.yaml took from the environment, and the references that asked for it; no log, message or report may show it."""
 
     @classmethod
     def find(cls, start: Path, env: Mapping[str, str] | None = None) -> Project:

@@ -176,7 +176,7 @@ def _as_it_is(loaded: Loaded, project: Project, earlier: RunRow | None) -> Sourc
     """What spec and pipelines are taken from when that is the files as they are. earlier: the run that is taken up again."""
     file = loaded.root / earlier.git.get("spec", loaded.file) if earlier else Path(loaded.file).absolute()
     used = [*project.pipelines, *([project.file] if project.file else [])]
-    known = loaded.secrets | project.secrets
+    known = {**loaded.secrets, **project.secrets}
     return Source.of_files((file, loaded.text), loaded.root, used, lambda text: scrub(text, known))
 
 
@@ -219,7 +219,8 @@ class _Run:
         """Of the cluster; 0 until it is up."""
         self.folder = project.state / "runs" / identity
         self.source = source
-        self.store = ResultStore(project.results or str(project.state / "results"))
+        self._secrets = {**loaded.secrets, **project.secrets}
+        self.store = ResultStore(project.results or str(project.state / "results"), self._secrets)
         self.table = Table.of(loaded) if loaded.variants else None
         self.result: EngineResult | None = None
 
@@ -227,7 +228,7 @@ class _Run:
 
     def scrub(self, text: str) -> str:
         """`text` without what the environment gave to the spec."""
-        return scrub(text, self.loaded.secrets | self.project.secrets)
+        return scrub(text, self._secrets)
 
     def emit(self, event: Event) -> None:
         for listener in self.listeners:

@@ -14,7 +14,7 @@ import secrets
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
@@ -73,11 +73,11 @@ class Worktree:
             return replace(working, pipelines=tuple(map(self._code, working.pipelines)))
         root = top / (own or place)
         there = self.folder / (own or place)
-        pipelines, clusters, known = self._said(there / FILE, root) if own is not None else (None, {}, frozenset())
+        pipelines, clusters, known = self._said(there / FILE, root) if own is not None else (None, {}, {})
         usual = there / "pipelines"
         folders = pipelines if pipelines is not None else ((usual,) if usual.is_dir() else ())
         return replace(
-            working, root=root, pipelines=tuple(map(self._code, folders)), clusters=clusters, secrets=working.secrets | known,
+            working, root=root, pipelines=tuple(map(self._code, folders)), clusters=clusters, secrets={**working.secrets, **known},
             file=root / FILE if own is not None else None,
         )  # fmt: skip
 
@@ -86,7 +86,7 @@ class Worktree:
         place = self.moved(folder)
         return place if place is not None and place.is_dir() else folder
 
-    def _said(self, file: Path, root: Path) -> tuple[tuple[Path, ...] | None, dict[str, Cluster], frozenset[str]]:
+    def _said(self, file: Path, root: Path) -> tuple[tuple[Path, ...] | None, dict[str, Cluster], Mapping[str, str]]:
         """Folders of pipelines in here, clusters and secrets of the commit's swath.yaml."""
         document = parse(read(str(file)), f"{self.commit[:12]}:{self.repository.inside(root / FILE)}")
         data = document.data if document.data is not None else {}
@@ -99,7 +99,7 @@ class Worktree:
             raise SpecError(list(in_order(mistakes, document.file)))
         folders = said.unwrap().pipelines
         pipelines = None if folders is None else tuple(Path(folder) for folder in folders)
-        return pipelines, dict(others.unwrap().clusters), said.secrets | others.secrets
+        return pipelines, dict(others.unwrap().clusters), {**said.secrets, **others.secrets}
 
     def origins(self, folders: tuple[Path, ...]) -> dict[Path, Path]:
         """For each folder in here: the one of the working tree that it stands for."""

@@ -36,8 +36,8 @@ class Home:
     """Absolute: the folder of swath.yaml, or the folder that was asked for when there is none."""
     file: HomeFile | None = None
     """None when there is no swath.yaml."""
-    secrets: frozenset[str] = field(default_factory=frozenset, repr=False)
-    """Values that swath.yaml took from the environment."""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Values that swath.yaml took from the environment, and the references that asked for them."""
 
     @property
     def clusters(self) -> Mapping[str, Cluster]:

@@ -34,7 +34,7 @@ class Surroundings(Protocol):
     @property
     def clusters(self) -> Mapping[str, Any]: ...
     @property
-    def secrets(self) -> frozenset[str]: ...
+    def secrets(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Loaded:
     """What relative paths are relative to."""
     notes: tuple[str, ...] = ()
     """What was repaired or guessed, for the log and the report."""
-    secrets: frozenset[str] = field(default_factory=frozenset, repr=False)
-    """What the environment gave; no log, message or report may show it (see swath.spec.environment.scrub)."""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the environment gave, and the references that asked for it; no log, message or report may show it (see swath.spec.environment.scrub)."""
     variants: tuple[Variant, ...] = ()
     """Of a spec with a matrix; else empty."""
 
@@ -141,8 +141,7 @@ def parse(
     name = {} if spec.name else {"name": re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem)[:80]}
     varied = tuple(replace(one, spec=one.spec.model_copy(update=name)) for one in varied)
     spec = varied[0].spec if varied else spec.model_copy(update=name)
-    secrets |= home.secrets
-    return Loaded(spec, spec.pipeline, file, text, texts, home.root, tuple(notes), secrets, varied)
+    return Loaded(spec, spec.pipeline, file, text, texts, home.root, tuple(notes), {**secrets, **home.secrets}, varied)
 
 
 def _with_cluster(overrides: Sequence[str], cluster: str | None) -> tuple[str, ...]:

@@ -26,8 +26,8 @@ class Validated(Generic[M]):
     """None when there are mistakes."""
     mistakes: tuple[Mistake, ...]
     """Sorted by place."""
-    secrets: frozenset[str]
-    """Values that came from the environment."""
+    secrets: Mapping[str, str]
+    """Values that came from the environment, and the references that asked for them."""
 
     def unwrap(self) -> M:
         """The value. Raises SpecError with every mistake."""
@@ -48,7 +48,7 @@ def validate(kind: type[M], document: Document, context: Context, env: Mapping[s
         found += wording.mistakes(error, kind, resolved)
     except SwathError as error:
         found.append(document.marks[()].mistake((), resolved.scrub(str(error))))
-    return Validated(None if found else value, in_order(found, document.file), frozenset(resolved.secrets))
+    return Validated(None if found else value, in_order(found, document.file), resolved.secrets)
 
 
 def in_order(mistakes: list[Mistake], file: str) -> tuple[Mistake, ...]:

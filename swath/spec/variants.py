@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -37,7 +37,7 @@ class Variants:
     found: tuple[Variant, ...]
     """Empty when there are mistakes."""
     mistakes: tuple[Mistake, ...]
-    secrets: frozenset[str] = field(default_factory=frozenset, repr=False)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def variants(matrix: Matrix, drafts: Sequence[Draft], check: Check) -> Variants:
@@ -47,7 +47,7 @@ def variants(matrix: Matrix, drafts: Sequence[Draft], check: Check) -> Variants:
         looked = [matrix.base, *(draft.document for draft in drafts)]
         return Variants((), (*mistakes, *_known(matrix, (each for one in looked for each in check(one).mistakes))))
     checked = [check(draft.document) for draft in drafts]
-    secrets = frozenset().union(*(one.secrets for one in checked))
+    secrets = {secret: name for one in checked for secret, name in one.secrets.items()}
     mistakes += _told_once(drafts, checked)
     specs = [one.value for one in checked]
     if not mistakes:
@@ -105,7 +105,7 @@ def _placed(variant: Variant, name: str) -> bool:
     return any(said in (name, f"{name}.to") for said in variant.values)
 
 
-def _same_place(drafts: Sequence[Draft], found: Sequence[Variant], secrets: frozenset[str]) -> Iterator[Mistake]:
+def _same_place(drafts: Sequence[Draft], found: Sequence[Variant], secrets: Mapping[str, str]) -> Iterator[Mistake]:
     """Variants that would publish to one place."""
     seen: dict[str, str] = {}
     for draft, variant in zip(drafts, found, strict=True):

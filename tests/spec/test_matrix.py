@@ -254,7 +254,7 @@ def test_the_environment_is_read_in_a_matrix_and_shown_nowhere(tmp_path: Path) -
     env = {"A": "canary-7f3a9", "B": "canary-8e2b1"}
     loaded = read("count: 1\nmatrix: {how: ['${env:A}', '${env:B}']}\noutput: out\n", root=tmp_path, env=env)
     assert [spec.how for spec in loaded.specs] == list(env.values())  # type: ignore[attr-defined]
-    assert loaded.secrets == set(env.values())
+    assert set(loaded.secrets) == set(env.values())
     assert [variant.name for variant in loaded.variants] == ["how=env-A", "how=env-B"]
     assert "canary" not in str([variant.values for variant in loaded.variants])
     (found,) = mistakes("count: 1\nmatrix: {how: ['${env:A}', '${env:C}']}\n", env=env)
