@@ -53,8 +53,7 @@ class Theirs:
 
     def end(self) -> None:
         for process in reversed(self._processes):
-            process.terminate()
-        for process in self._processes:
+            process.terminate()  # workers first: they say goodbye to a scheduler that is there
             process.wait(20)
 
 
