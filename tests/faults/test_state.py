@@ -292,9 +292,9 @@ def test_the_heart_of_a_run_beats_while_a_call_holds_the_main_thread(pipe: Pipe)
     beats = set()
     wait_for(lambda: (pipe.folder / ".swath/journal.sqlite").exists())
     while process.poll() is None:
-        with closing(sqlite3.connect(pipe.folder / ".swath/journal.sqlite")) as journal:
-            with suppress(sqlite3.OperationalError):  # the table is not there yet
-                beats |= {row[0] for row in journal.execute("SELECT heartbeat FROM runs")}
+        # At first the table is not there yet.
+        with closing(sqlite3.connect(pipe.folder / ".swath/journal.sqlite")) as journal, suppress(sqlite3.Error):
+            beats |= {row[0] for row in journal.execute("SELECT heartbeat FROM runs")}
         time.sleep(0.5)
     process.communicate()
     assert len(beats) >= 3
