@@ -12,6 +12,7 @@ import functools
 import hashlib
 import importlib.util
 import os
+import secrets
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
@@ -53,9 +54,15 @@ class ProjectCode:
         return cls(found)
 
 
-def carried(name: str) -> bool:
-    """Whether a module, given by its full name, is a project's own, so that workers have it by that name."""
-    return any(finder.has(name) for finder in _finders(Project)) or any(finder.has(name) for finder in _finders(Sent))
+def carried(name: str) -> str | None:
+    """Whether a module, given by its full name, is a project's own, so that workers have it by that name.
+
+    If it is, the answer tells this code from other code of the same names; None if not.
+    """
+    for finder in _finders(Project):
+        if finder.has(name):
+            return finder.loading
+    return "sent" if any(finder.has(name) for finder in _finders(Sent)) else None
 
 
 class Project(MetaPathFinder):
@@ -66,6 +73,8 @@ class Project(MetaPathFinder):
         self.root = root.resolve()
         self.package = f"project_pipelines_{hashlib.sha256(str(known_as.resolve()).encode()).hexdigest()[:8]}"
         """Name of the package that the folder's files are in, so that they do not mix with another project's."""
+        self.loading = secrets.token_hex(8)
+        """Tells this reading of the files from others: what names a project's code in a pickle says with it which code is meant."""
         self._found: set[str] = set()
 
     def find_spec(

@@ -12,6 +12,7 @@ from typing import Any, overload
 from swath.errors import PipelineError
 from swath.graph.code import carried
 from swath.graph.graph import current_builder
+from swath.version import __version__
 
 RESERVED = frozenset({"when"})
 """Keyword arguments that belong to the graph, so a task cannot have a parameter of that name."""
@@ -94,8 +95,9 @@ class Task:
         # What workers have travels by name: shipped code and a project's own. Anything else travels by value (cloudpickle
         # pickles the function).
         module = self.fn.__module__ or ""
-        if (module.partition(".")[0] == "swath" or carried(module)) and self._has_its_name(module):
-            return (_by_name, (module, self.fn.__qualname__, self.name, self.policy))
+        code = __version__ if module.partition(".")[0] == "swath" else carried(module)
+        if code is not None and self._has_its_name(module):
+            return (_by_name, (module, self.fn.__qualname__, self.name, self.policy, code))
         return (_by_value, (self.fn, self.name, self.policy, self.takes_skipped))
 
     def _has_its_name(self, module: str) -> bool:
@@ -107,7 +109,9 @@ class Task:
         return isinstance(found, Task) and found.fn is self.fn
 
 
-def _by_name(module: str, qualname: str, name: str, policy: Policy) -> Task:
+def _by_name(module: str, qualname: str, name: str, policy: Policy, code: str) -> Task:
+    # `code` is not looked at: with it, pickles of the same name in different code are different pickles, and whoever keeps
+    # what was in one does not mistake it for the other.
     import importlib
 
     found = functools.reduce(getattr, qualname.split("."), importlib.import_module(module))

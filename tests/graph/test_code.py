@@ -138,6 +138,18 @@ def test_a_project_that_is_loaded_again_is_read_again_and_another_s_modules_are_
     assert not carried("lib.deep")
 
 
+def test_a_pickle_that_names_a_task_is_another_one_when_the_code_is_read_again(
+    registry: Registry, tmp_path: Path
+) -> None:
+    def pickled(found: Registry) -> bytes:
+        data: bytes = cloudpickle.dumps(sys.modules[found.find("job").fn.__module__].work)
+        return data
+
+    before = pickled(registry)
+    assert before == pickled(registry)
+    assert before != pickled(Registry.discover([tmp_path / "project" / "pipelines"]))
+
+
 def test_what_is_installed_goes_before_the_project_s_modules(tmp_path: Path) -> None:
     files = {"swath.yaml": "", "yaml.py": "1 / 0", "pipelines/a.py": "import yaml\nyaml.safe_load('1')"}
     assert Registry.discover([write(tmp_path, files) / "pipelines"]).broken == {}
