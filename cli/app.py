@@ -92,6 +92,9 @@ def _run(
     patch: Annotated[
         Path | None, typer.Option("--patch", metavar="FILE", help="With --ref: a diff to put on the commit.")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say of each node whether it would run, and why; start nothing.")
+    ] = False,
 ) -> int:
     """Run a spec and publish what it makes.
 
@@ -101,6 +104,10 @@ def _run(
 
     Example: pipe run specs/bahamas.yaml --set output.to=out/test
     """
+    if explain:
+        from swath.cli.explaining import explain_spec
+
+        return explain_spec(spec, sets or [], cluster, ref, patch, fresh=fresh, as_json=as_json)
     from swath.cli.running import run_spec
 
     return run_spec(

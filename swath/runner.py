@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,8 @@ from swath.cluster.cluster import RunningCluster, cluster_of
 from swath.cluster.sweep import PARTIAL
 from swath.engine.engine import Engine, EngineResult
 from swath.engine.executor import Executor, InlineExecutor
+from swath.engine.explain import Reason
+from swath.engine.explain import explain as explained
 from swath.engine.journal import Journal, RunRow
 from swath.engine.process import Process
 from swath.engine.routed import RoutedExecutor
@@ -145,6 +148,21 @@ def plan(loaded: Loaded, project: Project, registry: Registry) -> Plan:
             **facts,
         }
     )
+
+
+def explain(loaded: Loaded, project: Project, registry: Registry, *, fresh: bool = False) -> list[Reason]:
+    """What a run of a spec would do, node by node, compared with the last run of the same pipeline and name. Looks at imagery and
+    model as a run would; starts no cluster and writes nothing."""
+    graph = matrix.graph(registry.find(loaded.pipeline), loaded)
+    with contextlib.ExitStack() as exits:
+        known = (project.state / "journal.sqlite").is_file()
+        state = project.state if known else Path(exits.enter_context(tempfile.TemporaryDirectory()))
+        journal = exits.enter_context(Journal.open(state))
+        exits.enter_context(_by_value(registry))
+        store = ResultStore(project.results or str(project.state / "results"), {**loaded.secrets, **project.secrets})
+        like = (row.id for row in journal.runs() if (row.pipeline, row.name) == (loaded.pipeline, _name(loaded)))
+        earlier = next((run for run in like if journal.nodes(run)), None)
+        return explained(graph, journal=journal, store=store, earlier=earlier, fresh=fresh)
 
 
 def outputs_of(loaded: Loaded) -> list[Output]:

@@ -14,9 +14,9 @@ from typing import Any
 from swath.engine.code import code_fingerprint
 from swath.engine.executor import Executor
 from swath.engine.fingerprint import fingerprint, fingerprints_after
+from swath.engine.group import Group
 from swath.engine.journal import Journal, NodeRow
 from swath.engine.kept import Kept
-from swath.engine.pace import Pace
 from swath.engine.ready import ReadySet
 from swath.engine.record import Record
 from swath.engine.stop import Stop
@@ -69,31 +69,12 @@ class EngineResult:
 
 
 @dataclass
-class _Group:
-    """What is known of one task in this run."""
-
-    limit: int | None
-    pace: Pace = field(default_factory=Pace)
-    look: int = 1
-    """How many calls to look up at once: more, when none of those before had to be made."""
-    filling: list[Call] = field(default_factory=list)
-    """Calls for the next batch."""
-    sent: int = 0
-    """Batches on their way; each makes one call at a time."""
-
-    @property
-    def full(self) -> bool:
-        """Whether as many calls are on their way as the task's limit allows."""
-        return self.limit is not None and self.sent + bool(self.filling) >= self.limit
-
-
-@dataclass
 class _Open:
     """What is held of a node that is open."""
 
     row: NodeRow
     common: Common | None = None
-    group: _Group | None = None
+    group: Group | None = None
     """Both None of a step."""
     key: Callable[[Any], str] = fingerprint
     """Key of a call, from its positional arguments."""
@@ -143,12 +124,12 @@ class Engine:
         self._only_run = run if fresh else None
         self._record = Record(run, journal, emit, scrub)
         self._ready = ReadySet()
-        self._values = Values(store, self._ready, self._read)
+        self._values = Values(store, self._ready, lambda node: self._record.results_of(node))
         self._open: dict[str, _Open] = {}
-        self._groups: dict[Any, _Group] = {}
+        self._groups: dict[Any, Group] = {}
         self._code: dict[Any, str] = {}
         self._numbers = itertools.count(1)
-        self._batches: dict[int, tuple[Batch, _Group]] = {}
+        self._batches: dict[int, tuple[Batch, Group]] = {}
         self._ended: set[str] = set()
         self._singles: deque[Call] = deque()
         """Calls that go alone: their batch was lost."""
@@ -176,8 +157,8 @@ class Engine:
                 self._open_nodes()
                 self._submit(executor)
                 self._record.write()
-                if self._ready.finished or self._ready.state(result) == "failed":
-                    break  # without a result there is nothing to go on for
+                if self._ready.finished or self._hopeless(result):
+                    break
                 for answer in executor.wait(self._patience()):
                     self._settle(answer)
                 self._record.write()
@@ -191,6 +172,10 @@ class Engine:
         tally = self._tally
         return EngineResult(value, tally.made, tally.reused, tally.failed, tally.set_aside, tally.exit_code)
 
+    def _hopeless(self, result: str) -> bool:
+        """Whether there is nothing to go on for, because there will be no result."""
+        return self._ready.state(result) == "failed"
+
     def _patience(self) -> float:
         """How long to wait for answers, in seconds."""
         if self._more:
@@ -198,10 +183,6 @@ class Engine:
         if self._delayed:
             return max(0.0, min(PATIENCE_S, self._delayed[0][0] - time.monotonic()))
         return PATIENCE_S
-
-    def _read(self, node: str) -> Iterable[Stored]:
-        self._record.write()
-        return self._journal.results_of(self._run, node)
 
     def _take(self, graph: Graph, prefix: str, depth: int) -> tuple[str, list[str]]:
         """Take a graph in, and name the single call that holds its result, and all nodes."""
@@ -245,7 +226,7 @@ class Engine:
             this.row = NodeRow(node.name, code, policy.version, shared, "open")
             this.common = Common(self._run, node.name, node.target, kwargs, self._values.store, node.mapped)
             alike = (fn, node.target.name, policy.limit, policy.timeout_s, policy.on_client, str(policy.resources))
-            this.group = self._groups.setdefault(alike, _Group(policy.limit))
+            this.group = self._groups.setdefault(alike, Group(policy.limit))
         count: int | None = 1
         if node.mapped:
             this.walks, count = self._values.walks(node)
@@ -335,7 +316,7 @@ class Engine:
         if not (self._more or self._batches or self._delayed or self._singles or self._ready.finished):
             raise RuntimeError("the engine has nothing to wait for: this is a fault in swath")
 
-    def _group(self, name: str) -> _Group:
+    def _group(self, name: str) -> Group:
         group = self._open[name].group
         if group is None:
             raise RuntimeError(f"{name} is a step and makes no calls: this is a fault in swath")
@@ -377,7 +358,7 @@ class Engine:
             self._end_item(node.name, item, None)
         return items
 
-    def _calls(self, node: Node, target: Task, taken: Iterable[int], group: _Group) -> None:
+    def _calls(self, node: Node, target: Task, taken: Iterable[int], group: Group) -> None:
         """Prepare the calls of some items, or take the results of earlier ones."""
         this = self._open[node.name]
         calls = []
@@ -391,12 +372,16 @@ class Engine:
             if (found := finished.get(call.key)) is not None:
                 self._reuse(node.name, call.item, call.key, found)
             elif not target.policy.cache:
-                group.filling.append(call)
+                self._make(call, group)
             elif (same := self._same.get(call.key)) is not None:
                 same.append((node.name, call.item))
             else:
                 self._same[call.key] = []
-                group.filling.append(call)
+                self._make(call, group)
+
+    def _make(self, call: Call, group: Group) -> None:
+        """Put a call into the next batch."""
+        group.filling.append(call)
 
     def _reuse(self, name: str, item: int, key: str, found: Stored) -> None:
         self._tally.reused += 1
@@ -428,7 +413,7 @@ class Engine:
 
     # --- batches
 
-    def _send(self, calls: list[Call], group: _Group, executor: Executor) -> None:
+    def _send(self, calls: list[Call], group: Group, executor: Executor) -> None:
         batch = Batch(next(self._numbers), tuple(calls), 2 * executor.batch_s)
         if group.filling and calls[0] is group.filling[0]:
             del group.filling[: len(calls)]

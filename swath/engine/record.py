@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from swath.engine.journal import CallRow, Journal, NodeRow
@@ -49,6 +49,11 @@ class Record:
             self._journal.write_logs(self.run, self._logs)
         for written in (self._nodes, self._calls, self._results, self._logs):
             written.clear()
+
+    def results_of(self, node: str) -> Iterable[Stored]:
+        """The results of a node's finished calls, in the order of its items."""
+        self.write()
+        return self._journal.results_of(self.run, node)
 
     # --- nodes
 

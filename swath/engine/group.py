@@ -1,0 +1,27 @@
+"""A group of calls: those of one task with one policy, which can travel in one batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from swath.engine.pace import Pace
+from swath.engine.work import Call
+
+
+@dataclass
+class Group:
+    """What is known of one task in this run."""
+
+    limit: int | None
+    pace: Pace = field(default_factory=Pace)
+    look: int = 1
+    """How many calls to look up at once: more, when none of those before had to be made."""
+    filling: list[Call] = field(default_factory=list)
+    """Calls for the next batch."""
+    sent: int = 0
+    """Batches on their way; each makes one call at a time."""
+
+    @property
+    def full(self) -> bool:
+        """Whether as many calls are on their way as the task's limit allows."""
+        return self.limit is not None and self.sent + bool(self.filling) >= self.limit
