@@ -38,7 +38,7 @@ class Registry:
     broken: dict[str, str] = field(default_factory=dict)
     """Files and packages that could not be loaded, with the reason."""
     by_value: tuple[ModuleType, ...] = ()
-    """Modules whose functions travel with each call. None: the project's code goes to workers as it is (graph/code.py)."""
+    """Modules whose functions travel by value with each call: none; graph/code.py says how the project's code travels."""
 
     @classmethod
     def discover(
