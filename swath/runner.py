@@ -340,7 +340,7 @@ class _Run:
 
     def _outcome(self, result: EngineResult, store: ResultStore) -> RunOutcome:
         value = store.get(result.value) if result.value is not None else None
-        finished = value is not None
+        finished = result.value is not None
         if self.table is not None:
             value = self.table = self.table.told(self.journal, store, self.id, over=True)
             finished = self.table.ended
@@ -348,7 +348,7 @@ class _Run:
         if not result.set_aside:
             return RunOutcome(self.id, "done", 0, "", outputs, [], value)
         if finished:
-            count = len(result.set_aside)
+            count = result.failed
             error = SetAside(f"{count} {'call was' if count == 1 else 'calls were'} set aside")
             return RunOutcome(self.id, "partial", error.exit_code, error.message, outputs, result.set_aside, value)
         return RunOutcome(self.id, "failed", self._code(result.exit_code), result.set_aside[0], [], result.set_aside)
