@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -25,6 +27,8 @@ from swath.spec.cluster import AddressCluster
 
 CONNECT_TIMEOUT_S = 20
 WORKERS_TIMEOUT_S = 60
+OFFERS_EVERY_S = 1.0
+"""How often it is asked whether workers still have what calls ask for."""
 
 
 class Address:
@@ -36,6 +40,8 @@ class Address:
         self.address = spec.url
         self.workers = 0
         self._tls = spec.tls
+        self._had: dict[frozenset[tuple[str, float]], float] = {}
+        """When workers last had what calls asked for."""
         self._exits = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -79,11 +85,12 @@ class Address:
     def check(self, resources: Mapping[str, float]) -> None:
         """Raise InfrastructureError when no worker can have these resources, or when one has joined that does not fit."""
         self._newcomers.check()
-        offer.check(resources, self._offers() if resources else ())
-
-    def _offers(self) -> Iterable[Mapping[str, float]]:
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        return [worker["resources"] for worker in workers.values()]
+        asked = frozenset(resources.items())
+        now = time.monotonic()
+        if asked and now - self._had.get(asked, -math.inf) > OFFERS_EVERY_S:
+            workers = self._client.scheduler_info(n_workers=-1)["workers"]
+            offer.check(resources, [worker["resources"] for worker in workers.values()])
+            self._had[asked] = now
 
     def check_store(self, store: ResultStore) -> None:
         token = os.urandom(INLINE_BYTES + 1)
