@@ -57,7 +57,8 @@ class Loaded:
     notes: tuple[str, ...] = ()
     """What was repaired or guessed, for the log and the report."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """What the environment gave, and the references that asked for it; no log, message or report may show it (see swath.spec.environment.scrub)."""
+    """What the environment gave, and the references that asked for it; no log, message or report may show it (see
+    swath.spec.environment.scrub)."""
     variants: tuple[Variant, ...] = ()
     """Of a spec with a matrix; else empty."""
 
@@ -137,7 +138,7 @@ def parse(
         spec, secrets = one.value, one.secrets
     if unread or mistakes or spec is None:
         raise SpecError(list(in_order([*unread, *mistakes], file)))
-    notes = [(f"{one.name}: {note}") for one in varied for note in _notes(one.spec, ())] or _notes(spec, ())
+    notes = [f"{one.name}: {note}" for one in varied for note in _notes(one.spec, ())] or _notes(spec, ())
     name = {} if spec.name else {"name": re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem)[:80]}
     varied = tuple(replace(one, spec=one.spec.model_copy(update=name)) for one in varied)
     spec = varied[0].spec if varied else spec.model_copy(update=name)
