@@ -9,7 +9,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -51,8 +51,9 @@ def tile(number, *, seed, seconds, stall, fill, flaky):
         raise RuntimeError("this tile fails once")
     time.sleep(seconds)
     if number == 2 and stall and Path(stall).exists():
+        Path(stall).write_text("begun")
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        ctypes.PyDLL(None).sleep(60)  # holds the interpreter too
+        ctypes.CDLL(None).sleep(60)
     if number == 2 and fill:
         with (Path(fill) / "junk").open("wb", buffering=0) as junk:
             try:
@@ -144,6 +145,12 @@ class Mark:
             except psutil.Error:
                 continue
         return found
+
+    def kill(self) -> None:
+        """End what a test that failed has left."""
+        for process in self.processes():
+            with suppress(psutil.Error):
+                process.kill()
 
     def check_none_left(self, seconds: float = 30) -> None:
         wait_for(lambda: not self.processes(), seconds)

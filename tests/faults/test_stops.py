@@ -6,17 +6,22 @@ import hashlib
 import os
 import signal
 import sqlite3
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.faults.projects import Mark, check_journal, tiles
+from tests.faults.projects import finished as finished_tiles
 from tests.models.tiny_models import write_integer_unet
 from tests.process import Pipe
 
 SLOW = '''
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from swath import Output, Spec, pipeline, task
 
@@ -208,3 +213,68 @@ def test_ctrl_c_of_a_terminal_reaches_only_the_client(pipe: Pipe, slow: Path) ->
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in err
+
+
+# --- calls that hear nothing
+
+
+@pytest.fixture
+def mark() -> Iterator[Mark]:
+    mark = Mark()
+    yield mark
+    mark.kill()
+
+
+def stalled(pipe: Pipe, mark: Mark, kind: str) -> tuple[subprocess.Popen[str], Path]:
+    """A run one of whose calls sits in C code for a minute, and the file that makes it do so."""
+    stall = pipe.folder / "stall"
+    stall.touch()
+    process = pipe.start("run", tiles(pipe, stall=str(stall), cluster=kind), env=mark.env)
+    wait_for(lambda: stall.read_text() == "begun")
+    time.sleep(1)
+    return process, stall
+
+
+def check_resumable(pipe: Pipe, mark: Mark, stall: Path) -> None:
+    mark.check_none_left()
+    check_journal(pipe)
+    stall.unlink()
+    finished = finished_tiles(pipe)
+    done = pipe("resume", "last", "--json")
+    assert done.count("call_done", node="tile", reused=True) == finished
+    assert (pipe.folder / "out/map/item.json").exists()
+    assert "nothing is left" in pipe("sweep", "--yes").err
+
+
+@pytest.mark.parametrize("kind", ["inline", "local"])
+def test_a_cancel_as_github_actions_does_it_leaves_a_run_that_resumes(pipe: Pipe, mark: Mark, kind: str) -> None:
+    """SIGINT, 7.5 s later SIGTERM, 2.5 s later SIGKILL, while a call ignores everything for a minute."""
+    process, stall = stalled(pipe, mark, kind)
+    for number, patience_s in ((signal.SIGINT, 7.5), (signal.SIGTERM, 2.5), (signal.SIGKILL, 10)):
+        process.send_signal(number)
+        try:
+            process.wait(patience_s)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    _, err = process.communicate(timeout=10)
+    assert "Traceback" not in err
+    if kind == "local":  # the client hears what its worker does not
+        assert process.returncode == 130, err
+        assert "interrupted" in pipe("runs").out
+    else:  # the thread that would hear it sits in the call
+        assert process.returncode == -signal.SIGKILL
+        assert "crashed" in pipe("runs").out
+    check_resumable(pipe, mark, stall)
+
+
+def test_cancel_now_ends_even_what_hears_nothing_within_seconds(pipe: Pipe, mark: Mark) -> None:
+    process, stall = stalled(pipe, mark, "inline")
+    refused = pipe("cancel", "last", "--wait", "1", code=6)
+    assert "pipe cancel --now" in refused.err
+    began = time.monotonic()
+    assert "interrupted" in pipe("cancel", "last", "--now").err
+    assert time.monotonic() - began < 20
+    assert process.wait(10) == -signal.SIGKILL
+    process.communicate()
+    check_resumable(pipe, mark, stall)
