@@ -77,10 +77,9 @@ class _Failed:
 
 
 def _end(call: CallRow) -> LogRow:
-    """The error of a call that failed, as a line."""
-    attempts = f" in attempt {call.attempt}" if call.attempt > 1 else ""
-    told = "\n".join(part.rstrip() for part in (call.error, call.traceback) if part)
-    return LogRow(0, call.finished or 0.0, "error", f"failed{attempts}: {told}", call.node, call.item, call.worker)
+    """Where a call failed, as a line."""
+    told = (call.traceback or call.error).rstrip()
+    return LogRow(0, call.finished or 0.0, "error", told, call.node, call.item, call.worker)
 
 
 def text(line: LogRow) -> str:

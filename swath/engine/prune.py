@@ -237,8 +237,8 @@ def _find_files(journal: Journal, store: StoreFiles, now: float) -> dict[str, in
 
 def _mentioned(inline: Iterable[bytes], named: set[str], store: StoreFiles, free: set[str]) -> set[str]:
     """Those of `free` whose digest stands in a result that stays, or in a file that is mentioned in one."""
-    length = len(next(iter(free)))
-    digests = re.compile(rb"(?<![0-9a-f])[0-9a-f]{%d}(?![0-9a-f])" % length)
+    lengths = "|".join(f"[0-9a-f]{{{length}}}" for length in sorted({len(digest) for digest in free}))
+    digests = re.compile(rf"(?<![0-9a-f])(?:{lengths})(?![0-9a-f])".encode())
     found: set[str] = set()
 
     def look(data: bytes) -> set[str]:

@@ -97,6 +97,8 @@ class Record:
     def retried(self, call: Call, outcome: Outcome, worker: str, delay_s: float) -> None:
         """A call failed and will be made again."""
         self._row(call.common.node, call.number, call.key, "retried", call.attempt, outcome, worker)
+        again = f"attempt {call.attempt} failed, again in {delay_s:.1f} s: {outcome.error}"
+        self._logs.append((time.time(), "warning", again, call.common.node, call.number, worker))
         self._emit(
             CallRetried(
                 time=time.time(), run=self.run, node=call.common.node, item=call.number, error=outcome.error,
@@ -109,6 +111,8 @@ class Record:
     ) -> None:
         """A call failed for good."""
         self._row(node, item, key, "failed", attempt, outcome, worker)
+        attempts = f" in attempt {attempt}" if attempt > 1 else ""
+        self._logs.append((time.time(), "error", f"failed for good{attempts}: {outcome.error}", node, item, worker))
         self._emit(
             CallFailed(
                 time=time.time(), run=self.run, node=node, item=item, error=outcome.error, attempt=attempt,

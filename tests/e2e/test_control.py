@@ -150,10 +150,12 @@ def test_failed_calls_come_one_after_the_other_with_their_lines_error_and_traceb
     lines = pipe("logs", "last", "--failed").out
     assert "looking at 0" not in lines
     assert lines.index("looking at 1") < lines.index("1 is odd") < lines.index("looking at 3") < lines.index("3 is odd")
-    assert "failed in attempt 2" in lines
+    assert lines.count("attempt 1 failed, again in") == 2
+    assert "failed for good in attempt 2: " in lines
     assert "Traceback" in lines
     assert 'raise ValueError(f"{number} is odd")' in lines
     assert pipe("logs", "last", "--failed", "--node", "add").out == ""
+    assert pipe("logs", "last", "--level", "error").out.count("failed for good") == 2
     plain = [json.loads(line) for line in pipe("logs", "last", "--failed", "--json", "-f").out.splitlines()]
     assert {(line["node"], line["item"]) for line in plain} == {("check", 1), ("check", 3)}
 
