@@ -26,6 +26,8 @@ class Hash(Protocol):
 
 def fingerprint(value: Any) -> str:
     """Hex digest of a value. Values that cannot be taken apart are hashed by their pickle."""
+    if type(value) in _PLAIN:
+        return hashlib.sha256(_plain(value).encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
     state = hashlib.sha256()
     feed(state, value)
     return state.hexdigest()[:DIGITS]

@@ -280,7 +280,7 @@ class Journal:
         self._many(
             "INSERT OR REPLACE INTO calls (run, node, item, key, state, attempt, worker, finished, seconds, error, traceback,"
             " cpu_s, memory) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            ((run, call.node, -1 if call.item is None else call.item, *call[2:]) for call in calls),
+            [(run, call[0], -1 if call[1] is None else call[1], *call[2:]) for call in calls],
         )
 
     def write_results(self, run: str, results: Iterable[tuple[str, Stored]]) -> None:
@@ -288,7 +288,7 @@ class Journal:
         now = time.time()
         self._many(
             "INSERT OR REPLACE INTO results (key, digest, size, data, made, run) VALUES (?, ?, ?, ?, ?, ?)",
-            ((key, stored.digest, stored.size, stored.data, now, run) for key, stored in results),
+            [(key, *stored, now, run) for key, stored in results],
         )
 
     def results(self, keys: Sequence[str], run: str | None = None) -> dict[str, Stored]:
