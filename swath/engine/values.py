@@ -32,6 +32,8 @@ class Values:
         self._items: dict[str, dict[int, Stored]] = {}
         self._followers: dict[str, int] = {}
         self._taken: dict[tuple[str, int], int] = {}
+        self._begun: set[str] = set()
+        """Followers that have taken items: such a one takes all before it ends."""
         self._whole: dict[str, KeptItems] = {}
 
     def add(self, nodes: Iterable[Node]) -> None:
@@ -65,13 +67,18 @@ class Values:
 
     def ended(self, name: str) -> None:
         """A node will take nothing more."""
+        if name in self._begun:
+            return
         for stream in self._ready.streams(name):
             self._followers[stream] -= 1
-            if not self._followers[stream]:
-                self._items.pop(stream, None)
+            items = self._items.get(stream, {})
+            for item in [item for item in items if self._taken.get((stream, item), 0) >= self._followers[stream]]:
+                items.pop(item)
+                self._taken.pop((stream, item), None)
 
     def forget(self, names: Sequence[str]) -> None:
         """Nodes whose results nothing will ask for any more."""
+        self._begun.difference_update(names)
         for name in names:
             for held in (self.nodes, self._single, self._items, self._followers, self._whole):
                 held.pop(name, None)
@@ -132,6 +139,7 @@ class Values:
         whole = True
         for argument, walk in zip(node.args, walks, strict=True):
             if walk is None:
+                self._begun.add(node.name)
                 stored = self._follow(node_of(argument), item)
                 whole = whole and stored is not None
                 found.append(None if stored is None else Kept(stored))
