@@ -54,6 +54,9 @@ class Home:
     def sql(self, text: str, *values: object) -> list[tuple[object, ...]]:
         return self.journal.execute(text, values).fetchall()
 
+    def result(self, key: str) -> Stored | None:
+        return self.journal.results([key]).get(key)
+
     def files(self) -> set[str]:
         return set(StoreFiles(self.root).files)
 
@@ -95,7 +98,7 @@ def test_an_old_run_goes_with_its_folder_lines_and_results_and_a_young_one_stays
     assert [run.id for run in home.journal.runs()] == ["young"]
     assert home.files() == {young["b"].digest}
     assert old["a"].digest not in home.files()
-    assert home.journal.result("small") is None
+    assert home.result("small") is None
     assert home.journal.logs("old") == []
     assert [path.name for path in (home.folder / "runs").iterdir()] == ["young"]
     assert home.sql("PRAGMA integrity_check") == [("ok",)]
@@ -106,7 +109,7 @@ def test_nothing_is_removed_by_looking(home: Home) -> None:
     before = home.files()
     assert survey(home.journal, StoreFiles(home.root), MONTH, NOW).results == 1
     assert home.files() == before
-    assert home.journal.result("a") is not None
+    assert home.result("a") is not None
 
 
 def test_a_result_that_an_old_run_made_and_a_kept_one_reused_stays(home: Home) -> None:
@@ -114,7 +117,7 @@ def test_a_result_that_an_old_run_made_and_a_kept_one_reused_stays(home: Home) -
     home.run("young", 2, {})
     home.journal.write_calls("young", [CallRow("n", 0, "a", "reused", 0, "", NOW, 0.0, "", "")])
     home.prune()
-    assert home.journal.result("a") == stored["a"]
+    assert home.result("a") == stored["a"]
     assert home.files() == {stored["a"].digest}
 
 
@@ -122,7 +125,7 @@ def test_two_results_with_one_content_share_a_file_that_stays_for_the_kept_one(h
     home.run("old", 40, {"a": large(1)})
     young = home.run("young", 2, {"b": large(1)})
     home.prune()
-    assert home.journal.result("a") is None
+    assert home.result("a") is None
     assert home.files() == {young["b"].digest}
 
 
@@ -130,7 +133,7 @@ def test_two_results_with_one_content_share_a_file_that_stays_for_the_kept_one(h
 def test_a_run_that_can_be_resumed_stays_until_it_is_old_even_for_the_size(home: Home, status: str) -> None:
     home.run("stopped", 20, {"a": large(1)}, status)
     assert home.prune(Limits(30 * DAY, 0)).runs == ()
-    assert home.journal.result("a") is not None
+    assert home.result("a") is not None
     assert [run.id for run in home.prune(Limits(10 * DAY)).runs] == ["stopped"]
 
 
@@ -204,7 +207,7 @@ def test_while_a_run_goes_on_old_runs_go_but_no_result_does(home: Home) -> None:
         home.prune()
         assert home.journal.runs() == []
         assert home.files() == {old["a"].digest}
-        assert home.journal.result("a") == old["a"]
+        assert home.result("a") == old["a"]
     home.prune()
     assert home.files() == set()
 
@@ -219,7 +222,7 @@ def test_when_a_run_came_in_between_results_that_were_listed_stay(home: Home) ->
         other.finish_run("new", "done", 0, "", [])
     alone = functools.partial(unused, home.folder)
     assert list(remove_results(home.journal, StoreFiles(home.root), found, alone, version)) == []
-    assert home.journal.result("a") == old["a"]
+    assert home.result("a") == old["a"]
 
 
 def test_a_run_that_is_taken_up_again_after_it_was_listed_stays(home: Home) -> None:
