@@ -25,6 +25,10 @@ SERVER = {**THREADS, "PYTHONHASHSEED": "6640", "PYTHONSAFEPATH": "1"}
 Python's own modules in the current folder, where a project may have a calendar.py."""
 
 
+ENDS = "SWATH_ENDS_WITH_CLIENT"
+"""Says that the server, and with it every worker, is to be killed by the kernel as soon as this process has ended."""
+
+
 def start() -> None:
     """Start the server, unless it is there; returns at once."""
     if METHOD != "forkserver":
@@ -32,13 +36,23 @@ def start() -> None:
     from multiprocessing import forkserver
 
     multiprocessing.get_context(METHOD).set_forkserver_preload(["distributed", "swath.cluster.preloaded"])
-    with _environment(SERVER), signals_held():
+    # The kernel looks at the thread that made a process, so this holds only for one that lives as long as this process does.
+    ends = {ENDS: "1"} if threading.current_thread() is threading.main_thread() else {}
+    with _environment(SERVER | ends), signals_held():
         forkserver.ensure_running()
 
 
 def environment() -> Mapping[str, str]:
     """What workers have over the server's: this process's variables as they are now."""
     return {"PYTHONSAFEPATH": "", **os.environ, **THREADS}
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends: a call that holds the interpreter would not notice it."""
+    import ctypes
+
+    set_parent_death_signal = 1  # prctl(2)
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 @contextlib.contextmanager

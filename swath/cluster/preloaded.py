@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import distributed.comm.tcp
@@ -12,6 +13,11 @@ import swath.cluster.guest
 import swath.cluster.tls
 import swath.engine.dask_executor
 import swath.engine.work  # noqa: F401
+from swath.cluster import forking
+
+if os.environ.pop(forking.ENDS, ""):
+    forking.end_with_parent()
+    os.register_at_fork(after_in_child=forking.end_with_parent)
 
 # Tornado reads the system's certificates when the first TLS connection comes, to ignore them: once here, not in each worker.
 netutil: Any = vars(distributed.comm.tcp)["netutil"]

@@ -51,9 +51,10 @@ def tile(number, *, seed, seconds, stall, fill, flaky):
         raise RuntimeError("this tile fails once")
     time.sleep(seconds)
     if number == 2 and stall and Path(stall).exists():
+        sleep = (ctypes.PyDLL if Path(stall).read_text() == "hold" else ctypes.CDLL)(None).sleep
         Path(stall).write_text("begun")
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        ctypes.CDLL(None).sleep(60)
+        sleep(60)  # of PyDLL: it holds the interpreter too
     if number == 2 and fill:
         with (Path(fill) / "junk").open("wb", buffering=0) as junk:
             try:

@@ -268,6 +268,19 @@ def test_a_cancel_as_github_actions_does_it_leaves_a_run_that_resumes(pipe: Pipe
     check_resumable(pipe, mark, stall)
 
 
+def test_workers_end_with_a_killed_client_even_while_a_call_holds_their_interpreter(pipe: Pipe, mark: Mark) -> None:
+    stall = pipe.folder / "stall"
+    stall.write_text("hold")
+    process = pipe.start("run", tiles(pipe, stall=str(stall), cluster="local"), env=mark.env)
+    wait_for(lambda: stall.read_text() == "begun")
+    time.sleep(1)
+    process.kill()
+    process.wait(10)
+    mark.check_none_left(15)  # the call itself would take a minute
+    process.communicate(timeout=10)
+    check_resumable(pipe, mark, stall)
+
+
 def test_cancel_now_ends_even_what_hears_nothing_within_seconds(pipe: Pipe, mark: Mark) -> None:
     process, stall = stalled(pipe, mark, "inline")
     refused = pipe("cancel", "last", "--wait", "1", code=6)
