@@ -107,6 +107,13 @@ class CallDone(CallEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StepDone(CallEvent):
+    """An item of a mapped step has its result: all that it depends on inside the step is done."""
+
+    kind: ClassVar[str] = "step_done"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CallRetried(CallEvent):
     kind: ClassVar[str] = "call_retried"
     error: str

@@ -49,22 +49,12 @@ def ordered(tally: Tally) -> list[NodeTally]:
 
 
 def parent(name: str) -> str:
-    """The step that a node is in: `detect` for `detect[3]/fetch`; empty for a pipeline's own."""
-    return _taken_apart(name)[0]
+    """The step that a node is in: `detect` for `detect/fetch`; empty for a pipeline's own."""
+    return name.rpartition("/")[0]
 
 
 def _label(node: NodeTally) -> str:
-    _, item, last = _taken_apart(node.name)
-    return "  " * node.depth + (f"{item}/" if item else "") + last
-
-
-def _taken_apart(name: str) -> tuple[str, str, str]:
-    """`detect[3]/fetch` as `detect`, `[3]`, `fetch`."""
-    head, _, last = name.rpartition("/")
-    if head.endswith("]") and "[" in head:
-        step, _, item = head.rpartition("[")
-        return step, f"[{item}", last
-    return head, "", last
+    return "  " * node.depth + node.name.rpartition("/")[2]
 
 
 def _head(tally: Tally, now: float) -> Line:

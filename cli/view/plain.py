@@ -8,7 +8,7 @@ from typing import TextIO
 
 from swath import events
 from swath.cli import units
-from swath.cli.view.tally import NodeTally, Tally
+from swath.cli.view.tally import NodeTally, Tally, in_mapped
 
 EVERY_S = 5.0
 """At most one line of progress per node in this time."""
@@ -41,13 +41,15 @@ class PlainView:
 
     def _texts(self, event: events.Event, node: NodeTally | None) -> Iterator[str]:
         match event:
+            case events.NodeOpened() | events.NodeDone() | events.CallStarted() if in_mapped(event.node):
+                return  # one of many: the step's own progress tells enough
             case events.NodeOpened() if node:
                 self._said[node.name] = event.time
                 if event.total != 1:
                     yield f"{node.name} {'starts' if event.total is None else f'0/{event.total}'}"
             case events.NodeDone() if node:
                 yield ended(node)
-            case events.CallDone() | events.CallProgress() if node:
+            case events.CallDone() | events.CallProgress() | events.StepDone() if node:
                 over = node.total is not None and node.settled >= node.total
                 if node.state == "open" and not over and event.time - self._said.get(node.name, 0.0) >= EVERY_S:
                     self._said[node.name] = event.time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -11,6 +12,16 @@ WINDOW_S = 30.0
 """Rates are over this long, so that they follow a change within half a minute and do not jump."""
 SAMPLE_S = 0.5
 """At most one sample of a rate in this time, whatever the number of events."""
+
+
+def in_mapped(name: str) -> bool:
+    """Whether a node is in one of the items of a mapped step."""
+    return "]/" in name
+
+
+def together(name: str) -> str:
+    """The name under which the items of a mapped step are counted together: `detect/fetch` for `detect[3]/fetch`."""
+    return re.sub(r"\[\d+\]/", "/", name) if "]/" in name else name
 
 
 @dataclass
@@ -31,7 +42,7 @@ class NodeTally:
     ended: float | None = None
     pixels: int = 0
     """Pixels that calls reported, in this session."""
-    begun: dict[int | None, float] = field(default_factory=dict)
+    begun: dict[tuple[str, int | None], float] = field(default_factory=dict)
     """Calls under way: item -> the part of it that is done, 0 to 1."""
     samples: deque[tuple[float, float, int]] = field(default_factory=deque)
     """(time, calls made, pixels) of the last while."""
@@ -120,14 +131,22 @@ class Tally:
             return self._call(event)
         match event:
             case events.NodeOpened():
-                node = self.node(event.node, event.time)
-                node.total, node.depth = event.total, event.depth
+                node = self.node(together(event.node), event.time)
+                if in_mapped(event.node):
+                    node.total = None if event.total is None else (node.total or 0) + event.total
+                else:
+                    node.total = event.total
+                node.depth = event.depth
                 node.sample(event.time)
                 return node
             case events.NodeDone():
-                node = self.node(event.node, event.time)
-                node.state, node.ended = event.state, event.time
-                node.begun.clear()
+                if in_mapped(event.node):
+                    return self.nodes.get(together(event.node))
+                node = self.node(together(event.node), event.time)
+                self._end(node, event)
+                for inner in self.nodes.values():
+                    if inner.name.startswith(f"{node.name}/") and inner.state == "open":
+                        self._end(inner, event)
                 return node
             case events.RunStarted():
                 self.run, self.pipeline, self.name = event.run, event.pipeline, event.name
@@ -140,24 +159,31 @@ class Tally:
                 self.end = event
         return None
 
+    @staticmethod
+    def _end(node: NodeTally, event: events.NodeDone) -> None:
+        node.state, node.ended = event.state, event.time
+        node.begun.clear()
+
     def _call(self, event: events.CallEvent) -> NodeTally:
-        node = self.node(event.node, event.time)
+        node = self.node(together(event.node), event.time)
         match event:
             case events.CallStarted():
-                node.begun[event.item] = 0.0
+                node.begun[event.node, event.item] = 0.0
             case events.CallProgress():
                 if event.done is not None and event.total:
-                    node.begun[event.item] = min(1.0, max(0.0, event.done / event.total))
+                    node.begun[event.node, event.item] = min(1.0, max(0.0, event.done / event.total))
                 node.pixels += event.pixels
             case events.CallDone():
-                node.begun.pop(event.item, None)
+                node.begun.pop((event.node, event.item), None)
                 node.done += 1
                 node.reused += event.reused
+            case events.StepDone():
+                node.done += 1
             case events.CallRetried():
-                node.begun.pop(event.item, None)
+                node.begun.pop((event.node, event.item), None)
                 node.retried += 1
             case events.CallFailed():
-                node.begun.pop(event.item, None)
+                node.begun.pop((event.node, event.item), None)
                 node.failed += 1
         node.sample(event.time)
         return node

@@ -22,8 +22,8 @@ from swath.engine.record import Record
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore, Stored
 from swath.engine.values import Values, Walks
-from swath.engine.work import Answer, Batch, Call, Common, Outcome
-from swath.errors import StateError, SwathError, TaskFailed
+from swath.engine.work import Answer, Batch, Call, Common, Outcome, failure
+from swath.errors import StateError, TaskFailed
 from swath.events import Event
 from swath.graph.graph import Graph, Node
 from swath.graph.pipeline import Pipeline
@@ -225,8 +225,7 @@ class Engine:
             this.key = fingerprints_after(prefix if policy.cache else (*prefix, self._run))
             this.row = NodeRow(node.name, code, policy.version, shared, "open")
             this.common = Common(self._run, node.name, node.target, kwargs, self._values.store, node.mapped)
-            alike = (fn, node.target.name, policy.limit, policy.timeout_s, policy.on_client, str(policy.resources))
-            this.group = self._groups.setdefault(alike, Group(policy.limit))
+            this.group = self._group_of(node.target)
         count: int | None = 1
         if node.mapped:
             this.walks, count = self._values.walks(node)
@@ -295,7 +294,7 @@ class Engine:
             if len(self._batches) >= window:
                 break
             call = self._singles.popleft()
-            group = self._group(call.common.node)
+            group = self._group_of(call.common.task)
             if group.full:
                 self._singles.append(call)
             else:
@@ -316,11 +315,10 @@ class Engine:
         if not (self._more or self._batches or self._delayed or self._singles or self._ready.finished):
             raise RuntimeError("the engine has nothing to wait for: this is a fault in swath")
 
-    def _group(self, name: str) -> Group:
-        group = self._open[name].group
-        if group is None:
-            raise RuntimeError(f"{name} is a step and makes no calls: this is a fault in swath")
-        return group
+    def _group_of(self, target: Task) -> Group:
+        policy = target.policy
+        alike = (target.fn, target.name, policy.limit, policy.timeout_s, policy.on_client, str(policy.resources))
+        return self._groups.setdefault(alike, Group(policy.limit))
 
     def _held(self, name: str) -> bool:
         group = self._open[name].group
@@ -334,7 +332,7 @@ class Engine:
             if (items := self._items(node, item)) is not None:
                 self._expand(node, node.target, item, items[0])
             return 1
-        group = self._group(name)
+        group = self._group_of(node.target)
         size = group.pace.size(batch_s, self._ready.left(name), slots)
         taken = self._ready.take(name, max(group.look, size - len(group.filling)))
         before = len(group.filling)
@@ -384,6 +382,8 @@ class Engine:
         group.filling.append(call)
 
     def _reuse(self, name: str, item: int, key: str, found: Stored) -> None:
+        if name not in self._open:
+            return  # its step was given up meanwhile
         self._tally.reused += 1
         self._open[name].tried += 1
         self._record.reused(name, item if self._values.nodes[name].mapped else None, key)
@@ -401,9 +401,11 @@ class Engine:
         spec = self._values.store.get(spec.stored) if isinstance(spec, Kept) else self._values.value(spec)
         try:
             graph = target.build(spec)
-        except (SwathError, ValueError) as error:  # pydantic's errors are ValueErrors
-            number = item if node.mapped else None
-            self._put_aside(node.name, number, Outcome(0.0, error=self._record.scrub(str(error))))
+        except Exception as error:  # noqa: BLE001 - whatever a project's pipeline raises for this spec, others may be right
+            wrong = failure(error, 0.0)
+            if isinstance(error, ValueError):  # as pydantic's are: the message says all
+                wrong = wrong._replace(error=str(error))
+            self._put_aside(node.name, item if node.mapped else None, self._scrubbed(wrong))
             self._end_item(node.name, item, None)
             return
         prefix = f"{node.name}[{item}]/" if node.mapped else f"{node.name}/"
@@ -441,33 +443,40 @@ class Engine:
     def _end_call(self, call: Call, outcome: Outcome, answer: Answer) -> None:
         node, policy = call.common.node, call.common.task.policy
         if outcome.result is None:
-            scrub = self._record.scrub
-            outcome = outcome._replace(error=scrub(outcome.error), traceback=scrub(outcome.traceback))
+            outcome = self._scrubbed(outcome)
             if outcome.retryable and call.attempt <= policy.retries:
                 self._retry(call, outcome, answer.worker)
                 return
-        this = self._open[node]
-        this.tried += 1
+        this = self._open.get(node)
         self._tally.made += 1
         same = self._same.pop(call.key, ())
         if outcome.result is not None:
             self._record.done(call, outcome, outcome.result, answer)
         else:
-            this.failed += 1
             self._put_aside(node, call.number, outcome, call.attempt, call.key, answer.worker)
+        if this is not None:
+            this.tried += 1
+            this.failed += outcome.result is None
+            self._end_item(node, call.item, outcome.result)
             if this.failed == this.tried == HOPELESS:
-                raise TaskFailed(
-                    f"the first {HOPELESS} calls of {node} all failed, the last with: {outcome.error}",
-                    remedy="`pipe logs last --level error` shows them",
-                )
-        self._end_item(node, call.item, outcome.result)
+                self._give_up(node, outcome.error)
         for other, item in same:
             if outcome.result is not None:
                 self._reuse(other, item, call.key, outcome.result)
-            else:
+            elif other in self._open:
                 number = item if self._values.nodes[other].mapped else None
                 self._put_aside(other, number, outcome, call.attempt, call.key, answer.worker)
                 self._end_item(other, item, None)
+
+    def _give_up(self, node: str, error: str) -> None:
+        """The first calls of a node all failed: no more of them are made. That ends the run, or the step that the node is in."""
+        text = f"the first {HOPELESS} calls of {node} all failed, the last with: {error}"
+        if node not in self._inside:
+            raise TaskFailed(text, remedy="`pipe logs last --level error` shows them")
+        if node in self._open:
+            self._record.line("error", f"{text}; the step is given up", node)
+            self._ready.fail(node)
+            self._closed(node)
 
     def _retry(self, call: Call, outcome: Outcome, worker: str) -> None:
         policy = call.common.task.policy
@@ -475,6 +484,10 @@ class Engine:
         self._record.retried(call, outcome, worker, delay)
         again = call._replace(attempt=call.attempt + 1)
         heapq.heappush(self._delayed, (time.monotonic() + delay, next(self._numbers), again))
+
+    def _scrubbed(self, outcome: Outcome) -> Outcome:
+        scrub = self._record.scrub
+        return outcome._replace(error=scrub(outcome.error), traceback=scrub(outcome.traceback))
 
     def _put_aside(
         self, node: str, item: int | None, outcome: Outcome, attempt: int = 1, key: str = "", worker: str = ""

@@ -283,6 +283,7 @@ class ReadySet:
 
     def _close(self, name: str, state: State) -> None:
         entry = self._entries[name]
+        early = entry.state == "open" and (entry.count is None or entry.settled < entry.count)
         entry.state = state
         entry.count = entry.count if entry.count is not None else 0
         self._unsettled -= 1
@@ -293,7 +294,7 @@ class ReadySet:
         for follower in self._followers.get(name, ()):
             if self._entries[follower].state != "open":
                 continue
-            if state == "skipped" or (state == "failed" and not entry.settled):
+            if state == "skipped" or (state == "failed" and (early or not entry.settled)):
                 self._close(follower, state)
             else:
                 self._inherit_count(follower)

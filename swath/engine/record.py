@@ -20,6 +20,7 @@ from swath.events import (
     NodeDone,
     NodeOpened,
     RunStopping,
+    StepDone,
 )
 
 
@@ -91,8 +92,10 @@ class Record:
 
     def step(self, node: str, item: int, key: str, stored: Stored) -> None:
         """An item of a mapped step has its result: it is kept like a call's, so that the step can be read as a whole."""
-        self._calls.append(CallRow(node, item, key, "step", 0, "", time.time(), None, "", ""))
+        now = time.time()
+        self._calls.append(CallRow(node, item, key, "step", 0, "", now, None, "", ""))
         self._results.append((key, stored))
+        self._emit(StepDone(time=now, run=self.run, node=node, item=item))
 
     def retried(self, call: Call, outcome: Outcome, worker: str, delay_s: float) -> None:
         """A call failed and will be made again."""

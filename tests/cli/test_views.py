@@ -125,7 +125,7 @@ def test_no_picture_is_wider_or_higher_than_the_terminal(wide: int, high: int, n
     assert not any("\n" in text for line in lines for text, _ in line)
 
 
-def test_the_nodes_of_a_step_stand_below_it_and_are_indented() -> None:
+def test_the_nodes_of_a_mapped_step_are_counted_together_below_it() -> None:
     tally = Tally()
     for name, depth in [("detect", 0), ("publish", 0), ("detect[0]/fetch", 1), ("detect[1]/fetch", 1)]:
         tally.take(events.NodeOpened(time=0, run=RUN, node=name, total=1, depth=depth))
@@ -133,9 +133,8 @@ def test_the_nodes_of_a_step_stand_below_it_and_are_indented() -> None:
     lines = ["".join(text for text, _ in line).rstrip() for line in frame(tally, 2, 80, 20)]
     assert [line[2:].split("  ░")[0].rstrip() for line in lines[1:]] == [
         "detect",
-        "  [0]/fetch",
-        "  [1]/fetch",
-        "publish      skipped",
+        "  fetch",
+        "publish  skipped",
     ]
 
 
