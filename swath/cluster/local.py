@@ -93,7 +93,7 @@ class Local:
                         resources=self._offer,
                         env=forking.environment(),
                         local_directory=str(folder),
-                        silence_logs=logging.ERROR,
+                        silence_logs=logging.CRITICAL,  # a heartbeat into a cluster that closes is an error to Dask
                     )
                     exits.callback(cluster.close, timeout=30)
                     client = exits.enter_context(distributed.Client(cluster, timeout=START_TIMEOUT_S))
