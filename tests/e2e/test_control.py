@@ -95,6 +95,7 @@ def test_a_detached_run_outlives_its_shell_and_is_followed_and_publishes(pipe: P
     assert "\x1b" not in log
 
 
+@pytest.mark.slow
 def test_a_detached_run_is_told_as_json_cancelled_and_resumed_detached(pipe: Pipe) -> None:
     told = json.loads(pipe("run", tiles(pipe, n=10, seconds=0.4), "--detach", "--json").out)
     assert psutil.pid_exists(told["pid"])
@@ -128,6 +129,7 @@ def test_a_detached_run_that_cannot_start_is_told_in_the_foreground(pipe: Pipe) 
 # --- following
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_ends_what_follows_it(pipe: Pipe) -> None:
     run = pipe.start("run", tiles(pipe, n=60, seconds=0.5))
     wait_for(lambda: finished(pipe) >= 1)
@@ -180,6 +182,7 @@ def test_off_a_terminal_watching_tells_a_line_per_change_and_ctrl_c_is_its_end(p
     assert "7 calls" in seen + rest
 
 
+@pytest.mark.slow
 def test_on_a_terminal_watching_draws_a_table_until_ctrl_c(pipe: Pipe) -> None:
     pipe("run", tiles(pipe))
     outer, inner = pty.openpty()
@@ -253,6 +256,7 @@ def test_what_cannot_be_pruned_is_a_usage_error(pipe: Pipe) -> None:
     assert "no runs here" in pipe("prune").err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["--older-than", "1s"], ["--max-size", "0"]])
 def test_a_stopped_run_can_be_pruned_only_when_it_is_old(pipe: Pipe, words: list[str]) -> None:
     spec = tiles(pipe, n=12, seconds=0.3)

@@ -80,6 +80,7 @@ def test_a_full_output_disk_is_exit_1_and_the_old_output_stays(pipe: Pipe) -> No
         assert sorted(path.name for path in out.iterdir()) == ["junk", "map"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_under_report_and_log_loses_no_run(pipe: Pipe) -> None:
     spec = tiles(pipe)
     with small_disk(pipe.folder / ".swath/runs", "64k") as runs:
@@ -162,6 +163,7 @@ def test_a_journal_that_cannot_be_read_is_exit_6_for_every_command(pipe: Pipe, w
 # --- 33: two runs, one output
 
 
+@pytest.mark.slow
 def test_two_runs_with_state_folders_of_their_own_do_not_share_an_output(pipe: Pipe, tmp_path: Path) -> None:
     spec = tiles(pipe, seconds=1.0)
     first = pipe.start("run", spec)
@@ -189,6 +191,7 @@ def test_a_holder_on_another_host_is_named(pipe: Pipe) -> None:
 # --- 35: a locked journal
 
 
+@pytest.mark.slow
 def test_a_locked_journal_is_waited_for(pipe: Pipe) -> None:
     spec = tiles(pipe)
     pipe("run", spec)
@@ -303,6 +306,7 @@ def test_the_heart_of_a_run_beats_while_a_call_holds_the_main_thread(pipe: Pipe)
 # --- 45: nobody reads
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["logs", "last", "-f"], ["runs", "--watch"]], ids=["logs", "watch"])
 def test_a_reader_that_leaves_ends_what_follows_a_run_but_not_the_run(pipe: Pipe, command: list[str]) -> None:
     run = pipe.start("run", tiles(pipe, n=40, seconds=0.5))

@@ -246,6 +246,7 @@ def check_resumable(pipe: Pipe, mark: Mark, stall: Path) -> None:
     assert "nothing is left" in pipe("sweep", "--yes").err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["inline", "local"])
 def test_a_cancel_as_github_actions_does_it_leaves_a_run_that_resumes(pipe: Pipe, mark: Mark, kind: str) -> None:
     """SIGINT, 7.5 s later SIGTERM, 2.5 s later SIGKILL, while a call ignores everything for a minute."""
@@ -268,6 +269,7 @@ def test_a_cancel_as_github_actions_does_it_leaves_a_run_that_resumes(pipe: Pipe
     check_resumable(pipe, mark, stall)
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_killed_client_even_while_a_call_holds_their_interpreter(pipe: Pipe, mark: Mark) -> None:
     stall = pipe.folder / "stall"
     stall.write_text("hold")
@@ -281,6 +283,7 @@ def test_workers_end_with_a_killed_client_even_while_a_call_holds_their_interpre
     check_resumable(pipe, mark, stall)
 
 
+@pytest.mark.slow
 def test_cancel_now_ends_even_what_hears_nothing_within_seconds(pipe: Pipe, mark: Mark) -> None:
     process, stall = stalled(pipe, mark, "inline")
     refused = pipe("cancel", "last", "--wait", "1", code=6)
