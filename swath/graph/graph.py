@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ class Node:
     """A value or a Ref; the node is skipped when it is false."""
     mapped: bool = False
 
-    @property
+    @functools.cached_property
     def needs(self) -> tuple[str, ...]:
         """Names of the nodes whose results it takes, each once, in order."""
         refs = (*refs_in(self.args), *refs_in(self.kwargs), *refs_in(self.when))

@@ -82,9 +82,13 @@ class Task:
             raise PipelineError(f"{self.name}.options(): {error}") from None
         return Task(self.fn, name or self.name, changed, takes_skipped=self.takes_skipped)
 
+    @functools.cached_property
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(self.fn)
+
     def _check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
-            inspect.signature(self.fn).bind(*args, **kwargs)
+            self._signature.bind(*args, **kwargs)
         except TypeError as error:
             raise PipelineError(f"{self.name}(): {error}") from None
 
