@@ -40,6 +40,7 @@ def test_an_existing_scheduler_is_used_and_left_running_as_it_was(
         assert len(again._client.run_on_scheduler(_plugins)) == 1  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_an_encrypted_scheduler_is_reached_with_its_files_and_not_with_others(
     theirs: Callable[..., Theirs], tls_files: TlsFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

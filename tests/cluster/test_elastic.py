@@ -54,6 +54,7 @@ def test_a_worker_is_wanted_for_some_seconds_of_work_and_never_more_than_there_a
     assert useful(Backlog(0, 0.0), 4) == 0
 
 
+@pytest.mark.slow
 def test_a_cluster_grows_under_load_and_shrinks_again_and_no_result_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_cluster_grows_under_load_and_shrinks_again_and_no_result_is_lost(
         assert len(client.nthreads()) == 1
 
 
+@pytest.mark.slow
 def test_workers_that_are_busy_are_not_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(elastic, "QUIET_S", 0.0)
     monkeypatch.setattr(elastic, "EVERY_S", 0.1)

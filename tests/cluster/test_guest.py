@@ -44,6 +44,7 @@ def test_a_local_cluster_runs_what_a_pipeline_imports_of_its_project(project: Pa
     assert run(project, "{kind: local, workers: 1}")[0] == RESULT
 
 
+@pytest.mark.slow
 def test_workers_of_somebody_else_run_it_too_and_a_changed_file_at_once(
     project: Path, theirs: Callable[..., Theirs]
 ) -> None:
@@ -54,6 +55,7 @@ def test_workers_of_somebody_else_run_it_too_and_a_changed_file_at_once(
     assert run(project, there.address)[0] == [*RESULT[:3], "changed", *RESULT[4:]]
 
 
+@pytest.mark.slow
 def test_code_that_a_killed_client_left_behind_is_not_in_the_way(project: Path, theirs: Callable[..., Theirs]) -> None:
     there = theirs()
     there.worker()

@@ -96,6 +96,7 @@ def test_workers_see_the_environment_of_the_run(tmp_path: Path, monkeypatch: pyt
     assert not seen["PYTHONSAFEPATH"]
 
 
+@pytest.mark.slow
 def test_a_project_s_calendar_does_not_keep_workers_from_starting(tmp_path: Path) -> None:
     (tmp_path / "calendar.py").write_text("raise RuntimeError('not the one of Python')")
     script = tmp_path / "elsewhere" / "client.py"

@@ -65,6 +65,7 @@ def test_a_call_runs_where_its_resources_are(project: Path) -> None:
     assert (outcome.exit_code, list(outcome.result)) == (0, [0, 2, 4])
 
 
+@pytest.mark.slow
 def test_workers_come_with_the_work(project: Path) -> None:
     outcome = run(project, "pipeline: waited\nn: 60\ncluster: {kind: local, workers: {min: 1, max: 2}}\n")
     assert outcome.exit_code == 0

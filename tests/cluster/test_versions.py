@@ -47,6 +47,7 @@ def other_swath(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": f"{folder}:{ROOT}"}
 
 
+@pytest.mark.slow
 def test_workers_of_another_version_of_swath_are_refused_and_both_versions_are_named(
     theirs: Callable[..., Theirs], tmp_path: Path
 ) -> None:
@@ -58,6 +59,7 @@ def test_workers_of_another_version_of_swath_are_refused_and_both_versions_are_n
     assert "install swath==" in caught.value.remedy
 
 
+@pytest.mark.slow
 def test_a_worker_that_joins_later_and_does_not_fit_is_told_at_the_next_call(
     theirs: Callable[..., Theirs], tmp_path: Path
 ) -> None:
