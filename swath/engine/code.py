@@ -30,8 +30,7 @@ def code_fingerprint(fn: Any) -> str:
 
 
 def _feed_code(state: Hash, fn: Any, seen: set[int]) -> None:
-    while hasattr(fn, "__wrapped__") and not isinstance(fn, FunctionType):
-        fn = fn.__wrapped__
+    fn = _bare(fn)
     if not isinstance(fn, FunctionType):
         feed(state, f"{getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', type(fn).__qualname__)}")
         return
@@ -50,6 +49,13 @@ def _feed_code(state: Hash, fn: Any, seen: set[int]) -> None:
         _feed_used(state, name, used, names, fn, seen)
 
 
+def _bare(fn: Any) -> Any:
+    """The function under wrappers such as those of `functools.cache`."""
+    while hasattr(fn, "__wrapped__") and not isinstance(fn, FunctionType):
+        fn = fn.__wrapped__
+    return fn
+
+
 def _feed_used(state: Hash, name: str, used: Any, names: set[str], fn: FunctionType, seen: set[int]) -> None:
     """Something that a function names: a part of the project, a module of it, or a constant."""
     if isinstance(used, ModuleType):
@@ -58,16 +64,18 @@ def _feed_used(state: Hash, name: str, used: Any, names: set[str], fn: FunctionT
                 found = vars(used).get(attribute)
                 if not isinstance(found, ModuleType):
                     _feed_used(state, f"{name}.{attribute}", found, names, fn, seen)
-    elif isinstance(used, (FunctionType, Task)):
-        function = used.fn if isinstance(used, Task) else used
-        if _together(fn, function.__module__ or ""):
-            _feed_code(state, function, seen)
+    elif isinstance(used, functools.partial):
+        _feed_used(state, name, used.func, names, fn, seen)
+        _feed_values(state, [*used.args, *used.keywords.items()], fn, seen)
     elif isinstance(used, type):
         if id(used) not in seen and not _shipped(used.__module__) and _together(fn, used.__module__):
             seen.add(id(used))
             _feed_class(state, used, seen)
     elif isinstance(used, _CONSTANTS):
         _feed_values(state, [name, used], fn, seen)
+    elif isinstance(function := _bare(used.fn if isinstance(used, Task) else used), FunctionType):
+        if _together(fn, function.__module__ or ""):
+            _feed_code(state, function, seen)
 
 
 def _feed_class(state: Hash, cls: type, seen: set[int]) -> None:
