@@ -21,6 +21,7 @@ VERBS = [
     "check",
     "plan",
     "schema",
+    "prune",
     "runs",
     "diff",
     "logs",
