@@ -25,10 +25,11 @@ from swath.engine.values import Values, Walks
 from swath.engine.work import Answer, Batch, Call, Common, Outcome, failure
 from swath.errors import StateError, TaskFailed
 from swath.events import Event
+from swath.graph.collect import collect
 from swath.graph.graph import Graph, Node
 from swath.graph.pipeline import Pipeline
 from swath.graph.ref import SKIPPED, Ref, node_of, path_of
-from swath.graph.task import Task, task
+from swath.graph.task import Task
 
 HOPELESS = 10
 """With `on_error: continue`, a node whose first so many calls all failed stops the run: the fault is not in the items."""
@@ -42,12 +43,6 @@ LOOK = 512
 BACKLOG_EVERY_S = 1.0
 TOLD = 1000
 """So many of the calls that were set aside are named in the result; the journal has all."""
-
-
-@task(takes_skipped=True)
-def collect(value: Any) -> Any:
-    """The result of a pipeline that returns several values."""
-    return value
 
 
 @dataclass(frozen=True)
@@ -243,7 +238,7 @@ class Engine:
         if name not in self._ended:
             self._ended.add(name)
             self._values.ended(name)
-            self._record.ended(row._replace(state=state))
+            self._record.ended(row._replace(state=state), self._ready.count(name))
             for follower in self._ready.followers(name):
                 self._closed(follower)
             if (step := self._inside.get(name)) is not None:
@@ -280,6 +275,8 @@ class Engine:
         """An item has its result, or was set aside."""
         if result is not None:
             self._values.put(name, item, result)
+        else:
+            self._record.set_aside(name, item)
         self._ready.settle(name, item, ok=result is not None)
         self._closed(name)
 
@@ -301,14 +298,17 @@ class Engine:
                 self._send([call], group, executor)
         turn = 0
         self._more = False
-        while len(self._batches) < window and (name := self._ready.first(self._held)) is not None:
+        while (
+            len(self._batches) < window
+            and (name := self._ready.first(lambda name: self._held(name, slots))) is not None
+        ):
             if turn >= TURN:  # so that a stop is heard, and finished work written, between many reused calls
                 self._more = True
                 break
             turn += self._start(name, slots, batch_s, executor)
             self._open_nodes()
         for group in self._groups.values():
-            while group.filling and len(self._batches) < window:
+            while group.filling and len(self._batches) < window and not group.busy:
                 size = group.pace.size(batch_s, len(group.filling), slots)
                 self._send(group.filling[:size], group, executor)
         self._tell_backlog(executor)
@@ -320,9 +320,9 @@ class Engine:
         alike = (target.fn, target.name, policy.limit, policy.timeout_s, policy.on_client, str(policy.resources))
         return self._groups.setdefault(alike, Group(policy.limit))
 
-    def _held(self, name: str) -> bool:
+    def _held(self, name: str, slots: int) -> bool:
         group = self._open[name].group
-        return group is not None and group.full
+        return group is not None and (group.full or group.unknown(slots))
 
     def _start(self, name: str, slots: int, batch_s: float, executor: Executor) -> int:
         """Start ready items of a node, as many as its next batch takes, and say how many those were."""

@@ -88,12 +88,16 @@ class InlineExecutor:
             for outcome in perform(batch, self._say, NAME):
                 outcomes.append(outcome)
             return
+        began = time.perf_counter()
         for call in batch.calls:
+            if time.perf_counter() - began > batch.budget_s:
+                return
             try:
                 with _time_limit(limit):
-                    outcomes.extend(perform(batch._replace(calls=(call,)), self._say, NAME))
+                    (outcome,) = perform(batch._replace(calls=(call,)), self._say, NAME)
             except TaskTimeout as error:
-                outcomes.append(failure(error, limit))
+                outcome = failure(error, limit)
+            outcomes.append(outcome)
 
     def backlog(self, calls: int, seconds: float | None) -> None:
         """This process stays one."""

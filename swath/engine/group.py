@@ -21,6 +21,15 @@ class Group:
     sent: int = 0
     """Batches on their way; each makes one call at a time."""
 
+    def unknown(self, slots: int) -> bool:
+        """Whether its pace is not known yet while every slot has a call: what comes next waits, to go in batches of the right size."""
+        return self.pace.mean_s is None and self.sent >= slots
+
+    @property
+    def busy(self) -> bool:
+        """Whether as many batches are on their way as the task's limit allows."""
+        return self.limit is not None and self.sent >= self.limit
+
     @property
     def full(self) -> bool:
         """Whether as many calls are on their way as the task's limit allows."""

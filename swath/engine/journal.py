@@ -283,6 +283,12 @@ class Journal:
             [(run, call[0], -1 if call[1] is None else call[1], *call[2:]) for call in calls],
         )
 
+    def drop_calls(self, run: str, gone: Iterable[tuple[str, int, int]]) -> None:
+        """Take out the calls of (node, first item, last item)."""
+        self._many(
+            "DELETE FROM calls WHERE run = ? AND node = ? AND item BETWEEN ? AND ?", [(run, *which) for which in gone]
+        )
+
     def write_results(self, run: str, results: Iterable[tuple[str, Stored]]) -> None:
         """The results of finished calls, by key."""
         now = time.time()

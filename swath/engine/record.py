@@ -23,6 +23,9 @@ from swath.events import (
     StepDone,
 )
 
+LAST = 2**62
+"""No item has a higher number."""
+
 
 class Record:
     """Tells and writes down what the engine does. `scrub` takes secrets out of every text that came from a task."""
@@ -38,17 +41,21 @@ class Record:
         self._calls: list[CallRow] = []
         self._results: list[tuple[str, Stored]] = []
         self._logs: list[tuple[float, str, str, str, int | None, str]] = []
+        self._earlier = next(journal.calls(run), None) is not None
+        """Whether the run is taken up again: what it wrote then may not be so any more."""
+        self._gone: list[tuple[str, int, int]] = []
 
     def write(self) -> None:
         """Commit what happened since the last time."""
-        if not (self._nodes or self._calls or self._logs):
+        if not (self._nodes or self._calls or self._logs or self._gone):
             return
         with self._journal.transaction():
             self._journal.write_nodes(self.run, self._nodes.values())
             self._journal.write_results(self.run, self._results)
+            self._journal.drop_calls(self.run, self._gone)
             self._journal.write_calls(self.run, self._calls)
             self._journal.write_logs(self.run, self._logs)
-        for written in (self._nodes, self._calls, self._results, self._logs):
+        for written in (self._nodes, self._calls, self._results, self._logs, self._gone):
             written.clear()
 
     def results_of(self, node: str) -> Iterable[Stored]:
@@ -63,12 +70,19 @@ class Record:
         self._nodes[row.node] = row
         self._emit(NodeOpened(time=time.time(), run=self.run, node=row.node, total=total, depth=row.node.count("/")))
 
-    def ended(self, row: NodeRow) -> None:
-        """A node is done, skipped or failed."""
+    def ended(self, row: NodeRow, count: int | None = None) -> None:
+        """A node is done, skipped or failed. count: how many items it has."""
         self._nodes[row.node] = row
+        if self._earlier and row.state == "done" and count is not None:
+            self._gone.append((row.node, count, LAST))
         self._emit(NodeDone(time=time.time(), run=self.run, node=row.node, state=row.state))
 
     # --- calls
+
+    def set_aside(self, node: str, item: int) -> None:
+        """An item has no result, whatever it had when the run began."""
+        if self._earlier:
+            self._gone.append((node, item, item))
 
     def reused(self, node: str, item: int | None, key: str) -> None:
         """A call was not made: its result was there."""
