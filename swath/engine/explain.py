@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swath.engine.code import code_fingerprint
-from swath.engine.engine import Engine, collect
+from swath.engine.engine import Engine
 from swath.engine.executor import InlineExecutor
 from swath.engine.group import Group
 from swath.engine.journal import Journal, NodeRow
@@ -19,6 +19,7 @@ from swath.engine.record import Record
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore, Stored
 from swath.engine.work import Call, Outcome
+from swath.graph.collect import collect
 from swath.graph.graph import Graph, Node
 from swath.graph.task import Task
 
@@ -90,7 +91,7 @@ class _Unwritten(Record):
     def opened(self, row: NodeRow, total: int | None) -> None:
         self.of(row.node)
 
-    def ended(self, row: NodeRow) -> None:
+    def ended(self, row: NodeRow, count: int | None = None) -> None:
         self.of(row.node).row = row
 
     def reused(self, node: str, item: int | None, key: str) -> None:
