@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import random
+import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +17,10 @@ from swath.errors import StateError
 
 INLINE_BYTES = 8192
 """Results up to this size travel and are kept in the journal; larger ones are kept in the store."""
+TRIES = 6
+"""A bucket is asked so often: object stores refuse now and then, for a second or two."""
+FIRST_PAUSE_S = 0.1
+"""Before the second try; it doubles with each."""
 CACHE_BYTES = 64 * 2**20
 """How much of what was read a process keeps, for values that many calls share."""
 
@@ -86,7 +92,7 @@ class ResultStore:
             import fsspec
 
             filesystem, path = fsspec.core.url_to_fs(self._place(stored.digest))
-            return bool(filesystem.exists(path))
+            return bool(_patiently(lambda: filesystem.exists(path)))
         with contextlib.suppress(OSError):
             return Path(self._place(stored.digest)).stat().st_size == stored.size
         return False
@@ -109,8 +115,8 @@ class ResultStore:
             if "://" in self.root:
                 import fsspec
 
-                with fsspec.open(place, "rb") as file:
-                    return bytes(file.read())
+                filesystem, path = fsspec.core.url_to_fs(place)
+                return bytes(_patiently(lambda: filesystem.cat_file(path)))
             return Path(place).read_bytes()
         except OSError as error:
             raise StateError(
@@ -124,7 +130,8 @@ class ResultStore:
                 import fsspec
 
                 filesystem, path = fsspec.core.url_to_fs(place)
-                filesystem.pipe_file(path, data)  # one put: an object that is there is whole
+                # One put, of content that its name tells: an object that is there is whole, and may be put again.
+                _patiently(lambda: filesystem.pipe_file(path, data))
                 return
             path = Path(place)
             if path.exists() and path.stat().st_size == len(data):
@@ -141,3 +148,15 @@ class ResultStore:
                 f"a result of {len(data)} bytes cannot be kept in {self.root}: {error}",
                 remedy="free some space, or set SWATH_HOME to another disk",
             ) from error
+
+
+def _patiently(ask: Callable[[], Any]) -> Any:
+    """What a bucket answers. Tried again when it fails, but not when it says that there is nothing, or that we may not."""
+    for number in range(TRIES - 1):
+        try:
+            return ask()
+        except (FileNotFoundError, PermissionError):
+            raise
+        except OSError:
+            time.sleep(FIRST_PAUSE_S * 2**number * random.uniform(0.5, 1.5))
+    return ask()
