@@ -169,8 +169,9 @@ class _Arguments:
             self._common = common
         if not common.mapped:
             return loaded(call.args, common.store), self._kwargs
-        if any(type(arg) in (Kept, KeptItems) for arg in call.args):
-            return tuple(loaded(arg, common.store) for arg in call.args), self._kwargs
+        for arg in call.args:
+            if type(arg) is Kept or type(arg) is KeptItems:
+                return tuple(loaded(arg, common.store) for arg in call.args), self._kwargs
         return call.args, self._kwargs
 
 
