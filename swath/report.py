@@ -12,22 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from swath.account import Account
+from swath.timeline import to_svg
+
 PREVIEW_BYTES = 1_500_000
 """A preview up to this size is put into the page itself."""
-
-
-@dataclass(frozen=True)
-class NodeFacts:
-    """What became of the calls of one node."""
-
-    name: str
-    made: int
-    """Calls that were made and succeeded."""
-    reused: int
-    """Calls whose result was there already."""
-    failed: int
-    seconds: float
-    """Sum of the times of the calls that were made, over all workers."""
+LISTED = 1000
+"""Calls that were set aside, listed one by one; the page lists a tenth. `pipe logs RUN` has them all."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +31,7 @@ class RunFacts:
     status: str
     exit_code: int
     started: float
-    """Seconds since the epoch."""
+    """Start of this session, seconds since the epoch."""
     finished: float
     spec: str
     """Path of the spec."""
@@ -50,7 +41,8 @@ class RunFacts:
     cluster: str = ""
     workers: int = 0
     error: str = ""
-    nodes: tuple[NodeFacts, ...] = ()
+    account: Account | None = None
+    """What the calls of this session came to."""
     set_aside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What was repaired or guessed."""
@@ -61,6 +53,8 @@ class RunFacts:
     """The line that does it again, given in the project's folder."""
     result: dict[str, Any] = field(default_factory=dict)
     """What the pipeline's result says of itself. Of a map: area, imagery, model, seams, shares, files."""
+    first_started: float | None = None
+    """When the run was first started, if this session took it up again."""
     caveat: str = ""
     """Why the command may not give the same."""
     table: Sequence[dict[str, Any]] = ()
@@ -81,18 +75,31 @@ def write_report(folder: Path, facts: RunFacts, preview: Path | None = None) -> 
 
 
 def to_json(facts: RunFacts) -> str:
-    """The facts as one JSON object; those of the result stand beside those of the run."""
+    """The facts as one JSON object; those of the result and of the calls stand beside those of the run."""
     fields = dataclasses.asdict(facts)
-    result = fields.pop("result")
-    return json.dumps(_plain(fields | result), ensure_ascii=False, indent=2) + "\n"
+    result, account = fields.pop("result"), fields.pop("account") or {}
+    fields |= {"set_aside": facts.set_aside[:LISTED], "set_aside_count": len(facts.set_aside)}
+    if timeline := account.pop("timeline", None):
+        for lane in timeline["lanes"]:
+            del lane["blocks"]  # for the picture; the journal has every call
+        account["timeline"] = timeline
+    return json.dumps(_plain(_shortened(account) | fields | result), ensure_ascii=False, indent=2) + "\n"
 
 
 def to_html(facts: RunFacts, preview: Path | None = None) -> str:
     """A page that needs nothing else."""
     from jinja2 import Environment, PackageLoader
+    from markupsafe import Markup
 
     environment = Environment(loader=PackageLoader("swath", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"moment": moment, "duration": duration, "size": size, "number": number}
+    environment.filters |= {
+        "moment": moment,
+        "duration": duration,
+        "span": span,
+        "size": size,
+        "number": number,
+        "share": share,
+    }
     picture = ""
     if preview is not None and preview.is_file() and preview.stat().st_size <= PREVIEW_BYTES:
         picture = "data:image/png;base64," + base64.b64encode(preview.read_bytes()).decode()
@@ -102,6 +109,10 @@ def to_html(facts: RunFacts, preview: Path | None = None) -> str:
         picture=picture,
         seconds=facts.finished - facts.started,
         seams=seam_words(facts.result),
+        account=facts.account,
+        timeline=Markup(to_svg(facts.account)) if facts.account else "",
+        colors={name: index for index, name in enumerate(_told_apart(facts.account))},
+        listed=LISTED // 10,
     )
     return page + "\n"
 
@@ -137,6 +148,20 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def span(seconds: float | None) -> str:
+    """A time that may be short, such as `250 ms` or `3.2 us`; empty for none."""
+    if not seconds:
+        return ""
+    if seconds >= 1:
+        return duration(seconds)
+    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} us"
+
+
+def share(part: float | None) -> str:
+    """A part of a whole in percent; empty for None."""
+    return "" if part is None else f"{100 * part:.0f} %"
+
+
 def size(count: float) -> str:
     """Bytes in units that read well."""
     for unit in ("B", "kB", "MB", "GB"):
@@ -149,6 +174,19 @@ def size(count: float) -> str:
 def number(value: float) -> str:
     """A number with its thousands apart."""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def _told_apart(account: Account | None) -> tuple[str, ...]:
+    return account.timeline.kinds if account is not None and account.timeline is not None else ()
+
+
+def _shortened(value: Any) -> Any:
+    """Times to the microsecond: nobody measured more, and the digits fill the file."""
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, dict):
+        return {key: _shortened(part) for key, part in value.items()}
+    return [_shortened(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def _plain(value: Any) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 import cloudpickle
 
 from swath import crashpoint, matrix
+from swath.account import Troubles, account
 from swath.cluster.cluster import RunningCluster, cluster_of
 from swath.cluster.sweep import PARTIAL
 from swath.engine.engine import Engine, EngineResult
@@ -35,7 +36,7 @@ from swath.heartbeat import beating
 from swath.lock import in_use, locked
 from swath.project import Project
 from swath.provenance import Source, reproduction, versions
-from swath.report import NodeFacts, RunFacts, write_report
+from swath.report import RunFacts, write_report
 from swath.spec.environment import scrub
 from swath.spec.fields import Output
 from swath.spec.load import Loaded, parse
@@ -229,7 +230,8 @@ class _Run:
         self.project = project
         self.journal = journal
         self.stop = stop
-        self.listeners = listeners
+        self.troubles = Troubles()
+        self.listeners: list[Listener] = [*listeners, self.troubles]
         self.started = started
         self._began = time.monotonic()
         self.partials = [staging_folder(output.to, identity) for output in outputs_of(loaded)]
@@ -366,9 +368,10 @@ class _Run:
         facts = RunFacts(
             self.id, _name(self.loaded), self.loaded.pipeline, outcome.status, outcome.exit_code, self.started, time.time(),
             self.loaded.file, self.loaded.text, self.loaded.overrides, self.loaded.spec.cluster.kind, self.workers,
-            outcome.error, self._nodes(), tuple(outcome.set_aside), self.loaded.notes, versions(), self.source.git,
-            again.line, about, caveat=again.caveat,
+            outcome.error, account(self.journal.calls(self.id), self.started, time.time(), self.troubles),
+            tuple(outcome.set_aside), self.loaded.notes, versions(), self.source.git, again.line, about, caveat=again.caveat,
             table=self._table_rows(),
+            first_started=first if (first := self.journal.find(self.id).started) < self.started else None,
         )  # fmt: skip
         folders = [self.folder]
         if about.get("folder") and "://" not in about["folder"]:
@@ -382,18 +385,6 @@ class _Run:
         beside_the_map = [str(path) for path in made] if len(folders) > 1 else []
         beside_the_map += self._report_variants(facts)
         return replace(outcome, outputs=outcome.outputs + beside_the_map)
-
-    def _nodes(self) -> tuple[NodeFacts, ...]:
-        found: dict[str, dict[str, float]] = {}
-        for node, state, count, seconds in self.journal.totals(self.id):
-            this = found.setdefault(node, {"done": 0, "reused": 0, "failed": 0, "seconds": 0})
-            this["seconds"] += seconds
-            if state in this:
-                this[state] += count
-        return tuple(
-            NodeFacts(node, int(n["done"]), int(n["reused"]), int(n["failed"]), n["seconds"])
-            for node, n in found.items()
-        )
 
     def _keep_table(self) -> None:
         """Write the table of results to the state folder."""
@@ -418,7 +409,7 @@ class _Run:
         for row in self.table.rows if self.table is not None else ():
             folder = Path(row.folder)
             if row.folder and "://" not in row.folder:
-                own = replace(facts, name=row.variant, status=row.state, result=row.about, table=())
+                own = replace(facts, name=row.variant, status=row.state, account=None, result=row.about, table=())
                 try:
                     made += write_report(folder, own, folder / "preview.png")
                 except OSError as error:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from swath.report import NodeFacts, RunFacts, duration, seam_words, size, to_html, to_json, write_report
+from swath.account import Account, NodeFacts
+from swath.report import RunFacts, duration, seam_words, size, to_html, to_json, write_report
 
 SEAMS = {
     "exact": True,
@@ -22,7 +23,7 @@ SEAMS = {
 FACTS = RunFacts(
     run="20260101-demo-1", name="demo", pipeline="predict", status="done", exit_code=0, started=1.7e9, finished=1.7e9 + 65,
     spec="specs/demo.yaml", spec_text="pipeline: predict\nmodel: <b>bold</b>\n", cluster="local", workers=2,
-    nodes=(NodeFacts("predict_block", 4, 1, 0, 9.5),), versions={"swath": "0.1.0"},
+    account=Account(1.7e9, 1.7e9 + 65, 4, 1, 0, 0.5, (NodeFacts("predict_block", 4, 1, 0, 9.5),)), versions={"swath": "0.1.0"},
     git={"commit": "abc", "branch": "main", "dirty": True}, command="pipe run specs/demo.yaml",
     result={
         "folder": "out/demo", "seams": SEAMS, "files": [{"name": "map.tif", "bytes": 31435, "sha256": "aa"}],
@@ -80,7 +81,7 @@ def test_the_page_needs_nothing_from_elsewhere_and_holds_the_picture(tmp_path: P
 
 
 def test_sections_without_anything_to_say_are_left_out() -> None:
-    text = words(replace(FACTS, result={}, git={}, nodes=())).text
+    text = words(replace(FACTS, result={}, git={}, account=None)).text
     for heading in ("Classes", "Seams", "What went in", "What came out", "Calls", "Set aside"):
         assert heading not in text
 
