@@ -249,7 +249,7 @@ time.time = lambda: real() + ({shift} if os.path.exists({flag!r}) else 0)
 """
 
 
-@pytest.mark.parametrize("shift", [86400, -86400])
+@pytest.mark.parametrize("shift", [86400, pytest.param(-86400, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["inline", pytest.param("local", marks=pytest.mark.slow)])
 def test_a_clock_that_jumps_changes_no_duration_retry_or_end(pipe: Pipe, kind: str, shift: int) -> None:
     """The wall clock of every process of the run is moved by a day in its middle."""
