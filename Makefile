@@ -2,12 +2,13 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+CRASH_ARGS ?=
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint schema bench clean
+.PHONY: help demo test check crashtest lint schema bench clean
 
 help:  ## show this
 	@echo 'make TARGET [NAME=VALUE ...]'
@@ -16,6 +17,7 @@ help:  ## show this
 	@echo
 	@echo '  PYTHON       the Python that .venv is made with, 3.11 or newer (now $(PYTHON))'
 	@echo '  PYTEST_ARGS  passed on to pytest, such as -x or -k seams'
+	@echo '  CRASH_ARGS   passed on to the crash test, such as --kills 20 or --seed 421'
 	@echo '  PIP_ARGS     passed on to pip. On Linux, package indexes usually give torch with CUDA, some GB. For the small'
 	@echo '               CPU build: PIP_ARGS="--extra-index-url URL" with the CPU index named at pytorch.org/get-started'
 
@@ -28,6 +30,9 @@ test: .venv/dev.stamp  ## run all tests
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
 check: lint test  ## all that CI asks for: lint, then test
+
+crashtest: .venv/dev.stamp  ## kill real runs 200 times at random moments, resume them, compare what they made
+	@$(BIN)/python -m tests.crash.loop $(CRASH_ARGS)
 
 lint: .venv/dev.stamp  ## ruff, the import layers, mypy strict
 	@$(BIN)/ruff check .
