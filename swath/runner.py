@@ -8,18 +8,16 @@ import secrets
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import cloudpickle
 
 from swath import crashpoint, matrix
 from swath.account import Troubles, account
 from swath.cluster.cluster import RunningCluster, cluster_of
 from swath.cluster.sweep import PARTIAL
-from swath.engine.engine import Engine, EngineResult
+from swath.engine.engine import Engine, Tally
 from swath.engine.executor import Executor, InlineExecutor
 from swath.engine.explain import Reason
 from swath.engine.explain import explain as explained
@@ -27,13 +25,14 @@ from swath.engine.journal import Journal, RunRow
 from swath.engine.process import Process
 from swath.engine.routed import RoutedExecutor
 from swath.engine.stop import Stop
-from swath.engine.store import ResultStore
+from swath.engine.store import ResultStore, Stored
 from swath.errors import Locked, SetAside, StateError, Stopped, SwathError, TaskFailed, TimedOut, UsageError
 from swath.events import CallDone, ClusterReady, Event, Listener, Log, RunDone, RunStarted
 from swath.graph.graph import Graph
 from swath.graph.registry import Registry
 from swath.heartbeat import beating
 from swath.lock import in_use, locked
+from swath.notices import Ending, check, send, whom
 from swath.project import Project
 from swath.provenance import Source, reproduction, versions
 from swath.report import RunFacts, write_report
@@ -74,11 +73,12 @@ def run(
 ) -> RunOutcome:
     """Run a spec to its end. Raises SwathError for what keeps it from starting; whatever happens later is in the outcome.
 
-    `fresh` makes every call anew. `resume` is the id of a run that is taken up again.
-    After `timeout_s` the run is stopped. `identity` is the id of a new run, when it is known already. `source` is what spec and pipelines
-    were taken from when that is not the files as they are.
+    `fresh` makes every call anew. `resume` is the id of a run that is taken up again. After `timeout_s` the run is stopped.
+    `identity` is the id of a new run, when it is known already. `source` is what spec and pipelines were taken from when that is
+    not the files as they are.
     """
     crashpoint.reached("parsing")
+    check([project.notify, loaded.spec.notify])
     graph = matrix.graph(registry.find(loaded.pipeline), loaded)
     with Journal.open(project.state) as journal, contextlib.ExitStack() as exits:
         exits.enter_context(in_use(project.state))
@@ -89,13 +89,13 @@ def run(
         stop = Stop()
         exits.enter_context(stop.on_signals())
         exits.enter_context(stop.after(timeout_s, _timed_out(timeout_s)))
-        exits.enter_context(_by_value(registry))
         earlier = journal.find(identity) if resume is not None else None
         source = source or _as_it_is(loaded, project, earlier)
-        this = _Run(identity, loaded, project, journal, stop, listeners, time.time(), source)
+        fresh = fresh or (earlier is not None and earlier.fresh)
+        this = _Run(identity, loaded, project, journal, stop, listeners, time.time(), source, fresh=fresh)
         exits.enter_context(beating(project.state, identity))
         this.begin(resumed=resume is not None)
-        outcome = this.go(graph, fresh=fresh)
+        outcome = this.go(graph)
         try:
             outcome = this.report(outcome)
         except StateError as error:
@@ -159,7 +159,6 @@ def explain(loaded: Loaded, project: Project, registry: Registry, *, fresh: bool
         known = (project.state / "journal.sqlite").is_file()
         state = project.state if known else Path(exits.enter_context(tempfile.TemporaryDirectory()))
         journal = exits.enter_context(Journal.open(state))
-        exits.enter_context(_by_value(registry))
         store = ResultStore(project.results or str(project.state / "results"), {**loaded.secrets, **project.secrets})
         like = (row.id for row in journal.runs() if (row.pipeline, row.name) == (loaded.pipeline, _name(loaded)))
         earlier = next((run for run in like if journal.nodes(run)), None)
@@ -199,18 +198,6 @@ def _as_it_is(loaded: Loaded, project: Project, earlier: RunRow | None) -> Sourc
     return Source.of_files((file, loaded.text), loaded.root, used, lambda text: scrub(text, known))
 
 
-@contextlib.contextmanager
-def _by_value(registry: Registry) -> Iterator[None]:
-    """Send the project's own modules to workers with the calls: they are not installed there."""
-    for module in registry.by_value:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
-        for module in registry.by_value:
-            cloudpickle.unregister_pickle_by_value(module)
-
-
 class _Run:
     """One run while it goes on."""
 
@@ -224,6 +211,8 @@ class _Run:
         listeners: Sequence[Listener],
         started: float,
         source: Source,
+        *,
+        fresh: bool,
     ) -> None:
         self.id = identity
         self.loaded = loaded
@@ -242,7 +231,8 @@ class _Run:
         self._secrets = {**loaded.secrets, **project.secrets}
         self.store = ResultStore(project.results or str(project.state / "results"), self._secrets)
         self.table = Table.of(loaded) if loaded.variants else None
-        self.result: EngineResult | None = None
+        self.fresh = fresh
+        self.tally = Tally()
 
     # --- telling
 
@@ -272,7 +262,7 @@ class _Run:
             RunRow(
                 self.id, loaded.pipeline, _name(loaded), loaded.file, loaded.text, loaded.overrides,
                 loaded.spec.cluster.kind, str(loaded.root), "running", self.started, None, None, "", me.host, me.pid, me.started, (),
-                self.source.git,
+                self.source.git, fresh=self.fresh,
             )
         )  # fmt: skip
         try:
@@ -297,20 +287,21 @@ class _Run:
                 " is slower there; SWATH_HOME can name a folder on a disk of this machine",
             )
 
-    def go(self, graph: Graph, *, fresh: bool) -> RunOutcome:
+    def go(self, graph: Graph) -> RunOutcome:
         """Make the calls; whatever happens, the cluster is closed when this returns."""
         store = self.store
         engine = Engine(
             self.id, journal=self.journal, store=store, emit=self.emit, stop=self.stop, on_error=self.loaded.spec.on_error,
-            fresh=fresh, scrub=self.scrub,
+            fresh=self.fresh, scrub=self.scrub,
         )  # fmt: skip
+        self.tally = engine.tally
         try:
             with contextlib.ExitStack() as exits:
                 executor = RoutedExecutor(
                     InlineExecutor(engine.hear, self.stop), lambda: self._start(exits, engine, store)
                 )
-                self.result = engine.execute(graph, executor)
-            return self._outcome(self.result, store)
+                result = engine.execute(graph, executor)
+            return self._outcome(result.value, store)
         except Stopped as error:
             self.say("warning", f"{error.message}; go on with: pipe resume {self.id}")
             return RunOutcome(self.id, error.status, error.exit_code, error.message)
@@ -340,20 +331,21 @@ class _Run:
         exits.callback(crashpoint.reached, "closing")
         return executor
 
-    def _outcome(self, result: EngineResult, store: ResultStore) -> RunOutcome:
-        value = store.get(result.value) if result.value is not None else None
-        finished = result.value is not None
+    def _outcome(self, result: Stored | None, store: ResultStore) -> RunOutcome:
+        value = store.get(result) if result is not None else None
+        finished = result is not None
+        tally = self.tally
         if self.table is not None:
             value = self.table = self.table.told(self.journal, store, self.id, over=True)
             finished = self.table.ended
         outputs = matrix.outputs(value)
-        if not result.set_aside:
+        if not tally.set_aside:
             return RunOutcome(self.id, "done", 0, "", outputs, [], value)
         if finished:
-            count = result.failed
+            count = tally.failed
             error = SetAside(f"{count} {'call was' if count == 1 else 'calls were'} set aside")
-            return RunOutcome(self.id, "partial", error.exit_code, error.message, outputs, result.set_aside, value)
-        return RunOutcome(self.id, "failed", self._code(result.exit_code), result.set_aside[0], [], result.set_aside)
+            return RunOutcome(self.id, "partial", error.exit_code, error.message, outputs, tally.set_aside, value)
+        return RunOutcome(self.id, "failed", self._code(tally.exit_code), tally.set_aside[0], [], tally.set_aside)
 
     def _code(self, exit_code: int) -> int:
         """The exit code of a failure: 2 says that nothing was started, so once the cluster is up it is 1."""
@@ -427,16 +419,29 @@ class _Run:
             text = f"how the run ended could not be written down: {error.message}"
             self.say("error", text)
             outcome = replace(outcome, exit_code=outcome.exit_code or error.exit_code, error=outcome.error or text)
-        result = self.result
         self.emit(
             RunDone(
                 time=time.time(), run=self.id, status=outcome.status, exit_code=outcome.exit_code,
                 seconds=time.monotonic() - self._began, error=outcome.error, outputs=outcome.outputs,
-                calls=result.made if result else 0, reused=result.reused if result else 0, set_aside=outcome.set_aside,
+                calls=self.tally.made, reused=self.tally.reused, set_aside=outcome.set_aside,
                 table=self._table_rows(),
             )
         )  # fmt: skip
         return outcome
+
+    def tell(self, outcome: RunOutcome) -> None:
+        """Tell whom spec and swath.yaml name. It changes nothing in how the run ended."""
+        told = whom([self.project.notify, self.loaded.spec.notify], outcome.status)
+        if not told:
+            return
+        page, stopped = self.folder / "report.html", self.stop.asked
+        ending = Ending(
+            self.id, self.loaded.pipeline, _name(self.loaded), outcome.status, outcome.exit_code, time.monotonic() - self._began,
+            self.scrub(outcome.error), tuple(map(self.scrub, outcome.outputs)), len(outcome.set_aside),
+            str(page) if page.is_file() else "", Process.this().host,
+        )  # fmt: skip
+        for line in send(told, ending, leave=lambda: self.stop.asked is not stopped):
+            self.say("warning", line)
 
     def _table_rows(self) -> list[dict[str, Any]]:
         return scrubbed(self.table.plain(), self.scrub) if self.table is not None else []

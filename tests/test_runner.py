@@ -142,6 +142,22 @@ def test_a_run_is_resumed_from_the_text_that_the_journal_kept(setup: Setup) -> N
     assert (again.run, again.exit_code) == (first.run, 3)
 
 
+def test_a_run_that_looks_at_no_earlier_one_does_not_when_it_is_resumed_either(setup: Setup) -> None:
+    setup.run("pipeline: job\nn: 4\ncluster: inline")
+    second = setup.run("pipeline: job\nn: 4\ncluster: inline", fresh=True)
+    with setup.journal as journal:
+        assert journal.find(second.run).fresh
+        made = journal.counts(second.run)["done"]
+        with journal.transaction():  # as if it had been killed before it journalled anything
+            journal.execute("DELETE FROM results WHERE run = ?", (second.run,))
+        project = Project.find(setup.folder)
+        registry = Registry.discover(project.pipelines)
+        loaded = runner.resume_loaded(journal.find(second.run), project, registry)
+    runner.run(loaded, project, registry, resume=second.run)
+    with setup.journal as journal:
+        assert journal.counts(second.run)["done"] == made
+
+
 def test_a_running_run_cannot_be_resumed(setup: Setup) -> None:
     first = setup.run("pipeline: job\nn: 1\ncluster: inline")
     with setup.journal as journal:

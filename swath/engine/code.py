@@ -73,8 +73,9 @@ def _feed_used(state: Hash, name: str, used: Any, names: set[str], fn: FunctionT
             _feed_class(state, used, seen)
     elif isinstance(used, _CONSTANTS):
         _feed_values(state, [name, used], fn, seen)
-    elif isinstance(function := _bare(used.fn if isinstance(used, Task) else used), FunctionType):
-        if _together(fn, function.__module__ or ""):
+    else:
+        function = _bare(used.fn if isinstance(used, Task) else used)
+        if isinstance(function, FunctionType) and _together(fn, function.__module__ or ""):
             _feed_code(state, function, seen)
 
 

@@ -45,22 +45,27 @@ TOLD = 1000
 """So many of the calls that were set aside are named in the result; the journal has all."""
 
 
-@dataclass(frozen=True)
-class EngineResult:
+@dataclass
+class Tally:
+    """What came of the calls until now."""
+
+    made: int = 0
+    reused: int = 0
+    """Calls whose result was there already."""
+    failed: int = 0
+    """Calls that failed for good."""
+    set_aside: list[str] = field(default_factory=list)
+    """The first of those, as `node[item]: error`; the journal has all."""
+    exit_code: int = 0
+    """Of the first error that set a call aside; 0 when there was none."""
+
+
+@dataclass
+class EngineResult(Tally):
     """How the graph ended."""
 
-    value: Stored | None
+    value: Stored | None = None
     """Result of the graph; None when it could not be computed or was skipped."""
-    made: int
-    """Calls that were made."""
-    reused: int
-    """Calls whose result was there already."""
-    failed: int
-    """Calls that failed for good."""
-    set_aside: list[str]
-    """The first of those, as `node[item]: error`."""
-    exit_code: int
-    """Of the first error that set a call aside; 0 when there was none."""
 
 
 @dataclass
@@ -88,15 +93,6 @@ class _Step:
     unsettled: int
 
 
-@dataclass
-class _Tally:
-    made: int = 0
-    reused: int = 0
-    failed: int = 0
-    set_aside: list[str] = field(default_factory=list)
-    exit_code: int = 0
-
-
 class Engine:
     """Runs one graph once. `fresh` looks at no result of an earlier run; `scrub` takes secrets out of what is told and kept."""
 
@@ -112,6 +108,7 @@ class Engine:
         fresh: bool = False,
         scrub: Callable[[str], str] = str,
     ) -> None:
+        self.tally = Tally()
         self._run = run
         self._journal = journal
         self._stop = stop
@@ -137,7 +134,6 @@ class Engine:
         """By every node of a step."""
         self._told = time.monotonic()
         self._more = False
-        self._tally = _Tally()
         self.hear = self._record.said
         """What a call said while it ran; the executor hands it over on the engine's own thread."""
 
@@ -164,8 +160,7 @@ class Engine:
             executor.cancel()
             self._record.write()
         value = self._values.of(result) if self._ready.state(result) == "done" else None
-        tally = self._tally
-        return EngineResult(value, tally.made, tally.reused, tally.failed, tally.set_aside, tally.exit_code)
+        return EngineResult(**vars(self.tally), value=value)
 
     def _hopeless(self, result: str) -> bool:
         """Whether there is nothing to go on for, because there will be no result."""
@@ -384,7 +379,7 @@ class Engine:
     def _reuse(self, name: str, item: int, key: str, found: Stored) -> None:
         if name not in self._open:
             return  # its step was given up meanwhile
-        self._tally.reused += 1
+        self.tally.reused += 1
         self._open[name].tried += 1
         self._record.reused(name, item if self._values.nodes[name].mapped else None, key)
         self._end_item(name, item, found)
@@ -448,7 +443,7 @@ class Engine:
                 self._retry(call, outcome, answer.worker)
                 return
         this = self._open.get(node)
-        self._tally.made += 1
+        self.tally.made += 1
         same = self._same.pop(call.key, ())
         if outcome.result is not None:
             self._record.done(call, outcome, outcome.result, answer)
@@ -493,10 +488,10 @@ class Engine:
         self, node: str, item: int | None, outcome: Outcome, attempt: int = 1, key: str = "", worker: str = ""
     ) -> None:
         place = node if item is None else f"{node}[{item}]"
-        self._tally.failed += 1
-        if len(self._tally.set_aside) < TOLD:
-            self._tally.set_aside.append(f"{place}: {outcome.error}")
-        self._tally.exit_code = self._tally.exit_code or outcome.exit_code
+        self.tally.failed += 1
+        if len(self.tally.set_aside) < TOLD:
+            self.tally.set_aside.append(f"{place}: {outcome.error}")
+        self.tally.exit_code = self.tally.exit_code or outcome.exit_code
         self._record.failed(node, item, outcome, attempt, key, worker)
         if outcome.exit_code == StateError.exit_code:  # the disk is full, not the item wrong
             raise StateError(outcome.error)

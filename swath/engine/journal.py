@@ -60,6 +60,8 @@ class RunRow:
     git: dict[str, Any]
     heartbeat: float | None = None
     """When its process last showed itself."""
+    fresh: bool = False
+    """Whether it looks at no result of an earlier run, also when it is taken up again."""
 
     @property
     def silent_s(self) -> float:
@@ -220,13 +222,13 @@ class Journal:
         check_room(self.folder)
         self._do(
             "INSERT INTO runs (id, pipeline, name, spec_path, spec_text, overrides, cluster, root, status, started, host, pid,"
-            " process_started, git, heartbeat) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?)"
+            " process_started, git, heartbeat, fresh) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET status = 'running', finished = NULL, exit_code = NULL, error = '',"
             " host = excluded.host, pid = excluded.pid, process_started = excluded.process_started, git = excluded.git,"
             " heartbeat = excluded.heartbeat",
             (
                 row.id, row.pipeline, row.name, row.spec_path, row.spec_text, json.dumps(row.overrides), row.cluster, row.root,
-                row.started, row.host, row.pid, row.process_started, json.dumps(row.git), time.time(),
+                row.started, row.host, row.pid, row.process_started, json.dumps(row.git), time.time(), row.fresh,
             ),
         )  # fmt: skip
 
@@ -423,6 +425,7 @@ def _run_row(row: tuple[Any, ...]) -> RunRow:
         fields["status"] = "crashed"
     for name in ("overrides", "outputs", "git"):
         fields[name] = json.loads(fields[name])
+    fields["fresh"] = bool(fields["fresh"])
     return RunRow(**fields | {name: tuple(fields[name]) for name in ("overrides", "outputs")})
 
 

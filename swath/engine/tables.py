@@ -35,6 +35,7 @@ STEPS = (
     """,
     """
     ALTER TABLE runs ADD COLUMN heartbeat REAL;
+    ALTER TABLE runs ADD COLUMN fresh INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE calls ADD COLUMN cpu_s REAL;
     ALTER TABLE calls ADD COLUMN memory INTEGER;
     CREATE TABLE nodes (

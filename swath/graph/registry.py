@@ -37,8 +37,6 @@ class Registry:
     entries: dict[str, Entry] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
     """Files and packages that could not be loaded, with the reason."""
-    by_value: tuple[ModuleType, ...] = ()
-    """Modules whose functions travel by value with each call: none; graph/code.py says how the project's code travels."""
 
     @classmethod
     def discover(
