@@ -21,8 +21,10 @@ import psutil
 
 from swath.cluster.cluster import RunningCluster, cluster_of
 from swath.engine.engine import Engine
+from swath.engine.executor import InlineExecutor
 from swath.engine.journal import Journal, RunRow
 from swath.engine.process import Process
+from swath.engine.routed import RoutedExecutor
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
 from swath.events import CallDone, Event
@@ -113,8 +115,8 @@ class Clock:
 
 def processor_s() -> float:
     """Processor seconds of this process and all below it so far."""
-    me = psutil.Process()
-    return sum(sum(process.cpu_times()[:2]) for process in (me, *me.children(recursive=True)))
+    below = psutil.Process().children(recursive=True)
+    return time.process_time() + sum(sum(process.cpu_times()[:2]) for process in below)
 
 
 @contextmanager
@@ -155,7 +157,8 @@ def execute(graph: Graph, folder: Path, cluster: RunningCluster) -> dict[str, An
         engine = Engine(identity, journal=journal, store=store, emit=reader, stop=stop)
         began = time.perf_counter()
         with measured() as clock:
-            result = engine.execute(graph, cluster.executor(engine.hear, stop))
+            client = InlineExecutor(engine.hear, stop)
+            result = engine.execute(graph, RoutedExecutor(client, lambda: cluster.executor(engine.hear, stop)))
     if result.failed or result.exit_code:
         raise SystemExit(f"{result.failed} calls failed: {result.set_aside[:3]}")
     size = sum(file.stat().st_size for file in folder.glob("journal.sqlite*"))
