@@ -55,7 +55,14 @@ class Model(BaseModel):
         _accept_lists(schema)
         if cls.expand.__func__ is Model.expand.__func__:  # type: ignore[attr-defined]
             return schema
-        return core_schema.with_info_before_validator_function(cls._expand, schema)
+        # Put inside of what pydantic keeps by reference: around the reference, only the first of two fields would have it.
+        kept: Any = handler.resolve_ref_schema(schema)
+        if not (kept["type"] == "function-before" and kept["function"]["function"] == cls._expand):
+            inner: Any = {key: value for key, value in kept.items() if key != "ref"}
+            outer = core_schema.with_info_before_validator_function(cls._expand, inner, ref=kept.get("ref"))
+            kept.clear()
+            kept.update(outer)
+        return schema
 
     @classmethod
     def _expand(cls, value: Any, info: Any) -> Any:

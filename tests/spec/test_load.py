@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -608,3 +609,13 @@ def test_an_area_that_was_read_can_be_validated_again(place: Path) -> None:
     area = load_map(place, MAP.replace("areas/a.geojson", "[179, 0, -179, 1]")).spec.area
     assert Area.model_validate(area.model_dump()) == area
     assert Area.model_validate_json(area.model_dump_json()) == area
+
+
+def test_a_short_form_is_understood_in_every_field_that_has_it() -> None:
+    class Pair(Model):
+        one: Area | None = None
+        other: Area | None = None
+
+    box = [0.0, 0.0, 1.0, 1.0]
+    for field in ("one", "other"):
+        assert Pair.model_validate_json(json.dumps({field: box})).model_dump()[field] is not None
