@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 KILL_TIMEOUT_S = 20.0
-FETCH_TIMEOUT_S = 30.0
-"""An answer is small and its worker has just made it; when it does not come in that time, nobody has it."""
+FETCH_TIMEOUT_S = 10.0
+"""An answer is small and its worker has just made it; when it does not come in that time, nobody has it. The batch is then made
+again: Dask itself does not always see that an answer went with its worker while it was fetched."""
 COMMONS = 64
 """So many packed commons are held, for nodes whose batches alternate."""
 
@@ -65,6 +68,7 @@ class DaskExecutor:
         self._packed: OrderedDict[int, tuple[Common, bytes]] = OrderedDict()
         self._arrived: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._slots = (-1.0, 1)
+        self._numbers = itertools.count(1)
         client.subscribe_topic(self._topic, self._heard)
 
     @property
@@ -91,7 +95,7 @@ class DaskExecutor:
     def _send(self, batch: Batch, *, alone: bool = False) -> None:
         commons = list({id(call.common): call.common for call in batch.calls}.values())
         first = batch.calls[0]
-        key = f"{first.common.run}/{first.common.node}/{first.item}/{batch.id}{'/alone' if alone else ''}"
+        key = f"{first.common.run}/{first.common.node}/{first.item}/{batch.id}/{next(self._numbers)}"
         future = self._client.submit(
             run_batch, [self._pack(common) for common in commons], pack_calls(batch, commons), self._topic,
             key=key, pure=False, resources=dict(batch.task.policy.resources) or None,
@@ -163,6 +167,9 @@ class DaskExecutor:
             sent = self._sent.pop(number)
             answer = self._answer(sent)
             sent.future.release()
+            if answer is None:
+                self._send(sent.batch, alone=sent.alone)
+                continue
             if answer.lost and len(sent.batch.calls) == 1 and not sent.alone:
                 self._suspects.append(sent.batch)
                 continue
@@ -171,7 +178,8 @@ class DaskExecutor:
             answers.append(answer)
         return answers
 
-    def _answer(self, sent: _Sent) -> Answer:
+    def _answer(self, sent: _Sent) -> Answer | None:
+        """What came back; None when that was lost on the way."""
         if sent.future.status != "finished":
             return self._broken(sent)
         try:
@@ -179,14 +187,14 @@ class DaskExecutor:
             return answer
         except KilledWorker:
             return self._broken(sent)
-        except TimeoutError as error:
-            raise InfrastructureError(
-                f"the answer of a worker did not come within {FETCH_TIMEOUT_S:g} s: it is gone and none took its place",
-                remedy="`pipe resume last` goes on",
-            ) from error
+        except TimeoutError:
+            return None
+        except (CancelledError, OSError):  # the connection to the scheduler broke meanwhile
+            return self._broken(sent)
 
     def _broken(self, sent: _Sent) -> Answer:
-        if sent.future.status == "cancelled":
+        self._check_alive()
+        if sent.future.status in ("cancelled", "finished"):
             raise InfrastructureError(
                 "the Dask scheduler forgot a call: the cluster was restarted or lost",
                 remedy="`pipe resume last` goes on",
