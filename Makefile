@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 CRASH_ARGS ?=
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
@@ -17,6 +18,7 @@ help:  ## show this
 	@echo
 	@echo '  PYTHON       the Python that .venv is made with, 3.11 or newer (now $(PYTHON))'
 	@echo '  PYTEST_ARGS  passed on to pytest, such as -x or -k seams'
+	@echo '  BENCH_ARGS   passed on to bench/engine.py, such as "--million 0 --peers PYTHON"; see its --help'
 	@echo '  CRASH_ARGS   passed on to the crash test, such as --kills 20 or --seed 421'
 	@echo '  PIP_ARGS     passed on to pip. On Linux, package indexes usually give torch with CUDA, some GB. For the small'
 	@echo '               CPU build: PIP_ARGS="--extra-index-url URL" with the CPU index named at pytorch.org/get-started'
@@ -44,8 +46,8 @@ schema: .venv/run.stamp  ## write the JSON Schema that editors use for specs/*.y
 	@$(BIN)/pipe schema predict > specs/.predict.schema.json && mv specs/.predict.schema.json specs/predict.schema.json
 
 bench: .venv/run.stamp  ## run the benchmarks in bench/
-	@ls bench/*.py > /dev/null 2>&1 || { echo 'bench/ holds no benchmark yet; see bench/README.md' >&2; exit 1; }
-	@for script in bench/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
+	@$(BIN)/python bench/start.py
+	@$(BIN)/python bench/engine.py $(BENCH_ARGS)
 
 clean:  ## remove .venv, caches, build products and fetched data; runs (.swath/) and maps (out/) stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis data/landsat.tif
