@@ -10,6 +10,7 @@ from pathlib import Path
 from swath.spec.cluster import Cluster
 from swath.spec.document import parse, read
 from swath.spec.home import FILE, Home
+from swath.spec.notify import Notify
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Project:
     """The swath.yaml, if there is one."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What swath.yaml took from the environment, and the references that asked for it; no log, message or report may show it."""
+    notify: Notify = field(default_factory=Notify)
+    """Who is told how a run ends."""
 
     @classmethod
     def find(cls, start: Path, env: Mapping[str, str] | None = None) -> Project:
@@ -47,6 +50,7 @@ class Project:
             results=said.results if said else None,
             file=home.root / "swath.yaml" if said else None,
             secrets=home.secrets,
+            notify=said.notify if said else Notify(),
         )
 
 

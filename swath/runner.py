@@ -419,26 +419,27 @@ class _Run:
             text = f"how the run ended could not be written down: {error.message}"
             self.say("error", text)
             outcome = replace(outcome, exit_code=outcome.exit_code or error.exit_code, error=outcome.error or text)
+        seconds = time.monotonic() - self._began
+        self.tell(outcome, seconds)
         self.emit(
             RunDone(
                 time=time.time(), run=self.id, status=outcome.status, exit_code=outcome.exit_code,
-                seconds=time.monotonic() - self._began, error=outcome.error, outputs=outcome.outputs,
+                seconds=seconds, error=outcome.error, outputs=outcome.outputs,
                 calls=self.tally.made, reused=self.tally.reused, set_aside=outcome.set_aside,
                 table=self._table_rows(),
             )
         )  # fmt: skip
         return outcome
 
-    def tell(self, outcome: RunOutcome) -> None:
+    def tell(self, outcome: RunOutcome, seconds: float) -> None:
         """Tell whom spec and swath.yaml name. It changes nothing in how the run ended."""
         told = whom([self.project.notify, self.loaded.spec.notify], outcome.status)
         if not told:
             return
         page, stopped = self.folder / "report.html", self.stop.asked
         ending = Ending(
-            self.id, self.loaded.pipeline, _name(self.loaded), outcome.status, outcome.exit_code, time.monotonic() - self._began,
-            self.scrub(outcome.error), tuple(map(self.scrub, outcome.outputs)), len(outcome.set_aside),
-            str(page) if page.is_file() else "", Process.this().host,
+            self.id, self.loaded.pipeline, _name(self.loaded), outcome.status, outcome.exit_code, seconds,
+            self.scrub(outcome.error), tuple(map(self.scrub, outcome.outputs)), len(outcome.set_aside), str(page) if page.is_file() else "", Process.this().host,
         )  # fmt: skip
         for line in send(told, ending, leave=lambda: self.stop.asked is not stopped):
             self.say("warning", line)

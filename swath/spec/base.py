@@ -8,13 +8,14 @@ from pydantic import Field
 
 from swath.errors import PipelineError
 from swath.spec.cluster import Cluster, LocalCluster
+from swath.spec.notify import Notify
 from swath.spec.strict import Model as Model
 
 
 class Spec(Model):
     """What every run may say, whatever its pipeline. Subclass it with a pipeline's own parameters."""
 
-    reserved: ClassVar[frozenset[str]] = frozenset({"pipeline", "name", "cluster", "on_error", "matrix"})
+    reserved: ClassVar[frozenset[str]] = frozenset({"pipeline", "name", "cluster", "on_error", "matrix", "notify"})
     """What belongs to the run; `matrix` is read before the rest (see swath.spec.matrix), so it is no field."""
 
     pipeline: str = ""
@@ -25,6 +26,8 @@ class Spec(Model):
     """Where to run: `local`, `inline`, a cluster named in swath.yaml, or a mapping with `kind`."""
     on_error: Literal["continue", "stop"] = "continue"
     """When one item of many fails for good: go on and set it aside (exit code 3), or stop the run (exit code 1)."""
+    notify: Notify = Field(default_factory=Notify)
+    """Who is told how the run ends, besides those whom swath.yaml names."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

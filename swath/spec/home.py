@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import Field
 
 from swath.spec.cluster import Cluster
+from swath.spec.notify import Notify
 from swath.spec.place import Context, InputPath, OutputPath
 from swath.spec.strict import Model
 
@@ -26,6 +27,8 @@ class HomeFile(Model):
     """Folder of journals and results; `.swath` when not given. The variable SWATH_HOME goes before it."""
     results: OutputPath | None = None
     """Where large results of calls are kept: a path or an fsspec URL; in the state folder when not given."""
+    notify: Notify = Field(default_factory=Notify)
+    """Who is told how a run ends, of any spec; a spec can name more."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Home:
     file: HomeFile | None = None
     """None when there is no swath.yaml."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Values that swath.yaml took from the environment, and the references that asked for them."""
+    """Values that swath.yaml took from the environment, and the references that asked for them; addresses of notices."""
 
     @property
     def clusters(self) -> Mapping[str, Cluster]:
@@ -70,4 +73,5 @@ class Home:
         if document.data is None:
             return cls(root, HomeFile())
         found = validate(HomeFile, document, Context(root), env)
-        return cls(root, found.unwrap(), found.secrets)
+        said = found.unwrap()
+        return cls(root, said, {**said.notify.secrets(), **found.secrets})

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from swath.errors import Mistake, PipelineError, SpecError
 from swath.spec import document as documents
-from swath.spec import environment, guess, matrix, override
+from swath.spec import environment, guess, matrix, notify, override
 from swath.spec.base import Spec
 from swath.spec.document import Document
 from swath.spec.fields import Area
@@ -142,7 +142,13 @@ def parse(
     name = {} if spec.name else {"name": re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem)[:80]}
     varied = tuple(replace(one, spec=one.spec.model_copy(update=name)) for one in varied)
     spec = varied[0].spec if varied else spec.model_copy(update=name)
-    return Loaded(spec, spec.pipeline, file, text, texts, home.root, tuple(notes), {**secrets, **home.secrets}, varied)
+    notifies = [one.spec.notify for one in varied] or [spec.notify]
+    [text, *overridden], unfound = notify.hide([text, *texts], notifies, secrets)
+    if unfound:
+        message = f"write the address {unfound[0]} as ${{env:NAME}}: as it is written now it could not be kept a secret"
+        raise SpecError([merged.marks[merged.locate(("notify",))].mistake(("notify",), message)])
+    secrets = {**{k: v for one in notifies for k, v in one.secrets().items()}, **secrets, **home.secrets}
+    return Loaded(spec, spec.pipeline, file, text, tuple(overridden), home.root, tuple(notes), secrets, varied)
 
 
 def _with_cluster(overrides: Sequence[str], cluster: str | None) -> tuple[str, ...]:
