@@ -32,7 +32,8 @@ ClusterName = Annotated[
     str | None, typer.Option("--cluster", metavar="NAME", help="Where to run, whatever the spec says.")
 ]
 Timeout = Annotated[
-    str | None, typer.Option("--timeout", metavar="DURATION", help="Stop the run after 90s, 30m or 2h; it can be resumed.")
+    str | None,
+    typer.Option("--timeout", metavar="DURATION", help="Stop the run after 90s, 30m or 2h; it can be resumed."),
 ]
 Detach = Annotated[
     bool, typer.Option("--detach/--wait", help="Print the run's id and let it go on by itself, or wait for its end.")
@@ -345,7 +346,9 @@ def _prune(
     ] = "30d",
     max_size: Annotated[
         str | None,
-        typer.Option("--max-size", metavar="SIZE", help="Further runs, oldest first, until no more is kept, as in 10GB."),
+        typer.Option(
+            "--max-size", metavar="SIZE", help="Further runs, oldest first, until no more is kept, as in 10GB."
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove them; without it they are only listed.")] = False,
     as_json: AsJson = False,
