@@ -18,6 +18,8 @@ from swath.report import size
 LIBRARIES = ("torch", "dask", "distributed", "rasterio", "geopandas", "numpy", "pydantic", "typer")
 EXTRAS = {
     "onnx": ("onnxruntime", "models in .onnx"),
+    "notify": ("apprise", "notices by mail and chats; webhooks need nothing"),
+    "otel": ("opentelemetry-sdk", "OpenTelemetry traces, when its variables ask for them"),
     "gcp": ("gcsfs", "gs:// and clusters on Google Cloud"),
     "aws": ("s3fs", "s3:// and clusters on AWS"),
 }
@@ -39,7 +41,20 @@ class Finding:
 def examine(*, as_json: bool) -> int:
     """Print all findings. Returns 1 if any of them is a failure."""
     findings = []
-    for look in (_python, _libraries, _gdal, _gpu, _machine, _state, _disk, _pipelines, _extras, _cluster):
+    for look in (
+        _python,
+        _libraries,
+        _gdal,
+        _gpu,
+        _machine,
+        _state,
+        _disk,
+        _pipelines,
+        _extras,
+        _notices,
+        _traces,
+        _cluster,
+    ):
         for finding in _looked(look):
             findings.append(finding)
             if not as_json:
@@ -154,6 +169,28 @@ def _extras() -> Iterator[Finding]:
             yield Finding("ok", extra, f"not installed; for {use}: pip install 'swath[{extra}]'")
 
 
+def _notices() -> Iterator[Finding]:
+    from swath.cli.reading import here
+    from swath.notices import check
+
+    notify = here().notify
+    check([notify])
+    for when, those in (("success", notify.on_success), ("failure", notify.on_failure)):
+        if told := [one.shown for one in those if one.scheme]:
+            yield Finding("ok", "notices", f"on {when}: {', '.join(told)}")
+
+
+def _traces() -> Iterator[Finding]:
+    from importlib.util import find_spec
+
+    from swath.tracing import asked
+
+    if name := asked(os.environ):
+        there = find_spec("opentelemetry") is not None and find_spec("opentelemetry.sdk") is not None
+        remedy = "" if there else ", but traces need an optional package: pip install 'swath[otel]'"
+        yield Finding("ok" if there else "warn", "traces", f"asked for by {name}{remedy}")
+
+
 def _cluster() -> Iterator[Finding]:
     import tempfile
 
@@ -161,7 +198,10 @@ def _cluster() -> Iterator[Finding]:
     from swath.spec.cluster import LocalCluster, Workers
 
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as scratch, cluster_of(LocalCluster(workers=Workers(min=1, max=1)), Path(scratch)) as cluster:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        cluster_of(LocalCluster(workers=Workers(min=1, max=1)), Path(scratch)) as cluster,
+    ):
         yield Finding(
             "ok",
             "cluster",

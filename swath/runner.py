@@ -41,6 +41,7 @@ from swath.spec.fields import Output
 from swath.spec.load import Loaded, parse
 from swath.spec.place import staging_folder
 from swath.table import Table, scrubbed
+from swath.tracing import start as start_trace
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,12 @@ def _as_it_is(loaded: Loaded, project: Project, earlier: RunRow | None) -> Sourc
     return Source.of_files((file, loaded.text), loaded.root, used, lambda text: scrub(text, known))
 
 
+def _revision(git: dict[str, Any]) -> dict[str, str]:
+    """What a trace says of a commit."""
+    said = {"vcs.ref.head.revision": git.get("commit"), "vcs.ref.head.name": git.get("branch")}
+    return {key: str(value) for key, value in said.items() if value}
+
+
 class _Run:
     """One run while it goes on."""
 
@@ -220,7 +227,8 @@ class _Run:
         self.journal = journal
         self.stop = stop
         self.troubles = Troubles()
-        self.listeners: list[Listener] = [*listeners, self.troubles]
+        self.tracing, self.untraced = start_trace(_revision(source.git))
+        self.listeners: list[Listener] = [*listeners, self.troubles, *([self.tracing] if self.tracing else [])]
         self.started = started
         self._began = time.monotonic()
         self.partials = [staging_folder(output.to, identity) for output in outputs_of(loaded)]
@@ -279,6 +287,8 @@ class _Run:
         )  # fmt: skip
         for note in loaded.notes:
             self.say("info", note)
+        if self.untraced:
+            self.say("warning", self.untraced)
         self._keep_table()
         if self.journal.shared_by:
             self.say(
@@ -421,6 +431,10 @@ class _Run:
             outcome = replace(outcome, exit_code=outcome.exit_code or error.exit_code, error=outcome.error or text)
         seconds = time.monotonic() - self._began
         self.tell(outcome, seconds)
+        if self.tracing is not None:
+            wrong = self.tracing.end(outcome.status, outcome.exit_code, self.scrub(outcome.error), time.time())
+            if wrong:
+                self.say("warning", wrong)
         self.emit(
             RunDone(
                 time=time.time(), run=self.id, status=outcome.status, exit_code=outcome.exit_code,
@@ -439,7 +453,8 @@ class _Run:
         page, stopped = self.folder / "report.html", self.stop.asked
         ending = Ending(
             self.id, self.loaded.pipeline, _name(self.loaded), outcome.status, outcome.exit_code, seconds,
-            self.scrub(outcome.error), tuple(map(self.scrub, outcome.outputs)), len(outcome.set_aside), str(page) if page.is_file() else "", Process.this().host,
+            self.scrub(outcome.error), tuple(map(self.scrub, outcome.outputs)), len(outcome.set_aside),
+            str(page) if page.is_file() else "", Process.this().host,
         )  # fmt: skip
         for line in send(told, ending, leave=lambda: self.stop.asked is not stopped):
             self.say("warning", line)
