@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -46,6 +47,7 @@ class Address:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as exits:
+            exits.enter_context(_quiet())
             self._client = exits.enter_context(self._connect())
             try:
                 self._client.wait_for_workers(1, timeout=WORKERS_TIMEOUT_S)
@@ -102,6 +104,18 @@ class Address:
                 f"{len(blind)} of {len(seen)} workers cannot read the results folder {store.root}; {blind[0]} says: {seen[blind[0]]}",
                 remedy="set `results:` in swath.yaml to a folder or bucket that client and workers both reach",
             )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Inside, Dask does not tell of a lost scheduler with a traceback: the run tells it in a line."""
+    logger = logging.getLogger("distributed.client")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _sees(store: ResultStore, stored: Stored) -> bool:
