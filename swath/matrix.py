@@ -10,6 +10,7 @@ from swath.graph.graph import Graph, Node
 from swath.graph.pipeline import Pipeline
 from swath.graph.ref import SKIPPED, Ref
 from swath.graph.task import task
+from swath.spec.environment import untold
 from swath.spec.load import Loaded
 
 ROW = "table-row"
@@ -26,6 +27,11 @@ def graph(pipeline: Pipeline, loaded: Loaded) -> Graph:
     The result of such a graph needs none of the variants, so that it has one whatever becomes of them: what they came to is
     in their rows. Raises PipelineError when one of them cannot be built, before anything is started.
     """
+    with untold(loaded.secrets, f"pipeline {pipeline.name} cannot be built"):
+        return _graph(pipeline, loaded)
+
+
+def _graph(pipeline: Pipeline, loaded: Loaded) -> Graph:
     if not loaded.variants:
         return pipeline.build(loaded.spec)
     nodes = [Node("variants", variants, (tuple(variant.name for variant in loaded.variants),), {})]

@@ -36,7 +36,7 @@ from swath.notices import Ending, check, send, whom
 from swath.project import Project
 from swath.provenance import Source, reproduction, versions
 from swath.report import RunFacts, write_report
-from swath.spec.environment import scrub
+from swath.spec.environment import scrub, untold
 from swath.spec.fields import Output
 from swath.spec.load import Loaded, parse
 from swath.spec.place import staging_folder
@@ -140,7 +140,8 @@ class Plan:
 def plan(loaded: Loaded, project: Project, registry: Registry) -> Plan:
     """What a run of a spec would take. Looks at imagery and model; starts no cluster and writes nothing."""
     cluster = loaded.spec.cluster
-    facts = matrix.plan(registry.find(loaded.pipeline), loaded)
+    with untold(_hidden(loaded, project), f"there is no plan of {loaded.pipeline}"):
+        facts = matrix.plan(registry.find(loaded.pipeline), loaded)
     return Plan(
         {
             "pipeline": loaded.pipeline,
@@ -195,8 +196,14 @@ def _as_it_is(loaded: Loaded, project: Project, earlier: RunRow | None) -> Sourc
     """What spec and pipelines are taken from when that is the files as they are. earlier: the run that is taken up again."""
     file = loaded.root / earlier.git.get("spec", loaded.file) if earlier else Path(loaded.file).absolute()
     used = [*project.pipelines, *([project.file] if project.file else [])]
-    known = {**loaded.secrets, **project.secrets}
+    known = _hidden(loaded, project)
     return Source.of_files((file, loaded.text), loaded.root, used, lambda text: scrub(text, known))
+
+
+def _hidden(loaded: Loaded, project: Project) -> dict[str, str]:
+    """What no text may show, and what is shown instead."""
+    notices = {**project.notify.secrets(), **loaded.spec.notify.secrets()}
+    return {**notices, **loaded.secrets, **project.secrets}
 
 
 def _revision(git: dict[str, Any]) -> dict[str, str]:
@@ -236,8 +243,9 @@ class _Run:
         """Of the cluster; 0 until it is up."""
         self.folder = project.state / "runs" / identity
         self.source = source
-        self._secrets = {**loaded.secrets, **project.secrets}
-        self.store = ResultStore(project.results or str(project.state / "results"), self._secrets)
+        self._hidden = _hidden(loaded, project)
+        sealed = {**loaded.secrets, **project.secrets}
+        self.store = ResultStore(project.results or str(project.state / "results"), sealed)
         self.table = Table.of(loaded) if loaded.variants else None
         self.fresh = fresh
         self.tally = Tally()
@@ -245,8 +253,8 @@ class _Run:
     # --- telling
 
     def scrub(self, text: str) -> str:
-        """`text` without what the environment gave to the spec."""
-        return scrub(text, self._secrets)
+        """`text` without what the environment gave to the spec, and without the addresses of notices."""
+        return scrub(text, self._hidden)
 
     def emit(self, event: Event) -> None:
         for listener in self.listeners:
@@ -348,7 +356,7 @@ class _Run:
         if self.table is not None:
             value = self.table = self.table.told(self.journal, store, self.id, over=True)
             finished = self.table.ended
-        outputs = matrix.outputs(value)
+        outputs = [self.scrub(output) for output in matrix.outputs(value)]
         if not tally.set_aside:
             return RunOutcome(self.id, "done", 0, "", outputs, [], value)
         if finished:
@@ -453,7 +461,7 @@ class _Run:
         page, stopped = self.folder / "report.html", self.stop.asked
         ending = Ending(
             self.id, self.loaded.pipeline, _name(self.loaded), outcome.status, outcome.exit_code, seconds,
-            self.scrub(outcome.error), tuple(map(self.scrub, outcome.outputs)), len(outcome.set_aside),
+            self.scrub(outcome.error), tuple(outcome.outputs), len(outcome.set_aside),
             str(page) if page.is_file() else "", Process.this().host,
         )  # fmt: skip
         for line in send(told, ending, leave=lambda: self.stop.asked is not stopped):

@@ -208,8 +208,7 @@ def test_what_cannot_be_done_is_said_and_the_run_goes_on(job: Pipe, env: dict[st
 def dead() -> str:
     """The address of nobody, with a secret in it."""
     with web() as server:
-        url = server.url.replace("//", "//user:c4n4ryPass@") + "/c4n4ryPath?sig=c4n4rySig"
-    return url
+        return server.url.replace("//", "//user:c4n4ryPass@") + "/c4n4ryPath?sig=c4n4rySig"
 
 
 def test_a_receiver_that_is_gone_costs_seconds_and_a_line_without_its_secrets(job: Pipe, dead: str) -> None:

@@ -40,7 +40,7 @@ class Home:
     file: HomeFile | None = None
     """None when there is no swath.yaml."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Values that swath.yaml took from the environment, and the references that asked for them; addresses of notices."""
+    """Values that swath.yaml took from the environment, and the references that asked for them."""
 
     @property
     def clusters(self) -> Mapping[str, Cluster]:
@@ -73,5 +73,4 @@ class Home:
         if document.data is None:
             return cls(root, HomeFile())
         found = validate(HomeFile, document, Context(root), env)
-        said = found.unwrap()
-        return cls(root, said, {**said.notify.secrets(), **found.secrets})
+        return cls(root, found.unwrap(), found.secrets)

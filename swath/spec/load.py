@@ -147,7 +147,7 @@ def parse(
     if unfound:
         message = f"write the address {unfound[0]} as ${{env:NAME}}: as it is written now it could not be kept a secret"
         raise SpecError([merged.marks[merged.locate(("notify",))].mistake(("notify",), message)])
-    secrets = {**{k: v for one in notifies for k, v in one.secrets().items()}, **secrets, **home.secrets}
+    secrets = {**secrets, **home.secrets}
     return Loaded(spec, spec.pipeline, file, text, tuple(overridden), home.root, tuple(notes), secrets, varied)
 
 
