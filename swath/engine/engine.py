@@ -291,6 +291,11 @@ class Engine:
                 self._singles.append(call)
             else:
                 self._send([call], group, executor)
+        for group in self._groups.values():
+            if group.due(now, batch_s) and len(self._batches) < window and not group.busy:
+                size = group.pace.size(batch_s, len(group.filling), slots)
+                self._send(group.filling[:size], group, executor)
+                group.since = None
         turn = 0
         self._more = False
         while (

@@ -18,12 +18,22 @@ class Group:
     """How many calls to look up at once: more, when none of those before had to be made."""
     filling: list[Call] = field(default_factory=list)
     """Calls for the next batch."""
+    since: float | None = None
+    """When a turn of the engine first left calls in `filling`, by the monotonic clock."""
     sent: int = 0
     """Batches on their way; each makes one call at a time."""
 
     def unknown(self, slots: int) -> bool:
         """Whether its pace is not known yet while every slot has a call: what comes next waits, to go in batches of the right size."""
         return self.pace.mean_s is None and self.sent >= slots
+
+    def due(self, now: float, batch_s: float) -> bool:
+        """Whether calls have waited for others as long as a batch takes: those of a deep node must not wait for a shallow one."""
+        if not self.filling:
+            self.since = None
+        elif self.since is None:
+            self.since = now
+        return self.since is not None and now - self.since >= batch_s
 
     @property
     def busy(self) -> bool:
