@@ -7,7 +7,7 @@ import queue
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 KILL_TIMEOUT_S = 20.0
 FETCH_TIMEOUT_S = 10.0
-"""An answer is small and its worker has just made it; when it does not come in that time, nobody has it. The batch is then made
-again: Dask itself does not always see that an answer went with its worker while it was fetched."""
+"""When an answer has not come in that time it is asked whether any worker has it: one may be busy for long. If none has, the
+batch is made again: Dask itself does not always see that an answer went with its worker while it was fetched."""
+FETCHES = 8
+"""So many answers are fetched at once."""
 COMMONS = 64
 """So many packed commons are held, for nodes whose batches alternate."""
 
@@ -36,6 +38,7 @@ class _Sent:
     batch: Batch
     future: Future[Answer]
     alone: bool
+    ended: bool = False
     started: float | None = None
     """When it last said that a call began, by the monotonic clock."""
     address: str = ""
@@ -69,6 +72,7 @@ class DaskExecutor:
         self._arrived: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._slots = (-1.0, 1)
         self._numbers = itertools.count(1)
+        self._fetching = ThreadPoolExecutor(FETCHES, thread_name_prefix="swath-fetch")
         client.subscribe_topic(self._topic, self._heard)
 
     @property
@@ -132,21 +136,21 @@ class DaskExecutor:
 
     def wait(self, timeout_s: float) -> list[Answer]:
         answers = self._end_overdue()
-        ended: list[int] = []
         until = time.monotonic() + timeout_s
         while True:
-            left = 0.0 if ended or answers else until - time.monotonic()
+            left = 0.0 if answers else until - time.monotonic()
             try:
                 kind, value = self._arrived.get(timeout=left) if left > 0 else self._arrived.get_nowait()
             except queue.Empty:
                 break
             if kind == "said":
                 self._pass_on(value)
-            elif value in self._sent and value not in ended:
-                ended.append(value)
-        if not ended and not answers:
+            elif kind == "ended":
+                self._ended(value)
+            elif (answer := self._fetched(*value)) is not None:
+                answers.append(answer)
+        if not answers:
             self._check_alive()
-        answers += self._collect(ended)
         self._try_alone()
         return answers
 
@@ -158,39 +162,51 @@ class DaskExecutor:
                 sent.started, sent.address = time.monotonic(), message["address"]
             self._say(said)
 
-    def _collect(self, ended: list[int]) -> list[Answer]:
-        answers = []
-        for number in ended:
-            if self._sent[number].future.status in ("pending", "lost"):
-                self._watch(number)  # its worker died with the answer; Dask makes the calls again
-                continue
-            sent = self._sent.pop(number)
-            answer = self._answer(sent)
-            sent.future.release()
-            if answer is None:
-                self._send(sent.batch, alone=sent.alone)
-                continue
-            if answer.lost and len(sent.batch.calls) == 1 and not sent.alone:
-                self._suspects.append(sent.batch)
-                continue
-            for said in answer.said:
-                self._say(said)
-            answers.append(answer)
-        return answers
+    def _ended(self, number: int) -> None:
+        """A future says that it ended: fetch the answer, in a thread, because a busy worker may take long to give it."""
+        sent = self._sent.get(number)
+        if sent is None or sent.ended:
+            return
+        if sent.future.status in ("pending", "lost"):
+            self._watch(number)  # its worker died with the answer; Dask makes the calls again
+            return
+        sent.ended, sent.started = True, None
+        if sent.future.status == "finished":
+            self._fetching.submit(self._fetch, number, sent.future)
+        else:
+            self._arrived.put(("fetched", (number, sent.future, None)))
 
-    def _answer(self, sent: _Sent) -> Answer | None:
-        """What came back; None when that was lost on the way."""
-        if sent.future.status != "finished":
-            return self._broken(sent)
-        try:
-            answer: Answer = sent.future.result(timeout=FETCH_TIMEOUT_S)
-            return answer
-        except KilledWorker:
-            return self._broken(sent)
-        except TimeoutError:
+    def _fetch(self, number: int, future: Future[Answer]) -> None:
+        """Wait for an answer as long as somebody has it."""
+        while True:
+            try:
+                answer: Answer | BaseException | None = future.result(timeout=FETCH_TIMEOUT_S)
+            except TimeoutError:
+                if self._client.status == "running" and any(self._client.who_has([future]).values()):
+                    continue
+                answer = None
+            except (Exception, CancelledError) as error:  # noqa: BLE001 - told on the engine's thread
+                answer = error
+            self._arrived.put(("fetched", (number, future, answer)))
+            return
+
+    def _fetched(self, number: int, future: Future[Answer], answer: Answer | BaseException | None) -> Answer | None:
+        """What came back for a batch; None when there is nothing to say yet."""
+        sent = self._sent.get(number)
+        if sent is None or sent.future is not future:
             return None
-        except (CancelledError, OSError):  # the connection to the scheduler broke meanwhile
-            return self._broken(sent)
+        del self._sent[number]
+        if answer is None and future.status == "finished":
+            self._send(sent.batch, alone=sent.alone)  # it went with its worker while it was fetched
+            return None
+        found = answer if isinstance(answer, Answer) else self._broken(sent)
+        future.release()
+        if found.lost and len(sent.batch.calls) == 1 and not sent.alone:
+            self._suspects.append(sent.batch)
+            return None
+        for said in found.said:
+            self._say(said)
+        return found
 
     def _broken(self, sent: _Sent) -> Answer:
         self._check_alive()
@@ -258,6 +274,7 @@ class DaskExecutor:
             self._client.unsubscribe_topic(self._topic)
             if futures:
                 self._client.cancel(futures, force=True)
+        self._fetching.shutdown(wait=False, cancel_futures=True)
 
 
 _: type[Executor] = DaskExecutor
