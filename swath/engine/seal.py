@@ -65,6 +65,11 @@ def _sealed(value: Any, secrets: Mapping[str, str]) -> bytes:
                 return "bytes", _cut(part.decode("latin-1"), [secret.decode("latin-1") for secret, _ in encoded])
             return None
 
+        def reducer_override(self, part: Any) -> Any:
+            if type(part).__name__ == "ndarray" and part.dtype.kind in ("S", "U"):  # else one piece of memory
+                return _texts, (part.ravel().tolist(), part.dtype.str, part.shape)
+            return super().reducer_override(part)
+
     def _cut(text: str, found: list[str]) -> list[tuple[bool, str]]:
         """The text in pieces: (False, as it is) or (True, name of a secret)."""
         pieces = [(False, text)]
@@ -79,6 +84,13 @@ def _sealed(value: Any, secrets: Mapping[str, str]) -> bytes:
     file = io.BytesIO()
     Sealer(file, protocol=5).dump(value)
     return file.getvalue()
+
+
+def _texts(parts: list[Any], dtype: str, shape: tuple[int, ...]) -> Any:
+    """An array of texts."""
+    import numpy as np
+
+    return np.array(parts, dtype=dtype).reshape(shape)
 
 
 def _apart(piece: str, secret: str, name: str) -> list[tuple[bool, str]]:
