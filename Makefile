@@ -29,7 +29,7 @@ demo: .venv/run.stamp  ## map open water in a real Landsat scene with a small tr
 	@echo 'To look at it: drag out/demo/map.tif and the vectors into QGIS, or open the PNG in any viewer.'
 
 test: .venv/dev.stamp  ## run all tests
-	@$(BIN)/pytest $(PYTEST_ARGS)
+	@$(BIN)/pytest --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
 check: lint test  ## all that CI asks for: lint, then test
 
