@@ -89,7 +89,6 @@ def to_json(facts: RunFacts) -> str:
 def to_html(facts: RunFacts, preview: Path | None = None) -> str:
     """A page that needs nothing else."""
     from jinja2 import Environment, PackageLoader
-    from markupsafe import Markup
 
     environment = Environment(loader=PackageLoader("swath", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
@@ -110,7 +109,7 @@ def to_html(facts: RunFacts, preview: Path | None = None) -> str:
         seconds=facts.finished - facts.started,
         seams=seam_words(facts.result),
         account=facts.account,
-        timeline=Markup(to_svg(facts.account)) if facts.account else "",
+        timeline=to_svg(facts.account) if facts.account else "",
         colors={name: index for index, name in enumerate(_told_apart(facts.account))},
         listed=LISTED // 10,
     )
