@@ -99,7 +99,7 @@ def plan(options: argparse.Namespace) -> list[Line]:
         many = options.million
         lines += [Line("swath, inline, a million", "ours", "inline", many, once=True, limit_s=900)]
         lines += [Line("swath, local cluster, a million", "ours", "local", many, once=True, limit_s=240)]
-    return [line for line in lines if options.only in f"{line.label} {line.case}"]
+    return [line for line in lines if any(text in f"{line.label} {line.case}" for text in options.only)]
 
 
 def measure(line: Line, options: argparse.Namespace) -> None:
@@ -275,7 +275,13 @@ def parsed(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--limit", type=float, default=120, metavar="S", help="time limit of one measurement in seconds"
     )
-    parser.add_argument("--only", default="", metavar="TEXT", help="measurements with this in their name")
+    parser.add_argument(
+        "--only",
+        type=lambda text: text.split(","),
+        default=[""],
+        metavar="TEXT,...",
+        help="those with one of these in their name",
+    )
     parser.add_argument(
         "--folder", metavar="DIR", help="where journals are written, on a disk (default: the temporary folder)"
     )

@@ -33,5 +33,7 @@ def explain_spec(
             )
             for reason in reasons
         ]  # fmt: skip
-        out.writelines(f"{line}\n" for line in table(("NODE", "STATE", "DONE", "TO DO", "UNKNOWN", "WHY"), cells, right=(2, 3, 4)))
+        out.writelines(
+            f"{line}\n" for line in table(("NODE", "STATE", "DONE", "TO DO", "UNKNOWN", "WHY"), cells, right=(2, 3, 4))
+        )
     return 0

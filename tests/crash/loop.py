@@ -153,11 +153,15 @@ class Round:
     def kill(self, process: subprocess.Popen[str]) -> tuple[str, set[int]]:
         """Signal the client or a worker at a random moment. Returns what was done, and the exit codes that may follow."""
         of_worker = self.project.local and self.chance.random() < 0.4
-        delay = (
-            self.chance.uniform(0.4 if of_worker else 0.0, 1.0) * self.expected.seconds
-        )  # workers come up after a while
+        delay = self.chance.uniform(0.0, 1.0) * self.expected.seconds
+        busy = of_worker and self.project.name in IN_FLIGHT and self.chance.random() < 0.8
         number = self.chance.choice((signal.SIGKILL,) * 6 + (signal.SIGTERM, signal.SIGINT))
         which = self.chance.random()
+        if busy:  # not while the cluster starts, but while it makes calls
+            made = notes(self.pipe)
+            while process.poll() is None and notes(self.pipe) == made:
+                time.sleep(0.01)
+            delay *= 0.3
         deadline = time.monotonic() + delay
         victim: psutil.Process | None = None
         while process.poll() is None and (time.monotonic() < deadline or (of_worker and victim is None)):

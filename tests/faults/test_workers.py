@@ -386,7 +386,9 @@ def test_the_calls_of_a_worker_that_is_cut_off_run_elsewhere_and_the_output_is_p
 def test_a_stopped_worker_is_ended_by_the_time_limit_of_its_call(pipe: Pipe) -> None:
     mark = Mark()
     done = pipe("run", acts(pipe, deed="stop once", limited=True), env=mark.env)
-    assert re.search(r"act\[3\] attempt 1 failed, again in \S+ s: the call took longer than its time limit of 3 s", done.err)
+    assert re.search(
+        r"act\[3\] attempt 1 failed, again in \S+ s: the call took longer than its time limit of 3 s", done.err
+    )
     check(pipe, mark)
 
 
