@@ -8,9 +8,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from types import FrameType
 from typing import Protocol
 
-from swath.engine.stop import Stop, StopNow
+from swath.engine.stop import SOON_S, Stop, StopNow, importing
 from swath.engine.work import Answer, Batch, Outcome, Say, failure, peak_memory, perform
 from swath.errors import TaskTimeout
 
@@ -118,8 +119,11 @@ def _time_limit(seconds: float) -> Iterator[None]:
             "a time limit cannot be kept off the main thread", remedy="use cluster: local for tasks with timeout_s"
         )
 
-    def ring(_signal: int, _frame: object) -> None:
-        raise _Alarm
+    def ring(_signal: int, frame: FrameType | None) -> None:
+        if importing(frame):
+            signal.setitimer(signal.ITIMER_REAL, SOON_S)
+        else:
+            raise _Alarm
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)

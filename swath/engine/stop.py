@@ -7,9 +7,21 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from typing import Any
+from types import FrameType
 
 from swath.errors import Interrupted, Stopped, Terminated
+
+SOON_S = 0.05
+"""After so long it is looked again whether an import has ended."""
+
+
+def importing(frame: FrameType | None) -> bool:
+    """Whether a frame is inside an import. A module that is cut off in the middle stays broken for this process."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class StopNow(BaseException):
@@ -24,6 +36,8 @@ class Stop:
         self._in_call = False
         self._listening = False
         self._overdue: Stopped | None = None
+        self._again = False
+        """Whether the next signal is one of our own: the first came in the middle of an import."""
 
     @contextlib.contextmanager
     def in_call(self) -> Iterator[None]:
@@ -81,7 +95,26 @@ class Stop:
         else:
             self.asked = why
 
-    def _heard(self, number: int, _frame: Any) -> None:
+    def _leave(self, number: int, frame: FrameType | None) -> None:
+        """End the call that runs in this process, as soon as it can be ended."""
+        if not importing(frame):
+            self._in_call = False
+            raise StopNow
+        again = threading.Timer(SOON_S, self._remind, (number,))
+        again.daemon = True
+        again.start()
+
+    def _remind(self, number: int) -> None:
+        if self._in_call and self._listening:
+            self._again = True
+            os.kill(os.getpid(), number)
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        if self._again:
+            self._again = False
+            if self._in_call:
+                self._leave(number, frame)
+            return
         overdue, self._overdue = self._overdue, None
         if self.asked is not None and overdue is not None:
             return  # the time limit came upon a run that is stopping already
@@ -93,5 +126,4 @@ class Stop:
             os._exit(self.asked.exit_code)
         self.asked = overdue or (Terminated("terminated") if number == signal.SIGTERM else Interrupted("interrupted"))
         if self._in_call:
-            self._in_call = False
-            raise StopNow
+            self._leave(number, frame)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -241,6 +243,23 @@ def test_calls_of_quick_batches_that_turn_slow_are_journalled_as_they_end(tmp_pa
     value, _ = through(tmp_path, job, lambda inner: Watching(inner._say, inner._stop))
     assert value == sum(range(330))
     assert max(longest[1:], default=0) <= 3
+
+
+def test_a_time_limit_cuts_no_import_off_in_the_middle(
+    inline: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(0.3)\nWHOLE = True\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    @task(timeout_s=0.1)
+    def late(x: int) -> int:
+        importlib.import_module("slow_to_import")
+        time.sleep(20)
+        return x
+
+    result = inline.execute(graph(lambda spec: late.map([1])))
+    assert "time limit of 0.1 s" in result.set_aside[0]
+    assert sys.modules.pop("slow_to_import").WHOLE
 
 
 def test_what_no_worker_offers_fails_at_once_and_says_so(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +34,29 @@ def test_a_time_limit_ends_a_call_in_this_process() -> None:
         time.sleep(20)
     assert time.monotonic() - began < 10
     assert stop.asked is LIMIT
+
+
+def test_an_import_is_not_cut_off_in_the_middle_but_the_call_ends_right_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(0.2)\nWHOLE = True\n"
+    (tmp_path / "imported_by_a_call.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    stop = Stop()
+    began = time.monotonic()
+
+    def call() -> None:
+        with stop.in_call():
+            importlib.import_module("imported_by_a_call")
+            time.sleep(20)
+
+    with stop.on_signals():
+        with pytest.raises(StopNow):
+            call()
+        assert sys.modules.pop("imported_by_a_call").WHOLE
+        time.sleep(0.2)
+    assert isinstance(stop.asked, Terminated)
+    assert time.monotonic() - began < 10
 
 
 def test_a_run_that_ends_in_time_is_not_asked() -> None:
