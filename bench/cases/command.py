@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ def noops(spec: Noops) -> Any:
 '''
 OF_CLIENT = {"inline": (), "local": ("distributed", "swath.cluster.local")}
 """What the client imports for a cluster, beside what it imports for an inline run."""
+OF_WORKERS = {"inline": (), "local": ("distributed", "swath.cluster.preloaded")}
+"""What the process that workers are forked from imports, at the same time."""
 IMPORTS = """
 import contextlib, importlib, json, sys, time
 for name in json.load(sys.stdin):
@@ -76,18 +78,28 @@ def run(kind: str, n: int, folder: Path) -> dict[str, Any]:
     return {"wall_s": ended - began, "first_s": first - began, "modules": modules}
 
 
-def imports(modules: list[str]) -> float:
-    """How long an interpreter takes until it has imported these modules, in seconds."""
+def imports(*processes: Sequence[str]) -> float:
+    """How long interpreters, started together, take until each has imported its modules, in seconds."""
     began = time.time()
-    words = [sys.executable, "-c", IMPORTS]
-    done = subprocess.run(words, input=json.dumps(modules), check=True, capture_output=True, text=True)
-    return float(done.stdout.split()[-1]) - began
+    started = [
+        subprocess.Popen([sys.executable, "-c", IMPORTS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for modules in processes
+        if modules
+    ]
+    for process, modules in zip(started, filter(None, processes), strict=True):
+        if process.stdin is not None:
+            process.stdin.write(json.dumps(modules))
+            process.stdin.close()
+    ends = [float((process.stdout.read() if process.stdout else "").split()[-1]) for process in started]
+    for process in started:
+        process.wait()
+    return max(ends) - began
 
 
 def start(kind: str, folder: Path) -> dict[str, Any]:
-    """From the command's start to its first call, above what interpreter and imports alone take."""
+    """From the command's start to its first call, above what interpreters and imports alone take."""
     modules = [name for name in run("inline", 1, folder)["modules"] if not name.startswith(("__", "pipelines"))]
-    floor = imports([*modules, *OF_CLIENT[kind]])
+    floor = imports([*modules, *OF_CLIENT[kind]], OF_WORKERS[kind])
     first = run(kind, 1, folder)["first_s"]
     return {"calls": 1, "wall_s": first - floor, "imports_s": floor, "first_s": first}
 
