@@ -142,7 +142,10 @@ class Round:
         except subprocess.TimeoutExpired:
             process.kill()
             raise Wrong(f"{arguments[0]} hangs ({told})\n{process.communicate()[1][-3000:]}") from None
-        self.tally.say(f"{self.seed} {self.project.name}: {arguments[0]}, {told}: exit {process.returncode}", int(kill))
+        self.tally.say(
+            f"{self.seed} {self.project.name}: {arguments[0]}, {told}: exit {process.returncode}",
+            int("before it was" not in told and kill),
+        )
         if process.returncode == 5 and "did not come up" in err and told.startswith("worker"):
             allowed = {5}  # a cluster that loses a worker while it starts: the run says so, and can be taken up again
         if process.returncode not in allowed:
