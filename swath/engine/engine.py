@@ -40,6 +40,8 @@ PATIENCE_S = 0.2
 """How long the engine waits for answers before it looks whether it was asked to stop."""
 LOOK = 512
 """So many calls are looked up at once, as long as all are finished already."""
+AHEAD = 100
+"""While so many nodes inside of steps wait for their turn, no further step is begun: it would wait too, and be held."""
 BACKLOG_EVERY_S = 1.0
 TOLD = 1000
 """So many of the calls that were set aside are named in the result; the journal has all."""
@@ -298,10 +300,7 @@ class Engine:
                 group.since = None
         turn = 0
         self._more = False
-        while (
-            len(self._batches) < window
-            and (name := self._ready.first(lambda name: self._held(name, slots))) is not None
-        ):
+        while len(self._batches) < window and (name := self._next(slots)) is not None:
             if turn >= TURN:  # so that a stop is heard, and finished work written, between many reused calls
                 self._more = True
                 break
@@ -320,9 +319,20 @@ class Engine:
         alike = (target.fn, target.name, policy.limit, policy.timeout_s, policy.on_client, str(policy.resources))
         return self._groups.setdefault(alike, Group(policy.limit))
 
-    def _held(self, name: str, slots: int) -> bool:
-        group = self._open[name].group
-        return group is not None and (group.full or group.unknown(slots))
+    def _next(self, slots: int) -> str | None:
+        """The node whose items come next."""
+        waiting = 0
+
+        def held(name: str) -> bool:
+            nonlocal waiting
+            group = self._open[name].group
+            if group is None:
+                return waiting >= AHEAD
+            waits = group.full or group.unknown(slots)
+            waiting += waits
+            return waits
+
+        return self._ready.first(held)
 
     def _start(self, name: str, slots: int, batch_s: float, executor: Executor) -> int:
         """Start ready items of a node, as many as its next batch takes, and say how many those were."""

@@ -20,7 +20,7 @@ from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
 from swath.engine.work import Answer, Batch
 from swath.errors import InfrastructureError
-from swath.events import CallDone, CallFailed
+from swath.events import CallDone, CallFailed, NodeDone, NodeOpened
 from swath.graph.graph import Graph
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
@@ -382,3 +382,21 @@ def test_a_walk_of_unknown_length_in_batches_ends_where_it_ends(bench: Bench, tm
         range(50)
     )
     assert sorted(map(int, notes(tmp_path))) == list(range(50))
+
+
+def test_steps_are_not_begun_far_ahead_of_calls_that_wait_for_their_turn(bench: Bench) -> None:
+    @task(limit=1)
+    def one(x: int) -> int:
+        return x
+
+    @pipeline
+    def step(spec: Params) -> Any:
+        return one(spec.n)
+
+    result = bench.execute(graph(lambda spec: step.map([Params(n=x) for x in range(400)])))
+    assert result.made == 401  # with that of the list itself
+    opened = most = 0
+    for event in bench.events:
+        opened += isinstance(event, NodeOpened) - isinstance(event, NodeDone)
+        most = max(most, opened)
+    assert most < 200
