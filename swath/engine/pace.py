@@ -7,7 +7,7 @@ from dataclasses import dataclass
 LARGEST = 4000
 GROWTH = 16
 """A batch is at most so many times larger than the one before: the first calls may not be like the rest."""
-LEAST_S = 0.03
+LEAST_S = 0.06
 """Batches are not made shorter than this, in seconds of work, to share the last calls out evenly."""
 WEIGHT = 0.5
 """Of the newest batch in the mean."""
