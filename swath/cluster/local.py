@@ -44,6 +44,8 @@ SETTINGS = {
     # A long call holds the interpreter: that is no reason to think that its worker is gone.
     "distributed.scheduler.worker-ttl": "30 minutes",
     "distributed.admin.tick.limit": "1 hour",
+    # How often each process looks for that: every 20 ms, an idle cluster of two would take a tenth of a core.
+    "distributed.admin.tick.interval": "1s",
     "distributed.worker.profile.enabled": False,
     "distributed.comm.timeouts.connect": "60s",
     # Nobody reads Dask's own pages, and they would be open to every user of this machine.
