@@ -102,6 +102,11 @@ def begun(pipe: Pipe) -> bool:
             return False
 
 
+def not_begun(err: str) -> bool:
+    """Whether a process was stopped before any of swath was imported."""
+    return "Fatal Python error: init_import_site" in err or ("KeyboardInterrupt" in err and "/cli/" not in err)
+
+
 class Round:
     """One run, with its kills, until it is done."""
 
@@ -148,6 +153,8 @@ class Round:
         )
         if process.returncode == 5 and "did not come up" in err and told.startswith("worker"):
             allowed = {5}  # a cluster that loses a worker while it starts: the run says so, and can be taken up again
+        if process.returncode == 1 and told.startswith("SIG") and not_begun(err):
+            allowed = {1}  # Python itself was still coming up
         if process.returncode not in allowed:
             raise Wrong(f"{arguments[0]} ended with {process.returncode} ({told})\n{err[-3000:]}")
         self.check()

@@ -77,7 +77,11 @@ def test_a_run_asked_to_stop_at_a_point_ends_well_and_resumes_to_the_same_bytes(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("point", "name"),
-    [*((point, "KILL") for point in ("starting", "started", "running", "closing")), ("running", "TERM"), ("started", "INT")],
+    [
+        *((point, "KILL") for point in ("starting", "started", "running", "closing")),
+        ("running", "TERM"),
+        ("started", "INT"),
+    ],
 )
 def test_the_same_holds_on_a_cluster_of_processes(
     pipe: Pipe, undisturbed: dict[str, str], point: str, name: str

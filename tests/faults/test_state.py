@@ -257,7 +257,7 @@ def test_a_clock_that_jumps_changes_no_duration_retry_or_end(pipe: Pipe, kind: s
     (pipe.folder / "clock").mkdir()
     (pipe.folder / "clock/sitecustomize.py").write_text(JUMP.format(shift=shift, flag=str(flag)))
     env = {"PYTHONPATH": f"{pipe.folder / 'clock'}{os.pathsep}{pipe.env['PYTHONPATH']}"}
-    spec = tiles(pipe, n=12, seconds=0.3, flaky=str(pipe.folder), cluster=kind)
+    spec = tiles(pipe, n=12, seconds=0.7 if kind == "inline" else 1.4, flaky=str(pipe.folder), cluster=kind)
     began = time.monotonic()
     process = pipe.start("run", spec, "--json", "--timeout", "5m", env=env)
     wait_for(lambda: finished(pipe) >= 1)
