@@ -1,4 +1,4 @@
-"""The record of a run: what happens is told to the readers at once, and written to the journal together, once a turn."""
+"""The record of a run: what happens is written to the journal together, once a turn, and then told to the readers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ LAST = 2**62
 
 
 class Record:
-    """Tells and writes down what the engine does. `scrub` takes secrets out of every text that came from a task."""
+    """Writes down and tells what the engine does. `scrub` takes secrets out of every text that came from a task.
+
+    A call is told to be done when the journal has it, so what a reader has heard of is never made again.
+    """
 
     def __init__(
         self, run: str, journal: Journal, emit: Callable[[Event], None], scrub: Callable[[str], str] = str
@@ -44,19 +47,22 @@ class Record:
         self._earlier = next(journal.calls(run), None) is not None
         """Whether the run is taken up again: what it wrote then may not be so any more."""
         self._gone: list[tuple[str, int, int]] = []
+        self._untold: list[Event] = []
 
     def write(self) -> None:
-        """Commit what happened since the last time."""
-        if not (self._nodes or self._calls or self._logs or self._gone):
-            return
-        with self._journal.transaction():
-            self._journal.write_nodes(self.run, self._nodes.values())
-            self._journal.write_results(self.run, self._results)
-            self._journal.drop_calls(self.run, self._gone)
-            self._journal.write_calls(self.run, self._calls)
-            self._journal.write_logs(self.run, self._logs)
-        for written in (self._nodes, self._calls, self._results, self._logs, self._gone):
-            written.clear()
+        """Commit what happened since the last time, and tell it."""
+        if self._nodes or self._calls or self._logs or self._gone:
+            with self._journal.transaction():
+                self._journal.write_nodes(self.run, self._nodes.values())
+                self._journal.write_results(self.run, self._results)
+                self._journal.drop_calls(self.run, self._gone)
+                self._journal.write_calls(self.run, self._calls)
+                self._journal.write_logs(self.run, self._logs)
+            for written in (self._nodes, self._calls, self._results, self._logs, self._gone):
+                written.clear()
+        told, self._untold = self._untold, []
+        for event in told:
+            self._emit(event)
 
     def results_of(self, node: str) -> Iterable[Stored]:
         """The results of a node's finished calls, in the order of its items."""
@@ -68,14 +74,14 @@ class Record:
     def opened(self, row: NodeRow, total: int | None) -> None:
         """A node begins."""
         self._nodes[row.node] = row
-        self._emit(NodeOpened(time=time.time(), run=self.run, node=row.node, total=total, depth=row.node.count("/")))
+        self._tell(NodeOpened(time=time.time(), run=self.run, node=row.node, total=total, depth=row.node.count("/")))
 
     def ended(self, row: NodeRow, count: int | None = None) -> None:
         """A node is done, skipped or failed. count: how many items it has."""
         self._nodes[row.node] = row
         if self._earlier and row.state == "done" and count is not None:
             self._gone.append((row.node, count, LAST))
-        self._emit(NodeDone(time=time.time(), run=self.run, node=row.node, state=row.state))
+        self._tell(NodeDone(time=time.time(), run=self.run, node=row.node, state=row.state))
 
     # --- calls
 
@@ -88,7 +94,7 @@ class Record:
         """A call was not made: its result was there."""
         now = time.time()
         self._calls.append(CallRow(node, item, key, "reused", 0, "", now, 0.0, "", ""))
-        self._emit(CallDone(time=now, run=self.run, node=node, item=item, worker="", seconds=0.0, reused=True))
+        self._tell(CallDone(time=now, run=self.run, node=node, item=item, worker="", seconds=0.0, reused=True))
 
     def done(self, call: Call, outcome: Outcome, stored: Stored, answer: Answer) -> None:
         """A call has its result."""
@@ -100,7 +106,7 @@ class Record:
             )
         )  # fmt: skip
         self._results.append((call.key, stored))
-        self._emit(
+        self._tell(
             CallDone(time=now, run=self.run, node=node, item=item, worker=answer.worker, seconds=outcome.seconds)
         )
 
@@ -109,14 +115,14 @@ class Record:
         now = time.time()
         self._calls.append(CallRow(node, item, key, "step", 0, "", now, None, "", ""))
         self._results.append((key, stored))
-        self._emit(StepDone(time=now, run=self.run, node=node, item=item))
+        self._tell(StepDone(time=now, run=self.run, node=node, item=item))
 
     def retried(self, call: Call, outcome: Outcome, worker: str, delay_s: float) -> None:
         """A call failed and will be made again."""
         self._row(call.common.node, call.number, call.key, "retried", call.attempt, outcome, worker)
         again = f"attempt {call.attempt} failed, again in {delay_s:.1f} s: {outcome.error}"
         self._logs.append((time.time(), "warning", again, call.common.node, call.number, worker))
-        self._emit(
+        self._tell(
             CallRetried(
                 time=time.time(), run=self.run, node=call.common.node, item=call.number, error=outcome.error,
                 attempt=call.attempt, delay_s=delay_s,
@@ -130,7 +136,7 @@ class Record:
         self._row(node, item, key, "failed", attempt, outcome, worker)
         attempts = f" in attempt {attempt}" if attempt > 1 else ""
         self._logs.append((time.time(), "error", f"failed for good{attempts}: {outcome.error}", node, item, worker))
-        self._emit(
+        self._tell(
             CallFailed(
                 time=time.time(), run=self.run, node=node, item=item, error=outcome.error, attempt=attempt,
                 traceback=outcome.traceback,
@@ -149,24 +155,32 @@ class Record:
 
     # --- lines
 
+    def _tell(self, event: Event) -> None:
+        """Tell an event with the next write."""
+        self._untold.append(event)
+
+    def _tell_now(self, event: Event) -> None:
+        """Tell an event of which the journal knows nothing that counts; after those that wait, so that the order is kept."""
+        (self._untold.append if self._untold else self._emit)(event)
+
     def said(self, said: Said) -> None:
         """A line or a report that came out of a call while it ran."""
         where: dict[str, Any] = {"time": said.time, "run": self.run, "node": said.node, "item": said.item}
         if said.level == "started":
-            self._emit(CallStarted(**where, worker=said.worker, attempt=said.attempt))
+            self._tell_now(CallStarted(**where, worker=said.worker, attempt=said.attempt))
         elif said.level == "progress":
-            self._emit(CallProgress(**where, done=said.done, total=said.total, pixels=said.pixels))
+            self._tell_now(CallProgress(**where, done=said.done, total=said.total, pixels=said.pixels))
         else:
             text = self.scrub(said.text)
             self._logs.append((said.time, said.level, text, said.node, said.item, said.worker))
-            self._emit(Log(**where, level=said.level, text=text, worker=said.worker))
+            self._tell_now(Log(**where, level=said.level, text=text, worker=said.worker))
 
     def line(self, level: str, text: str, node: str = "") -> None:
         """A line of the engine's own."""
         now = time.time()
         self._logs.append((now, level, text, node, None, ""))
-        self._emit(Log(time=now, run=self.run, level=level, text=text, node=node))
+        self._tell_now(Log(time=now, run=self.run, level=level, text=text, node=node))
 
     def stopping(self, reason: str) -> None:
         """A signal or a cancel was heard."""
-        self._emit(RunStopping(time=time.time(), run=self.run, reason=reason))
+        self._tell_now(RunStopping(time=time.time(), run=self.run, reason=reason))

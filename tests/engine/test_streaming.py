@@ -100,10 +100,10 @@ def watched(tmp_path: Path) -> Watched:
 
 
 def test_early_items_are_through_before_the_last_begin(bench: Bench) -> None:
-    bench.execute(graph(lambda spec: total(slow_too.map(slow.map(range(spec.n)))), n=24))
+    bench.execute(graph(lambda spec: total(slow_too.map(slow.map(range(spec.n)))), n=48))
     order = [(event.node, event.item) for event in bench.events if isinstance(event, CallDone)]
-    assert order.index(("slow_too", 0)) < order.index(("slow", 12))
-    assert order.index(("slow_too", 8)) < order.index(("slow", 23))
+    assert order.index(("slow_too", 0)) < order.index(("slow", 36))
+    assert order.index(("slow_too", 8)) < order.index(("slow", 47))
 
 
 def test_quick_calls_of_a_deep_node_do_not_wait_for_a_large_batch_of_them(bench: Bench) -> None:

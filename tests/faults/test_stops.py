@@ -163,7 +163,7 @@ def test_a_run_killed_while_it_maps_resumes_to_the_same_bytes(pipe: Pipe, shared
     done = pipe("resume", "last", "--json")
     reused = done.count("call_done", node="predict_block", reused=True)
     remade = done.count("call_done", node="predict_block", reused=False)
-    assert reused >= 39
+    assert reused >= 40  # what was told to be done is done
     assert reused + remade == 12 * 13
     undisturbed = pipe("run", spec("undisturbed"), "--fresh", "--json")
     assert undisturbed.count("call_done", reused=True) == 0
