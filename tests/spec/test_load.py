@@ -209,7 +209,7 @@ def test_a_whole_number_is_a_number_and_a_list_is_a_tuple() -> None:
 
 def test_lists_are_taken_for_tuples_in_plain_python_too() -> None:
     assert FilesImagery(paths=["a.tif"], bands=["red", 1]).paths == ("a.tif",)  # type: ignore[arg-type]
-    assert Output.model_validate({"to": "x", "background": ["land"]}).background == ("land",)
+    assert Output.model_validate({"to": "x", "vectors": {"background": ["land"]}}).background == ("land",)
 
 
 def test_a_text_that_is_no_mapping_is_refused() -> None:
