@@ -83,7 +83,7 @@ def _end(call: CallRow) -> LogRow:
 
 
 def text(line: LogRow) -> str:
-    """Such as `12:03:04 warning predict_block[3] worker-1: text`."""
+    """Such as `12:03:04 warning predict_region[3] worker-1: text`."""
     place = " ".join(part for part in (call_name(line.node, line.item) if line.node else "", line.worker) if part)
     said = units.printable(line.text).rstrip("\n").replace("\n", "\n  ")
     return f"{units.clock(line.time)} {line.level:<7} {place}{': ' if place else ''}{said}"

@@ -3,8 +3,9 @@
 contract, weights   what the model takes and gives, and which weights it is    on the client, before any cluster
 scenes              the imagery on one grid                                    on the client
 receptive           how far the network looks                                  once per weights
-blocks              the map's grid in windows with halo                        a lazy sequence
-parts               one call per block: read, infer, mask                      streamed over the workers
+form                how the map's file is laid out                             on the client
+regions             the map's grid in large windows                            a lazy sequence
+parts               one call per region: read, infer, mask, encode             streamed over the workers
 seams               some pixels again with another tiling                      the proof that there is no seam
 map                 COG, vectors, picture, STAC item                           on the client, atomically
 """
@@ -16,7 +17,7 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from swath.graph.current import current_run, progress
 from swath.graph.pipeline import pipeline
@@ -27,14 +28,12 @@ from swath.spec.fields import Area, GridSpec, Imagery, ModelRef, Output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from swath.geo import Block, Blocks, Window
     from swath.imagery.part import Part
     from swath.imagery.publication import Published
     from swath.imagery.scene import Scenes
     from swath.models.contract import Contract, ModelInfo, Receptive, Weights
+    from swath.region import Form
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +58,15 @@ class Predict(Spec):
     """Where to map; everything that the imagery covers when not given."""
     grid: GridSpec | None = None
     """The map's grid; the imagery's own when not given."""
-    block_size: int = Field(1024, ge=64, le=16384)
-    """Edge of the windows in which the map is computed, in pixels. The map does not depend on it; memory does."""
+    region: int | None = Field(None, ge=64, le=16384)
+    """Edge of the regions, each made by one call, in pixels; a multiple of output.blocksize. From the map's size when not
+    given. The map does not depend on it; how finely a run is spread, and what a crash costs, does."""
+
+    @model_validator(mode="after")
+    def _whole_tiles(self) -> Predict:
+        if self.region is not None and self.region % self.output.blocksize:
+            raise ValueError(f"region: {self.region} is not a multiple of output.blocksize, {self.output.blocksize}")
+        return self
 
 
 @pipeline
@@ -70,12 +76,14 @@ def predict(spec: Predict) -> Any:
     weights = read_weights(spec.model)
     scenes = find_imagery(spec.imagery, contract=contract, area=spec.area, grid=spec.grid)
     receptive = measure_model(weights)
+    channels = count_channels(weights, contract=contract)
     model = describe_model(spec.model, receptive=receptive)
-    blocks = plan_blocks(scenes, model=model, area=spec.area, size=spec.block_size)
-    parts = predict_block.map(blocks, scenes=scenes, model=model, area=spec.area)
-    seams = check_seams(parts, blocks=blocks, scenes=scenes, model=model, area=spec.area)
+    form = plan_map(scenes, model=model, channels=channels, area=spec.area, output=spec.output, region=spec.region)
+    regions = plan_regions(scenes, model=model, area=spec.area, output=spec.output, region=spec.region)
+    parts = predict_region.map(regions, scenes=scenes, model=model, area=spec.area, form=form)
+    seams = check_seams(parts, regions=regions, scenes=scenes, model=model, area=spec.area, form=form)
     return publish_map(
-        parts, seams=seams, blocks=blocks, scenes=scenes, model=model, area=spec.area, output=spec.output
+        parts, seams=seams, regions=regions, scenes=scenes, model=model, area=spec.area, form=form, output=spec.output
     )
 
 
@@ -124,63 +132,78 @@ def describe_model(model: ModelRef, *, receptive: Receptive) -> ModelInfo:
     return describe(model, receptive)
 
 
+@task
+def count_channels(weights: Weights, *, contract: Contract) -> int:
+    """How many numbers the network gives for a pixel."""
+    if contract.output == "classes":
+        return 1 if contract.threshold is not None else len(contract.classes)
+    if contract.channels is not None:
+        return contract.channels
+    from swath.models.info import channels_of
+
+    return channels_of(weights)
+
+
 @task(on_client=True)
-def plan_blocks(scenes: Scenes, *, model: ModelInfo, area: Area | None, size: int) -> Blocks:
-    """The windows in which the map is computed, with the halo that this model needs."""
+def plan_map(
+    scenes: Scenes, *, model: ModelInfo, channels: int, area: Area | None, output: Output, region: int | None
+) -> Form:
+    """How the map's file is laid out, and in which pieces the network gets its pixels."""
+    from swath.imagery.encoding import Encoding
+    from swath.imagery.grid import output_window
+    from swath.imagery.part import levels_of
+    from swath.imagery.tiff import level_shapes
+    from swath.region import Form, piece_edge, region_edge
+
+    contract, size = model.contract, output.blocksize
+    classes = contract.output == "classes"
+    encoding = Encoding(
+        contract.dtype, contract.nodata, 1 if classes else channels, classes and bool(contract.classes), size
+    )
+    window = output_window(scenes.image, area)
+    edge = region or region_edge(window, size)
+    levels = levels_of(edge, size, len(level_shapes(*window.shape, size)))
+    return Form(encoding, levels, piece_edge(model, edge, size))
+
+
+@task(on_client=True)
+def plan_regions(scenes: Scenes, *, model: ModelInfo, area: Area | None, output: Output, region: int | None) -> Blocks:
+    """The windows that the calls make, with the halo that this model needs."""
     from swath.geo import Blocks
     from swath.imagery.grid import output_window, wanted_blocks
+    from swath.region import region_edge
 
     window = output_window(scenes.image, area)
-    return wanted_blocks(Blocks(scenes.image, window, size, model.halo, model.stride), area)
+    edge = region or region_edge(window, output.blocksize)
+    return wanted_blocks(Blocks(scenes.image, window, edge, model.halo, model.stride), area)
 
 
 @task(retries=2)
-def predict_block(block: Block, *, scenes: Scenes, model: ModelInfo, area: Area | None) -> Part:
-    """One block of the map."""
-    from swath.imagery.part import Part
+def predict_region(region: Block, *, scenes: Scenes, model: ModelInfo, area: Area | None, form: Form) -> Part:
+    """One region of the map."""
+    from swath.region import map_region
 
-    pixels, valid = map_pixels(block, scenes, model, area)
-    progress(pixels=block.window.height * block.window.width)
-    return Part.pack(block.index, block.window, pixels, int(valid.sum()))
-
-
-def map_pixels(
-    block: Block, scenes: Scenes, model: ModelInfo, area: Area | None
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """The map in `block.window`: pixels (bands, height, width) in the contract's dtype with nodata in place, and (height, width)
-    where they are valid."""
-    from swath.imagery.grid import area_mask
-    from swath.imagery.read import read
-    from swath.models.infer import infer
-    from swath.models.load import load
-
-    contract = model.contract
-    pixels, usable = read(scenes, block.source, reflectance=contract.units == "reflectance")
-    mapped, valid = infer(load(model), model, pixels, usable, block.source, block.window)
-    if area is not None:
-        valid &= area_mask(area, scenes.image, block.window)
-        mapped[:, ~valid] = contract.nodata
-    return mapped, valid
+    return map_region(region, scenes, model, area, form)
 
 
 @task
 def check_seams(
-    parts: Sequence[Part], *, blocks: Blocks, scenes: Scenes, model: ModelInfo, area: Area | None
+    parts: Sequence[Part], *, regions: Blocks, scenes: Scenes, model: ModelInfo, area: Area | None, form: Form
 ) -> dict[str, Any]:
-    """Compute windows that lie across block borders again, each in one piece, and count the pixels that differ from the map."""
+    """Compute windows that lie across the borders of regions again, each in one piece, and count the pixels that differ from
+    the map."""
     import numpy as np
 
-    from swath.geo import Blocks
+    from swath.region import map_strips
 
-    pixels = differing = windows = 0
-    for window in blocks.samples(CHECKED, CHECKED_EDGE):
-        (block,) = Blocks(blocks.image, window, max(window.shape), blocks.halo, blocks.stride)
-        again, _ = map_pixels(block, scenes, model, area)
-        for part in parts_in(parts, blocks, window):
+    differing = pixels = windows = 0
+    for window in regions.samples(CHECKED, CHECKED_EDGE):
+        (again,) = map_strips(window, scenes, model, area, dataclasses.replace(form, edge=max(window.shape)))
+        for part in parts_in(parts, regions, window):
             shared = part.window.intersection(window)
             if shared is None:
                 continue
-            before, now = part.pixels()[:, *shared.within(part.window)], again[:, *shared.within(window)]
+            before, now = part.read(shared), again[:, *shared.within(window)]
             same = (before == now) | (np.isnan(before) & np.isnan(now) if before.dtype.kind == "f" else False)
             differing += int((~same.all(axis=0)).sum())
             pixels += shared.height * shared.width
@@ -191,17 +214,17 @@ def check_seams(
         or ("" if not differing else "pixels differ between tilings in the last bits of the network's arithmetic"),
         "radius": model.radius,
         "stride": model.stride,
-        "halo": blocks.halo,
+        "halo": regions.halo,
         "windows": windows,
         "pixels": pixels,
         "differing": differing,
     }
 
 
-def parts_in(parts: Sequence[Part], blocks: Blocks, window: Window) -> list[Part]:
+def parts_in(parts: Sequence[Part], regions: Blocks, window: Window) -> list[Part]:
     """The parts that touch `window`. Parts come in the order of their index, and some may have been set aside."""
     found = []
-    for index in blocks.touching(window):
+    for index in regions.touching(window):
         place = bisect.bisect_left(parts, index, key=lambda part: part.index)
         if place < len(parts) and parts[place].index == index:
             found.append(parts[place])
@@ -220,10 +243,11 @@ def publish_map(
     parts: Sequence[Part],
     *,
     seams: dict[str, Any],
-    blocks: Blocks,
+    regions: Blocks,
     scenes: Scenes,
     model: ModelInfo,
     area: Area | None,
+    form: Form,
     output: Output,
 ) -> Published:
     """Write the map and what is made beside it, and put it in its place."""
@@ -239,13 +263,14 @@ def publish_map(
     contract = model.contract
     legend = tuple(MapClass(each.value, each.name, each.color) for each in contract.classes)
     name = output.to.rstrip("/").rpartition("/")[2]
-    bands = (contract.name,) if contract.output == "classes" else tuple(f"value-{n + 1}" for n in range(parts[0].bands))
+    bands = (
+        (contract.name,)
+        if contract.output == "classes"
+        else tuple(f"value-{n + 1}" for n in range(form.encoding.bands))
+    )
     with Staging(output.to, current_run() or name) as staging:
         progress(0, 4)
-        facts = write_cog(
-            staging.folder / "map.tif", parts, blocks, dtype=contract.dtype, nodata=contract.nodata, classes=legend,
-            band_names=bands,
-        )  # fmt: skip
+        facts = write_cog(staging.folder / "map.tif", parts, regions, form.encoding, classes=legend, band_names=bands)
         progress(1, 4)
         if output.vectors and legend:
             write_vectors(
@@ -263,7 +288,7 @@ def publish_map(
             ModelFacts(contract.name, model.path, model.sha256, ARTIFACTS[model.format], contract.bands, item_properties(contract)),
         )  # fmt: skip
         write_item(
-            staging.folder / MANIFEST, name, blocks.image[blocks.output.roi], facts, staging.facts(), scenes.scenes,
+            staging.folder / MANIFEST, name, regions.image[regions.output.roi], facts, staging.facts(), scenes.scenes,
             classes=legend, software=versions(), model="model.json",
             lineage=lineage(scenes, model),
         )  # fmt: skip
@@ -278,19 +303,19 @@ def publish_map(
                     "seam differences": seams["differing"],
                 },
                 "valid_pixels": facts.valid,
-                "missing_blocks": list(facts.missing),
-                "input": describe_input(scenes, model, area, blocks),
+                "missing_regions": list(facts.missing),
+                "input": describe_input(scenes, model, area, regions),
             }
         )
         progress(4, 4)
     return published
 
 
-def describe_input(scenes: Scenes, model: ModelInfo, area: Area | None, blocks: Blocks) -> dict[str, Any]:
+def describe_input(scenes: Scenes, model: ModelInfo, area: Area | None, regions: Blocks) -> dict[str, Any]:
     """What a map was made from, for its report."""
     from swath.imagery.raster import shown
 
-    grid, window = blocks.image, blocks.output
+    grid, window = regions.image, regions.output
     return {
         "area": (area.source or "given in the spec") if area is not None else "everything that the imagery covers",
         "imagery": [f"{scene.id}{f', {scene.datetime}' if scene.datetime else ''}" for scene in scenes.scenes],
@@ -322,19 +347,21 @@ def plan(spec: Predict) -> dict[str, Any]:
     from swath.geo import Blocks
     from swath.imagery.grid import output_window, wanted_blocks
     from swath.imagery.read import common_dtype
+    from swath.region import region_edge
 
     contract = read_contract(spec.model)
     scenes = find_imagery(spec.imagery, contract=contract, area=spec.area, grid=spec.grid)
     window = output_window(scenes.image, spec.area)
-    blocks = wanted_blocks(Blocks(scenes.image, window, spec.block_size, 0, 1), spec.area)
-    pixels = sum(block.window.height * block.window.width for block in blocks)
+    edge = spec.region or region_edge(window, spec.output.blocksize)
+    regions = wanted_blocks(Blocks(scenes.image, window, edge, 0, 1), spec.area)
+    pixels = sum(region.window.height * region.window.width for region in regions)
     layers = len(scenes.bands) * (len(scenes.scenes) if scenes.mosaic == "median" else 1)
     return {
         "model": f"{contract.name}: {', '.join(contract.bands)}",
         "scenes": len(scenes.scenes),
         "grid": f"{window.width} x {window.height} pixels of {abs(scenes.image.resolution.x):g} in {scenes.image.crs}",
-        "blocks": len(blocks),
-        "block_size": spec.block_size,
+        "regions": len(regions),
+        "region": edge,
         "megapixels": round(pixels / 1e6, 3),
         "read_bytes": pixels * layers * common_dtype(scenes).itemsize,
         "map_bytes_at_most": pixels * (contract.channels or 1 if contract.output == "values" else 1),

@@ -52,6 +52,20 @@ class Window:
         return Window(row, col, height, width) if height > 0 and width > 0 else None
 
 
+def around(image: GeoBox, window: Window, halo: int, stride: int) -> Window:
+    """What has to be read for `window`: `halo` pixels more on each side, from and to multiples of `stride` on the image
+    grid, cut at the image's true edges."""
+
+    def reach(start: int, stop: int, edge: int) -> tuple[int, int]:
+        low = max(0, start - halo) // stride * stride
+        return low, min(edge, -(-(stop + halo) // stride) * stride)
+
+    height, width = image.shape
+    row, stop_row = reach(window.row, window.stop_row, height)
+    col, stop_col = reach(window.col, window.stop_col, width)
+    return Window(row, col, stop_row - row, stop_col - col)
+
+
 @dataclass(frozen=True)
 class Block:
     """One output window of the map, and the window that must be read for it."""
@@ -115,18 +129,7 @@ class Blocks(Sequence[Block]):
         window = Window(
             row, col, min(self.size, self.output.stop_row - row), min(self.size, self.output.stop_col - col)
         )
-        return Block(index, window, self._source(window))
-
-    def _source(self, window: Window) -> Window:
-        height, width = self.image.shape
-        row, stop_row = self._reach(window.row, window.stop_row, height)
-        col, stop_col = self._reach(window.col, window.stop_col, width)
-        return Window(row, col, stop_row - row, stop_col - col)
-
-    def _reach(self, start: int, stop: int, edge: int) -> tuple[int, int]:
-        low = max(0, start - self.halo) // self.stride * self.stride
-        high = -(-(stop + self.halo) // self.stride) * self.stride
-        return low, min(edge, high)
+        return Block(index, window, around(self.image, window, self.halo, self.stride))
 
     def touching(self, window: Window) -> list[int]:
         """Lattice indices of the blocks that share pixels with `window`, wanted or not."""

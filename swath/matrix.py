@@ -17,7 +17,7 @@ ROW = "table-row"
 """Name of the node behind each step, after the step's own. No function has such a name."""
 EACH = "each"
 """In the plan of a matrix: name of a variant -> its own plan."""
-ADDED = frozenset({"calls", "mapped", "blocks", "megapixels", "read_bytes", "map_bytes_at_most"})
+ADDED = frozenset({"calls", "mapped", "regions", "megapixels", "read_bytes", "map_bytes_at_most"})
 """Values of a plan that are amounts of work, so that those of the variants are added up."""
 
 

@@ -23,7 +23,7 @@ SEAMS = {
 FACTS = RunFacts(
     run="20260101-demo-1", name="demo", pipeline="predict", status="done", exit_code=0, started=1.7e9, finished=1.7e9 + 65,
     spec="specs/demo.yaml", spec_text="pipeline: predict\nmodel: <b>bold</b>\n", cluster="local", workers=2,
-    account=Account(1.7e9, 1.7e9 + 65, 4, 1, 0, 0.5, (NodeFacts("predict_block", 4, 1, 0, 9.5),)), versions={"swath": "0.1.0"},
+    account=Account(1.7e9, 1.7e9 + 65, 4, 1, 0, 0.5, (NodeFacts("predict_region", 4, 1, 0, 9.5),)), versions={"swath": "0.1.0"},
     git={"commit": "abc", "branch": "main", "dirty": True}, command="pipe run specs/demo.yaml",
     result={
         "folder": "out/demo", "seams": SEAMS, "files": [{"name": "map.tif", "bytes": 31435, "sha256": "aa"}],
@@ -89,10 +89,10 @@ def test_sections_without_anything_to_say_are_left_out() -> None:
 def test_what_was_set_aside_is_listed_and_errors_are_shown() -> None:
     text = words(
         replace(
-            FACTS, status="partial", exit_code=3, set_aside=("predict_block[3]: cut.tif",), error="1 call was set aside"
+            FACTS, status="partial", exit_code=3, set_aside=("predict_region[3]: cut.tif",), error="1 call was set aside"
         )
     ).text
-    assert "predict_block[3]: cut.tif" in text
+    assert "predict_region[3]: cut.tif" in text
     assert "exit code 3" in text
 
 

@@ -61,12 +61,12 @@ class PlainView:
 
 
 def call_name(node: str, item: int | None) -> str:
-    """Such as `predict_block[12]`."""
+    """Such as `predict_region[12]`."""
     return node if item is None else f"{node}[{item}]"
 
 
 def progress(node: NodeTally, now: float) -> str:
-    """Such as `predict_block 40/169  2.1/s  1.3 Mpx/s  ETA 1m 02s`."""
+    """Such as `predict_region 40/169  2.1/s  1.3 Mpx/s  ETA 1m 02s`."""
     total = "?" if node.total is None else node.total
     done = f"{node.fraction or 0:.0%}" if node.total == 1 else f"{node.settled}/{total}"
     return "  ".join([f"{node.name} {done}", *figures(node, now)])
@@ -90,7 +90,7 @@ def figures(node: NodeTally, now: float) -> Iterator[str]:
 
 
 def ended(node: NodeTally) -> str:
-    """Such as `predict_block done in 3m 12s: 169/169  40 reused`."""
+    """Such as `predict_region done in 3m 12s: 169/169  40 reused`."""
     if node.state == "skipped":
         return f"{node.name} skipped"
     took = units.duration((node.ended or node.opened) - node.opened)

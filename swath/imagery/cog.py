@@ -1,36 +1,40 @@
-"""The map as one Cloud-Optimized GeoTIFF: parts go in as they come, and every pixel is read back before it counts."""
+"""The map as one Cloud-Optimized GeoTIFF: compressed tiles are put in their places, and what was written is read back."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
 import rasterio
-import rasterio.shutil
-from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window as RasterWindow
 from rio_cogeo.cogeo import cog_validate
 
 from swath.errors import TaskFailed
 from swath.geo import Blocks, Window
+from swath.imagery.assembly import Assembly
+from swath.imagery.encoding import Encoding
 from swath.imagery.legend import Legend
 from swath.imagery.part import Part
+from swath.imagery.tiff import Tag, statistics_tags, tags_of
 from swath.imagery.writing import not_written, sync, writing
 
 TILE = 512
-"""Edge of a tile in the file, in pixels."""
+"""A map is read in strips of so many rows."""
+COMPARED = 32
+"""So many tiles, spread over the map, are decoded again by GDAL and compared with what was given."""
 _CACHE_MB = 128
-_DIGEST = 16
 
 
 @dataclass(frozen=True)
@@ -58,50 +62,52 @@ class CogFacts:
     statistics: tuple[dict[str, float], ...]
     """minimum, maximum, mean, stddev, valid_percent of each band; the last alone for a band of nothing but nodata."""
     blocks: int
-    """Blocks that were written."""
+    """Regions that were written."""
     missing: tuple[int, ...] = ()
-    """Wanted blocks that nobody gave: they are nodata in the map."""
+    """Wanted regions that nobody gave: they are nodata in the map."""
 
 
 def write_cog(
     path: Path,
-    parts: Iterable[Part],
+    parts: Sequence[Part],
     blocks: Blocks,
+    encoding: Encoding,
     *,
-    dtype: str,
-    nodata: float,
     classes: Legend = (),
     band_names: Sequence[str] = ("map",),
     tags: Mapping[str, str] | None = None,
 ) -> CogFacts:
-    """Write a map to `path` as a strict COG: tiles of 512 pixels, Deflate, overviews, nodata, statistics, colours.
+    """Write a map to `path` as a strict COG: Deflate, overviews, nodata, statistics, colours, laid out as GDAL does it.
 
-    `parts` come in any order and are taken one at a time. Blocks without a part stay nodata. The grid is
-    `blocks.image[blocks.output.roi]`: the source's pixels, not moved. The same parts give the same bytes, in whatever
-    order they come. `tags` become the file's metadata. With `classes` (one uint8 band) the file has a colour table,
-    and the names are in its metadata and, where QGIS and GDAL look for them, in `<path>.aux.xml`.
+    `parts` come in the order of their index and can be gone through more than once; they are taken one at a time. Regions
+    without a part stay nodata. The grid is `blocks.image[blocks.output.roi]`: the source's pixels, not moved. The same
+    pixels give the same bytes, whatever the regions were. `tags` become the file's metadata. With `classes` (one uint8
+    band) the file has a colour table, and the names are in its metadata and, where QGIS and GDAL look for them, in
+    `<path>.aux.xml`.
 
-    Memory is bounded by a block; the disk beside `path` holds the map's uncompressed bytes for a while.
-
-    Nothing that GDAL says about success is trusted: the file is opened again, validated, and each block compared with
-    its part. Raises TaskFailed when it cannot be written or is not what was given, or when a part does not belong to the map.
+    Nothing that says it went well is trusted: the file is read again and compared byte by byte, validated, and tiles of it
+    are decoded by GDAL and compared with their parts. Raises TaskFailed when it cannot be written or is not what was given,
+    or when a part does not belong to the map.
     """
-    if classes and (dtype != "uint8" or len(band_names) != 1):
-        raise ValueError(f"a map of classes is one band of uint8, not {len(band_names)} of {dtype}")
-    tiles, made = path.with_name(f".{path.name}.tiles"), path.with_name(f".{path.name}.made")
+    made = path.with_name(f".{path.name}.made")
     try:
-        with gdal_quiet(), writing(path):
-            ledger = _write_tiles(tiles, parts, blocks, dtype, nodata, classes, band_names, tags or {})
-            _translate(tiles, made, dtype, classes)
-            tiles.unlink()
+        with gdal_quiet(), writing(path), Assembly(parts, blocks, encoding) as assembly:
+            _check_classes(assembly, classes)
+            own = _own_tags(assembly, blocks.image[blocks.output.roi], classes, band_names, tags or {})
+            digest = hashlib.sha256()
+            with made.open("wb", buffering=1 << 20) as file:
+                for chunk in assembly.chunks(own):
+                    file.write(chunk)
+                    digest.update(chunk)
             sync(made)
-            facts = _verified(path, made, blocks, ledger)
+            _compare_bytes(path, made, digest.digest())
+            facts = _verified(path, made, parts, blocks, assembly)
             made.replace(path)
             if classes:
                 _write_names(path, classes)
         return facts
     finally:
-        for leftover in (tiles, made, made.with_name(f"{made.name}.aux.xml")):
+        for leftover in (made, made.with_name(f"{made.name}.aux.xml")):
             leftover.unlink(missing_ok=True)
 
 
@@ -113,74 +119,41 @@ def gdal_quiet() -> Iterator[None]:
         yield
 
 
-@dataclass
-class _Ledger:
-    """What went into the file, to be compared with what can be read from it."""
-
-    digests: dict[int, bytes]
-    """Of each written block's pixels, by its index."""
-    counts: NDArray[np.int64]
-    valid: int = 0
+def _check_classes(assembly: Assembly, classes: Legend) -> None:
+    if bool(classes) != assembly.encoding.classes:
+        raise ValueError(f"{len(classes)} classes do not go with {assembly.encoding}")
+    known = {each.value for each in classes}
+    if classes and (strangers := sorted(set(assembly.counts) - known)):
+        raise TaskFailed(f"the map holds the value {strangers[0]}, which is neither a class nor nodata")
 
 
-def _write_tiles(
-    path: Path,
-    parts: Iterable[Part],
-    blocks: Blocks,
-    dtype: str,
-    nodata: float,
-    classes: Legend,
-    band_names: Sequence[str],
-    tags: Mapping[str, str],
-) -> _Ledger:
-    """An uncompressed, sparse, tiled GeoTIFF: blocks can be written in any order and only what is written takes room."""
-    geobox = blocks.image[blocks.output.roi]
-    height, width = geobox.shape
-    rgb = len(band_names) == 3 and dtype == "uint8"
+def _own_tags(
+    assembly: Assembly, geobox: GeoBox, classes: Legend, band_names: Sequence[str], tags: Mapping[str, str]
+) -> list[Tag]:
+    """The map's tags as GDAL writes them, from a file of one tile."""
+    encoding = assembly.encoding
+    if len(band_names) != encoding.bands:
+        raise ValueError(f"{len(band_names)} names do not fit {encoding.bands} bands")
+    rgb = encoding.bands == 3 and encoding.dtype == "uint8"
     profile: dict[str, Any] = {
-        "driver": "GTiff", "height": height, "width": width, "count": len(band_names), "dtype": dtype, "nodata": nodata,
-        "transform": geobox.affine, "tiled": True, "blockxsize": TILE, "blockysize": TILE, "sparse_ok": True,
-        "bigtiff": "IF_SAFER", "photometric": "RGB" if rgb else "MINISBLACK", "alpha": "NO",
+        "driver": "GTiff", "height": encoding.blocksize, "width": encoding.blocksize, "count": encoding.bands,
+        "dtype": encoding.dtype, "nodata": encoding.nodata, "transform": geobox.affine, "tiled": True,
+        "blockxsize": encoding.blocksize, "blockysize": encoding.blocksize, "sparse_ok": True, "bigtiff": "YES",
+        "interleave": "pixel", "photometric": "RGB" if rgb else "MINISBLACK", "alpha": "NO", "endianness": "LITTLE",
     }  # fmt: skip
     if geobox.crs is not None:
         profile["crs"] = CRS.from_wkt(geobox.crs.to_wkt())
-    known = np.zeros(256, dtype=bool)
-    known[[each.value for each in classes]] = True
-    lattice = replace(blocks, wanted=None)
-    ledger = _Ledger({}, np.zeros(256, dtype=np.int64))
-    with rasterio.open(path, "w", **profile) as file:
-        file.descriptions = tuple(band_names)
-        file.update_tags(**tags)
-        if classes:
-            file.update_tags(
-                1, CLASSES=json.dumps({str(each.value): each.name for each in classes}, ensure_ascii=False)
-            )
-            file.write_colormap(1, _colors(classes, nodata))
-        for part in parts:
-            _check_part(part, lattice, ledger, dtype, len(band_names))
-            pixels = part.pixels()
+    with MemoryFile() as memory:
+        with memory.open(**profile) as file:
+            file.descriptions = tuple(band_names)
+            file.update_tags(**tags)
+            for band, statistics in enumerate(assembly.statistics(), 1):
+                file.update_tags(band, **statistics_tags(statistics))
             if classes:
-                counts = np.bincount(pixels.ravel(), minlength=256)
-                if 0 <= nodata <= 255:
-                    counts[int(nodata)] = 0
-                if strangers := np.nonzero(counts * ~known)[0].tolist():
-                    raise TaskFailed(
-                        f"block {part.index} holds the value {strangers[0]}, which is neither a class nor nodata"
-                    )
-                ledger.counts += counts
-            ledger.valid += part.valid
-            ledger.digests[part.index] = _digest(pixels)
-            file.write(pixels, window=_relative(part.window, blocks.output))
-    return ledger
-
-
-def _check_part(part: Part, lattice: Blocks, ledger: _Ledger, dtype: str, bands: int) -> None:
-    if not 0 <= part.index < len(lattice) or lattice[part.index].window != part.window:
-        raise TaskFailed(f"a part says that it is block {part.index} at {part.window}, but the map has no such block")
-    if part.index in ledger.digests:
-        raise TaskFailed(f"block {part.index} was given twice")
-    if (part.dtype, part.bands) != (dtype, bands):
-        raise TaskFailed(f"block {part.index} has {part.bands} bands of {part.dtype}, the map has {bands} of {dtype}")
+                names = {str(each.value): each.name for each in classes}
+                file.update_tags(1, CLASSES=json.dumps(names, ensure_ascii=False))
+                file.write_colormap(1, _colors(classes, encoding.nodata))
+        return tags_of(memory.read())
 
 
 def _colors(classes: Legend, nodata: float) -> dict[int, tuple[int, int, int, int]]:
@@ -192,28 +165,23 @@ def _colors(classes: Legend, nodata: float) -> dict[int, tuple[int, int, int, in
     return table
 
 
-def _translate(tiles: Path, made: Path, dtype: str, classes: Legend) -> None:
-    """GDAL's COG driver: it lays out overviews and tiles as the format wants them."""
-    floating = np.dtype(dtype).kind == "f"
-    options = {
-        "BLOCKSIZE": TILE, "COMPRESS": "DEFLATE", "LEVEL": 6, "BIGTIFF": "IF_SAFER", "STATISTICS": "YES",
-        "OVERVIEW_RESAMPLING": "MODE" if classes else "AVERAGE",
-        "PREDICTOR": "NO" if classes else ("FLOATING_POINT" if floating else "STANDARD"),
-    }  # fmt: skip
-    rasterio.shutil.copy(tiles, made, driver="COG", **options)
+def _compare_bytes(path: Path, made: Path, expected: bytes) -> None:
+    with made.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").digest()
+    if found != expected:
+        raise not_written(path, "it does not read back as it was written")
 
 
-def _verified(path: Path, made: Path, blocks: Blocks, ledger: _Ledger) -> CogFacts:
-    """Read everything back: the file is a strict COG, each block holds its part's pixels, the rest is nodata."""
+def _verified(path: Path, made: Path, parts: Sequence[Part], blocks: Blocks, assembly: Assembly) -> CogFacts:
+    """What GDAL makes of the file: a strict COG on the map's grid whose tiles hold the pixels of their parts."""
     valid, errors, complaints = cog_validate(made, strict=True, quiet=True)
     if not valid or errors or complaints:
         raise not_written(path, f"it is no valid COG: {'; '.join([*errors, *complaints])}")
     with rasterio.open(made) as file:
-        for block in replace(blocks, wanted=None):
-            pixels = file.read(window=_relative(block.window, blocks.output))
-            wanted = ledger.digests.get(block.index) or _digest(np.full_like(pixels, file.nodata))
-            if _digest(pixels) != wanted:
-                raise not_written(path, f"block {block.index} at {block.window} does not read back as it was written")
+        if (file.shape, len(file.overviews(1))) != (blocks.output.shape, assembly.overviews):
+            raise not_written(path, f"it is {file.shape} with overviews {file.overviews(1)}, not {blocks.output.shape}")
+        for number in range(0, len(parts), max(1, len(parts) // COMPARED)):
+            _compare_pixels(path, file, parts[number], blocks)
         return CogFacts(
             shape=file.shape,
             bands=file.descriptions,
@@ -223,22 +191,26 @@ def _verified(path: Path, made: Path, blocks: Blocks, ledger: _Ledger) -> CogFac
             transform=tuple(file.transform)[:6],
             overviews=tuple(file.overviews(1)),
             size=made.stat().st_size,
-            valid=ledger.valid,
-            counts={value: int(ledger.counts[value]) for value in np.nonzero(ledger.counts)[0].tolist()},
-            statistics=tuple(_statistics(file.tags(band)) for band in file.indexes),
-            blocks=len(ledger.digests),
-            missing=tuple(block.index for block in blocks if block.index not in ledger.digests),
+            valid=assembly.valid,
+            counts=dict(sorted(assembly.counts.items())),
+            statistics=assembly.statistics(),
+            blocks=len(assembly.found),
+            missing=assembly.missing(),
         )
 
 
-def _statistics(tags: Mapping[str, str]) -> dict[str, float]:
-    prefix = "STATISTICS_"
-    names = ("MINIMUM", "MAXIMUM", "MEAN", "STDDEV", "VALID_PERCENT")
-    return {name.lower(): float(tags[prefix + name]) for name in names if prefix + name in tags}
-
-
-def _digest(pixels: NDArray[Any]) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=_DIGEST).digest()
+def _compare_pixels(path: Path, file: DatasetReader, part: Part, blocks: Blocks) -> None:
+    """Let GDAL decode the tile in the middle of a part, and compare it with the part's own."""
+    edge, window = part.encoding.blocksize, part.window
+    row, col = (length // 2 // edge for length in window.shape)
+    place = Window(
+        window.row + row * edge, window.col + col * edge,
+        min(edge, window.height - row * edge), min(edge, window.width - col * edge),
+    )  # fmt: skip
+    pixels = part.encoding.decode(part.tile(0, row * -(-window.width // edge) + col))[:, : place.height, : place.width]
+    found = file.read(window=_relative(place, blocks.output))
+    if not np.array_equal(found, pixels, equal_nan=np.dtype(part.encoding.dtype).kind == "f"):
+        raise not_written(path, f"the tile at {place} does not read back as it was given")
 
 
 def _relative(window: Window, outer: Window) -> RasterWindow:

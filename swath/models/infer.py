@@ -38,33 +38,62 @@ def infer(
     something other than nodata in some band. Raises ModelError when the network does not do what its contract says.
     """
     contract = info.contract
-    if pixels.shape != (len(contract.bands), *source.shape) or valid.shape != source.shape:
-        raise ValueError(
-            f"pixels {pixels.shape} and valid {valid.shape} do not fit {len(contract.bands)} bands of {source}"
-        )
     here = inner.within(source)
     kept = valid[here]
     if not kept.any() and (contract.output == "classes" or contract.channels is not None):
         bands = 1 if contract.output == "classes" else contract.channels
         return np.full((bands or 1, *inner.shape), contract.nodata, contract.dtype), np.zeros(inner.shape, np.bool_)
-    images = np.full((1, len(pixels), *(-(-n // info.stride) * info.stride for n in source.shape)), FILL, np.float32)
-    images[0, :, : source.height, : source.width] = np.where(valid, scale(pixels, contract), FILL)
-    output = predictor(images)[0]
-    _check_channels(output.shape[0], info)
-    output = output[:, here[0], here[1]]
-    decided = decide(output, contract)
-    decided[:, ~kept] = contract.nodata
+    decided = decide(logits(predictor, info, pixels, valid, source, inner), contract)
+    if not kept.all():
+        decided[:, ~kept] = contract.nodata
     nothing = np.isnan(decided) if np.isnan(contract.nodata) else decided == contract.nodata
-    return decided, ~nothing.all(axis=0)
+    return decided, ~(nothing[0] if len(nothing) == 1 else nothing.all(axis=0))
+
+
+def logits(
+    predictor: Predictor,
+    info: ModelInfo,
+    pixels: NDArray[Any],
+    valid: NDArray[np.bool_],
+    source: Window,
+    inner: Window,
+) -> NDArray[np.float32]:
+    """What the network gives (channels, h, w) inside `inner`. Arguments as in `infer`; a view, not to be written into."""
+    contract = info.contract
+    if pixels.shape != (len(contract.bands), *source.shape) or valid.shape != source.shape:
+        raise ValueError(
+            f"pixels {pixels.shape} and valid {valid.shape} do not fit {len(contract.bands)} bands of {source}"
+        )
+    output = predictor(prepare(pixels, valid, contract, info.stride))[0]
+    _check_channels(output.shape[0], info)
+    here: NDArray[np.float32] = output[:, *inner.within(source)]
+    return here
+
+
+def prepare(pixels: NDArray[Any], valid: NDArray[np.bool_], contract: Contract, stride: int) -> NDArray[np.float32]:
+    """What the network sees: (1, bands, H, W), scaled, FILL where there is no valid pixel, and filled up at the bottom and
+    the right to multiples of `stride`. Its memory is pixel by pixel (channels last), as torch wants it."""
+    height, width = (-(-length // stride) * stride for length in valid.shape)
+    images = np.full((height, width, len(pixels)), FILL, np.float32)
+    where: Any = True if valid.all() else valid
+    for number in range(len(pixels)):
+        np.copyto(images[: valid.shape[0], : valid.shape[1], number], _scaled(pixels, number, contract), where=where)
+    seen: NDArray[np.float32] = images.transpose(2, 0, 1)[None]
+    return seen
 
 
 def scale(pixels: NDArray[Any], contract: Contract) -> NDArray[np.float32]:
     """Pixels (bands, H, W) in the contract's units to what the network takes, in float32."""
-    scaled = pixels.astype(np.float32)
-    steps = contract.scaling if len(contract.scaling) != 1 else contract.scaling * len(scaled)
-    for band, step in zip(scaled, steps, strict=False):
-        _scale_band(band, step)
-    return scaled
+    return np.stack([_scaled(pixels, number, contract) for number in range(len(pixels))])
+
+
+def _scaled(pixels: NDArray[Any], number: int, contract: Contract) -> NDArray[np.float32]:
+    """One band, scaled."""
+    band = pixels[number].astype(np.float32)
+    steps = contract.scaling if len(contract.scaling) != 1 else contract.scaling * len(pixels)
+    if number < len(steps):
+        _scale_band(band, steps[number])
+    return band
 
 
 def _scale_band(band: NDArray[np.float32], step: dict[str, Any]) -> None:
@@ -97,21 +126,31 @@ def decide(output: NDArray[np.float32], contract: Contract) -> NDArray[Any]:
     if contract.output == "values":
         return _values(output, contract)
     threshold = contract.threshold
-    number = _largest(output) if threshold is None else (output[0] >= np.float32(threshold)).view(np.uint8)
-    table = np.array([entry.value for entry in contract.classes], contract.dtype)
-    decided: NDArray[Any] = table[number]
-    decided[np.isnan(output).any(axis=0)] = contract.nodata
-    return decided[None]
+    if threshold is None:
+        number, best = _largest(output)
+    else:
+        number, best = (output[0] >= np.float32(threshold)).view(np.uint8), output[0]
+    values = [entry.value for entry in contract.classes]
+    if values != list(range(len(values))) or contract.dtype != "uint8":
+        number = np.array(values, contract.dtype)[number]
+    if np.isnan(best.max(initial=0)):
+        number[np.isnan(best)] = contract.nodata
+    return number[None]
 
 
-def _largest(output: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The channel with the largest value of each pixel, the lowest of equals; much quicker than argmax on axis 0."""
-    number = np.zeros(output.shape[1:], np.uint8)
+def _largest(output: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The channel with the largest value of each pixel, the lowest of equals, and that value: NaN where a channel is NaN.
+
+    Much quicker than argmax: nothing but whole arrays is compared.
+    """
     best = output[0].copy()
+    number = np.zeros(best.shape, np.uint8)
     for channel in range(1, len(output)):
-        number[output[channel] > best] = channel
-        np.maximum(best, output[channel], out=best)
-    return number
+        other = np.ascontiguousarray(output[channel])
+        larger = other > best
+        np.maximum(number, larger.view(np.uint8) * np.uint8(channel), out=number)
+        np.maximum(best, other, out=best)
+    return number, best
 
 
 def _values(output: NDArray[np.float32], contract: Contract) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from swath.errors import ModelError
 from swath.models.contract import Contract, ModelInfo, Receptive, Weights
 from swath.models.contract_file import contract_path, read_contract
 from swath.models.load import digest, format_of, load
-from swath.models.receptive import measure_predictor
+from swath.models.receptive import measure_predictor, output_channels
 from swath.spec.fields import ModelRef
 
 
@@ -33,6 +33,11 @@ def fingerprint(ref: ModelRef) -> Weights:
 def measure(weights: Weights) -> Receptive:
     """Load the network and measure its receptive field; a few seconds. The same weights always give the same answer."""
     return measure_predictor(load(weights), weights.bands)
+
+
+def channels_of(weights: Weights) -> int:
+    """How many numbers the network gives for a pixel, by trying it."""
+    return output_channels(load(weights), weights.bands)
 
 
 def describe(ref: ModelRef, receptive: Receptive) -> ModelInfo:

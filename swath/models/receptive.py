@@ -68,6 +68,17 @@ def measure_predictor(predictor: Predictor, bands: int) -> Receptive:
     )
 
 
+def output_channels(predictor: Predictor, bands: int) -> int:
+    """How many channels a network with so many input bands gives. Raises ModelError when it takes no size that is tried."""
+    refusal: ModelError | None = None
+    for side in (64, 256, 1024, 60, 168):
+        try:
+            return int(predictor(_noise(bands, side, side)).shape[1])
+        except ModelError as error:
+            refusal = refusal or error
+    raise refusal or ModelError("no size was tried")
+
+
 def _smallest(predictor: Predictor, bands: int, stride: int) -> int:
     """The smallest side, found by doubling, of square images that the network takes; odd multiples of it must do too.
 

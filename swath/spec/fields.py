@@ -300,6 +300,8 @@ class Output(Model):
     """Also write how probable each class is."""
     preview: bool = True
     """Also write a PNG with a legend."""
+    blocksize: Literal[64, 128, 256, 512, 1024] = 512
+    """Edge of the tiles in the map's file, in pixels."""
 
     @property
     def background(self) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ def test_show_of_the_stock_pipeline_needs_no_spec(pipe: Pipe) -> None:
     done = pipe("show", "predict")
     assert done.returncode == 0, done.stderr
     assert "imagery" in done.stdout
-    assert "predict_block" in done.stdout
+    assert "predict_region" in done.stdout
 
 
 def test_an_unknown_pipeline_is_guessed(pipe: Pipe) -> None:

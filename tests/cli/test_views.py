@@ -32,15 +32,15 @@ def a_run(calls: int = 20, *, fail: int = -1, seconds: float = 1.0) -> Iterator[
     yield events.CallStarted(time=now, run=RUN, node="plan", item=None, worker="w0")
     yield events.CallDone(time=now, run=RUN, node="plan", item=None, worker="w0", seconds=0.5)
     yield events.NodeDone(time=now + 0.5, run=RUN, node="plan", state="done")
-    yield events.NodeOpened(time=now, run=RUN, node="predict_block", total=calls)
+    yield events.NodeOpened(time=now, run=RUN, node="predict_region", total=calls)
     for item in range(calls):
-        yield events.CallStarted(time=now, run=RUN, node="predict_block", item=item, worker="w0")
+        yield events.CallStarted(time=now, run=RUN, node="predict_region", item=item, worker="w0")
         now += seconds
-        yield events.CallProgress(time=now, run=RUN, node="predict_block", item=item, done=1, total=2, pixels=1_000_000)
+        yield events.CallProgress(time=now, run=RUN, node="predict_region", item=item, done=1, total=2, pixels=1_000_000)
         if item == fail:
-            yield events.CallFailed(time=now, run=RUN, node="predict_block", item=item, error="ReadFailed: torn\nat 3")
+            yield events.CallFailed(time=now, run=RUN, node="predict_region", item=item, error="ReadFailed: torn\nat 3")
         else:
-            yield events.CallDone(time=now, run=RUN, node="predict_block", item=item, worker="w0", seconds=seconds)
+            yield events.CallDone(time=now, run=RUN, node="predict_region", item=item, worker="w0", seconds=seconds)
 
 
 def told(source: Iterator[events.Event]) -> Tally:
@@ -57,7 +57,7 @@ def test_rate_pixels_and_time_left_follow_the_last_half_minute() -> None:
         tally.take(event)
         if event.time >= 1_000_040:
             break
-    node = tally.nodes["predict_block"]
+    node = tally.nodes["predict_region"]
     assert node.calls_per_s(1_000_040) == pytest.approx(1.0, rel=0.05)
     assert node.pixels_per_s(1_000_040) == pytest.approx(1e6, rel=0.05)
     assert node.eta_s(1_000_040) == pytest.approx(60, rel=0.05)
@@ -78,14 +78,14 @@ def test_plain_lines_say_starts_ends_and_failures_and_progress_at_most_every_few
     with PlainView(out) as view:
         for event in a_run(20, fail=3):
             view(event)
-        view(events.NodeDone(time=1_000_020, run=RUN, node="predict_block", state="done"))
+        view(events.NodeDone(time=1_000_020, run=RUN, node="predict_region", state="done"))
     lines = [line.split(" ", 1)[1] for line in out.getvalue().splitlines()]
     assert "plan starts" in lines
     assert "plan done in 0.5 s" in lines
-    assert "predict_block 0/20" in lines
-    assert "predict_block[3] failed for good: ReadFailed: torn" in lines
-    assert any(line.startswith("predict_block done in 20 s: 20/20  1 failed") for line in lines)
-    progress = [line for line in lines if line.startswith("predict_block ") and "ETA" in line]
+    assert "predict_region 0/20" in lines
+    assert "predict_region[3] failed for good: ReadFailed: torn" in lines
+    assert any(line.startswith("predict_region done in 20 s: 20/20  1 failed") for line in lines)
+    progress = [line for line in lines if line.startswith("predict_region ") and "ETA" in line]
     assert 3 <= len(progress) <= 4
     assert "Mpx/s" in progress[0]
     assert "/s" in progress[0]

@@ -199,7 +199,7 @@ def test_the_same_spec_again_makes_no_call_and_a_lost_output_is_published_again(
     assert sorted(made) == ["describe_model", "find_imagery", "read_contract", "read_weights"]
     (pipe.folder / "out/map.tif").unlink()
     third = pipe("run", spec, "--json")
-    assert third.count("call_done", node="predict_block", reused=False) == 0
+    assert third.count("call_done", node="predict_region", reused=False) == 0
     assert digest(pipe.folder / "out/map.tif") == first
 
 

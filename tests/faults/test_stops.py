@@ -155,14 +155,14 @@ def test_a_run_killed_while_it_maps_resumes_to_the_same_bytes(pipe: Pipe, shared
     assert process.stdout is not None
     seen = 0
     for line in process.stdout:
-        seen += '"call_done"' in line and '"predict_block"' in line
+        seen += '"call_done"' in line and '"predict_region"' in line
         if seen == 40:
             break
     process.send_signal(signal.SIGKILL)
     process.communicate()
     done = pipe("resume", "last", "--json")
-    reused = done.count("call_done", node="predict_block", reused=True)
-    remade = done.count("call_done", node="predict_block", reused=False)
+    reused = done.count("call_done", node="predict_region", reused=True)
+    remade = done.count("call_done", node="predict_region", reused=False)
     assert reused >= 40  # what was told to be done is done
     assert reused + remade == 12 * 13
     undisturbed = pipe("run", spec("undisturbed"), "--fresh", "--json")
