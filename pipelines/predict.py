@@ -274,7 +274,7 @@ def publish_map(
         progress(1, 4)
         if output.vectors and legend:
             write_vectors(
-                staging.folder / "map.parquet", staging.folder / "map.tif", legend, background=output.background
+                staging.folder / "map.parquet", staging.folder / "map.tif", legend, output.vectors
             )
         progress(2, 4)
         if output.preview:

@@ -2,114 +2,249 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
-import geopandas
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import rasterio
 import shapely
-from numpy.typing import NDArray
+from affine import Affine
 from odc.geo.geobox import GeoBox
+from pyproj import CRS
 from rasterio.windows import Window as RasterWindow
 
+from swath.errors import TaskFailed
 from swath.imagery.cog import TILE, gdal_quiet
 from swath.imagery.ground import Ground
 from swath.imagery.legend import Legend
-from swath.imagery.outline import Ints, Outlines, Strip, Tracer
+from swath.imagery.outline import Floats, Ints, Outlines, Strip, Tracer
+from swath.imagery.polygon import polygons, simplified
 from swath.imagery.writing import sync, writing
+from swath.spec.fields import Holes, Vectors
 
-_STRIP_PIXELS = 1 << 22
-_ROW_GROUP = 50_000
+_READ_PIXELS = 1 << 23
+"""What is read from the map at once, in whole rows of its tiles."""
+_STRIP_PIXELS = 1 << 20
+"""What is traced at once."""
+_ROW_GROUP = 20_000
+_STEPS = 1 << 16
+"""Areas of runs are counted in this part of the middle pixel's: whole numbers add up to the same in any order."""
 
 
-def write_vectors(path: Path, cog: Path, classes: Legend, *, background: Collection[str] = ()) -> int:
+def write_vectors(path: Path, source: Path, classes: Legend, wanted: Vectors | None = None) -> int:
     """Write the polygons of a map of classes to `path` and return how many there are.
 
-    An object is a patch of pixels of one class that are connected through their sides: pixels that touch at a corner only
-    are two objects. Objects are never cut, neither at tiles nor at blocks. Classes named in `background`, and nodata, get none.
+    `source` is the map's file, or an index of its sheets (see swath.imagery.sheets). An object is a patch of pixels of one class
+    that are connected through their sides: pixels that touch at a corner only are two objects. Objects are never cut,
+    neither at tiles nor at blocks nor at sheets. Classes in the background, and nodata, get none.
 
     Columns: `class` (value in the map), `name`, `pixels`, `area_m2`, `geometry` in the map's CRS, `bbox` (the covering
     column of GeoParquet 1.1, by which a reader skips what it does not need). `area_m2` is the area on the WGS 84 ellipsoid
     of the object's pixels, not that of the shape in the map's projection; see swath.imagery.ground. It is null where the map
-    has no CRS; `geometry` is then in the map's own pixels.
+    has no CRS; `geometry` is then in the map's own pixels. Both tell of the map: filled holes and simplification change only
+    `geometry`. Pixels of objects below the smallest area are in no polygon, but in that of an object whose hole they fill.
 
-    Rows are ordered by class, then by the object's first pixel, row by row; the same map gives the same bytes. Polygons are
-    valid, run exactly along the pixels' sides, outer rings counter-clockwise.
+    Rows are ordered by the object's last row in the map, then by its first pixel; the same map gives the same bytes. Polygons are
+    valid, outer rings counter-clockwise, and run exactly along the pixels' sides if they are not simplified.
 
-    Memory: a strip of 4 million pixels, and what swath.imagery.outline says for the corners. Raises TaskFailed when `path`
-    cannot be written.
+    Memory: what swath.imagery.outline says, and a group of rows; with `simplify` all polygons, about 300 bytes for each point.
+    Raises TaskFailed when `path` cannot be written, or when an area is asked for and the map has no CRS.
     """
+    wanted = wanted or Vectors()
     if not classes:
         raise ValueError("a map of values has no objects")
-    strangers = set(background) - {each.name for each in classes}
-    if strangers:
-        raise ValueError(f"no class is called {', '.join(sorted(strangers))}")
-    with gdal_quiet(), rasterio.open(cog) as file:
-        transform, wkt = file.transform, file.crs.to_wkt() if file.crs else None
-        geobox = GeoBox(file.shape, transform, wkt)
-        tracer = Tracer(file.width)
-        for strip in _strips(file, [each.value for each in classes if each.name not in background]):
-            tracer.take(strip)
-    ground = Ground.of(geobox)
-    outlines = tracer.finish(lambda rows, columns, lengths: _run_areas(ground, rows, columns, lengths))
-    x, y = outlines.columns, outlines.rows
-    points = np.stack(
-        [transform.a * x + transform.b * y + transform.c, transform.d * x + transform.e * y + transform.f], axis=1
-    )
-    order = np.argsort(outlines.values, kind="stable")  # they are by first pixel already
-    names = {each.value: each.name for each in classes}
-    table = geopandas.GeoDataFrame(
-        {
-            "class": outlines.values[order].astype(np.int16),
-            "name": np.array([names[value] for value in outlines.values[order].tolist()], dtype=object),
-            "pixels": outlines.pixels[order],
-            "area_m2": outlines.weights[order],
-        },
-        geometry=_polygons(outlines, points)[order],
-        crs=wkt,
-    )
-    table["name"] = table["name"].astype("string")
-    with writing(path):
-        table.to_parquet(
-            path,
-            index=False,
-            compression="zstd",
-            schema_version="1.1.0",
-            write_covering_bbox=True,
-            row_group_size=_ROW_GROUP,
+    if strangers := set(wanted.background) - {each.name for each in classes}:
+        raise TaskFailed(
+            f"{path}: no class is called {', '.join(sorted(strangers))}",
+            remedy=f"output.vectors.background names classes of the model: {', '.join(each.name for each in classes)}",
         )
-        sync(path)
-    return len(table)
+    with gdal_quiet(), rasterio.open(source) as file:
+        wkt = file.crs.to_wkt() if file.crs else None
+        ground = Ground.of(GeoBox(file.shape, file.transform, wkt))
+        if ground is None and (
+            wanted.min_area or isinstance(wanted.holes, Holes) or isinstance(wanted.simplify, float)
+        ):
+            raise TaskFailed(
+                f"{path}: the map has no CRS, so nothing in it has a size in metres",
+                remedy="leave out min_area and the areas of holes, and give simplify in pixels, such as 1px",
+            )
+        made = _Rows(path, file.transform, wkt, {each.value: each.name for each in classes}, ground)
+        values = [each.value for each in classes if each.name not in wanted.background]
+        with writing(path), made:
+            found = (_wanted(each, wanted, made.areas(each)) for each in _traced(file, values, ground, wanted))
+            if wanted.simplify is None:
+                for outlines in found:
+                    made.add(outlines)
+            else:
+                outlines = simplified(list(found), _tolerance(wanted.simplify, ground))
+                made.add(_filled(outlines, wanted, made.areas(outlines)))
+        with writing(path):
+            sync(path)
+    return made.count
+
+
+def _traced(
+    file: rasterio.io.DatasetReader, values: list[int], ground: Ground | None, wanted: Vectors
+) -> Iterator[Outlines]:
+    """The objects of a map as they end."""
+    tracer = Tracer(
+        file.width,
+        lambda rows, columns, lengths: _run_areas(ground, rows, columns, lengths),
+        noded=wanted.simplify is not None,
+    )
+    for strip in _strips(file, values):
+        yield tracer.take(strip)
+    yield tracer.finish()
 
 
 def _strips(file: rasterio.io.DatasetReader, values: list[int]) -> Iterator[Strip]:
-    """The map from top to bottom, some rows of tiles at a time."""
+    """The map from top to bottom, some rows at a time."""
     keep = np.full(256, -1, dtype=np.int16)
     keep[values] = values
     if file.nodata is not None and 0 <= file.nodata <= 255:
         keep[int(file.nodata)] = -1
-    height = max(1, _STRIP_PIXELS // file.width // TILE) * TILE
+    step = max(1, _STRIP_PIXELS // file.width)
+    height = max(1, _READ_PIXELS // file.width // TILE) * TILE
     for row in range(0, file.height, height):
-        window = RasterWindow(0, row, file.width, min(height, file.height - row))
-        yield Strip(row, keep[file.read(1, window=window)])
+        pixels = file.read(1, window=RasterWindow(0, row, file.width, min(height, file.height - row)))
+        for start in range(0, len(pixels), step):
+            yield Strip(row + start, keep[pixels[start : start + step]])
 
 
-def _run_areas(ground: Ground | None, rows: Ints, columns: Ints, lengths: Ints) -> NDArray[np.float64]:
-    """Square metres of runs of pixels, by Simpson's rule along each run; NaN without a CRS."""
+def _run_areas(ground: Ground | None, rows: Ints, columns: Ints, lengths: Ints) -> Floats:
+    """Areas of runs of pixels in steps, by Simpson's rule along each run; NaN without a CRS."""
     if ground is None:
         return np.full(len(rows), np.nan)
     middle = rows + 0.5
     ends = ground.area_m2(middle, columns + 0.5) + ground.area_m2(middle, columns + lengths - 0.5)
     mean = (ends + 4 * ground.area_m2(middle, columns + lengths / 2)) / 6
-    result: NDArray[np.float64] = mean * lengths
+    result: Floats = np.rint(mean * lengths / _step_m2(ground))
     return result
 
 
-def _polygons(outlines: Outlines, points: NDArray[np.float64]) -> NDArray[np.object_]:
-    if not outlines.owners.size:
-        return np.empty(0, dtype=object)
-    numbers = np.repeat(np.arange(len(outlines.owners)), np.diff(outlines.starts))
-    rings = shapely.linearrings(points, indices=numbers)
-    polygons = shapely.polygons(np.asarray(rings), indices=outlines.owners)
-    return np.asarray(shapely.orient_polygons(polygons))
+def _step_m2(ground: Ground) -> float:
+    return ground.width_m * ground.height_m / _STEPS
+
+
+def _wanted(outlines: Outlines, wanted: Vectors, areas_m2: Floats) -> Outlines:
+    """Without objects that are too small; and without holes that are to be filled, if the shapes are not simplified first."""
+    if wanted.min_area:
+        outlines = outlines.of(~(areas_m2 < wanted.min_area))
+        areas_m2 = areas_m2[~(areas_m2 < wanted.min_area)]
+    return outlines if wanted.simplify is not None else _filled(outlines, wanted, areas_m2)
+
+
+def _filled(outlines: Outlines, wanted: Vectors, areas_m2: Floats) -> Outlines:
+    """Without the holes that are to be filled."""
+    if wanted.holes == "keep" or not len(outlines.owners):
+        return outlines
+    outer = np.diff(outlines.owners, prepend=-1) > 0
+    if wanted.holes == "fill":
+        return outlines.with_rings(outer)
+    pixel_m2 = (areas_m2 / outlines.pixels)[outlines.owners]
+    return outlines.with_rings(outer | (outlines.ring_pixels() * pixel_m2 >= wanted.holes.min_area))
+
+
+def _tolerance(simplify: float | str, ground: Ground | None) -> float:
+    """In pixels."""
+    if isinstance(simplify, str):
+        return float(simplify.removesuffix("px"))
+    if ground is None:
+        raise ValueError("metres need a CRS")
+    return simplify / float(np.sqrt(ground.width_m * ground.height_m))
+
+
+@dataclass
+class _Rows:
+    """The file, written in groups of rows. A context manager."""
+
+    path: Path
+    transform: Affine
+    wkt: str | None
+    names: dict[int, str]
+    ground: Ground | None
+    count: int = 0
+
+    def __enter__(self) -> Self:
+        corner = ("xmin", "ymin", "xmax", "ymax")
+        self._schema = pyarrow.schema(
+            [
+                ("class", pyarrow.int16()), ("name", pyarrow.string()), ("pixels", pyarrow.int64()),
+                ("area_m2", pyarrow.float64()), ("geometry", pyarrow.binary()),
+                ("bbox", pyarrow.struct([(name, pyarrow.float64()) for name in corner])),
+            ]
+        )  # fmt: skip
+        self._writer = pyarrow.parquet.ParquetWriter(self.path, self._schema, compression="zstd", store_schema=False)
+        self._waiting: list[pyarrow.Table] = []
+        self._bounds: list[Floats] = []
+        return self
+
+    def areas(self, outlines: Outlines) -> Floats:
+        """Square metres of each object; NaN without a CRS."""
+        return outlines.weights * _step_m2(self.ground) if self.ground is not None else outlines.weights
+
+    def add(self, outlines: Outlines) -> None:
+        """The next objects."""
+        for part, shapes in polygons(outlines):
+            values, areas = outlines.values[part], self.areas(outlines)[part]
+            placed = shapely.orient_polygons(shapely.transform(shapes, self._place))
+            bounds = shapely.bounds(placed)
+            self._bounds.append(np.concatenate([bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)]))
+            columns = [
+                pyarrow.array(values.astype(np.int16)),
+                pyarrow.array([self.names[value] for value in values.tolist()], pyarrow.string()),
+                pyarrow.array(outlines.pixels[part]),
+                pyarrow.array(areas, mask=np.isnan(areas)),
+                pyarrow.array(shapely.to_wkb(placed, byte_order=1), pyarrow.binary()),
+                pyarrow.StructArray.from_arrays(
+                    [pyarrow.array(np.ascontiguousarray(each)) for each in bounds.T], fields=list(self._schema.field("bbox").type)
+                ),
+            ]  # fmt: skip
+            self._waiting.append(pyarrow.Table.from_arrays(columns, schema=self._schema))
+            self.count += len(values)
+            self._flush(_ROW_GROUP)
+
+    def _place(self, points: Floats) -> Floats:
+        """From pixels to the map's CRS."""
+        x, y = points.T
+        to = self.transform
+        return np.stack([to.a * x + to.b * y + to.c, to.d * x + to.e * y + to.f], axis=1)
+
+    def _flush(self, rows: int) -> None:
+        """Write full groups of rows."""
+        if sum(table.num_rows for table in self._waiting) < rows:
+            return
+        waiting = pyarrow.concat_tables(self._waiting)
+        full = waiting.num_rows // rows * rows
+        for start in range(0, full, rows):
+            self._writer.write_table(waiting.slice(start, rows).combine_chunks(), row_group_size=rows)
+        self._waiting = [waiting.slice(full)]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            if rows := sum(table.num_rows for table in self._waiting):
+                self._flush(rows)
+            self._writer.add_key_value_metadata({"geo": json.dumps(self._geo())})
+        self._writer.close()
+
+    def _geo(self) -> dict[str, Any]:
+        """The file's metadata by the specification of GeoParquet 1.1."""
+        column: dict[str, Any] = {
+            "encoding": "WKB",
+            "crs": CRS.from_wkt(self.wkt).to_json_dict() if self.wkt else None,
+            "geometry_types": ["Polygon"],
+            "orientation": "counterclockwise",
+            "covering": {"bbox": {name: ["bbox", name] for name in ("xmin", "ymin", "xmax", "ymax")}},
+        }
+        if self._bounds:
+            bounds = np.array(self._bounds)
+            column["bbox"] = [*bounds[:, :2].min(axis=0).tolist(), *bounds[:, 2:].max(axis=0).tolist()]
+        return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}

@@ -100,7 +100,7 @@ def encode_probabilities(
         floats: NDArray[Any] = np.where(known, chances, np.nan).astype(layers.dtype)
         return floats
     chances[:, ~known] = 0
-    encoded = np.rint(chances * np.float32(BYTE_SCALE)).astype(np.uint8)
+    encoded: NDArray[Any] = np.rint(chances * np.float32(BYTE_SCALE)).astype(np.uint8)
     encoded[:, ~known] = BYTE_NODATA
     return encoded
 

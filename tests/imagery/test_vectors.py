@@ -26,6 +26,7 @@ from swath.errors import TaskFailed
 from swath.imagery.ground import Ground
 from swath.imagery.legend import MapClass
 from swath.imagery.vectors import write_vectors
+from swath.spec.fields import Vectors
 
 CLASSES = (
     MapClass(0, "land", (200, 180, 120)),
@@ -122,10 +123,10 @@ def test_a_ring_that_closes_at_a_corner_is_a_polygon_with_a_hole(tmp_path: Path)
 
 def test_background_and_nodata_get_no_polygons(tmp_path: Path) -> None:
     path = map_of(tmp_path, np.array([[0, 0, 1, 255, 2]]))
-    assert write_vectors(tmp_path / "v.parquet", path, CLASSES, background=("land",)) == 2
+    assert write_vectors(tmp_path / "v.parquet", path, CLASSES, Vectors(background=("land",))) == 2
     assert geopandas.read_parquet(tmp_path / "v.parquet")["name"].tolist() == ["water", "ice"]
-    with pytest.raises(ValueError, match="no class is called sea"):
-        write_vectors(tmp_path / "v.parquet", path, CLASSES, background=("sea",))
+    with pytest.raises(TaskFailed, match="no class is called sea"):
+        write_vectors(tmp_path / "v.parquet", path, CLASSES, Vectors(background=("sea",)))
 
 
 def test_a_real_water_map_adds_up(shared: Path, tmp_path: Path) -> None:
