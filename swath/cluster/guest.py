@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from distributed import WorkerPlugin
 
+from swath import allocator
 from swath.cluster.offer import CPU, MEMORY
 from swath.errors import InfrastructureError
 from swath.graph.code import ProjectCode, Sent
@@ -28,6 +29,7 @@ class Guest(WorkerPlugin):
     code: ProjectCode
 
     async def setup(self, worker: Worker) -> None:
+        allocator.keep_pages()  # workers that somebody else started; a thread for calls comes with the first call
         Sent.here().serve(self.owner, self.code)
         missing = {
             name: amount for name, amount in offer_of(worker).items() if name not in worker.state.total_resources

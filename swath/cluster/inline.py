@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from swath import allocator
 from swath.cluster.cluster import RunningCluster
 from swath.engine.executor import Executor, InlineExecutor
 from swath.engine.stop import Stop
@@ -20,6 +21,7 @@ class Inline:
     address = ""
 
     def __enter__(self) -> Self:
+        allocator.keep_pages()
         return self
 
     def __exit__(

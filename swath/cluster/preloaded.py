@@ -13,7 +13,10 @@ import swath.cluster.guest
 import swath.cluster.tls
 import swath.engine.dask_executor
 import swath.engine.work  # noqa: F401
+from swath import allocator
 from swath.cluster import forking
+
+allocator.keep_pages()  # before any thread; what is forked from here has it
 
 if os.environ.pop(forking.ENDS, ""):
     forking.end_with_parent()
