@@ -26,8 +26,8 @@ class Survey(Spec):
 @task
 def specs_of(survey, areas):
     return [
-        Predict(area=area, imagery=survey.imagery, model=survey.model, block_size=64,
-                output=Output(to=f"{survey.output.to}/{number}", vectors=False, preview=False))
+        Predict(area=area, imagery=survey.imagery, model=survey.model, region=64,
+                output=Output(to=f"{survey.output.to}/{number}", vectors=False, preview=False, blocksize=64))
         for number, area in enumerate(areas)
     ]
 
@@ -51,8 +51,8 @@ def told(compared, whole):
 def survey(spec: Survey):
     maps = predict.map(specs_of(spec, spec.areas))          # how many is known at run time
     compared = compare(maps, when=worth_it(spec.areas, spec.compare_from))
-    whole = predict(Predict(imagery=spec.imagery, model=spec.model, block_size=256,
-                            output=Output(to=f"{spec.output.to}/whole", vectors=False, preview=False)))
+    whole = predict(Predict(imagery=spec.imagery, model=spec.model, region=256,
+                            output=Output(to=f"{spec.output.to}/whole", vectors=False, preview=False, blocksize=64)))
     return told(compared, whole)
 
 

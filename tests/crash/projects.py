@@ -106,7 +106,8 @@ class Project:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text)
         own = {"notes": str(folder / "notes")} if self.spec["pipeline"] == "chain" else {}
-        (folder / "spec.yaml").write_text(yaml.safe_dump({**self.spec, **own, "output": "out/map"}))
+        output = {**self.spec["output"], "to": "out/map"} if "output" in self.spec else "out/map"
+        (folder / "spec.yaml").write_text(yaml.safe_dump({**self.spec, **own, "output": output}))
         return folder / "spec.yaml"
 
 
@@ -136,7 +137,8 @@ def predict(cluster: str, folder: Path) -> Project:
         "pipeline": "predict",
         "imagery": imagery,
         "model": str(model),
-        "block_size": 64,
+        "region": 64,
+        "output": {"blocksize": 64},
         "cluster": CLUSTERS[cluster],
     }
     return Project(f"predict {cluster}", spec)

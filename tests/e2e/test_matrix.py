@@ -25,7 +25,7 @@ def test_each_map_of_a_matrix_is_the_map_that_its_spec_makes_alone(pipe: Pipe, s
     area = str(shared / "data/aoi/andros_78w.geojson")
     fields = {
         "imagery": {"source": "files", "paths": [str(shared / "data/imagery/bahamas_rgb.tif")], "names": ["red", "green", "blue"]},
-        "block_size": 256,
+        "region": 512,
     }  # fmt: skip
     matrix = {
         "model": models,

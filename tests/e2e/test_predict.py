@@ -39,7 +39,7 @@ def test_an_identity_model_gives_the_source_back_byte_for_byte_on_its_grid(
     source = shared / "data/imagery/bahamas_rgb.tif"
     model = write_identity_model(pipe.folder, ("red", "green", "blue"), "uint8", 0)
     spec = pipe.spec(
-        imagery={"source": "files", "paths": [str(source)], "names": ["red", "green", "blue"]}, model=str(model), block_size=256,
+        imagery={"source": "files", "paths": [str(source)], "names": ["red", "green", "blue"]}, model=str(model), region=512,
         cluster=cluster,
     )  # fmt: skip
     done = pipe("run", spec)
@@ -56,14 +56,14 @@ def test_the_map_does_not_depend_on_blocks_or_workers_to_the_bit(pipe: Pipe, sha
     model = write_integer_unet(pipe.folder)
     found = set()
     for name, settings in {
-        "whole": {"block_size": 16384},
-        "blocks": {"block_size": 100},
-        "workers": {"block_size": 160, "cluster": {"kind": "local", "workers": 2}},
+        "whole": {"region": 1024},
+        "tiles": {"region": 64},
+        "workers": {"region": 192, "cluster": {"kind": "local", "workers": 2}},
     }.items():
         spec = pipe.spec(
             name,
             imagery={"source": "files", "paths": [str(shared / "data/imagery/bahamas_rgb.tif")], "names": ["red", "green", "blue"]},
-            model=str(model), output={"to": f"out/{name}", "vectors": False, "preview": False}, **settings,
+            model=str(model), output={"to": f"out/{name}", "vectors": False, "preview": False, "blocksize": 64}, **settings,
         )  # fmt: skip
         pipe("run", spec)
         found.add(digest(pipe.folder / f"out/{name}/map.tif"))
@@ -83,7 +83,7 @@ def test_the_map_of_a_part_is_a_part_of_the_map_of_the_whole(pipe: Pipe, shared:
         "names": ["red", "green", "blue"],
     }
     for name, more in {"whole": {}, "part": {"area": str(shared / "data/aoi/andros_78w.geojson")}}.items():
-        pipe("run", pipe.spec(name, imagery=imagery, model=str(model), output=f"out/{name}", block_size=256, **more))
+        pipe("run", pipe.spec(name, imagery=imagery, model=str(model), output={"to": f"out/{name}", "blocksize": 256}, region=256, **more))
     with (
         rasterio.open(pipe.folder / "out/whole/map.tif") as whole,
         rasterio.open(pipe.folder / "out/part/map.tif") as part,
@@ -133,7 +133,7 @@ def test_clouds_from_a_local_stac_item_with_a_shipped_network(pipe: Pipe, shared
             "mask": {"band": "SCL", "kind": "scl", "reject": ["cloud_high"]},
         },
         model={"path": str(shared / f"data/models/clouds_rgbi.{form}"), "contract": str(contract)},
-        block_size=512,
+        region=512,
     )
     pipe("run", spec)
     out = pipe.folder / "out"
@@ -190,7 +190,7 @@ def test_the_same_spec_again_makes_no_call_and_a_lost_output_is_published_again(
     model = write_integer_unet(pipe.folder)
     spec = pipe.spec(
         imagery={"source": "files", "paths": [str(shared / "data/imagery/bahamas_rgb.tif")], "names": ["red", "green", "blue"]},
-        model=str(model), block_size=256,
+        model=str(model), region=512,
     )  # fmt: skip
     pipe("run", spec)
     first = digest(pipe.folder / "out/map.tif")
@@ -224,6 +224,6 @@ def test_a_truncated_image_is_named_with_file_and_window(pipe: Pipe, shared: Pat
     (pipe.folder / "cut.tif").write_bytes(whole[: len(whole) * 2 // 3])
     model = write_integer_unet(pipe.folder)
     imagery = {"source": "files", "paths": ["cut.tif"], "names": ["red", "green", "blue"]}
-    done = pipe("run", pipe.spec(imagery=imagery, model=str(model), block_size=512), code=None)
+    done = pipe("run", pipe.spec(imagery=imagery, model=str(model), region=512), code=None)
     assert done.code in (1, 2, 3)
     assert "cut.tif" in done.err

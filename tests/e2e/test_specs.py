@@ -33,12 +33,12 @@ def test_five_mistakes_are_five_lines_with_their_places_and_exit_code_2(pipe: Pi
         "imagery: {source: files, paths: [nowhere/*.tif], mosiac: first}\n"
         "model: nowhere.pt2\n"
         "output: ../../elsewhere\n"
-        "block_size: big\n"
+        "region: big\n"
     )
     done = pipe("run", "bad.yaml", code=2)
     lines = [line for line in done.err.splitlines() if line.startswith("bad.yaml:")]
     assert [line.split(" ")[0] for line in lines] == [
-        "bad.yaml:2:34:", "bad.yaml:2:50:", "bad.yaml:3:8:", "bad.yaml:4:9:", "bad.yaml:5:13:",
+        "bad.yaml:2:34:", "bad.yaml:2:50:", "bad.yaml:3:8:", "bad.yaml:4:9:", "bad.yaml:5:9:",
     ]  # fmt: skip
     assert "did you mean 'mosaic'" in done.err
     assert not (pipe.folder / ".swath").exists()
@@ -52,9 +52,9 @@ def test_plan_tells_what_a_map_would_take_and_starts_nothing(pipe: Pipe, shared:
     spec = pipe.spec(
         imagery={"source": "files", "paths": [str(shared / "data/imagery/naip_nd_20120731.tif")]},
         model=str(ROOT / "models/water.pt2"),
-        block_size=256,
+        region=512,
     )
     found = json.loads(pipe("plan", spec, "--json").out)
-    assert (found["scenes"], found["blocks"], found["megapixels"]) == (1, 3 * 4, 0.675)
+    assert (found["scenes"], found["regions"], found["megapixels"]) == (1, 2 * 2, 0.675)
     assert "934 x 723 pixels of 5" in pipe("plan", spec).out
     assert not (pipe.folder / "out").exists()

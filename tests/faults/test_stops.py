@@ -147,8 +147,8 @@ def test_a_run_killed_while_it_maps_resumes_to_the_same_bytes(pipe: Pipe, shared
                 "names": ["red", "green", "blue"],
             },
             model=str(model),
-            block_size=64,
-            output=f"out/{name}/map",
+            region=64,
+            output={"to": f"out/{name}/map", "blocksize": 64},
         )
 
     process = pipe.start("run", spec("killed"), "--json")
