@@ -1,16 +1,13 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from swath import allocator
-from swath.cluster.cluster import cluster_of
-from swath.cluster.local import Local
-from swath.spec.cluster import LocalCluster, Workers
 
 LARGE = 100_000_000
 KEPT = """
@@ -24,6 +21,15 @@ def kept():
     np.ones(100_000_000, np.uint8)
     return resident() - before
 """
+CLIENT = """
+from pathlib import Path
+from swath.cluster.cluster import cluster_of
+from swath.spec.cluster import LocalCluster, Workers
+if __name__ == "__main__":
+    with cluster_of(LocalCluster(workers=Workers(min=1, max=1)), Path({state!r})) as cluster:
+        print(cluster._client.submit(kept).result(timeout=50))
+"""
+ROOT = Path(__file__).resolve().parents[1]
 
 glibc = pytest.mark.skipif(not allocator._glibc(), reason="only glibc has these settings")
 
@@ -41,11 +47,11 @@ def test_freed_pages_are_kept_in_threads_too() -> None:
 
 @glibc
 def test_a_local_clusters_worker_keeps_its_pages(tmp_path: Path) -> None:
-    namespace: dict[str, Any] = {}
-    exec(KEPT, namespace)
-    with cluster_of(LocalCluster(workers=Workers(min=1, max=1)), tmp_path) as cluster:
-        assert isinstance(cluster, Local)
-        assert cluster._client.submit(namespace["kept"]).result(timeout=60) > LARGE // 2
+    script = tmp_path / "client.py"
+    script.write_text(KEPT + CLIENT.format(state=str(tmp_path)))
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run([sys.executable, str(script)], capture_output=True, check=True, timeout=60, env=env)
+    assert int(run.stdout) > LARGE // 2
 
 
 def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
