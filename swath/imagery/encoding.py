@@ -6,19 +6,20 @@ depends on nothing but the pixels: not on the region that a call covers, nor on 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 Pixels = NDArray[Any]
 
 LEVEL = 1
-"""Of Deflate. Higher levels make a map of classes up to a third smaller and cost five times as much, more than reading."""
+"""Of ISA-L's Deflate: a quarter of the time of zlib's first level, and smaller. zlib's sixth makes a map of classes a third
+smaller again and takes twenty times as long. The same pixels give the same bytes on processors of one kind."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,12 @@ class Encoding:
             size = rows.dtype.itemsize
             planes = rows.astype(f"<f{size}").view(np.uint8).reshape(edge, -1, size)[..., ::-1]
             rows = _differences(np.ascontiguousarray(planes.transpose(0, 2, 1)).reshape(edge, -1), self.bands)
-        return zlib.compress(rows.data, LEVEL)
+        return isal_zlib.compress(rows.data, LEVEL)
 
     def decode(self, data: bytes) -> Pixels:
         """The whole tile (bands, blocksize, blocksize) that `encode` made."""
         edge, kind = self.blocksize, np.dtype(self.dtype)
-        raw = zlib.decompress(data)
+        raw = isal_zlib.decompress(data)
         if self.predictor == 3:
             shuffled = _sums(np.frombuffer(raw, np.uint8).reshape(edge, -1), self.bands)
             planes = shuffled.reshape(edge, kind.itemsize, -1).transpose(0, 2, 1)[..., ::-1]
