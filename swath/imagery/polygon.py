@@ -46,8 +46,8 @@ def simplified(parts: list[Outlines], tolerance: float) -> Outlines:
         everything = np.asarray(shapely.coverage_simplify(everything, tolerance))
     rings, owners = shapely.get_rings(everything, return_index=True)
     points, numbers = shapely.get_coordinates(rings, return_index=True)
-    closing = np.append(np.diff(numbers), 1).astype(bool)  # the last of a ring repeats its first
-    points, numbers = points[~closing].astype(np.int32), numbers[~closing]
+    kept = np.diff(numbers, append=-1) == 0  # all but the last of a ring, which repeats its first
+    points, numbers = points[kept].astype(np.int32), numbers[kept]
     return Outlines(
         columns=points[:, 0],
         rows=points[:, 1],

@@ -26,7 +26,7 @@ from swath.errors import TaskFailed
 from swath.imagery.ground import Ground
 from swath.imagery.legend import MapClass
 from swath.imagery.vectors import write_vectors
-from swath.spec.fields import Vectors
+from swath.spec.fields import Holes, Vectors
 
 CLASSES = (
     MapClass(0, "land", (200, 180, 120)),
@@ -85,7 +85,8 @@ def test_strips_leave_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     pixels = np.random.default_rng(3).choice([0, 1, 2, 255], (1100, 90), p=[0.6, 0.2, 0.1, 0.1])
     whole, cut = tmp_path / "whole.parquet", tmp_path / "cut.parquet"
     write_vectors(whole, map_of(tmp_path, pixels), CLASSES)
-    monkeypatch.setattr("swath.imagery.vectors._STRIP_PIXELS", 90 * 512)
+    monkeypatch.setattr("swath.imagery.vectors._STRIP_PIXELS", 90 * 70)
+    monkeypatch.setattr("swath.imagery.vectors._READ_PIXELS", 90 * 512)
     write_vectors(cut, tmp_path / "map.tif", CLASSES)
     assert whole.read_bytes() == cut.read_bytes()
 
@@ -219,6 +220,69 @@ def test_noise_with_a_hundred_thousand_objects_takes_seconds(tmp_path: Path) -> 
     table = vectors_of(tmp_path, pixels)
     assert time.process_time() - began < 20
     assert len(table) > 100_000
+    check_against_pixels(table, pixels)
+
+
+def options(folder: Path, pixels: np.ndarray, **wanted) -> geopandas.GeoDataFrame:  # type: ignore[no-untyped-def]
+    write_vectors(folder / "o.parquet", map_of(folder, pixels), CLASSES, Vectors.model_validate(wanted))
+    return geopandas.read_parquet(folder / "o.parquet")
+
+
+def lake() -> np.ndarray:
+    pixels = np.zeros((60, 80), dtype=np.uint8)
+    pixels[10:50, 10:70] = 1
+    pixels[20:30, 20:30] = 2  # ice in the lake: 100 pixels of 900 m2
+    pixels[40, 40] = 255
+    return pixels
+
+
+def test_small_objects_are_left_out_by_their_area_on_the_ground(tmp_path: Path) -> None:
+    assert options(tmp_path, lake(), min_area=89_000)["name"].tolist() == ["ice", "water", "land"]
+    assert options(tmp_path, lake(), min_area=91_000)["name"].tolist() == ["water", "land"]
+
+
+def test_holes_are_kept_filled_or_filled_below_an_area(tmp_path: Path) -> None:
+    def water(**wanted) -> tuple[int, float]:  # type: ignore[no-untyped-def]
+        table = options(tmp_path, lake(), background=["land"], **wanted)
+        (row,) = table.loc[table["name"] == "water"].itertuples()
+        assert row.pixels == 60 * 40 - 101  # of the map, whatever becomes of the shape
+        return len(row.geometry.interiors), row.geometry.area / 900
+
+    assert water() == (2, 60 * 40 - 101)
+    assert water(holes={"min_area": 1000}) == (1, 60 * 40 - 100)
+    assert water(holes="fill") == (0, 60 * 40)
+    assert water(holes="fill", simplify="1px")[0] == 0
+
+
+def test_simplified_neighbours_share_their_borders(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:300, :300]
+    pixels = ((np.hypot(rows - 150, columns - 120) < 100).astype(np.uint8) + (columns > 180)).astype(np.uint8)
+    exact, metres, in_pixels = (options(tmp_path, pixels, **w) for w in ({}, {"simplify": 60}, {"simplify": "2px"}))
+    points, fewer, few = (shapely.get_num_coordinates(each.geometry.array).sum() for each in (exact, metres, in_pixels))
+    assert fewer < 0.4 * points
+    assert few == pytest.approx(fewer, rel=0.1)  # 60 m are 2 pixels, but for the projection's scale
+    assert shapely.coverage_is_valid(metres.geometry.array)
+    assert metres.geometry.area.sum() == pytest.approx(300 * 300 * 900)
+    assert (metres["area_m2"] == exact["area_m2"]).all()
+
+
+def test_metres_need_a_place(tmp_path: Path) -> None:
+    path = map_of(tmp_path, lake(), Affine.identity(), None)
+    for wanted in (Vectors(min_area=3.0), Vectors(simplify=3.0), Vectors(holes=Holes(min_area=3.0))):
+        with pytest.raises(TaskFailed, match="nothing in it has a size in metres"):
+            write_vectors(tmp_path / "v.parquet", path, CLASSES, wanted)
+    assert write_vectors(tmp_path / "v.parquet", path, CLASSES, Vectors(simplify="1px", holes="fill")) == 3
+
+
+def test_rows_are_in_groups_and_in_the_order_of_their_last_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swath.imagery.vectors._ROW_GROUP", 500)
+    pixels = np.random.default_rng(5).integers(0, 3, (80, 80))
+    table = vectors_of(tmp_path, pixels)
+    file = pyarrow.parquet.ParquetFile(tmp_path / "map.parquet")
+    groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+    assert set(groups[:-1]) == {500}
+    assert sum(groups) == len(table)
+    assert (np.diff(table.bounds["miny"]) <= 0).all()
     check_against_pixels(table, pixels)
 
 
