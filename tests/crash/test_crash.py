@@ -10,7 +10,7 @@ import pytest
 
 from tests.crash.loop import Loop
 
-KILLS = 20
+KILLS = 7
 
 
 @pytest.mark.slow

@@ -174,16 +174,16 @@ def test_a_run_killed_while_it_maps_resumes_to_the_same_bytes(pipe: Pipe, shared
 
 
 def test_two_runs_on_one_output_the_second_names_the_first(pipe: Pipe, slow: Path) -> None:
-    first = pipe.start("run", slow, "--set", "seconds=3")
+    first = pipe.start("run", slow, "--cluster", "inline", "--set", "seconds=2")
     wait_for(lambda: finished_calls(pipe) >= 1)
-    second = pipe("run", slow, "--set", "seconds=3", code=6)
+    second = pipe("run", slow, code=6)
     assert f"process {first.pid}" in second.err
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=30)
 
 
 def test_cancel_from_another_shell_is_an_interrupt(pipe: Pipe, slow: Path) -> None:
-    process = pipe.start("run", slow, "--set", "seconds=3")
+    process = pipe.start("run", slow, "--cluster", "inline", "--set", "seconds=1")
     wait_for(lambda: finished_calls(pipe) >= 1)
     pipe("cancel", "last")
     process.communicate(timeout=30)
@@ -191,23 +191,9 @@ def test_cancel_from_another_shell_is_an_interrupt(pipe: Pipe, slow: Path) -> No
     assert "interrupted" in pipe("runs").out
 
 
-def test_a_worker_that_is_killed_costs_its_call_and_nothing_else(pipe: Pipe, slow: Path) -> None:
-    process = pipe.start("run", slow, "--set", "seconds=1")
-    wait_for(lambda: finished_calls(pipe) >= 1)
-    children = psutil.Process(process.pid).children(recursive=True)
-    forked = [child for child in children if child.ppid() != process.pid]  # by the fork server, which is a child itself
-    worker = (forked or [child for child in children if "spawn_main" in " ".join(child.cmdline())])[0]
-    worker.send_signal(signal.SIGKILL)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert (pipe.folder / "out/sum.txt").read_text() == "28"
-    assert len(made(pipe)) in (8, 9)
-    check_clean(pipe, children)
-
-
 def test_ctrl_c_of_a_terminal_reaches_only_the_client(pipe: Pipe, slow: Path) -> None:
     """A terminal signals the whole process group: workers must not die of it with tracebacks of their own."""
-    process = pipe.start("run", slow, "--set", "seconds=3", start_new_session=True)
+    process = pipe.start("run", slow, "--set", "seconds=2", start_new_session=True)
     wait_for(lambda: finished_calls(pipe) >= 1)
     assert os.getpgid(process.pid) == process.pid
     os.killpg(process.pid, signal.SIGINT)
@@ -250,9 +236,13 @@ def check_resumable(pipe: Pipe, mark: Mark, stall: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["inline", "local"])
 def test_a_cancel_as_github_actions_does_it_leaves_a_run_that_resumes(pipe: Pipe, mark: Mark, kind: str) -> None:
-    """SIGINT, 7.5 s later SIGTERM, 2.5 s later SIGKILL, while a call ignores everything for a minute."""
+    """SIGINT, 7.5 s later SIGTERM, 2.5 s later SIGKILL, while a call ignores everything for a minute.
+
+    Inline nothing is heard however long one waits, so less is waited there.
+    """
     process, stall = stalled(pipe, mark, kind)
-    for number, patience_s in ((signal.SIGINT, 7.5), (signal.SIGTERM, 2.5), (signal.SIGKILL, 10)):
+    patience = (7.5, 2.5) if kind == "local" else (2, 1)
+    for number, patience_s in ((signal.SIGINT, patience[0]), (signal.SIGTERM, patience[1]), (signal.SIGKILL, 10)):
         process.send_signal(number)
         try:
             process.wait(patience_s)

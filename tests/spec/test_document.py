@@ -170,9 +170,9 @@ def test_nan_is_a_number() -> None:
 def test_an_alias_bomb_is_refused_at_once(loader: str) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 40)]
-    start = time.perf_counter()
+    start = time.process_time()
     found = mistakes("\n".join(lines))
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 2
     assert "anchors (&a0) are not allowed" in found[0]
     assert len(found) <= 101
 
@@ -243,9 +243,9 @@ def test_nesting_is_limited(loader: str) -> None:
 
     assert sound(nested(MAX_DEPTH)).data
     assert only(nested(MAX_DEPTH + 1)).endswith("nested deeper than 32 levels")
-    start = time.perf_counter()
+    start = time.process_time()
     assert only("[" * 500_000).endswith("nested deeper than 32 levels")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 2
 
 
 def test_several_mistakes_are_reported_together() -> None:
