@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from swath.imagery.publication import Published
     from swath.imagery.scene import Scenes
     from swath.models.contract import Contract, ModelInfo, Receptive, Weights
-    from swath.region import Form
+    from swath.region import Form, Made
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +153,7 @@ def plan_map(
     from swath.imagery.grid import output_window
     from swath.imagery.part import levels_of
     from swath.imagery.tiff import level_shapes
+    from swath.models.probabilities import probability_layers
     from swath.region import Form, piece_edge, region_edge
 
     contract, size = model.contract, output.blocksize
@@ -163,7 +164,8 @@ def plan_map(
     window = output_window(scenes.image, area)
     edge = region or region_edge(window, size)
     levels = levels_of(edge, size, len(level_shapes(*window.shape, size)))
-    return Form(encoding, levels, piece_edge(model, edge, size))
+    layers = probability_layers(contract, output.probabilities) if output.probabilities else None
+    return Form(encoding, levels, piece_edge(model, edge, size), layers)
 
 
 @task(on_client=True)
@@ -179,7 +181,7 @@ def plan_regions(scenes: Scenes, *, model: ModelInfo, area: Area | None, output:
 
 
 @task(retries=2)
-def predict_region(region: Block, *, scenes: Scenes, model: ModelInfo, area: Area | None, form: Form) -> Part:
+def predict_region(region: Block, *, scenes: Scenes, model: ModelInfo, area: Area | None, form: Form) -> Made:
     """One region of the map."""
     from swath.region import map_region
 
@@ -188,7 +190,7 @@ def predict_region(region: Block, *, scenes: Scenes, model: ModelInfo, area: Are
 
 @task
 def check_seams(
-    parts: Sequence[Part], *, regions: Blocks, scenes: Scenes, model: ModelInfo, area: Area | None, form: Form
+    parts: Sequence[Made], *, regions: Blocks, scenes: Scenes, model: ModelInfo, area: Area | None, form: Form
 ) -> dict[str, Any]:
     """Compute windows that lie across the borders of regions again, each in one piece, and count the pixels that differ from
     the map."""
@@ -198,7 +200,7 @@ def check_seams(
 
     differing = pixels = windows = 0
     for window in regions.samples(CHECKED, CHECKED_EDGE):
-        (again,) = map_strips(window, scenes, model, area, dataclasses.replace(form, edge=max(window.shape)))
+        ((again, *_),) = map_strips(window, scenes, model, area, dataclasses.replace(form, edge=max(window.shape)))
         for part in parts_in(parts, regions, window):
             shared = part.window.intersection(window)
             if shared is None:
@@ -221,13 +223,13 @@ def check_seams(
     }
 
 
-def parts_in(parts: Sequence[Part], regions: Blocks, window: Window) -> list[Part]:
-    """The parts that touch `window`. Parts come in the order of their index, and some may have been set aside."""
+def parts_in(made: Sequence[Made], regions: Blocks, window: Window) -> list[Part]:
+    """The map's parts that touch `window`. They come in the order of their index, and some may have been set aside."""
     found = []
     for index in regions.touching(window):
-        place = bisect.bisect_left(parts, index, key=lambda part: part.index)
-        if place < len(parts) and parts[place].index == index:
-            found.append(parts[place])
+        place = bisect.bisect_left(made, index, key=lambda each: each.index)
+        if place < len(made) and made[place].index == index:
+            found.append(made[place].map)
     return found
 
 
@@ -240,7 +242,7 @@ def still_there(published: Published) -> bool:
 
 @task(on_client=True, valid=still_there)
 def publish_map(
-    parts: Sequence[Part],
+    parts: Sequence[Made],
     *,
     seams: dict[str, Any],
     regions: Blocks,
@@ -259,6 +261,7 @@ def publish_map(
     from swath.imagery.vectors import write_vectors
     from swath.models.contract_file import item_properties
     from swath.provenance import versions
+    from swath.region import Parts
 
     contract = model.contract
     legend = tuple(MapClass(each.value, each.name, each.color) for each in contract.classes)
@@ -270,12 +273,17 @@ def publish_map(
     )
     with Staging(output.to, current_run() or name) as staging:
         progress(0, 4)
-        facts = write_cog(staging.folder / "map.tif", parts, regions, form.encoding, classes=legend, band_names=bands)
+        facts = write_cog(
+            staging.folder / "map.tif", Parts(parts, "map"), regions, form.encoding, classes=legend, band_names=bands
+        )
+        if form.layers is not None:
+            write_cog(
+                staging.folder / "probabilities.tif", Parts(parts, "probabilities"), regions, form.encodings[1],
+                band_names=form.layers.names, scale=form.layers.scale,
+            )  # fmt: skip
         progress(1, 4)
         if output.vectors and legend:
-            write_vectors(
-                staging.folder / "map.parquet", staging.folder / "map.tif", legend, output.vectors
-            )
+            write_vectors(staging.folder / "map.parquet", staging.folder / "map.tif", legend, output.vectors)
         progress(2, 4)
         if output.preview:
             write_preview(

@@ -7,26 +7,27 @@ is in memory is a strip of the region and the one that is read ahead; it does no
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.geo import Window, around
 from swath.graph.current import progress
+from swath.imagery.encoding import Encoding
 from swath.imagery.grid import area_mask
 from swath.imagery.part import Part, PartBuilder
 from swath.imagery.read import read
-from swath.models.infer import infer
+from swath.models.infer import finish, logits
 from swath.models.load import Predictor, load
+from swath.models.probabilities import Layers, encode_probabilities
 
 if TYPE_CHECKING:
     from swath.geo import Block
-    from swath.imagery.encoding import Encoding
     from swath.imagery.scene import Scenes
     from swath.models.contract import ModelInfo
     from swath.spec.fields import Area
@@ -41,6 +42,57 @@ class Form:
     """How many levels of the file, the full resolution among them, a region makes."""
     edge: int
     """Edge of the pieces that the network gets, in pixels, without halo. The map does not depend on it."""
+    layers: Layers | None = None
+    """How probable each class is, for a file of its own; None when nobody asked."""
+
+    @property
+    def encodings(self) -> tuple[Encoding, ...]:
+        """Of the map, and of its probabilities when they are asked for."""
+        if self.layers is None:
+            return (self.encoding,)
+        layers = self.layers
+        return (
+            self.encoding,
+            Encoding(layers.dtype, layers.nodata, len(layers.names), blocksize=self.encoding.blocksize),
+        )
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one call made of a region: a part for each file."""
+
+    map: Part
+    probabilities: Part | None = None
+
+    @property
+    def index(self) -> int:
+        """The region's."""
+        return self.map.index
+
+
+@dataclass(frozen=True)
+class Parts(Sequence[Part]):
+    """The parts of one file among all that regions made; taken when they are asked for."""
+
+    made: Sequence[Made]
+    name: str
+    """Of the field of Made."""
+
+    def __len__(self) -> int:
+        return len(self.made)
+
+    @overload
+    def __getitem__(self, item: int) -> Part: ...
+    @overload
+    def __getitem__(self, item: slice) -> Sequence[Part]: ...
+    def __getitem__(self, item: int | slice) -> Part | Sequence[Part]:
+        if isinstance(item, slice):
+            return Parts(self.made[item], self.name)
+        part: Part = getattr(self.made[item], self.name)
+        return part
+
+    def __iter__(self) -> Iterator[Part]:
+        return (getattr(made, self.name) for made in self.made)
 
 
 @dataclass(frozen=True)
@@ -57,19 +109,21 @@ class _Strip:
     valid: NDArray[np.bool_]
 
 
-def map_region(region: Block, scenes: Scenes, model: ModelInfo, area: Area | None, form: Form) -> Part:
+def map_region(region: Block, scenes: Scenes, model: ModelInfo, area: Area | None, form: Form) -> Made:
     """One region of the map. Raises what reading and inferring raise."""
-    builder = PartBuilder(region.index, region.window, form.encoding, form.levels)
-    for strip in map_strips(region.window, scenes, model, area, form):
-        builder.add(strip)
-        progress(pixels=strip.shape[1] * strip.shape[2])
-    return builder.part()
+    builders = [PartBuilder(region.index, region.window, encoding, form.levels) for encoding in form.encodings]
+    for strips in map_strips(region.window, scenes, model, area, form):
+        for builder, strip in zip(builders, strips, strict=True):
+            builder.add(strip)
+        progress(pixels=strips[0].shape[1] * strips[0].shape[2])
+    return Made(*(builder.part() for builder in builders))
 
 
 def map_strips(
     window: Window, scenes: Scenes, model: ModelInfo, area: Area | None, form: Form
-) -> Iterator[NDArray[Any]]:
-    """The map in `window` as strips (bands, height, width of the window) from the top down, nodata in place.
+) -> Iterator[list[NDArray[Any]]]:
+    """The map in `window`, and its probabilities when they are asked for, as strips (bands, height, width of the window) from
+    the top down, nodata in place.
 
     The next strip is read by another thread while this one is inferred.
     """
@@ -91,19 +145,24 @@ def map_strips(
 
 def _map_strip(
     window: Window, strip: _Strip | None, predictor: Predictor, scenes: Scenes, model: ModelInfo, form: Form
-) -> NDArray[Any]:
-    mapped = np.full((form.encoding.bands, *window.shape), form.encoding.nodata, form.encoding.dtype)
+) -> list[NDArray[Any]]:
+    made = [np.full((each.bands, *window.shape), each.nodata, each.dtype) for each in form.encodings]
     if strip is None:
-        return mapped
+        return made
     for piece in strip.pieces:
+        kept = strip.valid[piece.within(strip.source)]
+        if not kept.any():
+            continue
         source = around(scenes.image, piece, model.halo, model.stride)
-        at = source.within(strip.source)
-        found, valid = infer(predictor, model, strip.pixels[:, *at], strip.valid[at], source, piece)
-        if valid.any():
-            mapped[:, *piece.within(window)] = found
+        at, here = source.within(strip.source), (slice(None), *piece.within(window))
+        output = logits(predictor, model, strip.pixels[:, *at], strip.valid[at], source, piece)
+        made[0][here], valid = finish(output, kept, model.contract)
+        if form.layers is not None:
+            made[1][here] = encode_probabilities(output, valid, model.contract, form.layers)
     if strip.mask is not None:
-        mapped[:, ~strip.mask] = form.encoding.nodata
-    return mapped
+        for array, encoding in zip(made, form.encodings, strict=True):
+            array[:, ~strip.mask] = encoding.nodata
+    return made
 
 
 def _read_ahead(

@@ -76,12 +76,14 @@ def write_cog(
     classes: Legend = (),
     band_names: Sequence[str] = ("map",),
     tags: Mapping[str, str] | None = None,
+    scale: float = 1.0,
 ) -> CogFacts:
     """Write a map to `path` as a strict COG: Deflate, overviews, nodata, statistics, colours, laid out as GDAL does it.
 
     `parts` come in the order of their index and can be gone through more than once; they are taken one at a time. Regions
     without a part stay nodata. The grid is `blocks.image[blocks.output.roi]`: the source's pixels, not moved. The same
-    pixels give the same bytes, whatever the regions were. `tags` become the file's metadata. With `classes` (one uint8
+    pixels give the same bytes, whatever the regions were. `tags` become the file's metadata; a number times
+    `scale` is what it stands for. With `classes` (one uint8
     band) the file has a colour table, and the names are in its metadata and, where QGIS and GDAL look for them, in
     `<path>.aux.xml`.
 
@@ -93,7 +95,7 @@ def write_cog(
     try:
         with gdal_quiet(), writing(path), Assembly(parts, blocks, encoding) as assembly:
             _check_classes(assembly, classes)
-            own = _own_tags(assembly, blocks.image[blocks.output.roi], classes, band_names, tags or {})
+            own = _own_tags(assembly, blocks.image[blocks.output.roi], classes, band_names, tags or {}, scale)
             digest = hashlib.sha256()
             with made.open("wb", buffering=1 << 20) as file:
                 for chunk in assembly.chunks(own):
@@ -128,25 +130,35 @@ def _check_classes(assembly: Assembly, classes: Legend) -> None:
 
 
 def _own_tags(
-    assembly: Assembly, geobox: GeoBox, classes: Legend, band_names: Sequence[str], tags: Mapping[str, str]
+    assembly: Assembly,
+    geobox: GeoBox,
+    classes: Legend,
+    band_names: Sequence[str],
+    tags: Mapping[str, str],
+    scale: float,
 ) -> list[Tag]:
     """The map's tags as GDAL writes them, from a file of one tile."""
     encoding = assembly.encoding
     if len(band_names) != encoding.bands:
         raise ValueError(f"{len(band_names)} names do not fit {encoding.bands} bands")
+    half = encoding.dtype == "float16"  # GDAL calls it a float of 16 bits
     rgb = encoding.bands == 3 and encoding.dtype == "uint8"
     profile: dict[str, Any] = {
         "driver": "GTiff", "height": encoding.blocksize, "width": encoding.blocksize, "count": encoding.bands,
-        "dtype": encoding.dtype, "nodata": encoding.nodata, "transform": geobox.affine, "tiled": True,
+        "dtype": "float32" if half else encoding.dtype, "nodata": encoding.nodata, "transform": geobox.affine, "tiled": True,
         "blockxsize": encoding.blocksize, "blockysize": encoding.blocksize, "sparse_ok": True, "bigtiff": "YES",
         "interleave": "pixel", "photometric": "RGB" if rgb else "MINISBLACK", "alpha": "NO", "endianness": "LITTLE",
     }  # fmt: skip
+    if half:
+        profile["nbits"] = 16
     if geobox.crs is not None:
         profile["crs"] = CRS.from_wkt(geobox.crs.to_wkt())
     with MemoryFile() as memory:
         with memory.open(**profile) as file:
             file.descriptions = tuple(band_names)
             file.update_tags(**tags)
+            if scale != 1.0:
+                file.scales = (scale,) * encoding.bands
             for band, statistics in enumerate(assembly.statistics(), 1):
                 file.update_tags(band, **statistics_tags(statistics))
             if classes:

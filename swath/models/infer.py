@@ -43,7 +43,14 @@ def infer(
     if not kept.any() and (contract.output == "classes" or contract.channels is not None):
         bands = 1 if contract.output == "classes" else contract.channels
         return np.full((bands or 1, *inner.shape), contract.nodata, contract.dtype), np.zeros(inner.shape, np.bool_)
-    decided = decide(logits(predictor, info, pixels, valid, source, inner), contract)
+    return finish(logits(predictor, info, pixels, valid, source, inner), kept, contract)
+
+
+def finish(
+    output: NDArray[np.float32], kept: NDArray[np.bool_], contract: Contract
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """What the network gives (channels, h, w) and where there is a pixel (h, w), to what `infer` returns."""
+    decided = decide(output, contract)
     if not kept.all():
         decided[:, ~kept] = contract.nodata
     nothing = np.isnan(decided) if np.isnan(contract.nodata) else decided == contract.nodata
