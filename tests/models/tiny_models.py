@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +75,18 @@ def integer_unet(bands: int = 3, classes: int = 3, depth: int = 2) -> UNet:
 
 def export(network: nn.Module, bands: int, path: Path, multiple: int = 1) -> Path:
     """Write a .pt2 file that takes any batch, and heights and widths that are multiples of `multiple`."""
+    path.write_bytes(_archive(network, bands, multiple))
+    return path
+
+
+def _archive(network: nn.Module, bands: int, multiple: int = 1) -> bytes:
     rows, columns = (multiple * torch.export.Dim(name, min=2) for name in ("rows", "columns"))
     example = torch.zeros(2, bands, 4 * multiple, 5 * multiple)
     shapes = ({0: torch.export.Dim("batch", min=1), 2: rows, 3: columns},)
     program = torch.export.export(network.eval(), (example,), dynamic_shapes=shapes)
-    torch.export.save(program, path)
-    return path
+    archive = io.BytesIO()
+    torch.export.save(program, archive)
+    return archive.getvalue()
 
 
 def write_identity_model(
@@ -88,11 +96,25 @@ def write_identity_model(
     own = {"output": "values", "dtype": dtype, "nodata": nodata}
     contract = tiny_contract("identity", bands, len(bands), **own)
     (folder / "identity.json").write_text(json.dumps(contract), encoding="utf-8")
-    return export(Identity(), len(bands), folder / "identity.pt2")
+    path = folder / "identity.pt2"
+    path.write_bytes(_identity(len(bands)))
+    return path
 
 
 def write_integer_unet(folder: Path, bands: Sequence[str] = ("red", "green", "blue"), classes: int = 3) -> Path:
     """`integer.pt2`, a U-Net of stride 4 that computes in whole numbers, and `integer.json`; returns the first."""
     contract = tiny_contract("integer", bands, classes)
     (folder / "integer.json").write_text(json.dumps(contract), encoding="utf-8")
-    return export(integer_unet(len(bands), classes), len(bands), folder / "integer.pt2", multiple=4)
+    path = folder / "integer.pt2"
+    path.write_bytes(_integer(len(bands), classes))
+    return path
+
+
+@cache
+def _identity(bands: int) -> bytes:
+    return _archive(Identity(), bands)
+
+
+@cache
+def _integer(bands: int, classes: int) -> bytes:
+    return _archive(integer_unet(bands, classes), bands, multiple=4)
