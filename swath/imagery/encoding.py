@@ -102,20 +102,24 @@ class Encoding:
             whole = np.full((len(pixels), height + height % 2, width + width % 2), self.nodata, self.dtype)
             whole[:, :height, :width] = pixels
             pixels = whole
-        quarters = [pixels[:, row::2, col::2] for row in (0, 1) for col in (0, 1)]
+        quarters = [np.ascontiguousarray(pixels[:, row::2, col::2]) for row in (0, 1) for col in (0, 1)]
         return self._most_frequent(*quarters) if self.classes else self._mean(quarters)
 
     def _most_frequent(self, a: Pixels, b: Pixels, c: Pixels, d: Pixels) -> Pixels:
         # Two that agree outvote the others; only a tie of two pairs needs the reading order, which the order here keeps.
+        chosen = np.where(c == d, c, a)
+        chosen = np.where((b == c) | (b == d), b, chosen)
+        chosen = np.where((a == b) | (a == c) | (a == d), a, chosen)
         nothing = self.nodata
-        chosen = np.where((c == d) & (c != nothing), c, a)
-        chosen = np.where(((b == c) | (b == d)) & (b != nothing), b, chosen)
-        chosen = np.where(((a == b) | (a == c) | (a == d)) & (a != nothing), a, chosen)
-        for other in (b, c, d):  # the first that is a class, where the one so far is none
-            if not (absent := chosen == nothing).any():
-                break
-            chosen = np.where(absent, other, chosen)
-        return chosen
+        if any((quarter == nothing).any() for quarter in (a, b, c, d)):
+            # Nodata has no vote: what a pixel has once is then more than nothing.
+            pair = np.where((c == d) & (c != nothing), c, nothing)
+            pair = np.where(((b == c) | (b == d)) & (b != nothing), b, pair)
+            pair = np.where(((a == b) | (a == c) | (a == d)) & (a != nothing), a, pair)
+            for single in (a, b, c, d):
+                pair = np.where(pair == nothing, single, pair)
+            chosen = pair
+        return chosen.astype(self.dtype, copy=False)
 
     def _mean(self, quarters: list[Pixels]) -> Pixels:
         total = np.zeros(quarters[0].shape, np.float64)
