@@ -23,8 +23,6 @@ _BATCH = 5000
 _EQUATOR_M = 2 * math.pi * 6378137.0
 _UNITS = 4096
 """A tile's edge, in the units of its coordinates."""
-_FEW = 2
-"""At the first zoom the map's longer side is at most so many tiles long."""
 _DEEPEST = 22
 
 
@@ -34,7 +32,7 @@ def write_tiles(
     """Write the polygons of a GeoParquet file (see swath.imagery.vectors) as vector tiles; gives the first and the last zoom.
 
     Tiles have one layer, `map`, with the fields `class`, `name`, `pixels` and `area_m2`. Not said otherwise, zooms go from the one at
-    which the map fits into a few tiles to the one at which a pixel, `pixel_m` metres wide, is two units of a tile's
+    which the map is not longer than a tile to the one at which a pixel, `pixel_m` metres wide, is two units of a tile's
     coordinates, so that no outline loses its shape; what lies deeper is for the reader to enlarge. GDAL makes the tiles: it simplifies
     outlines at lower zooms, each by itself, and leaves details out of tiles of more than 500 kB.
 
@@ -75,15 +73,16 @@ def write_tiles(
 
 
 def _zooms(crs: CRS, bbox: list[float], pixel_m: float) -> tuple[int, int]:
-    """The zoom at which the map fits into a few tiles, and the one at which a pixel is two units wide."""
+    """The zoom at which the map is not longer than a tile, and the one at which a pixel is two units wide."""
     west, south, east, north = Transformer.from_crs(crs, "EPSG:3857", always_xy=True).transform_bounds(
         bbox[0], bbox[1], bbox[2], bbox[3]
     )
     span = min(max(abs(east - west), north - south), _EQUATOR_M)
     stretch = math.cosh((south + north) / 2 / (_EQUATOR_M / 2 / math.pi))  # of the projection, at this latitude
     last = math.ceil(math.log2(_EQUATOR_M / _UNITS / (pixel_m * stretch / 2)))
-    first = math.floor(math.log2(_EQUATOR_M * _FEW / span))
-    return min(max(first, 0), _DEEPEST), min(max(last, 0), _DEEPEST)
+    first = math.floor(math.log2(_EQUATOR_M / span))
+    last = min(max(last, 0), _DEEPEST)
+    return min(max(first, 0), last), last
 
 
 def _check(path: Path, first: int, last: int) -> None:

@@ -130,9 +130,9 @@ class Mask(Model):
     """Which pixels are not to be used, from a quality band of the scene."""
 
     band: str
-    """Asset or band that holds the flags, such as `scl` or `qa_pixel`."""
-    kind: Literal["scl", "qa_pixel"]
-    """How to read it: Sentinel-2 scene classes, or Landsat Collection 2 bits."""
+    """Asset or band that holds the flags, such as `scl`, `qa_pixel` or `Fmask`."""
+    kind: Literal["scl", "qa_pixel", "fmask"]
+    """How to read it: Sentinel-2 scene classes, Landsat Collection 2 bits, or the Fmask bits of HLS."""
     reject: tuple[str, ...] = ("cloud", "cloud_shadow", "cirrus")
     """Names of what is masked out; see swath.imagery.mask for the names of each kind."""
 
@@ -141,8 +141,9 @@ class _Imagery(Model):
     bands: tuple[str | int, ...] | None = None
     """Bands to read, in the order in which the model takes them: names, or 1-based indices for `files`. The model's
     contract decides when not given."""
-    mosaic: Literal["first", "last", "median"] = "first"
-    """Which scene wins where several cover a pixel. Scenes are ordered as listed (files) or by time (stac)."""
+    mosaic: Literal["first", "last", "median", "least_cloud"] = "first"
+    """Which scene wins where several cover a pixel. Scenes are ordered as listed (files) or by time (stac); for least_cloud by
+    their cloud cover: the metadata's, else the share of their pixels that `mask` rejects."""
     resampling: Resampling = "nearest"
     """How a band that is not on the map's grid is brought onto it."""
     mask: Mask | None = None
@@ -249,7 +250,7 @@ class Tiles(Model):
     """Vector tiles of the map's polygons, in one PMTiles file. In YAML: true, false, or a mapping."""
 
     min_zoom: int | None = Field(default=None, ge=0, le=22)
-    """The first zoom level; the one at which the map fits into a few tiles when not given."""
+    """The first zoom level; the one at which the map is not longer than a tile when not given."""
     max_zoom: int | None = Field(default=None, ge=0, le=22)
     """The last zoom level; the one that still shows single pixels when not given."""
 
