@@ -23,7 +23,8 @@ class Assembly:
     """Looks through the parts once: what belongs where, how large it is, what the pixels sum up to. A context manager.
 
     `parts` come in the order of their index, and can be gone through twice; regions without a part are nodata. Overviews
-    wait in a file without a name (a third of the map's bytes); of the map itself a row of regions is in memory at a time.
+    wait in a file without a name (a third of the map's bytes). In memory are a row of regions as it is encoded, and of every
+    overview that is made here a row of its tiles.
     """
 
     def __init__(self, parts: Sequence[Part], blocks: Blocks, encoding: Encoding) -> None:
@@ -44,9 +45,7 @@ class Assembly:
         """Levels whose tiles come with the parts; those above are made here."""
         self._sizes = [np.full(shape, len(encoding.empty), np.uint64) for shape in self._tiles]
         self._places = [np.full(shape, -1, np.int64) for shape in self._tiles]
-        """Of the tiles of overviews that came with the parts, in the spool."""
-        self._top: list[list[bytes]] = []
-        """Tiles of the levels that are made here."""
+        """Of the tiles of overviews in the spool; -1: a tile of nothing but nodata."""
         self._sums: list[tuple[tuple[float, ...], ...]] = []
         self._spool: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         try:
@@ -66,32 +65,55 @@ class Assembly:
     # --- the first time through
 
     def _look_through(self) -> None:
-        encoding, own = self.encoding, self._own
-        above = None
-        if own < len(self._shapes):
-            above = np.full((encoding.bands, *self._shapes[own]), encoding.nodata, encoding.dtype)
-        for part in self._parts:
-            self._check(part)
-            self.found.append(part.index)
-            self.valid += part.valid
-            self._sums += part.sums
-            for value, count in part.counts:
-                self.counts[value] = self.counts.get(value, 0) + count
-            for level in range(own):
-                tiles = self._tiles_of(part.window, level)
-                self._sizes[level][tiles] = np.reshape(part.sizes[level], self._sizes[level][tiles].shape)
-                if level:
-                    self._keep(part, level, tiles)
-            if above is not None:
-                small = encoding.folded(part.pixels(own - 1))
-                at = part.window
-                row, col = (at.row - self._blocks.output.row) >> own, (at.col - self._blocks.output.col) >> own
-                above[:, row : row + small.shape[1], col : col + small.shape[2]] = small
-        for level in range(own, len(self._shapes)):
-            if level > own:
-                above = encoding.folded(above)  # type: ignore[arg-type]  # there when a level is above
-            self._top.append(list(encoding.tiles(above)))  # type: ignore[arg-type]
-            self._sizes[level] = np.reshape(list(map(len, self._top[-1])), self._tiles[level]).astype(np.uint64)
+        above = [_Rows(self, level) for level in range(self._own, len(self._shapes))]
+        for row, parts in self._rows():
+            top = self._lattice[row * self._lattice.lattice[1]].window
+            small = self._blank(top.height) if above else None
+            for part in parts:
+                self._check(part)
+                self._take(part)
+                if small is not None:
+                    folded = self.encoding.folded(part.pixels(self._own - 1))
+                    col = (part.window.col - self._blocks.output.col) >> self._own
+                    small[:, :, col : col + folded.shape[2]] = folded
+            for rows in above:
+                small = rows.add(small)
+        rest = None
+        for rows in above:
+            rest = rows.end(rest)
+
+    def _rows(self) -> Iterator[tuple[int, Iterator[Part]]]:
+        """Each row of regions from the top down, with the parts that are there."""
+        count, columns = self._lattice.lattice
+        there = iter(groupby(self._parts, lambda part: part.index // columns))
+        number, parts = next(there, (count, iter(())))
+        for row in range(count):
+            if number <= row:  # a number before the row is a part that is out of order; _check says so
+                yield row, parts
+                number, parts = next(there, (count, iter(())))
+            else:
+                yield row, iter(())
+        if number < count:
+            yield number, parts
+
+    def _blank(self, height: int) -> NDArray[Any]:
+        """The first level that is made here, of a row of regions."""
+        encoding, scale = self.encoding, 1 << self._own
+        return np.full(
+            (encoding.bands, -(-height // scale), self._shapes[self._own][1]), encoding.nodata, encoding.dtype
+        )
+
+    def _take(self, part: Part) -> None:
+        self.found.append(part.index)
+        self.valid += part.valid
+        self._sums += part.sums
+        for value, count in part.counts:
+            self.counts[value] = self.counts.get(value, 0) + count
+        for level in range(self._own):
+            tiles = self._tiles_of(part.window, level)
+            self._sizes[level][tiles] = np.reshape(part.sizes[level], self._sizes[level][tiles].shape)
+            if level:
+                self.keep(level, tiles, part.level(level))
 
     def _check(self, part: Part) -> None:
         index = part.index
@@ -109,11 +131,13 @@ class Assembly:
         row, col = (window.row - self._blocks.output.row) // size, (window.col - self._blocks.output.col) // size
         return slice(row, row - (-window.height // size)), slice(col, col - (-window.width // size))
 
-    def _keep(self, part: Part, level: int, tiles: tuple[slice, slice]) -> None:
-        start = self._spool.tell()
-        self._spool.writelines(part.level(level))
-        sizes = np.array(part.sizes[level], np.int64)
-        self._places[level][tiles] = np.reshape(start + np.cumsum(sizes) - sizes, self._places[level][tiles].shape)
+    def keep(self, level: int, tiles: tuple[slice, slice], encoded: Sequence[bytes]) -> None:
+        """Put encoded tiles of an overview, row by row, aside until the file is written."""
+        shape = self._sizes[level][tiles].shape
+        sizes = np.array([len(tile) for tile in encoded], np.int64)
+        self._sizes[level][tiles] = np.reshape(sizes, shape)
+        self._places[level][tiles] = np.reshape(self._spool.tell() + np.cumsum(sizes) - sizes, shape)
+        self._spool.writelines(encoded)
 
     # --- what came of it
 
@@ -148,18 +172,13 @@ class Assembly:
         levels = [Level(*shape, sizes.ravel()) for shape, sizes in zip(self._shapes, self._sizes, strict=True)]
         yield header(own, levels, edge, self.encoding.predictor)
         for number in reversed(range(len(levels))):
-            for tile in self._level(number):
+            for tile in self._overview(number) if number else self._main():
                 yield LEADER.pack(len(tile))
                 yield tile
                 yield tile[-4:]
 
-    def _level(self, level: int) -> Iterable[bytes]:
-        """The tiles of a level, row by row."""
-        if level >= self._own:
-            return self._top[level - self._own]
-        return self._overview(level) if level else self._main()
-
     def _overview(self, level: int) -> Iterator[bytes]:
+        """The tiles of an overview, row by row."""
         for place, size in zip(self._places[level].flat, self._sizes[level].flat, strict=True):
             if place < 0:
                 yield self.encoding.empty
@@ -168,16 +187,11 @@ class Assembly:
                 yield self._spool.read(int(size))
 
     def _main(self) -> Iterator[bytes]:
+        """The tiles of the full resolution, row by row."""
         columns = self._lattice.lattice[1]
-        rows = iter(groupby(self._parts, lambda part: part.index // columns))
-        number, group = next(rows, (-1, iter(())))
-        for row in range(self._lattice.lattice[0]):
-            there: dict[int, list[bytes]] = {}
-            if number == row:
-                there = {part.index % columns: part.level(0) for part in group}
-                number, group = next(rows, (-1, iter(())))
-            regions = [self._lattice[row * columns + column] for column in range(columns)]
-            yield from self._row(regions, there)
+        for row, parts in self._rows():
+            there = {part.index % columns: part.level(0) for part in parts}
+            yield from self._row([self._lattice[row * columns + column] for column in range(columns)], there)
 
     def _row(self, regions: Sequence[Block], there: dict[int, list[bytes]]) -> Iterator[bytes]:
         """The tiles of one row of regions."""
@@ -188,6 +202,45 @@ class Assembly:
                 tiles = there.get(column)
                 for tile in range(tile_row * width, (tile_row + 1) * width):
                     yield tiles[tile] if tiles is not None else self.encoding.empty
+
+
+class _Rows:
+    """One overview that is made here, from the top down: rows come, and go on to the next overview folded."""
+
+    def __init__(self, assembly: Assembly, level: int) -> None:
+        self._assembly = assembly
+        self._level = level
+        self._waiting: list[NDArray[Any]] = []
+        self._tile_row = 0
+
+    def add(self, rows: NDArray[Any] | None) -> NDArray[Any] | None:
+        """Take rows of this overview; gives rows of the next one, or None."""
+        if rows is None:
+            return None
+        self._waiting.append(rows)
+        edge = self._assembly.encoding.blocksize
+        height = sum(each.shape[1] for each in self._waiting)
+        if height < edge:
+            return None
+        whole = np.concatenate(self._waiting, axis=1)
+        ready = height // edge * edge
+        self._waiting = [whole[:, ready:]] if ready < height else []
+        return self._encode(whole[:, :ready])
+
+    def end(self, rows: NDArray[Any] | None) -> NDArray[Any] | None:
+        """Take the last rows; gives the last of the next overview, or None."""
+        more = [] if rows is None else [rows]
+        if not self._waiting and not more:
+            return None
+        return self._encode(np.concatenate([*self._waiting, *more], axis=1))
+
+    def _encode(self, rows: NDArray[Any]) -> NDArray[Any]:
+        encoding = self._assembly.encoding
+        for start in range(0, rows.shape[1], encoding.blocksize):
+            tiles = list(encoding.tiles(rows[:, start : start + encoding.blocksize]))
+            self._assembly.keep(self._level, (slice(self._tile_row, self._tile_row + 1), slice(None)), tiles)
+            self._tile_row += 1
+        return encoding.folded(rows)
 
 
 def _statistics(sums: Iterable[Sequence[Any]], total: int) -> dict[str, float]:
