@@ -9,11 +9,15 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swath.account import Account
 from swath.timeline import to_svg
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 PREVIEW_BYTES = 1_500_000
 """A preview up to this size is put into the page itself."""
@@ -88,21 +92,10 @@ def to_json(facts: RunFacts) -> str:
 
 def to_html(facts: RunFacts, preview: Path | None = None) -> str:
     """A page that needs nothing else."""
-    from jinja2 import Environment, PackageLoader
-
-    environment = Environment(loader=PackageLoader("swath", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "moment": moment,
-        "duration": duration,
-        "span": span,
-        "size": size,
-        "number": number,
-        "share": share,
-    }
     picture = ""
     if preview is not None and preview.is_file() and preview.stat().st_size <= PREVIEW_BYTES:
         picture = "data:image/png;base64," + base64.b64encode(preview.read_bytes()).decode()
-    page = environment.get_template("report.html.j2").render(
+    page = _template().render(
         facts=facts,
         result=facts.result,
         picture=picture,
@@ -114,6 +107,23 @@ def to_html(facts: RunFacts, preview: Path | None = None) -> str:
         listed=LISTED // 10,
     )
     return page + "\n"
+
+
+@cache
+def _template() -> Template:
+    """Compiled once: a run writes the page to its folder and beside its map."""
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(loader=PackageLoader("swath", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "moment": moment,
+        "duration": duration,
+        "span": span,
+        "size": size,
+        "number": number,
+        "share": share,
+    }
+    return environment.get_template("report.html.j2")
 
 
 def seam_words(result: dict[str, Any]) -> str:

@@ -187,7 +187,7 @@ def test_all_are_told_at_once_and_together_they_have_a_time_limit() -> None:
     with web(delay_s=8) as slow, web() as quick:
         began = time.monotonic()
         said = send(notices(f"{slow.url}/a", f"{slow.url}/b", quick.url), ending(), limit_s=1)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 6
     assert said == ["the notice to http://127.0.0.1 was not told within 1 s"] * 2
     assert len(quick.bodies) == 1
 

@@ -66,7 +66,7 @@ def test_a_cluster_grows_under_load_and_shrinks_again_and_no_result_is_lost(
         calls = client.map(_slow, range(30), pure=False)
         began = time.monotonic()
         cluster.tell_backlog(30, None)
-        assert time.monotonic() - began < 0.05
+        assert time.monotonic() - began < 1  # it does not wait for the workers
         cluster.tell_backlog(30, 100.0)
         _until(lambda: len(client.nthreads()) == 3)
         kept = client.map(_slow, range(6), pure=False)

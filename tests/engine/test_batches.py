@@ -274,7 +274,7 @@ def test_what_no_worker_offers_fails_at_once_and_says_so(tmp_path: Path) -> None
         began = time.monotonic()
         with pytest.raises(InfrastructureError, match="gpu"):
             Bench(tmp_path / "state", running).execute(graph(lambda spec: on_gpu.map(range(3))))
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
 
 
 def test_calls_of_the_same_task_that_ask_for_different_things_do_not_travel_together(bench: Bench) -> None:
