@@ -16,12 +16,13 @@ import warnings
 import zipfile
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import MissingExtra, ModelError
+from swath.models import exported
 from swath.models.contract import Format, ModelInfo, Weights
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ FORMATS: dict[str, Format] = {
 _CACHED = 4
 
 
+Network: TypeAlias = "torch.nn.Module | exported.Program"
+
+
 class Predictor(Protocol):
     """A loaded network."""
 
@@ -53,7 +57,7 @@ class Predictor(Protocol):
 class TorchPredictor:
     """A network that torch runs: from torch.export, TorchScript, or a module with weights from safetensors."""
 
-    def __init__(self, module: torch.nn.Module, path: str) -> None:
+    def __init__(self, module: Network, path: str) -> None:
         """`module` is used as it is: in eval mode, on the CPU."""
         import torch
 
@@ -146,10 +150,12 @@ def _load(path: str, form: Format, factory: str | None, sha256: str) -> Predicto
             return OnnxPredictor(_session(path), path)
 
 
-def _exported(path: str) -> torch.nn.Module:
+def _exported(path: str) -> Network:
     import torch
 
     _refuse_code(path)
+    if plain := exported.read(path):
+        return plain
     try:
         return torch.export.load(path).module()
     except (RuntimeError, ValueError, TypeError, AssertionError, KeyError, OSError) as error:

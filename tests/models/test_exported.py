@@ -1,0 +1,163 @@
+"""The reader of plain archives against torch.export.load: the same numbers, and the same sizes refused."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from swath.models import exported
+from swath.models.unet import UNet
+from tests.models.tiny_models import export
+
+BANDS = 3
+
+
+class Resized(nn.Module):
+    """Asks for its size, and for a size that follows from it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(BANDS, 4, 3, stride=2, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return F.interpolate(self.first(images).relu(), size=images.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class Split(nn.Module):
+    """An operator with several results, a constant, a buffer that is not saved with the weights, and a list with a None."""
+
+    mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.arange(3.0).reshape(3, 1, 1), persistent=False)
+        self.scale = torch.tensor([1.5, 2.0, 4.0]).reshape(3, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        red, green, blue = ((images - self.mean) / self.scale).chunk(3, dim=1)
+        return torch.cat(
+            [blue, red.clamp(min=0)[:, :, torch.tensor([0])].expand_as(green), green.to(torch.float64).float()], 1
+        )
+
+
+class Attentive(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = nn.MultiheadAttention(BANDS, 1, batch_first=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = images.flatten(2).transpose(1, 2)
+        seen: Tensor = self.heads(tokens, tokens, tokens, need_weights=False)[0]
+        return seen.transpose(1, 2).reshape(images.shape)
+
+
+class Counting(nn.Module):
+    """Changes a buffer at each call."""
+
+    calls: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return images + self.calls
+
+
+class Branching(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        result: Tensor = torch.cond(images.sum() > 0, lambda x: x + 1, lambda x: x - 1, (images,))
+        return result
+
+
+NETWORKS = {
+    "unet": (UNet(BANDS, 2, width=4, depth=2), 4),
+    "resized": (Resized(), 2),
+    "split": (Split(), 1),
+    "groups": (nn.Sequential(nn.Conv2d(BANDS, 4, 3, padding=1), nn.GroupNorm(2, 4), nn.GELU()), 1),
+    "pooled": (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Upsample(scale_factor=8)), 1),
+    "attentive": (Attentive(), 1),
+    "counting": (Counting(), 1),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_same_operators_give_the_same_bits(name: str, tmp_path: Path) -> None:
+    network, multiple = NETWORKS[name]
+    path = export(network.eval(), BANDS, tmp_path / "network.pt2", multiple)
+    program, reference = exported.read(str(path)), torch.export.load(path).module()
+    assert program is not None
+    for shape in ((1, BANDS, 16, 24), (3, BANDS, 40, 16)):
+        images = torch.randn(shape).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            expected, given = reference(images), program(images)
+        if name == "attentive":  # torch's attention on the CPU depends in the last bits on where its memory lies
+            torch.testing.assert_close(given, expected)
+        else:
+            assert torch.equal(expected, given)
+        assert expected.stride() == given.stride()
+
+
+@pytest.mark.parametrize("name", ["unet", "resized"])
+def test_the_same_sizes_are_refused(name: str, tmp_path: Path) -> None:
+    network, multiple = NETWORKS[name]
+    path = export(network.eval(), BANDS, tmp_path / "network.pt2", multiple)
+    program, reference = exported.read(str(path)), torch.export.load(path).module()
+    assert program is not None
+
+    def taken(call: object, height: int, width: int) -> bool:
+        try:
+            call(torch.zeros(1, BANDS, height, width))  # type: ignore[operator]
+        except (RuntimeError, ValueError, AssertionError):
+            return False
+        return True
+
+    for height in range(20):
+        for width in (8, height):
+            assert taken(program, height, width) == taken(reference, height, width), (height, width)
+    with pytest.raises(ValueError, match="axes"):
+        program(torch.zeros(BANDS, 8, 8))
+    with pytest.raises(ValueError, match="axis 1 of images was exported for 3 to 3"):
+        program(torch.zeros(1, BANDS + 1, 8, 8))
+
+
+def test_a_network_of_one_size_takes_that_size_only(tmp_path: Path) -> None:
+    path = tmp_path / "fixed.pt2"
+    torch.export.save(torch.export.export(UNet(BANDS, 2, depth=1).eval(), (torch.zeros(1, BANDS, 32, 32),)), path)
+    program = exported.read(str(path))
+    assert program is not None
+    assert program(torch.zeros(1, BANDS, 32, 32)).shape == (1, 2, 32, 32)
+    with pytest.raises(ValueError, match="axis 3 of images was exported for 32 to 32, not for 64"):
+        program(torch.zeros(1, BANDS, 32, 64))
+
+
+def test_what_is_no_plain_list_of_calls_is_left_to_the_library(tmp_path: Path) -> None:
+    path = export(Branching(), BANDS, tmp_path / "network.pt2")
+    assert exported.read(str(path)) is None
+
+
+@pytest.mark.parametrize("guard", ["__import__('os')", "L['images'].size()[0].real", "[].append(1)", "open('x')"])
+def test_conditions_are_arithmetic_and_nothing_else(guard: str) -> None:
+    with pytest.raises((exported._NotPlain, TypeError)):
+        exported._guard(guard, "images")
+
+
+def test_what_is_no_archive_is_left_to_the_library(tmp_path: Path) -> None:
+    page = tmp_path / "page.pt2"
+    page.write_text("<html>")
+    assert exported.read(str(page)) is None
+    with zipfile.ZipFile(tmp_path / "empty.pt2", "w") as archive:
+        archive.writestr("a/models/model.json", "{}")
+    assert exported.read(str(tmp_path / "empty.pt2")) is None
+
+
+def test_the_shared_models_are_plain(shared: Path) -> None:
+    for path in (Path("models/water.pt2").absolute(), shared / "data/models/clouds_rgbi.pt2"):
+        if path.exists():
+            assert exported.read(str(path)) is not None
