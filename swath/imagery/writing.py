@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from rasterio._err import CPLE_BaseError  # what GDAL's copy raises; rasterio gives it no public name
-from rasterio.errors import RasterioError
 
 from swath.errors import TaskFailed
 
@@ -22,7 +20,7 @@ def writing(path: Path) -> Iterator[None]:
     """What goes wrong in the body while `path` is written becomes a TaskFailed with the path and the free space."""
     try:
         yield
-    except (OSError, RasterioError, CPLE_BaseError) as error:
+    except _failures() as error:
         raise not_written(path, str(error)) from error
 
 
@@ -50,6 +48,16 @@ def checksum(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What a write may raise. Who writes no rasters has not imported rasterio, and need not for this."""
+    if "rasterio" not in sys.modules:
+        return (OSError,)
+    from rasterio._err import CPLE_BaseError  # of GDAL's copy; rasterio gives it no public name
+    from rasterio.errors import RasterioError
+
+    return OSError, RasterioError, CPLE_BaseError
 
 
 def _free(path: Path) -> str:
