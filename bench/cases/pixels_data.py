@@ -101,6 +101,4 @@ def _write_plain(path: Path, size: int) -> None:
                 pixels = pixels[:, :: 1 - 2 * down, :: 1 - 2 * across]
                 pixels = pixels.swapaxes(1, 2) if turned else pixels
                 height, width = min(EDGE, size - row), min(EDGE, size - col)
-                file.write(
-                    np.ascontiguousarray(pixels[:, :height, :width]), window=Window(col, row, width, height)
-                )
+                file.write(np.ascontiguousarray(pixels[:, :height, :width]), window=Window(col, row, width, height))

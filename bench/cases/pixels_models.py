@@ -64,7 +64,12 @@ class UNet(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.down = nn.ModuleList(
-            [_pair(len(BANDS), width), _pair(width, 2 * width), _pair(2 * width, 4 * width), _pair(4 * width, 8 * width)]
+            [
+                _pair(len(BANDS), width),
+                _pair(width, 2 * width),
+                _pair(2 * width, 4 * width),
+                _pair(4 * width, 8 * width),
+            ]
         )
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * n, n, 2, 2) for n in (4 * width, 2 * width, width))
         self.join = nn.ModuleList(_pair(2 * n, n) for n in (4 * width, 2 * width, width))

@@ -83,9 +83,7 @@ def xarray(job: Job) -> None:
     image = rioxarray.open_rasterio(job.image, chunks=(-1, CHUNK, CHUNK), lock=False)
     depth = {0: 0, 1: job.halo, 2: job.halo}
     wide = da.overlap.overlap(image.data, depth=depth, boundary="none")
-    found = wide.map_blocks(
-        job.classes, dtype="u1", chunks=((1,), *wide.chunks[1:]), meta=np.empty((0, 0, 0), "u1")
-    )
+    found = wide.map_blocks(job.classes, dtype="u1", chunks=((1,), *wide.chunks[1:]), meta=np.empty((0, 0, 0), "u1"))
     found = da.overlap.trim_overlap(found, depth=depth, boundary="none")
     map_ = xr.DataArray(found, dims=("band", "y", "x"), coords={"band": [1], "y": image.y, "x": image.x})
     map_.rio.write_crs(image.rio.crs).rio.to_raster(
@@ -113,10 +111,12 @@ def torchgeo(job: Job) -> None:
             found = job.network(batch["image"].float() * float(SCALE)).argmax(1).to(torch.uint8).numpy()
             for sample, bounds in zip(found, batch["bounds"], strict=True):
                 left, top = _corner(bounds)
-                col, row = (round(n) for n in ~job.transform @ (left, top)) if hasattr(
-                    job.transform, "__matmul__"
-                ) else (round(n) for n in ~job.transform * (left, top))
-                first_row, first_col = (row + halo if row > 0 else max(row, 0)), (col + halo if col > 0 else max(col, 0))
+                col = round((left - job.transform.c) / job.transform.a)
+                row = round((top - job.transform.f) / job.transform.e)
+                first_row, first_col = (
+                    (row + halo if row > 0 else max(row, 0)),
+                    (col + halo if col > 0 else max(col, 0)),
+                )
                 last_row = min(row + edge - (halo if row + edge < job.height else 0), job.height)
                 last_col = min(col + edge - (halo if col + edge < job.width else 0), job.width)
                 inner = sample[first_row - row : last_row - row, first_col - col : last_col - col]
