@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
@@ -90,6 +90,11 @@ def _asked(base: GeoBox, grid: GridSpec) -> GeoBox:
 def pixel_area(geobox: GeoBox) -> float:
     """Area of one pixel in units of the grid's CRS."""
     return abs(float(geobox.affine.determinant))
+
+
+def grid_key(geobox: GeoBox) -> tuple[Any, ...]:
+    """What tells grids apart, cheap to compare and to hash."""
+    return (str(geobox.crs), *geobox.affine[:6], *geobox.shape)
 
 
 def offset_in(band: GeoBox, image: GeoBox) -> tuple[int, int] | None:

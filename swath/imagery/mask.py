@@ -1,8 +1,9 @@
-"""Quality masks: names of Sentinel-2 scene classes and Landsat QA_PIXEL flags, and the pixels that they reject."""
+"""Quality masks: names of Sentinel-2 scene classes, of Landsat QA_PIXEL and HLS Fmask flags, and the pixels that they reject."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,9 +44,27 @@ QA_PIXEL: dict[str, int] = {
 """Names of the bits of Landsat Collection 2 QA_PIXEL."""
 
 
+FMASK: dict[str, int] = {
+    "cirrus": 0,
+    "cloud": 1,
+    "adjacent": 2,
+    "cloud_shadow": 3,
+    "snow": 4,
+    "water": 5,
+}
+"""Names of the bits of Fmask in Harmonized Landsat and Sentinel-2 (HLS 2.0); `adjacent` is to cloud or its shadow. Bits 6 and 7
+are one number, the aerosol level: see AEROSOL."""
+
+AEROSOL: dict[str, int] = {"aerosol_low": 1, "aerosol_moderate": 2, "aerosol_high": 3}
+"""Names of HLS Fmask's aerosol levels."""
+
+_FMASK_FILL = 255
+_KNOWN: dict[str, tuple[str, ...]] = {"scl": (*SCL,), "qa_pixel": (*QA_PIXEL,), "fmask": (*FMASK, *AEROSOL)}
+
+
 def check(mask: Mask) -> None:
     """Raise ImageryError when `mask` names a flag that its kind does not have."""
-    known = SCL if mask.kind == "scl" else QA_PIXEL
+    known = _KNOWN[mask.kind]
     for name in mask.reject:
         if name not in known:
             near = get_close_matches(name, known, 1)
@@ -55,17 +74,37 @@ def check(mask: Mask) -> None:
             )
 
 
-def usable(mask: Mask, values: NDArray[np.integer]) -> NDArray[np.bool_]:
+def usable(mask: Mask, values: NDArray[np.generic]) -> NDArray[np.bool_]:
     """True where the quality values do not reject a pixel. Same shape as `values`.
 
-    Pixels without a quality (SCL 0, the QA_PIXEL fill bit) are never usable: nobody looked at them.
+    Pixels without a quality (SCL 0, the QA_PIXEL fill bit, Fmask 255) are never usable: nobody looked at them.
     """
     check(mask)
-    if mask.kind == "scl":
-        rejected = {0}.union(*(SCL[name] for name in mask.reject))
-        return np.isin(values, sorted(rejected), invert=True)
-    bits = 1
-    for name in mask.reject:
-        bits |= 1 << QA_PIXEL[name]
-    clean: NDArray[np.bool_] = (values.astype(np.int64) & bits) == 0
-    return clean
+    if values.dtype in (np.uint8, np.uint16):
+        found: NDArray[np.bool_] = _table(mask.kind, mask.reject, values.dtype.itemsize)[values]
+        return found
+    return _usable(mask.kind, mask.reject, values.astype(np.int64))
+
+
+def looked_at(mask: Mask, values: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """True where there is a quality at all."""
+    return usable(mask.model_copy(update={"reject": ()}), values)
+
+
+@lru_cache(maxsize=32)
+def _table(kind: str, reject: tuple[str, ...], size: int) -> NDArray[np.bool_]:
+    """What `_usable` says of every number of `size` bytes."""
+    return _usable(kind, reject, np.arange(256**size))
+
+
+def _usable(kind: str, reject: tuple[str, ...], values: NDArray[np.int64]) -> NDArray[np.bool_]:
+    if kind == "scl":
+        return np.isin(values, sorted({0}.union(*(SCL[name] for name in reject))), invert=True)
+    flags = QA_PIXEL if kind == "qa_pixel" else FMASK
+    bits = sum(1 << flags[name] for name in set(reject) if name in flags)
+    if kind == "qa_pixel":
+        clean: NDArray[np.bool_] = (values & (bits | 1)) == 0
+        return clean
+    levels = [AEROSOL[name] for name in reject if name in AEROSOL]
+    clean = (values != _FMASK_FILL) & ((values & bits) == 0)
+    return clean & np.isin((values >> 6) & 3, levels, invert=True)

@@ -16,6 +16,7 @@ from rasterio.vrt import WarpedVRT
 
 from swath.errors import ImageryError
 from swath.imagery.footprint import extent_pixels
+from swath.imagery.grid import grid_key
 from swath.imagery.raster import open_raster, shown
 from swath.imagery.scene import Band
 
@@ -34,7 +35,7 @@ long; GDAL's usual 0.125 is no faster than this and takes another source pixel f
 class _Key:
     href: str
     stamp: str
-    image: GeoBox | None = None
+    image: tuple[object, ...] = ()
     resampling: str = ""
     nodata: str = ""
 
@@ -57,7 +58,7 @@ class Opened(threading.local):
 
     def warped(self, band: Band, image: GeoBox, resampling: str, nodata: float | None) -> DatasetReader:
         """The file seen on the whole image grid; with `nodata` None its last band is alpha."""
-        key = _Key(band.href, band.stamp, image, resampling, repr(nodata))
+        key = _Key(band.href, band.stamp, grid_key(image), resampling, repr(nodata))
         if key not in self._datasets:
             # A handle of its own: closing the plain one must not pull the file from under the VRT.
             file = open_raster(band.href)

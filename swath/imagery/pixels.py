@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.env import setenv
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RioWindow
@@ -17,7 +17,7 @@ from rasterio.windows import Window as RioWindow
 from swath.errors import ReadFailed
 from swath.geo import Window
 from swath.imagery.footprint import extent_pixels
-from swath.imagery.grid import offset_in, pixel_area
+from swath.imagery.grid import grid_key, offset_in, pixel_area
 from swath.imagery.opened import opened
 from swath.imagery.raster import gdal_errors, shown
 from swath.imagery.scene import Band
@@ -33,36 +33,31 @@ _ROWS_KEPT = 512
 """Callers read a region in bands whose halo rows overlap; so many source rows are kept of a file with low blocks."""
 
 
-def everywhere(shape: tuple[int, int]) -> Valid:
-    """All True, without any memory; not to be written into."""
-    return np.broadcast_to(np.True_, shape)
-
-
 def read_file(
     bands: list[Band], image: GeoBox, window: Window, resampling: str, *, beside: int = 1
 ) -> tuple[Pixels, Valid]:
-    """Bands of one file with one nodata value: pixels (bands, height, width) of their common dtype, valid (height, width), not
-    to be written into. Invalid pixels hold what the file has there.
+    """Bands of one file with one nodata value: pixels (bands, height, width) of their common dtype, valid (height, width).
+    Invalid pixels hold what the file has there.
 
     `beside` says how many files the caller reads for this window: as much is kept of each that the next window below, which
     shares some rows with this one, decodes no block again. Raises ReadFailed and ImageryError.
     """
     where = f"reading rows {window.row}-{window.stop_row}, columns {window.col}-{window.stop_col} of the image"
-    origin = offset_in(bands[0].geobox, image)
-    part = reach(bands[0].geobox, image).intersection(window)
-    if origin is None and part is not None:
+    extent, native = _place(_Grid(bands[0].geobox), _Grid(image))
+    part = extent.intersection(window)
+    if part is not None and not native:
         part = part.intersection(Window(0, 0, *image.shape))
     if part is None:
         return _nothing(bands, window)
     try:
         with gdal_errors(bands[0].href, where):
-            if origin is None:
+            if not native:
                 numbers, known = _warped(bands, image, part, resampling, beside)
             else:
-                inner = Window(part.row - origin[0], part.col - origin[1], part.height, part.width)
+                inner = Window(part.row - extent.row, part.col - extent.col, part.height, part.width)
                 file = opened.file(bands[0])
-                with _room(beside * _row_bytes(file, bands, inner.width)):
-                    numbers, known = _checked(file, bands, inner)
+                _make_room(beside * _row_bytes(file, bands, inner.width))
+                numbers, known = _checked(file, bands, inner)
     except ReadFailed:
         opened.drop(bands[0].href)
         raise
@@ -79,9 +74,9 @@ def _nothing(bands: list[Band], window: Window) -> tuple[Pixels, Valid]:
     return np.zeros((len(bands), *window.shape), dtype), np.zeros(window.shape, bool)
 
 
-def _room(need: int) -> rasterio.Env:
-    """GDAL's block cache, which is the process's, large enough for `need`, inside the `with`."""
-    return rasterio.Env(GDAL_CACHEMAX=opened.room(need))
+def _make_room(need: int) -> None:
+    """GDAL's block cache, which is the process's, large enough for `need`, until the end of the `with gdal_errors`."""
+    setenv(GDAL_CACHEMAX=opened.room(need))
 
 
 def _row_bytes(file: DatasetReader, bands: list[Band], width: int) -> int:
@@ -103,13 +98,13 @@ def _warped(bands: list[Band], image: GeoBox, window: Window, resampling: str, b
     made = (window.height + 2 * _STRIP) * window.width * warp.count * np.dtype(warp.dtypes[0]).itemsize
     pixels = np.empty((len(bands), *window.shape), np.result_type(*{band.dtype for band in bands}))
     valid = np.empty(window.shape, bool)
-    with _room(beside * (_row_bytes(file, bands, source) + made)):
-        for strip in _strips(window):
-            numbers, known = _checked(warp, bands, strip, alpha=nodata is None, nodata=nodata)
-            if other is not None:
-                known = known & (other.read(other.count, window=_rasterio(strip)) > 0)
-            here = strip.within(window)
-            pixels[:, *here], valid[here] = numbers, known
+    _make_room(beside * (_row_bytes(file, bands, source) + made))
+    for strip in _strips(window):
+        numbers, known = _checked(warp, bands, strip, alpha=nodata is None, nodata=nodata)
+        if other is not None:
+            known = known & (other.read(other.count, window=_rasterio(strip)) > 0)
+        here = strip.within(window)
+        pixels[:, *here], valid[here] = numbers, known
     return pixels, valid
 
 
@@ -166,10 +161,10 @@ def _with_data(file: DatasetReader, bands: list[Band], pixels: Pixels, at: RioWi
             data = ~np.isnan(layer) if nodata != nodata else np.not_equal(layer, _as(layer, nodata))
             data = data if mask is None else data & mask
         if data is None:
-            return everywhere(pixels.shape[1:])
+            return np.ones(pixels.shape[1:], bool)
         found = data if found is None else found | data
         if found.all():
-            return everywhere(pixels.shape[1:])
+            return np.ones(pixels.shape[1:], bool)
     return np.zeros(pixels.shape[1:], bool) if found is None else found
 
 
@@ -195,14 +190,33 @@ def _nodata(file: DatasetReader, band: Band) -> float | None:
     return nodata if float(nodata).is_integer() and limits.min <= nodata <= limits.max else None
 
 
-@lru_cache(maxsize=8192)
 def reach(band: GeoBox, image: GeoBox) -> Window:
     """Where a band can have pixels on the image grid; some too many rather than one too few."""
+    return _place(_Grid(band), _Grid(image))[0]
+
+
+class _Grid:
+    """A grid as a key of a cache: GeoBox itself writes its CRS as WKT for every hash, a quarter of a millisecond."""
+
+    def __init__(self, box: GeoBox) -> None:
+        self.box, self.key = box, grid_key(box)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Grid) and self.key == other.key
+
+
+@lru_cache(maxsize=8192)
+def _place(grid: _Grid, onto: _Grid) -> tuple[Window, bool]:
+    """Where a band can have pixels on the image grid, and whether the two share their pixels: then it is exactly there."""
+    band, image = grid.box, onto.box
     origin = offset_in(band, image)
     if origin is not None:
-        return Window(*origin, *band.shape)
+        return Window(*origin, *band.shape), True
     left, top, right, bottom = extent_pixels(band, image)
     # Interpolation reaches beyond the edge by some source pixels, which may be larger than the image's.
     room = 2 + int(4 * (pixel_area(band) / pixel_area(image)) ** 0.5 if band.crs == image.crs else 8)
     row, col = int(top) - room, int(left) - room
-    return Window(row, col, int(bottom) + room - row, int(right) + room - col)
+    return Window(row, col, int(bottom) + room - row, int(right) + room - col), False

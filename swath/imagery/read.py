@@ -11,8 +11,9 @@ from odc.geo.geobox import GeoBox
 
 from swath.errors import ImageryError
 from swath.geo import Window
+from swath.imagery.grid import grid_key
 from swath.imagery.mask import usable
-from swath.imagery.pixels import Pixels, Valid, everywhere, reach, read_file
+from swath.imagery.pixels import Pixels, Valid, reach, read_file
 from swath.imagery.scene import Band, Scene, Scenes
 
 MEDIAN_BYTES = 128 * 2**20
@@ -25,12 +26,12 @@ def read(scenes: Scenes, window: Window, *, reflectance: bool = False) -> tuple[
     """Pixels of `window` on `scenes.image`, and which of them are valid.
 
     Pixels have the shape (bands, height, width) and the scenes' common dtype, or float32 in physical values (number *
-    scale + offset) with `reflectance`. Invalid pixels are 0. `valid` has the shape (height, width) and is not to be
-    written into. A pixel of a scene is valid where every one of its files has data there: by nodata (at least one wanted
-    band of that file differs from it), mask band or alpha, where no wanted band is NaN, and where the quality mask does
-    not reject it. Where several scenes are valid, `first`, `last` and `least_cloud` take all bands of one scene (of the
-    first or last in order, or of the one with the fewest clouds as a whole), `median` takes each band's middle value; of
-    an even count the lower of the two, so that each value is one that was measured and the dtype stays.
+    scale + offset) with `reflectance`. Invalid pixels are 0. `valid` has the shape (height, width). A pixel of a scene
+    is valid where every one of its files has data there: by nodata (at least one wanted band of that file differs from
+    it), mask band or alpha, where no wanted band is NaN, and where the quality mask does not reject it. Where several
+    scenes are valid, `first`, `last` and `least_cloud` take all bands of one scene: the first or last of them, in the
+    order of `scenes`. `median` takes each band's middle value; of an even count the lower of the two, so that each value
+    is one that was measured and the dtype stays.
 
     Raises ReadFailed when a file cannot be read, ImageryError when it is not what the scene says, or has no scale.
     """
@@ -153,7 +154,7 @@ def _read_scene(scene: Scene, window: Window, job: _Job) -> tuple[Pixels, Valid]
     """One scene on the window: pixels (bands, height, width) with 0 where invalid, valid (height, width)."""
     image, mask = job.scenes.image, job.scenes.mask
     pixels: Pixels | None = None
-    valid = everywhere(window.shape)
+    valid = np.ones(window.shape, bool)
     if scene.quality is not None and mask is not None:
         values, known = read_file([scene.quality], image, window, "nearest", beside=job.files)
         valid = known & usable(mask, values[0])
@@ -162,7 +163,7 @@ def _read_scene(scene: Scene, window: Window, job: _Job) -> tuple[Pixels, Valid]
             break
         bands = [scene.bands[position] for position in positions]
         numbers, known = read_file(bands, image, window, job.scenes.resampling, beside=job.files)
-        valid = known if valid.all() else valid & known
+        valid &= known
         if len(bands) == len(scene.bands) and not job.reflectance and numbers.dtype == job.dtype:
             pixels = numbers
             continue
@@ -206,4 +207,5 @@ def _table(size: int, scale: float, offset: float) -> NDArray[np.float32]:
 
 
 def _touches(scene: Scene, image: GeoBox, window: Window) -> bool:
-    return all(reach(grid, image).intersection(window) for grid in {band.geobox for band in scene.bands})
+    grids = {grid_key(band.geobox): band.geobox for band in scene.bands}
+    return all(reach(grid, image).intersection(window) for grid in grids.values())

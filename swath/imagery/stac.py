@@ -14,6 +14,7 @@ from swath.imagery.files import overridden, read_band, wanted_bands
 from swath.imagery.grid import image_grid
 from swath.imagery.items import find_items, item_span
 from swath.imagery.mask import check
+from swath.imagery.radiometry import radiometry
 from swath.imagery.raster import gdal_errors, is_remote, open_raster, shown, stamp
 from swath.imagery.scene import Band, Scene, Scenes
 
@@ -89,16 +90,14 @@ def _band(item: pystac.Item, name: str, imagery: StacImagery, notes: list[str], 
         if geobox.crs is None:
             raise ImageryError(f"{shown(href)}: no coordinate reference system")
         facts = {"nodata": seen.nodata, "scale": seen.scale, "offset": seen.offset} | facts
-    scale, offset = facts.get("scale"), facts.get("offset")
+    scale, offset, nodata = facts.get("scale"), facts.get("offset"), facts.get("nodata")
     if numbers:
-        if item.properties.get("earthsearch:boa_offset_applied") is True and offset:
-            # Earth Search took the offset of baseline 04.00 off the pixels, and still lists it.
-            offset = 0.0
-            notes.append(
-                "the catalogue says that the BOA offset is already applied to the pixels; it is not applied again"
-            )
-        scale, offset = overridden(imagery.scale, imagery.offset, scale, offset)
-    nodata = facts.get("nodata")
+        described = _described(asset)
+        known = radiometry(item, key, described[index - 1] if index <= len(described) else {}, facts)
+        scale, offset = overridden(imagery.scale, imagery.offset, known.scale, known.offset)
+        nodata = known.nodata
+        if imagery.scale is None and imagery.offset is None:
+            notes.extend(known.notes)
     return Band(
         name=name,
         href=href,

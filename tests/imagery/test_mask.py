@@ -40,3 +40,25 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
         check(Mask(band="scl", kind="scl", reject=("clouds",)))
     with pytest.raises(ImageryError, match="It has: fill, dilated_cloud"):
         check(Mask(band="qa", kind="qa_pixel", reject=("vegetation",)))
+
+
+def test_fmask_bits_and_its_aerosol_levels_are_read_and_255_is_nothing() -> None:
+    values = np.array([0, 1, 2, 4, 8, 16, 32, 64, 128, 192, 255, 32 | 192], dtype=np.uint8)
+
+    def rejected(*names: str) -> list[int]:
+        return values[~usable(Mask(band="Fmask", kind="fmask", reject=names), values)].tolist()
+
+    assert rejected() == [255]
+    assert rejected("cloud", "cloud_shadow", "cirrus") == [1, 2, 8, 255]
+    assert rejected("adjacent", "snow", "water") == [4, 16, 32, 255, 32 | 192]
+    assert rejected("aerosol_high") == [192, 255, 32 | 192]
+    assert rejected("aerosol_low", "aerosol_moderate") == [64, 128, 255]
+    assert not usable(Mask(band="Fmask", kind="fmask"), values.astype(np.int32))[10]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int64])
+def test_a_mask_says_the_same_of_every_dtype(dtype: type) -> None:
+    values = np.arange(120, dtype=dtype)
+    for kind in ("scl", "qa_pixel", "fmask"):
+        mask = Mask(band="q", kind=kind)
+        assert (usable(mask, values) == usable(mask, values.astype(np.int64))).all()
