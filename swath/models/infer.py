@@ -96,7 +96,7 @@ def scale(pixels: NDArray[Any], contract: Contract) -> NDArray[np.float32]:
 
 def _scaled(pixels: NDArray[Any], number: int, contract: Contract) -> NDArray[np.float32]:
     """One band, scaled."""
-    band = pixels[number].astype(np.float32)
+    band: NDArray[np.float32] = pixels[number].astype(np.float32)
     steps = contract.scaling if len(contract.scaling) != 1 else contract.scaling * len(pixels)
     if number < len(steps):
         _scale_band(band, steps[number])
