@@ -11,7 +11,7 @@ themselves at a point are parted there: the polygons are valid as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +27,7 @@ the order in which they are added; or NaN."""
 
 _RIGHT, _DOWN, _LEFT, _UP = range(4)
 _NONE = 255
+_PORTION = 1 << 20
 _CORNERS = {
     # The 2 x 2 pixels around a grid point, as bits (upper left 1, upper right 2, lower left 4, lower right 8), that belong to
     # the object: how its outline comes in and goes out, with the object on its right hand.
@@ -119,6 +120,16 @@ class _Lines:
         points = self.points[:, np.repeat(chosen, lengths)]
         return _Lines(points, _starts(lengths[chosen]), self.owners[chosen])
 
+    def arranged(self, order: Ints) -> _Lines:
+        """The lines in another order, some at a time: there may be very many."""
+        lengths = np.diff(self.starts)[order]
+        starts = _starts(lengths)
+        points = np.empty_like(self.points)
+        for first, last in portions(starts):
+            gather = _ragged(self.starts[:-1][order[first:last]], lengths[first:last])
+            points[:, starts[first] : starts[last]] = self.points[:, gather]
+        return _Lines(points, starts, self.owners[order])
+
 
 @dataclass(frozen=True)
 class _Objects:
@@ -194,6 +205,7 @@ class Tracer:
         going_on = np.unique(last[last >= 0])
         slots[going_on] = np.arange(len(going_on))
 
+        rings = _turned(_parted(rings))
         ended = [_Lines(each.points, each.starts, numbers[each.owners]) for each in (*self._rings, rings)]
         done = [each.pick(slots[each.owners] < 0) for each in ended]
         kept = [
@@ -351,17 +363,27 @@ def _outlines(objects: _Objects, done: NDArray[np.bool_], parts: list[_Lines]) -
     owners = np.concatenate([places[part.owners] for part in parts]) if parts else np.empty(0, dtype=np.int64)
     points = np.concatenate([part.points for part in parts], axis=1) if parts else np.empty((2, 0), dtype=np.int32)
     starts = _starts(np.concatenate([np.diff(part.starts) for part in parts])) if parts else np.zeros(1, dtype=np.int64)
-    rings = _parted(_Lines(points, starts, owners))
-    columns = rings.points[1] >> 1
-    lengths = np.diff(rings.starts)
-    turns, keys = _firsts(rings.points[0], columns, rings.starts)
-    order = np.lexsort((keys, rings.owners))  # the first point of all is on the outer ring
-    gather = _ragged(rings.starts[:-1][order], lengths[order], turns[order])
+    lines = _Lines(points, starts, owners)
+    del points, parts
+    # An object's very first point is on its outer ring.
+    begin = lines.points[:, lines.starts[:-1]].astype(np.int64) if len(owners) else np.empty((2, 0), dtype=np.int64)
+    lines = lines.arranged(np.lexsort((begin[1], begin[0], owners)))
     picked = objects.pick(chosen)
     return Outlines(
-        columns=columns[gather], rows=rings.points[0][gather], starts=_starts(lengths[order]), owners=rings.owners[order],
+        columns=lines.points[1] >> 1, rows=lines.points[0], starts=lines.starts, owners=lines.owners,
         values=picked.values, pixels=picked.pixels, weights=picked.weights,
     )  # fmt: skip
+
+
+def _turned(rings: _Lines) -> _Lines:
+    """The rings so that each begins at its first point, row by row."""
+    if not len(rings.owners):
+        return rings
+    lengths = np.diff(rings.starts)
+    keys = rings.points[0].astype(np.int64) << 32 | rings.points[1]
+    first = np.nonzero(keys == np.repeat(np.minimum.reduceat(keys, rings.starts[:-1]), lengths))[0]
+    points = rings.points[:, _ragged(rings.starts[:-1], lengths, first - rings.starts[:-1])]
+    return _Lines(points, rings.starts, rings.owners)
 
 
 def _parted(rings: _Lines) -> _Lines:
@@ -390,14 +412,13 @@ def _parted(rings: _Lines) -> _Lines:
     )
 
 
-def _firsts(rows: Ints, columns: Ints, starts: Ints) -> tuple[Ints, Ints]:
-    """Of each ring, how far along its first point in the order of rows is, and that point as one number."""
-    if len(starts) == 1:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    keys = rows.astype(np.int64) << 32 | columns
-    lowest = np.minimum.reduceat(keys, starts[:-1])
-    at = np.nonzero(keys == np.repeat(lowest, np.diff(starts)))[0]
-    return at - starts[:-1], lowest
+def portions(starts: Ints) -> Iterator[tuple[int, int]]:
+    """Lines that begin at `starts`, in portions (first, last + 1) of a million points, or of one line with more."""
+    first = 0
+    while first < len(starts) - 1:
+        last = max(int(np.searchsorted(starts, starts[first] + _PORTION, side="right")) - 1, first + 1)
+        yield first, last
+        first = last
 
 
 def _starts(lengths: Ints) -> Ints:

@@ -11,9 +11,9 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow
+import pyarrow.compute
 import pyarrow.parquet
 import rasterio
-import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
@@ -24,7 +24,7 @@ from swath.imagery.cog import TILE, gdal_quiet
 from swath.imagery.ground import Ground
 from swath.imagery.legend import Legend
 from swath.imagery.outline import Floats, Ints, Outlines, Strip, Tracer
-from swath.imagery.polygon import polygons, simplified
+from swath.imagery.polygon import bounds, parts, simplified, wkb
 from swath.imagery.writing import sync, writing
 from swath.spec.fields import Holes, Vectors
 
@@ -32,7 +32,10 @@ _READ_PIXELS = 1 << 23
 """What is read from the map at once, in whole rows of its tiles."""
 _STRIP_PIXELS = 1 << 20
 """What is traced at once."""
-_ROW_GROUP = 20_000
+_GROUP_ROWS = 20_000
+_GROUP_BYTES = 1 << 25
+_LARGEST = 1 << 30
+"""Bytes of one polygon."""
 _STEPS = 1 << 16
 """Areas of runs are counted in this part of the middle pixel's: whole numbers add up to the same in any order."""
 
@@ -191,47 +194,53 @@ class _Rows:
 
     def add(self, outlines: Outlines) -> None:
         """The next objects."""
-        for part, shapes in polygons(outlines):
-            values, areas = outlines.values[part], self.areas(outlines)[part]
-            placed = shapely.orient_polygons(shapely.transform(shapes, self._place))
-            bounds = shapely.bounds(placed)
-            self._bounds.append(np.concatenate([bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)]))
+        areas = self.areas(outlines)
+        for part, rings in parts(outlines):
+            values = outlines.values[part]
+            boxes = bounds(outlines, part, rings, self.transform)
+            self._bounds.append(np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)]))
+            shapes = wkb(outlines, rings, self.transform)
+            if len(shapes[0]) > _LARGEST:
+                raise TaskFailed(
+                    f"{self.path}: an object of {self.names[int(values[0])]} takes {len(shapes[0])} bytes, more than Parquet can hold",
+                    remedy="name its class in output.vectors.background, or have holes filled",
+                )
             columns = [
                 pyarrow.array(values.astype(np.int16)),
                 pyarrow.array([self.names[value] for value in values.tolist()], pyarrow.string()),
                 pyarrow.array(outlines.pixels[part]),
-                pyarrow.array(areas, mask=np.isnan(areas)),
-                pyarrow.array(shapely.to_wkb(placed, byte_order=1), pyarrow.binary()),
+                pyarrow.array(areas[part], mask=np.isnan(areas[part])),
+                pyarrow.array(shapes, pyarrow.binary()),
                 pyarrow.StructArray.from_arrays(
-                    [pyarrow.array(np.ascontiguousarray(each)) for each in bounds.T], fields=list(self._schema.field("bbox").type)
+                    [pyarrow.array(np.ascontiguousarray(each)) for each in boxes.T], fields=list(self._schema.field("bbox").type)
                 ),
             ]  # fmt: skip
+            del shapes
             self._waiting.append(pyarrow.Table.from_arrays(columns, schema=self._schema))
             self.count += len(values)
-            self._flush(_ROW_GROUP)
+            self._flush()
 
-    def _place(self, points: Floats) -> Floats:
-        """From pixels to the map's CRS."""
-        x, y = points.T
-        to = self.transform
-        return np.stack([to.a * x + to.b * y + to.c, to.d * x + to.e * y + to.f], axis=1)
-
-    def _flush(self, rows: int) -> None:
-        """Write full groups of rows."""
-        if sum(table.num_rows for table in self._waiting) < rows:
+    def _flush(self, *, all_of_it: bool = False) -> None:
+        """Write the groups of rows that are full: of so many rows, or with the row that makes it so many bytes."""
+        if not self._waiting:
             return
         waiting = pyarrow.concat_tables(self._waiting)
-        full = waiting.num_rows // rows * rows
-        for start in range(0, full, rows):
-            self._writer.write_table(waiting.slice(start, rows).combine_chunks(), row_group_size=rows)
-        self._waiting = [waiting.slice(full)]
+        sizes = np.cumsum(pyarrow.compute.binary_length(waiting["geometry"]).to_numpy())
+        start, written = 0, 0
+        while start < len(sizes):
+            stop = min(int(np.searchsorted(sizes, written + _GROUP_BYTES)) + 1, start + _GROUP_ROWS)
+            if stop > len(sizes) and not all_of_it:
+                break
+            group = waiting.slice(start, stop - start).combine_chunks()
+            self._writer.write_table(group, row_group_size=_GROUP_ROWS)
+            start, written = min(stop, len(sizes)), sizes[min(stop, len(sizes)) - 1]
+        self._waiting = [waiting.slice(start)] if start < len(sizes) else []
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            if rows := sum(table.num_rows for table in self._waiting):
-                self._flush(rows)
+            self._flush(all_of_it=True)
             self._writer.add_key_value_metadata({"geo": json.dumps(self._geo())})
         self._writer.close()
 

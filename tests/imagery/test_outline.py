@@ -40,7 +40,7 @@ def told(parts: list[Outlines]) -> list[tuple[Any, ...]]:
 
 
 def shapes(parts: list[Outlines]) -> np.ndarray:
-    return np.concatenate([np.empty(0, dtype=object), *(shape for part in parts for _, shape in polygons(part))])
+    return np.concatenate([np.empty(0, dtype=object), *(shape for part in parts for shape in polygons(part))])
 
 
 @given(maps, st.integers(1, 4))

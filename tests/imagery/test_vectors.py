@@ -275,7 +275,7 @@ def test_metres_need_a_place(tmp_path: Path) -> None:
 
 
 def test_rows_are_in_groups_and_in_the_order_of_their_last_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swath.imagery.vectors._ROW_GROUP", 500)
+    monkeypatch.setattr("swath.imagery.vectors._GROUP_ROWS", 500)
     pixels = np.random.default_rng(5).integers(0, 3, (80, 80))
     table = vectors_of(tmp_path, pixels)
     file = pyarrow.parquet.ParquetFile(tmp_path / "map.parquet")
