@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from swath.cluster import sweep
+from swath.engine.journal import Journal
 from tests.process import Pipe
 
 TILES = '''
@@ -128,6 +130,14 @@ def check_journal(pipe: Pipe) -> None:
     if file.exists():
         with closing(sqlite3.connect(file)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def check_nothing_left(pipe: Pipe) -> None:
+    """`pipe sweep` would find nothing."""
+    with Journal.open(pipe.folder / ".swath") as journal:
+        assert sweep.find(journal) == []
+    assert list((pipe.folder / ".swath").glob("scratch/*")) == []
+    assert list((pipe.folder / "out").glob(".*")) == []
 
 
 class Mark:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.projects import Mark, check_journal, tiles
+from tests.faults.projects import Mark, check_journal, check_nothing_left, tiles
 from tests.faults.projects import finished as finished_tiles
 from tests.models.tiny_models import write_integer_unet
 from tests.process import Pipe
@@ -230,7 +230,7 @@ def check_resumable(pipe: Pipe, mark: Mark, stall: Path) -> None:
     done = pipe("resume", "last", "--json")
     assert done.count("call_done", node="tile", reused=True) == finished
     assert (pipe.folder / "out/map/item.json").exists()
-    assert "nothing is left" in pipe("sweep", "--yes").err
+    check_nothing_left(pipe)
 
 
 @pytest.mark.slow

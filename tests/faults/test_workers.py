@@ -24,7 +24,7 @@ import psutil
 import pytest
 from distributed import Client
 
-from tests.faults.projects import Mark, check_journal, finished, wait_for
+from tests.faults.projects import Mark, check_journal, check_nothing_left, finished, wait_for
 from tests.process import ROOT, Done, Pipe
 
 IMPATIENT = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "3s", "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s"}
@@ -154,9 +154,7 @@ def check(pipe: Pipe, mark: Mark, n: int = 8, without: tuple[int, ...] = ()) -> 
     check_journal(pipe)
     assert (pipe.folder / "out/map/made.bin").read_bytes() == expected(n, without)
     assert notes(pipe).count("publish") == 1
-    assert "nothing is left" in pipe("sweep", "--yes").err
-    assert list((pipe.folder / "out").glob(".*")) == []
-    assert list((pipe.folder / ".swath").glob("scratch/*")) == []
+    check_nothing_left(pipe)
 
 
 def set_aside(done: Done) -> list[str]:
