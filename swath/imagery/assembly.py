@@ -6,6 +6,7 @@ import math
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -17,6 +18,7 @@ from swath.geo import Block, Blocks, Window
 from swath.imagery.encoding import Encoding
 from swath.imagery.part import Part, levels_of
 from swath.imagery.tiff import LEADER, Level, Tag, header, level_shapes
+from swath.imagery.writing import writing
 
 
 class Assembly:
@@ -27,8 +29,8 @@ class Assembly:
     overview that is made here a row of its tiles.
     """
 
-    def __init__(self, parts: Sequence[Part], blocks: Blocks, encoding: Encoding) -> None:
-        """Raises TaskFailed when a part does not belong to the map."""
+    def __init__(self, parts: Sequence[Part], blocks: Blocks, encoding: Encoding, folder: Path) -> None:
+        """Overviews wait in `folder`. Raises TaskFailed when it is full, or when a part does not belong to the map."""
         self.encoding = encoding
         self.found: list[int] = []
         """Indices of the regions that are there."""
@@ -47,9 +49,10 @@ class Assembly:
         self._places = [np.full(shape, -1, np.int64) for shape in self._tiles]
         """Of the tiles of overviews in the spool; -1: a tile of nothing but nodata."""
         self._sums: list[tuple[tuple[float, ...], ...]] = []
-        self._spool: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
+        self._spool: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
         try:
-            self._look_through()
+            with writing(folder / "overviews"):
+                self._look_through()
         except BaseException:
             self._spool.close()
             raise

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,9 @@ from swath.imagery.assembly import Assembly
 from swath.imagery.encoding import Encoding
 from swath.imagery.legend import Legend
 from swath.imagery.part import Part
+from swath.imagery.raster import gdal_errors, open_raster
 from swath.imagery.tiff import Tag, statistics_tags, tags_of
+from swath.imagery.upload import Upload
 from swath.imagery.writing import not_written, sync, writing
 
 TILE = 512
@@ -68,7 +71,7 @@ class CogFacts:
 
 
 def write_cog(
-    path: Path,
+    path: Path | Upload,
     parts: Sequence[Part],
     blocks: Blocks,
     encoding: Encoding,
@@ -78,39 +81,42 @@ def write_cog(
     tags: Mapping[str, str] | None = None,
     scale: float = 1.0,
 ) -> CogFacts:
-    """Write a map to `path` as a strict COG: Deflate, overviews, nodata, statistics, colours, laid out as GDAL does it.
+    """Write a map as a strict COG: Deflate, overviews, nodata, statistics, colours, laid out as GDAL does it. To a file, or
+    to an object store in parts and without a copy on the disk.
 
     `parts` come in the order of their index and can be gone through more than once; they are taken one at a time. Regions
     without a part stay nodata. The grid is `blocks.image[blocks.output.roi]`: the source's pixels, not moved. The same
     pixels give the same bytes, whatever the regions were. `tags` become the file's metadata; a number times
-    `scale` is what it stands for. With `classes` (one uint8
-    band) the file has a colour table, and the names are in its metadata and, where QGIS and GDAL look for them, in
-    `<path>.aux.xml`.
+    `scale` is what it stands for. With `classes` (one uint8 band) the file has a colour table, and the names are in its
+    metadata and, where QGIS and GDAL look for them, in `<path>.aux.xml`, which is the caller's to send with an upload (see
+    `names_xml`).
 
     Nothing that says it went well is trusted: the file is read again and compared byte by byte, validated, and tiles of it
     are decoded by GDAL and compared with their parts. Raises TaskFailed when it cannot be written or is not what was given,
     or when a part does not belong to the map.
     """
-    made = path.with_name(f".{path.name}.made")
-    try:
-        with gdal_quiet(), writing(path), Assembly(parts, blocks, encoding) as assembly:
-            _check_classes(assembly, classes)
-            own = _own_tags(assembly, blocks.image[blocks.output.roi], classes, band_names, tags or {}, scale)
-            digest = hashlib.sha256()
-            with made.open("wb", buffering=1 << 20) as file:
-                for chunk in assembly.chunks(own):
-                    file.write(chunk)
-                    digest.update(chunk)
-            sync(made)
-            _compare_bytes(path, made, digest.digest())
-            facts = _verified(path, made, parts, blocks, assembly)
-            made.replace(path)
-            if classes:
-                _write_names(path, classes)
-        return facts
-    finally:
-        for leftover in (made, made.with_name(f"{made.name}.aux.xml")):
-            leftover.unlink(missing_ok=True)
+    folder = Path(tempfile.gettempdir()) if isinstance(path, Upload) else path.parent
+    with gdal_quiet(), Assembly(parts, blocks, encoding, folder) as assembly:
+        _check_classes(assembly, classes)
+        own = _own_tags(assembly, blocks.image[blocks.output.roi], classes, band_names, tags or {}, scale)
+        if isinstance(path, Upload):
+            path.send(assembly.chunks(own))
+            with gdal_errors(path.url, "looking at what was sent"), open_raster(path.url) as file:
+                return _verified(path.url, file, path.size, parts, blocks, assembly)
+        made = path.with_name(f".{path.name}.made")
+        try:
+            with writing(path):
+                _write(path, made, assembly.chunks(own))
+                with rasterio.open(made) as file:
+                    facts = _verified(str(path), file, made.stat().st_size, parts, blocks, assembly)
+                made.replace(path)
+                if classes:
+                    path.with_name(f"{path.name}.aux.xml").write_text(names_xml(classes), encoding="utf-8")
+                    sync(path.with_name(f"{path.name}.aux.xml"))
+            return facts
+        finally:
+            for leftover in (made, made.with_name(f"{made.name}.aux.xml")):
+                leftover.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -164,11 +170,11 @@ def _own_tags(
             if classes:
                 names = {str(each.value): each.name for each in classes}
                 file.update_tags(1, CLASSES=json.dumps(names, ensure_ascii=False))
-                file.write_colormap(1, _colors(classes, encoding.nodata))
+                file.write_colormap(1, colors(classes, encoding.nodata))
         return tags_of(memory.read())
 
 
-def _colors(classes: Legend, nodata: float) -> dict[int, tuple[int, int, int, int]]:
+def colors(classes: Legend, nodata: float) -> dict[int, tuple[int, int, int, int]]:
     """A colour table: the classes, everything else black, nodata transparent."""
     table = dict.fromkeys(range(256), (0, 0, 0, 255))
     table.update({each.value: (*each.color, 255) for each in classes})
@@ -177,42 +183,50 @@ def _colors(classes: Legend, nodata: float) -> dict[int, tuple[int, int, int, in
     return table
 
 
-def _compare_bytes(path: Path, made: Path, expected: bytes) -> None:
+def _write(path: Path, made: Path, chunks: Iterable[bytes]) -> None:
+    """Write the chunks to `made`, read them again, and have them looked at by who knows COGs."""
+    digest = hashlib.sha256()
+    with made.open("wb", buffering=1 << 20) as file:
+        for chunk in chunks:
+            file.write(chunk)
+            digest.update(chunk)
+    sync(made)
     with made.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").digest()
-    if found != expected:
-        raise not_written(path, "it does not read back as it was written")
-
-
-def _verified(path: Path, made: Path, parts: Sequence[Part], blocks: Blocks, assembly: Assembly) -> CogFacts:
-    """What GDAL makes of the file: a strict COG on the map's grid whose tiles hold the pixels of their parts."""
+        if hashlib.file_digest(file, "sha256").digest() != digest.digest():
+            raise not_written(path, "it does not read back as it was written")
     valid, errors, complaints = cog_validate(made, strict=True, quiet=True)
-    narrow = min(blocks.output.shape) == 1  # rio-cogeo takes the factor of overviews from the side that stays 1
+    with rasterio.open(made) as file:
+        narrow = min(file.shape) == 1  # rio-cogeo takes the factor of overviews from the side that stays 1
     if (not valid or errors or complaints) and not narrow:
         raise not_written(path, f"it is no valid COG: {'; '.join([*errors, *complaints])}")
-    with rasterio.open(made) as file:
-        if (file.shape, len(file.overviews(1))) != (blocks.output.shape, assembly.overviews):
-            raise not_written(path, f"it is {file.shape} with overviews {file.overviews(1)}, not {blocks.output.shape}")
-        for number in range(0, len(parts), max(1, len(parts) // COMPARED)):
-            _compare_pixels(path, file, parts[number], blocks)
-        return CogFacts(
-            shape=file.shape,
-            bands=file.descriptions,
-            dtype=file.dtypes[0],
-            nodata=file.nodata,
-            crs=file.crs.to_string() if file.crs else None,
-            transform=tuple(file.transform)[:6],
-            overviews=tuple(file.overviews(1)),
-            size=made.stat().st_size,
-            valid=assembly.valid,
-            counts=dict(sorted(assembly.counts.items())),
-            statistics=assembly.statistics(),
-            blocks=len(assembly.found),
-            missing=assembly.missing(),
-        )
 
 
-def _compare_pixels(path: Path, file: DatasetReader, part: Part, blocks: Blocks) -> None:
+def _verified(
+    name: str, file: DatasetReader, size: int, parts: Sequence[Part], blocks: Blocks, assembly: Assembly
+) -> CogFacts:
+    """What GDAL makes of the file: the map's grid, and tiles that hold the pixels of their parts."""
+    if (file.shape, len(file.overviews(1))) != (blocks.output.shape, assembly.overviews):
+        raise TaskFailed(f"{name}: it is {file.shape} with overviews {file.overviews(1)}, not {blocks.output.shape}")
+    for number in range(0, len(parts), max(1, len(parts) // COMPARED)):
+        _compare_pixels(name, file, parts[number], blocks)
+    return CogFacts(
+        shape=file.shape,
+        bands=file.descriptions,
+        dtype=file.dtypes[0],
+        nodata=file.nodata,
+        crs=file.crs.to_string() if file.crs else None,
+        transform=tuple(file.transform)[:6],
+        overviews=tuple(file.overviews(1)),
+        size=size,
+        valid=assembly.valid,
+        counts=dict(sorted(assembly.counts.items())),
+        statistics=assembly.statistics(),
+        blocks=len(assembly.found),
+        missing=assembly.missing(),
+    )
+
+
+def _compare_pixels(name: str, file: DatasetReader, part: Part, blocks: Blocks) -> None:
     """Let GDAL decode the tile in the middle of a part, and compare it with the part's own."""
     edge, window = part.encoding.blocksize, part.window
     row, col = (length // 2 // edge for length in window.shape)
@@ -223,21 +237,18 @@ def _compare_pixels(path: Path, file: DatasetReader, part: Part, blocks: Blocks)
     pixels = part.encoding.decode(part.tile(0, row * -(-window.width // edge) + col))[:, : place.height, : place.width]
     found = file.read(window=_relative(place, blocks.output))
     if not np.array_equal(found, pixels, equal_nan=np.dtype(part.encoding.dtype).kind == "f"):
-        raise not_written(path, f"the tile at {place} does not read back as it was given")
+        raise TaskFailed(f"{name}: the tile at {place} does not read back as it was given")
 
 
 def _relative(window: Window, outer: Window) -> RasterWindow:
     return RasterWindow(window.col - outer.col, window.row - outer.row, window.width, window.height)
 
 
-def _write_names(path: Path, classes: Legend) -> None:
-    """Class names where GDAL keeps them for a GeoTIFF, so that a GIS shows them in its legend without being told."""
+def names_xml(classes: Legend) -> str:
+    """Class names as GDAL keeps them beside a GeoTIFF, so that a GIS shows them in its legend without being told."""
     names = {each.value: each.name for each in classes}
     rows = "".join(f"      <Category>{escape(names.get(value, ''))}</Category>\n" for value in range(max(names) + 1))
-    xml = (
+    return (
         '<PAMDataset>\n  <PAMRasterBand band="1">\n    <CategoryNames>\n'
         f"{rows}    </CategoryNames>\n  </PAMRasterBand>\n</PAMDataset>\n"
     )
-    beside = path.with_name(f"{path.name}.aux.xml")
-    beside.write_text(xml, encoding="utf-8")
-    sync(beside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import signal
 import threading
@@ -15,8 +16,11 @@ from typing import Any, Self
 
 from swath import crashpoint
 from swath.errors import TaskFailed
+from swath.imagery.upload import Upload
 from swath.imagery.writing import checksum, not_written, sync, writing
 from swath.spec.place import staging_folder
+
+log = logging.getLogger(__name__)
 
 MANIFEST = "item.json"
 """The file that is published last: when it is there and fits, so do all others."""
@@ -108,6 +112,20 @@ class Staging:
         self.target = target
         self.remote = "://" in target
         self.folder = staging_folder(target, run)
+        self._uploads: dict[str, Upload] = {}
+        self._held = f"{target}/.{self.folder.name}"
+        """Of an address: where large files wait there."""
+
+    def place(self, name: str) -> Path | Upload:
+        """Where to write a large file: in the folder, or to the store that it will be published in, for it may not fit here."""
+        if not self.remote:
+            return self.folder / name
+        return self._uploads.setdefault(name, Upload(f"{self._held}/{name}"))
+
+    def source(self, name: str) -> str:
+        """Path or URL from which a file that was made can be read until it is published."""
+        upload = self._uploads.get(name)
+        return upload.url if upload else str(self.folder / name)
 
     def __enter__(self) -> Self:
         shutil.rmtree(self.folder, ignore_errors=True)  # of an earlier session of the same run
@@ -119,11 +137,27 @@ class Staging:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._drop_uploads()
+
+    def _drop_uploads(self) -> None:
+        """Remove what waits in the store. What cannot be removed does not undo what was published."""
+        if not self._uploads:
+            return
+        import fsspec
+
+        filesystem, held = fsspec.core.url_to_fs(self._held)
+        try:
+            if filesystem.exists(held):
+                filesystem.rm(held, recursive=True)
+        except OSError as error:
+            log.warning("%s could not be removed: %s", self._held, error)
 
     def facts(self) -> tuple[PublishedFile, ...]:
         """The files made so far, by name."""
         files = sorted(path for path in self.folder.iterdir() if path.is_file() and not path.name.startswith("."))
-        return tuple(PublishedFile(path.name, path.stat().st_size, checksum(path)) for path in files)
+        made = [PublishedFile(path.name, path.stat().st_size, checksum(path)) for path in files]
+        made += [PublishedFile(name, upload.size, upload.sha256) for name, upload in self._uploads.items()]
+        return tuple(sorted(made, key=lambda file: file.name))
 
     def publish(self, about: dict[str, Any]) -> Published:
         """Put every file in its place, the manifest last. Raises TaskFailed; each file is then either the old or the new one."""
@@ -159,7 +193,11 @@ class Staging:
         for file in files:
             address = f"{folder}/{file.name}"
             try:
-                filesystem.put_file(str(self.folder / file.name), address)
+                if file.name in self._uploads:  # the store copies it itself
+                    filesystem.cp_file(f"{folder}/.{self.folder.name}/{file.name}", address)
+                    filesystem.invalidate_cache()
+                else:
+                    filesystem.put_file(str(self.folder / file.name), address)
                 found = filesystem.info(address)["size"]
             except OSError as error:
                 raise TaskFailed(f"{self.target}/{file.name} could not be written: {error}") from error
