@@ -48,8 +48,9 @@ class Predictor(Protocol):
     """A loaded network."""
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Images (N, bands, H, W), scaled, to (N, channels, H, W).
+        """Images (N, bands, H, W), scaled, to (N, channels, H, W), in whatever order of memory the network leaves them.
 
+        Images whose memory is pixel by pixel (channels last) are not copied, so the network may write into them.
         Raises ModelError when the network refuses the images or gives another height and width.
         """
 
@@ -68,7 +69,7 @@ class TorchPredictor:
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch
 
-        tensor = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))
+        tensor = torch.from_numpy(images.astype(np.float32, copy=min(images.strides) < 0))
         with torch.inference_mode():
             try:
                 output = self._module(tensor.contiguous(memory_format=torch.channels_last))
@@ -76,7 +77,7 @@ class TorchPredictor:
                 raise _refused(self._path, images, error) from error
             if not isinstance(output, torch.Tensor):
                 raise ModelError(f"{self._path}: the model gives {type(output).__name__}, not one tensor")
-            result = output.to(torch.float32).contiguous().numpy()
+            result = output.to(torch.float32).numpy()
         return _checked(self._path, images, result)
 
 

@@ -205,3 +205,25 @@ def test_the_identity_model_has_a_contract(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "identity.json").read_text()) == tiny_contract(
         "identity", ("red", "nir"), 2, output="values", dtype="uint16", nodata=7
     )
+
+
+def test_images_whose_memory_is_pixel_by_pixel_are_not_copied_and_no_order_changes_the_result() -> None:
+    seen: list[int] = []
+
+    class Pointed(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(images.data_ptr())
+            return images * 2
+
+    predictor = TorchPredictor(Pointed(), "m.pt2")
+    pixels = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 4, 5, 3)
+    images = pixels.transpose(0, 3, 1, 2)
+    given = predictor(images)
+    assert seen == [pixels.ctypes.data]
+    assert given.strides == images.strides
+    for same in (
+        np.ascontiguousarray(images),
+        np.ascontiguousarray(images[..., ::-1])[..., ::-1],
+    ):
+        np.testing.assert_array_equal(predictor(same), images * 2)
+    assert pixels.ctypes.data not in seen[1:]
