@@ -6,10 +6,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from swath.errors import ImageryError
 from swath.imagery import files, stac
 from swath.imagery.clouds import by_clouds
 from swath.imagery.grid import offset_in
 from swath.imagery.scene import Scenes
+from swath.imagery.zones import split_zones, zone_of
 from swath.spec.fields import FilesImagery
 
 if TYPE_CHECKING:
@@ -23,14 +25,43 @@ def find(
     grid: GridSpec | None = None,
 ) -> Scenes:
     """Everything a map of `imagery` is made from, in the order that its mosaic rule takes. `bands` are the model's names."""
+    scenes = _found(imagery, bands, area, grid)
+    if grid is not None and grid.zones and len(zones := {zone_of(s.bands[0].geobox.crs) for s in scenes.scenes}) > 1:
+        raise ImageryError(
+            f"grid.zones: the imagery is in the UTM zones {', '.join(sorted(map(str, zones)))}, and this pipeline makes one sheet",
+            remedy="Leave grid.zones out, and choose the map's grid with grid.crs.",
+        )
+    return _told(scenes)
+
+
+def find_sheets(
+    imagery: FilesImagery | StacImagery,
+    bands: tuple[str, ...] | None = None,
+    area: Area | None = None,
+    grid: GridSpec | None = None,
+) -> tuple[Scenes, ...]:
+    """As `find`, one for each sheet of the map: for each UTM zone with `grid.zones`, else one."""
+    scenes = _found(imagery, bands, area, grid)
+    sheets = split_zones(scenes, grid) if grid is not None and grid.zones else (scenes,)
+    return tuple(_told(sheet) for sheet in sheets)
+
+
+def _found(
+    imagery: FilesImagery | StacImagery, bands: tuple[str, ...] | None, area: Area | None, grid: GridSpec | None
+) -> Scenes:
+    """The scenes in the order that the mosaic rule takes."""
     if isinstance(imagery, FilesImagery):
         scenes = files.find_scenes(imagery, bands, area, grid)
     else:
         scenes = stac.find_scenes(imagery, bands, area, grid)
+    if scenes.mosaic != "least_cloud":
+        return scenes
     notes = list(scenes.notes)
-    if scenes.mosaic == "least_cloud":
-        scenes = replace(scenes, scenes=by_clouds(scenes.scenes, scenes.mask, notes))
-    return replace(scenes, notes=tuple(dict.fromkeys([*notes, *resampled(scenes)])))
+    return replace(scenes, scenes=by_clouds(scenes.scenes, scenes.mask, notes), notes=tuple(notes))
+
+
+def _told(scenes: Scenes) -> Scenes:
+    return replace(scenes, notes=tuple(dict.fromkeys([*scenes.notes, *resampled(scenes)])))
 
 
 def resampled(scenes: Scenes) -> list[str]:

@@ -23,7 +23,8 @@ STEPS = 512
 
 
 @lru_cache(maxsize=64)
-def _transformer(source: str, target: str) -> Any:
+def transformer(source: str, target: str) -> Any:
+    """pyproj's Transformer, x before y."""
     from pyproj import Transformer
 
     return Transformer.from_crs(source, target, always_xy=True)
@@ -44,7 +45,7 @@ def _dense(geometry: BaseGeometry) -> BaseGeometry:
 
 
 def _moved(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.float64]:
-    return np.column_stack(_transformer(source, target).transform(points[:, 0], points[:, 1]))
+    return np.column_stack(transformer(source, target).transform(points[:, 0], points[:, 1]))
 
 
 def to_degrees(geometry: BaseGeometry, crs: str, *, wrapped: bool = False) -> BaseGeometry:

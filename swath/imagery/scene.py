@@ -60,5 +60,7 @@ class Scenes:
     mosaic: str = "first"
     resampling: str = "nearest"
     mask: Mask | None = None
+    zones: tuple[str, ...] = ()
+    """UTM zones of all sheets, such as 28N and 29N, where the map is one sheet for each; this one's is that of `image`."""
     notes: tuple[str, ...] = ()
     """What a reader of the report should know: repaired, guessed, resampled."""

@@ -220,6 +220,15 @@ class GridSpec(Model):
     """Authority code such as EPSG:32633; the imagery's own when not given."""
     resolution: float | None = Field(default=None, gt=0)
     """Pixel size in units of the CRS; the imagery's finest band when not given."""
+    zones: bool = False
+    """One sheet for each UTM zone of the imagery, on that zone's own pixels; each place is in the sheet of the nearest central
+    meridian. Otherwise the map has one grid: that of the first scene, or of `crs`."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> GridSpec:
+        if self.zones and self.crs is not None:
+            raise ValueError("zones have their own coordinate reference systems: give either zones or crs")
+        return self
 
 
 class Holes(Model):
