@@ -17,6 +17,8 @@ from swath.models.contract import Contract, ModelInfo
 from swath.models.contract_file import RANGES
 from swath.models.load import Predictor
 
+_ROWS = 64
+"""Channels are compared in so many rows at once, which stay in the processor's cache."""
 FILL = np.float32(0)
 """What the network sees, after scaling, where there is no valid pixel and beyond the image's lower and right edges."""
 
@@ -81,10 +83,15 @@ def prepare(pixels: NDArray[Any], valid: NDArray[np.bool_], contract: Contract, 
     """What the network sees: (1, bands, H, W), scaled, FILL where there is no valid pixel, and filled up at the bottom and
     the right to multiples of `stride`. Its memory is pixel by pixel (channels last), as torch wants it."""
     height, width = (-(-length // stride) * stride for length in valid.shape)
-    images = np.full((height, width, len(pixels)), FILL, np.float32)
-    where: Any = True if valid.all() else valid
+    everywhere = bool(valid.all())
+    shape = (height, width, len(pixels))
+    images = np.empty(shape, np.float32) if everywhere and (height, width) == valid.shape else np.full(shape, FILL)
     for number in range(len(pixels)):
-        np.copyto(images[: valid.shape[0], : valid.shape[1], number], _scaled(pixels, number, contract), where=where)
+        target = images[: valid.shape[0], : valid.shape[1], number]
+        if everywhere:
+            _scale_into(target, pixels, number, contract)
+        else:
+            np.copyto(target, _scaled(pixels, number, contract), where=valid)
     seen: NDArray[np.float32] = images.transpose(2, 0, 1)[None]
     return seen
 
@@ -97,10 +104,24 @@ def scale(pixels: NDArray[Any], contract: Contract) -> NDArray[np.float32]:
 def _scaled(pixels: NDArray[Any], number: int, contract: Contract) -> NDArray[np.float32]:
     """One band, scaled."""
     band: NDArray[np.float32] = pixels[number].astype(np.float32)
-    steps = contract.scaling if len(contract.scaling) != 1 else contract.scaling * len(pixels)
-    if number < len(steps):
-        _scale_band(band, steps[number])
+    if (step := _step(number, contract)) is not None:
+        _scale_band(band, step)
     return band
+
+
+def _scale_into(target: NDArray[np.float32], pixels: NDArray[Any], number: int, contract: Contract) -> None:
+    """One band, scaled, into memory that need not be in one piece: at once where that is a division."""
+    step = _step(number, contract)
+    if step is not None and step.get("type") == "scale":
+        np.true_divide(pixels[number], np.float32(step["value"]), out=target, dtype=np.float32, casting="unsafe")
+    else:
+        target[...] = _scaled(pixels, number, contract)
+
+
+def _step(number: int, contract: Contract) -> dict[str, Any] | None:
+    """How a band is scaled."""
+    steps = contract.scaling if len(contract.scaling) != 1 else contract.scaling * len(contract.bands)
+    return steps[number] if number < len(steps) else None
 
 
 def _scale_band(band: NDArray[np.float32], step: dict[str, Any]) -> None:
@@ -150,13 +171,17 @@ def _largest(output: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np
 
     Much quicker than argmax: nothing but whole arrays is compared.
     """
-    best = output[0].copy()
-    number = np.zeros(best.shape, np.uint8)
-    for channel in range(1, len(output)):
-        other = np.ascontiguousarray(output[channel])
-        larger = other > best
-        np.maximum(number, larger.view(np.uint8) * np.uint8(channel), out=number)
-        np.maximum(best, other, out=best)
+    best = np.empty(output.shape[1:], np.float32)
+    number = np.zeros(output.shape[1:], np.uint8)
+    for row in range(0, len(best), _ROWS):
+        rows = slice(row, row + _ROWS)
+        most, which = best[rows], number[rows]
+        most[...] = output[0, rows]
+        for channel in range(1, len(output)):
+            other = np.ascontiguousarray(output[channel, rows])
+            larger = other > most
+            np.maximum(which, larger.view(np.uint8) * np.uint8(channel), out=which)
+            np.maximum(most, other, out=most)
     return number, best
 
 
