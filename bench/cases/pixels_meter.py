@@ -38,6 +38,8 @@ class Memory:
     largest: dict[int, int] = field(default_factory=dict)
     """By process: the system's own peak of resident memory where it keeps one."""
     names: dict[int, str] = field(default_factory=dict)
+    cpu_s: dict[int, float] = field(default_factory=dict)
+    """By process, as it was when it was last seen; of its own alone."""
 
     def look(self, root: psutil.Process) -> None:
         """Take one look at a process and all below it."""
@@ -50,6 +52,8 @@ class Memory:
 
     def _of(self, process: psutil.Process) -> int:
         resident = process.memory_info().rss
+        times = process.cpu_times()
+        self.cpu_s[process.pid] = times.user + times.system
         if process.pid not in self.names:
             self.names[process.pid] = " ".join(process.cmdline()[:6])
         peak = resident
@@ -115,7 +119,7 @@ def main(words: list[str]) -> int:
                 "code": code, "wall_s": wall_s, "cpu_s": cpu_s, "foreign_s": foreign, "peak_bytes": memory.tree,
                 "pss": memory.pss, "left": left,
                 "processes": [
-                    {"command": memory.names[pid], "peak_bytes": peak}
+                    {"command": memory.names[pid], "peak_bytes": peak, "cpu_s": memory.cpu_s[pid]}
                     for pid, peak in memory.largest.items() if pid != meter
                 ],
             }
