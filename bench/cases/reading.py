@@ -26,7 +26,7 @@ from swath.imagery.read import read
 from swath.imagery.scene import Scenes
 from swath.spec.fields import FilesImagery, GridSpec
 
-TURNS = 5
+TURNS = 3
 BLOCK, HALO = 512, 48
 CACHE = 256 * 2**20
 """Of the bare reads: enough to decode each block once."""
