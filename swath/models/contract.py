@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from swath.models.lattice import Lattice
+
 Format = Literal["pt2", "torchscript", "onnx", "safetensors"]
 
 
@@ -102,6 +104,14 @@ class ModelInfo:
     """Smallest height and width that the model takes."""
 
     @property
+    def lattice(self) -> Lattice | None:
+        """The tiles of a model without a bound, which are blended; None for an exact one."""
+        return None if self.exact else Lattice.of(self.stride, self.smallest)
+
+    @property
     def halo(self) -> int:
-        """Halo in pixels that blocks need: the radius, and enough that a sliver at the edge is not too small a model input."""
+        """Halo in pixels that blocks need: the radius, and enough that a sliver at the edge is not too small a model input; for
+        a model whose tiles are blended, so much that every tile that counts for a pixel is whole."""
+        if self.lattice is not None:
+            return self.lattice.edge
         return max(self.radius, self.smallest if self.smallest > self.stride else 0)

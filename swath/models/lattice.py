@@ -1,0 +1,88 @@
+"""Where the tiles of a network without a bound lie, and how much each counts for a pixel: pure arithmetic along one axis.
+
+Tiles lie on one lattice, anchored at the image's first pixel: never at a region, a block or the area. So what a pixel becomes
+does not depend on how the map is cut. Neighbours overlap; of each tile the outer pixels are thrown away, because they lack
+surroundings, and what is left is weighted by a Hann window. Where the image ends, the tile keeps its pixels and their weight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+EDGE, STEP, DISCARD = 512, 320, 64
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Tiles of `edge` pixels, one every `step` pixels; `discard` pixels at each side of a tile are thrown away."""
+
+    edge: int
+    step: int
+    discard: int
+
+    @classmethod
+    def of(cls, stride: int, smallest: int = 1) -> Lattice:
+        """For a network of this total stride that takes no smaller images than `smallest`: origins and edges are multiples
+        of the stride, and the tiles that end with the image are not too small either."""
+        step = max(STEP // stride, 1) * stride
+        overlap = max(EDGE - STEP, smallest)
+        return cls(step + -(-overlap // stride) * stride, step, min(DISCARD, overlap // 3))
+
+    def last(self, length: int) -> int:
+        """The number of the last tile in an image of so many pixels: it ends with the image."""
+        return max(0, -(-(length - self.edge) // self.step))
+
+    def tile(self, number: int, length: int) -> tuple[int, int]:
+        """First pixel of a tile, and the one after its last."""
+        return number * self.step, min(number * self.step + self.edge, length)
+
+    def kept(self, number: int, length: int) -> tuple[int, int]:
+        """As `tile`, without what is thrown away."""
+        start, stop = self.tile(number, length)
+        return (
+            start + (self.discard if number > 0 else 0),
+            stop - (self.discard if number < self.last(length) else 0),
+        )
+
+    def touching(self, start: int, stop: int, length: int) -> range:
+        """Numbers of the tiles that keep pixels of start..stop."""
+        last = self.last(length)
+        return range(
+            min(last, max(0, -(-(start + 1 - self.edge + self.discard) // self.step))),
+            min(last, max(0, (stop - 1 - self.discard) // self.step)) + 1,
+        )
+
+    def weights(self, number: int, length: int) -> NDArray[np.float32]:
+        """What a tile counts for the pixels that it keeps; over all tiles it sums to 1. Always made for the whole tile, so
+        that a pixel's weight has the same bits whoever asks."""
+        start, stop = self.kept(number, length)
+        own = self._hann(number, length)
+        total = np.zeros(stop - start)
+        for other in self.touching(start, stop, length):
+            first, end = self.kept(other, length)
+            shared = slice(max(first, start), min(end, stop))
+            total[shared.start - start : shared.stop - start] += self._hann(other, length)[
+                shared.start - first : shared.stop - first
+            ]
+        result: NDArray[np.float32] = (own / total).astype(np.float32)
+        return result
+
+    def _hann(self, number: int, length: int) -> NDArray[np.float64]:
+        start, stop = self.kept(number, length)
+        core = self.edge - 2 * self.discard
+        at = np.arange(start, stop) - (number * self.step + self.discard) + 0.5
+        if number == 0:
+            at = np.maximum(at, core / 2)  # the image's own edge is no border
+        if number == self.last(length):
+            at = np.minimum(at, core / 2)
+        hann: NDArray[np.float64] = np.sin(np.pi * at / core) ** 2
+        return hann
+
+    def borders(self, length: int) -> list[int]:
+        """Pixels at which a tile begins or ceases to count."""
+        last = self.last(length)
+        starts = [self.kept(number, length)[0] for number in range(1, last + 1)]
+        return sorted(starts + [self.kept(number, length)[1] for number in range(last)])
