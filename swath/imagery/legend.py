@@ -25,6 +25,15 @@ Legend = tuple[MapClass, ...]
 """The classes of a map; empty for a map of values."""
 
 
+def color_table(legend: Legend, nodata: float) -> dict[int, tuple[int, int, int, int]]:
+    """Colours of all values of a byte, RGBA: the classes, everything else black, nodata transparent."""
+    table = dict.fromkeys(range(256), (0, 0, 0, 255))
+    table.update({each.value: (*each.color, 255) for each in legend})
+    if 0 <= nodata <= 255 and int(nodata) not in {each.value for each in legend}:
+        table[int(nodata)] = (0, 0, 0, 0)
+    return table
+
+
 @dataclass(frozen=True)
 class Share:
     """How much of a map one class covers."""

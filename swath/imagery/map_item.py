@@ -30,13 +30,21 @@ EXTENSIONS = (
     FILE,
 )
 MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
+MAP, PROBABILITIES = "map", "probabilities"
+"""How the names of these files begin."""
 MEDIA = {
-    ".tif": (pystac.MediaType.COG, ["data", "map"], "The map"),
+    MAP: (pystac.MediaType.COG, ["data", "map"], "The map"),
+    PROBABILITIES: (pystac.MediaType.COG, ["data", "probabilities"], "How probable each class is"),
+    ".tif": (pystac.MediaType.COG, ["data"], "A raster"),
     ".parquet": ("application/vnd.apache.parquet", ["data", "vectors"], "Objects of the map as polygons"),
     ".png": (pystac.MediaType.PNG, ["thumbnail", "overview"], "A picture of the map with its legend"),
+    ".pmtiles": ("application/vnd.pmtiles", ["data", "vectors", "tiles"], "Objects of the map as vector tiles"),
+    ".vrt": ("application/xml", ["data", "index"], "All sheets of the map as one raster"),
+    ".gti.gpkg": (pystac.MediaType.GEOPACKAGE, ["index"], "GDAL tile index of the sheets"),
     ".xml": (pystac.MediaType.XML, ["metadata"], "Class names for GIS programs"),
 }
-KEYS = {".parquet": "vectors", ".xml": "names"}
+"""Of a file, by how the name of a raster begins, or what its name ends in: media type, roles, title."""
+KEYS = {".parquet": "vectors", ".pmtiles": "tiles", ".xml": "names", ".vrt": "index", ".gti.gpkg": "tile-index"}
 UNDATED = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 """Datetime of a map whose imagery does not say when it was taken: STAC asks for one, and the time of the run would differ each time."""
 
@@ -68,11 +76,15 @@ def write_item(
     software: Mapping[str, str],
     lineage: str,
     model: str = "",
+    probabilities: CogFacts | None = None,
+    scale: float = 1.0,
 ) -> None:
-    """Write a map's item as JSON; `model` is the address of the model's item. Nothing in it depends on when or where the run was."""
+    """Write a map's item as JSON; `model` is the address of the model's item, `probabilities` and `scale` are what the file of
+    probabilities holds and what its numbers are multiplied with. Nothing in it depends on when or where the run was."""
     item = make_item(
-        identity, grid, facts, files, scenes, classes=classes, software=software, lineage=lineage, model=model
-    )
+        identity, grid, facts, files, scenes, classes=classes, software=software, lineage=lineage, model=model,
+        probabilities=probabilities, scale=scale,
+    )  # fmt: skip
     _write(path, item)
 
 
@@ -118,10 +130,12 @@ def make_item(
     software: Mapping[str, str],
     lineage: str,
     model: str = "",
+    probabilities: CogFacts | None = None,
+    scale: float = 1.0,
 ) -> pystac.Item:
     """The item of a map with relative hrefs. A map without a CRS has no geometry."""
-    footprint = _outline(grid)
-    times = sorted(datetime.datetime.fromisoformat(s.datetime) for s in scenes if s.datetime)
+    geometry, bbox = footprint_of(grid)
+    times = times_of(scenes)
     properties: dict[str, Any] = {
         "proj:shape": list(facts.shape),
         "proj:transform": list(facts.transform),
@@ -135,8 +149,8 @@ def make_item(
     several = len(set(times)) > 1
     item = pystac.Item(
         id=identity,
-        geometry=mapping(footprint) if footprint is not None else None,
-        bbox=_bbox(footprint) if footprint is not None else None,
+        geometry=geometry,
+        bbox=bbox,
         datetime=None if several else (times[0] if times else UNDATED),
         start_datetime=times[0] if several else None,
         end_datetime=times[-1] if several else None,
@@ -146,23 +160,45 @@ def make_item(
     if not times:
         properties["description"] = "The imagery does not say when it was taken; the datetime stands for that."
     for file in files:
-        media, roles, title = MEDIA.get(Path(file.name).suffix, (None, ["data"], file.name))
-        more: dict[str, Any] = {"file:size": file.bytes, "file:checksum": "1220" + file.sha256}
-        if file.name.endswith(".tif"):
-            more["bands"] = _bands(facts)
-            if classes:
-                more["classification:classes"] = [
-                    {"value": c.value, "name": c.name, "color_hint": c.hex[1:].upper()} for c in classes
-                ]
         if file.name == model:
             continue
-        key = KEYS.get(Path(file.name).suffix, Path(file.name).stem)
-        item.add_asset(key, pystac.Asset(f"./{file.name}", title, None, media, roles, more))
+        key, asset = asset_of(file)
+        if key == MAP:
+            asset.extra_fields["bands"] = _bands(facts)
+            if classes:
+                asset.extra_fields["classification:classes"] = [
+                    {"value": c.value, "name": c.name, "color_hint": c.hex[1:].upper()} for c in classes
+                ]
+        if key == PROBABILITIES and probabilities is not None:
+            asset.extra_fields["bands"] = _bands(probabilities, scale)
+        item.add_asset(key, asset)
     if model:
         item.add_link(
             pystac.Link("derived_from", f"./{model}", pystac.MediaType.GEOJSON, "The model that made this map")
         )
     return item
+
+
+def asset_of(file: PublishedFile) -> tuple[str, pystac.Asset]:
+    """The asset of a file beside the item, and its key, which is the same for all sheets."""
+    path = Path(file.name)
+    kind = path.stem.partition("-")[0] if path.suffix == ".tif" else "".join(path.suffixes)
+    kind = kind if kind in MEDIA else path.suffix
+    media, roles, title = MEDIA.get(kind, (None, ["data"], file.name))
+    more: dict[str, Any] = {"file:size": file.bytes, "file:checksum": "1220" + file.sha256}
+    asset = pystac.Asset(f"./{file.name}", title, None, media, list(roles), more)
+    return (kind if path.suffix == ".tif" and kind in MEDIA else KEYS.get(kind, path.stem)), asset
+
+
+def times_of(scenes: Sequence[Scene]) -> list[datetime.datetime]:
+    """When the scenes were taken, in order; those that do not say so are left out."""
+    return sorted(datetime.datetime.fromisoformat(scene.datetime) for scene in scenes if scene.datetime)
+
+
+def footprint_of(grid: GeoBox) -> tuple[dict[str, Any] | None, list[float] | None]:
+    """A grid's geometry and box in degrees; nothing without a CRS."""
+    footprint = _outline(grid)
+    return (None, None) if footprint is None else (mapping(footprint), _bbox(footprint))
 
 
 def _outline(grid: GeoBox) -> Any:
@@ -186,7 +222,7 @@ def _bbox(footprint: Any) -> list[float]:
     return [west, south, east, north]
 
 
-def _bands(facts: CogFacts) -> list[dict[str, Any]]:
+def _bands(facts: CogFacts, scale: float = 1.0) -> list[dict[str, Any]]:
     nodata: Any = facts.nodata if facts.nodata == facts.nodata else "nan"
     names = ("minimum", "maximum", "mean", "stddev", "valid_percent")
     return [
@@ -196,6 +232,7 @@ def _bands(facts: CogFacts) -> list[dict[str, Any]]:
             "nodata": int(nodata) if nodata != "nan" and float(nodata).is_integer() else nodata,
             "statistics": {k: v for k, v in statistics.items() if k in names},
             "raster:sampling": "area",
+            **({"raster:scale": scale, "raster:offset": 0} if scale != 1 else {}),
         }
         for name, statistics in zip(facts.bands, facts.statistics, strict=True)
     ]

@@ -20,7 +20,7 @@ from pyproj import CRS
 from rasterio.windows import Window as RasterWindow
 
 from swath.errors import TaskFailed
-from swath.imagery.cog import TILE, gdal_quiet
+from swath.imagery.cog import gdal_quiet
 from swath.imagery.ground import Ground
 from swath.imagery.legend import Legend
 from swath.imagery.outline import Floats, Ints, Outlines, Strip, Tracer
@@ -40,7 +40,7 @@ _STEPS = 1 << 16
 """Areas of runs are counted in this part of the middle pixel's: whole numbers add up to the same in any order."""
 
 
-def write_vectors(path: Path, source: Path, classes: Legend, wanted: Vectors | None = None) -> int:
+def write_vectors(path: Path, source: Path | str, classes: Legend, wanted: Vectors | None = None) -> int:
     """Write the polygons of a map of classes to `path` and return how many there are.
 
     `source` is the map's file, or an index of its sheets (see swath.imagery.sheets). An object is a patch of pixels of one class
@@ -113,7 +113,8 @@ def _strips(file: rasterio.io.DatasetReader, values: list[int]) -> Iterator[Stri
     if file.nodata is not None and 0 <= file.nodata <= 255:
         keep[int(file.nodata)] = -1
     step = max(1, _STRIP_PIXELS // file.width)
-    height = max(1, _READ_PIXELS // file.width // TILE) * TILE
+    tile = file.block_shapes[0][0]
+    height = max(1, _READ_PIXELS // file.width // tile) * tile
     for row in range(0, file.height, height):
         pixels = file.read(1, window=RasterWindow(0, row, file.width, min(height, file.height - row)))
         for start in range(0, len(pixels), step):
