@@ -3,6 +3,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+PIXELS_ARGS ?=
 CRASH_ARGS ?=
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
@@ -19,6 +20,7 @@ help:  ## show this
 	@echo '  PYTHON       the Python that .venv is made with, 3.11 or newer (now $(PYTHON))'
 	@echo '  PYTEST_ARGS  passed on to pytest, such as -x or -k seams'
 	@echo '  BENCH_ARGS   passed on to bench/engine.py, such as "--million 0 --peers PYTHON"; see its --help'
+	@echo '  PIXELS_ARGS  passed on to bench/pixels.py, such as "--sizes 4096,8192 --peers PYTHON"; see its --help'
 	@echo '  CRASH_ARGS   passed on to the crash test, such as --kills 20 or --seed 421'
 	@echo '  PIP_ARGS     passed on to pip. On Linux, package indexes usually give torch with CUDA, some GB. For the small'
 	@echo '               CPU build: PIP_ARGS="--extra-index-url URL" with the CPU index named at pytorch.org/get-started'
@@ -48,6 +50,7 @@ schema: .venv/run.stamp  ## write the JSON Schema that editors use for specs/*.y
 bench: .venv/run.stamp  ## run the benchmarks in bench/
 	@$(BIN)/python bench/start.py
 	@$(BIN)/python bench/engine.py $(BENCH_ARGS)
+	@$(BIN)/python bench/pixels.py $(PIXELS_ARGS)
 
 clean:  ## remove .venv, caches, build products and fetched data; runs (.swath/) and maps (out/) stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis data/landsat.tif
