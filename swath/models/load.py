@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from swath.errors import MissingExtra, ModelError
 from swath.models import exported
 from swath.models.contract import Format, ModelInfo, Weights
+from swath.models.parts import wide_parts
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -65,6 +66,11 @@ class TorchPredictor:
         torch.set_num_threads(1)
         self._module = module
         self._path = path
+
+    @property
+    def wide(self) -> tuple[str, ...]:
+        """Parts of the network that look at the whole image."""
+        return wide_parts(self._module)
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch

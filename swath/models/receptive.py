@@ -31,8 +31,10 @@ _LARGEST = 1024
 _TOLERANCE = 1e-4
 """Share of the output's size below which two results agree: rounding is below it, another result is far above."""
 
-_LOUDNESS = (1.0, -8.0, 64.0)
-"""Sizes of the values that probe where NaN is dropped."""
+_LOUDNESS = (np.nan, 1.0, -8.0, 64.0)
+"""What probes: NaN, and values of several sizes where NaN is dropped."""
+_BREADTH = 16
+"""Breadth of the probes in pixels, at least."""
 
 
 def measure_predictor(predictor: Predictor, bands: int) -> Receptive:
@@ -53,7 +55,10 @@ def measure_predictor(predictor: Predictor, bands: int) -> Receptive:
             return Receptive(FALLBACK_HALO, stride, False, reason, smallest)
         radius = _radius(predictor, bands, stride, smallest)
         if radius is None:
-            reason = "a pixel depends on all others, or on very distant ones (attention, a norm over the whole image)"
+            parts = (
+                ", ".join(getattr(predictor, "wide", ())) or "attention, or a norm or a pooling over the whole image"
+            )
+            reason = f"a pixel depends on all others, or on very distant ones ({parts})"
             return Receptive(FALLBACK_HALO, stride, False, reason, smallest)
         if _agrees(predictor, bands, stride, radius, smallest):
             return Receptive(radius, stride, True, "", smallest)
@@ -119,21 +124,23 @@ def _unsteady(predictor: Predictor, bands: int, stride: int, smallest: int) -> s
 def _radius(predictor: Predictor, bands: int, stride: int, smallest: int) -> int | None:
     """The largest distance in rows or columns at which an input pixel changes an output pixel; None without a bound.
 
-    One line of the longest image shows about how far (a dilated convolution may skip all that is near); then every line of
-    one stride is probed on an image that is just long enough.
+    One line of the longest image shows about how far (a dilated convolution may skip all that is near), and whether NaN
+    reaches as far as numbers do; then every line of one stride is probed on an image that is just long enough.
     """
-    breadth = max(smallest, -(-32 // stride) * stride)
+    breadth = max(smallest, -(-_BREADTH // stride) * stride)
     longest = _longest(predictor, bands, stride, smallest, breadth)
     radius = 0
     for vertical in (True, False):
-        about = _reach(predictor, bands, stride, (longest, breadth), vertical, lines=1)
+        about = _reach(predictor, bands, stride, (longest, breadth), vertical, 1, _LOUDNESS)
         if about is None:
             return None
+        marked = _reach(predictor, bands, stride, (longest, breadth), vertical, 1, _LOUDNESS[:1])
+        loudness = _LOUDNESS[:1] if marked == about else _LOUDNESS
         length = min(longest, max(smallest, 2 * -(-(about + 4 * stride) // stride) * stride))
-        reach = _reach(predictor, bands, stride, (length, breadth), vertical, lines=stride)
+        reach = _reach(predictor, bands, stride, (length, breadth), vertical, stride, loudness)
         while reach is None and length < longest:
             length = min(longest, 2 * length)
-            reach = _reach(predictor, bands, stride, (length, breadth), vertical, lines=stride)
+            reach = _reach(predictor, bands, stride, (length, breadth), vertical, stride, loudness)
         if reach is None:
             return None
         radius = max(radius, reach)
@@ -154,7 +161,13 @@ def _longest(predictor: Predictor, bands: int, stride: int, smallest: int, bread
 
 
 def _reach(
-    predictor: Predictor, bands: int, stride: int, size: tuple[int, int], vertical: bool, lines: int
+    predictor: Predictor,
+    bands: int,
+    stride: int,
+    size: tuple[int, int],
+    vertical: bool,
+    lines: int,
+    loudness: tuple[float, ...],
 ) -> int | None:
     """Largest distance at which `lines` lines near the middle are felt; None when one of them reaches the border.
 
@@ -167,7 +180,7 @@ def _reach(
     reach = 0
     for line in range(middle, middle + lines):
         at = (..., line, slice(None)) if vertical else (..., line)
-        for changed in _probes(quiet, at):
+        for changed in _probes(quiet, at, loudness):
             given = predictor(changed)
             felt = (given != expected) & ~(np.isnan(given) & np.isnan(expected))
             places = np.flatnonzero(felt.any(axis=(0, 1, 3 if vertical else 2)))
@@ -179,10 +192,12 @@ def _reach(
     return reach
 
 
-def _probes(quiet: NDArray[np.float32], at: tuple[object, ...]) -> Iterator[NDArray[np.float32]]:
+def _probes(
+    quiet: NDArray[np.float32], at: tuple[object, ...], sizes: tuple[float, ...]
+) -> Iterator[NDArray[np.float32]]:
     """The image with one line changed: to NaN, and to other values of several sizes."""
     random = np.random.default_rng(7)
-    for loudness in (np.nan, *_LOUDNESS):
+    for loudness in sizes:
         changed = quiet.copy()
         line = changed[at]  # type: ignore[index]
         line[...] = loudness * np.abs(random.standard_normal(line.shape, dtype=np.float32))

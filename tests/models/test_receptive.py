@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from swath.errors import ModelError
-from swath.models.contract import Receptive
+from swath.models.contract import Receptive, Weights
 from swath.models.info import describe, fingerprint, inspect, measure
-from swath.models.load import Predictor, TorchPredictor
+from swath.models.load import Predictor, TorchPredictor, digest
 from swath.models.receptive import FALLBACK_HALO, measure_predictor
 from swath.models.unet import UNet
 from swath.spec.fields import ModelRef
 from tests.models.cloud_contracts import ENDINGS, write_cloud_contract
-from tests.models.tiny_models import Identity, write_integer_unet
+from tests.models.tiny_models import Identity, export, write_integer_unet
 
 
 def measured(network: nn.Module, bands: int = 2) -> Receptive:
@@ -64,6 +64,18 @@ class Thirds(nn.Module):
 class Normalised(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x - x.mean(dim=(2, 3), keepdim=True)
+
+
+class Squeezed(nn.Module):
+    """Each pixel plus the mean of the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen: Tensor = x + self.pool(x)
+        return seen
 
 
 class Ramp(nn.Module):
@@ -124,7 +136,9 @@ def test_a_unets_radius_is_that_of_its_gradients(depth: int) -> None:
     ("network", "reason"),
     [
         (Normalised(), "depends on all others"),
-        (nn.InstanceNorm2d(2), "depends on all others"),
+        (nn.InstanceNorm2d(2), "depends on all others, or on very distant ones (instance norm)"),
+        (nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.GroupNorm(2, 4)), "(group norm)"),
+        (Squeezed(), "(pooling over the whole image)"),
         (Ramp(), "where in the image a pixel is"),
     ],
 )
@@ -133,6 +147,18 @@ def test_a_model_without_a_bound_is_not_exact_and_says_why(network: nn.Module, r
     assert not found.exact
     assert found.radius == FALLBACK_HALO
     assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [(nn.GroupNorm(2, 4), "(group norm)"), (nn.InstanceNorm2d(4), "(instance norm)")],
+    ids=["group", "instance"],
+)
+def test_exported_networks_name_what_looks_at_the_whole_image(part: nn.Module, name: str, tmp_path: Path) -> None:
+    path = str(export(nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), part), 2, tmp_path / "network.pt2"))
+    found = measure(Weights(path, "pt2", digest(path), None, 2))
+    assert not found.exact
+    assert name in found.reason
 
 
 def test_dropout_left_on_is_found() -> None:
