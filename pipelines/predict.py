@@ -1,7 +1,7 @@
 """Predict: imagery and a trained model in, a map out.
 
 contract, weights   what the model takes and gives, and which weights it is    on the client, before any cluster
-scenes              the imagery on one grid                                    on the client
+scenes              the imagery on the map's grid                                   on the client
 receptive           how far the network looks                                  once per weights
 form                how the map's file is laid out                             on the client
 regions             the map's grid in large windows                            a lazy sequence
@@ -12,14 +12,12 @@ map                 COG, vectors, picture, STAC item                           o
 
 from __future__ import annotations
 
-import bisect
 import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from swath.graph.current import current_run, progress
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.spec.base import Spec
@@ -28,10 +26,11 @@ from swath.spec.fields import Area, GridSpec, Imagery, ModelRef, Output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from swath.geo import Block, Blocks, Window
-    from swath.imagery.part import Part
+    from odc.geo.geobox import GeoBox
+
+    from swath.geo import Region, Regions, Window
     from swath.imagery.publication import Published
-    from swath.imagery.scene import Scenes
+    from swath.imagery.scene import Scene, Scenes
     from swath.models.contract import Contract, ModelInfo, Receptive, Weights
     from swath.region import Form, Made
 
@@ -41,6 +40,13 @@ CHECKED = 4
 """How many windows are computed again to look for seams."""
 CHECKED_EDGE = 128
 """Edge of such a window in pixels."""
+MOSAICS = {
+    "first": "the first valid pixel",
+    "last": "the last valid pixel",
+    "least_cloud": "the valid pixel of the least cloudy scene",
+    "median": "the median of the valid pixels",
+}
+"""What is taken where scenes overlap."""
 ARTIFACTS = {"pt2": "torch.export.save", "torchscript": "torch.jit.save", "onnx": "onnx", "safetensors": "safetensors"}
 """How the STAC extension for models calls the formats of weights."""
 
@@ -78,12 +84,12 @@ def predict(spec: Predict) -> Any:
     receptive = measure_model(weights)
     channels = count_channels(weights, contract=contract)
     model = describe_model(spec.model, receptive=receptive)
-    form = plan_map(scenes, model=model, channels=channels, area=spec.area, output=spec.output, region=spec.region)
     regions = plan_regions(scenes, model=model, area=spec.area, output=spec.output, region=spec.region)
-    parts = predict_region.map(regions, scenes=scenes, model=model, area=spec.area, form=form)
-    seams = check_seams(parts, regions=regions, scenes=scenes, model=model, area=spec.area, form=form)
+    form = plan_map(regions, model=model, channels=channels, output=spec.output)
+    made = predict_region.map(regions, scenes=scenes, model=model, area=spec.area, form=form)
+    seams = check_seams(made, regions=regions, scenes=scenes, model=model, area=spec.area, form=form)
     return publish_map(
-        parts, seams=seams, regions=regions, scenes=scenes, model=model, area=spec.area, form=form, output=spec.output
+        made, seams=seams, regions=regions, scenes=scenes, model=model, area=spec.area, form=form, output=spec.output
     )
 
 
@@ -104,16 +110,19 @@ def read_weights(model: ModelRef) -> Weights:
 
 
 @task(cache=False, on_client=True)
-def find_imagery(imagery: Imagery, *, contract: Contract, area: Area | None, grid: GridSpec | None) -> Scenes:
-    """The scenes on one grid. Looks at the files or the catalogue in every run; what needs them runs again only when they changed."""
-    from swath.imagery.find import find
-    from swath.imagery.grid import output_window
+def find_imagery(
+    imagery: Imagery, *, contract: Contract, area: Area | None, grid: GridSpec | None
+) -> tuple[Scenes, ...]:
+    """The scenes, for each grid of the map. Looks at the files or the catalogue in every run; what needs them runs again only
+    when they changed."""
+    from swath.imagery.find import find_sheets
+    from swath.region import grid_windows
 
-    scenes = find(imagery, contract.bands, area, grid)
-    output_window(scenes.image, area)  # an area elsewhere is an error now, before anything costs time
-    for note in scenes.notes:
+    grids = find_sheets(imagery, contract.bands, area, grid)
+    grid_windows(grids, area)  # an area elsewhere is an error now, before anything costs time
+    for note in dict.fromkeys(note for scenes in grids for note in scenes.notes):
         log.info(note)
-    return scenes
+    return grids
 
 
 @task
@@ -145,92 +154,76 @@ def count_channels(weights: Weights, *, contract: Contract) -> int:
 
 
 @task(on_client=True)
-def plan_map(
-    scenes: Scenes, *, model: ModelInfo, channels: int, area: Area | None, output: Output, region: int | None
-) -> Form:
-    """How the map's file is laid out, and in which pieces the network gets its pixels."""
-    from swath.imagery.encoding import Encoding
-    from swath.imagery.grid import output_window
-    from swath.imagery.part import levels_of
-    from swath.imagery.tiff import level_shapes
-    from swath.models.probabilities import probability_layers
-    from swath.region import Form, piece_edge, region_edge
+def plan_regions(
+    scenes: tuple[Scenes, ...], *, model: ModelInfo, area: Area | None, output: Output, region: int | None
+) -> Regions:
+    """The files of the map, and the windows of them that the calls make, with the halo that this model needs."""
+    from swath.region import plan_sheets
 
-    contract, size = model.contract, output.blocksize
-    classes = contract.output == "classes"
-    encoding = Encoding(
-        contract.dtype, contract.nodata, 1 if classes else channels, classes and bool(contract.classes), size
-    )
-    window = output_window(scenes.image, area)
-    edge = region or region_edge(window, size)
-    levels = levels_of(edge, size, len(level_shapes(*window.shape, size)))
-    layers = probability_layers(contract, output.probabilities) if output.probabilities else None
-    return Form(encoding, levels, piece_edge(model, edge, size), layers)
+    return plan_sheets(scenes, area, output, region, halo=model.halo, stride=model.stride)
 
 
 @task(on_client=True)
-def plan_regions(scenes: Scenes, *, model: ModelInfo, area: Area | None, output: Output, region: int | None) -> Blocks:
-    """The windows that the calls make, with the halo that this model needs."""
-    from swath.geo import Blocks
-    from swath.imagery.grid import output_window, wanted_blocks
-    from swath.region import region_edge
+def plan_map(regions: Regions, *, model: ModelInfo, channels: int, output: Output) -> Form:
+    """How the map's files are laid out, and in which pieces the network gets its pixels."""
+    from swath.region import form_of
 
-    window = output_window(scenes.image, area)
-    edge = region or region_edge(window, output.blocksize)
-    return wanted_blocks(Blocks(scenes.image, window, edge, model.halo, model.stride), area)
+    return form_of(regions, model, channels, output)
 
 
 @task(retries=2)
-def predict_region(region: Block, *, scenes: Scenes, model: ModelInfo, area: Area | None, form: Form) -> Made:
+def predict_region(
+    region: Region, *, scenes: tuple[Scenes, ...], model: ModelInfo, area: Area | None, form: Form
+) -> Made:
     """One region of the map."""
     from swath.region import map_region
 
-    return map_region(region, scenes, model, area, form)
+    return map_region(region, scenes[region.grid], model, area, form)
 
 
 @task
 def check_seams(
-    parts: Sequence[Made], *, regions: Blocks, scenes: Scenes, model: ModelInfo, area: Area | None, form: Form
+    made: Sequence[Made],
+    *,
+    regions: Regions,
+    scenes: tuple[Scenes, ...],
+    model: ModelInfo,
+    area: Area | None,
+    form: Form,
 ) -> dict[str, Any]:
     """Compute windows that lie across the borders of regions again, each in one piece, and count the pixels that differ from
     the map."""
     import numpy as np
 
-    from swath.region import map_strips
+    from swath.region import Parts, map_strips
 
     differing = pixels = windows = 0
-    for window in regions.samples(CHECKED, CHECKED_EDGE):
-        ((again, *_),) = map_strips(window, scenes, model, area, dataclasses.replace(form, edge=max(window.shape)))
-        for part in parts_in(parts, regions, window):
-            shared = part.window.intersection(window)
-            if shared is None:
-                continue
-            before, now = part.read(shared), again[:, *shared.within(window)]
-            same = (before == now) | (np.isnan(before) & np.isnan(now) if before.dtype.kind == "f" else False)
-            differing += int((~same.all(axis=0)).sum())
-            pixels += shared.height * shared.width
-        windows += 1
+    sheets = range(0, len(regions.sheets), -(-len(regions.sheets) // CHECKED))
+    for sheet in sheets:
+        blocks, parts = regions.sheets[sheet], Parts.of(made, "map", regions, sheet)
+        for window in blocks.samples(CHECKED // len(sheets), CHECKED_EDGE):
+            whole = dataclasses.replace(form, edge=max(window.shape))
+            ((again, *_),) = map_strips(window, scenes[regions.grids[sheet]], model, area, whole)
+            for part in parts.touching(blocks, window):
+                shared = part.window.intersection(window)
+                if shared is None:
+                    continue
+                before, now = part.read(shared), again[:, *shared.within(window)]
+                same = (before == now) | (np.isnan(before) & np.isnan(now) if before.dtype.kind == "f" else False)
+                differing += int((~same.all(axis=0)).sum())
+                pixels += shared.height * shared.width
+            windows += 1
     return {
         "exact": model.exact and not differing,
         "reason": model.reason
         or ("" if not differing else "pixels differ between tilings in the last bits of the network's arithmetic"),
         "radius": model.radius,
         "stride": model.stride,
-        "halo": regions.halo,
+        "halo": model.halo,
         "windows": windows,
         "pixels": pixels,
         "differing": differing,
     }
-
-
-def parts_in(made: Sequence[Made], regions: Blocks, window: Window) -> list[Part]:
-    """The map's parts that touch `window`. They come in the order of their index, and some may have been set aside."""
-    found = []
-    for index in regions.touching(window):
-        place = bisect.bisect_left(made, index, key=lambda each: each.index)
-        if place < len(made) and made[place].index == index:
-            found.append(made[place].map)
-    return found
 
 
 def still_there(published: Published) -> bool:
@@ -242,66 +235,36 @@ def still_there(published: Published) -> bool:
 
 @task(on_client=True, valid=still_there)
 def publish_map(
-    parts: Sequence[Made],
+    made: Sequence[Made],
     *,
     seams: dict[str, Any],
-    regions: Blocks,
-    scenes: Scenes,
+    regions: Regions,
+    scenes: tuple[Scenes, ...],
     model: ModelInfo,
     area: Area | None,
     form: Form,
     output: Output,
 ) -> Published:
     """Write the map and what is made beside it, and put it in its place."""
-    from swath.imagery.cog import write_cog
     from swath.imagery.legend import MapClass, shares
-    from swath.imagery.map_item import ModelFacts, write_item, write_model_item
-    from swath.imagery.preview import write_preview
-    from swath.imagery.publication import MANIFEST, Staging
-    from swath.imagery.vectors import write_vectors
+    from swath.imagery.map_item import ModelFacts
     from swath.models.contract_file import item_properties
-    from swath.provenance import versions
-    from swath.region import Parts
+    from swath.publish import MapFiles
 
     contract = model.contract
     legend = tuple(MapClass(each.value, each.name, each.color) for each in contract.classes)
-    name = output.to.rstrip("/").rpartition("/")[2]
-    bands = (
-        (contract.name,)
-        if contract.output == "classes"
-        else tuple(f"value-{n + 1}" for n in range(form.encoding.bands))
-    )
-    with Staging(output.to, current_run() or name) as staging:
-        progress(0, 4)
-        facts = write_cog(
-            staging.folder / "map.tif", Parts(parts, "map"), regions, form.encoding, classes=legend, band_names=bands
-        )
-        if form.layers is not None:
-            write_cog(
-                staging.folder / "probabilities.tif", Parts(parts, "probabilities"), regions, form.encodings[1],
-                band_names=form.layers.names, scale=form.layers.scale,
-            )  # fmt: skip
-        progress(1, 4)
-        if output.vectors and legend:
-            write_vectors(staging.folder / "map.parquet", staging.folder / "map.tif", legend, output.vectors)
-        progress(2, 4)
-        if output.preview:
-            write_preview(
-                staging.folder / "preview.png", staging.folder / "map.tif", legend, name,
-                subtitle=f"{contract.name}, from {scenes.scenes[0].id}{_and_more(len(scenes.scenes) - 1)}", counts=facts.counts,
-            )  # fmt: skip
-        progress(3, 4)
-        write_model_item(
-            staging.folder / "model.json",
-            ModelFacts(contract.name, model.path, model.sha256, ARTIFACTS[model.format], contract.bands, item_properties(contract)),
-        )  # fmt: skip
-        write_item(
-            staging.folder / MANIFEST, name, regions.image[regions.output.roi], facts, staging.facts(), scenes.scenes,
-            classes=legend, software=versions(), model="model.json",
-            lineage=lineage(scenes, model),
-        )  # fmt: skip
+    numbers = tuple(f"value-{n + 1}" for n in range(form.encoding.bands))
+    files = MapFiles(
+        made, regions, scenes, form, output, legend,
+        bands=(contract.name,) if contract.output == "classes" else numbers,
+        subtitle=f"{contract.name}, from {scenes[0].scenes[0].id}{_and_more(len(all_scenes(scenes)) - 1)}",
+        model=ModelFacts(contract.name, model.path, model.sha256, ARTIFACTS[model.format], contract.bands, item_properties(contract)),
+        lineage=lineage(scenes, model),
+    )  # fmt: skip
+    with files:
+        facts = files.write()
         found = shares(legend, facts.counts)
-        published = staging.publish(
+        return files.publish(
             {
                 "seams": seams,
                 "shares": [dataclasses.asdict(share) for share in found],
@@ -315,34 +278,42 @@ def publish_map(
                 "input": describe_input(scenes, model, area, regions),
             }
         )
-        progress(4, 4)
-    return published
 
 
-def describe_input(scenes: Scenes, model: ModelInfo, area: Area | None, regions: Blocks) -> dict[str, Any]:
+def all_scenes(grids: tuple[Scenes, ...]) -> list[Scene]:
+    """Every scene of a map once."""
+    return list({scene.id: scene for scenes in grids for scene in scenes.scenes}.values())
+
+
+def describe_input(scenes: tuple[Scenes, ...], model: ModelInfo, area: Area | None, regions: Regions) -> dict[str, Any]:
     """What a map was made from, for its report."""
     from swath.imagery.raster import shown
 
-    grid, window = regions.image, regions.output
+    each = all_scenes(scenes)
+    notes = list(dict.fromkeys(note for grid in scenes for note in grid.notes))
     return {
         "area": (area.source or "given in the spec") if area is not None else "everything that the imagery covers",
-        "imagery": [f"{scene.id}{f', {scene.datetime}' if scene.datetime else ''}" for scene in scenes.scenes],
-        "files": sorted({shown(band.href) for scene in scenes.scenes for band in scene.bands}),
-        "bands": ", ".join(scenes.bands),
-        "where scenes overlap": f"the {scenes.mosaic} valid pixel"
-        if scenes.mosaic != "median"
-        else "the median of the valid pixels",
-        "grid": f"{window.width} x {window.height} pixels of {abs(grid.resolution.x):g} in {grid.crs or 'no CRS'}",
+        "imagery": [f"{scene.id}{f', {scene.datetime}' if scene.datetime else ''}" for scene in each],
+        "files": sorted({shown(band.href) for scene in each for band in scene.bands}),
+        "bands": ", ".join(scenes[0].bands),
+        "where scenes overlap": MOSAICS[scenes[0].mosaic],
+        "grid": [grid_text(blocks.image, blocks.output) for blocks in regions.sheets],
         "model": f"{model.contract.name}: {model.path}",
         "weights": f"SHA-256 {model.sha256}",
-        "notes": list(scenes.notes) or "none",
+        "notes": notes or "none",
     }
 
 
-def lineage(scenes: Scenes, model: ModelInfo) -> str:
+def grid_text(image: GeoBox, window: Window) -> str:
+    """Such as `1489 x 1482 pixels of 30 in EPSG:32612`."""
+    return f"{window.width} x {window.height} pixels of {abs(image.resolution.x):g} in {image.crs or 'no CRS'}"
+
+
+def lineage(scenes: tuple[Scenes, ...], model: ModelInfo) -> str:
     """One sentence for the map's STAC item."""
-    names = ", ".join(scene.id for scene in scenes.scenes[:20]) + _and_more(len(scenes.scenes) - 20)
-    return f"{model.contract.name} (weights {model.sha256[:12]}) over {names}; {scenes.mosaic} valid pixel"
+    each = all_scenes(scenes)
+    names = ", ".join(scene.id for scene in each[:20]) + _and_more(len(each) - 20)
+    return f"{model.contract.name} (weights {model.sha256[:12]}) over {names}; {MOSAICS[scenes[0].mosaic]}"
 
 
 def _and_more(count: int) -> str:
@@ -352,26 +323,26 @@ def _and_more(count: int) -> str:
 @predict.planner
 def plan(spec: Predict) -> dict[str, Any]:
     """What a map would take, from the headers of its imagery and the model's contract."""
-    from swath.geo import Blocks
-    from swath.imagery.grid import output_window, wanted_blocks
     from swath.imagery.read import common_dtype
-    from swath.region import region_edge
+    from swath.region import plan_sheets
 
     contract = read_contract(spec.model)
-    scenes = find_imagery(spec.imagery, contract=contract, area=spec.area, grid=spec.grid)
-    window = output_window(scenes.image, spec.area)
-    edge = spec.region or region_edge(window, spec.output.blocksize)
-    regions = wanted_blocks(Blocks(scenes.image, window, edge, 0, 1), spec.area)
-    pixels = sum(region.window.height * region.window.width for region in regions)
-    layers = len(scenes.bands) * (len(scenes.scenes) if scenes.mosaic == "median" else 1)
+    grids = find_imagery(spec.imagery, contract=contract, area=spec.area, grid=spec.grid)
+    regions = plan_sheets(grids, spec.area, spec.output, spec.region)
+    pixels = dict.fromkeys(regions.grids, 0)
+    for grid, blocks in zip(regions.grids, regions.sheets, strict=True):
+        pixels[grid] += sum(block.window.height * block.window.width for block in blocks)
+    layers = {grid: len(s.bands) * (len(s.scenes) if s.mosaic == "median" else 1) for grid, s in enumerate(grids)}
+    total = sum(pixels.values())
+    sheets = [grid_text(blocks.image, blocks.output) for blocks in regions.sheets]
     return {
         "model": f"{contract.name}: {', '.join(contract.bands)}",
-        "scenes": len(scenes.scenes),
-        "grid": f"{window.width} x {window.height} pixels of {abs(scenes.image.resolution.x):g} in {scenes.image.crs}",
+        "scenes": len(all_scenes(grids)),
+        "grid": sheets[0] if len(sheets) == 1 else sheets,
         "regions": len(regions),
-        "region": edge,
-        "megapixels": round(pixels / 1e6, 3),
-        "read_bytes": pixels * layers * common_dtype(scenes).itemsize,
-        "map_bytes_at_most": pixels * (contract.channels or 1 if contract.output == "values" else 1),
+        "region": regions.sheets[0].size,
+        "megapixels": round(total / 1e6, 3),
+        "read_bytes": sum(pixels[grid] * layers[grid] * common_dtype(grids[grid]).itemsize for grid in pixels),
+        "map_bytes_at_most": total * (contract.channels or 1 if contract.output == "values" else 1),
         "output": spec.output.to,
     }

@@ -158,3 +158,48 @@ class Blocks(Sequence[Block]):
             if around is not None and around not in windows:
                 windows.append(around)
         return windows
+
+
+@dataclass(frozen=True)
+class Region:
+    """A window of one sheet, made by one call."""
+
+    sheet: int
+    """Number of the sheet."""
+    grid: int
+    """Which of the map's grids the sheet is on."""
+    block: Block
+    """Its index counts within the sheet."""
+
+
+@dataclass(frozen=True)
+class Regions(Sequence[Region]):
+    """The regions of all sheets of a map, sheet by sheet: a lazy sequence."""
+
+    sheets: tuple[Blocks, ...]
+    """Each sheet's output window, cut into regions."""
+    grids: tuple[int, ...]
+    """Which of the map's grids each sheet is on."""
+
+    def __len__(self) -> int:
+        return sum(map(len, self.sheets))
+
+    @overload
+    def __getitem__(self, item: int) -> Region: ...
+    @overload
+    def __getitem__(self, item: slice) -> Sequence[Region]: ...
+    def __getitem__(self, item: int | slice) -> Region | Sequence[Region]:
+        if isinstance(item, slice):
+            return [self[i] for i in range(*item.indices(len(self)))]
+        if not -len(self) <= item < len(self):
+            raise IndexError(item)
+        item %= len(self)
+        for number, blocks in enumerate(self.sheets):
+            if item < len(blocks):
+                return Region(number, self.grids[number], blocks[item])
+            item -= len(blocks)
+        raise IndexError(item)
+
+    def first(self, sheet: int) -> int:
+        """Position of a sheet's first region."""
+        return sum(map(len, self.sheets[:sheet]))

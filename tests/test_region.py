@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import swath.region as region_module
 from swath.errors import ReadFailed
-from swath.geo import Blocks, Window
+from swath.geo import Blocks, Regions, Window
 from swath.graph.current import listening
 from swath.imagery.encoding import Encoding
 from swath.imagery.find import find
@@ -41,10 +41,10 @@ class Case:
     whole: NDArray[np.uint8]
 
     def form(self, edge: int, blocksize: int = 16) -> Form:
-        return Form(Encoding("uint8", 255, classes=True, blocksize=blocksize), 2, edge)
+        return Form(Encoding("uint8", 255, classes=True, blocksize=blocksize), (2,), edge)
 
-    def regions(self, size: int) -> Blocks:
-        return Blocks(self.scenes.image, self.window, size, self.model.halo, self.model.stride)
+    def regions(self, size: int) -> Regions:
+        return Regions((Blocks(self.scenes.image, self.window, size, self.model.halo, self.model.stride),), (0,))
 
     @property
     def window(self) -> Window:
@@ -82,13 +82,14 @@ def test_any_regions_and_pieces_equal_the_whole_image(case: Case, size: int, pie
     expected = case.whole.copy()
     if area is not None:
         expected[:, ~area_mask(area, case.scenes.image, case.window)] = 255
-    form = replace(case.form(16 * min(piece, 2 * size)), levels=1)
+    form = replace(case.form(16 * min(piece, 2 * size)), levels=(1,))
     found = np.zeros_like(expected)
     for region in case.regions(32 * size):
         made = map_region(region, case.scenes, case.model, area, form)
-        assert made.index == region.index
-        found[:, *region.window.roi] = made.map.pixels()
-        counts = np.bincount(found[:, *region.window.roi].ravel(), minlength=256)
+        at = (slice(None), *region.block.window.roi)
+        assert made.place == (0, region.block.index)
+        found[at] = made.map.pixels()
+        counts = np.bincount(found[at].ravel(), minlength=256)
         assert dict(made.map.counts) == {n: c for n, c in enumerate(counts.tolist()) if c and n != 255}
     assert np.array_equal(found, expected)
 
@@ -172,7 +173,7 @@ def test_the_parts_of_a_file_are_taken_when_they_are_asked_for(case: Case) -> No
             asked.append(item)
             return super().__getitem__(item)
 
-    parts = Parts(Counting(made), "map")
+    parts = Parts.of(Counting(made), "map", case.regions(128), 0)
     assert len(parts) == 4
     assert parts[2] is made[2].map
     assert asked == [2]
@@ -193,7 +194,7 @@ def test_the_parts_of_a_file_are_taken_when_they_are_asked_for(case: Case) -> No
     ],
 )
 def test_a_map_has_several_regions_where_it_is_larger_than_a_tile(height: int, width: int, edge: int) -> None:
-    assert region_edge(Window(0, 0, height, width), 512) == edge
+    assert region_edge([Window(0, 0, height, width)], 512) == edge
 
 
 def test_where_there_is_no_pixel_there_is_nodata(case: Case) -> None:

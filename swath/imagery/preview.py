@@ -32,7 +32,7 @@ _VIRIDIS = (
 
 
 def write_preview(
-    path: Path, cog: Path, classes: Legend, title: str, *, subtitle: str = "", counts: Mapping[int, int] | None = None
+    path: Path, cog: Path | str, classes: Legend, title: str, *, subtitle: str = "", counts: Mapping[int, int] | None = None
 ) -> None:
     """Draw the map as a PNG of at most 1600 pixels (more only for a legend of over 20 classes), read from its overviews.
 
@@ -142,8 +142,8 @@ class _Sheet:
     def draw(self, legend: list[Entry] | _Ramp, metres: float | None) -> None:
         """`metres`: of one pixel of the picture; None when not known."""
         below = self._legend_height(legend) if self.wide else 0
-        left = max(self.image.width, 620 if self.wide else 420)
-        width = _MARGIN * 2 + left + (0 if self.wide else self.column + _MARGIN)
+        left = max(self.image.width, 620) if self.wide else self.image.width
+        width = _MARGIN * 2 + max(left + (0 if self.wide else self.column + _MARGIN), 620)
         height = (
             self.top + max(self.image.height, 0 if self.wide else self._legend_height(legend) + 80) + _MARGIN + below
         )

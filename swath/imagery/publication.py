@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 MANIFEST = "item.json"
 """The file that is published last: when it is there and fits, so do all others."""
+MANIFESTS = (MANIFEST, "collection.json")
+"""The same of a map of several sheets is their collection."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,13 @@ def intact(published: Published) -> bool:
 def _named_by(manifest: Path) -> set[str]:
     """Names of the files beside a manifest that it lists."""
     try:
-        assets = json.loads(manifest.read_text())["assets"].values()
-        hrefs = {str(asset["href"]) for asset in assets}
+        told = json.loads(manifest.read_text())
+        hrefs = {str(asset["href"]) for asset in told["assets"].values()}
+        items = {str(link["href"]) for link in told.get("links", ()) if link["rel"] == "item"}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return set()
-    return {href[2:] for href in hrefs if href.startswith("./") and "/" not in href[2:]}
+    names = {href[2:] for href in hrefs | items if href.startswith("./") and "/" not in href[2:]}
+    return names.union(*(_named_by(manifest.with_name(item[2:])) for item in items if item[2:] in names))
 
 
 @contextmanager
@@ -161,7 +165,7 @@ class Staging:
 
     def publish(self, about: dict[str, Any]) -> Published:
         """Put every file in its place, the manifest last. Raises TaskFailed; each file is then either the old or the new one."""
-        files = sorted(self.facts(), key=lambda file: file.name == MANIFEST)
+        files = sorted(self.facts(), key=lambda file: file.name in MANIFESTS)
         if self.remote:
             self._put(files)
         else:
@@ -170,7 +174,7 @@ class Staging:
 
     def _rename(self, files: list[PublishedFile]) -> None:
         place = Path(self.target)
-        before = _named_by(place / MANIFEST)
+        before = set().union(*({name, *_named_by(place / name)} for name in MANIFESTS))
         with writing(place):
             place.mkdir(parents=True, exist_ok=True)
             for file in files:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from swath.errors import ModelError
 from swath.geo import Window
+from swath.models.blend import blended
 from swath.models.contract import Contract, ModelInfo
 from swath.models.contract_file import RANGES
 from swath.models.load import Predictor
@@ -66,15 +67,33 @@ def logits(
     valid: NDArray[np.bool_],
     source: Window,
     inner: Window,
+    image: tuple[int, int] | None = None,
 ) -> NDArray[np.float32]:
-    """What the network gives (channels, h, w) inside `inner`. Arguments as in `infer`; a view, not to be written into."""
+    """What the network gives (channels, h, w) inside `inner`. Arguments as in `infer`; a view, not to be written into.
+
+    `image` is the whole image's (height, width), which only a network without a bound needs: its tiles lie on a lattice of
+    the image, and are blended (see swath.models.blend).
+    """
     contract = info.contract
     if pixels.shape != (len(contract.bands), *source.shape) or valid.shape != source.shape:
         raise ValueError(
             f"pixels {pixels.shape} and valid {valid.shape} do not fit {len(contract.bands)} bands of {source}"
         )
-    output = predictor(prepare(pixels, valid, contract, info.stride))[0]
-    _check_channels(output.shape[0], info)
+
+    def run(window: Window) -> NDArray[np.float32]:
+        at = window.within(source)
+        given = predictor(prepare(pixels[:, *at], valid[at], contract, info.stride))[0]
+        _check_channels(given.shape[0], info)
+        said: NDArray[np.float32] = given
+        return said
+
+    if info.lattice is not None:
+        around = image or (source.stop_row, source.stop_col)
+        mixed = blended(run, info.lattice, valid, source, inner, around)
+        if mixed is None:
+            raise ValueError(f"{inner} holds no valid pixel")
+        return mixed
+    output = run(source)
     here: NDArray[np.float32] = output[:, *inner.within(source)]
     return here
 

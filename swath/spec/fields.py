@@ -312,6 +312,8 @@ class Output(Model):
     """Also write a PNG with a legend."""
     blocksize: Literal[64, 128, 256, 512, 1024] = 512
     """Edge of the tiles in the map's file, in pixels."""
+    sheet: int = Field(default=65536, ge=64)
+    """Longest edge of one file in pixels: a larger map becomes several, with an index that opens them as one."""
 
     @property
     def background(self) -> tuple[str, ...]:
