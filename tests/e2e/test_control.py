@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.projects import check_journal, finished, hashes, tiles, wait_for
+from tests.faults.projects import check_journal, finished, hashes, held, tiles, wait_for
 from tests.process import Pipe
 
 BAD = '''
@@ -53,16 +53,16 @@ def status(pipe: Pipe, run: str = "last") -> str:
 
 
 def test_a_run_past_its_time_limit_is_stopped_told_and_resumed(pipe: Pipe) -> None:
-    spec = tiles(pipe, n=12, seconds=0.3)
-    began = time.monotonic()
+    hold = held(pipe)
+    spec = tiles(pipe, hold=str(hold))
     done = pipe("run", spec, "--timeout", "2s", code=1)
-    assert time.monotonic() - began < 20
     assert "error: the run took longer than its time limit of 2 s" in done.err
     assert "pipe resume " in done.err
     assert status(pipe) == "timed out"
     assert "pipe resume" in pipe("runs", "show", "last").err
     kept = finished(pipe)
-    assert kept < 12
+    assert kept <= 2
+    hold.unlink()
     resumed = pipe("resume", "last", "--json", "--timeout", "5m")
     assert resumed.count("call_done", node="tile", reused=True) >= kept
 
@@ -77,13 +77,15 @@ def test_a_time_limit_that_is_none_is_refused_before_anything_starts(pipe: Pipe)
 
 
 def test_a_detached_run_outlives_its_shell_and_is_followed_and_publishes(pipe: Pipe) -> None:
-    spec = tiles(pipe, n=8, seconds=0.4)
+    hold = held(pipe)
+    spec = tiles(pipe, n=8, hold=str(hold))
     started = pipe("run", spec, "--detach", start_new_session=True)
     run = started.out.strip()
     row = json.loads(pipe("runs", "show", run, "--json").out)
     assert row["status"] == "running"
     process = psutil.Process(row["pid"])
     assert os.getsid(row["pid"]) == row["pid"]  # no SIGHUP of a terminal reaches it
+    hold.unlink()
     followed = pipe("logs", run, "-f")
     assert followed.out.count("tile") >= 8  # the late lines too
     assert status(pipe, run) == "done"
@@ -97,12 +99,14 @@ def test_a_detached_run_outlives_its_shell_and_is_followed_and_publishes(pipe: P
 
 @pytest.mark.slow
 def test_a_detached_run_is_told_as_json_cancelled_and_resumed_detached(pipe: Pipe) -> None:
-    told = json.loads(pipe("run", tiles(pipe, n=10, seconds=0.4), "--detach", "--json").out)
+    hold = held(pipe)
+    told = json.loads(pipe("run", tiles(pipe, hold=str(hold)), "--detach", "--json").out)
     assert psutil.pid_exists(told["pid"])
     wait_for(lambda: finished(pipe) >= 1)
     cancelled = pipe("cancel", told["run"])
     assert "interrupted" in cancelled.err
     psutil.wait_procs([psutil.Process(told["pid"])] if psutil.pid_exists(told["pid"]) else [], timeout=20)
+    hold.unlink()
     again = json.loads(pipe("resume", told["run"], "--detach", "--json").out)
     assert again["run"] == told["run"]
     pipe("logs", told["run"], "-f")
@@ -111,7 +115,8 @@ def test_a_detached_run_is_told_as_json_cancelled_and_resumed_detached(pipe: Pip
 
 
 def test_a_detached_run_that_cannot_start_is_told_in_the_foreground(pipe: Pipe) -> None:
-    spec = tiles(pipe, seconds=0.5)
+    hold = held(pipe)
+    spec = tiles(pipe, hold=str(hold))
     wrong = pipe("run", spec, "--detach", "--set", "tiels=3", code=2)
     assert "unknown" in wrong.err
     assert wrong.out == ""
@@ -131,15 +136,15 @@ def test_a_detached_run_that_cannot_start_is_told_in_the_foreground(pipe: Pipe) 
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_ends_what_follows_it(pipe: Pipe) -> None:
-    run = pipe.start("run", tiles(pipe, n=60, seconds=0.5))
+    run = pipe.start("run", tiles(pipe, hold=str(held(pipe))))
     wait_for(lambda: finished(pipe) >= 1)
     following = pipe.start("logs", "last", "-f", "--node", "tile")
-    time.sleep(1)
+    assert following.stdout is not None
+    assert "tile" in following.stdout.readline()
     run.kill()
     run.communicate()
-    out, err = following.communicate(timeout=15)
+    _, err = following.communicate(timeout=30)
     assert following.returncode == 0
-    assert "tile" in out
     assert err == ""
     assert status(pipe) == "crashed"
 
@@ -259,8 +264,9 @@ def test_what_cannot_be_pruned_is_a_usage_error(pipe: Pipe) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [["--older-than", "1s"], ["--max-size", "0"]])
 def test_a_stopped_run_can_be_pruned_only_when_it_is_old(pipe: Pipe, words: list[str]) -> None:
-    spec = tiles(pipe, n=12, seconds=0.3)
-    pipe("run", spec, "--timeout", "2s", code=1)
+    hold = held(pipe)
+    pipe("run", tiles(pipe, hold=str(hold)), "--timeout", "2s", code=1)
+    hold.unlink()
     kept = finished(pipe)
     time.sleep(1.1)
     gone = json.loads(pipe("prune", *words, "--yes", "--json").out)["runs"]

@@ -37,6 +37,8 @@ class Tiles(Spec):
     seed: int = 0
     seconds: float = 0.0
     """That each tile takes."""
+    hold: str = ""
+    """While this file is there, tiles after the second wait."""
     stall: str = ""
     """While this file is there, the third tile sits in C code that hears nothing."""
     fill: str = ""
@@ -46,12 +48,14 @@ class Tiles(Spec):
 
 
 @task(retries=2, retry_delay_s=0.1)
-def tile(number, *, seed, seconds, stall, fill, flaky):
+def tile(number, *, seed, seconds, hold, stall, fill, flaky):
     print("tile", number)
     if flaky and number == 1 and not (Path(flaky) / "failed").exists():
         (Path(flaky) / "failed").touch()
         raise RuntimeError("this tile fails once")
     time.sleep(seconds)
+    while number > 1 and hold and Path(hold).exists():
+        time.sleep(0.02)
     if number == 2 and stall and Path(stall).exists():
         sleep = (ctypes.PyDLL if Path(stall).read_text() == "hold" else ctypes.CDLL)(None).sleep
         Path(stall).write_text("begun")
@@ -86,8 +90,9 @@ def publish(tiles, *, output):
 def tiles(spec: Tiles):
     """Make tiles and publish them."""
     made = tile.map(
-        range(spec.n), seed=spec.seed, seconds=spec.seconds, stall=spec.stall, fill=spec.fill, flaky=spec.flaky
-    )
+        range(spec.n), seed=spec.seed, seconds=spec.seconds, hold=spec.hold, stall=spec.stall, fill=spec.fill,
+        flaky=spec.flaky,
+    )  # fmt: skip
     return publish(made, output=spec.output)
 '''
 
@@ -97,6 +102,13 @@ def tiles(pipe: Pipe, name: str = "tiles", **fields: object) -> Path:
     (pipe.folder / "pipelines").mkdir(exist_ok=True)
     (pipe.folder / "pipelines" / "tiles.py").write_text(TILES)
     return pipe.spec(name, **{"pipeline": "tiles", "output": "out/map", **fields})
+
+
+def held(pipe: Pipe) -> Path:
+    """A file for `hold`: a run waits in its middle until it is removed."""
+    file = pipe.folder / "hold"
+    file.touch()
+    return file
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:

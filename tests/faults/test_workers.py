@@ -22,7 +22,6 @@ from typing import Any
 
 import psutil
 import pytest
-from distributed import Client
 
 from tests.faults.projects import Mark, check_journal, check_nothing_left, finished, wait_for
 from tests.process import ROOT, Done, Pipe
@@ -254,8 +253,8 @@ class Remote:
         return self.scheduler
 
     def wait_for_workers(self, number: int) -> None:
-        with Client(self.address) as client:
-            client.wait_for_workers(number, timeout=60)
+        code = f"from distributed import Client; Client('{self.address}').wait_for_workers({number}, timeout=60)"
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
     def worker(self, *before: str, host: str = "127.0.0.1") -> subprocess.Popen[bytes]:
         return self.start("worker", self.address, "--host", host, "--nthreads", "1", "--no-dashboard", before=before)
