@@ -29,7 +29,9 @@ BLOCK = 512
 TILES = (256, 384, 512, 768, 1024)
 """Edges in pixels of what a model is given at once; all are multiples of the models' strides."""
 AREA = 2048
-"""Edge of the square that pre, forward and post are measured on; reading and encoding take all of a larger one."""
+"""Edge in pixels of the square that all but reading is measured on."""
+READ = 4096
+"""Edge in pixels of the square that is read: the largest region of a map."""
 TURNS = 3
 LEVEL = 1
 """Of ISA-L's Deflate, the quickest there is, as in the maps that swath writes."""
@@ -88,14 +90,14 @@ def reading(image: Path) -> float:
 
     def read_all(height: int, width: int) -> float:
         with rasterio.Env(GDAL_CACHEMAX=256, GDAL_NUM_THREADS="1"), rasterio.open(image) as file:
-            rows, cols = min(file.height, 8192), min(file.width, 8192)
+            rows, cols = min(file.height, READ), min(file.width, READ)
             kept = np.empty((file.count, height, min(width, cols)), np.uint16)
             for row, col in product(range(0, rows, height), range(0, cols, width)):
                 at = Window(col, row, min(width, cols - col), min(height, rows - row))
                 file.read(window=at, out=kept[:, : at.height, : at.width])
             return float(rows * cols)
 
-    shapes = ((BLOCK, 1 << 20), (BLOCK, 4096), (BLOCK, BLOCK))
+    shapes = ((BLOCK, READ), (BLOCK, BLOCK))
     return min(cost(lambda shape=shape: read_all(*shape), 2) for shape in shapes)  # type: ignore[misc]
 
 
