@@ -20,7 +20,7 @@ from odc.geo.geobox import GeoBox
 from swath.geo import Window
 from swath.imagery.cog import CogFacts
 from swath.imagery.legend import Legend, color_table
-from swath.imagery.map_item import MAP, PROBABILITIES, asset_of, footprint_of, make_item, times_of
+from swath.imagery.map_item import MAP, PROBABILITIES, asset_of, make_item, times_of
 from swath.imagery.publication import PublishedFile
 from swath.imagery.scene import Scene
 from swath.imagery.writing import sync, writing
@@ -47,6 +47,8 @@ class Sheet:
     facts: CogFacts
     probabilities: CogFacts | None = None
     """Of the file of the same place whose name begins with `probabilities`, where there is one."""
+    grid: GeoBox | None = None
+    """Of this file, where the map's sheets are on several grids."""
     grid: GeoBox | None = None
     """Of the sheet's own pixels, where the sheets of a map are on several grids."""
 
@@ -249,7 +251,7 @@ def write_collection(
     """Write `collection.json` and an item for each sheet, `NAME.json` beside `NAME.tif`, with relative links.
 
     `files` are those in the folder, by name: the sheets', and the others, which become assets of the collection. `image` is the
-    grid that the sheets' windows count on.
+    grid that the windows of sheets without a grid of their own count on.
     """
     items = []
     others = set(files) - {model}
@@ -258,14 +260,14 @@ def write_collection(
         own = [files[name] for name in names if name in files]
         others -= set(names)
         item = make_item(
-            f"{identity}-{Path(sheet.name).stem}", sheet.grid or image[sheet.window.roi], sheet.facts, own, scenes,
+            f"{identity}-{Path(sheet.name).stem}", sheet.grid or image[sheet.window.roi] if sheet.grid is None else sheet.grid, sheet.facts, own, scenes,
             classes=classes, software=software, lineage=lineage, model=model, probabilities=sheet.probabilities, scale=scale,
         )  # fmt: skip
         item.collection_id = identity
         item.add_link(pystac.Link("collection", f"./{COLLECTION}", pystac.MediaType.JSON))
         items.append(item)
         _write(folder / f"{Path(sheet.name).stem}.json", item.to_dict(include_self_link=False))
-    collection = _collection(identity, sheets, items, image, scenes, lineage)
+    collection = _collection(identity, sheets, items, scenes, lineage)
     for name in sorted(others):
         key, asset = asset_of(files[name])
         collection.add_asset(key, asset)
@@ -303,10 +305,40 @@ def _extent(sheets: Sequence[Sheet], image: GeoBox) -> list[float] | None:
         boxes = [footprint_of(sheet.grid or image[sheet.window.roi])[1] for sheet in sheets]
         west, south, east, north = zip(*(box for box in boxes if box), strict=True)
         return [min(west), min(south), max(east), max(north)]
+    box = _around([item.bbox for item in items if item.bbox is not None]) or [-180.0, -90.0, 180.0, 90.0]
+    times = times_of(scenes)
+    interval: list[datetime.datetime | None] = [times[0], times[-1]] if times else [None, None]
+    extent = pystac.Extent(pystac.SpatialExtent([box]), pystac.TemporalExtent([interval]))
+    collection = pystac.Collection(
+        identity, f"{lineage}; {len(sheets)} sheets", extent, title=identity, license="other"
+    )
+    for sheet, item in zip(sheets, items, strict=True):
+        href = f"./{Path(sheet.name).stem}.json"
+        collection.add_link(pystac.Link("item", href, pystac.MediaType.GEOJSON, item.id))
+    return collection
+
+
+def _extent(sheets: Sequence[Sheet], image: GeoBox) -> list[float] | None:
+    """West, south, east, north of all sheets in degrees; None where they have no place."""
+    if any(sheet.grid is not None for sheet in sheets):
+        boxes = [footprint_of(sheet.grid or image[sheet.window.roi])[1] for sheet in sheets]
+        west, south, east, north = zip(*(box for box in boxes if box), strict=True)
+        return [min(west), min(south), max(east), max(north)]
     windows = [sheet.window for sheet in sheets]
     top, left = min(w.row for w in windows), min(w.col for w in windows)
     whole = Window(top, left, max(w.stop_row for w in windows) - top, max(w.stop_col for w in windows) - left)
     return footprint_of(image[whole.roi])[1]
+
+
+def _around(boxes: Sequence[Sequence[float]]) -> list[float] | None:
+    """The box around boxes of degrees; west > east where one of them is so: where they lie over the antimeridian."""
+    if not boxes:
+        return None
+    wests, souths, easts, norths = zip(*boxes, strict=True)
+    if any(west > east for west, east in zip(wests, easts, strict=True)):
+        wests = tuple(west for west in wests if west > 0)
+        easts = tuple(east for east in easts if east < 0)
+    return [min(wests), min(souths), max(easts), max(norths)]
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

@@ -28,8 +28,9 @@ _DEEPEST = 22
 
 def write_tiles(
     path: Path, vectors: Path, pixel_m: float, title: str, *, min_zoom: int | None = None, max_zoom: int | None = None
-) -> tuple[int, int]:
+) -> tuple[int, int] | None:
     """Write the polygons of a GeoParquet file (see swath.imagery.vectors) as vector tiles; gives the first and the last zoom.
+    Writes none and gives None when there are no polygons.
 
     Tiles have one layer, `map`, with the fields `class`, `name`, `pixels` and `area_m2`. Not said otherwise, zooms go from the one at
     which the map is not longer than a tile to the one at which a pixel, `pixel_m` metres wide, is two units of a tile's
@@ -37,7 +38,7 @@ def write_tiles(
     outlines at lower zooms, each by itself, and leaves details out of tiles of more than 500 kB.
 
     Memory: some thousands of polygons at a time; the disk beside `path` holds all tiles for a while. Raises TaskFailed when
-    `path` cannot be written, when it does not read back, or when the polygons have no CRS. Polygons there must be.
+    `path` cannot be written, when it does not read back, or when the polygons have no CRS.
     """
     file = pyarrow.parquet.ParquetFile(vectors)
     column = json.loads(file.metadata.metadata[b"geo"])["columns"]["geometry"]
@@ -46,7 +47,7 @@ def write_tiles(
             f"{path}: the map has no CRS, so it has no place on a web map", remedy="leave out output.pmtiles"
         )
     if not file.metadata.num_rows:
-        raise ValueError(f"{vectors} holds no polygons")
+        return None
     crs = CRS.from_json_dict(column["crs"])
     first, last = _zooms(crs, column["bbox"], pixel_m)
     last = max_zoom if max_zoom is not None else max(last, min_zoom or 0)

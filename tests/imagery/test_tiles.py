@@ -158,7 +158,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_tiles_hold_every_object_where_it_is(source: Path, tmp_path: Path) -> None:
-    first, last = write_tiles(tmp_path / "map.pmtiles", source, 30, "a lake")
+    first, last = write_tiles(tmp_path / "map.pmtiles", source, 30, "a lake") or (0, 0)
     made = tiles(tmp_path / "map.pmtiles")
     assert {zoom for zoom, _, _ in made} == set(range(first, last + 1))
     table = geopandas.read_parquet(source).to_crs(3857)
@@ -186,7 +186,7 @@ def test_tiles_hold_every_object_where_it_is(source: Path, tmp_path: Path) -> No
 
 
 def test_zooms_fit_the_map_and_its_pixels(source: Path, tmp_path: Path) -> None:
-    first, last = write_tiles(tmp_path / "a.pmtiles", source, 4, "t")
+    first, last = write_tiles(tmp_path / "a.pmtiles", source, 4, "t") or (0, 0)
     mercator = 1 / math.cos(math.radians(25.3))
     assert 2 * HALF / 2 ** (first + 1) < 260 * 30 * mercator < 2 * HALF / 2**first
     assert 2 * HALF / 2**last / 4096 <= 4 * mercator / 2 < 2 * 2 * HALF / 2**last / 4096
@@ -203,6 +203,11 @@ def test_a_map_without_a_place_has_no_tiles(tmp_path: Path) -> None:
     path = vectors(tmp_path, np.eye(4), crs=None)
     with pytest.raises(TaskFailed, match="no place on a web map"):
         write_tiles(tmp_path / "map.pmtiles", path, 30, "t")
+
+
+def test_a_map_without_objects_has_no_tiles(tmp_path: Path) -> None:
+    assert write_tiles(tmp_path / "map.pmtiles", vectors(tmp_path, np.full((4, 4), 255)), 30, "t") is None
+    assert not (tmp_path / "map.pmtiles").exists()
 
 
 def test_a_folder_that_is_not_there_is_named(source: Path, tmp_path: Path) -> None:
