@@ -48,8 +48,6 @@ class Sheet:
     probabilities: CogFacts | None = None
     """Of the file of the same place whose name begins with `probabilities`, where there is one."""
     grid: GeoBox | None = None
-    """Of this file, where the map's sheets are on several grids."""
-    grid: GeoBox | None = None
     """Of the sheet's own pixels, where the sheets of a map are on several grids."""
 
 
@@ -259,8 +257,9 @@ def write_collection(
         names = (sheet.name, sheet.name.replace(MAP, PROBABILITIES, 1))
         own = [files[name] for name in names if name in files]
         others -= set(names)
+        grid = image[sheet.window.roi] if sheet.grid is None else sheet.grid
         item = make_item(
-            f"{identity}-{Path(sheet.name).stem}", sheet.grid or image[sheet.window.roi] if sheet.grid is None else sheet.grid, sheet.facts, own, scenes,
+            f"{identity}-{Path(sheet.name).stem}", grid, sheet.facts, own, scenes,
             classes=classes, software=software, lineage=lineage, model=model, probabilities=sheet.probabilities, scale=scale,
         )  # fmt: skip
         item.collection_id = identity
@@ -279,32 +278,8 @@ def write_collection(
 
 
 def _collection(
-    identity: str,
-    sheets: Sequence[Sheet],
-    items: Sequence[pystac.Item],
-    image: GeoBox,
-    scenes: Sequence[Scene],
-    lineage: str,
+    identity: str, sheets: Sequence[Sheet], items: Sequence[pystac.Item], scenes: Sequence[Scene], lineage: str
 ) -> pystac.Collection:
-    box = _extent(sheets, image) or [-180.0, -90.0, 180.0, 90.0]
-    times = times_of(scenes)
-    interval: list[datetime.datetime | None] = [times[0], times[-1]] if times else [None, None]
-    extent = pystac.Extent(pystac.SpatialExtent([box]), pystac.TemporalExtent([interval]))
-    collection = pystac.Collection(
-        identity, f"{lineage}; {len(sheets)} sheets", extent, title=identity, license="other"
-    )
-    for sheet, item in zip(sheets, items, strict=True):
-        href = f"./{Path(sheet.name).stem}.json"
-        collection.add_link(pystac.Link("item", href, pystac.MediaType.GEOJSON, item.id))
-    return collection
-
-
-def _extent(sheets: Sequence[Sheet], image: GeoBox) -> list[float] | None:
-    """West, south, east, north of all sheets in degrees; None where they have no place."""
-    if any(sheet.grid is not None for sheet in sheets):
-        boxes = [footprint_of(sheet.grid or image[sheet.window.roi])[1] for sheet in sheets]
-        west, south, east, north = zip(*(box for box in boxes if box), strict=True)
-        return [min(west), min(south), max(east), max(north)]
     box = _around([item.bbox for item in items if item.bbox is not None]) or [-180.0, -90.0, 180.0, 90.0]
     times = times_of(scenes)
     interval: list[datetime.datetime | None] = [times[0], times[-1]] if times else [None, None]
@@ -316,18 +291,6 @@ def _extent(sheets: Sequence[Sheet], image: GeoBox) -> list[float] | None:
         href = f"./{Path(sheet.name).stem}.json"
         collection.add_link(pystac.Link("item", href, pystac.MediaType.GEOJSON, item.id))
     return collection
-
-
-def _extent(sheets: Sequence[Sheet], image: GeoBox) -> list[float] | None:
-    """West, south, east, north of all sheets in degrees; None where they have no place."""
-    if any(sheet.grid is not None for sheet in sheets):
-        boxes = [footprint_of(sheet.grid or image[sheet.window.roi])[1] for sheet in sheets]
-        west, south, east, north = zip(*(box for box in boxes if box), strict=True)
-        return [min(west), min(south), max(east), max(north)]
-    windows = [sheet.window for sheet in sheets]
-    top, left = min(w.row for w in windows), min(w.col for w in windows)
-    whole = Window(top, left, max(w.stop_row for w in windows) - top, max(w.stop_col for w in windows) - left)
-    return footprint_of(image[whole.roi])[1]
 
 
 def _around(boxes: Sequence[Sequence[float]]) -> list[float] | None:
