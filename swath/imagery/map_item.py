@@ -180,14 +180,19 @@ def make_item(
 
 
 def asset_of(file: PublishedFile) -> tuple[str, pystac.Asset]:
-    """The asset of a file beside the item, and its key, which is the same for all sheets."""
+    """The asset of a file beside the item, and its key, which is the same for the rasters of all sheets."""
     path = Path(file.name)
     kind = path.stem.partition("-")[0] if path.suffix == ".tif" else "".join(path.suffixes)
     kind = kind if kind in MEDIA else path.suffix
     media, roles, title = MEDIA.get(kind, (None, ["data"], file.name))
     more: dict[str, Any] = {"file:size": file.bytes, "file:checksum": "1220" + file.sha256}
     asset = pystac.Asset(f"./{file.name}", title, None, media, list(roles), more)
-    return (kind if path.suffix == ".tif" and kind in MEDIA else KEYS.get(kind, path.stem)), asset
+    if path.suffix == ".tif" and kind in MEDIA:
+        return kind, asset
+    if kind not in KEYS:
+        return path.stem, asset
+    which = file.name.partition(".")[0].partition("-")[2]  # of several grids, or sheets
+    return f"{KEYS[kind]}-{which}" if which else KEYS[kind], asset
 
 
 def times_of(scenes: Sequence[Scene]) -> list[datetime.datetime]:

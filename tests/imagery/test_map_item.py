@@ -17,7 +17,7 @@ from shapely.geometry import shape
 from swath.imagery.cog import CogFacts
 from swath.imagery.footprint import degrees_of
 from swath.imagery.legend import MapClass
-from swath.imagery.map_item import ModelFacts, make_item, write_item, write_model_item
+from swath.imagery.map_item import ModelFacts, asset_of, make_item, write_item, write_model_item
 from swath.imagery.publication import PublishedFile
 from swath.imagery.scene import Scene
 
@@ -150,3 +150,37 @@ def test_the_map_links_to_the_item_of_its_model_which_carries_the_mlm_fields(tmp
     assert "mlm:model" in (weights.roles or [])
     assert weights.extra_fields["mlm:artifact_type"] == "torch.export.save"
     assert [band["name"] for band in weights.extra_fields["bands"]] == ["red", "nir"]
+
+
+def test_every_file_has_an_asset_of_its_own_kind_and_probabilities_say_their_scale() -> None:
+    names = [
+        "map.tif",
+        "map.tif.aux.xml",
+        "map.parquet",
+        "map.pmtiles",
+        "probabilities.tif",
+        "preview.png",
+        "model.json",
+    ]
+    files = [PublishedFile(name, 10, "ab" * 32) for name in names]
+    likely = replace(FACTS, bands=("land", "water"), nodata=255.0, statistics=({}, {}))
+    item = make_item(
+        "out", GRID, FACTS, files, [scene("a", "2020-02-19T11:00:00Z")], **MORE, probabilities=likely, scale=1 / 250
+    )
+    assert set(item.assets) == {"map", "names", "vectors", "tiles", "probabilities", "preview"}
+    assert item.assets["tiles"].media_type == "application/vnd.pmtiles"
+    bands = item.assets["probabilities"].extra_fields["bands"]
+    assert [(band["name"], band["raster:scale"], band["nodata"]) for band in bands] == [
+        ("land", 0.004, 255),
+        ("water", 0.004, 255),
+    ]
+    assert "classification:classes" not in item.assets["probabilities"].extra_fields
+    assert "raster:scale" not in item.assets["map"].extra_fields["bands"][0]
+    assert pystac.validation.validate_dict(item.to_dict(include_self_link=False) | {"stac_extensions": []})
+
+
+def test_files_of_several_grids_have_keys_of_their_own() -> None:
+    keys = [asset_of(PublishedFile(name, 1, "")) [0] for name in (
+        "map-29N.vrt", "map-28N.vrt", "map-29N.parquet", "map-29N-0-1.tif", "preview-29N.png", "map-29N.gti.gpkg",
+    )]  # fmt: skip
+    assert keys == ["index-29N", "index-28N", "vectors-29N", "map", "preview-29N", "tile-index-29N"]
