@@ -163,7 +163,7 @@ def test_every_file_has_an_asset_of_its_own_kind_and_probabilities_say_their_sca
         "model.json",
     ]
     files = [PublishedFile(name, 10, "ab" * 32) for name in names]
-    likely = replace(FACTS, bands=("land", "water"), nodata=255.0, statistics=({}, {}))
+    likely = replace(FACTS, bands=("land", "water"), nodata=255.0, statistics=({"minimum": 0.0},) * 2)
     item = make_item(
         "out", GRID, FACTS, files, [scene("a", "2020-02-19T11:00:00Z")], **MORE, probabilities=likely, scale=1 / 250
     )
