@@ -119,10 +119,27 @@ class TaskFailed(SwathError):
     """A task failed for good."""
 
 
+@dataclass(frozen=True)
+class FailedRead:
+    """A window of the image that could not be read from one file."""
+
+    href: str
+    """The address, without secrets."""
+    rows: tuple[int, int]
+    """First row on the image grid, and the one after the last."""
+    columns: tuple[int, int]
+
+    @property
+    def pixels(self) -> int:
+        return (self.rows[1] - self.rows[0]) * (self.columns[1] - self.columns[0])
+
+
 class ReadFailed(TaskFailed):
     """Pixels could not be read; the message names the file and the window."""
 
     retryable = True
+    failed: FailedRead | None = None
+    """Which pixels are missing because of it; None when it was no read of a window."""
 
 
 class TaskTimeout(TaskFailed):

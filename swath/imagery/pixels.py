@@ -14,7 +14,7 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RioWindow
 
-from swath.errors import ReadFailed
+from swath.errors import FailedRead, ReadFailed
 from swath.geo import Window
 from swath.imagery.footprint import extent_pixels
 from swath.imagery.grid import grid_key, offset_in, pixel_area
@@ -42,7 +42,10 @@ def read_file(
     `beside` says how many files the caller reads for this window: as much is kept of each that the next window below, which
     shares some rows with this one, decodes no block again. Raises ReadFailed and ImageryError.
     """
-    where = f"reading rows {window.row}-{window.stop_row}, columns {window.col}-{window.stop_col} of the image"
+    place = FailedRead(shown(bands[0].href), (window.row, window.stop_row), (window.col, window.stop_col))
+    where = "reading rows {}-{}, columns {}-{} of the image, {} pixels".format(
+        *place.rows, *place.columns, place.pixels
+    )
     extent, native = _place(_Grid(bands[0].geobox), _Grid(image))
     part = extent.intersection(window)
     if part is not None and not native:
@@ -58,8 +61,9 @@ def read_file(
                 file = opened.file(bands[0])
                 _make_room(beside * _row_bytes(file, bands, inner.width))
                 numbers, known = _checked(file, bands, inner)
-    except ReadFailed:
+    except ReadFailed as error:
         opened.drop(bands[0].href)
+        error.failed = place
         raise
     if part == window:
         return numbers, known

@@ -2,58 +2,31 @@
 
 from __future__ import annotations
 
-import http.client
-import re
-import urllib.error
-import urllib.request
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 
-from swath.errors import CredentialsError, ImageryError, MissingExtra, ReadFailed, SwathError
+from swath.errors import ImageryError, MissingExtra, ReadFailed, SwathError
+from swath.imagery.address import is_remote, local_path, scheme, shown
+from swath.imagery.fetch import fetch
 from swath.imagery.nature import DRIVERS, HEAD, driver_of, nature_of
+from swath.imagery.remote import FIRST, Opener, RemoteFile, failures, kept_until_exit
 
-HTTP_TIMEOUT_S = 120
-"""Longest time for one HTTP request."""
-HTTP_STALL_S = 20
-"""A transfer below 1 kB/s for this long is given up."""
-HTTP_CONNECT_S = 10
+FETCHED_BYTES = 32 * 2**20
+"""Bytes of encoded pixels that GDAL asks for at once and holds."""
 
-_REMOTE = {"http": "/vsicurl/http://", "https": "/vsicurl/https://", "s3": "/vsis3/", "gs": "/vsigs/"}
+_FETCHED = ("http", "https", "s3", "gs")
+"""Addresses whose bytes swath.imagery.fetch gets; others go through fsspec."""
 _PACKAGES = {"s3": ("s3fs", "aws"), "gs": ("gcsfs", "gcp")}
 _UNKNOWN = "not recognized as being in a supported file format"
 _DAMAGED = "The file is damaged or was cut: fetch it again, and check it with gdalinfo -checksum."
-_STATUS = re.compile(r"(?:response code|HTTP error code)\s*:?\s*(\d{3})", re.IGNORECASE)
-
-
-def scheme(href: str) -> str:
-    """The URL scheme of `href`; `file` for a plain path."""
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", href)
-    return found[1].lower() if found else "file"
-
-
-def is_remote(href: str) -> bool:
-    return scheme(href) != "file"
-
-
-def shown(href: str) -> str:
-    """`href` as it may stand in a message: without the query and the user, where secrets are."""
-    if not is_remote(href):
-        return href
-    parts = urlsplit(href)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def local_path(href: str) -> Path:
-    """The path of a local file that is named by a path or a file:// URL."""
-    return Path(unquote(urlsplit(href).path)) if href.startswith("file://") else Path(href)
 
 
 def gdal_environment(href: str) -> rasterio.Env:
@@ -63,16 +36,8 @@ def gdal_environment(href: str) -> rasterio.Env:
         settings |= {
             # Look for no side-car files: each guess would be a request. Local files keep theirs (.msk, .tfw, .aux.xml).
             "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-            # A cut transfer would otherwise stay in GDAL's cache and every retry would read it again.
-            "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",
-            "GDAL_HTTP_CONNECTTIMEOUT": HTTP_CONNECT_S,
-            "GDAL_HTTP_TIMEOUT": HTTP_TIMEOUT_S,
-            "GDAL_HTTP_LOW_SPEED_TIME": HTTP_STALL_S,
-            "GDAL_HTTP_LOW_SPEED_LIMIT": 1000,
-            # The engine retries calls; more here would multiply the time that a server which hangs can take.
-            "GDAL_HTTP_MAX_RETRY": 1,
-            "GDAL_HTTP_RETRY_DELAY": 0.5,
-            "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": True,
+            # Ranges of a window are fetched together, several at once, up to so many bytes.
+            "GDAL_MAX_RAW_BLOCK_CACHE_SIZE": FETCHED_BYTES,
         }
     return rasterio.Env(**settings)
 
@@ -81,63 +46,54 @@ def gdal_environment(href: str) -> rasterio.Env:
 def gdal_errors(href: str, doing: str) -> Iterator[None]:
     """Run the body with GDAL's settings; what GDAL raises becomes an error that names the file."""
     try:
-        with gdal_environment(href):
+        with gdal_environment(href), failures():
             yield
-    except (RasterioError, OSError, ValueError, http.client.HTTPException) as error:
+    except SwathError as error:
+        # What fetch raises knows the address, and not what it was for.
+        if is_remote(href) and error.message.startswith(shown(href)) and "(when " not in error.message:
+            error.message += f" (when {doing})"
+            error.args = (error.message,)
+        raise
+    except (RasterioError, OSError, ValueError) as error:
         raise _explained(href, doing, error) from error
 
 
 def open_raster(href: str) -> DatasetReader:
     """Open a local or remote raster of an allowed format. Call it inside `gdal_errors`; the caller closes it."""
     kind = scheme(href)
-    options: dict[str, Any] = {}
+    path, options = href, {}
+    drivers: tuple[str, ...] = DRIVERS
     if kind == "file":
         path = str(local_path(href))
         _check_sidecars(path)
-    elif kind in _REMOTE:
-        path = _REMOTE[kind] + href.split("://", 1)[1]
+        with Path(path).open("rb") as opened:
+            drivers = (_driver(href, opened.read(HEAD)),)
+    elif kind in _FETCHED:
+        file = RemoteFile(href)
+        drivers = (_driver(href, file.head[:HEAD]),)
+        path, options = file.name, {"opener": Opener(file)}
     else:
-        path, options = href, {"opener": file_system(href)}
+        options = {"opener": file_system(href)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # find_scenes says what this means for the map
-        for driver in _drivers(href):
+        for driver in drivers:
             try:
-                return rasterio.open(path, driver=driver, sharing=False, **options)
+                return kept_until_exit(rasterio.open(path, driver=driver, sharing=False, **options))
             except RasterioIOError as error:
                 if _UNKNOWN not in str(error):
                     raise
     raise ReadFailed(f"{shown(href)}: its header cannot be read", remedy=_DAMAGED)
 
 
-def _drivers(href: str) -> tuple[str, ...]:
-    """The driver that fits what the file starts with; every one that is allowed where that is not cheap to know."""
-    if scheme(href) not in ("file", "http", "https"):
-        return DRIVERS
-    head = _head(href)
+def _driver(href: str, head: bytes) -> str:
+    """The driver that fits what the file starts with. Raises ImageryError when no format does that is allowed."""
     driver = driver_of(head)
     if driver is None:
         raise ImageryError(
             f"{shown(href)}: {nature_of(head)}, not a raster that can be read",
             remedy=f"Formats that are read: {', '.join(DRIVERS)}. Convert others with gdal_translate -of COG.",
         )
-    return (driver,)
-
-
-def _head(href: str) -> bytes:
-    """The first bytes of a file."""
-    if not is_remote(href):
-        with local_path(href).open("rb") as file:
-            return file.read(HEAD)
-    request = urllib.request.Request(href, headers={"Range": f"bytes=0-{HEAD - 1}"})
-    try:
-        with urllib.request.urlopen(request, timeout=HTTP_STALL_S) as answer:
-            head: bytes = answer.read(HEAD)
-            return head
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == 416:  # an empty file has no such range
-            return b""
-        raise _http_error(href, "opening it", error.code) from error
+    return driver
 
 
 def file_system(href: str) -> Any:
@@ -165,8 +121,9 @@ def stamp(href: str) -> str:
         except OSError as error:
             raise ImageryError(f"{shown(href)}: {error.strerror}", remedy="Check the path.") from error
         return f"{status.st_size}-{status.st_mtime_ns}"
-    if kind in ("http", "https"):
-        return _http_stamp(href)
+    if kind in _FETCHED:
+        found = fetch(href, 0, FIRST)
+        return f"{found.size}-{found.etag}"
     try:
         facts = file_system(href).info(href)
     except FileNotFoundError as error:
@@ -175,20 +132,6 @@ def stamp(href: str) -> str:
         raise _explained(href, "looking it up", error) from error
     known = [facts.get(k) for k in ("ETag", "etag", "mtime", "LastModified", "updated", "created")]
     return f"{facts.get('size')}-{next((str(k) for k in known if k), '')}"
-
-
-def _http_stamp(href: str) -> str:
-    try:
-        with urllib.request.urlopen(urllib.request.Request(href, method="HEAD"), timeout=HTTP_STALL_S) as answer:
-            told = answer.headers
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code in (405, 501):  # a server without HEAD; GDAL asks for ranges only
-            return ""
-        raise _http_error(href, "looking it up", error.code) from error
-    except OSError as error:
-        raise ReadFailed(f"{shown(href)}: {error}", remedy="Check the address and the network.") from error
-    return f"{told.get('Content-Length', '')}-{told.get('ETag') or told.get('Last-Modified', '')}"
 
 
 def _check_sidecars(path: str) -> None:
@@ -211,21 +154,9 @@ def _explained(href: str, doing: str, error: Exception) -> SwathError:
     told = "; ".join(dict.fromkeys(p for p in parts if p)).replace(href, shown(href))
     if is_remote(href) and (query := urlsplit(href).query):
         told = told.replace(query, "...")
-    status = _STATUS.search(told)
-    if status:
-        return _http_error(href, doing, int(status[1]))
     if not is_remote(href) and not local_path(href).is_file():
         return ImageryError(f"{shown(href)}: no such file (when {doing})", remedy="Check the path.")
     return ReadFailed(
         f"{shown(href)}: pixels could not be read (when {doing}): {told}",
         remedy=_DAMAGED,
     )
-
-
-def _http_error(href: str, doing: str, status: int) -> SwathError:
-    said = f"{shown(href)}: the server answered {status} (when {doing})"
-    if status in (401, 403):
-        return CredentialsError(said, remedy="Check the credentials, or fetch a fresh signed address.")
-    if status in (404, 410):
-        return ImageryError(said, remedy="There is no such file; check the address.")
-    return ReadFailed(said)

@@ -20,7 +20,7 @@ from rasterio.vrt import WarpedVRT
 
 from swath.errors import ImageryError, ReadFailed
 from swath.geo import Blocks, Window
-from swath.imagery import opened, raster
+from swath.imagery import fetch, limits, opened, raster
 from swath.imagery.find import find
 from swath.imagery.grid import offset_in, output_window
 from swath.imagery.read import read
@@ -384,8 +384,8 @@ def test_a_server_that_hangs_is_given_up_in_time(
     address, server = web()
     (server.folder / "a.tif").write_bytes(big(tmp_path).read_bytes())
     scenes = files(f"{address}/a.tif")
-    monkeypatch.setattr(raster, "HTTP_TIMEOUT_S", 1)
-    monkeypatch.setattr(raster, "HTTP_STALL_S", 1)
+    monkeypatch.setattr(limits, "STALL_S", 1)
+    monkeypatch.setattr(fetch, "FIRST_WAIT_S", 0.1)
     if opened_before:
         read(scenes, Window(0, 0, 8, 8))
     server.hang = threading.Event()
