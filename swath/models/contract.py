@@ -8,6 +8,7 @@ from typing import Any, Literal
 from swath.models.lattice import Lattice
 
 Format = Literal["pt2", "torchscript", "onnx", "safetensors"]
+Precision = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,10 @@ class ModelInfo:
     """Why it is not exact."""
     smallest: int = 1
     """Smallest height and width that the model takes."""
+    precision: Precision = "float32"
+    """Of the network's arithmetic."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the network runs: part of what a map is made from, as its last bits depend on it."""
 
     @property
     def lattice(self) -> Lattice | None:

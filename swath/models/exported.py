@@ -15,7 +15,7 @@ import operator
 import re
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ _STRIDED = 7
 _PLAIN = ("as_int", "as_ints", "as_float", "as_floats", "as_bool", "as_bools", "as_string")
 _LENGTH = re.compile(r"Mul\(Integer\((\d+)\), Symbol\('(\w+)'[^()]*\)\)|Symbol\('(\w+)'[^()]*\)")
 _VARIES = 2
+_DEVICE = ""
+"""Stands for the device among the names of a graph's values."""
 _GUARD = (
     ast.Expression, ast.Compare, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Call, ast.Constant, ast.Name, ast.Load, ast.operator,
     ast.unaryop, ast.boolop, ast.cmpop,
@@ -95,6 +97,12 @@ class Program:
     sides: tuple[_Side, ...]
     guards: tuple[Any, ...]
     """Compiled conditions on the lengths of the axes, which they call axis_0 and so on."""
+    device: str = "cpu"
+
+    def to(self, device: str) -> Program:
+        """The same network on another device."""
+        moved = {name: tensor.to(device) for name, tensor in self.tensors.items()}
+        return replace(self, tensors=moved, device=device)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Raises ValueError for images of a size that the network was not exported for, and what operators raise."""
@@ -106,7 +114,7 @@ class Program:
         lengths = {f"axis_{axis}": length for axis, length in enumerate(images.shape)}
         if not all(eval(guard, {"__builtins__": _FUNCTIONS}, lengths) for guard in self.guards):  # noqa: S307 -- see _guard
             raise ValueError(f"the network was not exported for images of {tuple(images.shape)}")
-        values: dict[str, Any] = {**self.tensors, self.image: images}
+        values: dict[str, Any] = {**self.tensors, self.image: images, _DEVICE: self.device}
         del images
         for step in self.steps:
             given = step.call(
@@ -289,6 +297,9 @@ def _value(argument: dict[str, Any], needs: set[str]) -> Value:
             return lambda _: None
         case "as_tensor":
             return _named(entry["name"], needs)
+        case "as_device":
+            _need(entry["type"] == "cpu")
+            return operator.itemgetter(_DEVICE)
         case "as_sym_int" | "as_sym_float" | "as_sym_bool":
             return _number(entry, needs)
         case "as_tensors":
@@ -330,7 +341,4 @@ def _constant(kind: str, entry: Any) -> Any:
         case "as_layout":
             _need(entry == _STRIDED)
             return torch.strided
-        case "as_device":
-            _need(entry["type"] == "cpu")
-            return torch.device("cpu")
     raise _NotPlain(kind)

@@ -7,6 +7,7 @@ from pathlib import Path
 from swath.errors import ModelError
 from swath.models.contract import Contract, ModelInfo, Receptive, Weights
 from swath.models.contract_file import contract_path, read_contract
+from swath.models.device import Device, chosen
 from swath.models.load import digest, format_of, load
 from swath.models.receptive import measure_predictor, output_channels
 from swath.spec.fields import ModelRef
@@ -27,6 +28,12 @@ def fingerprint(ref: ModelRef) -> Weights:
         raise ModelError(f"{path}: there is no such file", remedy="check `model` in the spec")
     if ref.factory is not None and form != "safetensors":
         raise ModelError(f"{path}: a factory only goes with .safetensors; {form} weights bring their own network")
+    if form == "onnx" and (ref.precision != "float32" or ref.device == "cuda"):
+        asked = f"precision {ref.precision}" if ref.precision != "float32" else "device cuda"
+        raise ModelError(
+            f"{path}: ONNX models run in float32 on the CPU, not with {asked}",
+            remedy="export the model as .pt2, or leave it out",
+        )
     return Weights(str(path), form, digest(str(path)), ref.factory, len(contract_of(ref).bands))
 
 
@@ -43,6 +50,11 @@ def channels_of(weights: Weights) -> int:
 def describe(ref: ModelRef, receptive: Receptive) -> ModelInfo:
     """Everything that a call needs to know of the model, from what was measured before. Loads no network."""
     weights = fingerprint(ref)
+    device: Device = "cpu" if weights.format == "onnx" else chosen(ref.device)
+    if ref.precision == "float16" and device == "cpu":
+        raise ModelError(
+            f"{weights.path}: precision float16 is for GPUs, and this runs on the CPU", remedy="use bfloat16 or float32"
+        )
     return ModelInfo(
         path=weights.path,
         format=weights.format,
@@ -54,6 +66,8 @@ def describe(ref: ModelRef, receptive: Receptive) -> ModelInfo:
         exact=receptive.exact,
         reason=receptive.reason,
         smallest=receptive.smallest,
+        precision=ref.precision,
+        device=device,
     )
 
 

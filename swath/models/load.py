@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from swath.errors import MissingExtra, ModelError
 from swath.models import exported
-from swath.models.contract import Format, ModelInfo, Weights
+from swath.models.contract import Format, ModelInfo, Precision, Weights
+from swath.models.device import Busy, Device
 from swath.models.parts import wide_parts
 
 if TYPE_CHECKING:
@@ -59,13 +60,25 @@ class Predictor(Protocol):
 class TorchPredictor:
     """A network that torch runs: from torch.export, TorchScript, or a module with weights from safetensors."""
 
-    def __init__(self, module: Network, path: str) -> None:
-        """`module` is used as it is: in eval mode, on the CPU."""
+    def __init__(self, module: Network, path: str, precision: Precision = "float32", device: Device = "cpu") -> None:
+        """`module` is in eval mode. With another precision than float32, torch chooses which operators compute in it
+        (autocast); images and results are float32 all the same."""
         import torch
 
         torch.set_num_threads(1)
+        if device == "cuda":
+            if not torch.cuda.is_available():
+                raise ModelError(
+                    f"{path}: this process has no GPU that CUDA can use", remedy="set model.device to cpu, or to auto"
+                )
+            torch.backends.cudnn.allow_tf32 = False  # float32 is to be float32
+            module = module.to(device)
         self._module = module
         self._path = path
+        self._precision = precision
+        self._device = device
+        self.busy = Busy(device)
+        """How long the device computed."""
 
     @property
     def wide(self) -> tuple[str, ...]:
@@ -76,15 +89,25 @@ class TorchPredictor:
         import torch
 
         tensor = torch.from_numpy(images.astype(np.float32, copy=min(images.strides) < 0))
-        with torch.inference_mode():
-            try:
-                output = self._module(tensor.contiguous(memory_format=torch.channels_last))
-            except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
-                raise _refused(self._path, images, error) from error
-            if not isinstance(output, torch.Tensor):
-                raise ModelError(f"{self._path}: the model gives {type(output).__name__}, not one tensor")
-            result = output.to(torch.float32).numpy()
+        reduced = torch.autocast(self._device, getattr(torch, self._precision), enabled=self._precision != "float32")
+        try:
+            with torch.inference_mode(), reduced:
+                tensor = self._moved(tensor.contiguous(memory_format=torch.channels_last))
+                end = self.busy.begin()
+                output = self._module(tensor)
+                end()
+                if not isinstance(output, torch.Tensor):
+                    raise ModelError(f"{self._path}: the model gives {type(output).__name__}, not one tensor")
+                result = output.to(torch.float32).cpu().numpy()
+        except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
+            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+                raise MemoryError(f"{self._path}: {_first_line(error)}") from error
+            raise _refused(self._path, images, error) from error
         return _checked(self._path, images, result)
+
+    def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
+        """On the device; by way of pinned memory, from which the GPU copies by itself."""
+        return tensor if self._device == "cpu" else tensor.pin_memory().to(self._device, non_blocking=True)
 
 
 class OnnxPredictor:
@@ -110,12 +133,15 @@ class OnnxPredictor:
 
 
 def load(source: Weights | ModelInfo) -> Predictor:
-    """The network of these weights, ready to run; loaded once per process, as long as it is among the last few.
+    """The network of these weights, ready to run; of Weights in float32 on the CPU. Loaded once per process, as long as it
+    is among the last few.
 
-    Raises ModelError when the file is not what it says, is a pickle, or has changed since it was looked at, and
-    MissingExtra when onnxruntime is needed and not installed.
+    Raises ModelError when the file is not what it says, is a pickle, or has changed since it was looked at, and when there is
+    no GPU but the model is to run on one; MissingExtra when onnxruntime is needed and not installed.
     """
-    return _load(source.path, source.format, source.factory, source.sha256)
+    if isinstance(source, Weights):
+        return _load(source.path, source.format, source.factory, source.sha256, "float32", "cpu")
+    return _load(source.path, source.format, source.factory, source.sha256, source.precision, source.device)
 
 
 def format_of(path: str) -> Format:
@@ -143,16 +169,16 @@ def digest(path: str) -> str:
 
 
 @lru_cache(maxsize=_CACHED)
-def _load(path: str, form: Format, factory: str | None, sha256: str) -> Predictor:
+def _load(path: str, form: Format, factory: str | None, sha256: str, precision: Precision, device: Device) -> Predictor:
     if digest(path) != sha256:
         raise ModelError(f"{path}: the weights have changed since the run began", remedy="start the run again")
     match form:
         case "pt2":
-            return TorchPredictor(_exported(path), path)
+            return TorchPredictor(_exported(path), path, precision, device)
         case "torchscript":
-            return TorchPredictor(_scripted(path), path)
+            return TorchPredictor(_scripted(path), path, precision, device)
         case "safetensors":
-            return TorchPredictor(_assembled(path, factory), path)
+            return TorchPredictor(_assembled(path, factory), path, precision, device)
         case "onnx":
             return OnnxPredictor(_session(path), path)
 

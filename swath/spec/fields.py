@@ -207,6 +207,11 @@ class ModelRef(Model):
     """The model's contract; the file of the same name ending in .json when not given."""
     factory: str | None = None
     """For .safetensors: `module:function` that returns the torch.nn.Module to load the weights into."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the network's arithmetic. The others are faster and change some pixels; float16 is for GPUs only."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the network runs: `auto` is the GPU if the machine on which the run is started has one. Results on the two differ in the
+    last bits."""
 
     @classmethod
     def expand(cls, value: Any, info: Any) -> Any:
