@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
@@ -40,6 +41,8 @@ CHECKED = 4
 """How many windows are computed again to look for seams."""
 CHECKED_EDGE = 128
 """Edge of such a window in pixels."""
+BLENDED_EDGE = 1024
+"""The same where tiles are blended: it has to hold borders of tiles."""
 MOSAICS = {
     "first": "the first valid pixel",
     "last": "the last valid pixel",
@@ -192,16 +195,18 @@ def check_seams(
     form: Form,
 ) -> dict[str, Any]:
     """Compute windows that lie across the borders of regions again, each in one piece, and count the pixels that differ from
-    the map."""
+    the map. Of a model whose tiles are blended, tell as well how much their borders show (see swath.models.blend)."""
     import numpy as np
 
+    from swath.models.blend import seam_excess
     from swath.region import Parts, map_strips
 
     differing = pixels = windows = 0
+    excess: list[float] = []
     sheets = range(0, len(regions.sheets), -(-len(regions.sheets) // CHECKED))
     for sheet in sheets:
         blocks, parts = regions.sheets[sheet], Parts.of(made, "map", regions, sheet)
-        for window in blocks.samples(CHECKED // len(sheets), CHECKED_EDGE):
+        for window in blocks.samples(CHECKED // len(sheets), CHECKED_EDGE if model.lattice is None else BLENDED_EDGE):
             whole = dataclasses.replace(form, edge=max(window.shape))
             ((again, *_),) = map_strips(window, scenes[regions.grids[sheet]], model, area, whole)
             for part in parts.touching(blocks, window):
@@ -213,6 +218,9 @@ def check_seams(
                 differing += int((~same.all(axis=0)).sum())
                 pixels += shared.height * shared.width
             windows += 1
+            if model.lattice is not None:
+                rows, columns = (model.lattice.borders(length) for length in blocks.image.shape)
+                excess.append(seam_excess(again, [r - window.row for r in rows], [c - window.col for c in columns]))
     return {
         "exact": model.exact and not differing,
         "reason": model.reason
@@ -223,7 +231,14 @@ def check_seams(
         "windows": windows,
         "pixels": pixels,
         "differing": differing,
+        **({"excess": mean_of(excess)} if excess else {}),
     }
+
+
+def mean_of(numbers: list[float]) -> float | None:
+    """The mean of those that are numbers; None when there is none."""
+    known = [number for number in numbers if math.isfinite(number)]
+    return round(sum(known) / len(known), 3) if known else None
 
 
 def still_there(published: Published) -> bool:

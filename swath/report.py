@@ -132,13 +132,18 @@ def seam_words(result: dict[str, Any]) -> str:
     if not seams:
         return ""
     looked = (
-        f"{number(seams['pixels'])} pixels in {seams['windows']} windows across block borders were computed again with another "
+        f"{number(seams['pixels'])} pixels in {seams['windows']} windows across borders of regions were computed again with another "
         f"tiling: {'none differs' if not seams['differing'] else number(seams['differing']) + ' differ'}."
     )
     field_ = (
         f"The network looks {seams['radius']} pixels far on a lattice of {seams['stride']}; "
-        f"blocks were read with {seams['halo']} pixels around them."
+        f"regions were read with {seams['halo']} pixels around them."
     )
+    if seams.get("excess"):
+        looked += (
+            f" Its tiles overlap and are blended: across their borders the map changes {seams['excess']:g} times as often as "
+            "beside them."
+        )
     if seams["exact"]:
         return f"This map has no seams: each pixel has the value of one pass over the whole image. {field_} {looked}"
     return f"This map is not exact: {seams['reason']}. {field_} {looked}"

@@ -33,8 +33,6 @@ from swath.imagery.tiff import Tag, statistics_tags, tags_of
 from swath.imagery.upload import Upload
 from swath.imagery.writing import not_written, sync, writing
 
-TILE = 512
-"""A map is read in strips of so many rows."""
 COMPARED = 32
 """So many tiles, spread over the map, are decoded again by GDAL and compared with what was given."""
 _CACHE_MB = 128

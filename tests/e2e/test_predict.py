@@ -7,14 +7,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
+import pystac
 import pytest
 import rasterio
+import rasterio.transform
+import rasterio.warp
 from numpy.typing import NDArray
 from rio_cogeo import cog_validate
 
 from tests.models.cloud_contracts import write_cloud_contract
-from tests.models.tiny_models import write_identity_model, write_integer_unet
+from tests.models.tiny_models import write_identity_model, write_integer_unet, write_normed_unet
 from tests.process import ROOT, Pipe
 
 
@@ -83,7 +87,17 @@ def test_the_map_of_a_part_is_a_part_of_the_map_of_the_whole(pipe: Pipe, shared:
         "names": ["red", "green", "blue"],
     }
     for name, more in {"whole": {}, "part": {"area": str(shared / "data/aoi/andros_78w.geojson")}}.items():
-        pipe("run", pipe.spec(name, imagery=imagery, model=str(model), output={"to": f"out/{name}", "blocksize": 256}, region=256, **more))
+        pipe(
+            "run",
+            pipe.spec(
+                name,
+                imagery=imagery,
+                model=str(model),
+                output={"to": f"out/{name}", "blocksize": 256},
+                region=256,
+                **more,
+            ),
+        )
     with (
         rasterio.open(pipe.folder / "out/whole/map.tif") as whole,
         rasterio.open(pipe.folder / "out/part/map.tif") as part,
@@ -227,3 +241,84 @@ def test_a_truncated_image_is_named_with_file_and_window(pipe: Pipe, shared: Pat
     done = pipe("run", pipe.spec(imagery=imagery, model=str(model), region=512), code=None)
     assert done.code in (1, 2, 3)
     assert "cut.tif" in done.err
+
+
+def water_spec(pipe: Pipe, shared: Path, name: str, **more: Any) -> Path:
+    """The integer network over the Bahamas, with an output folder of that name."""
+    model = write_integer_unet(pipe.folder)
+    paths = [str(shared / "data/imagery/bahamas_rgb.tif")]
+    output = {"to": f"out/{name}", "blocksize": 64, **more.pop("output", {})}
+    imagery = {"source": "files", "paths": paths, "names": ["red", "green", "blue"]}
+    return pipe.spec(name, imagery=imagery, model=str(model), output=output, **more)
+
+
+@pytest.mark.slow
+def test_a_map_of_several_sheets_opens_as_the_map_that_one_sheet_is(pipe: Pipe, shared: Path) -> None:
+    pipe("run", water_spec(pipe, shared, "one"))
+    done = pipe("run", water_spec(pipe, shared, "many", region=192, output={"sheet": 384, "probabilities": True}))
+    out = pipe.folder / "out"
+    assert str(out / "many/collection.json") in done.out.splitlines()
+    sheets = sorted(path.name for path in (out / "many").glob("map-*.tif"))
+    assert sheets == ["map-0-0.tif", "map-0-1.tif", "map-0-2.tif", "map-1-0.tif", "map-1-1.tif", "map-1-2.tif"]
+    for sheet in sheets:
+        assert cog_validate(out / "many" / sheet, strict=True) == (True, [], [])
+        assert (out / "many" / sheet.replace("map", "probabilities")).exists()
+    assert np.array_equal(pixels(out / "many/map.vrt"), pixels(out / "one/map.tif"))
+    one, many = (geopandas.read_parquet(out / name / "map.parquet") for name in ("one", "many"))
+    assert one.equals(many)
+    numbers = [report(out / name)["numbers"] for name in ("one", "many")]
+    assert numbers[0] == numbers[1]
+    # A map of one sheet in the same place leaves nothing of the others.
+    pipe("run", water_spec(pipe, shared, "many"))
+    assert sorted(path.name for path in (out / "many").iterdir()) == sorted(
+        path.name for path in (out / "one").iterdir()
+    )
+
+
+@pytest.mark.slow
+def test_each_zone_has_a_sheet_and_each_place_is_in_one_of_them(pipe: Pipe, shared: Path) -> None:
+    names = ("S2A_29RKH_20200219_0_L2A", "S2A_29RKH_as_28N_derived")
+    items = [pystac.Item.from_file(str(shared / f"data/stac/{name}/{name}.json")) for name in names]
+    for item in items:
+        item.make_asset_hrefs_absolute()
+        item.clear_links()
+    pystac.ItemCollection(items).save_object(str(pipe.folder / "items.json"))
+    model = write_identity_model(pipe.folder, ("red", "nir"), "uint16", 0)
+    pipe(
+        "run",
+        pipe.spec(imagery={"source": "stac", "catalog": "items.json"}, model=str(model), grid={"zones": True}),
+    )
+    placed = []
+    for zone in ("28N", "29N"):
+        with rasterio.open(pipe.folder / f"out/map-{zone}.tif") as file:
+            assert file.crs.to_epsg() == 32600 + int(zone[:2])
+            rows, columns = np.nonzero(file.read(1))
+            x, y = rasterio.transform.xy(file.transform, rows, columns)
+            longitudes = rasterio.warp.transform(file.crs, "EPSG:4326", x, y)[0]
+            placed.append(np.array(longitudes))
+    west, east = placed
+    assert len(east) > 1_000_000
+    assert east.min() >= -12
+    assert west.size == 0 or west.max() < -12
+
+
+@pytest.mark.slow
+def test_a_network_without_a_bound_is_blended_and_its_map_does_not_depend_on_regions(pipe: Pipe, shared: Path) -> None:
+    path = write_normed_unet(pipe.folder)
+    imagery = {
+        "source": "files",
+        "paths": [str(shared / "data/imagery/bahamas_rgb.tif")],
+        "names": ["red", "green", "blue"],
+    }
+    found = set()
+    for region in (256, 1024):
+        output = {"to": f"out/{region}", "vectors": False, "preview": False, "blocksize": 256}
+        pipe("run", pipe.spec(f"r{region}", imagery=imagery, model=str(path), output=output, region=region))
+        found.add(digest(pipe.folder / f"out/{region}/map.tif"))
+    assert len(found) == 1
+    seams = report(pipe.folder / "out/256")["seams"]
+    assert seams["exact"] is False
+    assert "GroupNorm" in seams["reason"] or "norm" in seams["reason"]
+    assert seams["differing"] == 0
+    assert 0 < seams["excess"] < 2
+    assert "blended" in (pipe.folder / "out/256/report.html").read_text()

@@ -118,3 +118,26 @@ def _identity(bands: int) -> bytes:
 @cache
 def _integer(bands: int, classes: int) -> bytes:
     return _archive(integer_unet(bands, classes), bands, multiple=4)
+
+
+def write_normed_unet(folder: Path, bands: Sequence[str] = ("red", "green", "blue"), classes: int = 3) -> Path:
+    """`normed.pt2`, a U-Net with group norm, so that each pixel depends on its whole tile; returns its path."""
+    step = {"type": "z-score", "mean": 60, "stddev": 40}
+    contract = tiny_contract("normed", bands, classes)
+    contract["mlm:input"][0]["value_scaling"] = [step]
+    (folder / "normed.json").write_text(json.dumps(contract), encoding="utf-8")
+    path = folder / "normed.pt2"
+    path.write_bytes(_normed(len(bands), classes))
+    return path
+
+
+@cache
+def _normed(bands: int, classes: int) -> bytes:
+    torch.manual_seed(4)
+    network = UNet(bands, classes, width=4, depth=2)
+    for module in network.modules():
+        if isinstance(module, nn.Sequential):
+            for position, layer in enumerate(module):
+                if isinstance(layer, nn.BatchNorm2d):
+                    module[position] = nn.GroupNorm(2, layer.num_features)
+    return _archive(network, bands, multiple=4)
