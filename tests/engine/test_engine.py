@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -343,21 +342,3 @@ def test_events_of_a_run_can_be_written_as_json_lines(inline: Bench) -> None:
     for event in inline.events:
         assert isinstance(event, Event)
         assert f'"event": "{event.kind}"' in event.to_json()
-
-
-def test_a_call_that_ends_its_worker_is_set_aside_and_the_rest_finishes(tmp_path: Path) -> None:
-    from swath.cluster.cluster import cluster_of
-    from swath.spec.cluster import LocalCluster
-
-    @task
-    def deadly(x: int) -> int:
-        if x == 2:
-            os._exit(9)
-        return x
-
-    with cluster_of(LocalCluster(workers=2), tmp_path / "scratch") as running:
-        bench = Bench(tmp_path / "state", running)
-        result = bench.execute(graph(lambda spec: total(deadly.map(range(30)))))
-    assert len(result.set_aside) == 1, result.set_aside
-    assert result.set_aside[0].startswith("deadly[2]: the call killed each worker")
-    assert result.value is not None

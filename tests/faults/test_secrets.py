@@ -152,7 +152,7 @@ def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
     assert traces(b"nothing") == []
 
 
-@pytest.mark.parametrize("cluster", ["inline", {"kind": "local", "workers": 2}])
+@pytest.mark.parametrize("cluster", ["inline", pytest.param({"kind": "local", "workers": 2}, marks=pytest.mark.slow)])
 def test_no_artefact_of_a_run_has_a_secret(leaky: Pipe, hook: Web, collector: Web, cluster: Any) -> None:
     first = leaky("run", spec(leaky, cluster=cluster), "--json", code=3)
     seen = (leaky.folder / "seen.txt").read_text()
@@ -204,6 +204,7 @@ def test_a_spec_with_mistakes_tells_no_secret(leaky: Pipe) -> None:
     nothing_left(leaky, done)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_cannot_be_reached_tells_no_secret(leaky: Pipe) -> None:
     done = leaky("run", spec(leaky, cluster="away"), code=None)
     assert done.code in (2, 5)

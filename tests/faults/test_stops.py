@@ -93,7 +93,11 @@ def check_clean(pipe: Pipe, children: list[psutil.Process]) -> None:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow),
+    ],
     ids=["SIGINT", "SIGTERM", "SIGKILL"],
 )
 def test_a_stopped_run_keeps_what_was_finished_and_resumes(

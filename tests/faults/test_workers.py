@@ -163,7 +163,9 @@ def set_aside(done: Done) -> list[str]:
 # --- 10: a worker is killed
 
 
-@pytest.mark.parametrize(("n", "seconds"), [(8, 0.4), (600, 0.004)], ids=["single calls", "batches"])
+@pytest.mark.parametrize(
+    ("n", "seconds"), [(8, 0.4), pytest.param(600, 0.004, marks=pytest.mark.slow)], ids=["single calls", "batches"]
+)
 def test_workers_that_are_killed_cost_their_running_calls_and_nothing_else(pipe: Pipe, n: int, seconds: float) -> None:
     mark = Mark()
     process = pipe.start("run", acts(pipe, n=n, seconds=seconds), env=mark.env)
