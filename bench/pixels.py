@@ -111,15 +111,20 @@ class Bench:
         print(f"{found.who}, {found.model}, {found.size}: {cost}", file=sys.stderr, flush=True)
 
     def measure_floors(self, model: str) -> None:
-        """Each step alone."""
+        """Each step alone, by as many processes at once as there are workers: cores share caches and clocks."""
         image = self.image(min(max(self.options.sizes), AT))
         words = [sys.executable, str(CASES / "pixels_floors.py"), model, str(self.folder), str(image)]
-        done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"the floors of {model} failed: {done.stderr.strip()[-2000:]}")
-        found = json.loads(done.stdout.splitlines()[-1])
-        self.floors.setdefault(model, []).append(found)
-        print(f"floors, {model}: {sum(found['floors_ms'].values()):.0f} ms/Mpx", file=sys.stderr, flush=True)
+        running = [
+            subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(self.options.workers)
+        ]
+        for process in running:
+            said, complaint = process.communicate()
+            if process.returncode:
+                raise SystemExit(f"the floors of {model} failed: {complaint.strip()[-2000:]}")
+            found = json.loads(said.splitlines()[-1])
+            self.floors.setdefault(model, []).append(found)
+            print(f"floors, {model}: {sum(found['floors_ms'].values()):.0f} ms/Mpx", file=sys.stderr, flush=True)
 
     def pipeline(self, model: str, size: int) -> Found:
         """`pipe run` on a local cluster, in a fresh project."""
