@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from swath.geo import Region, Regions, Window
     from swath.imagery.publication import Published
     from swath.imagery.scene import Scene, Scenes
+    from swath.layout import Form
     from swath.models.contract import Contract, ModelInfo, Receptive, Weights
-    from swath.region import Form, Made
+    from swath.region import Made
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ def find_imagery(
     """The scenes, for each grid of the map. Looks at the files or the catalogue in every run; what needs them runs again only
     when they changed."""
     from swath.imagery.find import find_sheets
-    from swath.region import grid_windows
+    from swath.layout import grid_windows
 
     grids = find_sheets(imagery, contract.bands, area, grid)
     grid_windows(grids, area)  # an area elsewhere is an error now, before anything costs time
@@ -161,7 +162,7 @@ def plan_regions(
     scenes: tuple[Scenes, ...], *, model: ModelInfo, area: Area | None, output: Output, region: int | None
 ) -> Regions:
     """The files of the map, and the windows of them that the calls make, with the halo that this model needs."""
-    from swath.region import plan_sheets
+    from swath.layout import plan_sheets
 
     return plan_sheets(scenes, area, output, region, halo=model.halo, stride=model.stride)
 
@@ -169,7 +170,7 @@ def plan_regions(
 @task(on_client=True)
 def plan_map(regions: Regions, *, model: ModelInfo, channels: int, output: Output) -> Form:
     """How the map's files are laid out, and in which pieces the network gets its pixels."""
-    from swath.region import form_of
+    from swath.layout import form_of
 
     return form_of(regions, model, channels, output)
 
@@ -199,10 +200,12 @@ def check_seams(
     import numpy as np
 
     from swath.models.blend import seam_excess
-    from swath.region import Parts, map_strips
+    from swath.models.precision import Agreement
+    from swath.region import Parts, agreement_in, map_strips
 
     differing = pixels = windows = 0
     excess: list[float] = []
+    agreed = Agreement(0, 0, 0.0)
     sheets = range(0, len(regions.sheets), -(-len(regions.sheets) // CHECKED))
     for sheet in sheets:
         blocks, parts = regions.sheets[sheet], Parts.of(made, "map", regions, sheet)
@@ -218,6 +221,8 @@ def check_seams(
                 differing += int((~same.all(axis=0)).sum())
                 pixels += shared.height * shared.width
             windows += 1
+            if model.precision != "float32":
+                agreed += agreement_in(window, scenes[regions.grids[sheet]], model)
             if model.lattice is not None:
                 rows, columns = (model.lattice.borders(length) for length in blocks.image.shape)
                 excess.append(seam_excess(again, [r - window.row for r in rows], [c - window.col for c in columns]))
@@ -231,7 +236,10 @@ def check_seams(
         "windows": windows,
         "pixels": pixels,
         "differing": differing,
+        "device": model.device,
+        "precision": model.precision,
         **({"excess": mean_of(excess)} if excess else {}),
+        **({"agreement": agreed.share, "compared": agreed.pixels} if agreed.pixels else {}),
     }
 
 
@@ -302,7 +310,7 @@ def all_scenes(grids: tuple[Scenes, ...]) -> list[Scene]:
 
 def describe_input(scenes: tuple[Scenes, ...], model: ModelInfo, area: Area | None, regions: Regions) -> dict[str, Any]:
     """What a map was made from, for its report."""
-    from swath.imagery.raster import shown
+    from swath.imagery.address import shown
 
     each = all_scenes(scenes)
     notes = list(dict.fromkeys(note for grid in scenes for note in grid.notes))
@@ -339,7 +347,7 @@ def _and_more(count: int) -> str:
 def plan(spec: Predict) -> dict[str, Any]:
     """What a map would take, from the headers of its imagery and the model's contract."""
     from swath.imagery.read import common_dtype
-    from swath.region import plan_sheets
+    from swath.layout import plan_sheets
 
     contract = read_contract(spec.model)
     grids = find_imagery(spec.imagery, contract=contract, area=spec.area, grid=spec.grid)

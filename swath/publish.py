@@ -19,8 +19,9 @@ from swath.imagery.publication import MANIFEST, Published, PublishedFile, Stagin
 from swath.imagery.sheets import Sheet, merged, sheet_names, write_collection, write_index
 from swath.imagery.upload import Upload
 from swath.imagery.vectors import write_vectors
+from swath.layout import Form
 from swath.provenance import versions
-from swath.region import Form, Made, Parts
+from swath.region import Made, Parts
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

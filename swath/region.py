@@ -8,58 +8,40 @@ from __future__ import annotations
 
 import bisect
 import contextvars
+import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.errors import AreaError
 from swath.geo import Blocks, Region, Regions, Window, around
 from swath.graph.current import progress
-from swath.imagery.encoding import Encoding
-from swath.imagery.grid import area_mask, output_window, wanted_blocks
-from swath.imagery.part import Part, PartBuilder, levels_of
+from swath.imagery.grid import area_mask
+from swath.imagery.part import Part, PartBuilder
 from swath.imagery.read import read
-from swath.imagery.tiff import level_shapes
-from swath.imagery.zones import owned, owned_window
-from swath.models.infer import finish, logits
-from swath.models.load import Predictor, load
-from swath.models.probabilities import Layers, encode_probabilities, probability_layers
-from swath.models.tile import tile_edge
+from swath.imagery.zones import owned
+from swath.models.device import Batches
+from swath.models.infer import finish, logits, prepare
+from swath.models.load import Predictor, TorchPredictor, load
+from swath.models.precision import Agreement, agreement
+from swath.models.probabilities import encode_probabilities
 
 if TYPE_CHECKING:
     from swath.imagery.scene import Scenes
+    from swath.layout import Form
     from swath.models.contract import ModelInfo
-    from swath.spec.fields import Area, Output
+    from swath.spec.fields import Area
 
 
-@dataclass(frozen=True)
-class Form:
-    """What all regions of a map have in common, beside imagery and model."""
-
-    encoding: Encoding
-    levels: tuple[int, ...]
-    """Of each sheet: how many levels of the file, the full resolution among them, a region makes."""
-    edge: int
-    """Edge of the pieces that the network gets, in pixels, without halo. The map does not depend on it."""
-    layers: Layers | None = None
-    """How probable each class is, for a file of its own; None when nobody asked."""
-
-    @property
-    def encodings(self) -> tuple[Encoding, ...]:
-        """Of the map, and of its probabilities when they are asked for."""
-        if self.layers is None:
-            return (self.encoding,)
-        layers = self.layers
-        return (
-            self.encoding,
-            Encoding(layers.dtype, layers.nodata, len(layers.names), blocksize=self.encoding.blocksize),
-        )
+READERS = {"cpu": 1, "cuda": 4}
+"""How many strips are read ahead, each by a thread of its own."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -146,6 +128,8 @@ def map_region(region: Region, scenes: Scenes, model: ModelInfo, area: Area | No
         for builder, strip in zip(builders, strips, strict=True):
             builder.add(strip)
         progress(pixels=strips[0].shape[1] * strips[0].shape[2])
+    if (share := device_share(model)) is not None:
+        log.info("the GPU has computed for %.0f %% of the time so far", 100 * share)
     return Made(region.sheet, *(builder.part() for builder in builders))
 
 
@@ -155,45 +139,34 @@ def map_strips(
     """The map in `window`, and its probabilities when they are asked for, as strips (bands, height, width of the window) from
     the top down, nodata in place.
 
-    The next strip is read by another thread while this one is inferred.
+    The next strip is read by another thread while this one is inferred; for a GPU some more are, by several threads.
     """
-    predictor = load(model)
     rows = range(window.row, window.stop_row, form.edge)
     strips = [Window(row, window.col, min(form.edge, window.stop_row - row), window.width) for row in rows]
-    pending: Future[_Strip | None] | None = None
+    threads = READERS[model.device]
+    ahead: deque[Future[_Strip | None]] = deque()
+    context = contextvars.copy_context()
     try:
         for number, strip in enumerate(strips):
-            here = (pending or _read_ahead(strip, scenes, model, area, form.edge)).result()
-            pending = None
-            if number + 1 < len(strips):
-                pending = _read_ahead(strips[number + 1], scenes, model, area, form.edge)
-            yield _map_strip(strip, here, predictor, scenes, model, form)
+            for later in strips[number + len(ahead) : number + threads + 1]:
+                ahead.append(
+                    _readers(threads).submit(context.copy().run, _read_strip, later, scenes, model, area, form.edge)
+                )
+            yield _map_strip(strip, ahead.popleft().result(), scenes, model, form)
     finally:
-        if pending is not None and not pending.cancel():
-            pending.exception()  # the thread is free again for the next call
+        for pending in ahead:
+            if not pending.cancel():
+                pending.exception()  # the thread is free again for the next call
 
 
 def _map_strip(
-    window: Window, strip: _Strip | None, predictor: Predictor, scenes: Scenes, model: ModelInfo, form: Form
+    window: Window, strip: _Strip | None, scenes: Scenes, model: ModelInfo, form: Form
 ) -> list[NDArray[Any]]:
     made = [np.full((each.bands, *window.shape), each.nodata, each.dtype) for each in form.encodings]
     if strip is None:
         return made
-    for piece in strip.pieces:
-        kept = strip.valid[piece.within(strip.source)]
-        if not kept.any():
-            continue
-        source = around(scenes.image, piece, model.halo, model.stride)
-        at, here = source.within(strip.source), (slice(None), *piece.within(window))
-        output = logits(
-            predictor,
-            model,
-            strip.pixels[:, *at],
-            strip.valid[at],
-            source,
-            piece,
-            (scenes.image.shape[0], scenes.image.shape[1]),
-        )
+    for piece, kept, output in _inferred(strip, scenes, model):
+        here = (slice(None), *piece.within(window))
         made[0][here], valid = finish(output, kept, model.contract)
         if form.layers is not None:
             made[1][here] = encode_probabilities(output, valid, model.contract, form.layers)
@@ -203,17 +176,48 @@ def _map_strip(
     return made
 
 
-def _read_ahead(
-    window: Window, scenes: Scenes, model: ModelInfo, area: Area | None, edge: int
-) -> Future[_Strip | None]:
-    context = contextvars.copy_context()
-    return _reader().submit(context.run, _read_strip, window, scenes, model, area, edge)
+def _inferred(
+    strip: _Strip, scenes: Scenes, model: ModelInfo
+) -> Iterator[tuple[Window, NDArray[np.bool_], NDArray[np.float32]]]:
+    """Each piece with a valid pixel: where its pixels are valid (h, w), and what the network says of them (channels, h, w)."""
+    image = (scenes.image.shape[0], scenes.image.shape[1])
+    pieces = [(piece, strip.valid[piece.within(strip.source)]) for piece in strip.pieces]
+    pieces = [(piece, kept) for piece, kept in pieces if kept.any()]
+    sources = [around(scenes.image, piece, model.halo, model.stride) for piece, _ in pieces]
+    cut = [(strip.pixels[:, *at], strip.valid[at]) for at in (source.within(strip.source) for source in sources)]
+    if model.device == "cpu" or model.lattice is not None:
+        predictor = load(model)
+        for (piece, kept), source, (pixels, valid) in zip(pieces, sources, cut, strict=True):
+            yield piece, kept, logits(predictor, model, pixels, valid, source, piece, image)
+        return
+    images = (prepare(pixels, valid, model.contract, model.stride)[0] for pixels, valid in cut)
+    for (piece, kept), source, said in zip(pieces, sources, _batches(load(model))(images), strict=True):
+        yield piece, kept, said[:, *piece.within(source)]
+
+
+@lru_cache(maxsize=2)
+def _batches(predictor: Predictor) -> Batches:
+    """For a GPU: the size of batches that was found for a network stays."""
+    return Batches(predictor)
+
+
+def device_share(model: ModelInfo) -> float | None:
+    """Which share of the time since its first call this process's GPU has computed; None where there is none."""
+    predictor = load(model)
+    return predictor.busy.share if model.device != "cpu" and isinstance(predictor, TorchPredictor) else None
+
+
+def agreement_in(window: Window, scenes: Scenes, model: ModelInfo) -> Agreement:
+    """How many pixels of a window have the same class as with float32 on the CPU."""
+    source = around(scenes.image, window, model.halo, model.stride)
+    pixels, valid = read(scenes, source, reflectance=model.contract.units == "reflectance")
+    return agreement(model, pixels, valid, source, window)
 
 
 @cache
-def _reader() -> ThreadPoolExecutor:
-    """One thread for the process: it keeps its files open from call to call."""
-    return ThreadPoolExecutor(1, thread_name_prefix="swath-reader")
+def _readers(threads: int) -> ThreadPoolExecutor:
+    """Kept for the process: each thread keeps its files open from call to call."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="swath-reader")
 
 
 def _read_strip(window: Window, scenes: Scenes, model: ModelInfo, area: Area | None, edge: int) -> _Strip | None:
@@ -235,67 +239,3 @@ def _read_strip(window: Window, scenes: Scenes, model: ModelInfo, area: Area | N
     source = around(scenes.image, wanted, model.halo, model.stride)
     pixels, valid = read(scenes, source, reflectance=model.contract.units == "reflectance")
     return _Strip(window, pieces, mask, source, pixels, valid)
-
-
-LARGEST = 4096
-"""Edge of the largest regions that are chosen."""
-FEWEST = 8
-"""A map is cut into at least so many regions, as long as they are larger than one tile."""
-
-
-def region_edge(windows: Sequence[Window], blocksize: int) -> int:
-    """Edge of the regions of a map with these windows, in pixels: a power of two times `blocksize`."""
-    edge = max(blocksize, LARGEST // blocksize * blocksize)
-    while edge > blocksize and sum(-(-window.height // edge) * -(-window.width // edge) for window in windows) < FEWEST:
-        edge //= 2
-    return edge
-
-
-def grid_windows(grids: Sequence[Scenes], area: Area | None) -> dict[int, Window]:
-    """What is mapped of each grid, by its number; those without a pixel are left out. `grids` are the scenes of each grid of
-    the map, see swath.imagery.find.find_sheets. Raises AreaError when the area meets none of them."""
-    windows: dict[int, Window] = {}
-    elsewhere: AreaError | None = None
-    for number, scenes in enumerate(grids):
-        try:
-            window = output_window(scenes.image, area)
-        except AreaError as error:
-            elsewhere = elsewhere or error
-            continue
-        own = owned_window(scenes)
-        within = None if own is None else window.intersection(own)
-        if within is not None:
-            windows[number] = within
-    if not windows:
-        raise elsewhere or AreaError("the area has no pixel of the imagery")
-    return windows
-
-
-def plan_sheets(
-    grids: Sequence[Scenes], area: Area | None, output: Output, region: int | None, *, halo: int = 0, stride: int = 1
-) -> Regions:
-    """The sheets of a map and their regions. Raises AreaError when the area meets none of the grids."""
-    from swath.imagery.sheets import sheet_windows
-
-    windows = grid_windows(grids, area)
-    edge = region or region_edge(list(windows.values()), output.blocksize)
-    sheets, on = [], []
-    for number, window in windows.items():
-        for sheet in sheet_windows(window, edge, output.sheet):
-            blocks = Blocks(grids[number].image, sheet, edge, halo, stride)
-            sheets.append(wanted_blocks(blocks, area))
-            on.append(number)
-    return Regions(tuple(sheets), tuple(on))
-
-
-def form_of(regions: Regions, model: ModelInfo, channels: int, output: Output) -> Form:
-    """How the files of a map are laid out; `channels` is how many numbers the network gives for a pixel."""
-    contract, size = model.contract, output.blocksize
-    classes = contract.output == "classes"
-    encoding = Encoding(
-        contract.dtype, contract.nodata, 1 if classes else channels, classes and bool(contract.classes), size
-    )
-    levels = tuple(levels_of(each.size, size, len(level_shapes(*each.output.shape, size))) for each in regions.sheets)
-    edge = min(regions.sheets[0].size, max(size, tile_edge(model)))
-    layers = probability_layers(contract, output.probabilities) if output.probabilities else None
-    return Form(encoding, levels, edge, layers)

@@ -144,6 +144,11 @@ def seam_words(result: dict[str, Any]) -> str:
             f" Its tiles overlap and are blended: across their borders the map changes {seams['excess']:g} times as often as "
             "beside them."
         )
+    if seams.get("compared"):
+        looked += (
+            f" It was computed in {seams['precision']}: {100 * seams['agreement']:.2f} % of {number(seams['compared'])} pixels "
+            "have the class that float32 gives."
+        )
     if seams["exact"]:
         return f"This map has no seams: each pixel has the value of one pass over the whole image. {field_} {looked}"
     return f"This map is not exact: {seams['reason']}. {field_} {looked}"

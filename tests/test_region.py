@@ -20,12 +20,13 @@ from swath.imagery.find import find
 from swath.imagery.grid import area_mask
 from swath.imagery.part import Part
 from swath.imagery.scene import Scenes
+from swath.layout import Form, region_edge
 from swath.models.contract import ModelInfo
 from swath.models.infer import infer
 from swath.models.info import inspect
 from swath.models.load import load
 from swath.models.probabilities import probability_layers
-from swath.region import Form, Made, Parts, map_region, map_strips, region_edge
+from swath.region import Made, Parts, map_region, map_strips
 from swath.spec.fields import Area, FilesImagery, ModelRef, Probabilities
 from tests.imagery.rasters import write
 from tests.models.tiny_models import write_integer_unet
@@ -201,3 +202,19 @@ def test_where_there_is_no_pixel_there_is_nodata(case: Case) -> None:
     (region,) = case.regions(256)
     made = map_region(region, case.scenes, case.model, None, case.form(64))
     assert ((made.map.pixels()[0] == 255) == (case.pixels == 0).all(axis=0)).all()
+
+
+def test_pieces_go_together_for_a_gpu_and_the_map_is_the_same(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No GPU is needed: the network runs on the CPU, all else is what a GPU's pieces go through."""
+    sizes: list[int] = []
+    network = load(case.model)
+
+    def counting(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        sizes.append(len(images))
+        return network(images)
+
+    monkeypatch.setattr(region_module, "load", lambda model: counting)
+    (region,) = case.regions(256)
+    made = map_region(region, case.scenes, replace(case.model, device="cuda"), None, case.form(16))
+    assert np.array_equal(made.map.pixels(), case.whole)
+    assert max(sizes) > 1
