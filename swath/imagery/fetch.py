@@ -224,8 +224,10 @@ def _told(error: Exception) -> str:
 
 @lru_cache(maxsize=64)
 def _manager(pid: int, proxy: str) -> urllib3.PoolManager:
-    kept = {"maxsize": PER_HOST, "ca_certs": os.environ.get("CURL_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")}
-    return urllib3.ProxyManager(proxy, **kept) if proxy else urllib3.PoolManager(**kept)
+    trusted = os.environ.get("CURL_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
+    if proxy:
+        return urllib3.ProxyManager(proxy, maxsize=PER_HOST, ca_certs=trusted)
+    return urllib3.PoolManager(maxsize=PER_HOST, ca_certs=trusted)
 
 
 def _pool(kind: str, host: str) -> urllib3.PoolManager:

@@ -13,9 +13,10 @@ from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
 from swath.errors import ImageryError
+from swath.imagery.address import local_path, scheme, shown
 from swath.imagery.grid import image_grid
 from swath.imagery.mask import check
-from swath.imagery.raster import file_system, gdal_errors, local_path, open_raster, scheme, shown, stamp
+from swath.imagery.raster import file_system, gdal_errors, open_raster, stamp
 from swath.imagery.scene import Band, Scene, Scenes
 
 if TYPE_CHECKING:

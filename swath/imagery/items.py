@@ -15,8 +15,8 @@ from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
 
 from swath.errors import CredentialsError, ImageryError, ReadFailed
+from swath.imagery.address import is_remote, shown
 from swath.imagery.footprint import area_degrees, to_degrees
-from swath.imagery.raster import is_remote, shown
 
 if TYPE_CHECKING:
     import pystac

@@ -82,19 +82,20 @@ def _store(pid: int, kind: str, bucket: str) -> Any:
         "timeout": timedelta(seconds=limits.REQUEST_S),
         "read_timeout": timedelta(seconds=limits.STALL_S),
     }
-    common = {"client_options": options, "retry_config": {"max_retries": 0}}
+    common: dict[str, Any] = {"client_options": options, "retry_config": {"max_retries": 0}}
     env = os.environ
     if kind == "s3":
         endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or ""
         options["allow_http"] = endpoint.startswith("http://")
-        return store.S3Store(bucket, **common, **_s3_access(env), **({"endpoint": endpoint} if endpoint else {}))
+        at: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
+        return store.S3Store(bucket, **common, **_s3_access(env), **at)
     emulator = env.get("STORAGE_EMULATOR_HOST", "")
     if emulator:
         emulator = emulator if "://" in emulator else f"http://{emulator}"
         options["allow_http"] = emulator.startswith("http://")
     if project := env.get("GS_USER_PROJECT"):
         options["default_headers"] = {"x-goog-user-project": project}
-    base = {"base_url": emulator.rstrip("/")} if emulator else {}
+    base: dict[str, Any] = {"base_url": emulator.rstrip("/")} if emulator else {}
     return store.GCSStore(bucket, **common, **base, **_gs_access(env, emulator))
 
 

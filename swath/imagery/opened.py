@@ -15,9 +15,10 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
 from swath.errors import ImageryError
+from swath.imagery.address import shown
 from swath.imagery.footprint import extent_pixels
 from swath.imagery.grid import grid_key
-from swath.imagery.raster import open_raster, shown
+from swath.imagery.raster import open_raster
 from swath.imagery.scene import Band
 
 OPEN_FILES = 24

@@ -16,10 +16,11 @@ from rasterio.windows import Window as RioWindow
 
 from swath.errors import FailedRead, ReadFailed
 from swath.geo import Window
+from swath.imagery.address import shown
 from swath.imagery.footprint import extent_pixels
 from swath.imagery.grid import grid_key, offset_in, pixel_area
 from swath.imagery.opened import opened
-from swath.imagery.raster import gdal_errors, shown
+from swath.imagery.raster import gdal_errors
 from swath.imagery.scene import Band
 
 Pixels = NDArray[np.generic]

@@ -10,12 +10,13 @@ from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from swath.errors import ImageryError
+from swath.imagery.address import is_remote, shown
 from swath.imagery.files import overridden, read_band, wanted_bands
 from swath.imagery.grid import image_grid
 from swath.imagery.items import find_items, item_span
 from swath.imagery.mask import check
 from swath.imagery.radiometry import radiometry
-from swath.imagery.raster import gdal_errors, is_remote, open_raster, shown, stamp
+from swath.imagery.raster import gdal_errors, open_raster, stamp
 from swath.imagery.scene import Band, Scene, Scenes
 
 if TYPE_CHECKING:
