@@ -184,7 +184,11 @@ class _Rows:
                 ("bbox", pyarrow.struct([(name, pyarrow.float64()) for name in corner])),
             ]
         )  # fmt: skip
-        self._writer = pyarrow.parquet.ParquetWriter(self.path, self._schema, compression="zstd", store_schema=False)
+        # A polygon can have hundreds of megabytes: it must not be in a dictionary, nor in the footer as the largest of its column.
+        told = ["class", "pixels", "area_m2", *(f"bbox.{name}" for name in corner)]
+        self._writer = pyarrow.parquet.ParquetWriter(
+            self.path, self._schema, compression="zstd", store_schema=False, use_dictionary=["name"], write_statistics=told
+        )  # fmt: skip
         self._waiting: list[pyarrow.Table] = []
         self._bounds: list[Floats] = []
         return self

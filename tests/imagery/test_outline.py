@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -43,11 +43,13 @@ def shapes(parts: list[Outlines]) -> np.ndarray:
     return np.concatenate([np.empty(0, dtype=object), *(shape for part in parts for shape in polygons(part))])
 
 
+@settings(deadline=None, max_examples=60)
 @given(maps, st.integers(1, 4))
 def test_the_strips_leave_no_trace(pixels: np.ndarray, step: int) -> None:
     assert told(traced(pixels, step)) == told(traced(pixels, 100))
 
 
+@settings(deadline=None, max_examples=60)
 @given(maps)
 def test_objects_are_whole_valid_and_in_the_order_of_their_last_rows(pixels: np.ndarray) -> None:
     parts = traced(pixels, 3)
@@ -59,6 +61,7 @@ def test_objects_are_whole_valid_and_in_the_order_of_their_last_rows(pixels: np.
     assert lasts == sorted(lasts)
 
 
+@settings(deadline=None, max_examples=60)
 @given(maps)
 def test_a_noded_coverage_is_one_and_stays_one_when_it_is_simplified(pixels: np.ndarray) -> None:
     parts = traced(pixels, 4, noded=True)
@@ -70,6 +73,7 @@ def test_a_noded_coverage_is_one_and_stays_one_when_it_is_simplified(pixels: np.
     assert shapely.coverage_is_valid(found)
 
 
+@settings(deadline=None, max_examples=60)
 @given(maps)
 def test_rings_enclose_as_many_pixels_as_they_say(pixels: np.ndarray) -> None:
     for part in traced(pixels, 5):

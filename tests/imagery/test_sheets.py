@@ -12,7 +12,7 @@ import pystac.validation
 import pytest
 import rasterio
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
@@ -30,6 +30,7 @@ IMAGE = GeoBox((900, 1100), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:326
 OUTPUT = Window(40, 60, 700, 900)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 600), st.integers(200, 2000))
 def test_sheets_tile_the_output_on_the_lattice_of_regions(height: int, width: int, region: int, limit: int) -> None:
     output = Window(7, 11, height, width)

@@ -281,6 +281,9 @@ def test_rows_are_in_groups_and_in_the_order_of_their_last_row(tmp_path: Path, m
     file = pyarrow.parquet.ParquetFile(tmp_path / "map.parquet")
     groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
     assert set(groups[:-1]) == {500}
+    columns = {(each := file.metadata.row_group(0).column(n)).path_in_schema: each for n in range(9)}
+    assert columns["bbox.xmin"].statistics.has_min_max  # by which a reader skips groups
+    assert columns["geometry"].statistics is None
     assert sum(groups) == len(table)
     assert (np.diff(table.bounds["miny"]) <= 0).all()
     check_against_pixels(table, pixels)

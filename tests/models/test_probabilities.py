@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -29,6 +29,7 @@ def encoded(output: Any, contract: Contract = THREE, valid: Any = None, **choice
 finite = st.floats(-(2.0**99), 2.0**99, width=32)
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.float32, (3, 2, 3), elements=finite))
 def test_bytes_are_the_softmax_to_half_a_step_and_none_is_nodata(logits: np.ndarray) -> None:
     exact = logits.astype(np.float64)
@@ -40,6 +41,7 @@ def test_bytes_are_the_softmax_to_half_a_step_and_none_is_nodata(logits: np.ndar
     assert np.abs(got / BYTE_SCALE - expected).max() <= 0.5 / BYTE_SCALE + 1e-6
 
 
+@settings(deadline=None)
 @given(
     arrays.arrays(np.float32, (3, 2, 2), elements=st.floats(width=32)), st.sampled_from(["uint8", "float16", "float32"])
 )
