@@ -294,14 +294,16 @@ def _collection(
 
 
 def _around(boxes: Sequence[Sequence[float]]) -> list[float] | None:
-    """The box around boxes of degrees; west > east where one of them is so: where they lie over the antimeridian."""
+    """The box around boxes of degrees; west > east where it crosses the antimeridian, which it does when it is smaller so."""
     if not boxes:
         return None
     wests, souths, easts, norths = zip(*boxes, strict=True)
-    if any(west > east for west, east in zip(wests, easts, strict=True)):
-        wests = tuple(west for west in wests if west > 0)
-        easts = tuple(east for east in easts if east < 0)
-    return [min(wests), min(souths), max(easts), max(norths)]
+    west, east = min(wests), max(easts)
+    turned = [each + 360 if each < 0 else each for each in wests], [each + 360 if each < 0 else each for each in easts]
+    crossing = any(one > other for one, other in zip(wests, easts, strict=True))
+    if crossing or max(turned[1]) - min(turned[0]) < east - west:
+        west, east = min(turned[0]), max(turned[1]) - 360
+    return [west, min(souths), east, max(norths)]
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

@@ -173,3 +173,22 @@ def test_the_collection_is_valid_stac_with_an_item_for_each_sheet(tmp_path: Path
     assert [*boxes.min(axis=0)[:2], *boxes.max(axis=0)[2:]] == pytest.approx(extent, abs=1e-3)
     assert set(collection.assets) == {"index", "tile-index", "preview"}
     assert [str(t)[:4] for t in collection.extent.temporal.intervals[0]] == ["2020", "2021"]
+
+
+def test_sheets_on_several_grids_over_the_antimeridian_have_one_box(tmp_path: Path) -> None:
+    grids = [
+        GeoBox((100, 100), Affine(1000, 0, 600_000, 0, -1000, 5_800_000), "EPSG:32660"),
+        GeoBox((100, 100), Affine(1000, 0, 300_000, 0, -1000, 5_800_000), "EPSG:32601"),
+    ]
+    pixels = np.zeros((1, 100, 100), dtype=np.uint8)
+    sheets = [
+        Sheet(f"map-{zone}.tif", Window(0, 0, 100, 100), facts_of(pixels, grid, 255, CLASSES), None, grid)
+        for zone, grid in zip(("60N", "01N"), grids, strict=True)
+    ]
+    files = {sheet.name: PublishedFile(sheet.name, 10, "ab" * 32) for sheet in sheets}
+    write_collection(tmp_path, "far", sheets, grids[0], files, [Scene("a", (), None)], software={}, lineage="made")
+    document = json.loads((tmp_path / "collection.json").read_text())
+    assert pystac.validation.validate_dict(document | {"stac_extensions": []})
+    ((west, _, east, _),) = document["extent"]["spatial"]["bbox"]
+    assert 178 < west < 180
+    assert -180 < east < -178
