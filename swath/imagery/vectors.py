@@ -56,7 +56,7 @@ def write_vectors(path: Path, source: Path | str, classes: Legend, wanted: Vecto
     Rows are ordered by the object's last row in the map, then by its first pixel; the same map gives the same bytes. Polygons are
     valid, outer rings counter-clockwise, and run exactly along the pixels' sides if they are not simplified.
 
-    Memory: what swath.imagery.outline says, and a group of rows; with `simplify` all polygons, about 300 bytes for each point.
+    Memory: what swath.imagery.outline says, and a group of rows; with `simplify` all polygons, about 150 bytes for each point.
     Raises TaskFailed when `path` cannot be written, or when an area is asked for and the map has no CRS.
     """
     wanted = wanted or Vectors()
