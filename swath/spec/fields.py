@@ -208,7 +208,8 @@ class ModelRef(Model):
     factory: str | None = None
     """For .safetensors: `module:function` that returns the torch.nn.Module to load the weights into."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of the network's arithmetic. The others are faster and change some pixels; float16 is for GPUs only."""
+    """Of the network's arithmetic. The others change some pixels; they are faster where the hardware computes in them (GPUs, processors
+    with AMX or AVX512-BF16) and several times slower elsewhere. float16 is for GPUs only."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the network runs: `auto` is the GPU if the machine on which the run is started has one. Results on the two differ in the
     last bits."""
