@@ -32,7 +32,13 @@ _VIRIDIS = (
 
 
 def write_preview(
-    path: Path, cog: Path | str, classes: Legend, title: str, *, subtitle: str = "", counts: Mapping[int, int] | None = None
+    path: Path,
+    cog: Path | str,
+    classes: Legend,
+    title: str,
+    *,
+    subtitle: str = "",
+    counts: Mapping[int, int] | None = None,
 ) -> None:
     """Draw the map as a PNG of at most 1600 pixels (more only for a legend of over 20 classes), read from its overviews.
 
