@@ -129,7 +129,7 @@ def _taken(href: str, signed: str, answer: urllib3.BaseHTTPResponse, start: int,
     etag = told.get("ETag") or told.get("Last-Modified") or ""
     if answer.status == 206:
         first, last, size = _content_range(href, told.get("Content-Range", ""))
-        if first != start or last >= stop:
+        if first != start or last + 1 != min(stop, size):
             raise ImageryError(
                 f"{shown(href)}: the server sent bytes {first}-{last} where {start}-{stop - 1} were asked for",
                 remedy="Copy the file to a server that serves ranges, or to this machine.",
