@@ -6,7 +6,9 @@ BENCH_ARGS ?=
 PIXELS_ARGS ?=
 CRASH_ARGS ?=
 BIN := .venv/bin
-PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt $(PIP_ARGS)
+# pip compiles on one core, and takes half of its time for it. Some packages bring files that are not for this Python.
+COMPILE = $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -68,9 +70,11 @@ clean:  ## remove .venv, caches, build products and fetched data; runs (.swath/)
 .venv/run.stamp: pyproject.toml constraints.txt | .venv/made.stamp
 	@echo 'installing swath into .venv: a few minutes the first time' >&2
 	$(PIP) --editable .
+	@$(COMPILE)
 	@touch $@
 
 .venv/dev.stamp: pyproject.toml constraints.txt | .venv/made.stamp
 	@echo 'installing swath and its tools into .venv: a few minutes the first time' >&2
 	$(PIP) --editable '.[onnx,notify,otel,dev]'
+	@$(COMPILE)
 	@touch .venv/run.stamp $@
