@@ -109,6 +109,7 @@ def bench(folder: Path, *options: str) -> tuple[str, dict[str, Any]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_floors_pipeline_and_a_peer_are_measured_and_judged(tmp_path: Path) -> None:
     printed, found = bench(tmp_path, "--sizes", "1536", "--models", "micro", "--workers", "2", "--regions", "90")
     floors = found["floors"]["micro"][0]["floors_ms"]
