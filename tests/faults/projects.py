@@ -175,7 +175,7 @@ class Mark:
             with suppress(psutil.Error):
                 process.kill()
 
-    def check_none_left(self, seconds: float = 30) -> None:
+    def check_none_left(self, seconds: float = 60) -> None:
         wait_for(lambda: not self.processes(), seconds)
 
 

@@ -152,6 +152,7 @@ def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
     assert traces(b"nothing") == []
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("cluster", ["inline", pytest.param({"kind": "local", "workers": 2}, marks=pytest.mark.slow)])
 def test_no_artefact_of_a_run_has_a_secret(leaky: Pipe, hook: Web, collector: Web, cluster: Any) -> None:
     first = leaky("run", spec(leaky, cluster=cluster), "--json", code=3)
