@@ -115,6 +115,16 @@ class MapFiles:
             whole = self._window(sheets)
             geobox = self._geobox(grid, whole)
             write_index(self._staging.folder, sheets, whole, geobox, classes=self.legend, stem=self._stem(grid))
+            if self.form.layers is not None:
+                likely = [
+                    Sheet(name, sheet.window, sheet.probabilities)
+                    for name, sheet in zip(others, sheets, strict=True)
+                    if sheet.probabilities is not None
+                ]
+                write_index(
+                    self._staging.folder, likely, whole, geobox, scale=self.form.layers.scale,
+                    stem=self._stem(grid, "probabilities"),
+                )  # fmt: skip
         return sheets
 
     def _sheet(self, number: int, name: str, other: str, *, alone: bool) -> Sheet:

@@ -10,12 +10,12 @@ import bisect
 import contextvars
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from swath.imagery.read import read
 from swath.imagery.zones import owned
 from swath.models.device import Batches
 from swath.models.infer import finish, logits, prepare
-from swath.models.load import Predictor, TorchPredictor, load
+from swath.models.load import TorchPredictor, load
 from swath.models.precision import Agreement, agreement
 from swath.models.probabilities import encode_probabilities
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from swath.imagery.scene import Scenes
     from swath.layout import Form
     from swath.models.contract import ModelInfo
+    from swath.models.load import Predictor
     from swath.spec.fields import Area
 
 
@@ -191,14 +192,16 @@ def _inferred(
             yield piece, kept, logits(predictor, model, pixels, valid, source, piece, image)
         return
     images = (prepare(pixels, valid, model.contract, model.stride)[0] for pixels, valid in cut)
-    for (piece, kept), source, said in zip(pieces, sources, _batches(load(model))(images), strict=True):
+    for (piece, kept), source, said in zip(
+        pieces, sources, _batches(cast("Hashable", load(model)))(images), strict=True
+    ):
         yield piece, kept, said[:, *piece.within(source)]
 
 
 @lru_cache(maxsize=2)
-def _batches(predictor: Predictor) -> Batches:
+def _batches(predictor: Hashable) -> Batches:
     """For a GPU: the size of batches that was found for a network stays."""
-    return Batches(predictor)
+    return Batches(cast("Predictor", predictor))
 
 
 def device_share(model: ModelInfo) -> float | None:

@@ -89,7 +89,11 @@ def test_sections_without_anything_to_say_are_left_out() -> None:
 def test_what_was_set_aside_is_listed_and_errors_are_shown() -> None:
     text = words(
         replace(
-            FACTS, status="partial", exit_code=3, set_aside=("predict_region[3]: cut.tif",), error="1 call was set aside"
+            FACTS,
+            status="partial",
+            exit_code=3,
+            set_aside=("predict_region[3]: cut.tif",),
+            error="1 call was set aside",
         )
     ).text
     assert "predict_region[3]: cut.tif" in text

@@ -125,7 +125,7 @@ class Assembly:
         if self.found and index <= self.found[-1]:
             again = "was given twice" if index in self.found else f"came after region {self.found[-1]}"
             raise TaskFailed(f"region {index} {again}")
-        if part.encoding != self.encoding:
+        if not part.encoding.same(self.encoding):
             raise TaskFailed(f"region {index} is encoded as {part.encoding}, the map as {self.encoding}")
 
     def _tiles_of(self, window: Window, level: int) -> tuple[slice, slice]:

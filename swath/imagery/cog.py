@@ -24,6 +24,7 @@ from rio_cogeo.cogeo import cog_validate
 
 from swath.errors import TaskFailed
 from swath.geo import Blocks, Window
+from swath.imagery.address import is_remote
 from swath.imagery.assembly import Assembly
 from swath.imagery.encoding import Encoding
 from swath.imagery.legend import Legend
@@ -99,7 +100,7 @@ def write_cog(
         own = _own_tags(assembly, blocks.image[blocks.output.roi], classes, band_names, tags or {}, scale)
         if isinstance(path, Upload):
             path.send(assembly.chunks(own))
-            with gdal_errors(path.url, "looking at what was sent"), open_raster(path.url) as file:
+            with open_map(path.url) as file:
                 return _verified(path.url, file, path.size, parts, blocks, assembly)
         made = path.with_name(f".{path.name}.made")
         try:
@@ -123,6 +124,17 @@ def gdal_quiet() -> Iterator[None]:
     with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, GDAL_NUM_THREADS=1):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a map of imagery without a place has none either
         yield
+
+
+@contextmanager
+def open_map(source: Path | str) -> Iterator[DatasetReader]:
+    """A map's file, or what opens all its sheets: a path, or the address where it waits to be published."""
+    if is_remote(str(source)):
+        with gdal_errors(str(source), "looking at what was sent"), open_raster(str(source)) as file:
+            yield file
+    else:
+        with rasterio.open(source) as file:
+            yield file
 
 
 def _check_classes(assembly: Assembly, classes: Legend) -> None:

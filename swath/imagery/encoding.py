@@ -40,6 +40,10 @@ class Encoding:
         if self.classes and (self.dtype != "uint8" or self.bands != 1):
             raise ValueError(f"a map of classes is one band of uint8, not {self.bands} of {self.dtype}")
 
+    def same(self, other: Encoding) -> bool:
+        """Whether `other` encodes as this does. Not `==`: a nodata of NaN does not equal itself."""
+        return repr(self) == repr(other)
+
     @property
     def predictor(self) -> int:
         """TIFF's Predictor: 1 none, 2 differences, 3 differences of the bytes of floating point numbers."""

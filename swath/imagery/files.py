@@ -16,8 +16,9 @@ from swath.errors import ImageryError
 from swath.imagery.address import local_path, scheme, shown
 from swath.imagery.grid import image_grid
 from swath.imagery.mask import check
-from swath.imagery.raster import file_system, gdal_errors, open_raster, stamp
+from swath.imagery.raster import gdal_errors, open_raster, stamp
 from swath.imagery.scene import Band, Scene, Scenes
+from swath.imagery.stores import file_system
 
 if TYPE_CHECKING:
     from swath.spec.fields import Area, FilesImagery, GridSpec

@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 from PIL import Image, ImageDraw, ImageFont
 from rasterio.enums import Resampling
 
-from swath.imagery.cog import gdal_quiet
+from swath.imagery.cog import gdal_quiet, open_map
 from swath.imagery.ground import Ground
 from swath.imagery.legend import Legend, shares
 from swath.imagery.writing import sync, writing
@@ -47,7 +47,7 @@ def write_preview(
     its first band from low to high. Nodata is light grey. There is a scale bar where the map has a CRS; pixels that are
     not square on the ground (degrees) are drawn as they lie there. Raises TaskFailed when `path` cannot be written.
     """
-    with gdal_quiet(), rasterio.open(cog) as file:
+    with gdal_quiet(), open_map(cog) as file:
         ground = Ground.of(GeoBox(file.shape, file.transform, file.crs.to_wkt() if file.crs else None))
         width, height = _size(file.shape, ground)
         small = (min(height, file.height), min(width, file.width))

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from swath import crashpoint
 from swath.errors import TaskFailed
+from swath.imagery.stores import placed
 from swath.imagery.upload import Upload
 from swath.imagery.writing import checksum, not_written, sync, writing
 from swath.spec.place import staging_folder
@@ -60,9 +61,7 @@ class Published:
 def intact(published: Published) -> bool:
     """Whether every file is still there with the bytes that were published."""
     if "://" in published.folder:
-        import fsspec
-
-        filesystem, folder = fsspec.core.url_to_fs(published.folder)
+        filesystem, folder = placed(published.folder)
         return all(
             filesystem.exists(f"{folder}/{f.name}") and filesystem.size(f"{folder}/{f.name}") == f.bytes
             for f in published.files
@@ -147,9 +146,7 @@ class Staging:
         """Remove what waits in the store. What cannot be removed does not undo what was published."""
         if not self._uploads:
             return
-        import fsspec
-
-        filesystem, held = fsspec.core.url_to_fs(self._held)
+        filesystem, held = placed(self._held)
         try:
             if filesystem.exists(held):
                 filesystem.rm(held, recursive=True)
@@ -190,9 +187,7 @@ class Staging:
                 sync(place)
 
     def _put(self, files: list[PublishedFile]) -> None:
-        import fsspec
-
-        filesystem, folder = fsspec.core.url_to_fs(self.target)
+        filesystem, folder = placed(self.target)
         filesystem.makedirs(folder, exist_ok=True)
         for file in files:
             address = f"{folder}/{file.name}"

@@ -13,18 +13,18 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 
-from swath.errors import ImageryError, MissingExtra, ReadFailed, SwathError
+from swath.errors import ImageryError, ReadFailed, SwathError
 from swath.imagery.address import is_remote, local_path, scheme, shown
 from swath.imagery.fetch import fetch
 from swath.imagery.nature import DRIVERS, HEAD, driver_of, nature_of
 from swath.imagery.remote import FIRST, Opener, RemoteFile, failures, kept_until_exit
+from swath.imagery.stores import file_system
 
 FETCHED_BYTES = 32 * 2**20
 """Bytes of encoded pixels that GDAL asks for at once and holds."""
 
 _FETCHED = ("http", "https", "s3", "gs")
 """Addresses whose bytes swath.imagery.fetch gets; others go through fsspec."""
-_PACKAGES = {"s3": ("s3fs", "aws"), "gs": ("gcsfs", "gcp")}
 _UNKNOWN = "not recognized as being in a supported file format"
 _DAMAGED = "The file is damaged or was cut: fetch it again, and check it with gdalinfo -checksum."
 
@@ -94,21 +94,6 @@ def _driver(href: str, head: bytes) -> str:
             remedy=f"Formats that are read: {', '.join(DRIVERS)}. Convert others with gdal_translate -of COG.",
         )
     return driver
-
-
-def file_system(href: str) -> Any:
-    """The fsspec file system of a URL. Raises MissingExtra when its package is not installed."""
-    import fsspec
-
-    kind = scheme(href)
-    try:
-        return fsspec.filesystem(kind)
-    except ImportError as error:
-        if kind in _PACKAGES:
-            raise MissingExtra(*_PACKAGES[kind], f"Reading {shown(href)}") from error
-        raise ImageryError(f"{shown(href)}: {error}") from error
-    except ValueError as error:
-        raise ImageryError(f"{shown(href)}: {kind}:// is not a kind of address that can be read") from error
 
 
 def stamp(href: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from swath.errors import TaskFailed
+from swath.imagery.stores import file_system
 
 PIECE = 16 << 20
 """Bytes of one part of an upload; this much is in memory. Stores allow 10,000 parts, so a file may have 160 GB."""
@@ -26,8 +27,6 @@ class Upload:
         Nothing appears before all has arrived: when a chunk cannot be made, or a part not be sent, the upload is given up.
         Raises TaskFailed when the store refuses it or holds another number of bytes than were sent.
         """
-        from swath.imagery.raster import file_system
-
         files = file_system(self.url)
         digest, sent = hashlib.sha256(), 0
         try:

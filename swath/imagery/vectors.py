@@ -20,7 +20,7 @@ from pyproj import CRS
 from rasterio.windows import Window as RasterWindow
 
 from swath.errors import TaskFailed
-from swath.imagery.cog import gdal_quiet
+from swath.imagery.cog import gdal_quiet, open_map
 from swath.imagery.ground import Ground
 from swath.imagery.legend import Legend
 from swath.imagery.outline import Floats, Ints, Outlines, Strip, Tracer
@@ -67,7 +67,7 @@ def write_vectors(path: Path, source: Path | str, classes: Legend, wanted: Vecto
             f"{path}: no class is called {', '.join(sorted(strangers))}",
             remedy=f"output.vectors.background names classes of the model: {', '.join(each.name for each in classes)}",
         )
-    with gdal_quiet(), rasterio.open(source) as file:
+    with gdal_quiet(), open_map(source) as file:
         wkt = file.crs.to_wkt() if file.crs else None
         ground = Ground.of(GeoBox(file.shape, file.transform, wkt))
         if ground is None and (

@@ -36,7 +36,9 @@ def a_run(calls: int = 20, *, fail: int = -1, seconds: float = 1.0) -> Iterator[
     for item in range(calls):
         yield events.CallStarted(time=now, run=RUN, node="predict_region", item=item, worker="w0")
         now += seconds
-        yield events.CallProgress(time=now, run=RUN, node="predict_region", item=item, done=1, total=2, pixels=1_000_000)
+        yield events.CallProgress(
+            time=now, run=RUN, node="predict_region", item=item, done=1, total=2, pixels=1_000_000
+        )
         if item == fail:
             yield events.CallFailed(time=now, run=RUN, node="predict_region", item=item, error="ReadFailed: torn\nat 3")
         else:

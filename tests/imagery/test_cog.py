@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import random
 import shutil
 import subprocess
@@ -111,6 +112,12 @@ def test_the_regions_do_not_change_a_byte(tmp_path: Path, encoding: Encoding) ->
         made.add(path.read_bytes())
     assert len(made) == 1
     assert not [p.name for p in tmp_path.iterdir() if p.is_file() and p.name.startswith(".")]
+
+
+def test_parts_that_went_through_a_pickle_belong_to_the_map(tmp_path: Path) -> None:
+    blocks, encoding = blocks_of(grid(64, 64), 64), Encoding("float32", math.nan, blocksize=64)
+    parts = pickle.loads(pickle.dumps(parts_of(blocks, noise(64, 64).astype(np.float32), encoding)))
+    assert write_cog(tmp_path / "m.tif", parts, blocks, encoding).valid == 64 * 64
 
 
 def test_gdal_sees_the_layout_of_its_own_driver(tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""Maps in object stores: the very files of a local run, sent in parts, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.imagery.rasters import write
+from tests.imagery.servers import simulated_gs, simulated_s3
+from tests.models.tiny_models import write_integer_unet
+from tests.process import Pipe
+
+pytestmark = pytest.mark.slow
+
+LISTING = """
+import fsspec, hashlib, json, sys
+files = fsspec.filesystem(sys.argv[1])
+found = {name: hashlib.sha256(files.cat(name)).hexdigest() for name in files.find("pixels/out")}
+print(json.dumps(found))
+"""
+
+
+@contextlib.contextmanager
+def store(kind: str, tmp_path: Path) -> Iterator[dict[str, str]]:
+    empty = tmp_path / "served"
+    empty.mkdir()
+    (empty / "here").write_text("a bucket is there when something is in it")
+    if kind == "s3":
+        with simulated_s3(empty) as environment:
+            yield environment
+    else:
+        with simulated_gs(empty, tmp_path / "gs") as environment:
+            yield environment
+
+
+def listing(pipe: Pipe, kind: str, environment: dict[str, str]) -> dict[str, str]:
+    """SHA-256 of every object under the output."""
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-c", LISTING, kind], env=pipe.env | environment, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("kind", ["s3", "gs"])
+def test_a_map_in_a_store_is_the_map_on_a_disk(pipe: Pipe, tmp_path: Path, kind: str) -> None:
+    pixels = np.kron(np.random.default_rng(7).integers(1, 250, (3, 40, 50)), np.ones((1, 16, 16))).astype(np.uint8)
+    write(pipe.folder / "picture.tif", pixels, names=("red", "green", "blue"), nodata=0)
+    imagery = {"source": "files", "paths": ["picture.tif"]}
+    model = str(write_integer_unet(pipe.folder))
+    more = {"blocksize": 64, "probabilities": {"dtype": "float32"}}
+    pipe("run", pipe.spec("local", imagery=imagery, model=model, region=256, output={"to": "out", **more}))
+    local = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (pipe.folder / "out").iterdir()
+        if path.name not in ("report.json", "report.html")
+    }
+    with store(kind, tmp_path) as environment:
+        pipe.env.update(environment)
+        remote = pipe.spec(
+            "remote", imagery=imagery, model=model, region=256, output={"to": f"{kind}://pixels/out", **more}
+        )
+        done = pipe("run", remote)
+        assert f"{kind}://pixels/out/map.tif" in done.out.splitlines()
+        found = {name.removeprefix("pixels/out/"): digest for name, digest in listing(pipe, kind, environment).items()}
+    assert {name: digest for name, digest in found.items() if not name.startswith("report")} == local
