@@ -109,13 +109,15 @@ class Address:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Inside, Dask does not tell of a lost scheduler with a traceback: the run tells it in a line."""
-    logger = logging.getLogger("distributed.client")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    loggers = [logging.getLogger(f"distributed.{name}") for name in ("client", "batched")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _sees(store: ResultStore, stored: Stored) -> bool:
