@@ -191,7 +191,8 @@ def asset_of(file: PublishedFile) -> tuple[str, pystac.Asset]:
         return kind, asset
     if kind not in KEYS:
         return path.stem, asset
-    which = file.name.partition(".")[0].partition("-")[2]  # of several grids, or sheets
+    stem = file.name.partition(".")[0]
+    which = stem if stem.startswith(PROBABILITIES) else stem.partition("-")[2]  # of several grids, or sheets
     return f"{KEYS[kind]}-{which}" if which else KEYS[kind], asset
 
 
