@@ -203,3 +203,26 @@ class Regions(Sequence[Region]):
     def first(self, sheet: int) -> int:
         """Position of a sheet's first region."""
         return sum(map(len, self.sheets[:sheet]))
+
+
+SHEET = 65536
+"""Longest edge of one sheet in pixels: files of some gigabytes."""
+
+
+def sheet_windows(output: Window, region: int, limit: int = SHEET) -> list[Window]:
+    """Cut the output into sheets of about equal size, row by row; their edges are at most `limit` pixels, or one region's.
+
+    They begin at multiples of `region` pixels from the output's corner, so each region is of one sheet only. One sheet,
+    when the whole is no larger.
+    """
+    rows, cols = (_cuts(length, region, limit) for length in output.shape)
+    return [Window(output.row + top, output.col + left, height, width) for top, height in rows for left, width in cols]
+
+
+def _cuts(length: int, region: int, limit: int) -> list[tuple[int, int]]:
+    """(start, length) of each piece."""
+    regions = -(-length // region)
+    most = max(1, limit // region)
+    pieces = -(-regions // most)
+    step = -(-regions // pieces) * region
+    return [(start, min(step, length - start)) for start in range(0, length, step)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from swath.errors import AreaError
-from swath.geo import Blocks, Regions, Window
+from swath.geo import Blocks, Regions, Window, sheet_windows
 from swath.imagery.encoding import Encoding
 from swath.imagery.grid import output_window, wanted_blocks
 from swath.imagery.part import levels_of
@@ -83,8 +83,6 @@ def plan_sheets(
     grids: Sequence[Scenes], area: Area | None, output: Output, region: int | None, *, halo: int = 0, stride: int = 1
 ) -> Regions:
     """The sheets of a map and their regions. Raises AreaError when the area meets none of the grids."""
-    from swath.imagery.sheets import sheet_windows
-
     windows = grid_windows(grids, area)
     edge = region or region_edge(list(windows.values()), output.blocksize)
     sheets, on = [], []

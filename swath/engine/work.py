@@ -274,10 +274,30 @@ class _Lines(io.TextIOBase):
             self._rest = ""
 
 
+TALKATIVE = frozenset(
+    {
+        "aiobotocore",
+        "boto3",
+        "botocore",
+        "distributed",
+        "fiona",
+        "gcsfs",
+        "pyogrio",
+        "rasterio",
+        "s3fs",
+        "torch",
+        "urllib3",
+    }
+)
+"""Packages that tasks use and whose lines below a warning say nothing to who runs a pipeline."""
+
+
 class _Records(logging.Handler):
     def __init__(self, say: Callable[[str, str], None]) -> None:
         super().__init__(logging.INFO)
         self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < logging.WARNING and record.name.partition(".")[0] in TALKATIVE:
+            return
         self._say(record.levelname.lower().replace("critical", "error"), self.format(record))

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
 
-import geopandas
-import pyogrio
 import pystac
 import shapely
 from odc.geo.geobox import GeoBox
@@ -25,8 +23,6 @@ from swath.imagery.publication import PublishedFile
 from swath.imagery.scene import Scene
 from swath.imagery.writing import sync, writing
 
-LIMIT = 65536
-"""Longest edge of one sheet in pixels: files of some gigabytes."""
 COLLECTION = "collection.json"
 _TYPES = {
     "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32",
@@ -49,25 +45,6 @@ class Sheet:
     """Of the file of the same place whose name begins with `probabilities`, where there is one."""
     grid: GeoBox | None = None
     """Of the sheet's own pixels, where the sheets of a map are on several grids."""
-
-
-def sheet_windows(output: Window, region: int, limit: int = LIMIT) -> list[Window]:
-    """Cut the output into sheets of about equal size, row by row; their edges are at most `limit` pixels, or one region's.
-
-    They begin at multiples of `region` pixels from the output's corner, so each region is of one sheet only. One sheet,
-    when the whole is no larger.
-    """
-    rows, cols = (_cuts(length, region, limit) for length in output.shape)
-    return [Window(output.row + top, output.col + left, height, width) for top, height in rows for left, width in cols]
-
-
-def _cuts(length: int, region: int, limit: int) -> list[tuple[int, int]]:
-    """(start, length) of each piece."""
-    regions = -(-length // region)
-    most = max(1, limit // region)
-    pieces = -(-regions // most)
-    step = -(-regions // pieces) * region
-    return [(start, min(step, length - start)) for start in range(0, length, step)]
 
 
 def sheet_names(windows: Sequence[Window], stem: str = "map") -> list[str]:
@@ -138,6 +115,9 @@ def write_index(
     Every program with GDAL reads the VRT, which has the colours, class names, statistics and band names. The tile index, which
     GDAL has known since 3.9, is for very many sheets: it is looked up by place and never read whole. `grid` is that of the output.
     """
+    import geopandas
+    import pyogrio
+
     mosaic, path = folder / f"{stem}.vrt", folder / f"{stem}.gti.gpkg"
     with writing(mosaic):
         text = Xml.tostring(_vrt(sheets, output, grid, classes, scale), encoding="unicode")

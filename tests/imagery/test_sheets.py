@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
-from swath.geo import Window
+from swath.geo import Window, sheet_windows
 from swath.imagery.cog import CogFacts
 from swath.imagery.legend import MapClass, color_table
 from swath.imagery.preview import write_preview
 from swath.imagery.publication import PublishedFile
 from swath.imagery.scene import Scene
-from swath.imagery.sheets import Sheet, merged, sheet_names, sheet_windows, write_collection, write_index
+from swath.imagery.sheets import Sheet, merged, sheet_names, write_collection, write_index
 from swath.imagery.vectors import write_vectors
 
 CLASSES = (MapClass(0, "land", (200, 10, 20)), MapClass(1, "water & ice", (30, 90, 210)))
