@@ -17,8 +17,8 @@ TICKS = 100
 @contextlib.contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
     """A new folder in `folder`, named after this process."""
-    folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     me = Process.this()
     own = Path(tempfile.mkdtemp(prefix="", suffix=f".{me.pid}.{round(me.started * TICKS)}.{me.host}", dir=folder))
     try:
@@ -30,10 +30,14 @@ def scratch(folder: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the folders of processes of this machine that have ended."""
+    """Remove the folders of processes of this machine that have ended, and `folder` itself when nothing is left in it."""
+    if not folder.is_dir():
+        return
     for each in folder.iterdir():
         _, *named = each.name.split(".", 3)
         if len(named) == 3 and named[0].isdecimal() and named[1].isdecimal():
             pid, ticks, host = named
             if Process(host, int(pid), int(ticks) / TICKS).gone():
                 shutil.rmtree(each, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()

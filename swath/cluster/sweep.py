@@ -9,6 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from swath.cluster import scratch
 from swath.engine.journal import Journal, Lease
 from swath.errors import TeardownError
 
@@ -28,7 +29,9 @@ class Leftover:
 
 
 def find(journal: Journal) -> list[Leftover]:
-    """What is left. Leases of things that are gone, or were never made, are ended on the way."""
+    """What is left. Leases of things that are gone, or were never made, are ended on the way, and scratch folders go that
+    workers of killed runs had."""
+    scratch.sweep(journal.folder / "scratch")
     status = {run.id: run.status for run in journal.runs()}
     found = []
     for lease in journal.leases():

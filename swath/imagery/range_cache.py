@@ -53,8 +53,7 @@ class RangeCache:
             return
         # Room is made before the write, for what all processes may write until one looks again.
         self._written += len(data) + _DIGEST
-        if self._written >= self.most // 16:
-            self._make_room()
+        if self._written >= self.most // 16 and self._make_room():
             self._written = len(data) + _DIGEST
         path = self._path(href, etag, start, stop)
         new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -71,17 +70,18 @@ class RangeCache:
         name = hashlib.sha256("\n".join((shown(href), etag, f"{start}-{stop}")).encode()).hexdigest()
         return self.folder / name[:2] / name
 
-    def _make_room(self) -> None:
-        """Remove what was not used for longest, until three quarters are left. One process at a time; the others go on."""
+    def _make_room(self) -> bool:
+        """Remove what was not used for longest, until three quarters are left. One process at a time; the others go on, and try
+        again with their next write: False."""
         try:
             lock = (self.folder / "lock").open("w")
         except OSError:
-            return
+            return False
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                return
+                return False
             entries = []
             for path in self.folder.glob("??/*"):
                 with contextlib.suppress(OSError):
@@ -97,6 +97,7 @@ class RangeCache:
                 with contextlib.suppress(OSError):
                     path.unlink()
                     total -= size
+        return True
 
 
 def cache() -> RangeCache | None:

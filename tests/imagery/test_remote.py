@@ -166,7 +166,7 @@ def test_what_is_no_raster_is_named(server: Web, folder: Path, content: bytes, n
 def test_a_truncated_and_a_damaged_file_fail_with_their_address(server: Web, folder: Path) -> None:
     data = bytearray((folder / "a.tif").read_bytes())
     (folder / "short.tif").write_bytes(data[: len(data) // 2])
-    data[len(data) // 2 : len(data) // 2 + 2000] = bytes(2000)
+    data[len(data) // 2 : len(data) // 2 + 40_000] = bytes(40_000)  # whole blocks, and where they begin
     (folder / "damaged.tif").write_bytes(data)
     for name in ("short.tif", "damaged.tif"):
         with pytest.raises(ReadFailed, match=rf"{name}.*(rows 0-256|opening)"):
