@@ -110,8 +110,9 @@ def bench(folder: Path, *options: str) -> tuple[str, dict[str, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_floors_pipeline_and_a_peer_are_measured_and_judged(tmp_path: Path) -> None:
-    printed, found = bench(tmp_path, "--sizes", "1536", "--models", "micro", "--workers", "2", "--regions", "90")
+def test_floors_and_pipeline_are_measured_and_judged(tmp_path: Path) -> None:
+    words = ("--sizes", "1536", "--models", "micro", "--workers", "2", "--only", "floors,pipeline")
+    printed, found = bench(tmp_path, *words)
     floors = found["floors"]["micro"][0]["floors_ms"]
     assert set(floors) == {"read", "pre", "forward", "post", "encode"}
     assert all(cost > 0 for cost in floors.values())
@@ -121,9 +122,6 @@ def test_floors_pipeline_and_a_peer_are_measured_and_judged(tmp_path: Path) -> N
         assert not ours["failed"]
         assert ours["cpu_s"] > 0 < ours["wall_s"]
         assert ours["peak_bytes"] > ours["client_bytes"] / 4
-        assert not runs["loop", "micro", size]["failed"]
-    assert not runs["pipe run", "constant", 1280]["failed"]
-    assert "torchgeo" in printed
     for target in found["targets"]:
         assert target["text"] in printed
         assert (target["verdict"] == "not measured") == (target["value"] is None)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.crash.loop import Loop
 
-KILLS = 7
+KILLS = 4
 
 
 @pytest.mark.slow
