@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from swath.geo import Region, Regions, Window
     from swath.imagery.publication import Published
-    from swath.imagery.scene import Scene, Scenes
+    from swath.imagery.scene import Scenes
     from swath.layout import Form
     from swath.models.contract import Contract, ModelInfo, Receptive, Weights
     from swath.region import Made
@@ -271,6 +271,7 @@ def publish_map(
     """Write the map and what is made beside it, and put it in its place."""
     from swath.imagery.legend import MapClass, shares
     from swath.imagery.map_item import ModelFacts
+    from swath.imagery.scene import all_scenes
     from swath.models.contract_file import item_properties
     from swath.publish import MapFiles
 
@@ -303,14 +304,10 @@ def publish_map(
         )
 
 
-def all_scenes(grids: tuple[Scenes, ...]) -> list[Scene]:
-    """Every scene of a map once."""
-    return list({scene.id: scene for scenes in grids for scene in scenes.scenes}.values())
-
-
 def describe_input(scenes: tuple[Scenes, ...], model: ModelInfo, area: Area | None, regions: Regions) -> dict[str, Any]:
     """What a map was made from, for its report."""
     from swath.imagery.address import shown
+    from swath.imagery.scene import all_scenes
 
     each = all_scenes(scenes)
     notes = list(dict.fromkeys(note for grid in scenes for note in grid.notes))
@@ -334,6 +331,8 @@ def grid_text(image: GeoBox, window: Window) -> str:
 
 def lineage(scenes: tuple[Scenes, ...], model: ModelInfo) -> str:
     """One sentence for the map's STAC item."""
+    from swath.imagery.scene import all_scenes
+
     each = all_scenes(scenes)
     names = ", ".join(scene.id for scene in each[:20]) + _and_more(len(each) - 20)
     return f"{model.contract.name} (weights {model.sha256[:12]}) over {names}; {MOSAICS[scenes[0].mosaic]}"
@@ -347,6 +346,7 @@ def _and_more(count: int) -> str:
 def plan(spec: Predict) -> dict[str, Any]:
     """What a map would take, from the headers of its imagery and the model's contract."""
     from swath.imagery.read import common_dtype
+    from swath.imagery.scene import all_scenes
     from swath.layout import plan_sheets
 
     contract = read_contract(spec.model)

@@ -16,6 +16,7 @@ from swath.imagery.legend import Legend
 from swath.imagery.map_item import ModelFacts, write_item, write_model_item
 from swath.imagery.preview import write_preview
 from swath.imagery.publication import MANIFEST, Published, PublishedFile, Staging
+from swath.imagery.scene import all_scenes
 from swath.imagery.sheets import Sheet, merged, sheet_names, write_collection, write_index
 from swath.imagery.upload import Upload
 from swath.imagery.vectors import write_vectors
@@ -26,7 +27,7 @@ from swath.region import Made, Parts
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-    from swath.imagery.scene import Scene, Scenes
+    from swath.imagery.scene import Scenes
     from swath.spec.fields import Output
 
 MODEL_ITEM = "model.json"
@@ -193,15 +194,12 @@ class MapFiles:
         whole = self._window(sheets)
         if len(sheets) == 1 and not rest:
             write_item(
-                folder / MANIFEST, self.name, self._geobox(grid, whole), sheets[0].facts, files, self._scenes(),
+                folder / MANIFEST, self.name, self._geobox(grid, whole), sheets[0].facts, files, all_scenes(self.grids),
                 probabilities=sheets[0].probabilities, **more,
             )  # fmt: skip
             return sheets[0].facts
         by_name: dict[str, PublishedFile] = {file.name: file for file in files}
         every = [sheet for each in rasters.values() for sheet in each]
         image = self.grids[grid].image
-        write_collection(folder, self.name, every, image, by_name, self._scenes(), **more)
+        write_collection(folder, self.name, every, image, by_name, all_scenes(self.grids), **more)
         return merged(every, whole, self._geobox(grid, whole))
-
-    def _scenes(self) -> list[Scene]:
-        return list({scene.id: scene for scenes in self.grids for scene in scenes.scenes}.values())

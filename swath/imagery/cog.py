@@ -27,7 +27,7 @@ from swath.geo import Blocks, Window
 from swath.imagery.address import is_remote
 from swath.imagery.assembly import Assembly
 from swath.imagery.encoding import Encoding
-from swath.imagery.legend import Legend
+from swath.imagery.legend import Legend, color_table
 from swath.imagery.part import Part
 from swath.imagery.raster import gdal_errors, open_raster
 from swath.imagery.tiff import Tag, statistics_tags, tags_of
@@ -180,17 +180,8 @@ def _own_tags(
             if classes:
                 names = {str(each.value): each.name for each in classes}
                 file.update_tags(1, CLASSES=json.dumps(names, ensure_ascii=False))
-                file.write_colormap(1, colors(classes, encoding.nodata))
+                file.write_colormap(1, color_table(classes, encoding.nodata))
         return tags_of(memory.read())
-
-
-def colors(classes: Legend, nodata: float) -> dict[int, tuple[int, int, int, int]]:
-    """A colour table: the classes, everything else black, nodata transparent."""
-    table = dict.fromkeys(range(256), (0, 0, 0, 255))
-    table.update({each.value: (*each.color, 255) for each in classes})
-    if 0 <= nodata <= 255 and int(nodata) not in {each.value for each in classes}:
-        table[int(nodata)] = (0, 0, 0, 0)
-    return table
 
 
 def _write(path: Path, made: Path, chunks: Iterable[bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,3 +65,8 @@ class Scenes:
     """UTM zones of all sheets, such as 28N and 29N, where the map is one sheet for each; this one's is that of `image`."""
     notes: tuple[str, ...] = ()
     """What a reader of the report should know: repaired, guessed, resampled."""
+
+
+def all_scenes(grids: Sequence[Scenes]) -> list[Scene]:
+    """Every scene of a map once, whichever of its grids it is read on."""
+    return list({scene.id: scene for scenes in grids for scene in scenes.scenes}.values())
