@@ -96,19 +96,34 @@ class _Handle:
         self._file, self._at = file, 0
 
     def read(self, size: int = -1) -> bytes:
+        """Fewer bytes where the file ends; none where they cannot be fetched (the error waits for `failures`)."""
         stop = self._file.size if size < 0 else min(self._at + size, self._file.size)
-        data = self.get_byte_ranges([self._at], [max(stop - self._at, 0)])[0]
+        try:
+            data = self._file.ranges([(self._at, max(stop, self._at))])[0]
+        except SwathError as error:
+            _failed.error = error
+            return b""
         self._at += len(data)
         return data
 
     def get_byte_ranges(self, offsets: Any, sizes: Any) -> list[bytes]:
-        """Empty where it fails: GDAL's callbacks lose exceptions, so the error waits for `failures` to raise it."""
+        """Each range whole. GDAL would take what its memory held before for bytes that are missing, and its callbacks lose
+        exceptions: what is missing is zeros, and the error waits for `failures` to raise it.
+        """
         wanted = [(int(offset), int(offset) + int(size)) for offset, size in zip(offsets, sizes, strict=True)]
         try:
-            return self._file.ranges(wanted)
+            found = self._file.ranges(wanted)
+            if any(len(data) < stop - start for data, (start, stop) in zip(found, wanted, strict=True)):
+                last = max(stop for _, stop in wanted)
+                raise ReadFailed(
+                    f"{shown(self._file.href)}: the file is truncated: it ends at byte {self._file.size:,}, its pixels go on to "
+                    f"byte {last:,}",
+                    remedy="Copy it again from where it came, and compare the sizes.",
+                )
         except SwathError as error:
             _failed.error = error
-            return [b"" for _ in wanted]
+            return [bytes(stop - start) for start, stop in wanted]
+        return found
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._file.size}[whence]

@@ -24,6 +24,7 @@ from swath.imagery import fetch, limits, range_cache
 from swath.imagery.find import find
 from swath.imagery.range_cache import RangeCache, in_bytes
 from swath.imagery.read import read
+from swath.imagery.remote import Opener, RemoteFile, failures
 from swath.imagery.scene import Scenes
 from swath.spec.fields import FilesImagery
 from tests.imagery.rasters import write
@@ -169,8 +170,17 @@ def test_a_truncated_and_a_damaged_file_fail_with_their_address(server: Web, fol
     data[len(data) // 2 : len(data) // 2 + 40_000] = bytes(40_000)  # whole blocks, and where they begin
     (folder / "damaged.tif").write_bytes(data)
     for name in ("short.tif", "damaged.tif"):
+        # Memory that held the right bytes before must not stand in for those that are missing.
+        check(f"{server.address}/a.tif", folder)
         with pytest.raises(ReadFailed, match=rf"{name}.*(rows 0-256|opening)"):
             read(scenes_of(f"{server.address}/{name}"), ALL)
+
+
+def test_a_range_beyond_the_end_of_a_file_is_an_error_and_no_stale_memory(server: Web, folder: Path) -> None:
+    handle = Opener(RemoteFile(f"{server.address}/a.tif")).open("a.tif")
+    size = (folder / "a.tif").stat().st_size
+    with pytest.raises(ReadFailed, match=rf"a\.tif: the file is truncated: it ends at byte {size:,}"), failures():
+        assert handle.get_byte_ranges([size - 10], [30]) == [bytes(30)]
 
 
 def test_a_file_that_changes_while_it_is_read_fails(server: Web, folder: Path) -> None:
