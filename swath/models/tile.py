@@ -17,8 +17,8 @@ def tile_edge(info: ModelInfo) -> int:
     """Edge of the tiles for this model, without halo, in pixels: a power of two, and a multiple of the model's stride where
     that is one. Of a model whose tiles are blended: of the piece that `blended` is asked for.
 
-    CPU-ms per Mpx of map, halo included, on one core (torch 2.13; 256, 512, 1024, 2048 pixels): 900 parameters with a radius of
-    2: 107, 94, 86, 61; 20,000 with 2: 450, 423, 422, 583; a U-Net of a million with 48: 3665, 2660, 2375, 2561.
+    CPU-ms per Mpx of map, from reading to encoding, halo included, on one core (torch 2.13; 512, 1024, 2048 pixels): 900
+    parameters with a radius of 2: 193, 181, 173; 20,000 with 2: 634, 575, 835; a U-Net of a million with 51: 3710, 2728, 3980.
     """
     if info.lattice is not None:
         return BLENDED

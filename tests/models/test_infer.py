@@ -24,7 +24,7 @@ from swath.errors import ModelError
 from swath.geo import Blocks, Window
 from swath.models.contract import Contract, ModelClass, ModelInfo
 from swath.models.contract_file import RANGES
-from swath.models.infer import decide, infer, scale
+from swath.models.infer import decide, infer, prepare, scale
 from swath.models.info import inspect
 from swath.models.load import Predictor, TorchPredictor, load
 from swath.models.receptive import measure_predictor
@@ -265,6 +265,15 @@ def test_each_band_has_its_own_scaling_and_the_pixels_stay() -> None:
     pixels = np.full((3, 1, 1), 8, np.float32)
     assert scale(pixels, replace(CLASSES, scaling=steps)).ravel().tolist() == [4, 8, 7]
     assert pixels.ravel().tolist() == [8, 8, 8]
+
+
+def test_convolutions_see_pixels_whose_channels_lie_side_by_side() -> None:
+    pixels = picture(16, 24)
+    images = torch.from_numpy(prepare(pixels, np.ones((16, 24), np.bool_), CLASSES, 8))
+    # torch goes by the strides, that of the one image as well: seen in the other order, a U-Net takes twice as long.
+    assert images.stride() == torch.empty(images.shape, memory_format=torch.channels_last).stride()
+    with torch.inference_mode():
+        assert nn.Conv2d(3, 8, 3)(images).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_identity_model_gives_the_pixels_back(tmp_path: Path) -> None:
