@@ -195,7 +195,8 @@ def _cluster() -> Iterator[Finding]:
     import tempfile
 
     from swath.cluster.cluster import cluster_of
-    from swath.spec.cluster import LocalCluster, Workers
+    from swath.spec.cluster import LocalCluster
+    from swath.spec.workers import Workers
 
     began = time.monotonic()
     with (

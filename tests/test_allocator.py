@@ -24,7 +24,8 @@ def kept():
 CLIENT = """
 from pathlib import Path
 from swath.cluster.cluster import cluster_of
-from swath.spec.cluster import LocalCluster, Workers
+from swath.spec.cluster import LocalCluster
+from swath.spec.workers import Workers
 if __name__ == "__main__":
     with cluster_of(LocalCluster(workers=Workers(min=1, max=1)), Path({state!r})) as cluster:
         print(cluster._client.submit(kept).result(timeout=50))

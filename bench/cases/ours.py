@@ -32,7 +32,8 @@ from swath.graph.graph import Graph
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.spec.base import Spec
-from swath.spec.cluster import InlineCluster, LocalCluster, Workers
+from swath.spec.cluster import InlineCluster, LocalCluster
+from swath.spec.workers import Workers
 
 WORKERS = 2
 FLOOR_BATCH = 1000

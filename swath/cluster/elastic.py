@@ -12,7 +12,7 @@ from typing import Any
 
 from distributed.deploy.adaptive import Adaptive
 
-from swath.spec.cluster import Workers
+from swath.spec.workers import Workers
 
 WORTH_S = 5.0
 """Seconds of work that a worker should have before it: fewer are done before another one is up and warm."""

@@ -27,7 +27,8 @@ from swath.engine.store import ResultStore
 from swath.engine.work import Say
 from swath.errors import InfrastructureError
 from swath.graph.code import ProjectCode
-from swath.spec.cluster import LocalCluster, Workers
+from swath.spec.cluster import LocalCluster
+from swath.spec.workers import Workers
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 60

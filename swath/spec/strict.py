@@ -155,7 +155,8 @@ def _built(models: tuple[type[Model], ...]) -> tuple[type[Model], ...]:
 def _accept_lists(schema: Any) -> None:
     """Let every container of a model's own fields take any sequence; what is in it stays strict."""
     if isinstance(schema, dict):
-        if schema.get("type") in _CONTAINERS:
+        kind = schema.get("type")  # a schema of its own where a field has this name
+        if isinstance(kind, str) and kind in _CONTAINERS:
             schema.setdefault("strict", False)
         for value in schema.values():
             _accept_lists(value)

@@ -12,7 +12,8 @@ from swath.cluster import elastic
 from swath.cluster.cluster import cluster_of
 from swath.cluster.elastic import QUIET_S, WORTH_S, Backlog, useful, wanted
 from swath.cluster.local import Local
-from swath.spec.cluster import LocalCluster, Workers
+from swath.spec.cluster import LocalCluster
+from swath.spec.workers import Workers
 
 backlogs = st.builds(Backlog, st.integers(0, 10**7), st.none() | st.floats(0, 1e9))
 limits = st.tuples(st.integers(1, 64), st.integers(1, 64)).map(lambda pair: Workers(min=min(pair), max=max(pair)))

@@ -6,8 +6,9 @@ import pytest
 
 from swath.errors import SpecError
 from swath.graph.registry import Registry
-from swath.spec.cluster import AddressCluster, Cluster, LocalCluster, TlsFiles, Workers
+from swath.spec.cluster import AddressCluster, Cluster, LocalCluster, TlsFiles
 from swath.spec.load import load
+from swath.spec.workers import Workers
 
 HELLO = """
 from swath import Spec, pipeline, task
