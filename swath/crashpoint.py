@@ -5,6 +5,9 @@ comes to POINT for the Nth time (the first when none is named). The points, in t
 
     parsing      the spec is read, nothing is written yet
     starting     the cluster is about to be made
+    leased       the lease of a cloud cluster is written, no machine is asked for yet
+    asking       a machine is about to be asked for
+    made         a machine was asked for, and the cloud has said that it is coming
     started      the cluster is up
     running      a call has finished
     publishing   a file of the output is in its place, others are not
@@ -21,7 +24,7 @@ from collections import Counter
 from swath.errors import UsageError
 
 VARIABLE = "SWATH_CRASH_AT"
-POINTS = ("parsing", "starting", "started", "running", "publishing", "closing")
+POINTS = ("parsing", "starting", "leased", "asking", "made", "started", "running", "publishing", "closing")
 SIGNALS = {"KILL": signal.SIGKILL, "TERM": signal.SIGTERM, "INT": signal.SIGINT}
 
 _seen: Counter[str] = Counter()

@@ -15,7 +15,7 @@ from typing import Any
 
 from swath import crashpoint, matrix
 from swath.account import Troubles, account
-from swath.cluster.cluster import RunningCluster, cluster_of
+from swath.cluster.cluster import RunningCluster, Tenant, cluster_of
 from swath.cluster.sweep import PARTIAL
 from swath.engine.engine import Engine, Tally
 from swath.engine.executor import Executor, InlineExecutor
@@ -26,7 +26,17 @@ from swath.engine.process import Process
 from swath.engine.routed import RoutedExecutor
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore, Stored
-from swath.errors import Locked, SetAside, StateError, Stopped, SwathError, TaskFailed, TimedOut, UsageError
+from swath.errors import (
+    Locked,
+    SetAside,
+    StateError,
+    Stopped,
+    SwathError,
+    TaskFailed,
+    TeardownError,
+    TimedOut,
+    UsageError,
+)
 from swath.events import CallDone, ClusterReady, Event, Listener, Log, RunDone, RunStarted
 from swath.graph.graph import Graph
 from swath.graph.registry import Registry
@@ -249,6 +259,8 @@ class _Run:
         self.table = Table.of(loaded) if loaded.variants else None
         self.fresh = fresh
         self.tally = Tally()
+        self._left = ""
+        """What may be left of the cluster."""
 
     # --- telling
 
@@ -306,7 +318,14 @@ class _Run:
             )
 
     def go(self, graph: Graph) -> RunOutcome:
-        """Make the calls; whatever happens, the cluster is closed when this returns."""
+        """Make the calls; whatever happens, the cluster is closed when this returns, or the outcome says what may be left."""
+        outcome = self._made(graph)
+        if not self._left:
+            return outcome
+        error = "\n".join(filter(None, (outcome.error, self.scrub(self._left))))
+        return replace(outcome, exit_code=TeardownError.exit_code, error=error)
+
+    def _made(self, graph: Graph) -> RunOutcome:
         store = self.store
         engine = Engine(
             self.id, journal=self.journal, store=store, emit=self.emit, stop=self.stop, on_error=self.loaded.spec.on_error,
@@ -335,7 +354,9 @@ class _Run:
         """Bring the cluster up, when the first call needs it."""
         crashpoint.reached("starting")
         began = time.monotonic()
-        cluster: RunningCluster = exits.enter_context(cluster_of(self.loaded.spec.cluster, self.project.state))
+        tenant = Tenant(self.id, self.journal, self.stop, self.say)
+        cluster = cluster_of(self.loaded.spec.cluster, self.project.state, tenant).__enter__()
+        exits.callback(self._close, cluster)
         executor = cluster.executor(engine.hear, self.stop)
         cluster.check_store(store)
         self.workers = cluster.workers
@@ -348,6 +369,14 @@ class _Run:
         crashpoint.reached("started")
         exits.callback(crashpoint.reached, "closing")
         return executor
+
+    def _close(self, cluster: RunningCluster) -> None:
+        """Whatever may be left of the cluster changes nothing in what was made, but how the run ends."""
+        try:
+            cluster.__exit__(None, None, None)
+        except TeardownError as error:
+            self.say("error", str(error))
+            self._left = str(error)
 
     def _outcome(self, result: Stored | None, store: ResultStore) -> RunOutcome:
         value = store.get(result) if result is not None else None

@@ -47,7 +47,7 @@ class Address:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as exits:
-            exits.enter_context(_quiet())
+            exits.enter_context(quiet_client())
             self._client = exits.enter_context(self._connect())
             try:
                 self._client.wait_for_workers(1, timeout=WORKERS_TIMEOUT_S)
@@ -95,19 +95,24 @@ class Address:
             self._had[asked] = now
 
     def check_store(self, store: ResultStore) -> None:
-        token = os.urandom(INLINE_BYTES + 1)
-        stored = store.put(token)
-        seen = self._client.run(_sees, store, stored, on_error="return")
-        blind = [worker for worker, answer in seen.items() if answer is not True]
-        if blind:
-            raise InfrastructureError(
-                f"{len(blind)} of {len(seen)} workers cannot read the results folder {store.root}; {blind[0]} says: {seen[blind[0]]}",
-                remedy="set `results:` in swath.yaml to a folder or bucket that client and workers both reach",
-            )
+        seen_by_workers(self._client, store)
+
+
+def seen_by_workers(client: distributed.Client, store: ResultStore) -> None:
+    """Raise InfrastructureError unless all workers read what this process writes into the store of results."""
+    token = os.urandom(INLINE_BYTES + 1)
+    stored = store.put(token)
+    seen = client.run(_sees, store, stored, on_error="return")
+    blind = [worker for worker, answer in seen.items() if answer is not True]
+    if blind:
+        raise InfrastructureError(
+            f"{len(blind)} of {len(seen)} workers cannot read the results folder {store.root}; {blind[0]} says: {seen[blind[0]]}",
+            remedy="set `results:` in swath.yaml to a folder or bucket that client and workers both reach",
+        )
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_client() -> Iterator[None]:
     """Inside, Dask does not tell of a lost scheduler with a traceback: the run tells it in a line."""
     loggers = [logging.getLogger(f"distributed.{name}") for name in ("client", "batched")]
     before = [logger.level for logger in loggers]

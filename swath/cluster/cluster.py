@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 from swath.engine.executor import Executor
+from swath.engine.journal import Journal
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
 from swath.engine.work import Say
+from swath.spec.cloud import AwsCluster, GcpCluster
 from swath.spec.cluster import AddressCluster, Cluster, InlineCluster, LocalCluster
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """The run that a cluster is brought up for."""
+
+    run: str
+    """Its id."""
+    journal: Journal
+    """Where leases are written down before anything is made."""
+    stop: Stop
+    """Whether it was asked to stop: nobody waits for machines then."""
+    say: Callable[[str, str], None]
+    """A line for its readers: level and text."""
 
 
 class RunningCluster(Protocol):
@@ -39,8 +57,9 @@ class RunningCluster(Protocol):
         ...
 
 
-def cluster_of(spec: Cluster, state: Path) -> RunningCluster:
-    """The cluster that a spec names, not started yet. `state` is the state folder, for scratch files."""
+def cluster_of(spec: Cluster, state: Path, tenant: Tenant | None = None) -> RunningCluster:
+    """The cluster that a spec names, not started yet. `state` is the state folder, for scratch files; clusters that make
+    machines are for a tenant only."""
     if isinstance(spec, InlineCluster):
         from swath.cluster.inline import Inline
 
@@ -56,4 +75,8 @@ def cluster_of(spec: Cluster, state: Path) -> RunningCluster:
         from swath.cluster.address import Address
 
         return Address(spec)
+    if isinstance(spec, AwsCluster | GcpCluster) and tenant is not None:
+        from swath.cluster.cloud import Cloud
+
+        return Cloud(spec, tenant)
     raise TypeError(spec)

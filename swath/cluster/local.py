@@ -20,6 +20,7 @@ from swath.cluster.cluster import RunningCluster
 from swath.cluster.elastic import Elastic
 from swath.cluster.guest import hosted
 from swath.cluster.scratch import scratch
+from swath.cluster.settings import SETTINGS
 from swath.engine.dask_executor import DaskExecutor
 from swath.engine.executor import Executor
 from swath.engine.stop import Stop
@@ -32,26 +33,7 @@ from swath.spec.workers import Workers
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 60
-SETTINGS = {
-    # A call that ends its worker is tried on two more, then it is set aside.
-    "distributed.scheduler.allowed-failures": 2,
-    # One call per thread at a time: a call that kills its worker takes no other with it.
-    "distributed.scheduler.worker-saturation": 1.0,
-    # A worker that nears its limit is restarted; nothing of worth is in its memory.
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.terminate": 0.95,
-    # A long call holds the interpreter: that is no reason to think that its worker is gone.
-    "distributed.scheduler.worker-ttl": "30 minutes",
-    "distributed.admin.tick.limit": "1 hour",
-    # How often each process looks for that: every 20 ms, an idle cluster of two would take a tenth of a core.
-    "distributed.admin.tick.interval": "1s",
-    "distributed.worker.profile.enabled": False,
-    "distributed.comm.timeouts.connect": "60s",
-    # Nobody reads Dask's own pages, and they would be open to every user of this machine.
-    "distributed.scheduler.http.routes": [],
-    "distributed.worker.http.routes": [],
+OWN_SETTINGS = SETTINGS | {
     "distributed.worker.multiprocessing-method": forking.METHOD,
     "distributed.nanny.pre-spawn-environ": forking.THREADS,
 }
@@ -77,7 +59,7 @@ class Local:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as exits:
-            exits.enter_context(dask.config.set(SETTINGS))
+            exits.enter_context(dask.config.set(OWN_SETTINGS))
             folder = exits.enter_context(scratch(self._scratch))
             security = tls.for_this_run()
             try:

@@ -1,0 +1,108 @@
+"""The guardian: a process that outlives the client of a cloud cluster, and removes its machines when the client is gone.
+
+It waits at a pipe that only the client holds open. Killed, crashed or out of memory, a client that ends in any way closes it;
+one that has confirmed by itself that nothing is left says so first. A guardian ends within WITHIN_S of its client's end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from swath.cluster.lease import CloudLease
+from swath.cluster.removal import quiet, remove_all
+from swath.engine.journal import Journal
+from swath.errors import InfrastructureError, SwathError
+
+READY, GONE = b"ready\n", b"gone\n"
+"""What the guardian says when it listens, and what the client says when nothing is left to be removed."""
+QUIET_S = 20.0
+"""A machine that was just asked for when the client ended may be listed so much later."""
+WITHIN_S = 1800.0
+LOG = "guardian.log"
+"""In the run's folder."""
+
+
+class Guardian:
+    """The client's end of the pipe."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    def release(self) -> None:
+        """Nothing is left: the guardian has nothing to do."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # somebody has ended it
+            self._process.stdin.write(GONE)
+            self._process.stdin.flush()
+
+
+@contextlib.contextmanager
+def guarded(lease: CloudLease, state: Path) -> Iterator[Guardian]:
+    """A guardian beside the body; when the body has not released it, it removes the lease's machines afterwards.
+
+    Raises InfrastructureError when it does not start: without a guardian no machine is made.
+    """
+    folder = state / "runs" / lease.run
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOG).open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "swath.cluster.guardian", lease.run, lease.kind, lease.place, str(state)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,  # a Ctrl-C at the terminal is for the client alone
+        )
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        if process.stdout.readline() != READY:
+            raise InfrastructureError(
+                f"the guardian, which removes machines when this process is gone, did not start: exit code {process.wait()}",
+                remedy=f"what it said is in {folder / LOG}",
+            )
+        yield Guardian(process)
+    finally:
+        process.stdout.close()
+        with contextlib.suppress(OSError):
+            process.stdin.close()  # it goes on by itself from here
+
+
+def main(words: list[str]) -> int:
+    """Run, kind, place, state folder: be the guardian of that lease."""
+    run, kind, place, state = words
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # it is no use to anybody when it ends before its client
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    lease = CloudLease(run, "aws" if kind == "aws" else "gcp", place)
+    os.chdir(state)  # the client's own folder may be gone
+    sys.stdout.buffer.write(READY)
+    sys.stdout.buffer.flush()
+    if sys.stdin.buffer.read().endswith(GONE):
+        return 0
+    logging.info("the client of %s is gone: its machines are removed", run)
+    try:
+        count = remove_all(
+            lease.fleet,
+            lease.label,
+            quiet_s=quiet(QUIET_S),
+            within_s=WITHIN_S,
+            say=logging.warning,
+        )
+        logging.info("%d machines removed; none is left", count)
+        with Journal.open(Path(state)) as journal:
+            lease.end(journal)
+    except SwathError as error:
+        logging.error("%s", error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
