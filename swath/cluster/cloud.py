@@ -54,7 +54,7 @@ class Cloud:
     """Machines on AWS or Google Cloud."""
 
     def __init__(self, spec: AwsCluster | GcpCluster, tenant: Tenant) -> None:
-        self.kind = spec.kind
+        self.kind: str = spec.kind
         self.address = ""
         self.workers = 0
         self._spec = spec

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from swath.cluster.lease import CloudLease
 from swath.cluster.removal import quiet, remove_all
@@ -25,6 +26,8 @@ READY, GONE = b"ready\n", b"gone\n"
 QUIET_S = 20.0
 """A machine that was just asked for when the client ended may be listed so much later."""
 WITHIN_S = 1800.0
+ENDS_S = 5.0
+"""One that has nothing to do ends in much less."""
 LOG = "guardian.log"
 """In the run's folder."""
 
@@ -32,16 +35,17 @@ LOG = "guardian.log"
 class Guardian:
     """The client's end of the pipe."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-        self.pid = process.pid
+    def __init__(self, pid: int, pipe: BinaryIO) -> None:
+        self.pid = pid
+        self.released = False
+        self._pipe = pipe
 
     def release(self) -> None:
         """Nothing is left: the guardian has nothing to do."""
-        assert self._process.stdin is not None
+        self.released = True
         with contextlib.suppress(OSError):  # somebody has ended it
-            self._process.stdin.write(GONE)
-            self._process.stdin.flush()
+            self._pipe.write(GONE)
+            self._pipe.close()
 
 
 @contextlib.contextmanager
@@ -52,26 +56,31 @@ def guarded(lease: CloudLease, state: Path) -> Iterator[Guardian]:
     """
     folder = state / "runs" / lease.run
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOG).open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "swath.cluster.guardian", lease.run, lease.kind, lease.place, str(state)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,  # a Ctrl-C at the terminal is for the client alone
+    (its_end, ours), (heard, its_voice) = os.pipe(), os.pipe()
+    with contextlib.ExitStack() as exits:
+        pipe, voice = (
+            exits.enter_context(os.fdopen(ours, "wb", buffering=0)),
+            exits.enter_context(os.fdopen(heard, "rb")),
         )
-    assert process.stdin is not None and process.stdout is not None
-    try:
-        if process.stdout.readline() != READY:
+        with os.fdopen(its_end), os.fdopen(its_voice), (folder / LOG).open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "swath.cluster.guardian", lease.run, lease.kind, lease.place, str(state)],
+                stdin=its_end,
+                stdout=its_voice,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C at the terminal is for the client alone
+            )
+        if voice.readline() != READY:
             raise InfrastructureError(
                 f"the guardian, which removes machines when this process is gone, did not start: exit code {process.wait()}",
                 remedy=f"what it said is in {folder / LOG}",
             )
-        yield Guardian(process)
-    finally:
-        process.stdout.close()
-        with contextlib.suppress(OSError):
-            process.stdin.close()  # it goes on by itself from here
+        guardian = Guardian(process.pid, pipe)
+        try:
+            yield guardian
+        finally:
+            if guardian.released:
+                process.wait(ENDS_S)
 
 
 def main(words: list[str]) -> int:
