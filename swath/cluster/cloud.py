@@ -12,7 +12,7 @@ import concurrent.futures
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -27,8 +27,7 @@ from swath.cluster.cluster import RunningCluster, Tenant
 from swath.cluster.elastic import Elastic
 from swath.cluster.guardian import guarded
 from swath.cluster.guest import hosted
-from swath.cluster.lease import CloudLease
-from swath.cluster.machine import Fleet
+from swath.cluster.lease import CloudLease, leases_of
 from swath.cluster.newcomers import Newcomers
 from swath.cluster.removal import QUIET_S, quiet, remove_all
 from swath.cluster.settings import SETTINGS
@@ -38,7 +37,7 @@ from swath.engine.executor import Executor
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
 from swath.engine.work import Say
-from swath.errors import InfrastructureError, SwathError
+from swath.errors import InfrastructureError, StateError
 from swath.graph.code import ProjectCode
 from swath.spec.cloud import AwsCluster, GcpCluster
 
@@ -59,7 +58,8 @@ class Cloud:
         self.workers = 0
         self._spec = spec
         self._tenant = tenant
-        self._lease = CloudLease(tenant.run, spec.kind, spec.region if isinstance(spec, AwsCluster) else spec.project)
+        place = spec.region if isinstance(spec, AwsCluster) else spec.project
+        self._lease = CloudLease.new(tenant.run, spec.kind, place)
         self._elastic: Elastic | None = None
         self._exits = contextlib.ExitStack()
 
@@ -68,10 +68,12 @@ class Cloud:
             exits.enter_context(dask.config.set(SETTINGS))
             fleet = self._lease.fleet
             fleet.machines(self._lease.label)  # no credentials, no network: told before anything is begun
+            for earlier in leases_of(self._tenant.journal, self._tenant.run):
+                self._remove(earlier)  # what the run had before it was killed and taken up again
             self._lease.write(self._tenant.journal)
             guardian = exits.enter_context(guarded(self._lease, self._tenant.journal.folder))
             crashpoint.reached("leased")
-            exits.callback(self._gone, fleet, guardian.release)
+            exits.callback(self._gone, guardian.release)
             loop = exits.enter_context(_loop())
             deadline = time.monotonic() + self._spec.start_timeout_s
             security = tls.for_this_run()
@@ -160,20 +162,19 @@ class Cloud:
             log.warning("the cluster did not close in good order: %s: %s", type(error).__name__, error)
             future.cancel()
 
-    def _gone(self, fleet: Fleet, release: Any) -> None:
-        """See that nothing is left; end the lease. Raises TeardownError."""
-
-        def say(text: str) -> None:
-            self._tenant.say("warning", text)
-
-        remove_all(fleet, self._lease.label, quiet_s=quiet(QUIET_S), say=say)
-        with contextlib.suppress(SwathError):  # the next `pipe sweep` looks once more
-            self._lease.end(self._tenant.journal)
+    def _gone(self, release: Callable[[], None]) -> None:
+        """See that nothing is left. Raises TeardownError."""
+        self._remove(self._lease)
         release()
+
+    def _remove(self, lease: CloudLease) -> None:
+        remove_all(lease.fleet, lease.label, quiet_s=quiet(QUIET_S), say=lambda text: self._tenant.say("warning", text))
+        with contextlib.suppress(StateError):  # the next `pipe sweep` looks once more
+            lease.end(self._tenant.journal)
 
 
 @contextlib.contextmanager
-def _loop() -> Any:
+def _loop() -> Iterator[LoopRunner]:
     """An event loop in a thread of its own."""
     runner = LoopRunner(asynchronous=False)
     runner.start()

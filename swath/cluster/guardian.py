@@ -64,7 +64,7 @@ def guarded(lease: CloudLease, state: Path) -> Iterator[Guardian]:
         )
         with os.fdopen(its_end), os.fdopen(its_voice), (folder / LOG).open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "swath.cluster.guardian", lease.run, lease.kind, lease.place, str(state)],
+                [sys.executable, "-m", "swath.cluster.guardian", lease.run, lease.id, str(state)],
                 stdin=its_end,
                 stdout=its_voice,
                 stderr=log,
@@ -84,12 +84,12 @@ def guarded(lease: CloudLease, state: Path) -> Iterator[Guardian]:
 
 
 def main(words: list[str]) -> int:
-    """Run, kind, place, state folder: be the guardian of that lease."""
-    run, kind, place, state = words
+    """Run, lease, state folder: be the guardian of that lease."""
+    run, identity, state = words
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it is no use to anybody when it ends before its client
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    lease = CloudLease(run, "aws" if kind == "aws" else "gcp", place)
+    lease = CloudLease.parse(run, identity)
     os.chdir(state)  # the client's own folder may be gone
     sys.stdout.buffer.write(READY)
     sys.stdout.buffer.flush()
