@@ -326,17 +326,23 @@ def _logs(
 @app.command("sweep")
 def _sweep(
     yes: Annotated[bool, typer.Option("--yes", help="Remove them; without it they are only listed.")] = False,
+    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Only what this run left.")] = None,
+    places: Annotated[
+        list[str] | None,
+        typer.Option("--in", metavar="PLACE", help="Also expired machines there: aws:REGION or gcp:PROJECT."),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """List or remove what crashed runs left.
 
-    It is only listed without --yes.
+    It is only listed without --yes. Where clusters of swath.yaml are, and with --in, machines that have expired are found too,
+    whoever made them: for cron.
 
-    Example: pipe sweep --yes
+    Example: pipe sweep --yes --in aws:eu-central-1
     """
     from swath.cli.sweeping import sweep
 
-    return sweep(remove=yes, as_json=as_json)
+    return sweep(remove=yes, as_json=as_json, run=run, places=places or [])
 
 
 @app.command("prune")
