@@ -86,6 +86,8 @@ class Cloud:
             )
             self._wait(cluster.have(self._spec.workers.min), loop, deadline, cluster)
             versions.check(self._client, cluster.client_address)
+            if remark := versions.remark(self._client):
+                self._tenant.say("warning", remark)
             exits.enter_context(hosted(self._client, ProjectCode.loaded()))
             self._newcomers = exits.enter_context(
                 Newcomers(self._client, lambda: versions.check(self._client, self.address))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from swath.cluster import manifest
+from swath.cluster.manifest import Manifest
 from swath.errors import InfrastructureError
 from swath.version import __version__
 
@@ -25,6 +27,8 @@ AGREE = {
 a language that changes from release to release; arrays and models are pickled by the names of their modules."""
 ON_SCHEDULER = ("python", "dask", "distributed", "cloudpickle", "msgpack")
 """What the scheduler itself needs; it reads neither arrays nor models."""
+SHOWN = 4
+"""Packages that a remark names."""
 
 Versions = Mapping[str, str | None]
 """Version by package, `python` among them; None for what is not installed."""
@@ -67,6 +71,30 @@ def check(client: Client, address: str) -> None:
             f"the scheduler at {address} does not run swath {__version__} as this process does; it says: {version}",
             remedy=f"install swath=={__version__} where the scheduler runs, or the scheduler's version here",
         )
+    for worker, image in _images(client).items():
+        if lacks := manifest.unmet(image, manifest.requirements()):
+            raise InfrastructureError(
+                f"the image of worker {worker}, made from commit {image.commit}, is older than what swath needs: "
+                + "; ".join(map(str, lacks)),
+                remedy="rebuild the image with `make image`, and name it in cluster.image",
+            )
+
+
+def remark(client: Client) -> str:
+    """A line on packages that workers' images have in other versions than this process, which does not keep a run from going
+    on; empty when there are none. Commits do not count: a project's pipelines travel by value."""
+    here = manifest.installed()
+    for image in _images(client).values():
+        if moved := manifest.moved(image, here):
+            shown = "; ".join(map(str, moved[:SHOWN])) + (f"; and {len(moved) - SHOWN} more" if moved[SHOWN:] else "")
+            return f"the image was made with other packages than are here, which may change results: {shown}; `make image` renews it"
+    return ""
+
+
+def _images(client: Client) -> dict[str, Manifest]:
+    """Manifests by worker, of those that run in an image of ours."""
+    told: dict[str, object] = dict(client.run(Manifest.of_image, on_error="return"))
+    return {worker: image for worker, image in told.items() if isinstance(image, Manifest)}
 
 
 def _agree(here: Versions, there: Versions, who: str) -> None:
@@ -78,7 +106,8 @@ def _agree(here: Versions, there: Versions, who: str) -> None:
         install = [f"install {' '.join(needs)} there"] if needs else []
         raise InfrastructureError(
             f"{who} does not fit to this process: {said}",
-            remedy=" and ".join([*python, *install]) + ", or the other way",
+            remedy=" and ".join([*python, *install])
+            + ", or the other way; where an image of `make image` runs, rebuild the image",
         )
 
 
