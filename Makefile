@@ -5,6 +5,11 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 PIXELS_ARGS ?=
 CRASH_ARGS ?=
+IMAGE ?= swath
+VARIANT ?= cpu
+ON ?= aws
+DOCKER_ARGS ?=
+PACKER_ARGS ?=
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt $(PIP_ARGS)
 # pip compiles on one core, and takes half of its time for it. Some packages bring files that are not for this Python.
@@ -12,18 +17,21 @@ COMPILE = $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check crashtest lint schema bench clean
+.PHONY: help demo test check crashtest lint schema bench image machine-image clean
 
 help:  ## show this
 	@echo 'make TARGET [NAME=VALUE ...]'
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
-		while IFS='|' read -r target what; do printf '  %-12s %s\n' "$$target" "$$what"; done
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while IFS='|' read -r target what; do printf '  %-13s %s\n' "$$target" "$$what"; done
 	@echo
 	@echo '  PYTHON       the Python that .venv is made with, 3.11 or newer (now $(PYTHON))'
 	@echo '  PYTEST_ARGS  passed on to pytest, such as -x or -k seams'
 	@echo '  BENCH_ARGS   passed on to bench/engine.py, such as "--million 0 --peers PYTHON"; see its --help'
 	@echo '  PIXELS_ARGS  passed on to bench/pixels.py, such as "--sizes 4096,8192 --peers PYTHON"; see its --help'
 	@echo '  CRASH_ARGS   passed on to the crash test, such as --kills 20 or --seed 421'
+	@echo '  IMAGE        the container of clusters, without a tag, such as ghcr.io/acme/swath (now $(IMAGE))'
+	@echo '  VARIANT      of the container: cpu or gpu; ON: the cloud of a machine image, aws or gcp'
+	@echo '  DOCKER_ARGS, PACKER_ARGS  passed on to docker build and packer build, such as "-var region=us-west-2"'
 	@echo '  PIP_ARGS     passed on to pip. On Linux, package indexes usually give torch with CUDA, some GB. For the small'
 	@echo '               CPU build: PIP_ARGS="--extra-index-url URL" with the CPU index named at pytorch.org/get-started'
 
@@ -53,6 +61,25 @@ bench: .venv/run.stamp  ## run the benchmarks in bench/
 	@$(BIN)/python bench/start.py
 	@$(BIN)/python bench/engine.py $(BENCH_ARGS)
 	@$(BIN)/python bench/pixels.py $(PIXELS_ARGS)
+
+# The tag is the commit, and says where files differ from it; the client's own Python is that of the container.
+COMMIT = $(shell git describe --always --dirty --abbrev=12)
+TAG = $(IMAGE):$(COMMIT)-$(VARIANT)
+CONSTRAINTS = $(shell $(BIN)/python -m swath.cluster.manifest --constraints constraints.txt)
+
+image: .venv/run.stamp  ## build the container that clusters run (needs docker); its manifest goes to build/image.json
+	docker build --file infra/docker/Dockerfile --tag $(TAG) --build-arg VARIANT=$(VARIANT) \
+		--build-arg COMMIT=$(COMMIT) --build-arg CONSTRAINTS=$(CONSTRAINTS) \
+		--build-arg PYTHON=$(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') $(DOCKER_ARGS) .
+	@mkdir -p build
+	docker run --rm $(TAG) cat /etc/swath/image.json > build/image.json
+	@echo 'Push it, and name it in the specs of clusters (image:): docker push $(TAG)'
+
+machine-image: .venv/run.stamp  ## build a machine image with that container in it (needs packer, and a pushed container)
+	@if packer init -help > /dev/null 2>&1; then packer init infra/packer/plugins; fi
+	@mkdir -p build
+	packer build -only=$(if $(filter gcp,$(ON)),googlecompute,amazon-ebs).swath -var gpu=$(if $(filter gpu,$(VARIANT)),true,false) \
+		-var container=$(TAG) -var commit=$(COMMIT) -var constraints=$(CONSTRAINTS) $(PACKER_ARGS) infra/packer
 
 clean:  ## remove .venv, caches, build products and fetched data; runs (.swath/) and maps (out/) stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis data/landsat.tif

@@ -1,0 +1,109 @@
+"""The container's Dockerfile: read, not built, where there is no Docker."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.infra.conftest import ROOT, Tool
+
+DOCKER = ROOT / "infra" / "docker"
+
+
+@pytest.fixture
+def steps() -> list[tuple[str, str]]:
+    """The instructions of the Dockerfile, each on one line."""
+    text = re.sub(r"^\s*#.*\n", "", (DOCKER / "Dockerfile").read_text(), flags=re.MULTILINE)
+    lines = re.sub(r"\\\n\s*", "", text).splitlines()
+    return [(word, rest) for line in lines if line for word, _, rest in [line.partition(" ")]]
+
+
+@pytest.fixture
+def last(steps: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those of the last stage, which is the image."""
+    begins = max(at for at, (word, _) in enumerate(steps) if word == "FROM")
+    return steps[begins:]
+
+
+def test_hadolint_has_nothing_to_say(tool: Callable[[str], Tool]) -> None:
+    done = tool("hadolint")("--no-color", "infra/docker/Dockerfile")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_hadolint_would_say_something(tool: Callable[[str], Tool], tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM python:latest\nRUN cd /tmp && sudo pip install swath\n")
+    assert tool("hadolint")(str(tmp_path / "Dockerfile")).returncode == 1
+
+
+def test_the_container_does_not_run_as_root_and_passes_commands_through(last: list[tuple[str, str]]) -> None:
+    assert [rest for word, rest in last if word == "USER"] == ["10001:10001"]
+    assert [rest for word, rest in last if word == "ENTRYPOINT"] == ['["tini", "-g", "--"]']
+    for module in ("distributed.cli.dask_scheduler", "distributed.cli.dask_worker", "distributed.cli.dask_spec"):
+        assert find_spec(module), f"clusters start {module} in the container"
+
+
+def test_the_image_says_which_commit_and_constraints_it_is_of(last: list[tuple[str, str]]) -> None:
+    (labels,) = (rest for word, rest in last if word == "LABEL")
+    assert 'org.opencontainers.image.revision="$COMMIT"' in labels
+    assert 'swath.constraints="$CONSTRAINTS"' in labels
+    (manifest,) = (rest for _, rest in last if "swath.cluster.manifest" in rest)
+    assert '--commit "${COMMIT:?}" --constraints /tmp/constraints.txt > /etc/swath/image.json' in manifest
+
+
+def test_every_installation_is_held_to_the_constraints(steps: list[tuple[str, str]]) -> None:
+    installs = [rest for word, rest in steps if word == "RUN" and "pip install" in rest]
+    assert len(installs) == 3
+    for each in installs:
+        assert "--constraint constraints.txt" in each or "--no-deps" in each
+    for variant in ("cpu", "gpu"):
+        assert ("FROM", f"requirements AS {variant}-packages") in steps
+
+
+def test_everything_that_is_copied_is_let_through_and_exists(steps: list[tuple[str, str]]) -> None:
+    allowed = {
+        line[1:] for line in (DOCKER / "Dockerfile.dockerignore").read_text().splitlines() if line.startswith("!")
+    }
+    copied = {
+        name for word, rest in steps if word == "COPY" and not rest.startswith("--from") for name in rest.split()[:-1]
+    }
+    assert copied == allowed
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    folders = project["tool"]["setuptools"]["package-dir"].values()
+    assert {*folders, project["project"]["readme"], *project["project"]["license-files"]} <= copied
+
+
+def test_the_requirements_are_those_of_pyproject_with_its_extra() -> None:
+    command = [sys.executable, str(DOCKER / "requirements.py"), str(ROOT / "pyproject.toml"), "worker"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    names = {Requirement(line).name for line in lines}
+    assert {"dask", "rasterio", "torch", "s3fs", "gcsfs", "onnxruntime"} <= names
+    pinned = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert {name.lower() for name in names} <= pinned
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_container_is_well_while_one_of_its_processes_listens(listens: bool) -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if listens:
+            server.listen()
+        child = subprocess.Popen(
+            ["sleep", "60"], pass_fds=[server.fileno()], stdout=subprocess.DEVNULL, env=dict(os.environ)
+        )
+    try:
+        check = [sys.executable, str(DOCKER / "health.py"), str(child.pid)]
+        assert subprocess.run(check, check=False, timeout=30).returncode == (0 if listens else 1)
+    finally:
+        child.kill()
+        child.wait()

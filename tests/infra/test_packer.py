@@ -1,0 +1,175 @@
+"""The machine images' template is one that Packer takes, and the unit in them ends machines when their time is over."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.infra.conftest import ROOT, Tool
+
+PACKER = ROOT / "infra" / "packer"
+VARIABLES = ["container=ghcr.io/acme/swath:1", "commit=abc1234", "constraints=0123456789abcdef"]
+ARGUMENTS = [word for each in VARIABLES for word in ("-var", each)]
+WEEK_S = 7 * 24 * 3600
+
+
+@pytest.mark.parametrize("more", [[], ["-var", "gpu=true"], ["-only=amazon-ebs.swath"], ["-only=googlecompute.swath"]])
+def test_packer_takes_the_template(tool: Callable[[str], Tool], more: list[str]) -> None:
+    done = tool("packer")("validate", *ARGUMENTS, *more, "infra/packer")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_packer_would_not_take_any_template(tool: Callable[[str], Tool], tmp_path: Path) -> None:
+    folder = shutil.copytree(PACKER, tmp_path / "packer")
+    template = folder / "swath.pkr.hcl"
+    template.write_text(template.read_text().replace("instance_type ", "instance_kind "))
+    done = tool("packer")("validate", *ARGUMENTS, str(folder))
+    assert done.returncode == 1
+    assert "instance_kind" in done.stdout + done.stderr
+
+
+def test_the_template_is_formatted_as_packer_does_it(tool: Callable[[str], Tool], tmp_path: Path) -> None:
+    packer = tool("packer")
+    for folder in ("infra/packer", "infra/packer/plugins"):
+        assert packer("fmt", "-check", folder).returncode == 0
+    (tmp_path / "crooked.pkr.hcl").write_text('variable "a" {\ntype =   string\n}\n')
+    assert packer("fmt", "-check", str(tmp_path)).returncode != 0
+
+
+def test_the_plugins_that_current_packer_needs_are_beside_and_out_of_what_1_6_reads() -> None:
+    assert "required_plugins" not in "".join(each.read_text() for each in PACKER.glob("*.hcl"))
+    text = (PACKER / "plugins" / "plugins.pkr.hcl").read_text()
+    assert re.findall(r'source\s+= "github.com/hashicorp/(\w+)"', text) == ["amazon", "googlecompute"]
+
+
+def test_make_passes_every_variable_that_the_template_asks_for(tool: Callable[[str], Tool]) -> None:
+    text = (PACKER / "swath.pkr.hcl").read_text()
+    variables = dict(re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', text, flags=re.MULTILINE | re.DOTALL))
+    asked = {name for name, body in variables.items() if "default" not in body}
+    done = tool("make")("--dry-run", "--assume-old=.venv/run.stamp", "machine-image", "ON=gcp", "VARIANT=gpu")
+    passed = set(re.findall(r"-var (\w+)=", done.stdout))
+    assert asked <= passed <= variables.keys()
+    assert "-only=googlecompute.swath" in done.stdout
+
+
+def test_cloud_init_takes_what_the_building_machine_is_given() -> None:
+    text = (PACKER / "cloud-init.yaml").read_text()
+    assert text.startswith("#cloud-config\n")
+    assert "docker.io" in yaml.safe_load(text)["packages"]
+
+
+def test_systemd_takes_the_units(tool: Callable[[str], Tool], tmp_path: Path) -> None:
+    for name in ("swath-limit.service", "swath-limit.timer"):
+        text = (PACKER / "files" / name).read_text()
+        (tmp_path / name).write_text(text.replace("/usr/local/sbin/swath-limit", str(PACKER / "files" / "swath-limit")))
+    done = tool("systemd-analyze")("verify", str(tmp_path / "swath-limit.timer"), str(tmp_path / "swath-limit.service"))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("script", ["install.sh", "files/swath-limit"])
+def test_the_shell_takes_the_scripts(script: str) -> None:
+    assert subprocess.run(["sh", "-n", str(PACKER / script)], check=False).returncode == 0
+    assert os.access(PACKER / script, os.X_OK)
+
+
+@dataclass
+class Metadata:
+    """What a machine's metadata service answers, by path."""
+
+    answers: dict[str, str] = field(default_factory=dict)
+    port: int = 0
+
+
+@pytest.fixture
+def metadata() -> Iterator[Metadata]:
+    """A metadata service as EC2 has it (only with a token, version 2), or Compute Engine."""
+    made = Metadata()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.answer("a-token" if self.path == "/latest/api/token" else None)
+
+        def do_GET(self) -> None:
+            google = self.path.startswith("/computeMetadata/")
+            allowed = (
+                self.headers["Metadata-Flavor"] == "Google"
+                if google
+                else self.headers["X-aws-ec2-metadata-token"] == "a-token"
+            )
+            self.answer(made.answers.get(self.path) if allowed else None)
+
+        def answer(self, text: str | None) -> None:
+            self.send_response(200 if text is not None else 404)
+            self.end_headers()
+            self.wfile.write((text or "").encode())
+
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class names it
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        made.port = server.server_address[1]
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield made
+        server.shutdown()
+        thread.join()
+
+
+def ended(metadata: Metadata, folder: Path, uptime_s: float = 100) -> bool:
+    """Whether the unit's script would power the machine off."""
+    off = folder / "poweroff"
+    off.write_text(f"#!/bin/sh\necho off > {folder}/off\n")
+    off.chmod(0o755)
+    (folder / "uptime").write_text(f"{uptime_s:.2f} 12.00\n")
+    environment = {
+        **os.environ,
+        "SWATH_METADATA": f"http://127.0.0.1:{metadata.port}",
+        "SWATH_UPTIME": str(folder / "uptime"),
+        "SWATH_POWEROFF": str(off),
+    }
+    subprocess.run([str(PACKER / "files" / "swath-limit")], env=environment, check=True, timeout=30)
+    return (folder / "off").exists()
+
+
+TAG, DATA = "/latest/meta-data/tags/instance/swath:expires", "/latest/user-data"
+
+
+@pytest.mark.parametrize(
+    ("said", "in_s", "off"),
+    [
+        ({TAG: "{}"}, -1, True),
+        ({TAG: "{}"}, 600, False),
+        ({DATA: "#cloud-config\n# swath-expires: {}\n"}, -1, True),
+        ({DATA: "#cloud-config\n# swath-expires: {}\n"}, 600, False),
+        ({DATA: '{{"swath:expires": "{}"}}'}, -1, True),
+        ({DATA: "#cloud-config\n"}, -1, False),
+        ({"/computeMetadata/v1/instance/id": "1", TAG: "{}"}, -1, False),  # Compute Engine deletes by itself
+    ],
+)
+def test_a_machine_is_powered_off_when_its_tag_or_its_user_data_says_so(
+    metadata: Metadata, tmp_path: Path, said: dict[str, str], in_s: int, off: bool
+) -> None:
+    metadata.answers = {path: text.format(int(time.time()) + in_s) for path, text in said.items()}
+    assert ended(metadata, tmp_path) is off
+
+
+def test_a_machine_that_nobody_told_its_time_ends_after_the_longest_that_a_spec_may_ask_for(
+    metadata: Metadata, tmp_path: Path
+) -> None:
+    from swath.spec.cloud import AwsCluster
+
+    longest = AwsCluster.model_json_schema()["properties"]["max_hours"]["maximum"] * 3600
+    assert longest == WEEK_S
+    assert not ended(metadata, tmp_path, uptime_s=longest)
+    assert ended(metadata, tmp_path, uptime_s=longest + 3601)
