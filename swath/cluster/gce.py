@@ -221,6 +221,15 @@ def tail(console: str, lines: int) -> str:
     return "\n".join([line.rstrip() for line in said if line.strip()][-lines:])
 
 
+def failure(project: str, operation: Answer) -> SwathError | None:
+    """Why an operation failed that was taken at first: no machine may come of an answer that said yes."""
+    errors = (operation.get("error") or {}).get("errors") or []
+    if not errors:
+        return None
+    code, message = str(errors[0].get("code", "")), str(errors[0].get("message", ""))
+    return _meaning(project, int(operation.get("httpErrorStatusCode") or 0), code, f"{code}: {message}")
+
+
 def refusal(project: str, status: int, content: bytes) -> SwathError:
     """What an answer with an error means."""
     try:
@@ -229,6 +238,10 @@ def refusal(project: str, status: int, content: bytes) -> SwathError:
         reason = str(details[0].get("reason", ""))
     except (ValueError, KeyError, TypeError, IndexError):
         message, reason = content.decode(errors="replace")[:300].strip() or f"HTTP {status}", ""
+    return _meaning(project, status, reason, message)
+
+
+def _meaning(project: str, status: int, reason: str, message: str) -> SwathError:
     told, said = f"Compute Engine, project {project}: {message}", f"{reason} {message}"
     if status == 401:
         return CredentialsError(told, remedy=LOGIN)

@@ -72,6 +72,6 @@ def fleet_of(kind: Kind, place: str) -> Fleet:
         from swath.cluster.aws import Ec2Fleet
 
         return Ec2Fleet(place)
-    from swath.cluster.gcp import GceFleet
+    from swath.cluster.gce import GceFleet
 
     return GceFleet(place)
