@@ -18,6 +18,8 @@ SETTINGS = {
     # How often each process looks for that: every 20 ms, an idle cluster of two would take a tenth of a core.
     "distributed.admin.tick.interval": "1s",
     "distributed.worker.profile.enabled": False,
+    # The scheduler keeps so many of the last messages of each topic, our own lines and progress among them.
+    "distributed.admin.log-length": 100,
     "distributed.comm.timeouts.connect": "60s",
     # Nobody reads Dask's own pages, and they would be open to every user of this machine.
     "distributed.scheduler.http.routes": [],
