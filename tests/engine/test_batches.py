@@ -145,7 +145,10 @@ def test_calls_that_were_given_back_are_made_once_and_within_the_limit(tmp_path:
     value, executor = through(tmp_path, job, Narrow)
     assert value == sum(range(500))
     assert sorted(map(int, notes(tmp_path))) == list(range(500))
-    assert executor.most == (limit or executor.window)
+    if limit is not None:
+        assert executor.most == limit
+    else:  # how full the window gets hangs on how long calls seem to take
+        assert executor.window // 2 < executor.most <= executor.window
 
 
 def test_equal_calls_in_flight_are_made_once(bench: Bench, tmp_path: Path) -> None:
