@@ -1,0 +1,627 @@
+"""A Dask cluster whose processes run on machines in a cloud: what is the same on all clouds.
+
+dask-cloudprovider's VMCluster, with what it gets wrong put right: nothing waits for ever, a machine that cannot be made or is lost
+is replaced, one that goes is retired first, closing tolerates everything, and nothing is set for the whole process. Dask's
+SpecCluster counts machines here, its scheduler counts worker processes: a machine NAME has the processes NAME-0, NAME-1, ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import dask.config
+from distributed.core import Status
+from distributed.deploy.cluster import Cluster
+from distributed.deploy.spec import SpecCluster
+from distributed.utils import NoOpAwaitable
+
+from swath import crashpoint
+from swath.cluster import boot, offer, onboard
+from swath.cluster.machine import Fleet, Machine
+from swath.cluster.settings import SETTINGS
+from swath.cluster.tls import RunSecurity
+from swath.errors import CredentialsError, InfrastructureError, MissingExtra, SwathError
+from swath.spec.cloud import CloudCluster
+
+try:
+    from dask_cloudprovider.generic.vmcluster import VMCluster, VMInterface
+except ImportError as error:
+    raise MissingExtra("dask-cloudprovider", "aws,gcp", "A cluster in a cloud") from error
+
+if TYPE_CHECKING:
+    from tornado.ioloop import IOLoop
+
+ALONE = "SWATH_CLOUD_ALONE_S"
+"""Environment variable with the seconds after which a scheduler without a client ends, for tests."""
+PACE = "SWATH_CLOUD_PACE_S"
+"""Environment variable with the seconds between two looks at the machines, for a cloud which is simulated."""
+LOOK_EVERY_S = 5.0
+SETTLE_S = 15.0
+"""A machine that was just made may not be listed yet."""
+SILENT_S = 30.0
+"""A machine whose processes have all gone for so long is replaced."""
+TRIES = 3
+"""Failures in a row after which no machine can be had: the run ends when there is none."""
+MOST_TRIES = 10
+"""Failures in a row after which no machine is asked for any more: the run goes on with those that there are."""
+LONGEST_PAUSE_S = 60.0
+RETIRE_S = 60.0
+"""What a machine has for handing over what is in its memory."""
+CLOSE_S = 8.0
+"""What each step of closing has."""
+CALLS = 16
+"""Calls of the cloud at the same time."""
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """A machine that is to be made."""
+
+    name: str
+    """Never used before."""
+    role: str
+    """scheduler or worker."""
+    type: str
+    """Machine type."""
+    spot: bool
+    label: str
+    """Label of the run."""
+    expires: float
+    """Seconds since 1970."""
+    user_data: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """How a machine is."""
+
+    state: str
+    """In the cloud's own word."""
+    over: bool = False
+    """Whether it has ended, or is about to."""
+    private: str = ""
+    """Its address in its network; empty while it has none."""
+    public: str = ""
+    """Its address on the internet; empty while it has none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """A machine that was made, for the accountant of costs."""
+
+    name: str
+    type: str
+    role: str
+    spot: bool
+    began: float
+    """Seconds since 1970."""
+    ended: float | None = None
+
+
+class Maker(Protocol):
+    """What makes the machines of one cluster. Its calls block and come from any thread; they raise CredentialsError and
+    InfrastructureError."""
+
+    fleet: Fleet
+    gpus: bool
+    """Whether workers have GPUs."""
+    powers_off: bool
+    """Whether a machine that powers itself off is gone (AWS); otherwise the cloud has to end it (Compute Engine)."""
+
+    def make(self, order: Order) -> Machine:
+        """Ask for a machine, until the cloud has said that it is coming."""
+        ...
+
+    def look(self, machine: Machine) -> Look:
+        """How a machine is. One that is not listed (yet) is not over; its state is empty."""
+        ...
+
+
+class VmMachine(VMInterface):  # type: ignore[misc]
+    """One machine of a cluster, as Dask starts and closes it."""
+
+    def __init__(self, cluster: VmCluster, name: str, role: str) -> None:
+        super().__init__()
+        self.cluster: VmCluster = cluster
+        self.name = name
+        self.role = role
+        self.machine: Machine | None = None
+        self.began = time.monotonic()
+        self.seen = False
+        """Whether one of its processes has ever registered."""
+        self.silent_since: float | None = None
+
+    async def start(self) -> None:
+        """Make it, and wait until it has its addresses (a scheduler: until it listens)."""
+        self.began = time.monotonic()
+        look = await self.create_vm()
+        self.address = f"{self.cluster.protocol}://{look.private}:{onboard.PORT}"
+        if look.public and self.cluster.spec.public_ip:
+            self.external_address = f"{self.cluster.protocol}://{look.public}:{onboard.PORT}"
+        if self.role == "scheduler":
+            await self.wait_for_scheduler()
+        self.status = Status.running
+
+    async def create_vm(self) -> Look:
+        order = self.cluster.order(self.name, self.role)
+        crashpoint.reached("asking")
+        self.machine = await self.cluster.ask_for(self, order)
+        crashpoint.reached("made")
+
+        async def addressed() -> Look | None:
+            look = await self._look()
+            return look if look.private and (look.public or not self.cluster.spec.public_ip) else None
+
+        return await self._until(addressed, "had no address")
+
+    async def wait_for_scheduler(self) -> None:
+        """Until somebody listens at its port."""
+        host, port = (self.external_address or self.address).rpartition("/")[2].rsplit(":", 1)
+
+        async def listens() -> bool | None:
+            try:
+                _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), 3)
+            except (OSError, TimeoutError):
+                await self._look()
+                return False
+            writer.close()
+            return True
+
+        await self._until(listens, f"did not listen at {host}:{port}")
+
+    async def destroy_vm(self) -> None:
+        """End it. What fails here is left to the removal of all machines of the run."""
+        if self.machine is None:
+            return
+        try:
+            await self.cluster.call(self.cluster.fleet.end, [self.machine])
+        except SwathError as error:
+            log.warning("%s is left to the end of the run: %s", self.name, error.message)
+        self.cluster.ended(self.name)
+
+    async def console(self) -> str:
+        """The last that it wrote to its console; empty when that cannot be had."""
+        if self.machine is None:
+            return ""
+        with contextlib.suppress(SwathError):
+            return await self.cluster.call(self.cluster.fleet.console, self.machine)
+        return ""
+
+    async def _look(self) -> Look:
+        """How it is. Raises InfrastructureError when it has ended; an API that does not answer is asked again later."""
+        if self.machine is None:
+            raise InfrastructureError(f"{self.name} was not made")
+        try:
+            look = await self.cluster.call(self.cluster.maker.look, self.machine)
+        except CredentialsError:
+            raise
+        except SwathError as error:
+            log.info("%s: %s", self.name, error.message)
+            return Look(state="")
+        if look.over:
+            raise await self.trouble(f"ended while it came up ({look.state})")
+        return look
+
+    async def _until(self, there: Callable[[], Coroutine[Any, Any, T | None]], what: str) -> T:
+        """What `there` gives when it is true. Raises InfrastructureError when the machine ends or its time to boot is over."""
+        looked = time.monotonic()
+        while not (found := await there()):
+            now = time.monotonic()
+            if now - self.began > self.cluster.spec.start_timeout_s:
+                raise await self.trouble(f"{what} after {self.cluster.spec.start_timeout_s:g} s")
+            if now - looked > 2 * self.cluster.pace_s:
+                looked = now
+                if boot.ENDED in await self.console():
+                    raise await self.trouble("boots, but its container has ended")
+            await asyncio.sleep(min(1.0, self.cluster.pace_s))
+        return found
+
+    async def trouble(self, what: str) -> InfrastructureError:
+        """What is said of a machine that does not come up, with what it wrote itself."""
+        told = await self.console()
+        where = f"{self.machine.id}, {self.machine.place}" if self.machine else self.cluster.fleet.place
+        return InfrastructureError(
+            f"the {self.role} machine {self.name} ({where}) {what}" + (f"; its console:\n{told}" if told else ""),
+            remedy="check cluster.image and cluster.machine_image, and that machines reach the image's registry",
+        )
+
+
+class VmCluster(VMCluster):  # type: ignore[misc]
+    """A scheduler machine and worker machines. Everything but `check` and `made` belongs to the event loop."""
+
+    worker_spec: dict[str, Any]
+    workers: dict[str, VmMachine]
+    scheduler: Any
+    scheduler_comm: Any
+    scheduler_info: Any
+    status: Status
+
+    def __init__(
+        self,
+        spec: CloudCluster,
+        label: str,
+        security: RunSecurity,
+        loop: IOLoop,
+        maker: Maker,
+        types: Mapping[str, str],
+    ) -> None:
+        """`types` has the machine type of each role."""
+        # Not VMCluster's own: it sets TLS for the whole process, and writes into dictionaries that all clusters share.
+        SpecCluster.__init__(self, asynchronous=True, loop=loop, security=security, name=label)
+        self.spec, self.label, self.maker, self.fleet = spec, label, maker, maker.fleet
+        self.types = types
+        self.protocol = "tls"
+        self.pace_s = float(os.environ.get(PACE) or LOOK_EVERY_S)
+        self.scheduler_spec = {
+            "cls": VmMachine,
+            "options": {"cluster": self, "name": f"{label}-scheduler", "role": "scheduler"},
+        }
+        self.new_spec = {"cls": VmMachine, "options": {}}
+        self.expires = time.time() + spec.max_hours * 3600
+        self._records: dict[str, Made] = {}
+        self._offers: tuple[Mapping[str, float], ...] = ()
+        self._expected: dict[str, int] = {}
+        self._unlisted: set[str] = set()
+        self._failures, self._failed_at = 0, 0.0
+        self._trouble: SwathError | None = None
+        self._fault: SwathError | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._asked: set[asyncio.Future[Machine]] = set()
+        self._threads = concurrent.futures.ThreadPoolExecutor(CALLS, thread_name_prefix="swath-cloud")
+
+    # --- for cloud.py
+
+    async def up(self) -> None:
+        """Bring up the scheduler, and ask for the least number of workers."""
+        try:
+            await SpecCluster._start(self)
+        except RuntimeError as error:
+            if isinstance(error.__cause__, SwathError):
+                raise error.__cause__ from None
+            raise InfrastructureError(f"the scheduler in the cloud did not come up: {error}") from error
+        self._do(self._keep())
+        self.scale(self.spec.workers.min)
+
+    async def have(self, n: int) -> None:
+        """Wait until `n` machines have all their processes at the scheduler. Raises what keeps them from coming."""
+        if len(self.worker_spec) < n:
+            self.scale(n)
+        while len(await self._complete()) < n:
+            if self._fault is not None:
+                raise self._fault
+            await asyncio.sleep(min(0.2, self.pace_s))
+
+    @property
+    def client_address(self) -> str:
+        """Where the client connects."""
+        return str(self.scheduler.external_address or self.scheduler.address)
+
+    @property
+    def processes_each(self) -> int:
+        """Worker processes of a machine, as far as that is known."""
+        return max(self._expected.values(), default=self.spec.processes or 1)
+
+    @property
+    def made(self) -> list[Made]:
+        """All machines so far."""
+        return list(self._records.values())
+
+    def told(self) -> str:
+        """What went wrong last."""
+        if self._trouble is not None:
+            return self._trouble.message
+        names = [name for name in list(self.workers) if not self._processes(name)]
+        if self.status != Status.running:
+            return "the scheduler's machine is not up"
+        return f"no worker has come from {', '.join(names)}" if names else "machines are up"
+
+    def check(self, resources: Mapping[str, float]) -> None:
+        """Raise InfrastructureError when no worker can have these resources, or when no machine can be had."""
+        if self._fault is not None:
+            raise self._fault
+        if self._offers:
+            try:
+                offer.check(resources, self._offers)
+            except InfrastructureError as error:
+                raise InfrastructureError(error.message, remedy="set cluster.machine to one that has more") from error
+
+    async def down(self) -> None:
+        """Close in good order, in bounded time. Whatever is left is removed by its label afterwards."""
+        await self._close()
+
+    # --- for Dask's scaling: it counts machines
+
+    @property
+    def plan(self) -> set[str]:
+        return set(self.worker_spec)
+
+    @property
+    def requested(self) -> set[str]:
+        return set(self.worker_spec)
+
+    @property
+    def observed(self) -> set[str]:
+        return {name for name in self.worker_spec if self._processes(name)}
+
+    def scale(self, n: int = 0, memory: object = None, cores: object = None) -> Any:
+        """Have `n` machines: those go first that have not come yet."""
+        for name in sorted(self.worker_spec, key=lambda name: bool(self._processes(name)))[
+            : max(0, len(self.worker_spec) - n)
+        ]:
+            del self.worker_spec[name]
+        while len(self.worker_spec) < n and self.status == Status.running:
+            self.worker_spec.update(self.new_worker_spec())
+        self.loop.add_callback(self._correct_state)
+        return NoOpAwaitable()
+
+    async def scale_down(self, workers: Any) -> None:
+        """Let these machines go."""
+        for name in workers:
+            self.worker_spec.pop(name, None)
+        self._correct_state()
+
+    async def idle(self) -> list[str]:
+        """Machines of which no process does anything."""
+        processing = await self.scheduler_comm.processing(workers=None)
+        known = self.scheduler_info["workers"]
+        busy = {
+            machine_of(known[address]["name"]) for address, calls in processing.items() if calls and address in known
+        }
+        return [name for name in self.worker_spec if self._processes(name) and name not in busy]
+
+    def _new_worker_name(self, worker_number: object) -> str:
+        return f"{self.label}-{secrets.token_hex(4)}"
+
+    # --- machines come, are looked after, and go
+
+    def order(self, name: str, role: str) -> Order:
+        """What the cloud is asked for."""
+        worker, left_s = role == "worker", max(60, int(self.expires - time.time()))
+        spot = worker and self.spec.spot
+        words: tuple[str, ...] = ("python", "-m", "swath.cluster.onboard", role)
+        if worker:
+            count = self.spec.processes
+            words += (self.scheduler.address, "--name", name, *(("--processes", str(count)) if count else ()))
+            words += ("--spot", self.fleet.kind) if spot else ()
+        elif os.environ.get(ALONE):
+            words += ("--alone-s", os.environ[ALONE])
+        data = boot.user_data(
+            boot.Boot(
+                image=self.spec.image,
+                command=words,
+                env={
+                    **(self.spec.env if worker else {}),
+                    "DASK_INTERNAL_INHERIT_CONFIG": inherited(self.security, role),
+                },
+                expires=int(self.expires),
+                limit_s=left_s if self.maker.powers_off else None,
+                install=self.spec.machine_image is None,
+                gpus=worker and self.maker.gpus,
+            )
+        )
+        if len(data.encode()) > boot.MOST_BYTES:
+            raise InfrastructureError(
+                f"what {name} needs to boot is {len(data.encode())} bytes long; clouds take {boot.MOST_BYTES}",
+                remedy="have fewer or shorter values in cluster.env",
+            )
+        return Order(name, role, self.types[role], spot, self.label, self.expires, data)
+
+    async def ask_for(self, process: VmMachine, order: Order) -> Machine:
+        """Have a machine made. When nobody waits for it any more, it is ended as soon as it is there."""
+        asked = asyncio.wrap_future(self._threads.submit(self.maker.make, order))
+        self._asked.add(asked)
+
+        def answered(answer: asyncio.Future[Machine]) -> None:
+            self._asked.discard(answer)
+            if not answer.cancelled() and answer.exception() is None:
+                process.machine = answer.result()
+                self._records[order.name] = Made(order.name, order.type, order.role, order.spot, time.time())
+
+        asked.add_done_callback(answered)
+        return await asyncio.shield(asked)
+
+    def ended(self, name: str) -> None:
+        """Note that a machine was given back."""
+        record = self._records.get(name)
+        if record is not None and record.ended is None:
+            self._records[name] = dataclasses.replace(record, ended=time.time())
+
+    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """A call that blocks, in a thread."""
+        return await asyncio.wrap_future(self._threads.submit(function, *arguments))
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _correct_state_internal(self) -> None:
+        """Have the machines that are planned. Unlike Dask's own it waits for none: one that is slow keeps no other waiting."""
+        self._correct_state_waiting = None
+        for name in set(self.workers) - set(self.worker_spec):
+            self._do(self._go(self.workers.pop(name)))
+        if self.status != Status.running:
+            return
+        for name in set(self.worker_spec) - set(self.workers):
+            process = VmMachine(self, name, "worker")
+            self.workers[name] = process
+            self._do(self._come(process))
+
+    async def _come(self, process: VmMachine) -> None:
+        if self._failures:
+            await asyncio.sleep(min(LONGEST_PAUSE_S, self.pace_s / LOOK_EVERY_S * 2.0**self._failures))
+        if process.name not in self.worker_spec:
+            return
+        try:
+            await process
+        except SwathError as error:
+            self._replace(process, error)
+
+    async def _go(self, process: VmMachine) -> None:
+        """Move what is in its memory elsewhere, then end it."""
+        names = self._processes(process.name)
+        if names and self.status == Status.running:
+            with contextlib.suppress(OSError, TimeoutError):
+                await asyncio.wait_for(
+                    self.scheduler_comm.retire_workers(names=names, close_workers=False, remove=True), RETIRE_S
+                )
+        await process.close()
+
+    def _replace(self, process: VmMachine, why: SwathError) -> None:
+        """End a machine that did not come up or is lost, and have another one in its place."""
+        log.warning("%s", why.message)
+        self._trouble = why
+        if not process.seen and process.began >= self._failed_at:  # machines that fail together are one failure
+            self._failures, self._failed_at = self._failures + 1, time.monotonic()
+        planned = self.worker_spec.pop(process.name, None) is not None
+        self.workers.pop(process.name, None)
+        self._do(process.close())
+        if isinstance(why, CredentialsError) or (self._failures >= TRIES and not self.observed):
+            self._fault = why
+        elif planned and self._failures < MOST_TRIES:
+            self.worker_spec.update(self.new_worker_spec())
+            self._correct_state()
+
+    async def _keep(self) -> None:
+        """Look after the machines, as long as the cluster is up."""
+        while self.status == Status.running:
+            await asyncio.sleep(self.pace_s)
+            try:
+                listed = {machine.id for machine in await self.call(self.fleet.machines, self.label)}
+            except SwathError as error:  # the API may not answer for a while
+                log.info("machines are not listed: %s", error.message)
+                continue
+            if self._gone(self.scheduler, listed):
+                self._fault = InfrastructureError(
+                    f"the machine of the scheduler, {self.scheduler.name}, is gone",
+                    remedy="`pipe resume` takes the run up again",
+                )
+                return
+            for process in list(self.workers.values()):
+                await self._look_after(process, listed)
+
+    async def _look_after(self, process: VmMachine, listed: set[str]) -> None:
+        if process.machine is None or process.status != Status.running:
+            return
+        now = time.monotonic()
+        if self._processes(process.name):
+            process.silent_since = None
+        elif process.seen and process.silent_since is None:
+            process.silent_since = now
+        settle = self.pace_s / LOOK_EVERY_S
+        if self._gone(process, listed):
+            lost = "was taken back by the cloud" if process.seen else "has ended while it came up"
+        elif process.silent_since is not None and now - process.silent_since > SILENT_S * settle:
+            lost = "has no worker process any more"
+        elif not process.seen and now - process.began > self.spec.start_timeout_s:
+            lost = f"had no worker process after {self.spec.start_timeout_s:g} s"
+        elif not process.seen and boot.ENDED in await process.console():
+            lost = "boots, but its container has ended"
+        else:
+            return
+        self._replace(process, await process.trouble(lost))
+
+    def _gone(self, process: VmMachine, listed: set[str]) -> bool:
+        """Whether it was not listed twice in a row, some time after it was made."""
+        machine = process.machine
+        if (
+            machine is None
+            or machine.id in listed
+            or time.monotonic() - process.began < SETTLE_S * self.pace_s / LOOK_EVERY_S
+        ):
+            self._unlisted.discard(process.name)
+            return False
+        twice = process.name in self._unlisted
+        self._unlisted.add(process.name)
+        return twice
+
+    # --- what the scheduler knows
+
+    def _processes(self, machine: str) -> list[str]:
+        """Names of a machine's processes that are at the scheduler."""
+        names = [worker["name"] for worker in list(self.scheduler_info["workers"].values())]
+        return [name for name in names if machine_of(name) == machine]
+
+    async def _complete(self) -> list[str]:
+        """Machines all of whose processes are at the scheduler."""
+        if self.observed - set(self._expected):
+            self._expected = await self.scheduler_comm.get_metadata(keys=[onboard.MACHINES], default={})
+        return [name for name in self.observed if len(self._processes(name)) >= self._expected.get(name, 2**30)]
+
+    def _update_worker_status(self, op: str, msg: Any) -> None:
+        # Not SpecCluster's: by the names of processes it would not find the machines.
+        Cluster._update_worker_status(self, op, msg)
+        if op != "add":
+            return
+        offers = [worker["resources"] for worker in self.scheduler_info["workers"].values() if worker.get("resources")]
+        self._offers = tuple({json.dumps(each, sort_keys=True): each for each in (*self._offers, *offers)}.values())
+        self._failures = 0
+        for name in self.observed:
+            if name in self.workers:
+                self.workers[name].seen = True
+
+    # --- closing
+
+    async def _close(self) -> None:
+        if self.status in (Status.closing, Status.closed):
+            return
+        was, self.status = self.status, Status.closing
+        for task in list(self._tasks):
+            if task is not asyncio.current_task():
+                task.cancel()
+        if was == Status.running:
+            await _within(
+                self.scheduler_comm.retire_workers(close_workers=True, remove=True, n=len(self.workers)), "retiring"
+            )
+            await _within(self.scheduler_comm.terminate(), "ending the scheduler")
+        if self._asked:  # a create request cannot be called back: what comes of it is ended
+            await asyncio.wait(set(self._asked), timeout=CLOSE_S)
+        machines = [process for process in (*self.workers.values(), self.scheduler) if process and process.machine]
+        await _within(self.call(self.fleet.end, [each.machine for each in machines]), "ending machines")
+        for each in machines:
+            self.ended(each.name)
+            each.status = Status.closed
+        self.worker_spec, self.workers = {}, {}
+        await _within(Cluster._close(self), "closing connections")
+        self.status = Status.closed
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+async def _within(work: Coroutine[Any, Any, Any], what: str) -> None:
+    """A step of closing: in bounded time, and whatever goes wrong in it is only noted."""
+    try:
+        await asyncio.wait_for(work, CLOSE_S)
+    except Exception as error:  # noqa: BLE001 - a library's close may fail in any way, and the next step is as important
+        log.info("%s: %s: %s", what, type(error).__name__, error)
+
+
+def machine_of(process: object) -> str:
+    """The machine of a worker process, by its name."""
+    return str(process).rpartition("-")[0]
+
+
+def inherited(security: RunSecurity, role: str) -> str:
+    """Dask's settings for the processes of one machine, TLS among them, as Dask hands them down in the environment."""
+    known: Any = security
+    tls = {
+        "distributed.comm.require-encryption": True,
+        "distributed.comm.tls.ca-file": known.tls_ca_file,
+        "distributed.comm.tls.min-version": 1.3,
+        f"distributed.comm.tls.{role}.cert": getattr(known, f"tls_{role}_cert"),
+        f"distributed.comm.tls.{role}.key": getattr(known, f"tls_{role}_key"),
+    }
+    config: dict[str, Any] = {}
+    with dask.config.set({**SETTINGS, **tls}, config=config):
+        return str(dask.config.serialize(config))
