@@ -176,23 +176,23 @@ class GceFleet:
 
     def __init__(self, project: str) -> None:
         self.place = project
-        self._compute = Compute(project)
+        self.compute = Compute(project)
 
     def machines(self, run: str | None = None) -> list[Machine]:
         # A stopped machine (TERMINATED, in Compute Engine's word) is listed and still has a disk that is paid for.
         condition = f"labels.{RUN}={run}" if run else f"labels.{RUN}:*"
-        listed = (machine(zone, each) for zone, each in self._compute.instances(condition))
+        listed = (machine(zone, each) for zone, each in self.compute.instances(condition))
         return [each for each in listed if each.run and run in (None, each.run)]
 
     def end(self, machines: Sequence[Machine]) -> None:
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE, thread_name_prefix="swath-gce") as pool:
-            asked = [pool.submit(self._compute.delete, each.place, each.name) for each in machines]
+            asked = [pool.submit(self.compute.delete, each.place, each.name) for each in machines]
         errors = [error for each in asked if (error := each.exception()) is not None]
         if errors:
             raise errors[0]
 
     def console(self, machine: Machine, lines: int = 20) -> str:
-        return tail(self._compute.serial(machine.place, machine.name), lines)
+        return tail(self.compute.serial(machine.place, machine.name), lines)
 
     def removal(self, machine: Machine) -> str:
         return f"gcloud compute instances delete {machine.name} --project={self.place} --zone={machine.place} --quiet"

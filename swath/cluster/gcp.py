@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
 
-from swath.cluster.gce import EXPIRES, ROLE, RUN, SCOPE
+from swath.cluster.gce import EXPIRES, ROLE, RUN, SCOPE, GceFleet, failure, machine
+from swath.cluster.machine import Fleet, Machine
+from swath.cluster.tls import RunSecurity
+from swath.cluster.vm import Look, Maker, Order, VmCluster
+from swath.errors import UsageError
 from swath.spec.cloud import GcpCluster
+
+if TYPE_CHECKING:
+    from tornado.ioloop import IOLoop
 
 UBUNTU = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-{architecture}"
 """What machines boot when the spec names no image."""
 TAG = "swath"
 """Network tag of all machines, for firewall rules."""
+NAME_LENGTH = 63
+"""Of a machine's name."""
 LEAST_S = 30
 """Compute Engine takes no time limit below."""
 ARM = ("a4x", "c4a", "n4a", "t2a")
@@ -112,3 +123,75 @@ def interface(spec: GcpCluster) -> dict[str, Any]:
     if spec.public_ip:
         named["accessConfigs"] = [{"type": "ONE_TO_ONE_NAT", "name": "External NAT"}]
     return named
+
+
+class GceMaker:
+    """Makes the machines of one cluster."""
+
+    powers_off = False
+
+    def __init__(self, spec: GcpCluster) -> None:
+        fleet = GceFleet(spec.project)
+        self.fleet: Fleet = fleet
+        self.gpus = has_gpus(spec)
+        self._spec = spec
+        self._compute = fleet.compute
+        self._coming: dict[str, str] = {}
+        """Of machines by name: the operations that make them, as long as they are under way."""
+
+    def make(self, order: Order) -> Machine:
+        name = name_of(order.name)
+        body = instance(
+            self._spec,
+            name=name,
+            role=order.role,
+            label=order.label,
+            expires=order.expires,
+            seconds=order.expires - time.time(),
+            user_data=order.user_data,
+        )
+        zone = self._spec.zone
+        operation = self._compute.insert(zone, body, str(uuid.uuid4()))
+        if operation is None:
+            return machine(zone, self._compute.instance(zone, name) or body)
+        if why := failure(self._spec.project, operation):
+            raise why
+        self._coming[name] = operation["name"]
+        return machine(zone, {**body, "id": operation["targetId"], "status": "PROVISIONING"})
+
+    def look(self, machine: Machine) -> Look:
+        if machine.name in self._coming:
+            operation = self._compute.operation(machine.place, self._coming[machine.name])
+            if why := failure(self._spec.project, operation):  # taken at first, but then the zone has no such machine
+                return Look(state="", over=True, why=why)
+            if operation.get("status") == "DONE":
+                del self._coming[machine.name]
+        listed = self._compute.instance(machine.place, machine.name) or {}
+        [interface, *_] = listed.get("networkInterfaces") or [{}]
+        [access, *_] = interface.get("accessConfigs") or [{}]
+        state = listed.get("status", "")
+        return Look(state, state in OVER, interface.get("networkIP", ""), access.get("natIP", ""))
+
+
+OVER = ("PENDING_STOP", "STOPPING", "STOPPED", "SUSPENDING", "SUSPENDED", "TERMINATED", "DEPROVISIONING")
+"""States of a machine that computes no more."""
+
+
+def name_of(name: str) -> str:
+    """As Compute Engine takes it: a letter first, no `_`, 63 characters at most; the end of a name is what makes it unlike others."""
+    return "swath-" + name.replace("_", "-")[-(NAME_LENGTH - len("swath-")) :]
+
+
+def gce_cluster(spec: GcpCluster, label: str, security: RunSecurity, loop: IOLoop) -> VmCluster:
+    """A cluster that is not started yet. Raises UsageError for GPUs without a machine image that has their driver."""
+    maker = GceMaker(spec)
+    if maker.gpus and spec.machine_image is None:
+        raise UsageError(
+            f"{spec.machine} has GPUs, but a plain Ubuntu has no driver for them",
+            remedy="set cluster.machine_image to one with NVIDIA's driver and container toolkit",
+        )
+    types = {"scheduler": spec.scheduler_machine, "worker": spec.machine}
+    return VmCluster(spec, label, security, loop, maker, types)
+
+
+_: type[Maker] = GceMaker

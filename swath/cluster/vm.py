@@ -95,6 +95,8 @@ class Look:
     """Its address in its network; empty while it has none."""
     public: str = ""
     """Its address on the internet; empty while it has none."""
+    why: SwathError | None = None
+    """What the cloud says of its end."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,7 +213,7 @@ class VmMachine(VMInterface):  # type: ignore[misc]
             log.info("%s: %s", self.name, error.message)
             return Look(state="")
         if look.over:
-            raise await self.trouble(f"ended while it came up ({look.state})")
+            raise look.why or await self.trouble(f"ended while it came up ({look.state})")
         return look
 
     async def _until(self, there: Callable[[], Coroutine[Any, Any, T | None]], what: str) -> T:
@@ -420,7 +422,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
 
     async def ask_for(self, process: VmMachine, order: Order) -> Machine:
         """Have a machine made. When nobody waits for it any more, it is ended as soon as it is there."""
-        asked = asyncio.wrap_future(self._threads.submit(self.maker.make, order))
+        asked = asyncio.wrap_future(self._threads.submit(self._make, order))
         self._asked.add(asked)
 
         def answered(answer: asyncio.Future[Machine]) -> None:
@@ -431,6 +433,13 @@ class VmCluster(VMCluster):  # type: ignore[misc]
 
         asked.add_done_callback(answered)
         return await asyncio.shield(asked)
+
+    def _make(self, order: Order) -> Machine:
+        """In a thread, which this process waits for: what comes of a request that was slow does not outlive a closed cluster."""
+        machine = self.maker.make(order)
+        if self.status in (Status.closing, Status.closed):
+            self.fleet.end([machine])
+        return machine
 
     def ended(self, name: str) -> None:
         """Note that a machine was given back."""
