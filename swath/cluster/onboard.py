@@ -95,9 +95,9 @@ async def workers(host: str | None, address: str, name: str, processes: int | No
         )
         for number, (offered, env) in enumerate(shares(count, gpus, MEMORY_LIMIT))
     ]
+    await asyncio.gather(*nannies)
     rpc: Any = nannies[0].scheduler
     await asyncio.wait_for(rpc.set_metadata(keys=[MACHINES, name], value=count), DEATH_S)
-    await asyncio.gather(*nannies)
     log.info("%d workers for %s", count, address)
     watch = asyncio.create_task(notice.retire_at(spot, rpc, [each.name for each in nannies])) if spot else None
     try:
