@@ -113,8 +113,8 @@ def seen_by_workers(client: distributed.Client, store: ResultStore) -> None:
 
 @contextlib.contextmanager
 def quiet_client() -> Iterator[None]:
-    """Inside, Dask does not tell of a lost scheduler with a traceback: the run tells it in a line."""
-    loggers = [logging.getLogger(f"distributed.{name}") for name in ("client", "batched")]
+    """Inside, Dask tells nothing itself, least of all of a lost scheduler with a traceback: the run tells it in a line."""
+    loggers = [logging.getLogger(f"distributed.{name}") for name in ("client", "batched", "deploy.adaptive")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
