@@ -31,7 +31,7 @@ from swath.cluster.lease import CloudLease, leases_of
 from swath.cluster.newcomers import Newcomers
 from swath.cluster.removal import QUIET_S, quiet, remove_all
 from swath.cluster.settings import SETTINGS
-from swath.cluster.vm import VmCluster
+from swath.cluster.vm import MachineScaling, VmCluster
 from swath.engine.dask_executor import DaskExecutor
 from swath.engine.executor import Executor
 from swath.engine.stop import Stop
@@ -92,7 +92,7 @@ class Cloud:
             self._newcomers = exits.enter_context(
                 Newcomers(self._client, lambda: versions.check(self._client, self.address))
             )
-            self._elastic = Elastic(cluster, self._spec.workers)
+            self._elastic = Elastic(cluster, self._spec.workers, MachineScaling)
             exits.callback(self._elastic.stop)
             self._machines = cluster
             self.address = cluster.client_address

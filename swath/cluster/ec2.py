@@ -251,11 +251,11 @@ class Ec2Fleet:
 
 def machine(region: str, listed: Answer) -> Machine:
     """A machine, of EC2's description."""
-    tags: dict[str, str] = {each["Key"]: each["Value"] for each in listed.get("Tags", [])}
+    tags = {each["Key"]: each["Value"] for each in listed.get("Tags", [])}
     expires = tags.get(EXPIRES, "")
     return Machine(
         id=listed["InstanceId"],
-        name=tags.get("Name", listed["InstanceId"]),
+        name=tags.get("Name") or listed["InstanceId"],
         run=tags.get(RUN, ""),
         role=tags.get(ROLE, ""),
         expires=float(expires) if expires.isdecimal() else 0,

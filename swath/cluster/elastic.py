@@ -34,20 +34,33 @@ class Backlog:
     """Estimated work in them, in seconds of one worker; None while no call has ended yet."""
 
 
-def useful(backlog: Backlog, workers: int) -> int:
+@dataclass(frozen=True)
+class Unit:
+    """What a cluster grows by: a process on this machine, a machine with its processes in a cloud."""
+
+    processes: int = 1
+    worth_s: float = WORTH_S
+    """Seconds of work that each process should have before it."""
+    quiet_s: float = QUIET_S
+    """One goes when it was too many for so long."""
+
+
+def useful(backlog: Backlog, workers: int, unit: Unit = Unit()) -> int:
     """How many workers the backlog keeps busy. While nobody knows how long calls take: twice as many as there are."""
     if backlog.seconds is None:
-        return min(backlog.calls, max(1, 2 * workers))
-    return min(backlog.calls, math.ceil(max(0.0, backlog.seconds) / WORTH_S))
+        processes = min(backlog.calls, max(1, 2 * workers * unit.processes))
+    else:
+        processes = min(backlog.calls, math.ceil(max(0.0, backlog.seconds) / unit.worth_s))
+    return math.ceil(processes / unit.processes)
 
 
-def wanted(backlog: Backlog, workers: int, quiet_s: float, limits: Workers) -> int:
+def wanted(backlog: Backlog, workers: int, quiet_s: float, limits: Workers, unit: Unit = Unit()) -> int:
     """How many workers there should be: more at once, fewer only after a quiet time, and always within the limits.
 
     `workers` is how many there are or are coming, `quiet_s` for how long now fewer would have been enough.
     """
-    enough = useful(backlog, workers)
-    if enough < workers and quiet_s < QUIET_S:
+    enough = useful(backlog, workers, unit)
+    if enough < workers and quiet_s < unit.quiet_s:
         enough = workers
     return max(limits.min, min(limits.max, enough))
 
@@ -55,35 +68,35 @@ def wanted(backlog: Backlog, workers: int, quiet_s: float, limits: Workers) -> i
 class Elastic:
     """Keeps a cluster's workers at the wanted number, in the background: `tell` returns at once and never raises."""
 
-    def __init__(self, cluster: Any, limits: Workers) -> None:
+    def __init__(self, cluster: Any, limits: Workers, scaling: type[Scaling] | None = None) -> None:
         self._backlog = Backlog()
         self._limits = limits
         self._quiet_since: float | None = None
         self._lock = threading.Lock()
-        self._scaling = _Scaling(cluster, self)
+        self._scaling = (scaling or Scaling)(cluster, self)
 
     def tell(self, calls: int, seconds: float | None) -> None:
         """What the engine has before it now."""
         with self._lock:
             self._backlog = Backlog(calls, seconds)
 
-    def target(self, workers: int, now: float) -> int:
+    def target(self, workers: int, now: float, unit: Unit = Unit()) -> int:
         """The number for this moment, `now` in seconds of a monotonic clock."""
         with self._lock:
             backlog = self._backlog
-        if useful(backlog, workers) >= workers:
+        if useful(backlog, workers, unit) >= workers:
             self._quiet_since = None
         elif self._quiet_since is None:
             self._quiet_since = now
         quiet_s = 0.0 if self._quiet_since is None else now - self._quiet_since
-        return wanted(backlog, workers, quiet_s, self._limits)
+        return wanted(backlog, workers, quiet_s, self._limits, unit)
 
     def stop(self) -> None:
         """Leave the number as it is."""
         self._scaling.stop(reason="the run ends")
 
 
-class _Scaling(Adaptive):
+class Scaling(Adaptive):
     """Dask's own scaling, which retires a worker before it ends it, towards our number.
 
     Not Dask's target: the scheduler sees only the window of calls that the engine has submitted.
@@ -96,7 +109,7 @@ class _Scaling(Adaptive):
         )
 
     async def target(self) -> int:
-        return self._elastic.target(len(self.plan), time.monotonic())
+        return self._elastic.target(len(self.plan), time.monotonic(), getattr(self.cluster, "unit", Unit()))
 
     async def workers_to_close(self, target: int) -> list[Any]:
         """Only idle ones: a call that runs is not made twice."""

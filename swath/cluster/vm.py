@@ -17,7 +17,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dask.config
 from distributed.core import Status
@@ -25,16 +25,18 @@ from distributed.deploy.cluster import Cluster
 from distributed.deploy.spec import SpecCluster
 from distributed.utils import NoOpAwaitable
 
-from swath import crashpoint
 from swath.cluster import boot, offer, onboard
-from swath.cluster.machine import Fleet, Machine
+from swath.cluster.elastic import Scaling, Unit
+from swath.cluster.machine import Machine
+from swath.cluster.maker import Look, Made, Maker, Order
+from swath.cluster.member import Member
 from swath.cluster.settings import SETTINGS
 from swath.cluster.tls import RunSecurity
 from swath.errors import CredentialsError, InfrastructureError, MissingExtra, SwathError
 from swath.spec.cloud import CloudCluster
 
 try:
-    from dask_cloudprovider.generic.vmcluster import VMCluster, VMInterface
+    from dask_cloudprovider.generic.vmcluster import VMCluster
 except ImportError as error:
     raise MissingExtra("dask-cloudprovider", "aws,gcp", "A cluster in a cloud") from error
 
@@ -61,190 +63,16 @@ CLOSE_S = 8.0
 """What each step of closing has."""
 CALLS = 16
 """Calls of the cloud at the same time."""
+__all__ = ["Look", "MachineScaling", "Made", "Maker", "Order", "VmCluster"]
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Order:
-    """A machine that is to be made."""
-
-    name: str
-    """Never used before."""
-    role: str
-    """scheduler or worker."""
-    type: str
-    """Machine type."""
-    spot: bool
-    label: str
-    """Label of the run."""
-    expires: float
-    """Seconds since 1970."""
-    user_data: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Look:
-    """How a machine is."""
-
-    state: str
-    """In the cloud's own word."""
-    over: bool = False
-    """Whether it has ended, or is about to."""
-    private: str = ""
-    """Its address in its network; empty while it has none."""
-    public: str = ""
-    """Its address on the internet; empty while it has none."""
-    why: SwathError | None = None
-    """What the cloud says of its end."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Made:
-    """A machine that was made, for the accountant of costs."""
-
-    name: str
-    type: str
-    role: str
-    spot: bool
-    began: float
-    """Seconds since 1970."""
-    ended: float | None = None
-
-
-class Maker(Protocol):
-    """What makes the machines of one cluster. Its calls block and come from any thread; they raise CredentialsError and
-    InfrastructureError."""
-
-    fleet: Fleet
-    gpus: bool
-    """Whether workers have GPUs."""
-    powers_off: bool
-    """Whether a machine that powers itself off is gone (AWS); otherwise the cloud has to end it (Compute Engine)."""
-
-    def make(self, order: Order) -> Machine:
-        """Ask for a machine, until the cloud has said that it is coming."""
-        ...
-
-    def look(self, machine: Machine) -> Look:
-        """How a machine is. One that is not listed (yet) is not over; its state is empty."""
-        ...
-
-
-class VmMachine(VMInterface):  # type: ignore[misc]
-    """One machine of a cluster, as Dask starts and closes it."""
-
-    def __init__(self, cluster: VmCluster, name: str, role: str) -> None:
-        super().__init__()
-        self.cluster: VmCluster = cluster
-        self.name = name
-        self.role = role
-        self.machine: Machine | None = None
-        self.began = time.monotonic()
-        self.seen = False
-        """Whether one of its processes has ever registered."""
-        self.silent_since: float | None = None
-
-    async def start(self) -> None:
-        """Make it, and wait until it has its addresses (a scheduler: until it listens)."""
-        self.began = time.monotonic()
-        look = await self.create_vm()
-        self.address = f"{self.cluster.protocol}://{look.private}:{onboard.PORT}"
-        if look.public and self.cluster.spec.public_ip:
-            self.external_address = f"{self.cluster.protocol}://{look.public}:{onboard.PORT}"
-        if self.role == "scheduler":
-            await self.wait_for_scheduler()
-        self.status = Status.running
-
-    async def create_vm(self) -> Look:
-        order = self.cluster.order(self.name, self.role)
-        crashpoint.reached("asking")
-        self.machine = await self.cluster.ask_for(self, order)
-        crashpoint.reached("made")
-
-        async def addressed() -> Look | None:
-            look = await self._look()
-            return look if look.private and (look.public or not self.cluster.spec.public_ip) else None
-
-        return await self._until(addressed, "had no address")
-
-    async def wait_for_scheduler(self) -> None:
-        """Until somebody listens at its port."""
-        host, port = (self.external_address or self.address).rpartition("/")[2].rsplit(":", 1)
-
-        async def listens() -> bool | None:
-            try:
-                _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), 3)
-            except (OSError, TimeoutError):
-                await self._look()
-                return False
-            writer.close()
-            return True
-
-        await self._until(listens, f"did not listen at {host}:{port}")
-
-    async def destroy_vm(self) -> None:
-        """End it. What fails here is left to the removal of all machines of the run."""
-        if self.machine is None:
-            return
-        try:
-            await self.cluster.call(self.cluster.fleet.end, [self.machine])
-        except SwathError as error:
-            log.warning("%s is left to the end of the run: %s", self.name, error.message)
-        self.cluster.ended(self.name)
-
-    async def console(self) -> str:
-        """The last that it wrote to its console; empty when that cannot be had."""
-        if self.machine is None:
-            return ""
-        with contextlib.suppress(SwathError):
-            return await self.cluster.call(self.cluster.fleet.console, self.machine)
-        return ""
-
-    async def _look(self) -> Look:
-        """How it is. Raises InfrastructureError when it has ended; an API that does not answer is asked again later."""
-        if self.machine is None:
-            raise InfrastructureError(f"{self.name} was not made")
-        try:
-            look = await self.cluster.call(self.cluster.maker.look, self.machine)
-        except CredentialsError:
-            raise
-        except SwathError as error:
-            log.info("%s: %s", self.name, error.message)
-            return Look(state="")
-        if look.over:
-            raise look.why or await self.trouble(f"ended while it came up ({look.state})")
-        return look
-
-    async def _until(self, there: Callable[[], Coroutine[Any, Any, T | None]], what: str) -> T:
-        """What `there` gives when it is true. Raises InfrastructureError when the machine ends or its time to boot is over."""
-        looked = time.monotonic()
-        while not (found := await there()):
-            now = time.monotonic()
-            if now - self.began > self.cluster.spec.start_timeout_s:
-                raise await self.trouble(f"{what} after {self.cluster.spec.start_timeout_s:g} s")
-            if now - looked > 2 * self.cluster.pace_s:
-                looked = now
-                if boot.ENDED in await self.console():
-                    raise await self.trouble("boots, but its container has ended")
-            await asyncio.sleep(min(1.0, self.cluster.pace_s))
-        return found
-
-    async def trouble(self, what: str) -> InfrastructureError:
-        """What is said of a machine that does not come up, with what it wrote itself."""
-        told = await self.console()
-        where = f"{self.machine.id}, {self.machine.place}" if self.machine else self.cluster.fleet.place
-        return InfrastructureError(
-            f"the {self.role} machine {self.name} ({where}) {what}" + (f"; its console:\n{told}" if told else ""),
-            remedy="check cluster.image and cluster.machine_image, and that machines reach the image's registry",
-        )
 
 
 class VmCluster(VMCluster):  # type: ignore[misc]
     """A scheduler machine and worker machines. Everything but `check` and `made` belongs to the event loop."""
 
     worker_spec: dict[str, Any]
-    workers: dict[str, VmMachine]
+    workers: dict[str, Member]
     scheduler: Any
     scheduler_comm: Any
     scheduler_info: Any
@@ -267,10 +95,10 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         self.protocol = "tls"
         self.pace_s = float(os.environ.get(PACE) or LOOK_EVERY_S)
         self.scheduler_spec = {
-            "cls": VmMachine,
+            "cls": Member,
             "options": {"cluster": self, "name": f"{label}-scheduler", "role": "scheduler"},
         }
-        self.new_spec = {"cls": VmMachine, "options": {}}
+        self.new_spec = {"cls": Member, "options": {}}
         self.expires = time.time() + spec.max_hours * 3600
         self._records: dict[str, Made] = {}
         self._offers: tuple[Mapping[str, float], ...] = ()
@@ -279,6 +107,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         self._failures, self._failed_at = 0, 0.0
         self._trouble: SwathError | None = None
         self._fault: SwathError | None = None
+        self._living: set[Member] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: set[asyncio.Future[Machine]] = set()
         self._threads = concurrent.futures.ThreadPoolExecutor(CALLS, thread_name_prefix="swath-cloud")
@@ -374,6 +203,11 @@ class VmCluster(VMCluster):  # type: ignore[misc]
             self.worker_spec.pop(name, None)
         self._correct_state()
 
+    @property
+    def unit(self) -> Unit:
+        """What a machine is to the scaling: it comes slowly, and a minute of it is paid for in any case."""
+        return Unit(processes=self.processes_each, worth_s=12 * self.pace_s, quiet_s=24 * self.pace_s)
+
     async def idle(self) -> list[str]:
         """Machines of which no process does anything."""
         processing = await self.scheduler_comm.processing(workers=None)
@@ -420,7 +254,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
             )
         return Order(name, role, self.types[role], spot, self.label, self.expires, data)
 
-    async def ask_for(self, process: VmMachine, order: Order) -> Machine:
+    async def ask_for(self, process: Member, order: Order) -> Machine:
         """Have a machine made. When nobody waits for it any more, it is ended as soon as it is there."""
         asked = asyncio.wrap_future(self._threads.submit(self._make, order))
         self._asked.add(asked)
@@ -429,6 +263,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
             self._asked.discard(answer)
             if not answer.cancelled() and answer.exception() is None:
                 process.machine = answer.result()
+                self._living.add(process)
                 self._records[order.name] = Made(order.name, order.type, order.role, order.spot, time.time())
 
         asked.add_done_callback(answered)
@@ -441,11 +276,11 @@ class VmCluster(VMCluster):  # type: ignore[misc]
             self.fleet.end([machine])
         return machine
 
-    def ended(self, name: str) -> None:
+    def ended(self, process: Member) -> None:
         """Note that a machine was given back."""
-        record = self._records.get(name)
-        if record is not None and record.ended is None:
-            self._records[name] = dataclasses.replace(record, ended=time.time())
+        if process in self._living:
+            self._living.remove(process)
+            self._records[process.name] = dataclasses.replace(self._records[process.name], ended=time.time())
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """A call that blocks, in a thread."""
@@ -464,11 +299,11 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         if self.status != Status.running:
             return
         for name in set(self.worker_spec) - set(self.workers):
-            process = VmMachine(self, name, "worker")
+            process = Member(self, name, "worker")
             self.workers[name] = process
             self._do(self._come(process))
 
-    async def _come(self, process: VmMachine) -> None:
+    async def _come(self, process: Member) -> None:
         if self._failures:
             await asyncio.sleep(min(LONGEST_PAUSE_S, self.pace_s / LOOK_EVERY_S * 2.0**self._failures))
         if process.name not in self.worker_spec:
@@ -478,7 +313,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         except SwathError as error:
             self._replace(process, error)
 
-    async def _go(self, process: VmMachine) -> None:
+    async def _go(self, process: Member) -> None:
         """Move what is in its memory elsewhere, then end it."""
         names = self._processes(process.name)
         if names and self.status == Status.running:
@@ -488,7 +323,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
                 )
         await process.close()
 
-    def _replace(self, process: VmMachine, why: SwathError) -> None:
+    def _replace(self, process: Member, why: SwathError) -> None:
         """End a machine that did not come up or is lost, and have another one in its place."""
         log.warning("%s", why.message)
         self._trouble = why
@@ -521,7 +356,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
             for process in list(self.workers.values()):
                 await self._look_after(process, listed)
 
-    async def _look_after(self, process: VmMachine, listed: set[str]) -> None:
+    async def _look_after(self, process: Member, listed: set[str]) -> None:
         if process.machine is None or process.status != Status.running:
             return
         now = time.monotonic()
@@ -542,7 +377,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
             return
         self._replace(process, await process.trouble(lost))
 
-    def _gone(self, process: VmMachine, listed: set[str]) -> bool:
+    def _gone(self, process: Member, listed: set[str]) -> bool:
         """Whether it was not listed twice in a row, some time after it was made."""
         machine = process.machine
         if (
@@ -597,15 +432,28 @@ class VmCluster(VMCluster):  # type: ignore[misc]
             await _within(self.scheduler_comm.terminate(), "ending the scheduler")
         if self._asked:  # a create request cannot be called back: what comes of it is ended
             await asyncio.wait(set(self._asked), timeout=CLOSE_S)
-        machines = [process for process in (*self.workers.values(), self.scheduler) if process and process.machine]
+        machines = list(self._living)
         await _within(self.call(self.fleet.end, [each.machine for each in machines]), "ending machines")
         for each in machines:
-            self.ended(each.name)
+            self.ended(each)
             each.status = Status.closed
         self.worker_spec, self.workers = {}, {}
         await _within(Cluster._close(self), "closing connections")
         self.status = Status.closed
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class MachineScaling(Scaling):
+    """Dask's scaling where a worker is a machine with several processes."""
+
+    async def workers_to_close(self, target: int) -> list[Any]:
+        cluster: Any = self.cluster
+        idle: list[str] = await cluster.idle()
+        return idle[: max(0, len(cluster.observed) - target)]
+
+    async def scale_down(self, workers: Any) -> None:
+        cluster: Any = self.cluster
+        await cluster.scale_down(workers)  # which retires them first
 
 
 async def _within(work: Coroutine[Any, Any, Any], what: str) -> None:
