@@ -101,7 +101,7 @@ def show_run(run: str, *, as_json: bool) -> int:
         print(f"failed    {call.node}{item}: {units.printable(call.error).partition(chr(10))[0]}")
     if len(failed) > 50:
         print(f"          and {len(failed) - 50} more: --json lists them all")
-    if row.status in ("interrupted", "terminated", "failed", "partial", "crashed", "timed out"):
+    if row.status in ("interrupted", "terminated", "failed", "partial", "crashed", "timed out", "over budget"):
         print(f"go on with: pipe resume {row.id}", file=sys.stderr)
     return 0
 

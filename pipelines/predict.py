@@ -298,10 +298,16 @@ def publish_map(
                     "seam differences": seams["differing"],
                 },
                 "valid_pixels": facts.valid,
+                "megapixels": round(megapixels_of(regions), 3),
                 "missing_regions": list(facts.missing),
                 "input": describe_input(scenes, model, area, regions),
             }
         )
+
+
+def megapixels_of(regions: Regions) -> float:
+    """What all regions together cover, in millions of pixels."""
+    return sum(block.window.height * block.window.width for blocks in regions.sheets for block in blocks) / 1e6
 
 
 def describe_input(scenes: tuple[Scenes, ...], model: ModelInfo, area: Area | None, regions: Regions) -> dict[str, Any]:

@@ -20,7 +20,8 @@ SwathError                      1
 └── Stopped                         a signal, a cancel or its time limit ended the run
     ├── Interrupted           130
     ├── Terminated            143
-    └── TimedOut                1   the run took longer than `pipe run --timeout` allows
+    ├── TimedOut                1   the run took longer than `pipe run --timeout` allows
+    └── OverBudget              1   the run's machines cost what its budget allows
 """
 
 from __future__ import annotations
@@ -208,3 +209,10 @@ class TimedOut(Stopped):
 
     exit_code = 1
     status = "timed out"
+
+
+class OverBudget(Stopped):
+    """The run's machines cost what its budget allows."""
+
+    exit_code = 1
+    status = "over budget"

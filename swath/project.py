@@ -11,6 +11,7 @@ from swath.spec.cluster import Cluster
 from swath.spec.document import parse, read
 from swath.spec.home import FILE, Home
 from swath.spec.notify import Notify
+from swath.spec.prices import Prices
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Project:
     """What swath.yaml took from the environment, and the references that asked for it; no log, message or report may show it."""
     notify: Notify = field(default_factory=Notify)
     """Who is told how a run ends."""
+    prices: Prices = field(default_factory=Prices)
+    """What swath.yaml says of prices in clouds."""
 
     @classmethod
     def find(cls, start: Path, env: Mapping[str, str] | None = None) -> Project:
@@ -51,6 +54,7 @@ class Project:
             file=home.root / "swath.yaml" if said else None,
             secrets=home.secrets,
             notify=said.notify if said else Notify(),
+            prices=said.prices if said else Prices(),
         )
 
 

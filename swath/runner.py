@@ -8,13 +8,14 @@ import secrets
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from swath import crashpoint, matrix
+from swath import costs, crashpoint, matrix
 from swath.account import Troubles, account
+from swath.cluster.budget import Budget
 from swath.cluster.cluster import RunningCluster, Tenant, cluster_of
 from swath.cluster.sweep import PARTIAL
 from swath.engine.engine import Engine, Tally
@@ -91,6 +92,7 @@ def run(
     crashpoint.reached("parsing")
     check([project.notify, loaded.spec.notify])
     graph = matrix.graph(registry.find(loaded.pipeline), loaded)
+    budget = costs.budget_of(loaded, project, registry, _again(project, registry), begun=resume is not None)
     with Journal.open(project.state) as journal, contextlib.ExitStack() as exits:
         exits.enter_context(in_use(project.state))
         identity = identity or (new_identity(loaded) if resume is None else _identity(journal, resume))
@@ -103,7 +105,7 @@ def run(
         earlier = journal.find(identity) if resume is not None else None
         source = source or _as_it_is(loaded, project, earlier)
         fresh = fresh or (earlier is not None and earlier.fresh)
-        this = _Run(identity, loaded, project, journal, stop, listeners, time.time(), source, fresh=fresh)
+        this = _Run(identity, loaded, project, journal, stop, listeners, time.time(), source, budget, fresh=fresh)
         exits.enter_context(beating(project.state, identity))
         this.begin(resumed=resume is not None)
         outcome = this.go(graph)
@@ -136,11 +138,7 @@ class Plan:
     @property
     def facts(self) -> list[tuple[str, str]]:
         """Names and values to show."""
-        return [
-            (name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
-            for name, value in self.values.items()
-            if name != matrix.EACH
-        ]
+        return [(name.replace("_", " "), _shown(value)) for name, value in self.values.items() if name != matrix.EACH]
 
     def to_json(self) -> str:
         """One JSON object."""
@@ -152,6 +150,7 @@ def plan(loaded: Loaded, project: Project, registry: Registry) -> Plan:
     cluster = loaded.spec.cluster
     with untold(_hidden(loaded, project), f"there is no plan of {loaded.pipeline}"):
         facts = matrix.plan(registry.find(loaded.pipeline), loaded)
+        facts |= costs.told(loaded, project, registry, facts, _again(project, registry))
     return Plan(
         {
             "pipeline": loaded.pipeline,
@@ -161,6 +160,18 @@ def plan(loaded: Loaded, project: Project, registry: Registry) -> Plan:
             **facts,
         }
     )
+
+
+def _shown(value: Any) -> str:
+    """A value of a plan, for people; a pair of numbers is from the one to the other."""
+    if isinstance(value, tuple) and len(value) == 2:
+        return f"at least {value[0]:g}" if value[1] is None else f"{value[0]:g} to {value[1]:g}"
+    return "not known" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _again(project: Project, registry: Registry) -> Callable[[RunRow], Loaded]:
+    """What gives the spec of an earlier run."""
+    return lambda row: resume_loaded(row, project, registry)
 
 
 def explain(loaded: Loaded, project: Project, registry: Registry, *, fresh: bool = False) -> list[Reason]:
@@ -235,6 +246,7 @@ class _Run:
         listeners: Sequence[Listener],
         started: float,
         source: Source,
+        budget: Budget | None,
         *,
         fresh: bool,
     ) -> None:
@@ -253,6 +265,7 @@ class _Run:
         """Of the cluster; 0 until it is up."""
         self.folder = project.state / "runs" / identity
         self.source = source
+        self.budget = budget
         self._hidden = _hidden(loaded, project)
         sealed = {**loaded.secrets, **project.secrets}
         self.store = ResultStore(project.results or str(project.state / "results"), sealed)
@@ -307,6 +320,8 @@ class _Run:
         )  # fmt: skip
         for note in loaded.notes:
             self.say("info", note)
+        if loaded.spec.budget is not None and self.budget is None:
+            self.say("info", f"the budget {costs.without_effect(loaded.spec.cluster.kind)}")
         if self.untraced:
             self.say("warning", self.untraced)
         self._keep_table()
@@ -354,7 +369,7 @@ class _Run:
         """Bring the cluster up, when the first call needs it."""
         crashpoint.reached("starting")
         began = time.monotonic()
-        tenant = Tenant(self.id, self.journal, self.stop, self.say)
+        tenant = Tenant(self.id, self.journal, self.stop, self.say, self.budget)
         cluster = cluster_of(self.loaded.spec.cluster, self.project.state, tenant).__enter__()
         exits.callback(self._close, cluster)
         executor = cluster.executor(engine.hear, self.stop)

@@ -166,7 +166,7 @@ def test_the_wheel_holds_every_module_and_template(wheel: Path) -> None:
     expected = {"swath/py.typed"}
     for package in folders_with_modules():
         folder = REPOSITORY / package.replace(".", "/")
-        inside = [path.name for path in folder.iterdir() if path.suffix in {".py", ".j2"}]
+        inside = [path.name for path in folder.iterdir() if path.suffix in {".py", ".j2", ".yaml"}]
         expected |= {f"{package.replace('.', '/')}/{name}" for name in inside}
     assert packed == expected
 

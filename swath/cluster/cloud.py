@@ -23,6 +23,7 @@ from distributed.utils import LoopRunner
 from swath import crashpoint
 from swath.cluster import tls, versions
 from swath.cluster.address import quiet_client, seen_by_workers
+from swath.cluster.budget import held
 from swath.cluster.cluster import RunningCluster, Tenant
 from swath.cluster.elastic import Elastic
 from swath.cluster.guardian import guarded
@@ -79,6 +80,7 @@ class Cloud:
             security = tls.for_this_run()
             cluster = self._cluster(security, loop)
             exits.callback(self._close, cluster, loop)
+            exits.enter_context(held(self._tenant.budget, lambda: cluster.made, self._tenant.stop.ask))
             self._wait(cluster.up(), loop, deadline, cluster)
             exits.enter_context(quiet_client())
             self._client: Any = exits.enter_context(

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from swath.cluster.budget import Budget
 from swath.engine.executor import Executor
 from swath.engine.journal import Journal
 from swath.engine.stop import Stop
@@ -29,6 +30,8 @@ class Tenant:
     """Whether it was asked to stop: nobody waits for machines then."""
     say: Callable[[str, str], None]
     """A line for its readers: level and text."""
+    budget: Budget | None = None
+    """What machines may cost."""
 
 
 class RunningCluster(Protocol):

@@ -48,7 +48,7 @@ class RunRow:
     root: str
     """Folder that the spec's relative paths are relative to."""
     status: str
-    """running, done, partial, failed, interrupted, terminated, timed out, or crashed: its process is gone."""
+    """running, done, partial, failed, interrupted, terminated, timed out, over budget, or crashed: its process is gone."""
     started: float
     finished: float | None
     exit_code: int | None

@@ -75,7 +75,7 @@ class Stop:
 
         def wait() -> None:
             if not ended.wait(min(seconds, threading.TIMEOUT_MAX)):
-                self._ask(why)
+                self.ask(why)
 
         waiting = threading.Thread(target=wait, name="time limit", daemon=True)
         waiting.start()
@@ -85,7 +85,7 @@ class Stop:
             ended.set()
             waiting.join()
 
-    def _ask(self, why: Stopped) -> None:
+    def ask(self, why: Stopped) -> None:
         """Ask from another thread. By a signal where that is heard: it ends a call in the main thread too."""
         if self.asked is not None:
             return

@@ -9,13 +9,16 @@ from pydantic import Field
 from swath.errors import PipelineError
 from swath.spec.cluster import Cluster, LocalCluster
 from swath.spec.notify import Notify
+from swath.spec.prices import Usd
 from swath.spec.strict import Model as Model
 
 
 class Spec(Model):
     """What every run may say, whatever its pipeline. Subclass it with a pipeline's own parameters."""
 
-    reserved: ClassVar[frozenset[str]] = frozenset({"pipeline", "name", "cluster", "on_error", "matrix", "notify"})
+    reserved: ClassVar[frozenset[str]] = frozenset(
+        {"pipeline", "name", "cluster", "on_error", "matrix", "notify", "budget"}
+    )
     """What belongs to the run; `matrix` is read before the rest (see swath.spec.matrix), so it is no field."""
 
     pipeline: str = ""
@@ -26,6 +29,9 @@ class Spec(Model):
     """Where to run: `local`, `inline`, a cluster named in swath.yaml, or a mapping with `kind`."""
     on_error: Literal["continue", "stop"] = "continue"
     """When one item of many fails for good: go on and set it aside (exit code 3), or stop the run (exit code 1)."""
+    budget: Usd | None = None
+    """What the machines of a cluster in a cloud may cost, such as `20 USD`: a run that surely costs more is refused, one that is
+    about to is stopped and can be resumed. Elsewhere it has no effect."""
     notify: Notify = Field(default_factory=Notify)
     """Who is told how the run ends, besides those whom swath.yaml names."""
 

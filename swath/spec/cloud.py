@@ -36,6 +36,9 @@ class CloudCluster(Model):
     """Hours after which machines end themselves, whatever happens to this run and to this machine."""
     start_timeout_s: float = Field(default=600, gt=0)
     """Seconds in which the scheduler and the least number of workers have to be up."""
+    seconds_per_megapixel: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds that one worker process takes for a million pixels of the map, for what `pipe plan` says of hours and cost; measured
+    in earlier runs when not given."""
     env: dict[EnvironmentName, str] = Field(default_factory=dict)
     """Environment variables of the workers."""
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from swath.spec.cluster import Cluster
 from swath.spec.notify import Notify
 from swath.spec.place import Context, InputPath, OutputPath
+from swath.spec.prices import Prices
 from swath.spec.strict import Model
 
 FILE = "swath.yaml"
@@ -29,6 +30,8 @@ class HomeFile(Model):
     """Where large results of calls are kept: a path or an fsspec URL; in the state folder when not given."""
     notify: Notify = Field(default_factory=Notify)
     """Who is told how a run ends, of any spec; a spec can name more."""
+    prices: Prices = Field(default_factory=Prices)
+    """What machines in clouds cost, where that is not what the table in the package says (see docs/costs.md)."""
 
 
 @dataclass(frozen=True)
