@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -32,8 +33,8 @@ class Assembly:
     def __init__(self, parts: Sequence[Part], blocks: Blocks, encoding: Encoding, folder: Path) -> None:
         """Overviews wait in `folder`. Raises TaskFailed when it is full, or when a part does not belong to the map."""
         self.encoding = encoding
-        self.found: list[int] = []
-        """Indices of the regions that are there."""
+        self.found = array("q")
+        """Indices of the regions that are there. Numbers without objects: these would keep the memory of all parts from being freed."""
         self.valid = 0
         self.counts: dict[int, int] = {}
         """Pixels of each class value."""
