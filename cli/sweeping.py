@@ -82,6 +82,7 @@ def _print(found: Found, gone: set[str], *, as_json: bool) -> None:
 def _named(project: Project) -> list[Place]:
     """Where the clusters of swath.yaml are."""
     from swath.spec.cloud import AwsCluster, GcpCluster
+    from swath.spec.kubernetes import KubernetesCluster
 
     found: list[Place] = []
     for cluster in project.clusters.values():
@@ -89,6 +90,10 @@ def _named(project: Project) -> list[Place]:
             found.append(("aws", cluster.region))
         elif isinstance(cluster, GcpCluster):
             found.append(("gcp", cluster.project))
+        elif isinstance(cluster, KubernetesCluster):
+            from swath.cluster.kubernetes import place_of
+
+            found.append(("kubernetes", place_of(cluster)))
     return found
 
 
@@ -98,7 +103,9 @@ def _place(text: str) -> Place:
         return "aws", place
     if kind == "gcp" and place:
         return "gcp", place
-    raise UsageError(f"--in {text}: not a place of machines", remedy="write aws:REGION or gcp:PROJECT")
+    if kind == "kubernetes" and place:
+        return "kubernetes", place
+    raise UsageError(f"--in {text}: not a place of machines", remedy="write aws:REGION, gcp:PROJECT or kubernetes:NAMESPACE")
 
 
 def _unknown(errors: Sequence[tuple[str, SwathError]]) -> SwathError:

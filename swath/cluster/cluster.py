@@ -16,6 +16,7 @@ from swath.engine.store import ResultStore
 from swath.engine.work import Say
 from swath.spec.cloud import AwsCluster, GcpCluster
 from swath.spec.cluster import AddressCluster, Cluster, InlineCluster, LocalCluster
+from swath.spec.kubernetes import KubernetesCluster
 
 
 @dataclass(frozen=True)
@@ -82,4 +83,8 @@ def cluster_of(spec: Cluster, state: Path, tenant: Tenant | None = None) -> Runn
         from swath.cluster.cloud import Cloud
 
         return Cloud(spec, tenant)
+    if isinstance(spec, KubernetesCluster) and tenant is not None:
+        from swath.cluster.kubernetes import KubernetesPods
+
+        return KubernetesPods(spec, tenant)
     raise TypeError(spec)

@@ -38,7 +38,7 @@ class CloudLease:
         """From its id."""
         kind, _, rest = identity.partition(":")
         place, _, name = rest.rpartition(":")
-        return cls(run, "aws" if kind == "aws" else "gcp", place, name)
+        return cls(run, next(each for each in KINDS if each == kind), place, name)
 
     @property
     def id(self) -> str:

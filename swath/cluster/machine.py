@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-Kind: TypeAlias = Literal["aws", "gcp"]
-KINDS: tuple[Kind, ...] = ("aws", "gcp")
+Kind: TypeAlias = Literal["aws", "gcp", "kubernetes"]
+KINDS: tuple[Kind, ...] = ("aws", "gcp", "kubernetes")
 
 LABEL_LENGTH = 63
 """The shortest limit of all clouds: Compute Engine's."""
@@ -46,7 +46,7 @@ class Fleet(Protocol):
 
     kind: Kind
     place: str
-    """The region on AWS, the project on Google Cloud."""
+    """The region on AWS, the project on Google Cloud, the namespace on Kubernetes."""
 
     def machines(self, run: str | None = None) -> list[Machine]:
         """All that are still paid for, stopped ones too; of one run (by its label) or of all runs."""
@@ -72,6 +72,10 @@ def fleet_of(kind: Kind, place: str) -> Fleet:
         from swath.cluster.aws import Ec2Fleet
 
         return Ec2Fleet(place)
+    if kind == "kubernetes":
+        from swath.cluster.kubernetes import KubernetesFleet
+
+        return KubernetesFleet(place)
     from swath.cluster.gce import GceFleet
 
     return GceFleet(place)

@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from swath.spec.cloud import AwsCluster, GcpCluster
+from swath.spec.kubernetes import KubernetesCluster
 from swath.spec.place import InputPath, context_of
 from swath.spec.strict import Model, Short, mistake
 from swath.spec.workers import Workers
-
-_LATER = ("kubernetes",)
 
 
 class InlineCluster(Model):
@@ -79,8 +78,6 @@ def _expand(value: Any, info: Any) -> Any:
         return _named(value, info)
     if isinstance(value, dict):
         kind = value.get("kind", "address" if "url" in value else "local")
-        if kind in _LATER:
-            raise _later(kind, at=("kind",))
         return {"kind": kind, **value}
     return value
 
@@ -94,21 +91,14 @@ def _named(name: str, info: Any) -> Any:
     clusters = context.clusters if context else {}
     if name in clusters:
         return clusters[name].model_dump(exclude_none=True)
-    if name in _LATER:
-        raise _later(name)
     from swath.spec.guess import hint
 
     known = ["local", "inline", *clusters]
     raise mistake(f"there is no cluster '{{name}}'; known are {', '.join(known)}{hint(name, known)}", name=name)
 
 
-def _later(kind: str, at: tuple[str | int, ...] = ()) -> Exception:
-    message = f"{kind} clusters are not in this version; start a Dask scheduler there and write "
-    return mistake(message + "{kind: address, url: ...}", at=at)
-
-
 Cluster = Annotated[
-    InlineCluster | LocalCluster | AddressCluster | AwsCluster | GcpCluster,
+    InlineCluster | LocalCluster | AddressCluster | AwsCluster | GcpCluster | KubernetesCluster,
     Field(discriminator="kind"),
     Short(
         _expand,
