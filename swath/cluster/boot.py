@@ -5,11 +5,15 @@ Commands are lists of words, never text for a shell, so that no environment valu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import yaml
+
+from swath.cluster.machine import Kind
 
 Words: TypeAlias = tuple[str, ...]
 
@@ -17,6 +21,24 @@ ENDED = "swath: the container has ended"
 """The last that a machine writes to its console: who waits for it need not wait any longer."""
 MOST_BYTES = 16_000
 """EC2 takes no more than 16 KB of user data."""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A cloud's own registry of containers, which a machine may read with its profile or service account."""
+
+    host: str
+    kind: Kind
+
+
+def registry_of(image: str) -> Registry | None:
+    """The cloud's registry that an image is in; None for all others: machine images have those that need a password."""
+    host = image.partition("/")[0]
+    if re.fullmatch(r"\d+\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?", host):
+        return Registry(host, "aws")
+    if re.fullmatch(r"([a-z0-9-]+-docker\.pkg\.dev|([a-z]+\.)?gcr\.io)", host):
+        return Registry(host, "gcp")
+    return None
 
 
 @dataclass(frozen=True)
@@ -37,8 +59,8 @@ class Boot:
     install: bool = False
     """Whether Docker is not in the machine image."""
     gpus: bool = False
-    before: Sequence[Words] = field(default=())
-    """Commands before the container is started."""
+    registry: Registry | None = None
+    """A private one that the image is in."""
 
 
 def user_data(boot: Boot) -> str:
@@ -46,7 +68,13 @@ def user_data(boot: Boot) -> str:
     document: dict[str, Any] = {}
     if boot.limit_s is not None:
         document["bootcmd"] = [list(limit(boot.limit_s))]
-    commands = [*(INSTALL if boot.install else ()), *boot.before, container(boot), ("echo", ENDED)]
+    commands = [*(installation(boot.registry) if boot.install else ())]
+    if boot.registry is not None and boot.registry.kind == "aws":
+        content = json.dumps({"credHelpers": {boot.registry.host: "ecr-login"}})
+        document["write_files"] = [{"path": f"{DOCKER}/config.json", "content": content}]
+    elif boot.registry is not None:
+        commands.append(("sh", "-c", SIGN_IN, "sh", boot.registry.host, DOCKER))
+    commands += [container(boot), ("echo", ENDED)]
     if boot.limit_s is not None:
         commands.append(POWER_OFF)
     document["runcmd"] = [list(words) for words in commands]
@@ -70,17 +98,29 @@ def limit(seconds: int) -> Words:
 
 
 POWER_OFF: Words = ("shutdown", "-h", "now")
-INSTALL: tuple[Words, ...] = (
-    ("apt-get", "update"),
-    ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "docker.io"),
-)
-"""Ubuntu's own package: no other source of packages, no key to fetch."""
+DOCKER = "/etc/swath/docker"
+"""Docker's settings."""
+SIGN_IN = r"""curl -fsS -H 'Metadata-Flavor: Google' \
+http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token \
+| sed -n 's/.*"access_token" *: *"\([^"]*\)".*/\1/p' \
+| docker --config="$2" login --username oauth2accesstoken --password-stdin "https://$1" """
+"""The machine's service account, to a registry of Google's."""
+
+
+def installation(registry: Registry | None) -> tuple[Words, ...]:
+    """Docker from Ubuntu's own packages: no other source of packages, no key to fetch."""
+    helper = ("amazon-ecr-credential-helper",) if registry is not None and registry.kind == "aws" else ()
+    return (
+        ("apt-get", "update"),
+        ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "docker.io", *helper),
+    )
 
 
 def container(boot: Boot) -> Words:
     """The container in the foreground, on the machine's own network."""
     return (
         "docker",
+        f"--config={DOCKER}",
         "run",
         "--net=host",
         "--ipc=host",  # torch hands tensors from process to process in shared memory

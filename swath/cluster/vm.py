@@ -132,6 +132,8 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         while len(await self._complete()) < n:
             if self._fault is not None:
                 raise self._fault
+            if self._trouble is not None and self._failures >= TRIES:
+                raise self._trouble
             await asyncio.sleep(min(0.2, self.pace_s))
 
     @property
@@ -224,7 +226,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
 
     def order(self, name: str, role: str) -> Order:
         """What the cloud is asked for."""
-        worker, left_s = role == "worker", max(60, int(self.expires - time.time()))
+        worker, left_s = role == "worker", max(1, int(self.expires - time.time()))
         spot = worker and self.spec.spot
         words: tuple[str, ...] = ("python", "-m", "swath.cluster.onboard", role)
         if worker:
@@ -245,6 +247,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
                 limit_s=left_s if self.maker.powers_off else None,
                 install=self.spec.machine_image is None,
                 gpus=worker and self.maker.gpus,
+                registry=boot.registry_of(self.spec.image),
             )
         )
         if len(data.encode()) > boot.MOST_BYTES:
@@ -287,9 +290,14 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         return await asyncio.wrap_future(self._threads.submit(function, *arguments))
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        def done(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("the machines are not looked after as they should be", exc_info=error)
+
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(done)
 
     async def _correct_state_internal(self) -> None:
         """Have the machines that are planned. Unlike Dask's own it waits for none: one that is slow keeps no other waiting."""
@@ -312,6 +320,9 @@ class VmCluster(VMCluster):  # type: ignore[misc]
             await process
         except SwathError as error:
             self._replace(process, error)
+            return
+        if self.workers.get(process.name) is not process:  # let go while it was made
+            await process.close()
 
     async def _go(self, process: Member) -> None:
         """Move what is in its memory elsewhere, then end it."""
@@ -371,7 +382,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
             lost = "has no worker process any more"
         elif not process.seen and now - process.began > self.spec.start_timeout_s:
             lost = f"had no worker process after {self.spec.start_timeout_s:g} s"
-        elif not process.seen and boot.ENDED in await process.console():
+        elif not process.seen and not self.maker.powers_off and boot.ENDED in await process.console():
             lost = "boots, but its container has ended"
         else:
             return
@@ -425,10 +436,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         for task in list(self._tasks):
             if task is not asyncio.current_task():
                 task.cancel()
-        if was == Status.running:
-            await _within(
-                self.scheduler_comm.retire_workers(close_workers=True, remove=True, n=len(self.workers)), "retiring"
-            )
+        if was == Status.running:  # and with it its workers: what they still have in memory nobody waits for
             await _within(self.scheduler_comm.terminate(), "ending the scheduler")
         if self._asked:  # a create request cannot be called back: what comes of it is ended
             await asyncio.wait(set(self._asked), timeout=CLOSE_S)
