@@ -1,0 +1,135 @@
+"""All machines of one simulated cloud: booted, watched and ended; none outlives the simulator, however that ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.clouds.calls import Calls
+from tests.clouds.faults import Faults
+from tests.clouds.machine import Machine, block, kill_marked, processes, write_shims
+
+LOOK_EVERY_S = 0.02
+
+
+class Yard:
+    """Has the root folder of a simulator: bin/ (commands), machines/ID/ (console, user data, files), calls.jsonl, speed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        shutil.rmtree(self.root, ignore_errors=True)
+        self.folder = self.root / "machines"
+        self.folder.mkdir(parents=True)
+        write_shims(self.root)
+        self._reaper()
+        self._held, self.prefix = block()
+        self.faults = Faults()
+        self.calls = Calls(self.root)
+        self.machines: dict[str, Machine] = {}
+        self.environment: dict[str, str] = {}
+        """Of the containers' image: where the cloud's services are."""
+        self.lock = threading.RLock()
+        self.speed = 1.0
+
+    @property
+    def speed(self) -> float:
+        """Seconds of the machines' time limits that pass in one second."""
+        return self._speed
+
+    @speed.setter
+    def speed(self, value: float) -> None:
+        self._speed = value
+        fresh = self.root / "speed.new"
+        fresh.write_text(str(value))
+        fresh.rename(self.root / "speed")
+
+    def add(self, name: str, address: str, user_data: bytes) -> Machine:
+        """A machine that will boot."""
+        with self.lock:
+            machine = Machine(name, self.folder / name, address, user_data, self.faults.fate(), self.environment)
+            (machine.folder / "user-data").write_bytes(user_data)
+            self.machines[name] = machine
+        return machine
+
+    def end(self, name: str) -> None:
+        """All its processes are gone when this returns."""
+        with self.lock:
+            machine = self.machines.get(name)
+        if machine is not None and not machine.ended:
+            machine.end()
+
+    def watch(self, powered_off: Callable[[Machine], None], each_time: Callable[[], None] = lambda: None) -> None:
+        """Boot machines when they are due, and tell of those that power themselves off, from now on."""
+
+        def look() -> None:
+            while True:
+                with self.lock:
+                    machines = list(self.machines.values())
+                for machine in machines:
+                    if machine.due:
+                        machine.boot()
+                    if machine.off and not machine.ended:
+                        machine.end()
+                        powered_off(machine)
+                each_time()
+                time.sleep(LOOK_EVERY_S)
+
+        threading.Thread(target=look, daemon=True).start()
+
+    def processes(self) -> int:
+        """So many processes of machines run."""
+        return len(processes(self.folder))
+
+    def told(self, name: str) -> dict[str, Any]:
+        """What the control address says of a machine."""
+        machine = self.machines[name]
+        return {
+            "id": name,
+            "address": machine.address,
+            "user_data_bytes": len(machine.user_data),
+            "booted": machine.process is not None,
+            "ended": machine.ended,
+            "processes": len(processes(machine.folder)) if machine.process is not None else 0,
+        }
+
+    def reset(self) -> None:
+        """Without machines, faults and calls, at normal speed."""
+        with self.lock:
+            for machine in self.machines.values():
+                if not machine.ended:
+                    machine.ended = True
+                    if machine.process is not None:
+                        machine.process.kill()
+            kill_marked(self.folder)
+            for machine in self.machines.values():
+                if machine.process is not None:
+                    machine.process.wait()
+            self.machines.clear()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(exist_ok=True)
+        self.faults.clear()
+        self.calls.reset()
+        self.speed = 1.0
+
+    def _reaper(self) -> None:
+        """A process that waits for the end of this one, and kills what is left of its machines. Started before any thread."""
+        reading, writing = os.pipe()  # not inherited by programs that are started, so only this process holds it open
+        if os.fork():
+            os.close(reading)
+            self._alive = writing
+            return
+        try:
+            os.setsid()
+            os.close(writing)
+            for standard in (0, 1, 2):
+                os.dup2(os.open(os.devnull, os.O_RDWR), standard)
+            while os.read(reading, 1):
+                continue
+            kill_marked(self.folder)
+        finally:
+            os._exit(0)
