@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from swath.engine import seal
+from swath.engine.bucket import located
 from swath.engine.fingerprint import fingerprint
 from swath.errors import StateError
 
@@ -89,9 +90,7 @@ class ResultStore:
         if stored.data is not None:
             return True
         if "://" in self.root:
-            import fsspec
-
-            filesystem, path = fsspec.core.url_to_fs(self._place(stored.digest))
+            filesystem, path = located(self._place(stored.digest))
             return bool(_patiently(lambda: filesystem.exists(path)))
         with contextlib.suppress(OSError):
             return Path(self._place(stored.digest)).stat().st_size == stored.size
@@ -113,9 +112,7 @@ class ResultStore:
         place = self._place(digest)
         try:
             if "://" in self.root:
-                import fsspec
-
-                filesystem, path = fsspec.core.url_to_fs(place)
+                filesystem, path = located(place)
                 return bytes(_patiently(lambda: filesystem.cat_file(path)))
             return Path(place).read_bytes()
         except OSError as error:
@@ -127,11 +124,9 @@ class ResultStore:
         place = self._place(digest)
         try:
             if "://" in self.root:
-                import fsspec
-
-                filesystem, path = fsspec.core.url_to_fs(place)
+                filesystem, key = located(place)
                 # One put, of content that its name tells: an object that is there is whole, and may be put again.
-                _patiently(lambda: filesystem.pipe_file(path, data))
+                _patiently(lambda: filesystem.pipe_file(key, data))
                 return
             path = Path(place)
             if path.exists() and path.stat().st_size == len(data):

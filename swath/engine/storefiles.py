@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from swath.engine.bucket import located
 from swath.errors import StateError
 
 READ_BYTES = 16 * 2**20
@@ -57,9 +58,7 @@ class StoreFiles:
         try:
             if "://" not in self.root:
                 return Path(file.path).read_bytes()
-            import fsspec
-
-            filesystem, path = fsspec.core.url_to_fs(file.path)
+            filesystem, path = located(file.path)
             return bytes(filesystem.cat_file(path))
         except FileNotFoundError:
             return None
@@ -72,9 +71,7 @@ class StoreFiles:
             if "://" not in self.root:
                 Path(path).unlink(missing_ok=True)
                 return
-            import fsspec
-
-            filesystem, place = fsspec.core.url_to_fs(path)
+            filesystem, place = located(path)
             filesystem.rm_file(place)
         except FileNotFoundError:
             return
@@ -91,9 +88,7 @@ class StoreFiles:
                     yield folder.name + file.name, StoreFile(file.path, facts.st_size, facts.st_mtime)
 
     def _remote(self) -> Iterator[tuple[str, StoreFile]]:
-        import fsspec
-
-        filesystem, root = fsspec.core.url_to_fs(self.root)
+        filesystem, root = located(self.root)
         for path, facts in filesystem.find(root, detail=True).items():
             folder, _, name = path.removeprefix(root).strip("/").rpartition("/")
             if len(folder) == 2:
