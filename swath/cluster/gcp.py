@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from swath.cluster.gce import EXPIRES, ROLE, RUN, SCOPE, GceFleet, failure, machine
 from swath.cluster.machine import Fleet, Machine
+from swath.cluster.maker import Look, Maker, Order
 from swath.cluster.tls import RunSecurity
-from swath.cluster.vm import Look, Maker, Order, VmCluster
+from swath.cluster.vm import VmCluster
 from swath.errors import UsageError
 from swath.spec.cloud import GcpCluster
 
@@ -126,7 +127,7 @@ def interface(spec: GcpCluster) -> dict[str, Any]:
 
 
 class GceMaker:
-    """Makes the machines of one cluster."""
+    """Makes the machines of one cluster. Raises UsageError for GPUs without a machine image that has their driver."""
 
     powers_off = False
 
@@ -136,6 +137,11 @@ class GceMaker:
         self.gpus = has_gpus(spec)
         self._spec = spec
         self._compute = fleet.compute
+        if self.gpus and spec.machine_image is None:
+            raise UsageError(
+                f"{spec.machine} has GPUs, but a plain Ubuntu has no driver for them",
+                remedy="set cluster.machine_image to one with NVIDIA's driver and container toolkit",
+            )
         self._coming: dict[str, str] = {}
         """Of machines by name: the operations that make them, as long as they are under way."""
 
@@ -183,15 +189,9 @@ def name_of(name: str) -> str:
 
 
 def gce_cluster(spec: GcpCluster, label: str, security: RunSecurity, loop: IOLoop) -> VmCluster:
-    """A cluster that is not started yet. Raises UsageError for GPUs without a machine image that has their driver."""
-    maker = GceMaker(spec)
-    if maker.gpus and spec.machine_image is None:
-        raise UsageError(
-            f"{spec.machine} has GPUs, but a plain Ubuntu has no driver for them",
-            remedy="set cluster.machine_image to one with NVIDIA's driver and container toolkit",
-        )
+    """A cluster that is not started yet."""
     types = {"scheduler": spec.scheduler_machine, "worker": spec.machine}
-    return VmCluster(spec, label, security, loop, maker, types)
+    return VmCluster(spec, label, security, loop, GceMaker(spec), types)
 
 
 _: type[Maker] = GceMaker
