@@ -80,21 +80,7 @@ class Ec2:
     # --- control
 
     def functions(self) -> dict[str, Callable[..., Any]]:
-        yard = self._yard
-        return {
-            "alive": self.alive,
-            "calls": yard.calls.listed,
-            "console": lambda machine: yard.machines[machine].console,
-            "user_data": lambda machine: yard.machines[machine].user_data.decode(),
-            "processes": yard.processes,
-            "fault": yard.faults.set,
-            "fate": yard.faults.set_fate,
-            "reclaim": self.reclaim,
-            "power_off": lambda machine: yard.machines[machine].power_off(),
-            "kill_container": lambda machine: yard.machines[machine].kill_containers(),
-            "speed": lambda times: setattr(yard, "speed", float(times)),
-            "reset": self.reset,
-        }
+        return self._yard.functions() | {"alive": self.alive, "reclaim": self.reclaim, "reset": self.reset}
 
     def alive(self) -> list[dict[str, Any]]:
         return [

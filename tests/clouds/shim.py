@@ -62,6 +62,7 @@ def later(span_s: float, command: list[str]) -> int:
     while (left := stop - time.monotonic()) > 0:
         time.sleep(left)
     os.execvp(command[0], command)
+    raise SystemExit(127)
 
 
 def shutdown(words: list[str]) -> int:
@@ -83,15 +84,14 @@ def shutdown(words: list[str]) -> int:
 
 def systemd_run(words: list[str]) -> int:
     span_s = 0.0
-    for position, word in enumerate(words):
-        if word.startswith(("--on-active=", "--on-boot=", "--on-startup=")):
-            span_s = seconds(word.partition("=")[2])
-        elif not word.startswith("-"):
-            break
-    else:
+    while words and words[0].startswith("-"):
+        option, _, value = words.pop(0).partition("=")
+        if option in ("--on-active", "--on-boot", "--on-startup"):
+            span_s = seconds(value)
+    if not words:
         print("Command line to execute required.", file=sys.stderr)
         return 1
-    later(span_s, words[position:])
+    later(span_s, words)
     return 0
 
 

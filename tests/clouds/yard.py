@@ -13,6 +13,7 @@ from typing import Any
 from tests.clouds.calls import Calls
 from tests.clouds.faults import Faults
 from tests.clouds.machine import Machine, block, kill_marked, processes, write_shims
+from tests.clouds.metadata import serve_metadata
 
 LOOK_EVERY_S = 0.02
 
@@ -31,6 +32,7 @@ class Yard:
         self.faults = Faults()
         self.calls = Calls(self.root)
         self.machines: dict[str, Machine] = {}
+        self.metadata = serve_metadata(lambda name: self.machines.get(name))
         self.environment: dict[str, str] = {}
         """Of the containers' image: where the cloud's services are."""
         self.lock = threading.RLock()
@@ -51,7 +53,8 @@ class Yard:
     def add(self, name: str, address: str, user_data: bytes) -> Machine:
         """A machine that will boot."""
         with self.lock:
-            machine = Machine(name, self.folder / name, address, user_data, self.faults.fate(), self.environment)
+            environment = {**self.environment, "SWATH_METADATA": f"{self.metadata}/{name}"}
+            machine = Machine(name, self.folder / name, address, user_data, self.faults.fate(), environment)
             (machine.folder / "user-data").write_bytes(user_data)
             self.machines[name] = machine
         return machine
@@ -84,6 +87,29 @@ class Yard:
     def processes(self) -> int:
         """So many processes of machines run."""
         return len(processes(self.folder))
+
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """What the control address answers in every cloud."""
+
+        def machine_of(name: str) -> Machine:
+            found = self.machines.get(name) or next(
+                (each for each in reversed(self.machines.values()) if each.id.rpartition("-")[0] == name), None
+            )
+            if found is None:
+                raise KeyError(f"no machine {name}")
+            return found
+
+        return {
+            "calls": self.calls.listed,
+            "console": lambda machine: machine_of(machine).console,
+            "user_data": lambda machine: machine_of(machine).user_data.decode(),
+            "processes": self.processes,
+            "fault": self.faults.set,
+            "fate": self.faults.set_fate,
+            "power_off": lambda machine: machine_of(machine).power_off(),
+            "kill_container": lambda machine: machine_of(machine).kill_containers(),
+            "speed": lambda times: setattr(self, "speed", float(times)),
+        }
 
     def told(self, name: str) -> dict[str, Any]:
         """What the control address says of a machine."""
@@ -130,6 +156,6 @@ class Yard:
                 os.dup2(os.open(os.devnull, os.O_RDWR), standard)
             while os.read(reading, 1):
                 continue
-            kill_marked(self.folder)
+            kill_marked(self.root)
         finally:
             os._exit(0)
