@@ -30,7 +30,7 @@ from swath.cluster.guardian import guarded
 from swath.cluster.guest import hosted
 from swath.cluster.lease import CloudLease, leases_of
 from swath.cluster.newcomers import Newcomers
-from swath.cluster.removal import QUIET_S, quiet, remove_all
+from swath.cluster.removal import remove_all
 from swath.cluster.settings import SETTINGS
 from swath.cluster.vm import MachineScaling, VmCluster
 from swath.engine.dask_executor import DaskExecutor
@@ -172,7 +172,7 @@ class Cloud:
         release()
 
     def _remove(self, lease: CloudLease) -> None:
-        remove_all(lease.fleet, lease.label, quiet_s=quiet(QUIET_S), say=lambda text: self._tenant.say("warning", text))
+        remove_all(lease.fleet, lease.label, say=lambda text: self._tenant.say("warning", text))
         with contextlib.suppress(StateError):  # the next `pipe sweep` looks once more
             lease.end(self._tenant.journal)
 

@@ -26,7 +26,7 @@ from swath.cluster.guest import hosted
 from swath.cluster.lease import CloudLease, leases_of
 from swath.cluster.machine import Fleet, Kind, Machine
 from swath.cluster.newcomers import Newcomers
-from swath.cluster.removal import QUIET_S, quiet, remove_all
+from swath.cluster.removal import remove_all
 from swath.engine.dask_executor import DaskExecutor
 from swath.engine.executor import Executor
 from swath.engine.stop import Stop
@@ -336,7 +336,7 @@ class KubernetesPods:
         release()
 
     def _remove(self, lease: CloudLease) -> None:
-        remove_all(lease.fleet, lease.label, quiet_s=quiet(QUIET_S), say=lambda text: self._tenant.say("warning", text))
+        remove_all(lease.fleet, lease.label, say=lambda text: self._tenant.say("warning", text))
         with contextlib.suppress(StateError):  # the next `pipe sweep` looks once more
             lease.end(self._tenant.journal)
 

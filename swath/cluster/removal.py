@@ -13,8 +13,8 @@ QUIET_S = 5.0
 """For so long listings have to be empty. EC2 and Compute Engine list a machine within some seconds of its making."""
 WITHIN_S = 300.0
 """After so long of trying, what is left is told."""
-PACE = "SWATH_CLOUD_QUIET_S"
-"""Environment variable that holds fewer seconds for a cloud which is simulated."""
+PACE, PATIENCE = "SWATH_CLOUD_QUIET_S", "SWATH_CLOUD_WITHIN_S"
+"""Environment variables that hold fewer seconds, for a cloud which is simulated."""
 LEAST_WAIT_S, MOST_WAIT_S = 0.5, 10.0
 """Between two listings; it grows while the cloud does not answer."""
 
@@ -24,19 +24,25 @@ def quiet(seconds: float) -> float:
     return min(seconds, float(os.environ.get(PACE) or seconds))
 
 
+def within(seconds: float) -> float:
+    """For how long it is tried: `seconds`, unless the environment names less."""
+    return min(seconds, float(os.environ.get(PATIENCE) or seconds))
+
+
 def remove_all(
     fleet: Fleet,
     run: str,
     *,
-    quiet_s: float = QUIET_S,
-    within_s: float = WITHIN_S,
+    quiet_s: float | None = None,
+    within_s: float | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> int:
     """Remove every machine of a run (by its label), whoever made it and whatever state it is in. How many there were.
 
     Raises TeardownError, with ids, places and the commands that remove them, when some stay or the cloud does not answer.
     """
-    deadline = time.monotonic() + within_s
+    quiet_s = quiet(QUIET_S) if quiet_s is None else quiet_s
+    deadline = time.monotonic() + (within(WITHIN_S) if within_s is None else within_s)
     seen: set[str] = set()
     left: list[Machine] = []
     quiet_since: float | None = None

@@ -16,7 +16,7 @@ from typing import Protocol
 from swath.cluster import scratch
 from swath.cluster.lease import CloudLease
 from swath.cluster.machine import Kind, Machine, fleet_of
-from swath.cluster.removal import QUIET_S, quiet, remove_all
+from swath.cluster.removal import remove_all
 from swath.engine.journal import Journal, Lease
 from swath.errors import SwathError, TeardownError
 
@@ -133,7 +133,7 @@ class Machines:
         return [f"{each.name} ({each.type} {each.id}, {each.state}) in {each.place}" for each in self.machines]
 
     def remove(self, journal: Journal) -> None:
-        remove_all(self.lease.fleet, self.lease.label, quiet_s=quiet(QUIET_S))
+        remove_all(self.lease.fleet, self.lease.label)
         self.lease.end(journal)
 
 

@@ -119,6 +119,10 @@ class Cloud:
         action, code = ("RunInstances", "InternalError") if self.kind == "ec2" else ("instances.insert", "backendError")
         self.fault(action, code, status=status, nth=nth, times=times, when=when)
 
+    def mend(self) -> None:
+        """Nothing goes wrong any more."""
+        self._ask("mend")
+
     def reclaim(self, machine: str, notice_s: float = 0.0) -> None:
         """The provider takes a spot machine back: told in its metadata, then, after `notice_s`, ended."""
         self._ask("reclaim", machine=machine, notice_s=notice_s)

@@ -106,6 +106,7 @@ class Yard:
             "processes": self.processes,
             "fault": self.faults.set,
             "fate": self.faults.set_fate,
+            "mend": self.faults.clear,
             "power_off": lambda machine: machine_of(machine).power_off(),
             "kill_container": lambda machine: machine_of(machine).kill_containers(),
             "speed": lambda times: setattr(self, "speed", float(times)),

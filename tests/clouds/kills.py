@@ -1,0 +1,194 @@
+"""The crash-test loop of clusters in a cloud: clients are killed at random moments, and no machine may be left.
+
+`make crashtest-clouds` makes 200 kills on each simulated cloud. A line tells each: when the client was killed, what was there then,
+and how long the guardian took until the cloud listed nothing. Every fifth time the guardian is killed as well, with what is
+then the last brake: the machines end by themselves. In the end the runs are taken up again, and have to give the bytes of one that
+nobody disturbed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.clouds.control import Cloud, started
+from tests.clouds.projects import project
+from tests.faults.projects import check_journal, check_nothing_left, hashes, tiles
+from tests.process import Pipe
+
+WITHIN_S = 30.0
+"""So soon after its client's end a guardian has removed everything."""
+ALONE_S = 8.0
+"""So long a scheduler waits for its client. Machines that nobody guards have gone some seconds later."""
+SLOW = 3.0
+"""Machines that boot beside others on few cores take so many times longer."""
+
+
+@dataclass
+class Tally:
+    """What the loop has seen."""
+
+    kills: int = 0
+    unguarded: int = 0
+    """Kills of client and guardian."""
+    machines: int = 0
+    """That were there at the moment of a kill."""
+    slowest_s: float = 0.0
+    """Until nothing was listed, with a guardian."""
+    left: list[str] = field(default_factory=list)
+    """What was wrong."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Victim:
+    """One project whose runs are killed and taken up again."""
+
+    def __init__(self, cloud: Cloud, folder: Path, seed: int) -> None:
+        self._cloud = cloud
+        self._random = random.Random(seed)
+        self.pipe: Pipe = project(folder, cloud)
+        self.pipe.env["SWATH_CLOUD_ALONE_S"] = str(ALONE_S)
+        # Labels of machines begin with the run's id, and that has the spec's name.
+        self._spec = tiles(self.pipe, folder.name, cluster="cloud", n=8, seconds=0.2)
+
+    def undisturbed(self) -> float:
+        """Run once to the end; how long it took."""
+        began = time.monotonic()
+        self.pipe("run", self._spec, timeout=300)
+        return time.monotonic() - began
+
+    def killed(self, whole_s: float, tally: Tally, *, unguarded: bool) -> None:
+        """Start a run, or take the last one up again, and kill it at some moment."""
+        again = self._unfinished()
+        words = ("resume", "last") if again else ("run", "--fresh", self._spec)
+        process = self.pipe.start(*words)
+        after = self._random.uniform(0.3, whole_s)
+        try:
+            process.communicate(timeout=after)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        if process.returncode != -signal.SIGKILL:
+            if process.returncode not in (0, None):
+                tally.left.append(f"a run that nobody disturbed ended with exit code {process.returncode}")
+            return
+        mine = self._mine()
+        if unguarded:
+            self._kill_guardians()
+        began = time.monotonic()
+        patience = WITHIN_S if not unguarded else SLOW * (ALONE_S + WITHIN_S)
+        gone = self._cloud.until(lambda: not self._mine(), patience)
+        took = time.monotonic() - began
+        with tally.lock:
+            tally.kills += 1
+            tally.unguarded += unguarded
+            tally.machines += len(mine)
+            if not unguarded:
+                tally.slowest_s = max(tally.slowest_s, took)
+            if not gone:
+                tally.left.append(
+                    f"{len(self._mine())} machines were left {patience:g} s after a kill at {after:.1f} s"
+                )
+            what = "client and guardian" if unguarded else "client"
+            print(
+                f"{tally.kills:4} {what} killed after {after:4.1f} s, {len(mine)} machines: gone in {took:4.1f} s",
+                flush=True,
+            )
+        check_journal(self.pipe)
+
+    def ended(self, expected: dict[str, str]) -> str:
+        """Take the run up to its end: what is wrong then; empty when nothing is."""
+        done = self.pipe("resume", "last", code=None, timeout=300) if self._unfinished() else None
+        if done is not None and done.code:
+            return f"the resumed run ended with exit code {done.code}: {done.err[-2000:]}"
+        if hashes(self.pipe.folder / "out/map") != expected:
+            return "the resumed run gave other bytes"
+        self.pipe("sweep", "--yes", env={"SWATH_CLOUD_QUIET_S": "0.5"})
+        self._cloud.until(lambda: not self._guardians(), WITHIN_S)
+        check_nothing_left(self.pipe)
+        return ""
+
+    def _unfinished(self) -> bool:
+        runs = self.pipe("runs", "--json", code=None)
+        return runs.code == 0 and '"status": "crashed"' in runs.out.split("}")[0]
+
+    def _mine(self) -> list[str]:
+        """Machines of this project's runs."""
+        return [each["id"] for each in self._cloud.alive() if f"-{self.pipe.folder.name}-" in each["name"]]
+
+    def _guardians(self) -> list[int]:
+        """Guardians of this project, by what they were started with."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal():
+                try:
+                    words = (entry / "cmdline").read_bytes().split(b"\0")
+                except OSError:
+                    continue
+                if b"swath.cluster.guardian" in words and str(self.pipe.folder).encode() in b" ".join(words):
+                    found.append(int(entry.name))
+        return found
+
+    def _kill_guardians(self) -> None:
+        for pid in self._guardians():
+            os.kill(pid, signal.SIGKILL)
+
+
+def loop(cloud: Cloud, kills: int, folder: Path, seed: int, side_by_side: int = 2) -> Tally:
+    """Kill clients until there were so many kills; all that was wrong is in the tally."""
+    tally = Tally()
+    victims = [Victim(cloud, folder / f"victim{number}", seed + number) for number in range(side_by_side)]
+    whole_s = victims[0].undisturbed()
+    expected = hashes(victims[0].pipe.folder / "out/map")
+
+    def work(number: int) -> None:
+        victim = victims[number]
+        tries = 0
+        while tally.kills < kills and not tally.left and tries < 3 * kills:
+            tries += 1
+            victim.killed(1.2 * whole_s, tally, unguarded=tries % 5 == 0)
+        wrong = victim.ended(expected)
+        if wrong:
+            tally.left.append(wrong)
+
+    with ThreadPoolExecutor(side_by_side) as threads:
+        for future in [threads.submit(work, number) for number in range(side_by_side)]:
+            future.result()
+    if not cloud.empty(WITHIN_S):
+        tally.left.append(f"left in the end: {cloud.names()}, {cloud.processes()} processes")
+    return tally
+
+
+def main(words: Sequence[str]) -> int:
+    """Loop over both simulated clouds, or one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cloud", choices=("ec2", "gce"), action="append")
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    options = parser.parse_args(words)
+    wrong = False
+    for kind in options.cloud or ("ec2", "gce"):
+        with tempfile.TemporaryDirectory() as folder, started(kind, Path(folder) / "cloud") as cloud:
+            tally = loop(cloud, options.kills, Path(folder), options.seed)
+        print(
+            f"{kind}: {tally.kills} kills ({tally.unguarded} of them of the guardian too), {tally.machines} machines at those moments, "
+            f"slowest removal by a guardian {tally.slowest_s:.1f} s, seed {options.seed}: "
+            + ("; ".join(tally.left) or "no machine left, same bytes")
+        )
+        wrong = wrong or bool(tally.left)
+    return int(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,138 @@
+"""Faults of clouds (rows 1 to 3, 13, 14, 37 to 40): whatever goes wrong, the run says what, and no machine is left."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clouds.control import Cloud
+from tests.clouds.plugin import ec2_cloud, ec2_process, gce_cloud, gce_process
+from tests.clouds.projects import project
+from tests.faults.projects import check_nothing_left, finished, hashes, held, tiles, wait_for
+from tests.process import Pipe
+
+__all__ = ["ec2_cloud", "ec2_process", "gce_cloud", "gce_process"]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(params=["ec2", "gce"])
+def cloud(request: pytest.FixtureRequest) -> Cloud:
+    found: Cloud = request.getfixturevalue(f"{request.param}_cloud")
+    return found
+
+
+@pytest.fixture
+def pipe(cloud: Cloud, tmp_path: Path) -> Iterator[Pipe]:
+    """A project on the cloud. Nothing is left when its test has ended."""
+    made = project(tmp_path / "project", cloud)
+    yield made
+    assert cloud.empty(60), f"left: {cloud.alive()}"
+
+
+def spec(pipe: Pipe, **fields: object) -> Path:
+    return tiles(pipe, cluster="cloud", **fields)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "swath.yaml").write_text("")
+    here = Pipe(folder)
+    here("run", tiles(here, cluster="inline"))
+    return hashes(folder / "out/map")
+
+
+def test_a_run_in_a_cloud_makes_the_same_bytes_and_a_stopped_one_can_be_taken_up(
+    cloud: Cloud, pipe: Pipe, undisturbed: dict[str, str]
+) -> None:
+    hold = held(pipe)
+    running = pipe.start("run", spec(pipe, hold=str(hold)))
+    wait_for(lambda: finished(pipe) >= 2, 90)
+    machines = cloud.alive()
+    assert len(machines) == 2
+    assert all(each["user_data_bytes"] < 16_000 for each in machines)
+    label = "swath:run" if cloud.kind == "ec2" else "swath-run"
+    assert len({each["labels"][label] for each in machines}) == 1
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
+    assert "pipe resume" in err
+    assert cloud.empty(1), "the command had ended before its machines"
+    hold.unlink()
+    done = pipe("resume", "last")
+    assert hashes(pipe.folder / "out/map") == undisturbed
+    assert "2 reused" in done.err or "reused" in done.err
+    check_nothing_left(pipe)
+
+
+def test_a_scheduler_that_dies_costs_the_cluster_and_not_the_run(
+    cloud: Cloud, pipe: Pipe, undisturbed: dict[str, str]
+) -> None:
+    hold = held(pipe)
+    running = pipe.start("run", spec(pipe, hold=str(hold)))
+    wait_for(lambda: finished(pipe) >= 2, 90)
+    (scheduler,) = [each for each in cloud.alive() if each["name"].endswith("-scheduler")]
+    cloud.kill_container(scheduler["id"])
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 5, err
+    assert "Traceback" not in err
+    assert cloud.empty(1)
+    hold.unlink()
+    pipe("resume", "last")
+    assert hashes(pipe.folder / "out/map") == undisturbed
+
+
+def test_a_worker_that_is_taken_back_is_replaced(cloud: Cloud, pipe: Pipe, undisturbed: dict[str, str]) -> None:
+    hold = held(pipe)
+    running = pipe.start("run", spec(pipe, hold=str(hold)))
+    wait_for(lambda: finished(pipe) >= 2, 90)
+    (worker,) = [each for each in cloud.alive() if not each["name"].endswith("-scheduler")]
+    cloud.reclaim(worker["id"])
+    wait_for(lambda: worker["id"] not in cloud.names() and len(cloud.alive()) == 2, 60)
+    hold.unlink()
+    _, err = running.communicate(timeout=90)
+    assert running.returncode == 0, err
+    assert hashes(pipe.folder / "out/map") == undisturbed
+
+
+def test_at_quota_the_run_names_it_and_leaves_no_scheduler(cloud: Cloud, pipe: Pipe) -> None:
+    cloud.quota(nth=2, times=0)
+    done = pipe("run", spec(pipe), code=5)
+    assert ("vCPU" if cloud.kind == "ec2" else "CPUS") in done.err
+    assert "us-" in done.err, "the region is not named"
+    assert cloud.empty(1)
+
+
+def test_a_create_request_whose_answer_is_lost_leaves_nothing(cloud: Cloud, pipe: Pipe) -> None:
+    cloud.fail_create(nth=2, times=0, when="after", status=500)
+    done = pipe("run", spec(pipe), code=None, timeout=200)
+    assert done.code in (0, 5), done.err
+    assert cloud.empty(1)
+
+
+def test_a_container_that_dies_is_told_with_its_console_and_does_not_take_the_whole_deadline(
+    cloud: Cloud, pipe: Pipe
+) -> None:
+    cloud.fate(container="dies")
+    done = pipe("run", spec(pipe), code=5)
+    assert "console" in done.err
+    assert cloud.empty(1)
+
+
+def test_what_cannot_be_terminated_is_exit_code_7_and_sweep_is_the_remedy(cloud: Cloud, pipe: Pipe) -> None:
+    pipe.env["SWATH_CLOUD_WITHIN_S"] = "3"
+    hold = held(pipe)
+    running = pipe.start("run", spec(pipe, hold=str(hold)))
+    wait_for(lambda: finished(pipe) >= 2, 90)
+    cloud.fail_removal(times=0)
+    hold.unlink()
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 7, err
+    assert "pipe sweep" in err
+    assert (pipe.folder / "out/map/item.json").exists(), "what was made is published all the same"
+    cloud.mend()
+    pipe("sweep", "--yes", timeout=100)
+    assert cloud.empty(1)
