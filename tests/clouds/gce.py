@@ -316,6 +316,7 @@ class Gce:
 
     def operation(self, kind: str, path: dict[str, str], name: str, problem: Fault | None = None) -> Answer:
         number = next(self._numbers)
+        target = self._instances.get((path["project"], path["zone"], name))
         told: Answer = {
             "kind": "compute#operation",
             "id": str(number),
@@ -323,7 +324,7 @@ class Gce:
             "operationType": kind,
             "zone": f"https://www.googleapis.com/compute/v1/projects/{path['project']}/zones/{path['zone']}",
             "targetLink": f"https://www.googleapis.com/compute/v1/{self._path(path['project'], path['zone'], name)}",
-            "targetId": str(number),
+            "targetId": target.id if target else str(number),
             "insertTime": datetime.datetime.now(datetime.UTC).isoformat(),
         }
         if problem is not None:
