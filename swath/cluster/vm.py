@@ -76,6 +76,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
     scheduler: Any
     scheduler_comm: Any
     scheduler_info: Any
+    _watch_worker_status_task: asyncio.Task[None]
     status: Status
 
     def __init__(
@@ -345,23 +346,22 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         self._do(process.close())
         if isinstance(why, CredentialsError) or (self._failures >= TRIES and not self.observed):
             self._fault = why
-        elif planned and self._failures < MOST_TRIES:
+        elif planned and self._failures < MOST_TRIES and not self._watch_worker_status_task.done():
             self.worker_spec.update(self.new_worker_spec())
             self._correct_state()
 
     async def _keep(self) -> None:
         """Look after the machines, as long as the cluster is up."""
-        while self.status == Status.running:
+        while self.status == Status.running and self._fault is None:
             await asyncio.sleep(self.pace_s)
             try:
                 listed = {machine.id for machine in await self.call(self.fleet.machines, self.label)}
             except SwathError as error:  # the API may not answer for a while
                 log.info("machines are not listed: %s", error.message)
                 continue
-            if self._gone(self.scheduler, listed):
+            if self._gone(self.scheduler, listed) or self._watch_worker_status_task.done():
                 self._fault = InfrastructureError(
-                    f"the machine of the scheduler, {self.scheduler.name}, is gone",
-                    remedy="`pipe resume` takes the run up again",
+                    f"the scheduler, on {self.scheduler.name}, is lost", remedy="`pipe resume` takes the run up again"
                 )
                 return
             for process in list(self.workers.values()):

@@ -14,7 +14,9 @@ import pytest
 
 from swath.cluster import tls
 from swath.spec.cluster import TlsFiles
+from tests.clouds.plugin import ec2_cloud, ec2_process, gce_cloud, gce_process
 
+__all__ = ["ec2_cloud", "ec2_process", "gce_cloud", "gce_process"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
