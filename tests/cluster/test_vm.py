@@ -6,11 +6,12 @@ import http.server
 import ssl
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dask.config
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, Event, LocalCluster
 from distributed.security import Security
 
 from swath.cluster import notice, onboard, tls, vm
@@ -65,48 +66,49 @@ def test_each_clouds_notice_is_understood(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_machine_that_is_taken_back_ends_its_calls_and_hands_over_what_it_has(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers: dict[str, tuple[int, str]] = {}
-    ran: list[int] = []
-    started, go_on = threading.Event(), threading.Event()
+    ran = tmp_path / "ran"
 
     def slow() -> str:
-        ran.append(1)
-        started.set()
-        go_on.wait(20)
+        with ran.open("a") as file:
+            file.write("once")
+        Event("started").set()
+        Event("go on").wait(20)
         return "done"
 
     monkeypatch.setattr(notice, "EVERY_S", 0.05)
     with (
         metadata(answers) as address,
         LocalCluster(
-            2, threads_per_worker=1, processes=False, host="127.0.0.1", protocol="tcp://", dashboard_address=None
+            n_workers=2,
+            threads_per_worker=1,
+            processes=False,
+            host="127.0.0.1",
+            protocol="tcp://",
+            dashboard_address=None,
         ) as cluster,
         Client(cluster) as client,
     ):
         monkeypatch.setenv(notice.METADATA, address)
-        gone, stays = (str(worker.name) for worker in cluster.workers.values())
-        addresses = {str(worker.name): worker.address for worker in cluster.workers.values()}
-        held = client.submit(lambda: "kept", workers=[addresses[gone]], allow_other_workers=True)
+        gone, stays = cluster.workers.values()
+        held = client.submit(lambda: "kept", workers=[gone.address], allow_other_workers=True)
         held.result()
-        running = client.submit(slow, workers=[addresses[gone]], allow_other_workers=True, pure=False)
-        assert started.wait(20)
-        names = [worker.name for worker in cluster.workers.values() if str(worker.name) == gone]
-        retired = asyncio.run_coroutine_threadsafe(
-            notice.retire_at("aws", cluster.scheduler_comm, names), cluster.loop.asyncio_loop
-        )
+        running = client.submit(slow, workers=[gone.address], allow_other_workers=True, pure=False)
+        Event("started", client=client).wait(20)
         answers[AWS] = (200, '{"action": "terminate"}')
-        while set(client.who_has(held)[held.key]) != {addresses[stays]}:
+        retired = asyncio.run_coroutine_threadsafe(
+            notice.retire_at("aws", cluster.scheduler_comm, [gone.name]), cluster.loop.asyncio_loop
+        )
+        while client.who_has(held)[held.key] != (stays.address,):
             assert not retired.done()
         assert client.submit(lambda: "elsewhere", pure=False).result() == "elsewhere"
-        go_on.set()
+        Event("go on", client=client).set()
         assert running.result() == "done"
         retired.result(20)
-        assert running.result() == "done"
-        assert held.result() == "kept"
-        assert len(ran) == 1
-        assert addresses[gone] not in client.scheduler_info()["workers"]
+        assert [running.result(), held.result(), ran.read_text()] == ["done", "kept", "once"]
+        assert list(client.scheduler_info()["workers"]) == [stays.address]
 
 
 def test_settings_of_one_cluster_are_in_its_machines_only_and_small() -> None:
