@@ -6,7 +6,6 @@ import concurrent.futures
 import json
 import os
 import re
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any, TypeAlias
@@ -55,7 +54,6 @@ class Compute:
         self.project = project
         self._auth, self._authorized = google.auth, google_auth_httplib2.AuthorizedHttp
         self._build, self._http = googleapiclient.discovery.build, httplib2.Http
-        self._threads = threading.local()
 
     def insert(self, zone: str, body: Answer, request: str) -> Answer | None:
         """Ask for a machine: the operation that makes it. None when it is there already.
@@ -104,6 +102,10 @@ class Compute:
             if not token:
                 return
 
+    def ask(self, request: Ask) -> Answer:
+        """The answer to any request, which is made of the whole API's client."""
+        return self._call(lambda _: request(self._service))
+
     def _page(self, condition: str, token: str | None, api: Any) -> Any:
         return api.aggregatedList(project=self.project, filter=condition, pageToken=token)
 
@@ -135,12 +137,6 @@ class Compute:
     def _operations(self) -> Any:
         return self._service.zoneOperations()
 
-    def _connection(self) -> Any:
-        """This thread's own: httplib2 is not safe to share."""
-        if not hasattr(self._threads, "http"):
-            self._threads.http = self._authorized(self._credentials, http=self._http(timeout=CALL_TIMEOUT_S))
-        return self._threads.http
-
     def _found(self, ask: Ask) -> Answer | None:
         try:
             return self._call(ask)
@@ -153,8 +149,10 @@ class Compute:
         from googleapiclient.errors import HttpError
         from httplib2 import HttpLib2Error
 
+        connection = self._http(timeout=CALL_TIMEOUT_S)  # for this call alone: httplib2 is not safe to share
         try:
-            answer: Answer = ask(self._machines).execute(http=self._connection(), num_retries=RETRIES)
+            http = self._authorized(self._credentials, http=connection)
+            answer: Answer = ask(self._machines).execute(http=http, num_retries=RETRIES)
         except HttpError as error:
             raise refusal(self.project, error.resp.status, error.content) from error
         except self._auth.exceptions.TransportError as error:
@@ -166,6 +164,8 @@ class Compute:
                 f"Compute Engine does not answer: {type(error).__name__}: {error}",
                 remedy=f"check the network, and {ENDPOINT} where it is set",
             ) from error
+        finally:
+            connection.close()
         return answer
 
 
