@@ -386,13 +386,20 @@ def _init(
 
 
 @app.command("doctor")
-def _doctor(as_json: AsJson = False) -> int:
-    """Say whether this machine can do the work.
+def _doctor(
+    spec: Annotated[
+        Path | None, typer.Argument(metavar="SPEC", help="Look at what this spec needs, too.", show_default=False)
+    ] = None,
+    cluster: ClusterName = None,
+    as_json: AsJson = False,
+) -> int:
+    """Say whether this machine, and a cluster, can do the work.
 
-    Each line is ok, warn or fail, with what to do.
+    Each line is ok, warn or fail, with what to do. With a spec or a cluster that is in a cloud: credentials, machine types, quota,
+    image, network, buckets; nothing is started there.
 
-    Example: pipe doctor
+    Example: pipe doctor specs/bahamas.yaml --cluster aws
     """
     from swath.cli.doctor import examine
 
-    return examine(as_json=as_json)
+    return examine(spec, cluster, as_json=as_json)

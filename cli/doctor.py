@@ -9,11 +9,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from swath.cli import units
-from swath.errors import SwathError
+from swath.errors import SwathError, UsageError
 from swath.report import size
+
+if TYPE_CHECKING:
+    from swath.project import Project
+    from swath.spec.cloud import AwsCluster, GcpCluster
+    from swath.spec.cluster import Cluster
 
 LIBRARIES = ("torch", "dask", "distributed", "rasterio", "geopandas", "numpy", "pydantic", "typer")
 EXTRAS = {
@@ -36,10 +43,13 @@ class Finding:
     """`ok`, `warn` or `fail`."""
     what: str
     said: str
+    exit_code: int = 0
+    """Of a failure: 1 when it is this machine's, 4 of a cloud's credentials, 5 of anything else there."""
 
 
-def examine(*, as_json: bool) -> int:
-    """Print all findings. Returns 1 if any of them is a failure."""
+def examine(spec: Path | None, cluster: str | None, *, as_json: bool) -> int:
+    """Print all findings, of this machine and of the cluster that a spec or a name says. Returns 0 without a failure, else the
+    exit code of the worst: 4 before 5 before 1."""
     findings = []
     for look in (
         _python,
@@ -53,7 +63,7 @@ def examine(*, as_json: bool) -> int:
         _extras,
         _notices,
         _traces,
-        _cluster,
+        *_places(spec, cluster),
     ):
         for finding in _looked(look):
             findings.append(finding)
@@ -61,16 +71,18 @@ def examine(*, as_json: bool) -> int:
                 print(f"{finding.state:<4}  {finding.what:<10}  {finding.said}", flush=True)
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=2))
-    return 1 if any(finding.state == "fail" for finding in findings) else 0
+    codes = {finding.exit_code or 1 for finding in findings if finding.state == "fail"}
+    return next((code for code in (4, 5, 1) if code in codes), 0)
 
 
 def _looked(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    what = getattr(look, "func", look).__name__.strip("_")
     try:
         yield from look()
     except SwathError as error:
-        yield Finding("fail", look.__name__.strip("_"), str(error).replace("\n", ";"))
+        yield Finding("fail", what, str(error).replace("\n", ";"), error.exit_code if error.exit_code in (4, 5) else 1)
     except Exception as error:  # noqa: BLE001 - a broken library may raise anything: that is a finding, not the end
-        yield Finding("fail", look.__name__.strip("_"), f"{type(error).__name__}: {error}")
+        yield Finding("fail", what, f"{type(error).__name__}: {error}")
 
 
 def _python() -> Iterator[Finding]:
@@ -191,23 +203,63 @@ def _traces() -> Iterator[Finding]:
         yield Finding("ok" if there else "warn", "traces", f"asked for by {name}{remedy}")
 
 
-def _cluster() -> Iterator[Finding]:
-    import tempfile
-
-    from swath.cluster.cluster import cluster_of
+def _places(spec: Path | None, name: str | None) -> list[Callable[[], Iterator[Finding]]]:
+    """What looks at where a run would be. Raises SpecError for a spec that is wrong, UsageError for an unknown cluster."""
+    from swath.cli.reading import here, read_spec
+    from swath.spec.cloud import AwsCluster, GcpCluster
     from swath.spec.cluster import LocalCluster
     from swath.spec.workers import Workers
 
+    project, outputs = here(), []
+    if spec is not None:
+        from swath.runner import outputs_of
+
+        read = read_spec(spec, [], name)
+        project, cluster = read.project, read.loaded.spec.cluster
+        outputs = [output.to for output in outputs_of(read.loaded)]
+    elif name is not None and name != "local":
+        if name not in project.clusters:
+            known = ", ".join(["local", *project.clusters])
+            raise UsageError(f"there is no cluster {name!r}; known are {known}", remedy="swath.yaml names clusters")
+        cluster = project.clusters[name]
+    else:
+        cluster = LocalCluster(workers=Workers(min=1, max=1))
+    if isinstance(cluster, AwsCluster | GcpCluster):
+        folders = [project.results or str(project.state / "results"), *outputs]
+        return [partial(_price, cluster, project), partial(_cloud, cluster, folders)]
+    return [partial(_cluster, cluster)]
+
+
+def _cloud(cluster: AwsCluster | GcpCluster, folders: list[str]) -> Iterator[Finding]:
+    from swath.cluster.check import checks
+
+    for check in checks(cluster, folders):
+        yield Finding(check.state, check.what, check.said, check.exit_code)
+
+
+def _price(cluster: AwsCluster | GcpCluster, project: Project) -> Iterator[Finding]:
+    from swath.cluster.prices import PriceUnknown, rates
+
+    try:
+        known = rates(cluster, project.prices)
+    except PriceUnknown as error:
+        yield Finding("warn", "price", f"{error.message}; {error.remedy}")
+        return
+    each = f"{known.worker.usd_per_hour:.3g} USD an hour for each {known.worker.type}"
+    yield Finding("ok", "price", f"{each}, {known.scheduler.usd_per_hour:.3g} for the scheduler (about, {known.date})")
+
+
+def _cluster(spec: Cluster) -> Iterator[Finding]:
+    """Have it come up, and go."""
+    import tempfile
+
+    from swath.cluster.cluster import cluster_of
+
     began = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        cluster_of(LocalCluster(workers=Workers(min=1, max=1)), Path(scratch)) as cluster,
-    ):
-        yield Finding(
-            "ok",
-            "cluster",
-            f"a local worker at {cluster.address} came up in {units.duration(time.monotonic() - began)}",
-        )
+    with tempfile.TemporaryDirectory() as scratch, cluster_of(spec, Path(scratch)) as cluster:
+        address = f" at {cluster.address}" if cluster.address else ""
+        took = units.duration(time.monotonic() - began)
+        yield Finding("ok", "cluster", f"{cluster.kind}, {cluster.workers} workers{address}, came up in {took}")
 
 
 def _existing(folder: Path) -> Path:
