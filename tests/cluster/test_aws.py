@@ -11,13 +11,15 @@ import pytest
 from distributed import Client
 from distributed.utils import LoopRunner
 
-from swath.cluster import tls, vm
+from swath.cluster import boot, tls, vm
 from swath.cluster.aws import Ec2Maker, ec2_cluster, request
 from swath.cluster.ec2 import Ec2Fleet, refusal
+from swath.cluster.elastic import Elastic
 from swath.cluster.maker import Order
-from swath.cluster.vm import VmCluster
+from swath.cluster.vm import MachineScaling, VmCluster
 from swath.errors import CredentialsError, InfrastructureError
 from swath.spec.cloud import AwsCluster
+from swath.spec.workers import Workers
 from tests.clouds.control import Cloud
 
 WAIT_S = 60.0
@@ -56,12 +58,6 @@ class Run:
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop.asyncio_loop).result(WAIT_S)
 
-    def scale(self, n: int) -> None:
-        async def scaled() -> None:
-            self.cluster.scale(n)
-
-        self.do(scaled())
-
     def client(self) -> Client:
         return Client(self.cluster.client_address, security=self.security, set_as_default=False)
 
@@ -78,6 +74,10 @@ def run_of(cloud: Cloud, label: str = "r-1", **fields: Any) -> Iterator[Run]:
             run.do(run.cluster.down())
     finally:
         runner.stop()
+
+
+def workers_of(cloud: Cloud) -> list[str]:
+    return [each["name"] for each in cloud.alive() if each["labels"]["swath:role"] == "worker"]
 
 
 def soon(true: Callable[[], Any], what: str) -> None:
@@ -117,19 +117,17 @@ def test_a_cluster_comes_up_works_replaces_what_it_loses_and_leaves_nothing(clou
             soon(lambda: run.cluster.observed - {before}, "it is replaced")
             run.do(run.cluster.have(1))
 
-            # One that is not needed hands over what it has.
-            run.scale(2)
+            # More come while there is much to do; one that is not needed any more hands over what it has.
+            elastic = Elastic(run.cluster, Workers(min=1, max=2), MachineScaling)
+            elastic.tell(100, 100 * run.cluster.unit.worth_s)
             run.do(run.cluster.have(2))
-            goes, stays = sorted(run.cluster.observed)
+            goes, stays = run.cluster.worker_spec
             (address,) = [each for each, worker in _workers(client).items() if worker["name"] == f"{goes}-0"]
             kept = client.submit(_unlike_any_other, workers=[address], allow_other_workers=True)
             value_before = kept.result()
-            assert sorted(run.do(run.cluster.idle())) == [goes, stays]
-            run.do(run.cluster.scale_down([goes]))
-            soon(
-                lambda: [each["name"] for each in cloud.alive() if each["labels"]["swath:role"] == "worker"] == [stays],
-                "",
-            )
+            elastic.tell(0, 0.0)
+            soon(lambda: workers_of(cloud) == [stays], "one is given back")
+            elastic.stop()
             assert kept.result() == value_before
     assert cloud.empty()
     assert [each.role for each in run.cluster.made].count("scheduler") == 1
@@ -223,6 +221,16 @@ def test_the_fleet_lists_what_is_paid_for_and_ends_all_but_what_is_gone(cloud: C
     assert maker.look(unknown).over is False
     assert maker.look(one).over
     assert two.id in fleet.removal(two)
+
+
+def test_a_machine_ends_at_its_time_limit_whatever_its_container_does(cloud: Cloud) -> None:
+    cloud.fate(container="hangs")
+    cloud.speed(3600)
+    plain = boot.Boot(image="acme/swath:1", command=("python",), env={}, expires=2_000_000_000, limit_s=3600)
+    Ec2Maker(spec_for(cloud)).make(order(user_data=boot.user_data(plain)))
+    assert cloud.alive()
+    assert cloud.empty(within_s=20)
+    assert "TerminateInstances" not in cloud.actions()
 
 
 def test_a_request_that_is_sent_twice_makes_one_machine(cloud: Cloud) -> None:
