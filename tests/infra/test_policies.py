@@ -73,6 +73,7 @@ def aws(cloud: Cloud, service: str) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_run_on_aws_needs_all_of_the_policies_and_nothing_else(ec2: Cloud, pipe: Pipe) -> None:
     s3, iam = aws(ec2, "s3"), aws(ec2, "iam")
     s3.create_bucket(Bucket=BUCKET)
@@ -102,6 +103,7 @@ def test_a_run_on_aws_needs_all_of_the_policies_and_nothing_else(ec2: Cloud, pip
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_run_on_google_cloud_needs_all_of_the_role_and_nothing_else(gce: Cloud, project: Pipe) -> None:
     network = gce.network
     cluster = {
