@@ -329,7 +329,9 @@ def _sweep(
     run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Only what this run left.")] = None,
     places: Annotated[
         list[str] | None,
-        typer.Option("--in", metavar="PLACE", help="Also expired machines there: aws:REGION, gcp:PROJECT, kubernetes:NAMESPACE."),
+        typer.Option(
+            "--in", metavar="PLACE", help="Also expired machines there: aws:REGION, gcp:PROJECT, kubernetes:NAMESPACE."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
