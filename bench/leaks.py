@@ -1,0 +1,306 @@
+"""Machines that are left after something went wrong: the standard cluster classes of dask-cloudprovider beside ours.
+
+Run: python bench/leaks.py [--on ec2] [--events killed,quota] [--who ours] [--json FILE]. Simulated clouds (tests/clouds), real
+clusters on them: each event is caused in the same way for both, and afterwards the cloud is asked what is still paid for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.clouds.control import Cloud, started  # noqa: E402
+from tests.clouds.projects import QUICK  # noqa: E402
+
+WHO = ("standard", "ours")
+WORKERS = 2
+UP_S = 60.0
+"""In which a cluster has to be up, or to have given up."""
+END_S = 30.0
+"""In which a client has to end after that; one that does not hangs."""
+Process = subprocess.Popen[str]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that goes wrong."""
+
+    name: str
+    says: str
+    before: Callable[[Cloud], object] = lambda cloud: None
+    """Done before the client starts."""
+    at: str = "up"
+    """When `act` is done: up, or waiting (the scheduler's machine is there, the scheduler is not)."""
+    act: Callable[[Cloud, Process], object] = lambda cloud, process: None
+    env: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Of the workers."""
+    replaces: bool = False
+    """Whether the machine that was lost should be there again."""
+
+
+def machine(cloud: Cloud, role: str) -> str:
+    return next(each["id"] for each in cloud.alive() if role in each["name"])
+
+
+def gone_by_hand(cloud: Cloud) -> None:
+    code = "InvalidInstanceID.NotFound" if cloud.kind == "ec2" else "notFound"
+    cloud.fail_removal(nth=1, code=code, status=400 if cloud.kind == "ec2" else 404)
+
+
+EVENTS = (
+    Event("killed", "SIGKILL of the client", act=lambda _, process: process.send_signal(signal.SIGKILL)),
+    Event("terminated", "SIGTERM of the client", act=lambda _, process: process.send_signal(signal.SIGTERM)),
+    Event(
+        "interrupted",
+        "Ctrl-C while it waits for the scheduler",
+        before=lambda cloud: cloud.fate(container="hangs"),
+        at="waiting",
+        act=lambda _, process: process.send_signal(signal.SIGINT),
+    ),
+    Event("quota", "the second machine is beyond the quota", before=lambda cloud: cloud.quota(nth=2, times=50)),
+    Event("stock-out", "the second machine is sold out", before=lambda cloud: cloud.stock_out(nth=2, times=50)),
+    Event(
+        "answer-lost",
+        "a worker is made, and the answer is lost",
+        before=lambda cloud: cloud.fail_create(nth=2, when="after", status=400),
+    ),
+    Event("not-found", "the cloud does not know a machine that is removed", before=gone_by_hand),
+    Event(
+        "scheduler-dies",
+        "the scheduler is killed",
+        act=lambda cloud, _: cloud.kill_container(machine(cloud, "scheduler")),
+    ),
+    Event("docker-fails", "Docker fails on the scheduler's machine", before=lambda cloud: cloud.fate(container="dies")),
+    Event("never-boots", "the scheduler's machine never boots", before=lambda cloud: cloud.fate(nth=1, boot="never")),
+    Event(
+        "reclaimed",
+        "a spot worker is taken back",
+        act=lambda cloud, _: cloud.reclaim(machine(cloud, "worker")),
+        replaces=True,
+    ),
+    Event("apostrophe", "an apostrophe in a variable of the workers", env={"NOTE": "it's"}),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one event."""
+
+    cloud: str
+    event: str
+    says: str
+    who: str
+    made: int
+    """Machines that were there at once, at most."""
+    left: int
+    """Machines that are still paid for."""
+    hung: bool
+    """Whether the client had to be killed."""
+    code: int | None
+    """Its exit code; None when it had to be killed."""
+    replaced: bool | None
+    """Whether the lost worker was there again; None where none was lost."""
+    seconds: float
+    """From the event, or from the start where it is caused before, until the client had ended."""
+
+
+def row(cloud: Cloud, event: Event, who: str, folder: Path, grace_s: float) -> Row:
+    """Cause one event."""
+    cloud.reset()
+    event.before(cloud)
+    told = json.dumps(dataclasses.asdict(cloud) | {"root": "", "opener": None, "env": dict(event.env)})
+    env = os.environ | cloud.environment | QUICK | {"PYTHONPATH": str(ROOT), "SWATH_HOME": str(folder / "home")}
+    path = folder / f"{cloud.kind}-{event.name}-{who}.log"
+    with path.open("w") as log:
+        began = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, __file__, "--drive", who, told, str(folder / f"state-{cloud.kind}-{event.name}")],
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            text=True,
+        )
+    assert process.stdin is not None
+    most, replaced = 0, None
+
+    def reached() -> bool:
+        nonlocal most
+        alive = cloud.alive()
+        most = max(most, len(alive))
+        is_up = "cluster is up\n" in path.read_text()
+        return process.poll() is not None or is_up or (event.at == "waiting" and bool(alive) and alive[0]["booted"])
+
+    try:
+        if cloud.until(reached, UP_S) and process.poll() is None:
+            if event.at == "waiting":
+                time.sleep(2)  # so that it waits for the scheduler and no more for the machine
+            began = time.monotonic()
+            event.act(cloud, process)
+            if event.replaces:
+                cloud.until(lambda: len(running(cloud)) <= WORKERS, 5)
+                replaced = cloud.until(lambda: len(running(cloud)) > WORKERS, 20)
+            with contextlib.suppress(OSError):
+                process.stdin.write("close\n")
+                process.stdin.flush()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_S)
+        took = time.monotonic() - began
+        hung = process.poll() is None
+        code = process.poll()
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+    cloud.until(lambda: not cloud.alive(), grace_s)
+    return Row(cloud.kind, event.name, event.says, who, most, len(cloud.alive()), hung, code, replaced, round(took, 1))
+
+
+def running(cloud: Cloud) -> list[Any]:
+    return [
+        each for each in cloud.alive() if each["state"].lower() in ("running", "staging", "provisioning", "pending")
+    ]
+
+
+# --- the client, in a process of its own
+
+
+def drive(who: str, told: str, folder: Path) -> None:
+    """Bring a cluster up, say so, and take it down when told to."""
+    fields = json.loads(told)
+    env = fields.pop("env")
+    cloud = Cloud(**fields | {"root": Path()})
+    (standard if who == "standard" else ours)(cloud, env, folder)
+
+
+def standard(cloud: Cloud, env: dict[str, str], folder: Path) -> None:
+    """As its documentation shows it."""
+    from distributed import Client
+
+    from tests.clouds import standard as classes
+
+    if cloud.kind == "ec2":
+        made = classes.ec2_cluster(cloud, n_workers=WORKERS, env_vars=env, spot=True)
+    else:
+        made = classes.gcp_cluster(cloud, n_workers=WORKERS, env_vars=env, preemptible=True)
+    with made as cluster, Client(cluster) as client:
+        client.wait_for_workers(WORKERS)
+        print("cluster is up", flush=True)
+        sys.stdin.readline()
+
+
+def ours(cloud: Cloud, env: dict[str, str], folder: Path) -> None:
+    """As a run has it."""
+    import threading
+
+    from swath.cluster.cloud import Cloud as Cluster
+    from swath.cluster.cluster import Tenant
+    from swath.engine.journal import Journal
+    from swath.engine.stop import Stop
+    from swath.errors import SwathError
+    from swath.spec.cloud import AwsCluster, GcpCluster
+    from tests.clouds.projects import cluster
+
+    fields = cluster(cloud, workers=WORKERS, spot=True, env=env, start_timeout_s=UP_S / 2)
+    spec = AwsCluster(**fields) if cloud.kind == "ec2" else GcpCluster(**fields)
+    stop, told = Stop(), threading.Event()
+
+    def listen() -> None:
+        sys.stdin.readline()
+        told.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        with Journal.open(folder) as journal, stop.on_signals():
+            tenant = Tenant("leaks-1", journal, stop, lambda level, text: print(level, text, file=sys.stderr))
+            with Cluster(spec, tenant):
+                print("cluster is up", flush=True)
+                while not told.wait(0.1) and not stop.asked:
+                    continue
+    except SwathError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+# --- the table
+
+
+def table(rows: list[Row]) -> str:
+    """Rows of both side by side, as plain text."""
+
+    def cell(found: Row | None) -> str:
+        if found is None:
+            return "-"
+        ended = "hangs" if found.hung else f"exit {found.code}"
+        replaced = {None: "", True: ", replaced", False: ", not replaced"}[found.replaced]
+        return f"{found.left} left, {ended}{replaced}, {found.seconds:g} s"
+
+    lines = [("cloud", "event", *WHO)]
+    for cloud, event, says in dict.fromkeys((each.cloud, each.event, each.says) for each in rows):
+        cells = [cell(next((r for r in rows if (r.cloud, r.event, r.who) == (cloud, event, who)), None)) for who in WHO]
+        lines.append((cloud, says, *cells))
+    total = [sum(each.left for each in rows if each.who == who) for who in WHO]
+    lines.append(("", "machines left", *(str(each) for each in total)))
+    widths = [max(len(line[column]) for line in lines) for column in range(4)]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--on", choices=("ec2", "gce"), action="append", help="default: both")
+    parser.add_argument("--events", help="names, separated by commas; default: all", default="")
+    parser.add_argument("--who", choices=WHO, action="append", help="default: both")
+    parser.add_argument(
+        "--grace", type=float, default=15, help="seconds that machines may still take to go (default 15)"
+    )
+    parser.add_argument("--json", type=Path, help="a file for the rows")
+    parser.add_argument("--logs", type=Path, help="a folder for what the clients said")
+    parser.add_argument("--drive", nargs=3, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.drive:
+        return drive(asked.drive[0], asked.drive[1], Path(asked.drive[2]))
+    names = asked.events.split(",") if asked.events else [event.name for event in EVENTS]
+    if unknown := set(names) - {event.name for event in EVENTS}:
+        parser.error(
+            f"no such event: {', '.join(sorted(unknown))}; there are {', '.join(event.name for event in EVENTS)}"
+        )
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for kind in asked.on or ("ec2", "gce"):
+            with started(kind, folder / kind) as cloud:
+                for event in EVENTS:
+                    for who in asked.who or WHO:
+                        if event.name in names:
+                            logs = asked.logs or folder
+                            logs.mkdir(parents=True, exist_ok=True)
+                            rows.append(row(cloud, event, who, logs, asked.grace))
+                            print(json.dumps(dataclasses.asdict(rows[-1])), file=sys.stderr, flush=True)
+    if asked.json:
+        asked.json.write_text(json.dumps([dataclasses.asdict(each) for each in rows], indent=1) + "\n")
+    print(table(rows))
+    return None
+
+
+if __name__ == "__main__":
+    main()
