@@ -13,7 +13,7 @@ from swath.cluster.cost import QUICK_S, SPENT_S
 from swath.cluster.prices import Rates
 from swath.errors import OverBudget, Stopped
 
-LOOK_EVERY_S = 5.0
+LOOK_EVERY_S = 1.0
 """Between two looks at which machines there are."""
 
 
