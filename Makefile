@@ -4,6 +4,7 @@ PIP_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 PIXELS_ARGS ?=
+LEAKS_ARGS ?=
 CRASH_ARGS ?=
 IMAGE ?= swath
 VARIANT ?= cpu
@@ -17,7 +18,7 @@ COMPILE = $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check crashtest lint schema bench image machine-image clean
+.PHONY: help demo test check crashtest lint schema bench bench-leaks image machine-image clean
 
 help:  ## show this
 	@echo 'make TARGET [NAME=VALUE ...]'
@@ -28,6 +29,7 @@ help:  ## show this
 	@echo '  PYTEST_ARGS  passed on to pytest, such as -x or -k seams'
 	@echo '  BENCH_ARGS   passed on to bench/engine.py, such as "--million 0 --peers PYTHON"; see its --help'
 	@echo '  PIXELS_ARGS  passed on to bench/pixels.py, such as "--sizes 4096,8192 --peers PYTHON"; see its --help'
+	@echo '  LEAKS_ARGS   passed on to bench/leaks.py, such as "--on ec2 --events killed,quota"; see its --help'
 	@echo '  CRASH_ARGS   passed on to the crash test, such as --kills 20 or --seed 421'
 	@echo '  IMAGE        the container of clusters, without a tag, such as ghcr.io/acme/swath (now $(IMAGE))'
 	@echo '  VARIANT      of the container: cpu or gpu; ON: the cloud of a machine image, aws or gcp'
@@ -61,6 +63,9 @@ bench: .venv/run.stamp  ## run the benchmarks in bench/
 	@$(BIN)/python bench/start.py
 	@$(BIN)/python bench/engine.py $(BENCH_ARGS)
 	@$(BIN)/python bench/pixels.py $(PIXELS_ARGS)
+
+bench-leaks: .venv/dev.stamp  ## machines left after things went wrong: standard cluster classes beside ours
+	@$(BIN)/python bench/leaks.py $(LEAKS_ARGS)
 
 # The tag is the commit, and says where files differ from it; the client's own Python is that of the container.
 COMMIT = $(shell git describe --always --dirty --abbrev=12)
