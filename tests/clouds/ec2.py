@@ -168,8 +168,8 @@ class Ec2:
                         if each.get("Primary", True):
                             each["PrivateIpAddress"] = address
                     nic.public_ip = address if nic.public_ip_auto_assign else None
-                    self._instances[instance.id] = instance
                     self._yard.add(instance.id, address, base64.b64decode(str(instance.user_data or "")))
+                    self._instances[instance.id] = instance
                 if token:
                     self._by_token[token] = reservation
                 return reservation
