@@ -51,6 +51,7 @@ from swath.spec.environment import scrub, untold
 from swath.spec.fields import Output
 from swath.spec.load import Loaded, parse
 from swath.spec.place import staging_folder
+from swath.staging import staged
 from swath.table import Table, scrubbed
 from swath.tracing import start as start_trace
 
@@ -91,6 +92,7 @@ def run(
     """
     crashpoint.reached("parsing")
     check([project.notify, loaded.spec.notify])
+    loaded = staged(loaded)
     graph = matrix.graph(registry.find(loaded.pipeline), loaded)
     budget = costs.budget_of(loaded, project, registry, _again(project, registry), begun=resume is not None)
     with Journal.open(project.state) as journal, contextlib.ExitStack() as exits:

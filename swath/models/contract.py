@@ -56,7 +56,7 @@ class Weights:
     """A model's weights as they are on disk: everything that its receptive field depends on."""
 
     path: str
-    """Absolute."""
+    """Absolute, or an address."""
     format: Format
     sha256: str
     """Of the weights file (and, for ONNX, of the `.onnx.data` file beside it)."""
@@ -87,7 +87,7 @@ class ModelInfo:
     """A model that was looked at: what every call needs to know of it. Does not hold the weights."""
 
     path: str
-    """Absolute path of the weights."""
+    """Absolute path of the weights, or their address."""
     format: Format
     sha256: str
     """See Weights."""

@@ -8,6 +8,7 @@ from swath.errors import ModelError
 from swath.models.contract import Contract, ModelInfo, Receptive, Weights
 from swath.models.contract_file import contract_path, read_contract
 from swath.models.device import Device, chosen
+from swath.models.fetched import at_hand
 from swath.models.load import digest, format_of, load
 from swath.models.receptive import measure_predictor, output_channels
 from swath.spec.fields import ModelRef
@@ -15,16 +16,19 @@ from swath.spec.fields import ModelRef
 
 def contract_of(ref: ModelRef) -> Contract:
     """The model's contract: the file that the spec names, or the one beside the weights. Raises ModelError."""
-    return read_contract(ref.contract or contract_path(ref.path))
+    if ref.contract is not None:
+        return read_contract(at_hand(ref.contract))
+    if "://" not in ref.path:
+        return read_contract(contract_path(ref.path))
+    folder, _, name = ref.path.rpartition("/")
+    return read_contract(at_hand(f"{folder}/{contract_path(name).name}"))
 
 
 def fingerprint(ref: ModelRef) -> Weights:
     """Which weights these are. Reads the file, but loads no network. Raises ModelError."""
-    if "://" in ref.path:
-        raise ModelError(f"{ref.path}: weights must be a local file", remedy="download the file and give its path")
     form = format_of(ref.path)
-    path = Path(ref.path).absolute()
-    if not path.is_file():
+    path: str | Path = ref.path if "://" in ref.path else Path(ref.path).absolute()
+    if isinstance(path, Path) and not path.is_file():
         raise ModelError(f"{path}: there is no such file", remedy="check `model` in the spec")
     if ref.factory is not None and form != "safetensors":
         raise ModelError(f"{path}: a factory only goes with .safetensors; {form} weights bring their own network")
@@ -34,7 +38,7 @@ def fingerprint(ref: ModelRef) -> Weights:
             f"{path}: ONNX models run in float32 on the CPU, not with {asked}",
             remedy="export the model as .pt2, or leave it out",
         )
-    return Weights(str(path), form, digest(str(path)), ref.factory, len(contract_of(ref).bands))
+    return Weights(str(path), form, digest(at_hand(str(path))), ref.factory, len(contract_of(ref).bands))
 
 
 def measure(weights: Weights) -> Receptive:

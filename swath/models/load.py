@@ -25,6 +25,7 @@ from swath.errors import MissingExtra, ModelError
 from swath.models import exported
 from swath.models.contract import Format, ModelInfo, Precision, Weights
 from swath.models.device import Busy, Device
+from swath.models.fetched import at_hand
 from swath.models.parts import wide_parts
 
 if TYPE_CHECKING:
@@ -169,9 +170,10 @@ def digest(path: str) -> str:
 
 
 @lru_cache(maxsize=_CACHED)
-def _load(path: str, form: Format, factory: str | None, sha256: str, precision: Precision, device: Device) -> Predictor:
+def _load(href: str, form: Format, factory: str | None, sha256: str, precision: Precision, device: Device) -> Predictor:
+    path = at_hand(href)
     if digest(path) != sha256:
-        raise ModelError(f"{path}: the weights have changed since the run began", remedy="start the run again")
+        raise ModelError(f"{href}: the weights have changed since the run began", remedy="start the run again")
     match form:
         case "pt2":
             return TorchPredictor(_exported(path), path, precision, device)

@@ -17,7 +17,7 @@ class Spec(Model):
     """What every run may say, whatever its pipeline. Subclass it with a pipeline's own parameters."""
 
     reserved: ClassVar[frozenset[str]] = frozenset(
-        {"pipeline", "name", "cluster", "on_error", "matrix", "notify", "budget"}
+        {"pipeline", "name", "cluster", "on_error", "matrix", "notify", "budget", "stage"}
     )
     """What belongs to the run; `matrix` is read before the rest (see swath.spec.matrix), so it is no field."""
 
@@ -32,6 +32,9 @@ class Spec(Model):
     budget: Usd | None = None
     """What the machines of a cluster in a cloud may cost, such as `20 USD`: a run that surely costs more is refused, one that is
     about to is stopped and can be resumed. Elsewhere it has no effect."""
+    stage: str | None = Field(default=None, pattern=r"^(s3|gs)://[a-z0-9][a-z0-9._-]+(/[^?#]*)?$")
+    """A bucket, such as `s3://bucket/prefix` or `gs://bucket/prefix`, to which inputs on this machine are copied for clusters
+    that cannot reach them. What is there already is not copied again."""
     notify: Notify = Field(default_factory=Notify)
     """Who is told how the run ends, besides those whom swath.yaml names."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,6 +14,20 @@ from swath.spec.workers import Workers
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
 """What the providers' names are made of; nothing that a shell or YAML could take for something else."""
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+_SECRET = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN$|PRIVATE_KEY|API_KEY|CREDENTIALS|(ACCOUNT|ACCESS|SAS)_KEY$", re.IGNORECASE)
+
+
+def refuse_secrets(env: Mapping[str, str]) -> None:
+    """Raise a mistake for a name that is one of a secret."""
+    for name in env:
+        if _SECRET.search(name):
+            raise mistake(
+                "{name} looks like a secret, and everybody who may look at the machines could read it: give them a role instead"
+                " (profile, service_account), or write secret_env: true",
+                at=("env", name),
+                name=name,
+            )
 
 
 class CloudCluster(Model):
@@ -40,7 +56,9 @@ class CloudCluster(Model):
     """Seconds that one worker process takes for a million pixels of the map, for what `pipe plan` says of hours and cost; measured
     in earlier runs when not given."""
     env: dict[EnvironmentName, str] = Field(default_factory=dict)
-    """Environment variables of the workers."""
+    """Environment variables of the workers. Whoever may look at machines in the account can read them: no place for secrets."""
+    secret_env: bool = False
+    """Whether `env` may hold secrets all the same. Better give machines a role: `profile` on AWS, `service_account` on Google Cloud."""
 
     @field_validator("env")
     @classmethod
@@ -49,6 +67,12 @@ class CloudCluster(Model):
             if any(not each.isprintable() for each in value):
                 raise mistake("{name} holds a line break or another control character", at=(name,), name=name)
         return env
+
+    @model_validator(mode="after")
+    def _no_secrets(self) -> Self:
+        if not self.secret_env:
+            refuse_secrets(self.env)
+        return self
 
 
 class AwsCluster(CloudCluster):

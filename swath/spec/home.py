@@ -50,6 +50,11 @@ class Home:
         """Clusters by name."""
         return self.file.clusters if self.file else {}
 
+    @property
+    def results(self) -> str | None:
+        """Where large results are kept, if it says so."""
+        return self.file.results if self.file else None
+
     @classmethod
     def find(cls, start: Path, env: Mapping[str, str] | None = None) -> Home:
         """The nearest folder at or above `start` (a file or a folder) that has a swath.yaml, else `start`'s own.

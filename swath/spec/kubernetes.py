@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from swath.spec.cloud import NAME, EnvironmentName
+from swath.spec.cloud import NAME, EnvironmentName, refuse_secrets
 from swath.spec.strict import Model, mistake
 from swath.spec.workers import Workers
 
@@ -48,7 +48,9 @@ class KubernetesCluster(Model):
     service_account: str | None = Field(default=None, pattern=LABEL)
     """With which pods read imagery and write results."""
     env: dict[EnvironmentName, str] = Field(default_factory=dict)
-    """Environment variables of the workers."""
+    """Environment variables of the workers. Whoever may look at pods can read them: no place for secrets."""
+    secret_env: bool = False
+    """Whether `env` may hold secrets all the same. Better give pods a `service_account` that may read and write the buckets."""
     node_selector: dict[Annotated[str, Field(pattern=KEY)], str] = Field(default_factory=dict)
     """Labels of the nodes that workers may be on."""
     tolerations: list[Toleration] = Field(default_factory=list)
@@ -70,3 +72,9 @@ class KubernetesCluster(Model):
             if "$(" in value:
                 raise mistake("{name} holds $(, which Kubernetes would take for a variable", at=(name,), name=name)
         return env
+
+    @model_validator(mode="after")
+    def _no_secrets(self) -> Self:
+        if not self.secret_env:
+            refuse_secrets(self.env)
+        return self

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from swath.errors import Mistake, PipelineError, SpecError
 from swath.spec import document as documents
-from swath.spec import environment, guess, matrix, notify, override
+from swath.spec import environment, guess, matrix, notify, override, reach
 from swath.spec.base import Spec
 from swath.spec.document import Document
 from swath.spec.fields import Area
@@ -35,6 +35,8 @@ class Surroundings(Protocol):
     def clusters(self) -> Mapping[str, Any]: ...
     @property
     def secrets(self) -> Mapping[str, str]: ...
+    @property
+    def results(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,8 @@ def parse(
         one = check(merged)
         mistakes += one.mistakes
         spec, secrets = one.value, one.secrets
+    for each in [variant.spec for variant in varied] or ([spec] if spec else []):
+        mistakes += reach.mistakes(each, merged, home.results)
     if unread or mistakes or spec is None:
         raise SpecError(list(in_order([*unread, *mistakes], file)))
     notes = [f"{one.name}: {note}" for one in varied for note in _notes(one.spec, ())] or _notes(spec, ())
