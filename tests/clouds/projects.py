@@ -15,7 +15,8 @@ BUCKET = "swath-tests"
 QUICK = {"SWATH_CLOUD_QUIET_S": "1", "SWATH_CLOUD_PACE_S": "0.5"}
 """A simulated cloud lists a machine at once, and boots it in seconds."""
 _BUCKET = """
-import fsspec, sys
+import fsspec, os, sys
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # as swath does; the simulated storage does not speak gRPC
 files = fsspec.filesystem(sys.argv[1])
 if not files.exists(sys.argv[2]):
     files.mkdir(sys.argv[2])
