@@ -168,13 +168,16 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dask_cluster: Any) -> 
     made = FakeKubernetes(folder, HOST, check)
     monkeypatch.setenv("KUBECONFIG", str(made.kubeconfig))
     monkeypatch.setenv("SWATH_CLOUD_QUIET_S", "0.2")
+    monkeypatch.setenv("FSSPEC_LOCAL_AUTO_MKDIR", "true")  # a folder as a bucket
     yield made
     made.close()
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    return write(tmp_path / "project", {"swath.yaml": "", "pipelines/job.py": JOB})
+    # Pods are processes of this machine, and see its disk; the spec's rules need an address all the same.
+    settings = f"results: local://{tmp_path}/results\n"
+    return write(tmp_path / "project", {"swath.yaml": settings, "pipelines/job.py": JOB})
 
 
 def pipe_run(project: Path, crash_at: str = "", **more: object) -> subprocess.CompletedProcess[str]:

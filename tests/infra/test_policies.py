@@ -14,6 +14,7 @@ import yaml
 
 from swath.cluster import daskcluster
 from tests.clouds.control import Cloud, started
+from tests.clouds.projects import project
 from tests.imagery.rasters import write
 from tests.infra.policy import ACCOUNT, COMPUTE, IAM, INSERT, Policy, Request, cover, of_run, permissions, requests
 from tests.models.tiny_models import write_integer_unet
@@ -40,16 +41,6 @@ def squares(spec: Job):
 def policies() -> dict[str, Policy]:
     places = {"REGION": REGION, "BUCKET": BUCKET}
     return {"client": Policy.read("aws-client", **places), "machine": Policy.read("aws-worker", **places)}
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Pipe:
-    """A project with a pipeline of its own, made after the cloud's variables are set."""
-    folder = tmp_path / "project"
-    (folder / "pipelines").mkdir(parents=True)
-    (folder / "pipelines" / "job.py").write_text(JOB)
-    (folder / "swath.yaml").write_text("")
-    return Pipe(folder)
 
 
 @pytest.fixture
@@ -104,15 +95,12 @@ def test_a_run_on_aws_needs_all_of_the_policies_and_nothing_else(ec2: Cloud, pip
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_run_on_google_cloud_needs_all_of_the_role_and_nothing_else(gce: Cloud, project: Pipe) -> None:
-    network = gce.network
-    cluster = {
-        "kind": "gcp", "project": network["project"], "zone": network["zone"], "machine_image": "swath", "image": "swath:1",
-        "workers": 1, "processes": 1,
-    }  # fmt: skip
-    (project.folder / "spec.yaml").write_text(yaml.safe_dump({"pipeline": "squares", "n": 3, "cluster": cluster}))
-    project.env.update(gce.environment, **FAST)
-    project("run", "spec.yaml", code=None)
+def test_a_run_on_google_cloud_needs_all_of_the_role_and_nothing_else(gce: Cloud, tmp_path: Path) -> None:
+    pipe = project(tmp_path / "project", gce, public_ip=True)
+    (pipe.folder / "pipelines").mkdir()
+    (pipe.folder / "pipelines" / "job.py").write_text(JOB)
+    (pipe.folder / "spec.yaml").write_text("pipeline: squares\nn: 3\ncluster: cloud\n")
+    pipe("run", "spec.yaml", code=None)
     calls = [each for each in gce.calls() if each["service"] == "compute"]
     needed = set().union(*(permissions(each["action"], each["parameters"].get("body", {})) for each in calls))
     allowed = set(yaml.safe_load((IAM / "gcp-client.yaml").read_text())["includedPermissions"])
