@@ -92,9 +92,9 @@ def run(
     """
     crashpoint.reached("parsing")
     check([project.notify, loaded.spec.notify])
+    budget = costs.budget_of(loaded, project, registry, _again(project, registry), begun=resume is not None)
     loaded = staged(loaded)
     graph = matrix.graph(registry.find(loaded.pipeline), loaded)
-    budget = costs.budget_of(loaded, project, registry, _again(project, registry), begun=resume is not None)
     with Journal.open(project.state) as journal, contextlib.ExitStack() as exits:
         exits.enter_context(in_use(project.state))
         identity = identity or (new_identity(loaded) if resume is None else _identity(journal, resume))

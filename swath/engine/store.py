@@ -91,7 +91,10 @@ class ResultStore:
             return True
         if "://" in self.root:
             filesystem, path = located(self._place(stored.digest))
-            return bool(_patiently(lambda: filesystem.exists(path)))
+            try:
+                return bool(_patiently(lambda: filesystem.info(path))["size"] == stored.size)
+            except FileNotFoundError:
+                return False
         with contextlib.suppress(OSError):
             return Path(self._place(stored.digest)).stat().st_size == stored.size
         return False

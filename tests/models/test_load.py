@@ -157,11 +157,11 @@ def test_a_factory_for_weights_that_bring_their_own_network_is_refused(tmp_path:
         fingerprint(ModelRef(path=str(path), factory="a:b"))
 
 
-def test_missing_and_remote_weights_are_refused(tmp_path: Path) -> None:
+def test_missing_weights_and_unknown_addresses_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="there is no such file"):
         fingerprint(ModelRef(path=str(tmp_path / "water.pt2")))
-    with pytest.raises(ModelError, match="must be a local file"):
-        fingerprint(ModelRef(path="s3://bucket/water.pt2"))
+    with pytest.raises(ModelError, match="not a kind of address"):
+        fingerprint(ModelRef(path="nosuch://bucket/water.pt2", contract=str(tmp_path / "water.json")))
 
 
 def test_a_model_that_changes_height_and_width_is_refused() -> None:
