@@ -29,7 +29,7 @@ from tests.clouds.projects import QUICK  # noqa: E402
 
 WHO = ("standard", "ours")
 WORKERS = 2
-UP_S = 60.0
+UP_S = 90.0
 """In which a cluster has to be up, or to have given up."""
 END_S = 30.0
 """In which a client has to end after that; one that does not hangs."""
@@ -105,6 +105,8 @@ class Row:
     event: str
     says: str
     who: str
+    caused: bool
+    """Whether it came so far that the event could be caused."""
     made: int
     """Machines that were there at once, at most."""
     left: int
@@ -138,7 +140,7 @@ def row(cloud: Cloud, event: Event, who: str, folder: Path, grace_s: float) -> R
             text=True,
         )
     assert process.stdin is not None
-    most, replaced = 0, None
+    most, replaced, caused = 0, None, event.act is Event.act
 
     def reached() -> bool:
         nonlocal most
@@ -151,7 +153,7 @@ def row(cloud: Cloud, event: Event, who: str, folder: Path, grace_s: float) -> R
         if cloud.until(reached, UP_S) and process.poll() is None:
             if event.at == "waiting":
                 time.sleep(2)  # so that it waits for the scheduler and no more for the machine
-            began = time.monotonic()
+            began, caused = time.monotonic(), True
             event.act(cloud, process)
             if event.replaces:
                 cloud.until(lambda: len(running(cloud)) <= WORKERS, 5)
@@ -170,8 +172,11 @@ def row(cloud: Cloud, event: Event, who: str, folder: Path, grace_s: float) -> R
         process.wait()
         with contextlib.suppress(OSError):
             process.stdin.close()
-    cloud.until(lambda: not cloud.alive(), grace_s)
-    return Row(cloud.kind, event.name, event.says, who, most, len(cloud.alive()), hung, code, replaced, round(took, 1))
+    if cloud.alive():
+        cloud.until(lambda: not cloud.alive(), grace_s)
+    return Row(
+        cloud.kind, event.name, event.says, who, caused, most, len(cloud.alive()), hung, code, replaced, round(took, 1)
+    )
 
 
 def running(cloud: Cloud) -> list[Any]:
@@ -219,7 +224,7 @@ def ours(cloud: Cloud, env: dict[str, str], folder: Path) -> None:
     from swath.spec.cloud import AwsCluster, GcpCluster
     from tests.clouds.projects import cluster
 
-    fields = cluster(cloud, workers=WORKERS, spot=True, env=env, start_timeout_s=UP_S / 2)
+    fields = cluster(cloud, workers=WORKERS, spot=True, env=env, start_timeout_s=UP_S * 0.7)
     spec = AwsCluster(**fields) if cloud.kind == "ec2" else GcpCluster(**fields)
     stop, told = Stop(), threading.Event()
 
@@ -250,6 +255,8 @@ def table(rows: list[Row]) -> str:
         if found is None:
             return "-"
         ended = "hangs" if found.hung else f"exit {found.code}"
+        if not found.caused:
+            return f"{found.left} left, ended too soon"
         replaced = {None: "", True: ", replaced", False: ", not replaced"}[found.replaced]
         return f"{found.left} left, {ended}{replaced}, {found.seconds:g} s"
 

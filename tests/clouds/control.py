@@ -37,7 +37,7 @@ class Cloud:
     # --- what is there
 
     def alive(self) -> list[dict[str, Any]]:
-        """Machines that are paid for: id, name, state (the cloud's word), labels (or tags), address, processes (so many run),
+        """Machines that are paid for: id, name, state (the cloud's word), labels (or tags), address, type,
         user_data_bytes, booted, ended (powered off)."""
         return self._ask("alive")
 

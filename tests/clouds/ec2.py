@@ -191,7 +191,9 @@ class Ec2:
         methods.terminate, methods.stop = terminate_once, stop_machine
 
     def _powered_off(self, machine: Machine) -> None:
-        instance = self._instances[machine.id]
+        instance = self._instances.get(machine.id)
+        if instance is None:  # everything was reset at that moment
+            return
         if instance.instance_initiated_shutdown_behavior == "terminate":
             instance.terminate()
         else:

@@ -63,8 +63,8 @@ class Yard:
         """All its processes are gone when this returns."""
         with self.lock:
             machine = self.machines.get(name)
-        if machine is not None and not machine.ended:
-            machine.end()
+            if machine is not None and not machine.ended:
+                machine.end()
 
     def watch(self, powered_off: Callable[[Machine], None], each_time: Callable[[], None] = lambda: None) -> None:
         """Boot machines when they are due, and tell of those that power themselves off, from now on."""
@@ -74,10 +74,13 @@ class Yard:
                 with self.lock:
                     machines = list(self.machines.values())
                 for machine in machines:
-                    if machine.due:
-                        machine.boot()
-                    if machine.off and not machine.ended:
-                        machine.end()
+                    with self.lock:  # a reset must not come between
+                        if machine.due:
+                            machine.boot()
+                        went_off = machine.off and not machine.ended
+                        if went_off:
+                            machine.end()
+                    if went_off:
                         powered_off(machine)
                 each_time()
                 time.sleep(LOOK_EVERY_S)
@@ -121,7 +124,6 @@ class Yard:
             "user_data_bytes": len(machine.user_data),
             "booted": machine.process is not None,
             "ended": machine.ended,
-            "processes": len(processes(machine.folder)) if machine.process is not None else 0,
         }
 
     def reset(self) -> None:
