@@ -68,7 +68,7 @@ def user_data(boot: Boot) -> str:
     document: dict[str, Any] = {}
     if boot.limit_s is not None:
         document["bootcmd"] = [list(limit(boot.limit_s))]
-    commands = [*(installation(boot.registry) if boot.install else ())]
+    commands = [*(installation(boot.registry) if boot.install else ()), START]
     if boot.registry is not None and boot.registry.kind == "aws":
         content = json.dumps({"credHelpers": {boot.registry.host: "ecr-login"}})
         document["write_files"] = [{"path": f"{DOCKER}/config.json", "content": content}]
@@ -93,11 +93,14 @@ def limit(seconds: int) -> Words:
         f"--on-active={seconds}",
         "--timer-property=AccuracySec=1s",
         "--timer-property=DefaultDependencies=no",
+        "--property=DefaultDependencies=no",
         *POWER_OFF,
     )
 
 
 POWER_OFF: Words = ("shutdown", "-h", "now")
+START: Words = ("systemctl", "start", "docker")
+"""It may not be up yet when cloud-init is at its commands."""
 DOCKER = "/etc/swath/docker"
 """Docker's settings."""
 SIGN_IN = r"""curl -fsS -H 'Metadata-Flavor: Google' \

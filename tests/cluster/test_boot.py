@@ -68,7 +68,7 @@ def test_a_private_registry_of_the_cloud_is_read_with_the_rights_of_the_machine(
     theirs = registry_of("europe-west4-docker.pkg.dev/acme/swath/swath:1")
     assert theirs is not None
     assert theirs.kind == "gcp"
-    signed_in = yaml.safe_load(user_data(plain(registry=theirs)))["runcmd"][0]
+    signed_in = yaml.safe_load(user_data(plain(registry=theirs)))["runcmd"][1]
     assert signed_in[-2] == "europe-west4-docker.pkg.dev"
     assert registry_of("ghcr.io/acme/swath:1") is registry_of("acme/swath") is None
 
