@@ -65,7 +65,7 @@ def test_swath_home_goes_before_all(tmp_path: Path) -> None:
 def test_every_mistake_in_swath_yaml_has_its_place(tmp_path: Path) -> None:
     file = tmp_path / "swath.yaml"
     file.write_text(
-        "clusers: {}\nclusters:\n  a: {kind: local, workers: two}\n  b: {kind: aws}\npipelines: [nope]\nstate: ../x\n"
+        "clusers: {}\nclusters:\n  a: {kind: local, workers: two}\n  b: {kind: clod}\npipelines: [nope]\nstate: ../x\n"
     )
     with pytest.raises(SpecError) as caught:
         Project.find(tmp_path, {})
