@@ -82,10 +82,11 @@ def test_a_run_on_aws_needs_all_of_the_policies_and_nothing_else(ec2: Cloud, pip
         model=str(write_integer_unet(pipe.folder)),
         region=256,
         output={"to": f"s3://{BUCKET}/out", "blocksize": 64},
+        stage=f"s3://{BUCKET}/stage",
         cluster=cluster,
     )
     pipe.env.update(ec2.environment, **FAST)
-    pipe("run", spec, code=None)
+    pipe("run", spec, timeout=250)
     found = policies()
     refused = cover(ec2.calls(), found, REGION)
     print("\n".join(each.report() for each in found.values()))
@@ -100,7 +101,7 @@ def test_a_run_on_google_cloud_needs_all_of_the_role_and_nothing_else(gce: Cloud
     (pipe.folder / "pipelines").mkdir()
     (pipe.folder / "pipelines" / "job.py").write_text(JOB)
     (pipe.folder / "spec.yaml").write_text("pipeline: squares\nn: 3\ncluster: cloud\n")
-    pipe("run", "spec.yaml", code=None)
+    pipe("run", "spec.yaml", timeout=250)
     calls = [each for each in gce.calls() if each["service"] == "compute"]
     needed = set().union(*(permissions(each["action"], each["parameters"].get("body", {})) for each in calls))
     allowed = set(yaml.safe_load((IAM / "gcp-client.yaml").read_text())["includedPermissions"])
