@@ -51,6 +51,7 @@ from swath.spec.environment import scrub, untold
 from swath.spec.fields import Output
 from swath.spec.load import Loaded, parse
 from swath.spec.place import staging_folder
+from swath.spec.reach import results_of
 from swath.staging import staged
 from swath.table import Table, scrubbed
 from swath.tracing import start as start_trace
@@ -94,6 +95,7 @@ def run(
     check([project.notify, loaded.spec.notify])
     budget = costs.budget_of(loaded, project, registry, _again(project, registry), begun=resume is not None)
     loaded = staged(loaded)
+    project = replace(project, results=results_of(loaded.spec, project.results))
     graph = matrix.graph(registry.find(loaded.pipeline), loaded)
     with Journal.open(project.state) as journal, contextlib.ExitStack() as exits:
         exits.enter_context(in_use(project.state))
@@ -179,6 +181,7 @@ def _again(project: Project, registry: Registry) -> Callable[[RunRow], Loaded]:
 def explain(loaded: Loaded, project: Project, registry: Registry, *, fresh: bool = False) -> list[Reason]:
     """What a run of a spec would do, node by node, compared with the last run of the same pipeline and name. Looks at imagery and
     model as a run would; starts no cluster and writes nothing."""
+    project = replace(project, results=results_of(loaded.spec, project.results))
     graph = matrix.graph(registry.find(loaded.pipeline), loaded)
     with contextlib.ExitStack() as exits:
         known = (project.state / "journal.sqlite").is_file()
@@ -372,7 +375,13 @@ class _Run:
         crashpoint.reached("starting")
         began = time.monotonic()
         tenant = Tenant(self.id, self.journal, self.stop, self.say, self.budget)
-        cluster = cluster_of(self.loaded.spec.cluster, self.project.state, tenant).__enter__()
+        try:
+            cluster = cluster_of(self.loaded.spec.cluster, self.project.state, tenant).__enter__()
+        except TeardownError as error:
+            self._note_left(error)
+            if isinstance(error.__context__, SwathError):  # why it did not come up is worth as much
+                raise error.__context__ from None
+            raise
         exits.callback(self._close, cluster)
         executor = cluster.executor(engine.hear, self.stop)
         cluster.check_store(store)
@@ -392,8 +401,11 @@ class _Run:
         try:
             cluster.__exit__(None, None, None)
         except TeardownError as error:
-            self.say("error", str(error))
-            self._left = str(error)
+            self._note_left(error)
+
+    def _note_left(self, error: TeardownError) -> None:
+        self.say("error", str(error))
+        self._left = str(error)
 
     def _outcome(self, result: Stored | None, store: ResultStore) -> RunOutcome:
         value = store.get(result) if result is not None else None

@@ -72,13 +72,19 @@ def mistakes(spec: Spec, document: Document, results: str | None) -> list[Mistak
         elif spec.stage is None:
             text = f"{each.value} is on this machine, where workers cannot read it; copy it to a bucket, or write `stage: s3://bucket/prefix`"
             found.append(mistake(each.at, text))
+    results = results_of(spec, results)
     if results is None or local(results):
         where = results or "the state folder of this machine"
-        text = (
-            f"workers cannot reach the results in {where}; write `results: s3://bucket/prefix` (or gs://) in swath.yaml"
-        )
+        text = f"workers cannot reach the results in {where}; write `results: s3://bucket/prefix` (or gs://) in swath.yaml, or `stage`"
         found.append(mistake(("cluster",), text))
     return found
+
+
+def results_of(spec: Spec, results: str | None) -> str | None:
+    """Where large results of a run are kept: what swath.yaml says, or below `stage` when workers could not reach that."""
+    if spec.cluster.kind in FAR and spec.stage is not None and (results is None or local(results)):
+        return f"{spec.stage.rstrip('/')}/results"
+    return results
 
 
 def named_by(spec: Spec) -> Iterator[Named]:

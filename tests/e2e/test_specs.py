@@ -44,6 +44,19 @@ def test_five_mistakes_are_five_lines_with_their_places_and_exit_code_2(pipe: Pi
     assert not (pipe.folder / ".swath").exists()
 
 
+@pytest.mark.parametrize("cloud", ["aws", "gcp"])
+def test_the_specs_for_clouds_are_right_as_they_are(pipe: Pipe, cloud: str) -> None:
+    for name in (f"specs/predict-{cloud}.yaml", "data/landsat.tif", "models/water.pt2"):
+        (pipe.folder / name).parent.mkdir(exist_ok=True)
+        (pipe.folder / name).write_bytes((ROOT / name).read_bytes() if name.startswith("specs") else b"")
+    pipe("check", f"specs/predict-{cloud}.yaml")
+    spec = (pipe.folder / f"specs/predict-{cloud}.yaml").read_text()
+    (pipe.folder / "unstaged.yaml").write_text(spec.replace("\nstage:", "\n# stage:"))
+    done = pipe("check", "unstaged.yaml", code=2)
+    places = [line.split(" ")[0] for line in done.err.splitlines() if line.startswith("unstaged.yaml:")]
+    assert [place.split(":")[1] for place in places] == ["8", "10", "14"]
+
+
 def test_list_names_the_pipelines_on_stdout(pipe: Pipe) -> None:
     assert "predict" in pipe("list").out
 

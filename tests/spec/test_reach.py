@@ -53,8 +53,13 @@ def test_each_path_that_workers_cannot_reach_is_a_mistake_with_its_place(project
 
 
 @pytest.mark.parametrize("cloud", CLOUDS.values(), ids=CLOUDS)
-def test_with_stage_and_a_bucket_for_results_local_inputs_are_fine(project: Path, cloud: str) -> None:
-    loaded = load(project, LOCAL.format(cluster=cloud) + "stage: gs://bucket/stage\n")
+def test_with_stage_local_inputs_are_fine_and_results_go_there_unless_swath_yaml_names_a_bucket(
+    project: Path, cloud: str
+) -> None:
+    loaded = load(project, LOCAL.format(cluster=cloud) + "stage: gs://bucket/stage/\n", results=None)
+    assert reach.results_of(loaded.spec, None) == "gs://bucket/stage/results"
+    assert reach.results_of(loaded.spec, "/disk/results") == "gs://bucket/stage/results"
+    assert reach.results_of(loaded.spec, "s3://b/results") == "s3://b/results"
     assert [each.at for each in reach.named_by(loaded.spec)] == [("imagery", "paths", 0), ("model", "path")]
 
 
