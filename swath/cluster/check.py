@@ -56,18 +56,22 @@ def checks(spec: AwsCluster | GcpCluster, folders: list[str]) -> Iterator[Check]
         yield looked("bucket", lambda folder=folder: bucket(folder))  # type: ignore[misc]
 
 
-def looked(what: str, look: Callable[[], Check]) -> Check:
-    """What a look found; what it raises is a finding, too."""
+def looked(what: str, look: Callable[[], Check], *, needed: bool = True) -> Check:
+    """What a look found; what it raises is a finding, too. `needed`: a run makes the same call itself. Elsewhere it is no failure
+    when an account with few rights may not look."""
     try:
         return look()
     except SwathError as error:
-        return failed(what, error)
+        return failed(what, error, needed=needed)
 
 
-def failed(what: str, error: SwathError) -> Check:
+def failed(what: str, error: SwathError, *, needed: bool = True) -> Check:
     """What an error that was met while looking means."""
-    code = error.exit_code if isinstance(error, CredentialsError) else InfrastructureError.exit_code
-    return fail(what, str(error).replace("\n", ";"), code)
+    if isinstance(error, CredentialsError):
+        if not needed:
+            return warn(what, f"this account may not look: {error.message}")
+        return fail(what, str(error).replace("\n", ";"), error.exit_code)
+    return fail(what, str(error).replace("\n", ";"))
 
 
 def container(image: str) -> Check:

@@ -75,18 +75,18 @@ def account(spec: AwsCluster) -> Iterator[Check]:
     yield first
     if first.state == "fail":
         return
-    region = looked("region", lambda: _region(aws))
+    region = looked("region", lambda: _region(aws), needed=False)
     yield region
     if region.state == "fail":
         return
-    yield looked("machines", lambda: _machines(aws, spec))
+    yield looked("machines", lambda: _machines(aws, spec), needed=False)
     yield looked("image", lambda: _image(aws, spec))
     subnet: list[Answer] = []
     yield looked("subnet", lambda: _subnet(aws, spec, subnet))
     try:
         yield from _groups(aws, spec, subnet)
     except SwathError as error:
-        yield failed("network", error)
+        yield failed("network", error, needed=False)
     yield looked("profile", lambda: _profile(aws, spec))
     yield from _quotas(aws, spec)
 

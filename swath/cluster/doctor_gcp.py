@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from swath.cluster.check import ANYWHERE, Check, fail, failed, looked, ok, warn, within
-from swath.cluster.gce import Answer, Compute
+from swath.cluster.gce import Answer, Compute, GceFleet
 from swath.cluster.gcp import TAG, disk, family, image, interface
 from swath.cluster.onboard import PORT
 from swath.cluster.prices import cores_of
@@ -18,30 +18,43 @@ SHARED_CPUS = ("e2", "f1", "g1", "n1")
 
 
 def project(spec: GcpCluster) -> Iterator[Check]:
-    """All checks. Without credentials and the zone the rest is not looked at."""
+    """All checks. Without credentials the rest is not looked at."""
     compute = Compute(spec.project)
-    for what, look in (("project", _project), ("zone", _zone)):
-        first = looked(what, lambda look=look: look(compute, spec))  # type: ignore[misc]
-        yield first
-        if first.state == "fail":
-            return
+    first = looked("credentials", lambda: _credentials(spec))
+    yield first
+    if first.state == "fail":
+        return
+    yield looked("project", lambda: _project(compute, spec), needed=False)
+    zone = looked("zone", lambda: _zone(compute, spec), needed=False)
+    yield zone
+    if zone.state == "fail":
+        return
     for name in dict.fromkeys((spec.machine, spec.scheduler_machine)):
-        yield looked("machines", lambda name=name: _machine(compute, spec, name))  # type: ignore[misc]
+        yield looked("machines", lambda name=name: _machine(compute, spec, name), needed=False)  # type: ignore[misc]
     if spec.gpus is not None:
-        yield looked("gpus", lambda: _gpus(compute, spec))
-    yield looked("image", lambda: _image(compute, spec))
+        yield looked("gpus", lambda: _gpus(compute, spec), needed=False)
+    yield looked("image", lambda: _image(compute, spec), needed=False)
     try:
         yield from _network(compute, spec)
     except SwathError as error:
-        yield failed("network", error)
+        yield failed("network", error, needed=False)
     try:
         yield from _quotas(compute, spec)
     except SwathError as error:
         yield warn("quota", f"is not told: {error.message}")
 
 
+def _credentials(spec: GcpCluster) -> Check:
+    """The listing of machines: without it no run would begin."""
+    there = len(GceFleet(spec.project).machines())
+    return ok(
+        "credentials",
+        f"machines of {spec.project} can be listed; of runs there {'is' if there == 1 else 'are'} {there}",
+    )
+
+
 def _project(compute: Compute, spec: GcpCluster) -> Check:
-    """Credentials, too: it is the first that is asked. What the machines' account may do is the matter of IAM."""
+    """What its account may do is the matter of IAM."""
     found = compute.ask(lambda api: api.projects().get(project=spec.project))
     account = spec.service_account or found.get("defaultServiceAccount")
     if not account:

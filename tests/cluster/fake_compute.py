@@ -25,6 +25,7 @@ def _rule(source: str, ports: str, *tags: str) -> dict[str, Any]:
 
 
 PROJECT: dict[str, Any] = {
+    "projects/acme/aggregated/instances": {"items": {}},
     "projects/acme": {"name": "acme", "defaultServiceAccount": "1-compute@developer.gserviceaccount.com"},
     "projects/acme/zones/europe-west4-a": {"name": "europe-west4-a", "status": "UP"},
     **{
@@ -73,11 +74,14 @@ class Engine:
         self.resources[path] = resource
 
     def refuse(self, status: int) -> None:
+        """401: no call is answered; 403: none but the listing of machines."""
         self.refused = status
 
     def answer(self, path: str) -> tuple[int, dict[str, Any]]:
-        if self.refused:
-            return self.refused, _error(self.refused, "authError", "Invalid Credentials")
+        if self.refused == 403 and not path.endswith("aggregated/instances"):
+            return 403, _error(403, "forbidden", f"Required 'compute.get' permission for '{path}'")
+        if self.refused == 401:
+            return 401, _error(401, "authError", "Invalid Credentials")
         if path in self.resources:
             return 200, self.resources[path]
         return 404, _error(404, "notFound", f"The resource '{path}' was not found")

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from swath.cluster import doctor_aws, doctor_gcp
-from swath.cluster.check import Check, bucket, checks, container
+from swath.cluster.check import Check, bucket, checks, container, failed
+from swath.errors import CredentialsError
 from swath.spec.cloud import AwsCluster, GcpCluster, Gpus
 from swath.spec.workers import Workers
 from swath.version import __version__
@@ -222,13 +223,23 @@ def gcp_cluster(**fields: Any) -> GcpCluster:
 def test_a_project_that_is_in_order_has_no_failure(gcp: Any) -> None:
     found = list(doctor_gcp.project(gcp_cluster(gpus=Gpus(type="nvidia-tesla-t4"), machine="n1-standard-4")))
     assert not [check for check in found if check.state != "ok"]
-    assert list(by_name(found)) == ["project", "zone", "machines", "gpus", "image", "network", "firewall", "quota"]
+    assert list(by_name(found)) == [
+        "credentials",
+        "project",
+        "zone",
+        "machines",
+        "gpus",
+        "image",
+        "network",
+        "firewall",
+        "quota",
+    ]
 
 
 @pytest.mark.parametrize(
     ("fields", "what", "said"),
     [
-        ({"project": "other"}, "project", "project"),
+        ({"project": "other"}, "credentials", "project other"),
         ({"zone": "europe-west4-z"}, "zone", "europe-west4-z"),
         ({"machine": "n2-standard-999"}, "machines", "set cluster.machine"),
         ({"gpus": Gpus(type="nvidia-none")}, "gpus", "acceleratorTypes"),
@@ -249,7 +260,7 @@ def test_what_is_wrong_in_the_project_is_told_with_what_to_do(
     found = [
         check for check in doctor_gcp.project(gcp_cluster(**fields)) if check.state == "fail" and check.what == what
     ]
-    assert [check.exit_code for check in found] in ([5], [4] if what == "project" else [5])
+    assert [check.exit_code for check in found] == [5]
     assert said in found[0].said
 
 
@@ -274,4 +285,18 @@ def test_rules_that_are_disabled_for_others_or_for_other_ports_do_not_count() ->
 def test_credentials_that_are_not_taken_are_exit_code_4_and_the_end_of_looking(gcp: Any) -> None:
     gcp.refuse(401)
     found = list(doctor_gcp.project(gcp_cluster()))
-    assert [(check.what, check.exit_code) for check in found] == [("project", 4)]
+    assert [(check.what, check.exit_code) for check in found] == [("credentials", 4)]
+
+
+def test_an_account_that_may_only_make_machines_is_told_what_it_may_not_look_at(gcp: Any) -> None:
+    gcp.refuse(403)
+    found = list(doctor_gcp.project(gcp_cluster()))
+    assert {check.state for check in found[1:]} == {"warn"}
+    assert found[0].state == "ok"
+    assert len(found) >= 6
+
+
+def test_what_an_account_may_not_look_at_is_a_failure_only_where_a_run_needs_it() -> None:
+    error = CredentialsError("denied", remedy="ask")
+    assert failed("image", error).exit_code == 4
+    assert failed("network", error, needed=False).state == "warn"
