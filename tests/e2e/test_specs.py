@@ -54,7 +54,7 @@ def test_the_specs_for_clouds_are_right_as_they_are(pipe: Pipe, cloud: str) -> N
     (pipe.folder / "unstaged.yaml").write_text(spec.replace("\nstage:", "\n# stage:"))
     done = pipe("check", "unstaged.yaml", code=2)
     places = [line.split(" ")[0] for line in done.err.splitlines() if line.startswith("unstaged.yaml:")]
-    assert [place.split(":")[1] for place in places] == ["8", "10", "14"]
+    assert [place.split(":")[1] for place in places] == ["8", "10", "15"]
 
 
 def test_list_names_the_pipelines_on_stdout(pipe: Pipe) -> None:
