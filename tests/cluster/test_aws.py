@@ -110,10 +110,10 @@ def test_a_cluster_comes_up_works_replaces_what_it_loses_and_leaves_nothing(clou
             assert [("spot" in str(each["parameters"])) for each in asked].count(True) == 1
             assert all(each["user_data_bytes"] < 4000 for each in cloud.alive())
 
-            # A machine that the cloud takes back is replaced by one of another name.
+            # A machine that is told that the cloud takes it back retires by itself, and is replaced by one of another name.
             (before,) = run.cluster.observed
             (lost,) = [each["id"] for each in cloud.alive() if each["name"] == before]
-            cloud.reclaim(lost)
+            cloud.reclaim(lost, notice_s=600)
             soon(lambda: run.cluster.observed - {before}, "it is replaced")
             run.do(run.cluster.have(1))
 
