@@ -210,13 +210,14 @@ def _places(spec: Path | None, name: str | None) -> list[Callable[[], Iterator[F
     from swath.spec.cluster import LocalCluster
     from swath.spec.workers import Workers
 
-    project, outputs = here(), []
+    project, outputs, stage = here(), [], None
     if spec is not None:
         from swath.runner import outputs_of
 
         read = read_spec(spec, [], name)
         project, cluster = read.project, read.loaded.spec.cluster
-        outputs = [output.to for output in outputs_of(read.loaded)]
+        outputs = [output.to for output in outputs_of(read.loaded) if "://" in output.to]  # others this machine writes
+        stage = read.loaded.spec.stage
     elif name is not None and name != "local":
         if name not in project.clusters:
             known = ", ".join(["local", *project.clusters])
@@ -225,7 +226,7 @@ def _places(spec: Path | None, name: str | None) -> list[Callable[[], Iterator[F
     else:
         cluster = LocalCluster(workers=Workers(min=1, max=1))
     if isinstance(cluster, AwsCluster | GcpCluster):
-        folders = [project.results or str(project.state / "results"), *outputs]
+        folders = [project.results or stage or str(project.state / "results"), *outputs]
         return [partial(_price, cluster, project), partial(_cloud, cluster, folders)]
     return [partial(_cluster, cluster)]
 

@@ -73,7 +73,8 @@ class Setup:
 
     def load(self, model: str = "one", **fields: Any) -> tuple[Loaded, Project, Registry]:
         spec = self.folder / "spec.yaml"
-        spec.write_text(json.dumps({"pipeline": "job", "model": f"{model}.pt2", **fields}))
+        stage = {} if fields.get("cluster", "inline") == "inline" else {"stage": "s3://bucket/inputs"}
+        spec.write_text(json.dumps({"pipeline": "job", "model": f"{model}.pt2", **stage, **fields}))
         project = Project.find(spec)
         registry = Registry.discover(project.pipelines)
         return load(spec, project=project, find=registry.spec_class, names=registry.names), project, registry
