@@ -18,12 +18,12 @@ COMPILE = $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check crashtest lint schema bench bench-leaks image machine-image clean
+.PHONY: help demo test check crashtest crashtest-clouds lint schema bench bench-leaks image machine-image clean
 
 help:  ## show this
 	@echo 'make TARGET [NAME=VALUE ...]'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
-		while IFS='|' read -r target what; do printf '  %-13s %s\n' "$$target" "$$what"; done
+		while IFS='|' read -r target what; do printf '  %-16s %s\n' "$$target" "$$what"; done
 	@echo
 	@echo '  PYTHON       the Python that .venv is made with, 3.11 or newer (now $(PYTHON))'
 	@echo '  PYTEST_ARGS  passed on to pytest, such as -x or -k seams'
@@ -49,6 +49,9 @@ check: lint test  ## all that CI asks for: lint, then test
 
 crashtest: .venv/dev.stamp  ## kill real runs 200 times at random moments, resume them, compare what they made
 	@$(BIN)/python -m tests.crash.loop $(CRASH_ARGS)
+
+crashtest-clouds: .venv/dev.stamp  ## kill clients of clusters in two simulated clouds 200 times each; no machine may be left
+	@$(BIN)/python -m tests.clouds.kills $(CRASH_ARGS)
 
 lint: .venv/dev.stamp  ## ruff, the import layers, mypy strict
 	@$(BIN)/ruff check .

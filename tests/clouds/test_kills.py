@@ -1,0 +1,22 @@
+"""Clients that are killed at random moments leave no machine. `make crashtest-clouds` does it 200 times on each cloud."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.clouds.control import Cloud
+from tests.clouds.kills import loop
+
+KILLS = 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ec2", "gce"])
+def test_killed_clients_leave_no_machine(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    cloud: Cloud = request.getfixturevalue(f"{kind}_cloud")
+    tally = loop(cloud, KILLS, tmp_path, seed=5)
+    assert not tally.left, "; ".join(tally.left)
+    assert tally.kills >= KILLS
+    assert tally.machines, "no kill met a machine"
