@@ -105,7 +105,9 @@ def _place(text: str) -> Place:
         return "gcp", place
     if kind == "kubernetes" and place:
         return "kubernetes", place
-    raise UsageError(f"--in {text}: not a place of machines", remedy="write aws:REGION, gcp:PROJECT or kubernetes:NAMESPACE")
+    raise UsageError(
+        f"--in {text}: not a place of machines", remedy="write aws:REGION, gcp:PROJECT or kubernetes:NAMESPACE"
+    )
 
 
 def _unknown(errors: Sequence[tuple[str, SwathError]]) -> SwathError:

@@ -19,6 +19,7 @@ from swath.imagery.address import shown
 from swath.imagery.footprint import extent_pixels
 from swath.imagery.grid import grid_key
 from swath.imagery.raster import open_raster
+from swath.imagery.remote import in_this_context
 from swath.imagery.scene import Band
 
 OPEN_FILES = 24
@@ -41,11 +42,21 @@ class _Key:
     nodata: str = ""
 
 
+class _Held(OrderedDict[_Key, ExitStack]):
+    """What closes each dataset. Goes with its thread, and closes them then."""
+
+    def __del__(self) -> None:
+        if self:
+            in_this_context()
+            for each in self.values():
+                each.close()
+
+
 class Opened(threading.local):
     """The datasets that this thread keeps open (GDAL's handles are not to be shared between threads)."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[_Key, ExitStack] = OrderedDict()
+        self._held = _Held()
         self._datasets: dict[_Key, DatasetReader] = {}
         self._room = LEAST_CACHE
 
@@ -102,6 +113,7 @@ class Opened(threading.local):
 
     def _close(self, key: _Key) -> None:
         self._datasets.pop(key)
+        in_this_context()
         self._held.pop(key).close()
 
 

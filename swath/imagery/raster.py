@@ -17,7 +17,7 @@ from swath.errors import ImageryError, ReadFailed, SwathError
 from swath.imagery.address import is_remote, local_path, scheme, shown
 from swath.imagery.fetch import fetch
 from swath.imagery.nature import DRIVERS, HEAD, driver_of, nature_of
-from swath.imagery.remote import FIRST, Opener, RemoteFile, failures, kept_until_exit
+from swath.imagery.remote import FIRST, Opener, RemoteFile, failures, in_this_context, kept_until_exit
 from swath.imagery.stores import file_system
 
 FETCHED_BYTES = 32 * 2**20
@@ -72,6 +72,7 @@ def open_raster(href: str) -> DatasetReader:
         file = RemoteFile(href)
         drivers = (_driver(href, file.head[:HEAD]),)
         path, options = file.name, {"opener": Opener(file)}
+        in_this_context()
     else:
         options = {"opener": file_system(href)}
     with warnings.catch_warnings():

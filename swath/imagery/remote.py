@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakSet
 
 from rasterio.abc import MultiByteRangeResourceContainer
@@ -90,10 +90,13 @@ def _pool(pid: int) -> ThreadPoolExecutor:
 
 
 class _Handle:
-    """A RemoteFile with a position."""
+    """A RemoteFile with a position. Lives until GDAL closes it: GDAL has its address, and rasterio would let go of it sooner."""
+
+    _open: ClassVar[set[_Handle]] = set()
 
     def __init__(self, file: RemoteFile) -> None:
         self._file, self._at = file, 0
+        self._open.add(self)
 
     def read(self, size: int = -1) -> bytes:
         """Fewer bytes where the file ends; none where they cannot be fetched (the error waits for `failures`)."""
@@ -133,7 +136,8 @@ class _Handle:
         return self._at
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing but this object is held open."""
+        self._open.discard(self)
 
     def __enter__(self) -> _Handle:
         return self
@@ -170,6 +174,24 @@ class Opener(MultiByteRangeResourceContainer):  # type: ignore[misc]  # rasterio
         return self._file.size
 
 
+_REGISTRY: dict[Any, Any] = {}
+_STACKS: dict[Any, Any] = {}
+
+
+def in_this_context() -> None:
+    """Have rasterio find, wherever a file was opened, what it knows of it. To be called before files are opened or closed.
+
+    rasterio (1.4) keeps its openers and open files in context variables. A call's context ends with the call, a file stays open
+    for the next one: without this, what belongs to it would be gone, while GDAL still uses it.
+    """
+    import rasterio._vsiopener as vsiopener
+
+    for name, shared in (("_OPENER_REGISTRY", _REGISTRY), ("_OPEN_FILE_EXIT_STACKS", _STACKS)):
+        variable = getattr(vsiopener, name, None)
+        if variable is not None and variable.get(None) is not shared:
+            variable.set(shared)
+
+
 _datasets: WeakSet[DatasetReader] = WeakSet()
 
 
@@ -181,6 +203,8 @@ def kept_until_exit(dataset: DatasetReader) -> DatasetReader:
 
 @atexit.register
 def _close_all() -> None:
+    if _datasets:
+        in_this_context()
     for dataset in list(_datasets):
         dataset.close()
 

@@ -15,7 +15,9 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
 """What the providers' names are made of; nothing that a shell or YAML could take for something else."""
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
-_SECRET = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN$|PRIVATE_KEY|API_KEY|CREDENTIALS|(ACCOUNT|ACCESS|SAS)_KEY$", re.IGNORECASE)
+_SECRET = re.compile(
+    r"SECRET|PASSWORD|PASSWD|TOKEN$|PRIVATE_KEY|API_KEY|CREDENTIALS|(ACCOUNT|ACCESS|SAS)_KEY$", re.IGNORECASE
+)
 
 
 def refuse_secrets(env: Mapping[str, str]) -> None:

@@ -384,3 +384,42 @@ def test_other_formats_are_read_as_rasterio_reads_them(
         assert (found == file.read()).all()
     assert valid.all()
     assert np.abs(found.astype(int) - pixels).max() <= (0 if driver != "JPEG" else 40)
+
+
+IN_CONTEXTS = """
+import contextvars, gc, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+
+def worker():
+    # As a Dask worker's thread: it has a context of its own, which knows nothing of what others imported or opened.
+    from swath.geo import Window
+    from swath.imagery.find import find
+    from swath.imagery.opened import OPEN_FILES
+    from swath.imagery.read import read
+    from swath.spec.fields import FilesImagery
+    pool = ThreadPoolExecutor(1)
+    scenes = [find(FilesImagery(paths=(f"{sys.argv[1]}/a.tif?{n}",)), None, None, None) for n in range(OPEN_FILES + 3)]
+    first = None
+    for turn in range(2):
+        for each in scenes:  # more than are kept open, so that some are closed in another context than they were opened in
+            pixels, _ = pool.submit(contextvars.copy_context().run, read, each, Window(0, 0, 256, 256)).result()
+            gc.collect()
+            [bytes(200) for _ in range(1000)]
+            again, _ = pool.submit(contextvars.copy_context().run, read, each, Window(0, 0, 256, 256)).result()
+            first = pixels if first is None else first
+            assert (pixels == first).all() and (again == first).all()
+    pool.shutdown()
+    print("same")
+
+thread = threading.Thread(target=worker)
+thread.start()
+thread.join()
+"""
+
+
+def test_files_stay_open_from_call_to_call_whatever_context_each_call_has(server: Web) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IN_CONTEXTS, server.address], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("same\n", "", 0)
