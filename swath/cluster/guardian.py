@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from swath.cluster.lease import CloudLease
-from swath.cluster.removal import quiet, remove_all
+from swath.cluster.removal import quiet, remove_all, within
 from swath.engine.journal import Journal
 from swath.errors import InfrastructureError, SwathError
 
@@ -101,7 +101,7 @@ def main(words: list[str]) -> int:
             lease.fleet,
             lease.label,
             quiet_s=quiet(QUIET_S),
-            within_s=WITHIN_S,
+            within_s=within(WITHIN_S),
             say=logging.warning,
         )
         logging.info("%d machines removed; none is left", count)

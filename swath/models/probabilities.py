@@ -96,6 +96,8 @@ def encode_probabilities(
             chances = _sigmoid(chosen) if layers.activation == "sigmoid" else chosen
     known &= ~np.isnan(chances).any(axis=0)
     chances = np.clip(chances, 0, 1)
+    # Whether the processor counts below this hangs on what other libraries have set in a thread; a map may not.
+    chances[chances < np.finfo(np.float32).tiny] = 0
     if layers.dtype != "uint8":
         floats: NDArray[Any] = np.where(known, chances, np.nan).astype(layers.dtype)
         return floats

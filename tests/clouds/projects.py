@@ -12,7 +12,7 @@ from tests.clouds.control import Cloud
 from tests.process import Pipe
 
 BUCKET = "swath-tests"
-QUICK = {"SWATH_CLOUD_QUIET_S": "1", "SWATH_CLOUD_PACE_S": "0.5"}
+QUICK = {"SWATH_CLOUD_QUIET_S": "1", "SWATH_CLOUD_PACE_S": "0.5", "SWATH_CLOUD_WITHIN_S": "90"}
 """A simulated cloud lists a machine at once, and boots it in seconds."""
 _BUCKET = """
 import fsspec, os, sys

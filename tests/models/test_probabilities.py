@@ -55,6 +55,14 @@ def test_whatever_the_network_gives_nan_is_nodata_in_all_bands(logits: np.ndarra
     assert ((numbers >= 0) & (numbers <= (BYTE_SCALE if dtype == "uint8" else 1))).all()
 
 
+def test_no_probability_is_so_small_that_the_processor_s_mode_decides_of_it() -> None:
+    logits = np.zeros((3, 1, 4), np.float32)
+    logits[1] = [[86, 88, 95, 103]]  # exp(-88) and less is below the smallest normal number
+    low = encoded(logits, dtype="float32")[0, 0]
+    assert low[0] > 0
+    assert (low[1:] == 0).all()
+
+
 def test_pixels_that_are_not_valid_are_nodata() -> None:
     got = encoded(np.zeros((3, 1, 2)), valid=np.array([[True, False]]))
     assert got[:, 0].tolist() == [[83, 255]] * 3
