@@ -1,10 +1,9 @@
 """The crash-test loop of clusters in a cloud: clients are killed at random moments, and no machine may be left.
 
 `make crashtest-clouds` makes 200 kills on each simulated cloud. A line tells each: when the client was killed, what was there then,
-and how long the guardian took until the cloud listed nothing. Every fifth time on EC2 the guardian is killed as well, with what
-is then the last brake: the machines end by themselves. (On Compute Engine that is their time limit, some hours; tests/cluster/test_gcp.py
-has it.) In the end the runs are taken up again, and have to give the bytes of one that
-nobody disturbed.
+and how long the guardian took until the cloud listed nothing. Every fifth time on EC2 the guardian is killed as well: the machines
+then end by themselves. (On Compute Engine that is their time limit, some hours; tests/cluster/test_gcp.py has it.) In the end the
+runs are taken up again, and have to give the bytes of one that nobody disturbed.
 """
 
 from __future__ import annotations
