@@ -72,9 +72,10 @@ def open_raster(href: str) -> DatasetReader:
         file = RemoteFile(href)
         drivers = (_driver(href, file.head[:HEAD]),)
         path, options = file.name, {"opener": Opener(file)}
-        in_this_context()
     else:
         options = {"opener": file_system(href)}
+    if options:
+        in_this_context()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # find_scenes says what this means for the map
         for driver in drivers:

@@ -188,7 +188,8 @@ def in_this_context() -> None:
 
     for name, shared in (("_OPENER_REGISTRY", _REGISTRY), ("_OPEN_FILE_EXIT_STACKS", _STACKS)):
         variable = getattr(vsiopener, name, None)
-        if variable is not None and variable.get(None) is not shared:
+        if variable is not None and (known := variable.get(None)) is not shared:
+            shared.update(known or {})
             variable.set(shared)
 
 

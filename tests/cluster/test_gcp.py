@@ -398,7 +398,9 @@ def test_without_credentials_and_without_an_answer_it_is_told_which_of_them(
     for name in ("GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.setattr(
+        "google.auth.compute_engine._metadata._NO_GCE_CHECK", True
+    )  # as NO_GCE_CHECK=true, read at import
     with pytest.raises(CredentialsError, match="gcloud auth"):
         GceFleet("acme-maps").machines()
 
