@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from swath.errors import ImageryError
 from swath.imagery import files, stac
 from swath.imagery.clouds import by_clouds
-from swath.imagery.grid import offset_in
+from swath.imagery.grid import image_grid, offset_in
 from swath.imagery.scene import Scenes
 from swath.imagery.zones import split_zones, zone_of
 from swath.spec.fields import FilesImagery
@@ -44,6 +44,14 @@ def find_sheets(
     scenes = _found(imagery, bands, area, grid)
     sheets = split_zones(scenes, grid) if grid is not None and grid.zones else (scenes,)
     return tuple(_told(sheet) for sheet in sheets)
+
+
+def find_each(
+    imagery: FilesImagery | StacImagery, bands: tuple[str, ...] | None = None, area: Area | None = None
+) -> tuple[Scenes, ...]:
+    """As `find`, but each scene by itself, on its own grid."""
+    scenes = _found(imagery, bands, area, None)
+    return tuple(_told(replace(scenes, scenes=(each,), image=image_grid([each]))) for each in scenes.scenes)
 
 
 def _found(

@@ -51,15 +51,17 @@ class Expression:
     text: str
     bands: tuple[str, ...]
     """Names of the bands that it needs, in the order in which they occur."""
+    condition: bool
+    """Whether it is true or false, or else a number."""
 
     @classmethod
     def parse(cls, text: str) -> Expression:
         """Raises ExpressionError."""
         names: list[str] = []
-        _check(_tree(text), text, names)
+        condition = _check(_tree(text), text, names)
         if not names:
             raise ExpressionError(f"{text!r} names no band")
-        return cls(text, tuple(dict.fromkeys(names)))
+        return cls(text, tuple(dict.fromkeys(names)), condition)
 
     def evaluate(self, bands: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """The rule's value for each pixel, and where it is one: no division by zero, no logarithm of a negative number.

@@ -96,9 +96,12 @@ class ExpressionLabels(Model):
     @model_validator(mode="after")
     def _sound(self) -> ExpressionLabels:
         try:
-            Expression.parse(self.expression)
+            rule = Expression.parse(self.expression)
         except ExpressionError as error:
             raise mistake("{why}", at=("expression",), why=str(error)) from error
+        if not rule.condition:
+            why = "is a number, and a label needs a condition, such as (green - nir) / (green + nir) > 0.1"
+            raise mistake("{text!r} " + why, at=("expression",), text=self.expression)
         return self
 
     def parsed(self) -> Expression:
