@@ -140,11 +140,11 @@ def test_a_raster_on_its_own_grid_gives_its_nearest_pixel_and_unknown_numbers_ar
 def test_a_raster_without_a_crs_lies_on_an_image_of_the_same_size(tmp_path):
     numbers = np.arange(2000, dtype=np.uint8).reshape(1, 40, 50) % 2
     _, scenes = image(tmp_path)
-    path = write(tmp_path / "l.tif", numbers, crs=None, transform=Affine.identity())
+    path = write(tmp_path / "l.tif", numbers, crs=None)
     source = find_labels(RasterLabels(path=str(path)), scenes, CLASSES)
     assert (read_labels(source, WHOLE) == numbers[0]).all()
     assert "pixel by pixel" in source.notes[0]
-    small = write(tmp_path / "s.tif", numbers[:, :20], crs=None, transform=Affine.identity())
+    small = write(tmp_path / "s.tif", numbers[:, :20], crs=None)
     with pytest.raises(ImageryError, match="cannot be brought together"):
         find_labels(RasterLabels(path=str(small)), scenes, CLASSES)
 
