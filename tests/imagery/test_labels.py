@@ -202,7 +202,7 @@ def test_real_masks_without_a_crs_lie_on_their_image(shared):
         path=str(folder / "sentinel2_mask.tif"), classes={0: "shadow", 1: "clear", 3: "clear", 4: "cloud"}
     )
     source = find_labels(labels, find(imagery), ("clear", "cloud", "shadow"))
-    with rasterio.open(folder / "sentinel2_mask.tif") as file:
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning), rasterio.open(folder / "sentinel2_mask.tif") as file:
         mask = file.read(1)
     read = read_labels(source, Window(100, 50, 200, 300))
     assert (read == np.array([2, 0, 255, 0, 1], np.uint8)[mask[100:300, 50:350]]).all()
