@@ -53,7 +53,7 @@ def lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     head = [*(name.upper() for name in fields), "STATE", *(name.upper() for name in counts), "TIME", *numbers, "OUTPUT"]
     cells = [
         [
-            *(_value(row["values"].get(name, "")) for name in fields), row["state"], *(str(row[name]) for name in counts),
+            *(_value(row["values"].get(name, "")) for name in fields), _state(row), *(str(row[name]) for name in counts),
             units.duration(row["seconds"]), *(_number(row["numbers"].get(name, "")) for name in numbers), _last(row),
         ]
         for row in rows
@@ -65,7 +65,7 @@ def lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Every column for a spreadsheet: texts as they are, other values of the spec as JSON."""
     fields, numbers = _names(rows, "values"), _names(rows, "numbers")
-    plain = ("state", "made", "reused", "failed", "seconds")
+    plain = ("state", "best", "made", "reused", "failed", "seconds")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["variant", *fields, *plain, *numbers, "folder", "error"])
@@ -76,6 +76,10 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
             *(row["numbers"].get(name, "") for name in numbers), row["folder"], row["error"],
         ])  # fmt: skip
     return out.getvalue()
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    return f"{row['state']}, best" if row.get("best") else str(row["state"])
 
 
 def _names(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:

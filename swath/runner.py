@@ -414,6 +414,9 @@ class _Run:
         if self.table is not None:
             value = self.table = self.table.told(self.journal, store, self.id, over=True)
             finished = self.table.ended
+            if self.table.ended and self.table.judged not in (None, *self.table.numbers):
+                offered = ", ".join(self.table.numbers) or "none"
+                self.say("warning", f"search.best: no variant has a number {self.table.judged!r}; they have {offered}")
         outputs = [self.scrub(output) for output in matrix.outputs(value)]
         if not tally.set_aside:
             return RunOutcome(self.id, "done", 0, "", outputs, [], value)

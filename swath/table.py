@@ -46,6 +46,8 @@ class Row:
     """Where it published; empty when it did not."""
     error: str = ""
     """Why it failed: the first call of it that did."""
+    best: bool = False
+    """Whether no other variant that has ended is better, by what the spec's search asks for."""
     about: dict[str, Any] = field(default_factory=dict, repr=False)
     """What its result says for the report; not kept in the table's file."""
 
@@ -64,11 +66,17 @@ class Table:
     rows: tuple[Row, ...]
     final: bool = False
     """Whether the run has ended."""
+    judged: str | None = None
+    """Name of the number that tells which variant is the best."""
+    goal: str = "max"
+    """Whether the largest or the smallest (min) is."""
 
     @classmethod
     def of(cls, loaded: Loaded) -> Table:
         """Of a run that begins."""
-        return cls(tuple(Row(variant.name, dict(variant.values)) for variant in loaded.variants))
+        rows = tuple(Row(variant.name, dict(variant.values)) for variant in loaded.variants)
+        search = loaded.spec.search
+        return cls(rows) if search is None else cls(rows, judged=search.best, goal=search.goal)
 
     @classmethod
     def read(cls, folder: Path) -> Table | None:
@@ -76,7 +84,7 @@ class Table:
         try:
             kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
             rows = tuple(Row(**row | {"outputs": tuple(row["outputs"])}) for row in kept["rows"])
-            return cls(rows, bool(kept["final"]))
+            return cls(rows, bool(kept["final"]), kept.get("judged"), kept.get("goal", "max"))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -88,7 +96,8 @@ class Table:
         """Keep it in a run's folder, whole or not at all. `scrub` takes secrets out of texts."""
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{FILE}.partial"
-        kept = {"final": self.final, "rows": scrubbed(self.plain(), scrub)}
+        said = {"final": self.final, "judged": self.judged, "goal": self.goal}
+        kept = {**said, "rows": scrubbed(self.plain(), scrub)}
         temporary.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         temporary.replace(folder / FILE)
 
@@ -102,7 +111,17 @@ class Table:
         for node in journal.nodes(run):
             if node.node in facts:
                 facts[node.node].step = node.state
-        return Table(tuple(self._row(row, facts[row.variant], journal, store, run, over) for row in self.rows), over)
+        rows = tuple(self._row(row, facts[row.variant], journal, store, run, over) for row in self.rows)
+        return replace(self, rows=self._with_best(rows), final=over)
+
+    def _with_best(self, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+        """The best of the rows marked; several when they are equal, none when none has the number."""
+        name = self.judged
+        known = [row.numbers[name] for row in rows if name in row.numbers and not math.isnan(row.numbers[name])]
+        if name is None or not known:
+            return tuple(replace(row, best=False) for row in rows)
+        best = max(known) if self.goal == "max" else min(known)
+        return tuple(replace(row, best=row.numbers.get(name) == best) for row in rows)
 
     @staticmethod
     def _row(row: Row, facts: _Facts, journal: Journal, store: ResultStore, run: str, over: bool) -> Row:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from swath import runner
+from swath.cli.tabling import lines
 from swath.engine.journal import Journal
 from swath.engine.store import ResultStore
 from swath.errors import Locked, PipelineError
@@ -142,6 +143,22 @@ def test_a_matrix_is_one_run_whose_rows_have_values_calls_and_numbers(setup: Set
     report = json.loads((setup.project.state / "runs" / outcome.run / "report.json").read_text())
     assert [row["variant"] for row in report["table"]] == [row.variant for row in rows]
     assert "area=a,model=long" in (setup.project.state / "runs" / outcome.run / "report.html").read_text()
+
+
+def test_a_search_marks_the_best_of_what_it_tried(setup: Setup) -> None:
+    outcome = setup.run("matrix:\n  area: [a, b]\n  model: [x, long]\nsearch: {random: 4, best: accuracy}\n")
+    rows = setup.table(outcome).rows
+    assert [(row.numbers["accuracy"], row.best) for row in rows] == [
+        (0.3, False),
+        (1.2, True),
+        (0.3, False),
+        (1.2, True),
+    ]
+    assert "done, best" in (setup.project.state / "runs" / outcome.run / "report.html").read_text()
+    assert sum("done, best" in line for line in lines(setup.table(outcome).plain())) == 2
+    outcome = setup.run("matrix: {area: [a]}\nsearch: {random: 1, best: acuracy, goal: min}\n")
+    said = [event.text for event in setup.events if isinstance(event, Log)]
+    assert "search.best: no variant has a number 'acuracy'; they have accuracy, count" in said
 
 
 def test_a_variant_that_fails_does_not_stop_the_others_and_its_row_says_why(setup: Setup) -> None:

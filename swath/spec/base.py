@@ -10,6 +10,7 @@ from swath.errors import PipelineError
 from swath.spec.cluster import Cluster, LocalCluster
 from swath.spec.notify import Notify
 from swath.spec.prices import Usd
+from swath.spec.search import Search
 from swath.spec.strict import Model as Model
 
 
@@ -17,7 +18,7 @@ class Spec(Model):
     """What every run may say, whatever its pipeline. Subclass it with a pipeline's own parameters."""
 
     reserved: ClassVar[frozenset[str]] = frozenset(
-        {"pipeline", "name", "cluster", "on_error", "matrix", "notify", "budget", "stage"}
+        {"pipeline", "name", "cluster", "on_error", "matrix", "notify", "budget", "stage", "search"}
     )
     """What belongs to the run; `matrix` is read before the rest (see swath.spec.matrix), so it is no field."""
 
@@ -35,6 +36,8 @@ class Spec(Model):
     stage: str | None = Field(default=None, pattern=r"^(s3|gs)://[a-z0-9][a-z0-9._-]+(/[^?#]*)?$")
     """A bucket, such as `s3://bucket/prefix` or `gs://bucket/prefix`, to which inputs on this machine are copied for clusters
     that cannot reach them. What is there already is not copied again."""
+    search: Search | None = None
+    """Beside `matrix`: try some of its variants by chance, and say which is the best."""
     notify: Notify = Field(default_factory=Notify)
     """Who is told how the run ends, besides those whom swath.yaml names."""
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from swath.errors import Mistake, PipelineError, SpecError
 from swath.spec import document as documents
-from swath.spec import environment, guess, matrix, notify, override, reach
+from swath.spec import environment, guess, matrix, notify, override, reach, search
 from swath.spec.base import Spec
 from swath.spec.document import Document
 from swath.spec.fields import Area
@@ -135,6 +135,9 @@ def parse(
         varied, secrets = found.found, found.secrets
         spec = varied[0].spec if varied else None
     else:
+        if search.KEY in merged.data:
+            mark = merged.marks[merged.locate((search.KEY,))]
+            mistakes.append(mark.mistake((search.KEY,), "needs a matrix, with the fields that it is to vary"))
         one = check(merged)
         mistakes += one.mistakes
         spec, secrets = one.value, one.secrets

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from swath.errors import Mistake
-from swath.spec import guess, label, override
+from swath.spec import guess, label, override, search
 from swath.spec.base import Spec
 from swath.spec.document import Document, Mark, Path
 from swath.spec.fields import Output
@@ -98,7 +98,8 @@ class Matrix:
 def read(document: Document, kind: type[Spec] | None) -> Matrix:
     """The matrix of a document that has one. `kind` is None when the pipeline is not known."""
     reader = _Reader(document, kind)
-    return Matrix(document, tuple(reader.combinations()), tuple(reader.mistakes))
+    combinations = tuple(reader.combinations())
+    return Matrix(reader.document, combinations, tuple(reader.mistakes))
 
 
 def keyed(changes: Sequence[Override], document: Document) -> list[Override]:
@@ -122,9 +123,14 @@ class _Reader:
     """Reads one matrix and collects its mistakes."""
 
     def __init__(self, document: Document, kind: type[Spec] | None) -> None:
+        self.mistakes: list[Mistake] = []
         self.document, self.kind = document, kind
         self.base = Matrix(document, (), ()).base
-        self.mistakes: list[Mistake] = []
+        self.trials = search.Trials.of(document)
+        self.document, self.ranges, wrong = search.with_ranges(document, KEY)
+        for path, message in wrong:
+            self.blame(path, message)
+        self.refused = {path for path, _ in wrong}
 
     def combinations(self) -> list[Combination]:
         said = self.document.data[KEY]
@@ -138,22 +144,36 @@ class _Reader:
             return self.blame(
                 (KEY,), "is empty; name a field with the values that it takes, such as model: [a.pt2, b.pt2]"
             )
-        count = math.prod(len(paths) for paths in axes.values())
-        if count + len(included) > MOST:
-            return self.blame(
-                (KEY,), f"makes {count + len(included):,} variants; at most {MOST} are allowed in one run"
-            )
-        product = [dict(zip(axes, paths, strict=True)) for paths in itertools.product(*axes.values())] if axes else []
-        kept = self.without(product, excluded)
+        product = math.prod(map(len, axes.values())) if axes else 0
+        count = len(included) + (min(product, self.trials.count) if self.trials else product)
+        if count > MOST:
+            return self.blame((KEY,), f"makes {count:,} variants; at most {MOST} are allowed in one run")
+        kept = self.drawn(axes, excluded) if self.trials else self.product(axes, excluded)
         found = self.including(kept, included)
         if not (found or self.mistakes):
             self.blame((KEY, EXCLUDE), "leaves no variant; exclude fewer")
         return _each_once(axes, [entry for _, entry in included]) if self.mistakes else found
 
+    def product(self, axes: Mapping[str, list[Path]], excluded: list[Combination]) -> list[Combination]:
+        """Every combination that is not excluded."""
+        every = (dict(zip(axes, paths, strict=True)) for paths in itertools.product(*axes.values())) if axes else ()
+        return [one for one in every if self.allowed(one, excluded)]
+
+    def drawn(self, axes: Mapping[str, list[Path]], excluded: list[Combination]) -> list[Combination]:
+        """The combinations of a search's trials."""
+        if self.trials is None or not all(axes.values()):
+            return []
+        if not self.ranges and math.prod(map(len, axes.values())) <= self.trials.count:
+            return self.product(axes, excluded)
+        return self.trials.chosen(axes, self.ranges, lambda one: self.allowed(one, excluded))
+
+    def allowed(self, one: Combination, excluded: list[Combination]) -> bool:
+        return not any(all(self.same(one[name], entry[name]) for name in entry) for entry in excluded)
+
     def values(self, name: str) -> list[Path]:
         """Where the values of a field stand; none when there is a mistake."""
         path = (KEY, name)
-        if not self.field(name, path):
+        if not self.field(name, path) or path in self.refused:
             return []
         said = self.document.at(path)
         if not isinstance(said, list):
@@ -209,13 +229,6 @@ class _Reader:
                 self.blame(path, f"unknown field{hint}", key=True)
                 return False
         return True
-
-    def without(self, product: list[Combination], excluded: list[Combination]) -> list[Combination]:
-        return [
-            one
-            for one in product
-            if not any(all(self.same(one[name], entry[name]) for name in entry) for entry in excluded)
-        ]
 
     def matching(self, axes: Mapping[str, list[Path]]) -> Iterator[Combination]:
         """Entries of `exclude` that have something to exclude."""

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from swath.spec.base import Spec
 from swath.spec.matrix import EXCLUDE, INCLUDE, KEY
+from swath.spec.search import RANGE, SCALES
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
 _DOTTED = r"^[^.]+(\.[^.]+)+$"
@@ -52,12 +53,25 @@ def _with_matrix(spec: dict[str, Any], place: str) -> dict[str, Any]:
     fields = {name: {"$ref": f"{place}/properties/{name}"} for name in spec["properties"] if name not in Spec.reserved}
     entry = {"type": "object", "minProperties": 1, "properties": fields, "patternProperties": {_DOTTED: {}}}
     closed = {"additionalProperties": False}
+    span = {
+        "description": "With `search`: numbers from a range",
+        "type": "object",
+        "properties": {
+            RANGE: {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+            "scale": {"enum": list(SCALES)},
+        },
+        "required": [RANGE],
+        **closed,
+    }
     matrix = {
         "description": "One run for many variants: the cross product of the values of each field, with nested fields as dotted keys",
         "type": "object",
         "minProperties": 1,
         "properties": {
-            **{name: {"type": "array", "minItems": 1, "items": value} for name, value in fields.items()},
+            **{
+                name: {"anyOf": [{"type": "array", "minItems": 1, "items": value}, span]}
+                for name, value in fields.items()
+            },
             INCLUDE: {
                 "description": "Variants to add, or more values for those that have these",
                 "type": "array",
@@ -71,7 +85,7 @@ def _with_matrix(spec: dict[str, Any], place: str) -> dict[str, Any]:
                 "items": entry | closed,
             },
         },
-        "patternProperties": {_DOTTED: {"type": "array", "minItems": 1}},
+        "patternProperties": {_DOTTED: {"anyOf": [{"type": "array", "minItems": 1}, span]}},
         **closed,
     }
     return {
