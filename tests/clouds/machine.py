@@ -153,6 +153,7 @@ class Machine:
         """Kill all its processes, at once."""
         self.ended = True
         if self.process is not None:
+            self.process.kill()  # by its pid: one that becomes another program has no environment for a moment
             kill_marked(self.folder)
             self.process.wait()
 
@@ -162,9 +163,12 @@ class Machine:
 
 
 def kill_marked(folder: Path) -> None:
-    """Kill every process of a machine, or of all machines below a folder, until there is none."""
+    """Kill every process of a machine, or of all machines below a folder, until none is seen, twice."""
     end = time.monotonic() + 20
-    while marked := processes(folder):
+    quiet = 0
+    while quiet < 2:
+        marked = processes(folder)
+        quiet = 0 if marked else quiet + 1
         for pid in marked:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
