@@ -95,7 +95,7 @@ def bucket(folder: str) -> Check:
     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # gcsfs would ask what kind of bucket it is
     marker = f"{folder.rstrip('/')}/.swath-doctor-{secrets.token_hex(4)}"
     try:
-        files = fsspec.filesystem(scheme)
+        files = fsspec.filesystem(scheme, skip_instance_cache=True)  # one made earlier may know other credentials
     except ImportError as error:
         raise MissingExtra(*PACKAGES[scheme], f"Opening {scheme}://") from error
     try:
