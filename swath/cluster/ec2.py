@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, TypeAlias
 
-from swath.cluster.gce import tail
-from swath.cluster.machine import Fleet, Kind, Machine
+from swath.cluster.machine import Fleet, Kind, Machine, tail
 from swath.errors import CredentialsError, InfrastructureError, MissingExtra, SwathError
 
 RUN, EXPIRES, ROLE = "swath:run", "swath:expires", "swath:role"

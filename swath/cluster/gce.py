@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any, TypeAlias
 
-from swath.cluster.machine import Fleet, Kind, Machine
+from swath.cluster.machine import Fleet, Kind, Machine, tail
 from swath.errors import CredentialsError, InfrastructureError, MissingExtra, SwathError
 
 RUN, EXPIRES, ROLE = "swath-run", "swath-expires", "swath-role"
@@ -212,13 +212,6 @@ def machine(zone: str, listed: Answer) -> Machine:
         state=listed.get("status", ""),
         type=listed.get("machineType", "").rpartition("/")[2],
     )
-
-
-def tail(console: str, lines: int) -> str:
-    """The last lines of a console that say something, without the codes that colour them."""
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console)
-    said = ["".join(sign for sign in line if sign.isprintable() or sign == "\t") for line in plain.splitlines()]
-    return "\n".join([line.rstrip() for line in said if line.strip()][-lines:])
 
 
 def failure(project: str, operation: Answer) -> SwathError | None:

@@ -79,3 +79,10 @@ def fleet_of(kind: Kind, place: str) -> Fleet:
     from swath.cluster.gce import GceFleet
 
     return GceFleet(place)
+
+
+def tail(console: str, lines: int) -> str:
+    """The last lines of a console that say something, without the codes that colour them."""
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console)
+    said = ["".join(sign for sign in line if sign.isprintable() or sign == "\t") for line in plain.splitlines()]
+    return "\n".join([line.rstrip() for line in said if line.strip()][-lines:])

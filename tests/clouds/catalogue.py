@@ -1,0 +1,74 @@
+"""What a client of the simulated Compute Engine looks up beside machines: zones, networks, images, quota, ..."""
+
+from __future__ import annotations
+
+import re
+
+from tests.clouds.refusal import Answer, Refused
+
+ZONES = {"us-central1": "abcf", "us-east1": "bcd", "europe-west4": "abc"}
+MISSING = "missing"
+"""Networks, images, machine types and projects whose names begin so are not there; all others are."""
+
+
+class Catalogue:
+    """All that is there; `used` tells how many machines there are."""
+
+    def used(self) -> int:
+        raise NotImplementedError
+
+    def looked_up(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+        """Something that is there, unless its name begins with `missing`."""
+        kind, name = path["kind"], path["name"]
+        known = {"zones": all_zones(), "regions": list(ZONES)}.get(kind)
+        if name.startswith(MISSING) or (known is not None and name not in known):
+            raise Refused(404, "notFound", f"The resource 'projects/{path['project']}/.../{kind}/{name}' was not found")
+        told: Answer = {"kind": f"compute#{kind.removesuffix('s')}", "name": name, "id": "1", "status": "READY"}
+        cpus = re.search(r"-(\d+)$", name)
+        if kind == "machineTypes":
+            told |= {"guestCpus": int(cpus[1]) if cpus else 2, "memoryMb": 4096 * (int(cpus[1]) if cpus else 2)}
+        if kind in ("zones", "regions"):
+            told["status"] = "UP"
+        if kind == "regions":
+            metrics = {
+                "CPUS": 72.0,
+                "PREEMPTIBLE_CPUS": 72.0,
+                "N2_CPUS": 72.0,
+                "NVIDIA_T4_GPUS": 1.0,
+                "IN_USE_ADDRESSES": 8.0,
+            }
+            used = float(self.used())
+            told["quotas"] = [{"metric": key, "limit": limit, "usage": used} for key, limit in metrics.items()]
+        return told
+
+    def family(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+        return self.looked_up(path | {"kind": "images"}, query, body)
+
+    def firewalls(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+        rule = {
+            "name": "default-allow-internal",
+            "network": f"https://www.googleapis.com/compute/v1/projects/{path['project']}/global/networks/default",
+            "direction": "INGRESS",
+            "sourceRanges": ["10.128.0.0/9"],
+            "allowed": [{"IPProtocol": "tcp", "ports": ["0-65535"]}, {"IPProtocol": "udp", "ports": ["0-65535"]}],
+        }
+        outside = rule | {
+            "name": "swath-clients",
+            "sourceRanges": ["0.0.0.0/0"],
+            "allowed": [{"IPProtocol": "tcp", "ports": ["8786"]}],
+        }
+        return {"kind": "compute#firewallList", "items": [rule, outside]}
+
+    def project(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+        return {
+            "kind": "compute#project",
+            "name": path["project"],
+            "quotas": [{"metric": "CPUS_ALL_REGIONS", "limit": 96.0, "usage": float(self.used())}],
+        }
+
+    def account(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+        return {"email": path["name"], "name": f"projects/{path['project']}/serviceAccounts/{path['name']}"}
+
+
+def all_zones() -> list[str]:
+    return [f"{region}-{letter}" for region, letters in ZONES.items() for letter in letters]
