@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from swath.cluster.ec2 import EXPIRES, NO_ROOM, ROLE, RUN, Answer, Ec2, Ec2Fleet, Refused, machine
 from swath.cluster.machine import Fleet, Machine
+from swath.cluster.maker import Look, Maker, Order
 from swath.cluster.tls import RunSecurity
-from swath.cluster.vm import Look, Maker, Order, VmCluster
+from swath.cluster.vm import VmCluster
 from swath.errors import InfrastructureError, UsageError
 from swath.spec.cloud import AwsCluster
 

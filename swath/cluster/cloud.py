@@ -25,14 +25,14 @@ from swath.cluster import tls, versions
 from swath.cluster.address import quiet_client, seen_by_workers
 from swath.cluster.budget import held
 from swath.cluster.cluster import RunningCluster, Tenant
-from swath.cluster.elastic import Elastic
+from swath.cluster.elastic import Elastic, MachineScaling
 from swath.cluster.guardian import guarded
 from swath.cluster.guest import hosted
 from swath.cluster.lease import CloudLease, leases_of
 from swath.cluster.newcomers import Newcomers
 from swath.cluster.removal import remove_all
 from swath.cluster.settings import SETTINGS
-from swath.cluster.vm import MachineScaling, VmCluster
+from swath.cluster.vm import VmCluster
 from swath.engine.dask_executor import DaskExecutor
 from swath.engine.executor import Executor
 from swath.engine.stop import Stop

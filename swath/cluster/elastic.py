@@ -133,3 +133,16 @@ class Scaling(Adaptive):
             raise
         except Exception as error:  # noqa: BLE001 - a run goes on with the workers that it has
             log.warning("the number of workers could not be changed: %s", error)
+
+
+class MachineScaling(Scaling):
+    """Dask's scaling where a worker is a machine with several processes."""
+
+    async def workers_to_close(self, target: int) -> list[Any]:
+        cluster: Any = self.cluster
+        idle: list[str] = await cluster.idle()
+        return idle[: max(0, len(cluster.observed) - target)]
+
+    async def scale_down(self, workers: Any) -> None:
+        cluster: Any = self.cluster
+        await cluster.scale_down(workers)  # which retires them first

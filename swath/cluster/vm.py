@@ -19,20 +19,20 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import dask.config
 from distributed.core import Status
 from distributed.deploy.cluster import Cluster
 from distributed.deploy.spec import SpecCluster
 from distributed.utils import NoOpAwaitable
 
-from swath.cluster import boot, offer, onboard
-from swath.cluster.elastic import Scaling, Unit
+from swath.cluster import offer, onboard
+from swath.cluster.elastic import Unit
 from swath.cluster.machine import Machine
-from swath.cluster.maker import Look, Made, Maker, Order
+from swath.cluster.maker import Made, Maker, Order
 from swath.cluster.member import Member
-from swath.cluster.settings import SETTINGS
+from swath.cluster.orders import Orders
 from swath.cluster.tls import RunSecurity
-from swath.errors import CredentialsError, InfrastructureError, MissingExtra, SwathError
+from swath.cluster.upkeep import LOOK_EVERY_S, Upkeep
+from swath.errors import InfrastructureError, MissingExtra, SwathError
 from swath.spec.cloud import CloudCluster
 
 try:
@@ -43,27 +43,14 @@ except ImportError as error:
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
-ALONE = "SWATH_CLOUD_ALONE_S"
-"""Environment variable with the seconds after which a scheduler without a client ends, for tests."""
 PACE = "SWATH_CLOUD_PACE_S"
 """Environment variable with the seconds between two looks at the machines, for a cloud which is simulated."""
-LOOK_EVERY_S = 5.0
-SETTLE_S = 15.0
-"""A machine that was just made may not be listed yet."""
-SILENT_S = 30.0
-"""A machine whose processes have all gone for so long is replaced."""
-TRIES = 3
-"""Failures in a row after which no machine can be had: the run ends when there is none."""
-MOST_TRIES = 10
-"""Failures in a row after which no machine is asked for any more: the run goes on with those that there are."""
-LONGEST_PAUSE_S = 60.0
 RETIRE_S = 60.0
 """What a machine has for handing over what is in its memory."""
 CLOSE_S = 8.0
 """What each step of closing has."""
 CALLS = 16
 """Calls of the cloud at the same time."""
-__all__ = ["Look", "MachineScaling", "Made", "Maker", "Order", "VmCluster"]
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -92,7 +79,6 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         # Not VMCluster's own: it sets TLS for the whole process, and writes into dictionaries that all clusters share.
         SpecCluster.__init__(self, asynchronous=True, loop=loop, security=security, name=label)
         self.spec, self.label, self.maker, self.fleet = spec, label, maker, maker.fleet
-        self.types = types
         self.protocol = "tls"
         self.pace_s = float(os.environ.get(PACE) or LOOK_EVERY_S)
         self.scheduler_spec = {
@@ -100,14 +86,11 @@ class VmCluster(VMCluster):  # type: ignore[misc]
             "options": {"cluster": self, "name": f"{label}-scheduler", "role": "scheduler"},
         }
         self.new_spec = {"cls": Member, "options": {}}
-        self.expires = time.time() + spec.max_hours * 3600
+        self._orders = Orders(spec, label, maker, types, security, expires=time.time() + spec.max_hours * 3600)
         self._records: dict[str, Made] = {}
         self._offers: tuple[Mapping[str, float], ...] = ()
         self._expected: dict[str, int] = {}
-        self._unlisted: set[str] = set()
-        self._failures, self._failed_at = 0, 0.0
-        self._trouble: SwathError | None = None
-        self._fault: SwathError | None = None
+        self.upkeep = Upkeep(self)
         self._living: set[Member] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: set[asyncio.Future[Machine]] = set()
@@ -123,7 +106,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
             if isinstance(error.__cause__, SwathError):
                 raise error.__cause__ from None
             raise InfrastructureError(f"the scheduler in the cloud did not come up: {error}") from error
-        self._do(self._keep())
+        self.do(self.upkeep.keep())
         self.scale(self.spec.workers.min)
 
     async def have(self, n: int) -> None:
@@ -131,11 +114,19 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         if len(self.worker_spec) < n:
             self.scale(n)
         while len(await self._complete()) < n:
-            if self._fault is not None:
-                raise self._fault
-            if self._trouble is not None and self._failures >= TRIES:
-                raise self._trouble
+            if (why := self.upkeep.hopeless) is not None:
+                raise why
             await asyncio.sleep(min(0.2, self.pace_s))
+
+    def another(self) -> None:
+        """Have one machine more."""
+        self.worker_spec.update(self.new_worker_spec())
+        self._correct_state()
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the scheduler has left the line."""
+        return self._watch_worker_status_task.done()
 
     @property
     def client_address(self) -> str:
@@ -154,17 +145,17 @@ class VmCluster(VMCluster):  # type: ignore[misc]
 
     def told(self) -> str:
         """What went wrong last."""
-        if self._trouble is not None:
-            return self._trouble.message
-        names = [name for name in list(self.workers) if not self._processes(name)]
+        if self.upkeep.trouble is not None:
+            return self.upkeep.trouble.message
+        names = [name for name in list(self.workers) if not self.processes_of(name)]
         if self.status != Status.running:
             return "the scheduler's machine is not up"
         return f"no worker has come from {', '.join(names)}" if names else "machines are up"
 
     def check(self, resources: Mapping[str, float]) -> None:
         """Raise InfrastructureError when no worker can have these resources, or when no machine can be had."""
-        if self._fault is not None:
-            raise self._fault
+        if self.upkeep.fault is not None:
+            raise self.upkeep.fault
         if self._offers:
             try:
                 offer.check(resources, self._offers)
@@ -187,11 +178,11 @@ class VmCluster(VMCluster):  # type: ignore[misc]
 
     @property
     def observed(self) -> set[str]:
-        return {name for name in self.worker_spec if self._processes(name)}
+        return {name for name in self.worker_spec if self.processes_of(name)}
 
     def scale(self, n: int = 0, memory: object = None, cores: object = None) -> Any:
         """Have `n` machines: those go first that have not come yet."""
-        for name in sorted(self.worker_spec, key=lambda name: bool(self._processes(name)))[
+        for name in sorted(self.worker_spec, key=lambda name: bool(self.processes_of(name)))[
             : max(0, len(self.worker_spec) - n)
         ]:
             del self.worker_spec[name]
@@ -218,7 +209,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         busy = {
             machine_of(known[address]["name"]) for address, calls in processing.items() if calls and address in known
         }
-        return [name for name in self.worker_spec if self._processes(name) and name not in busy]
+        return [name for name in self.worker_spec if self.processes_of(name) and name not in busy]
 
     def _new_worker_name(self, worker_number: object) -> str:
         return f"{self.label}-{secrets.token_hex(4)}"
@@ -227,36 +218,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
 
     def order(self, name: str, role: str) -> Order:
         """What the cloud is asked for."""
-        worker, left_s = role == "worker", max(1, int(self.expires - time.time()))
-        spot = worker and self.spec.spot
-        words: tuple[str, ...] = ("python", "-m", "swath.cluster.onboard", role)
-        if worker:
-            count = self.spec.processes
-            words += (self.scheduler.address, "--name", name, *(("--processes", str(count)) if count else ()))
-            words += ("--spot", self.fleet.kind) if spot else ()
-        elif os.environ.get(ALONE):
-            words += ("--alone-s", os.environ[ALONE])
-        data = boot.user_data(
-            boot.Boot(
-                image=self.spec.image,
-                command=words,
-                env={
-                    **(self.spec.env if worker else {}),
-                    "DASK_INTERNAL_INHERIT_CONFIG": inherited(self.security, role),
-                },
-                expires=int(self.expires),
-                limit_s=left_s if self.maker.powers_off else None,
-                install=self.spec.machine_image is None,
-                gpus=worker and self.maker.gpus,
-                registry=boot.registry_of(self.spec.image),
-            )
-        )
-        if len(data.encode()) > boot.MOST_BYTES:
-            raise InfrastructureError(
-                f"what {name} needs to boot is {len(data.encode())} bytes long; clouds take {boot.MOST_BYTES}",
-                remedy="have fewer or shorter values in cluster.env",
-            )
-        return Order(name, role, self.types[role], spot, self.label, self.expires, data)
+        return self._orders.of(name, role, self.scheduler.address if role == "worker" else None)
 
     async def ask_for(self, process: Member, order: Order) -> Machine:
         """Have a machine made. When nobody waits for it any more, it is ended as soon as it is there."""
@@ -290,7 +252,9 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         """A call that blocks, in a thread."""
         return await asyncio.wrap_future(self._threads.submit(function, *arguments))
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+    def do(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have it done in the background, as long as the cluster is up."""
+
         def done(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             if not task.cancelled() and (error := task.exception()) is not None:
@@ -304,30 +268,30 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         """Have the machines that are planned. Unlike Dask's own it waits for none: one that is slow keeps no other waiting."""
         self._correct_state_waiting = None
         for name in set(self.workers) - set(self.worker_spec):
-            self._do(self._go(self.workers.pop(name)))
+            self.do(self._go(self.workers.pop(name)))
         if self.status != Status.running:
             return
         for name in set(self.worker_spec) - set(self.workers):
             process = Member(self, name, "worker")
             self.workers[name] = process
-            self._do(self._come(process))
+            self.do(self._come(process))
 
     async def _come(self, process: Member) -> None:
-        if self._failures:
-            await asyncio.sleep(min(LONGEST_PAUSE_S, self.pace_s / LOOK_EVERY_S * 2.0**self._failures))
+        if pause_s := self.upkeep.pause_s:
+            await asyncio.sleep(pause_s)
         if process.name not in self.worker_spec:
             return
         try:
             await process
         except SwathError as error:
-            self._replace(process, error)
+            self.upkeep.replace(process, error)
             return
         if self.workers.get(process.name) is not process:  # let go while it was made
             await process.close()
 
     async def _go(self, process: Member) -> None:
         """Move what is in its memory elsewhere, then end it."""
-        names = self._processes(process.name)
+        names = self.processes_of(process.name)
         if names and self.status == Status.running:
             with contextlib.suppress(OSError, TimeoutError):
                 await asyncio.wait_for(
@@ -335,76 +299,9 @@ class VmCluster(VMCluster):  # type: ignore[misc]
                 )
         await process.close()
 
-    def _replace(self, process: Member, why: SwathError) -> None:
-        """End a machine that did not come up or is lost, and have another one in its place."""
-        log.warning("%s", why.message)
-        self._trouble = why
-        if not process.seen and process.began >= self._failed_at:  # machines that fail together are one failure
-            self._failures, self._failed_at = self._failures + 1, time.monotonic()
-        planned = self.worker_spec.pop(process.name, None) is not None
-        self.workers.pop(process.name, None)
-        self._do(process.close())
-        if isinstance(why, CredentialsError) or (self._failures >= TRIES and not self.observed):
-            self._fault = why
-        elif planned and self._failures < MOST_TRIES and not self._watch_worker_status_task.done():
-            self.worker_spec.update(self.new_worker_spec())
-            self._correct_state()
-
-    async def _keep(self) -> None:
-        """Look after the machines, as long as the cluster is up."""
-        while self.status == Status.running and self._fault is None:
-            await asyncio.sleep(self.pace_s)
-            try:
-                listed = {machine.id for machine in await self.call(self.fleet.machines, self.label)}
-            except SwathError as error:  # the API may not answer for a while
-                log.info("machines are not listed: %s", error.message)
-                continue
-            if self._gone(self.scheduler, listed) or self._watch_worker_status_task.done():
-                self._fault = InfrastructureError(
-                    f"the scheduler, on {self.scheduler.name}, is lost", remedy="`pipe resume` takes the run up again"
-                )
-                return
-            for process in list(self.workers.values()):
-                await self._look_after(process, listed)
-
-    async def _look_after(self, process: Member, listed: set[str]) -> None:
-        if process.machine is None or process.status != Status.running:
-            return
-        now = time.monotonic()
-        if self._processes(process.name):
-            process.silent_since = None
-        elif process.seen and process.silent_since is None:
-            process.silent_since = now
-        settle = self.pace_s / LOOK_EVERY_S
-        if self._gone(process, listed):
-            lost = "was taken back by the cloud" if process.seen else "has ended while it came up"
-        elif process.silent_since is not None and now - process.silent_since > SILENT_S * settle:
-            lost = "has no worker process any more"
-        elif not process.seen and now - process.began > self.spec.start_timeout_s:
-            lost = f"had no worker process after {self.spec.start_timeout_s:g} s"
-        elif not process.seen and not self.maker.powers_off and boot.ENDED in await process.console():
-            lost = "boots, but its container has ended"
-        else:
-            return
-        self._replace(process, await process.trouble(lost))
-
-    def _gone(self, process: Member, listed: set[str]) -> bool:
-        """Whether it was not listed twice in a row, some time after it was made."""
-        machine = process.machine
-        if (
-            machine is None
-            or machine.id in listed
-            or time.monotonic() - process.began < SETTLE_S * self.pace_s / LOOK_EVERY_S
-        ):
-            self._unlisted.discard(process.name)
-            return False
-        twice = process.name in self._unlisted
-        self._unlisted.add(process.name)
-        return twice
-
     # --- what the scheduler knows
 
-    def _processes(self, machine: str) -> list[str]:
+    def processes_of(self, machine: str) -> list[str]:
         """Names of a machine's processes that are at the scheduler."""
         names = [worker["name"] for worker in list(self.scheduler_info["workers"].values())]
         return [name for name in names if machine_of(name) == machine]
@@ -413,7 +310,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         """Machines all of whose processes are at the scheduler."""
         if self.observed - set(self._expected):
             self._expected = await self.scheduler_comm.get_metadata(keys=[onboard.MACHINES], default={})
-        return [name for name in self.observed if len(self._processes(name)) >= self._expected.get(name, 2**30)]
+        return [name for name in self.observed if len(self.processes_of(name)) >= self._expected.get(name, 2**30)]
 
     def _update_worker_status(self, op: str, msg: Any) -> None:
         # Not SpecCluster's: by the names of processes it would not find the machines.
@@ -422,7 +319,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
             return
         offers = [worker["resources"] for worker in self.scheduler_info["workers"].values() if worker.get("resources")]
         self._offers = tuple({json.dumps(each, sort_keys=True): each for each in (*self._offers, *offers)}.values())
-        self._failures = 0
+        self.upkeep.works()
         for name in self.observed:
             if name in self.workers:
                 self.workers[name].seen = True
@@ -451,19 +348,6 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-class MachineScaling(Scaling):
-    """Dask's scaling where a worker is a machine with several processes."""
-
-    async def workers_to_close(self, target: int) -> list[Any]:
-        cluster: Any = self.cluster
-        idle: list[str] = await cluster.idle()
-        return idle[: max(0, len(cluster.observed) - target)]
-
-    async def scale_down(self, workers: Any) -> None:
-        cluster: Any = self.cluster
-        await cluster.scale_down(workers)  # which retires them first
-
-
 async def _within(work: Coroutine[Any, Any, Any], what: str) -> None:
     """A step of closing: in bounded time, and whatever goes wrong in it is only noted."""
     try:
@@ -475,18 +359,3 @@ async def _within(work: Coroutine[Any, Any, Any], what: str) -> None:
 def machine_of(process: object) -> str:
     """The machine of a worker process, by its name."""
     return str(process).rpartition("-")[0]
-
-
-def inherited(security: RunSecurity, role: str) -> str:
-    """Dask's settings for the processes of one machine, TLS among them, as Dask hands them down in the environment."""
-    known: Any = security
-    tls = {
-        "distributed.comm.require-encryption": True,
-        "distributed.comm.tls.ca-file": known.tls_ca_file,
-        "distributed.comm.tls.min-version": 1.3,
-        f"distributed.comm.tls.{role}.cert": getattr(known, f"tls_{role}_cert"),
-        f"distributed.comm.tls.{role}.key": getattr(known, f"tls_{role}_key"),
-    }
-    config: dict[str, Any] = {}
-    with dask.config.set({**SETTINGS, **tls}, config=config):
-        return str(dask.config.serialize(config))

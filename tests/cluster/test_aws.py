@@ -11,12 +11,12 @@ import pytest
 from distributed import Client
 from distributed.utils import LoopRunner
 
-from swath.cluster import boot, tls, vm
+from swath.cluster import boot, orders, tls, upkeep, vm
 from swath.cluster.aws import Ec2Maker, ec2_cluster, request
 from swath.cluster.ec2 import Ec2Fleet, refusal
-from swath.cluster.elastic import Elastic
+from swath.cluster.elastic import Elastic, MachineScaling
 from swath.cluster.maker import Order
-from swath.cluster.vm import MachineScaling, VmCluster
+from swath.cluster.vm import VmCluster
 from swath.errors import CredentialsError, InfrastructureError
 from swath.spec.cloud import AwsCluster
 from swath.spec.workers import Workers
@@ -177,7 +177,7 @@ def test_a_container_that_dies_is_told_with_the_console_and_is_not_tried_for_eve
             run.do(run.cluster.have(1))
         with pytest.raises(InfrastructureError, match="the container died"):
             run.cluster.check({})
-    assert cloud.actions().count("RunInstances") == 1 + vm.TRIES
+    assert cloud.actions().count("RunInstances") == 1 + upkeep.TRIES
     assert cloud.empty()
 
 
@@ -193,7 +193,7 @@ def test_closing_goes_on_when_the_scheduler_is_dead_and_terminating_fails(cloud:
 
 
 def test_machines_end_by_themselves_when_there_is_no_client(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(vm.ALONE, "3")
+    monkeypatch.setenv(orders.ALONE, "3")
     with run_of(cloud) as run:
         run.do(run.cluster.up())
         with run.client():

@@ -14,7 +14,7 @@ import pytest
 from distributed import Client, Event, LocalCluster
 from distributed.security import Security
 
-from swath.cluster import notice, onboard, tls, vm
+from swath.cluster import notice, onboard, orders, tls
 from swath.cluster.elastic import Backlog, Unit, useful
 
 
@@ -114,7 +114,7 @@ def test_a_machine_that_is_taken_back_ends_its_calls_and_hands_over_what_it_has(
 def test_settings_of_one_cluster_are_in_its_machines_only_and_small() -> None:
     before = dask.config.get("distributed.comm")
     security: Any = tls.for_this_run()
-    text = vm.inherited(security, "worker")
+    text = orders.inherited(security, "worker")
     assert len(text) < 3000
     handed_down = dask.config.deserialize(text)
     assert dask.config.get("distributed.comm") == before
