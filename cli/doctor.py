@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from swath.project import Project
     from swath.spec.cloud import AwsCluster, GcpCluster
     from swath.spec.cluster import Cluster
+    from swath.spec.kubernetes import KubernetesCluster
 
 LIBRARIES = ("torch", "dask", "distributed", "rasterio", "geopandas", "numpy", "pydantic", "typer")
 EXTRAS = {
@@ -68,7 +69,7 @@ def examine(spec: Path | None, cluster: str | None, *, as_json: bool) -> int:
         for finding in _looked(look):
             findings.append(finding)
             if not as_json:
-                print(f"{finding.state:<4}  {finding.what:<10}  {finding.said}", flush=True)
+                print(f"{finding.state:<4}  {finding.what:<11}  {finding.said}", flush=True)
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=2))
     codes = {finding.exit_code or 1 for finding in findings if finding.state == "fail"}
@@ -208,6 +209,7 @@ def _places(spec: Path | None, name: str | None) -> list[Callable[[], Iterator[F
     from swath.cli.reading import here, read_spec
     from swath.spec.cloud import AwsCluster, GcpCluster
     from swath.spec.cluster import LocalCluster
+    from swath.spec.kubernetes import KubernetesCluster
     from swath.spec.workers import Workers
 
     project, outputs, stage = here(), [], None
@@ -225,13 +227,14 @@ def _places(spec: Path | None, name: str | None) -> list[Callable[[], Iterator[F
         cluster = project.clusters[name]
     else:
         cluster = LocalCluster(workers=Workers(min=1, max=1))
-    if isinstance(cluster, AwsCluster | GcpCluster):
-        folders = [project.results or stage or str(project.state / "results"), *outputs]
-        return [partial(_price, cluster, project), partial(_cloud, cluster, folders)]
+    if isinstance(cluster, AwsCluster | GcpCluster | KubernetesCluster):
+        folders = [project.results or stage or str(project.state / "results"), *([stage] if stage else []), *outputs]
+        price = [partial(_price, cluster, project)] if not isinstance(cluster, KubernetesCluster) else []
+        return [*price, partial(_cloud, cluster, folders)]
     return [partial(_cluster, cluster)]
 
 
-def _cloud(cluster: AwsCluster | GcpCluster, folders: list[str]) -> Iterator[Finding]:
+def _cloud(cluster: AwsCluster | GcpCluster | KubernetesCluster, folders: list[str]) -> Iterator[Finding]:
     from swath.cluster.check import checks
 
     for check in checks(cluster, folders):

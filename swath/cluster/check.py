@@ -11,6 +11,7 @@ from typing import Literal
 
 from swath.errors import CredentialsError, InfrastructureError, MissingExtra, SwathError
 from swath.spec.cloud import AwsCluster, GcpCluster
+from swath.spec.kubernetes import KubernetesCluster
 from swath.version import __version__
 
 PACKAGES = {"s3": ("s3fs", "aws"), "gs": ("gcsfs", "gcp")}
@@ -41,12 +42,16 @@ def fail(what: str, said: str, exit_code: int = InfrastructureError.exit_code) -
     return Check("fail", what, said, exit_code)
 
 
-def checks(spec: AwsCluster | GcpCluster, folders: list[str]) -> Iterator[Check]:
-    """Everything that can be looked at. `folders` are where results and maps go: URLs or paths."""
+def checks(spec: AwsCluster | GcpCluster | KubernetesCluster, folders: list[str]) -> Iterator[Check]:
+    """Everything that can be looked at. `folders` are where results, staged inputs and maps go: URLs or paths."""
     if isinstance(spec, AwsCluster):
         from swath.cluster.doctor_aws import account
 
         yield from account(spec)
+    elif isinstance(spec, KubernetesCluster):
+        from swath.cluster.doctor_kubernetes import namespace
+
+        yield from namespace(spec)
     else:
         from swath.cluster.doctor_gcp import project
 

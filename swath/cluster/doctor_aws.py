@@ -179,7 +179,7 @@ def _groups(aws: Aws, spec: AwsCluster, subnet: list[Answer]) -> Iterator[Check]
         )
         return
     rules = [rule for group in groups for rule in group["IpPermissions"]]
-    yield _client(names, ranges_in(rules, PORT, PORT), spec.security_groups[0])
+    yield _client(aws.region, names, ranges_in(rules, PORT, PORT), spec.security_groups[0])
     own = set(spec.security_groups)
     each_other = any(
         covers(rule, 1024, 65535)
@@ -199,11 +199,14 @@ def _groups(aws: Aws, spec: AwsCluster, subnet: list[Answer]) -> Iterator[Check]
         yield fail("network", f"{names} lets nothing out: machines could neither get the container nor read imagery")
 
 
-def _client(names: str, ranges: list[str], group: str) -> Check:
+def _client(region: str, names: str, ranges: list[str], group: str) -> Check:
     """Which addresses reach the scheduler. Whether this machine's is among them only a connection tells."""
     if not ranges:
         said = f"{names} lets nobody reach port {PORT} of the scheduler: aws ec2 authorize-security-group-ingress"
-        return fail("network", f"{said} --group-id {group} --protocol tcp --port {PORT} --cidr YOUR.ADDRESS/32")
+        return fail(
+            "network",
+            f"{said} --region {region} --group-id {group} --protocol tcp --port {PORT} --cidr YOUR.ADDRESS/32",
+        )
     if set(ranges) & set(ANYWHERE):
         return warn(
             "network", f"{names}: everybody reaches port {PORT}; TLS keeps them out, but your own address would do"

@@ -38,6 +38,8 @@ from swath.spec.kubernetes import KubernetesCluster
 
 LOOK_EVERY_S = 0.5
 CONNECT_S = 10.0
+REVIEW = "SelfSubjectAccessReview"
+"""The question whether this account may do something."""
 OVER = ("Succeeded", "Failed")
 """Pods in these phases hold nothing any more."""
 P = ParamSpec("P")
@@ -104,6 +106,7 @@ class Kubernetes:
         self._classes: dict[str, Any] = {
             **{kind: new_class(kind, daskcluster.GROUP, asyncio=False) for kind in ("DaskCluster", "DaskAutoscaler")},
             **{each.__name__: each for each in (Deployment, Pod, Secret, Service)},
+            REVIEW: new_class(REVIEW, "authorization.k8s.io/v1", asyncio=False, namespaced=False),
         }
 
     @_told

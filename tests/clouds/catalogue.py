@@ -25,6 +25,8 @@ class Catalogue:
             raise Refused(404, "notFound", f"The resource 'projects/{path['project']}/.../{kind}/{name}' was not found")
         told: Answer = {"kind": f"compute#{kind.removesuffix('s')}", "name": name, "id": "1", "status": "READY"}
         cpus = re.search(r"-(\d+)$", name)
+        if kind == "subnetworks":
+            told |= {"network": self._default(path), "ipCidrRange": "10.128.0.0/20", "privateIpGoogleAccess": True}
         if kind == "machineTypes":
             told |= {"guestCpus": int(cpus[1]) if cpus else 2, "memoryMb": 4096 * (int(cpus[1]) if cpus else 2)}
         if kind in ("zones", "regions"):
@@ -34,6 +36,8 @@ class Catalogue:
                 "CPUS": 72.0,
                 "PREEMPTIBLE_CPUS": 72.0,
                 "N2_CPUS": 72.0,
+                "INSTANCES": 720.0,
+                "SSD_TOTAL_GB": 2048.0,
                 "NVIDIA_T4_GPUS": 1.0,
                 "IN_USE_ADDRESSES": 8.0,
             }
@@ -47,14 +51,14 @@ class Catalogue:
     def firewalls(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
         rule = {
             "name": "default-allow-internal",
-            "network": f"https://www.googleapis.com/compute/v1/projects/{path['project']}/global/networks/default",
+            "network": self._default(path),
             "direction": "INGRESS",
             "sourceRanges": ["10.128.0.0/9"],
             "allowed": [{"IPProtocol": "tcp", "ports": ["0-65535"]}, {"IPProtocol": "udp", "ports": ["0-65535"]}],
         }
         outside = rule | {
             "name": "swath-clients",
-            "sourceRanges": ["0.0.0.0/0"],
+            "sourceRanges": ["192.0.2.0/24"],
             "allowed": [{"IPProtocol": "tcp", "ports": ["8786"]}],
         }
         return {"kind": "compute#firewallList", "items": [rule, outside]}
@@ -63,8 +67,12 @@ class Catalogue:
         return {
             "kind": "compute#project",
             "name": path["project"],
+            "defaultServiceAccount": f"1-compute@{path['project']}.iam.gserviceaccount.com",
             "quotas": [{"metric": "CPUS_ALL_REGIONS", "limit": 96.0, "usage": float(self.used())}],
         }
+
+    def _default(self, path: dict[str, str]) -> str:
+        return f"https://www.googleapis.com/compute/v1/projects/{path['project']}/global/networks/default"
 
     def account(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
         return {"email": path["name"], "name": f"projects/{path['project']}/serviceAccounts/{path['name']}"}

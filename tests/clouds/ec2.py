@@ -138,7 +138,13 @@ class Ec2:
         vpc = backend.create_vpc("10.0.0.0/16")
         subnet = backend.create_subnet(vpc.id, "10.0.0.0/20")
         group = backend.create_security_group("swath", "machines of clusters", vpc.id)
-        image = next(iter(backend.describe_images()))
+        rules: tuple[tuple[str, str, dict[str, Any]], ...] = (
+            ("8786", "8786", {"ip_ranges": [{"CidrIp": "192.0.2.0/24"}]}),
+            ("0", "65535", {"ip_ranges": [], "source_groups": [{"GroupId": group.id}]}),
+        )
+        for first, last, who in rules:
+            backend.authorize_security_group_ingress(group.id, "tcp", first, last, vpc_id=vpc.id, **who)
+        image = next(each for each in backend.describe_images() if "ubuntu" in each.name)
         return {
             "region": REGION,
             "vpc": vpc.id,

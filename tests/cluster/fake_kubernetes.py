@@ -36,6 +36,10 @@ class FakeKubernetes:
         """Whether pods come to run."""
         self.refuse: tuple[str, int] | None = None
         """A method and the code that it is answered with."""
+        self.forbidden: tuple[str, ...] = ()
+        """What a review says that this account may not do, such as `create secrets`."""
+        self.installed = True
+        """Whether the operator's resources are known."""
         self._processes: list[subprocess.Popen[bytes]] = []
         self._lock = threading.RLock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -168,6 +172,8 @@ class FakeKubernetes:
                 if self.path.rstrip("/") == "/version":
                     return self._answer(200, {"major": "1", "minor": "34", "gitVersion": "v1.34.1"})
                 kind, _, selector = self._asked()
+                if kind == "daskclusters" and not fake.installed:
+                    return self._answer(404, {"message": "the server could not find the requested resource"})
                 wanted = dict(each.split("=") for each in selector.split(",") if "=" in each)
                 with fake._lock:
                     items = [
@@ -180,7 +186,11 @@ class FakeKubernetes:
             def do_POST(self) -> None:
                 kind, _, _ = self._asked()
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if not self._refused("POST"):
+                if self.path.endswith("/selfsubjectaccessreviews"):
+                    asked = body["spec"]["resourceAttributes"]
+                    allowed = f"{asked['verb']} {asked['resource']}" not in fake.forbidden
+                    self._answer(201, {**body, "status": {"allowed": allowed}})
+                elif not self._refused("POST"):
                     self._answer(201, fake.make(kind, body))
 
             def do_DELETE(self) -> None:

@@ -6,6 +6,7 @@ The operator's own resource definitions are compared with; the API server is a f
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 import yaml
 
 from swath.cluster import daskcluster, removal, tls
+from swath.cluster.doctor_kubernetes import needs
 from swath.cluster.kubernetes import KubernetesFleet
 from swath.cluster.machine import Machine
 from swath.engine.journal import Journal
@@ -245,3 +247,56 @@ def test_what_stays_is_named_with_the_command_that_removes_it() -> None:
     left = Machine("1a2b", "swath-1", LABEL, "cluster", 0.0, "office/maps", "Running", "DaskCluster")
     error = removal.not_confirmed(KubernetesFleet("office/maps"), LABEL, [left])
     assert "kubectl --context=office --namespace=maps delete daskcluster swath-1" in error.remedy
+
+
+# The doctor
+
+
+def doctor(project: Path, code: int, **more: object) -> dict[str, dict[str, str]]:
+    """What `pipe doctor` says of the cluster, by what it looked at."""
+    cluster = {"kind": "kubernetes", "namespace": "maps", "image": "swath:1", **more}
+    settings = {"results": f"local://{project.parent}/results", "clusters": {"pods": cluster}}
+    (project / "swath.yaml").write_text(yaml.safe_dump(settings))
+    command = [sys.executable, "-m", "swath.cli", "doctor", "--cluster", "pods", "--json"]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
+    done = subprocess.run(
+        command, cwd=project, env=environment, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return {finding["what"]: finding for finding in json.loads(done.stdout)}
+
+
+@pytest.mark.slow
+def test_the_doctor_finds_operator_and_rights_and_makes_nothing(fake: FakeKubernetes, project: Path) -> None:
+    found = doctor(project, 5)
+    assert (found["kubernetes"]["state"], found["rights"]["state"]) == ("ok", "ok")
+    assert "portforward" in found["rights"]["said"]
+    assert found["bucket"]["state"] == "fail", "pods would not see a folder of this machine"
+    assert (fake.all(), [kind for method, kind in fake.calls if method == "POST" and kind]) == ([], [])
+
+
+@pytest.mark.slow
+def test_the_doctor_names_a_missing_operator_and_missing_rights(fake: FakeKubernetes, project: Path) -> None:
+    fake.forbidden = ("create secrets",)
+    found = doctor(project, 4)
+    assert "may not create secrets" in found["rights"]["said"]
+    assert "infra/iam/kubernetes-client.yaml" in found["rights"]["said"]
+    fake.installed = False
+    found = doctor(project, 5)
+    assert found["kubernetes"]["state"] == "fail"
+    assert "install Dask's operator" in found["kubernetes"]["said"]
+    assert "rights" not in found
+
+
+def test_the_rights_that_the_doctor_asks_for_are_those_of_the_role() -> None:
+    role = yaml.safe_load((ROOT / "infra/iam/kubernetes-client.yaml").read_text())
+    given = {
+        (group, kind, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for kind in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    asked = set(needs(SPEC))
+    assert asked <= given
+    assert {each for each in given if each[2] in ("create", "delete")} <= asked
