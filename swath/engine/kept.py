@@ -89,12 +89,12 @@ class Items(Sequence[Any]):
         page = bisect.bisect_right(self._kept.starts, number) - 1
         if self._page[0] != page:
             self._page = (page, self._store.get(self._kept.pages[page]))
-        return self._store.get(Stored(*self._page[1][number - self._kept.starts[page]]))
+        return self._store.get(Stored(*self._page[1][number - self._kept.starts[page]]), once=True)
 
     def __iter__(self) -> Iterator[Any]:
         for page in self._kept.pages:
             for stored in self._store.get(page):
-                yield self._store.get(Stored(*stored))
+                yield self._store.get(Stored(*stored), once=True)
 
     def __dask_tokenize__(self) -> str:
         return self._kept.digest

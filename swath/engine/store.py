@@ -74,15 +74,17 @@ class ResultStore:
         self._write(digest, data)
         return Stored(digest, len(data))
 
-    def get(self, stored: Stored) -> Any:
-        """The value. Raises StateError when it is not there any more."""
+    def get(self, stored: Stored, *, once: bool = False) -> Any:
+        """The value. `once`: it will not be asked for again soon, and is not held here. Raises StateError when it is not there
+        any more."""
         if stored.data is not None:
             return seal.loads(stored.data, self._secrets)
         if stored.digest in self._recent:
             self._recent.move_to_end(stored.digest)
             return self._recent[stored.digest][1]
         value = seal.loads(self._read(stored.digest), self._secrets)
-        self._keep(stored, value)
+        if not once:
+            self._keep(stored, value)
         return value
 
     def has(self, stored: Stored) -> bool:

@@ -21,6 +21,9 @@ from swath.imagery.part import Part, levels_of
 from swath.imagery.tiff import LEADER, Level, Tag, header, level_shapes
 from swath.imagery.writing import writing
 
+Encoded = bytes | memoryview
+"""An encoded tile, or another piece of the file."""
+
 
 class Assembly:
     """Looks through the parts once: what belongs where, how large it is, what the pixels sum up to. A context manager.
@@ -135,7 +138,7 @@ class Assembly:
         row, col = (window.row - self._blocks.output.row) // size, (window.col - self._blocks.output.col) // size
         return slice(row, row - (-window.height // size)), slice(col, col - (-window.width // size))
 
-    def keep(self, level: int, tiles: tuple[slice, slice], encoded: Sequence[bytes]) -> None:
+    def keep(self, level: int, tiles: tuple[slice, slice], encoded: Sequence[Encoded]) -> None:
         """Put encoded tiles of an overview, row by row, aside until the file is written."""
         shape = self._sizes[level][tiles].shape
         sizes = np.array([len(tile) for tile in encoded], np.int64)
@@ -170,7 +173,7 @@ class Assembly:
             bands = [[tile[band] for tile in self._sums if tile[band][0]] for band in range(self.encoding.bands)]
         return tuple(_statistics(sums, total) for sums in bands)
 
-    def chunks(self, own: Sequence[Tag]) -> Iterator[bytes]:
+    def chunks(self, own: Sequence[Tag]) -> Iterator[Encoded]:
         """The file's bytes in order. `own` are the map's tags as GDAL wrote them (see swath.imagery.tiff)."""
         edge = self.encoding.blocksize
         levels = [Level(*shape, sizes.ravel()) for shape, sizes in zip(self._shapes, self._sizes, strict=True)]
@@ -190,14 +193,15 @@ class Assembly:
                 self._spool.seek(int(place))
                 yield self._spool.read(int(size))
 
-    def _main(self) -> Iterator[bytes]:
+    def _main(self) -> Iterator[Encoded]:
         """The tiles of the full resolution, row by row."""
         columns = self._lattice.lattice[1]
         for row, parts in self._rows():
             there = {part.index % columns: part.level(0) for part in parts}
             yield from self._row([self._lattice[row * columns + column] for column in range(columns)], there)
+            there.clear()  # before the next row is loaded
 
-    def _row(self, regions: Sequence[Block], there: dict[int, list[bytes]]) -> Iterator[bytes]:
+    def _row(self, regions: Sequence[Block], there: dict[int, list[memoryview]]) -> Iterator[Encoded]:
         """The tiles of one row of regions."""
         edge = self.encoding.blocksize
         for tile_row in range(-(-regions[0].window.height // edge)):

@@ -17,6 +17,7 @@ import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window as RasterWindow
@@ -79,6 +80,7 @@ def write_cog(
     band_names: Sequence[str] = ("map",),
     tags: Mapping[str, str] | None = None,
     scale: float = 1.0,
+    offset: float = 0.0,
 ) -> CogFacts:
     """Write a map as a strict COG: Deflate, overviews, nodata, statistics, colours, laid out as GDAL does it. To a file, or
     to an object store in parts and without a copy on the disk.
@@ -86,7 +88,7 @@ def write_cog(
     `parts` come in the order of their index and can be gone through more than once; they are taken one at a time. Regions
     without a part stay nodata. The grid is `blocks.image[blocks.output.roi]`: the source's pixels, not moved. The same
     pixels give the same bytes, whatever the regions were. `tags` become the file's metadata; a number times
-    `scale` is what it stands for. With `classes` (one uint8 band) the file has a colour table, and the names are in its
+    `scale`, plus `offset`, is what it stands for. With `classes` (one uint8 band) the file has a colour table, and the names are in its
     metadata and, where QGIS and GDAL look for them, in `<path>.aux.xml`, which is the caller's to send with an upload (see
     `names_xml`).
 
@@ -97,7 +99,7 @@ def write_cog(
     folder = Path(tempfile.gettempdir()) if isinstance(path, Upload) else path.parent
     with gdal_quiet(), Assembly(parts, blocks, encoding, folder) as assembly:
         _check_classes(assembly, classes)
-        own = _own_tags(assembly, blocks.image[blocks.output.roi], classes, band_names, tags or {}, scale)
+        own = _own_tags(assembly, blocks.image[blocks.output.roi], classes, band_names, tags or {}, (scale, offset))
         if isinstance(path, Upload):
             path.send(assembly.chunks(own))
             with open_map(path.url) as file:
@@ -151,7 +153,7 @@ def _own_tags(
     classes: Legend,
     band_names: Sequence[str],
     tags: Mapping[str, str],
-    scale: float,
+    scaling: tuple[float, float],
 ) -> list[Tag]:
     """The map's tags as GDAL writes them, from a file of one tile."""
     encoding = assembly.encoding
@@ -167,14 +169,19 @@ def _own_tags(
     }  # fmt: skip
     if half:
         profile["nbits"] = 16
+    if encoding.alpha:
+        del profile["nodata"]
     if geobox.crs is not None:
         profile["crs"] = CRS.from_wkt(geobox.crs.to_wkt())
     with MemoryFile() as memory:
         with memory.open(**profile) as file:
             file.descriptions = tuple(band_names)
             file.update_tags(**tags)
-            if scale != 1.0:
-                file.scales = (scale,) * encoding.bands
+            if scaling != (1.0, 0.0):
+                file.scales, file.offsets = ((each,) * encoding.bands for each in scaling)
+            if encoding.alpha:
+                between = [ColorInterp.undefined] * (encoding.bands - 2)
+                file.colorinterp = [ColorInterp.gray, *between, ColorInterp.alpha]
             for band, statistics in enumerate(assembly.statistics(), 1):
                 file.update_tags(band, **statistics_tags(statistics))
             if classes:
@@ -184,7 +191,7 @@ def _own_tags(
         return tags_of(memory.read())
 
 
-def _write(path: Path, made: Path, chunks: Iterable[bytes]) -> None:
+def _write(path: Path, made: Path, chunks: Iterable[bytes | memoryview]) -> None:
     """Write the chunks to `made`, read them again, and have them looked at by who knows COGs."""
     digest = hashlib.sha256()
     with made.open("wb", buffering=1 << 20) as file:
@@ -214,7 +221,7 @@ def _verified(
         shape=file.shape,
         bands=file.descriptions,
         dtype=file.dtypes[0],
-        nodata=file.nodata,
+        nodata=assembly.encoding.nodata if assembly.encoding.alpha else file.nodata,
         crs=file.crs.to_string() if file.crs else None,
         transform=tuple(file.transform)[:6],
         overviews=tuple(file.overviews(1)),

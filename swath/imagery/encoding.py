@@ -33,6 +33,9 @@ class Encoding:
     """Pixels are names, not numbers: an overview takes the most frequent of four, not their mean."""
     blocksize: int = 512
     """Edge of a tile in the file, in pixels; a multiple of 16."""
+    alpha: bool = False
+    """The last band says where the others are valid, for numbers of which none can stand for nodata; `nodata` is then only what stands
+    where they are not."""
 
     def __post_init__(self) -> None:
         if self.blocksize % 16 or self.blocksize <= 0:
@@ -69,7 +72,7 @@ class Encoding:
             rows = _differences(np.ascontiguousarray(planes.transpose(0, 2, 1)).reshape(edge, -1), self.bands)
         return isal_zlib.compress(rows.data, LEVEL)
 
-    def decode(self, data: bytes) -> Pixels:
+    def decode(self, data: bytes | memoryview) -> Pixels:
         """The whole tile (bands, blocksize, blocksize) that `encode` made."""
         edge, kind = self.blocksize, np.dtype(self.dtype)
         raw = isal_zlib.decompress(data)
@@ -139,6 +142,8 @@ class Encoding:
 
     def valid(self, pixels: Pixels) -> NDArray[np.bool_]:
         """Where pixels are something other than nodata; same shape."""
+        if self.alpha:
+            return np.broadcast_to(pixels[-1:] > 0, pixels.shape)
         there: NDArray[np.bool_] = ~np.isnan(pixels) if np.isnan(self.nodata) else pixels != self.nodata
         return there
 

@@ -21,7 +21,7 @@ class Upload:
         """Bytes that were sent."""
         self.sha256 = ""
 
-    def send(self, chunks: Iterable[bytes]) -> None:
+    def send(self, chunks: Iterable[bytes | memoryview]) -> None:
         """Send `chunks` as the whole object.
 
         Nothing appears before all has arrived: when a chunk cannot be made, or a part not be sent, the upload is given up.
@@ -51,7 +51,7 @@ class Upload:
         self.size, self.sha256 = sent, digest.hexdigest()
 
 
-def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _pieces(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     """The same bytes in fewer, larger pieces."""
     held, size = [], 0
     for chunk in chunks:
