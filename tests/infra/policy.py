@@ -134,8 +134,13 @@ def requests(call: Mapping[str, Any], region: str) -> Iterator[Request]:
             key = "" if each == "s3:ListBucket" else f"/{asked.get('Key', 'a-key')}"
             yield Request(each, f"arn:aws:s3:::{asked['Bucket']}{key}")
         return
+    if action == "GetCallerIdentity":
+        return  # nobody needs a permission for it
     if action == "RunInstances":
         yield from of_run(asked, region)
+    elif action == "GetInstanceProfile":
+        profile = f"arn:aws:iam::{ACCOUNT}:instance-profile/{asked['InstanceProfileName']}"
+        yield Request("iam:GetInstanceProfile", profile)
     elif action in ("TerminateInstances", "GetConsoleOutput"):
         for name, identity in asked.items():
             if name.startswith("InstanceId"):
@@ -199,11 +204,20 @@ def cover(calls: Iterable[Mapping[str, Any]], policies: Mapping[str, Policy], re
 
 
 COMPUTE = {
+    "acceleratorTypes.get": {"compute.acceleratorTypes.get"},
+    "firewalls.list": {"compute.firewalls.list"},
+    "images.get": {"compute.images.get"},
+    "images.getFromFamily": {"compute.images.getFromFamily"},
     "instances.aggregatedList": {"compute.instances.list"},
     "instances.delete": {"compute.instances.delete"},
     "instances.get": {"compute.instances.get"},
     "instances.getSerialPortOutput": {"compute.instances.getSerialPortOutput"},
+    "machineTypes.get": {"compute.machineTypes.get"},
+    "projects.get": {"compute.projects.get"},
+    "regions.get": {"compute.regions.get"},
+    "subnetworks.get": {"compute.subnetworks.get"},
     "zoneOperations.get": {"compute.zoneOperations.get"},
+    "zones.get": {"compute.zones.get"},
 }
 """What each call of Compute Engine needs; instances.insert needs what its body asks for."""
 INSERT = {

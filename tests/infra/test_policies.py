@@ -1,112 +1,23 @@
-"""Least privilege: simulated runs need all of the policies in infra/iam, and nothing that is not in them."""
+"""Least privilege: what the policies in infra/iam refuse. That runs need all of them and no more is in tests/e2e/test_clouds.py."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 
 from swath.cluster import daskcluster
-from tests.clouds.control import Cloud, started
-from tests.clouds.projects import project
-from tests.imagery.rasters import write
-from tests.infra.policy import ACCOUNT, COMPUTE, IAM, INSERT, Policy, Request, cover, of_run, permissions, requests
-from tests.models.tiny_models import write_integer_unet
-from tests.process import Pipe
+from tests.infra.policy import ACCOUNT, COMPUTE, IAM, INSERT, Policy, Request, of_run, requests
 
 REGION, BUCKET = "us-east-1", "maps"
-FAST = {"SWATH_CLOUD_PACE_S": "0.2", "SWATH_CLOUD_QUIET_S": "1"}
-JOB = """
-from swath import Spec, pipeline, task
-
-class Job(Spec):
-    n: int = 1
-
-@task
-def square(x):
-    return x * x
-
-@pipeline
-def squares(spec: Job):
-    return square.map(range(spec.n))
-"""
 
 
 def policies() -> dict[str, Policy]:
     places = {"REGION": REGION, "BUCKET": BUCKET}
     return {"client": Policy.read("aws-client", **places), "machine": Policy.read("aws-worker", **places)}
-
-
-@pytest.fixture
-def ec2(tmp_path: Path) -> Iterator[Cloud]:
-    with started("ec2", tmp_path / "ec2") as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def gce(tmp_path: Path) -> Iterator[Cloud]:
-    with started("gce", tmp_path / "gce") as cloud:
-        yield cloud
-
-
-def aws(cloud: Cloud, service: str) -> Any:
-    """A client of the simulated account, who is nobody that a policy is about."""
-    import botocore.session
-
-    keys = {"aws_access_key_id": "owner", "aws_secret_access_key": "testing"}
-    return botocore.session.Session().create_client(service, region_name=REGION, endpoint_url=cloud.endpoint, **keys)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_a_run_on_aws_needs_all_of_the_policies_and_nothing_else(ec2: Cloud, pipe: Pipe) -> None:
-    s3, iam = aws(ec2, "s3"), aws(ec2, "iam")
-    s3.create_bucket(Bucket=BUCKET)
-    iam.create_instance_profile(InstanceProfileName="swath-worker")
-    pixels = np.kron(np.random.default_rng(7).integers(1, 250, (3, 20, 25)), np.ones((1, 16, 16))).astype(np.uint8)
-    write(pipe.folder / "picture.tif", pixels, names=("red", "green", "blue"), nodata=0)
-    s3.put_object(Bucket=BUCKET, Key="picture.tif", Body=(pipe.folder / "picture.tif").read_bytes())
-    (pipe.folder / "swath.yaml").write_text(f"results: s3://{BUCKET}/results\n")
-    cluster = {
-        "kind": "aws", "region": REGION, "machine_image": ec2.network["image"], "image": "swath:1", "workers": 1,
-        "security_groups": [ec2.network["security_group"]], "profile": "swath-worker", "spot": True, "processes": 1,
-    }  # fmt: skip
-    spec = pipe.spec(
-        imagery={"source": "files", "paths": [f"s3://{BUCKET}/picture.tif"]},
-        model=str(write_integer_unet(pipe.folder)),
-        region=256,
-        output={"to": f"s3://{BUCKET}/out", "blocksize": 64},
-        stage=f"s3://{BUCKET}/stage",
-        cluster=cluster,
-    )
-    pipe.env.update(ec2.environment, **FAST)
-    pipe("run", spec, timeout=250)
-    found = policies()
-    refused = cover(ec2.calls(), found, REGION)
-    print("\n".join(each.report() for each in found.values()))
-    assert refused == []
-    assert {name: policy.unused() for name, policy in found.items()} == {"client": [], "machine": []}
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_a_run_on_google_cloud_needs_all_of_the_role_and_nothing_else(gce: Cloud, tmp_path: Path) -> None:
-    pipe = project(tmp_path / "project", gce, public_ip=True)
-    (pipe.folder / "pipelines").mkdir()
-    (pipe.folder / "pipelines" / "job.py").write_text(JOB)
-    (pipe.folder / "spec.yaml").write_text("pipeline: squares\nn: 3\ncluster: cloud\n")
-    pipe("run", "spec.yaml", timeout=250)
-    calls = [each for each in gce.calls() if each["service"] == "compute"]
-    needed = set().union(*(permissions(each["action"], each["parameters"].get("body", {})) for each in calls))
-    allowed = set(yaml.safe_load((IAM / "gcp-client.yaml").read_text())["includedPermissions"])
-    print("\n".join(f"{'used' if each in needed else 'UNUSED':7} {each}" for each in sorted(allowed | needed)))
-    assert needed == allowed
 
 
 def test_the_role_on_google_cloud_is_what_its_calls_can_need() -> None:
