@@ -83,7 +83,7 @@ class Bench:
         sizes = sorted({SMALL, 2048, *self.options.sizes})
         words = "import sys, pathlib, pixels_data, pixels_models\nfolder = pathlib.Path(sys.argv[1])\n"
         words += f"for size in {sizes}: pixels_data.image(folder, size)\n"
-        words += f"for name in {sorted(MODELS)}: pixels_models.write(name, folder, pixels_data.image(folder, 2048))\n"
+        words += f"for name in {sorted(set(self.options.models))}: pixels_models.write(name, folder, pixels_data.image(folder, 2048))\n"
         words += "pixels_models.write('constant', folder, folder)\n"
         subprocess.run([sys.executable, "-c", words, str(self.folder)], check=True, env=environment())
 
