@@ -60,7 +60,7 @@ lint: .venv/dev.stamp  ## ruff, the import layers, mypy strict
 	@$(BIN)/mypy
 
 schema: .venv/run.stamp  ## write the JSON Schema that editors use for specs/*.yaml
-	@$(BIN)/pipe schema predict > specs/.predict.schema.json && mv specs/.predict.schema.json specs/predict.schema.json
+	@for each in load predict; do $(BIN)/pipe schema $$each > specs/.schema.json && mv specs/.schema.json specs/$$each.schema.json; done
 
 bench: .venv/run.stamp  ## run the benchmarks in bench/
 	@$(BIN)/python bench/start.py

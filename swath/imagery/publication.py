@@ -7,7 +7,7 @@ import logging
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +74,7 @@ def _named_by(manifest: Path) -> set[str]:
     """Names of the files beside a manifest that it lists."""
     try:
         told = json.loads(manifest.read_text())
-        hrefs = {str(asset["href"]) for asset in told["assets"].values()}
+        hrefs = {str(asset["href"]) for asset in told.get("assets", {}).values()}
         items = {str(link["href"]) for link in told.get("links", ()) if link["rel"] == "item"}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return set()
@@ -160,16 +160,19 @@ class Staging:
         made += [PublishedFile(name, upload.size, upload.sha256) for name, upload in self._uploads.items()]
         return tuple(sorted(made, key=lambda file: file.name))
 
-    def publish(self, about: dict[str, Any]) -> Published:
-        """Put every file in its place, the manifest last. Raises TaskFailed; each file is then either the old or the new one."""
+    def publish(self, about: dict[str, Any], kept: Collection[PublishedFile] = ()) -> Published:
+        """Put every file in its place, the manifest last. Raises TaskFailed; each file is then either the old or the new one.
+
+        `kept` are files that are there already and belong to what is published; others that the old manifest lists are removed.
+        """
         files = sorted(self.facts(), key=lambda file: file.name in MANIFESTS)
         if self.remote:
             self._put(files)
         else:
-            self._rename(files)
-        return Published(self.target, tuple(files), about)
+            self._rename(files, {file.name for file in kept})
+        return Published(self.target, tuple(sorted((*files, *kept), key=lambda file: file.name in MANIFESTS)), about)
 
-    def _rename(self, files: list[PublishedFile]) -> None:
+    def _rename(self, files: list[PublishedFile], kept: set[str]) -> None:
         place = Path(self.target)
         before = set().union(*({name, *_named_by(place / name)} for name in MANIFESTS))
         with writing(place):
@@ -180,9 +183,8 @@ class Staging:
                 for file in files:
                     (self.folder / file.name).replace(place / file.name)
                     crashpoint.reached("publishing")
-                for name in before - {
-                    file.name for file in files
-                }:  # of an earlier map, such as vectors that are not asked for now
+                # Of an earlier map, such as vectors that are not asked for now.
+                for name in before - kept - {file.name for file in files}:
                     (place / name).unlink(missing_ok=True)
                 sync(place)
 

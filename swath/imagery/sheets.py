@@ -260,7 +260,7 @@ def write_collection(
 def _collection(
     identity: str, sheets: Sequence[Sheet], items: Sequence[pystac.Item], scenes: Sequence[Scene], lineage: str
 ) -> pystac.Collection:
-    box = _around([item.bbox for item in items if item.bbox is not None]) or [-180.0, -90.0, 180.0, 90.0]
+    box = around_boxes([item.bbox for item in items if item.bbox is not None]) or [-180.0, -90.0, 180.0, 90.0]
     times = times_of(scenes)
     interval: list[datetime.datetime | None] = [times[0], times[-1]] if times else [None, None]
     extent = pystac.Extent(pystac.SpatialExtent([box]), pystac.TemporalExtent([interval]))
@@ -273,7 +273,7 @@ def _collection(
     return collection
 
 
-def _around(boxes: Sequence[Sequence[float]]) -> list[float] | None:
+def around_boxes(boxes: Sequence[Sequence[float]]) -> list[float] | None:
     """The box around boxes of degrees; west > east where it crosses the antimeridian, which it does when it is smaller so."""
     if not boxes:
         return None

@@ -14,8 +14,9 @@ from tests.process import ROOT, Pipe
 SPECS = sorted((ROOT / "specs").glob("*.yaml"))
 
 
-def test_the_committed_schema_is_the_one_that_pipe_schema_prints(pipe: Pipe) -> None:
-    assert (ROOT / "specs/predict.schema.json").read_text() == pipe("schema", "predict").out, "run `make schema`"
+@pytest.mark.parametrize("name", sorted(path.name.partition(".")[0] for path in (ROOT / "specs").glob("*.schema.json")))
+def test_the_committed_schema_is_the_one_that_pipe_schema_prints(pipe: Pipe, name: str) -> None:
+    assert (ROOT / f"specs/{name}.schema.json").read_text() == pipe("schema", name).out, "run `make schema`"
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.stem)

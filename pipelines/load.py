@@ -1,0 +1,189 @@
+"""Load: imagery of an area from anywhere, once, into a folder of COGs with a STAC collection that other pipelines read.
+
+held                what the folder holds already, looked at byte by byte           on the client
+loading             the imagery, compared with that: what is new                    on the client
+pieces              the new images in large windows                                 a lazy sequence
+loaded              one call per piece: read onto the grid, mask, encode            streamed over the workers
+collection          COGs, items, and the collection last                            on the client, atomically
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from swath.graph.pipeline import pipeline
+from swath.graph.task import task
+from swath.spec.base import Model, Spec
+from swath.spec.fields import Area, GridSpec, Imagery
+from swath.spec.place import OutputPath
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from swath.imagery.holding import Holdings
+    from swath.imagery.publication import Published
+    from swath.loading import Loaded, Loading, Piece, Pieces
+
+log = logging.getLogger(__name__)
+
+
+class CollectionOutput(Model):
+    """Where imagery is kept. In YAML: a path, or a mapping."""
+
+    short_schemas = ({"type": "string", "description": "Folder, local or an fsspec URL"},)
+
+    to: OutputPath
+    """Folder of the collection, local or an fsspec URL. Absolute once loaded. What it holds already is kept."""
+    blocksize: Literal[64, 128, 256, 512, 1024] = 512
+    """Edge of the tiles in the files, in pixels."""
+    sheet: int = Field(default=65536, ge=1024)
+    """Longest edge of one file in pixels: a larger image becomes several."""
+
+    @classmethod
+    def expand(cls, value: Any, info: Any) -> Any:
+        return {"to": value} if isinstance(value, str) else value
+
+
+class Load(Spec):
+    """Load imagery of an area once, as COGs with a STAC collection."""
+
+    imagery: Imagery
+    """What to load: raster files, or STAC items."""
+    output: CollectionOutput
+    """Folder of the collection."""
+    area: Area | None = None
+    """What to load; everything that the imagery covers when not given."""
+    margin: int = Field(128, ge=0)
+    """So many pixels around the area are loaded too: a model looks beyond the area's border."""
+    grid: GridSpec | None = None
+    """The grid of all images; that of the first scene when not given. With `zones: true` each scene keeps its own."""
+    composite: Literal["first", "last", "median", "least_cloud"] | None = None
+    """Make one image of all scenes by this rule, instead of one of each."""
+    units: Literal["numbers", "physical"] = "numbers"
+    """Whether the files hold the sources' numbers in the sources' dtype, with scale and offset beside them, or physical values as
+    float32."""
+    region: int | None = Field(None, ge=64, le=16384)
+    """Edge of the pieces, each loaded by one call, in pixels; a multiple of output.blocksize. From the images' size when not given."""
+
+    @model_validator(mode="after")
+    def _whole_tiles(self) -> Load:
+        if self.region is not None and self.region % self.output.blocksize:
+            raise ValueError(f"region: {self.region} is not a multiple of output.blocksize, {self.output.blocksize}")
+        return self
+
+
+@pipeline
+def load(spec: Load) -> Any:
+    """Load imagery of an area once, as COGs with a STAC collection."""
+    held = read_held(spec.output)
+    loading = find_new(
+        spec.imagery, held=held, area=spec.area, grid=spec.grid, composite=spec.composite, units=spec.units,
+        margin=spec.margin, output=spec.output,
+    )  # fmt: skip
+    pieces = cut_pieces(loading, region=spec.region, output=spec.output)
+    loaded = load_window.map(pieces)
+    return publish_collection(loaded, loading=loading, pieces=pieces, output=spec.output)
+
+
+@task(cache=False, on_client=True)
+def read_held(output: CollectionOutput) -> Holdings:
+    """What the folder holds, each file read and its checksum compared."""
+    from swath.imagery.holding import read_holdings
+
+    return read_holdings(output.to)
+
+
+@task(cache=False, on_client=True)
+def find_new(
+    imagery: Imagery,
+    *,
+    held: Holdings,
+    area: Area | None,
+    grid: GridSpec | None,
+    composite: str | None,
+    units: str,
+    margin: int,
+    output: CollectionOutput,
+) -> Loading:
+    """The imagery, compared with what is held. Looks at the files or the catalogue in every run."""
+    from swath.loading import plan_loading
+
+    loading = plan_loading(
+        imagery, held, area=area, grid=grid, composite=composite, physical=units == "physical", margin=margin,
+        blocksize=output.blocksize, sheet=output.sheet,
+    )  # fmt: skip
+    for note in loading.notes:
+        log.info(note)
+    log.info(
+        "%d images found: %d to load, %d are there", loading.found, len(loading.new), loading.found - len(loading.new)
+    )
+    return loading
+
+
+@task(on_client=True)
+def cut_pieces(loading: Loading, *, region: int | None, output: CollectionOutput) -> Pieces:
+    """The new images in windows, each loaded by one call."""
+    from swath.loading import Pieces
+
+    return Pieces.of(loading.new, region, output.blocksize)
+
+
+@task(retries=2)
+def load_window(piece: Piece) -> Loaded:
+    """One window of one image: read onto the grid, masked, encoded."""
+    from swath.loading import load_piece
+
+    return load_piece(piece)
+
+
+def still_there(published: Published) -> bool:
+    """Whether a publication can be reused: its files are still as they were."""
+    from swath.imagery.publication import intact
+
+    return intact(published)
+
+
+@task(on_client=True, valid=still_there)
+def publish_collection(
+    loaded: Sequence[Loaded], *, loading: Loading, pieces: Pieces, output: CollectionOutput
+) -> Published:
+    """Write the new images and the collection, and put them in their place."""
+    from swath.loading import write_images
+
+    return write_images(loaded, loading, pieces, output.to, output.to.rstrip("/").rpartition("/")[2])
+
+
+@load.planner
+def plan(spec: Load) -> dict[str, Any]:
+    """What loading would take, from the headers of the imagery and what the folder holds."""
+    from swath.imagery.holding import read_holdings
+    from swath.loading import Pieces, plan_loading
+
+    held = read_holdings(spec.output.to)
+    loading = plan_loading(
+        spec.imagery, held, area=spec.area, grid=spec.grid, composite=spec.composite,
+        physical=spec.units == "physical", margin=spec.margin, blocksize=spec.output.blocksize, sheet=spec.output.sheet,
+    )  # fmt: skip
+    pieces = Pieces.of(loading.new, spec.region, spec.output.blocksize)
+    sizes = [image.window.height * image.window.width for image in loading.new]
+    layers = [len(each.scenes.scenes) if each.scenes.mosaic == "median" else 1 for each in loading.new]
+    widths = [sum(_bytes(form.dtype) for form in image.encodings) for image in loading.new]
+    return {
+        "images": loading.found,
+        "to load": len(loading.new),
+        "bands": ", ".join(loading.held.bands),
+        "regions": len(pieces),
+        "megapixels": round(sum(sizes) / 1e6, 3),
+        "read_bytes": sum(size * layer * width for size, layer, width in zip(sizes, layers, widths, strict=True)),
+        "output": spec.output.to,
+    }
+
+
+def _bytes(dtype: str) -> int:
+    """Of one pixel."""
+    import numpy as np
+
+    return np.dtype(dtype).itemsize

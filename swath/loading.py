@@ -1,0 +1,474 @@
+"""Imagery on its way into a collection: which images are new, their pieces, and their files.
+
+Every band is a file of its own, as STAC catalogues have it, with its own dtype, nodata, scale and offset. What is valid is told
+once for all bands of an image: a pixel is so where every file of the scene has data (see swath.imagery.read), and nowhere else.
+Where no number can stand for nodata, the file gets an alpha band: it is made and compressed with the pixels, tile by tile, and
+every program with GDAL takes it for the mask of a file with one band beside it.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from swath.engine.fingerprint import fingerprint
+from swath.errors import AreaError, ImageryError
+from swath.geo import Blocks, Region, Regions, Window, sheet_windows
+from swath.graph.current import current_run, progress
+from swath.imagery.cog import write_cog
+from swath.imagery.encoding import Encoding
+from swath.imagery.find import find, find_each
+from swath.imagery.footprint import extent_pixels
+from swath.imagery.grid import CLOSE, output_window
+from swath.imagery.holding import COLLECTION, Holding, Holdings, collection_of, file_name, image_item, raster_name
+from swath.imagery.part import Part, PartBuilder, levels_of
+from swath.imagery.publication import Published, PublishedFile, Staging
+from swath.imagery.read import read
+from swath.imagery.scene import Scene, Scenes
+from swath.imagery.tiff import level_shapes
+from swath.imagery.writing import writing
+from swath.layout import region_edge
+from swath.provenance import versions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from swath.imagery.cog import CogFacts
+    from swath.imagery.scene import Band
+    from swath.imagery.upload import Upload
+    from swath.spec.fields import Area, GridSpec, Imagery
+
+FORM = 1
+"""Raise it when the files of the same imagery change, so that what is held is loaded again."""
+PART = "-part-"
+"""In the id of an image that is one of several, for one file of all would be too large."""
+SNAP = 64
+"""Images are cut at multiples of so many pixels: a network's lattice and a file's tiles are the same there as in the original."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image to load: an item of the collection."""
+
+    id: str
+    scenes: Scenes
+    """What it is made from: one scene, or all of a composite."""
+    window: Window
+    """The part that is loaded, in pixels of `scenes.image`."""
+    encodings: tuple[Encoding, ...]
+    """Of each band's file."""
+    physical: bool
+    """Whether the numbers are physical values."""
+
+    @cached_property
+    def source(self) -> str:
+        """Fingerprint of everything that its pixels depend on."""
+        return fingerprint((FORM, replace(self.scenes, notes=()), self.window, self.encodings, self.physical))
+
+    @property
+    def grid(self) -> GeoBox:
+        """Of its files."""
+        return self.scenes.image[self.window.roi]
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        """The bands of its files: what their numbers mean."""
+        first = self.scenes.scenes[0].bands
+        return tuple(
+            replace(
+                band, name=name, dtype=form.dtype, nodata=None if form.alpha else form.nodata,
+                scale=1.0 if self.physical else band.scale, offset=0.0 if self.physical else band.offset,
+            )
+            for band, name, form in zip(first, self.scenes.bands, self.encodings, strict=True)
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What is to be done: images to load, and those that are there already."""
+
+    new: tuple[Image, ...]
+    kept: tuple[Holding, ...]
+    """Of this run's imagery and of runs before."""
+    found: int
+    """Images of this run's imagery."""
+    held: Holdings
+    """What the collection is like: bands, units, grid."""
+    notes: tuple[str, ...] = ()
+
+
+def plan_loading(
+    imagery: Imagery,
+    held: Holdings,
+    *,
+    area: Area | None,
+    grid: GridSpec | None,
+    composite: str | None,
+    physical: bool,
+    margin: int,
+    blocksize: int,
+    sheet: int,
+) -> Loading:
+    """Compare the imagery with what is held. Raises ImageryError when the two do not go into one collection, AreaError when the
+    area has no imagery."""
+    if composite is not None:
+        imagery = imagery.model_copy(update={"mosaic": composite})
+    own = grid is not None and grid.zones
+    if own and composite is not None:
+        raise ImageryError("grid.zones: a composite has one grid", remedy="Leave grid.zones or composite out.")
+    found = find_each(imagery, area=area) if own else (find(imagery, area=area, grid=grid),)
+    anchor = None if own else _anchor(found[0], held, grid)
+    units = ("physical values" if physical else "numbers") + (f", {composite} composite" if composite else "")
+    _fits(held, found[0].bands, units)
+    images: list[Image] = []
+    for scenes in found:
+        if scenes.image.crs is None:
+            raise ImageryError(
+                f"{scenes.scenes[0].id}: no coordinate reference system, and a collection tells where its images are",
+                remedy="Georeference the imagery first, with gdal_translate -a_srs.",
+            )
+        if composite is not None:
+            _comparable(scenes, physical)
+        for each in [scenes] if composite is not None else [replace(scenes, scenes=(one,)) for one in scenes.scenes]:
+            base = each.image[:1, :1] if anchor is None else anchor
+            on = replace(each, image=_covering(base, each.scenes), notes=())
+            name = "composite" if composite is not None else each.scenes[0].id
+            images += _images(name, on, area, margin, blocksize, sheet, physical)
+    if not images:
+        raise AreaError("the area has no pixel of the imagery", remedy="Check the area, and where the imagery lies.")
+    images = _numbered(images)
+    known = {image.id: held.image(image.id) for image in images}
+    new = tuple(image for image in images if (there := known[image.id]) is None or there.source != image.source)
+    again = {image.id for image in new}
+    # Of images that came in other parts than now, none stays.
+    parted = {_whole(image.id) for image in images}
+    return Loading(
+        new,
+        tuple(
+            each for each in held.images if each.id not in again and (each.id in known or _whole(each.id) not in parted)
+        ),
+        len(images),
+        Holdings(found[0].bands, units, anchor),
+        tuple(dict.fromkeys([*held.notes, *(note for scenes in found for note in scenes.notes)])),
+    )
+
+
+def _anchor(scenes: Scenes, held: Holdings, grid: GridSpec | None) -> GeoBox:
+    """One pixel of the grid of all images: that of the collection when it has one."""
+    asked: GeoBox = scenes.image[:1, :1]
+    if held.grid is None:
+        if held.images:
+            raise ImageryError(
+                "the collection's images are on grids of their own, and this run asks for one grid",
+                remedy="Set grid: {zones: true} as before, or choose another folder with output.to.",
+            )
+        return asked
+    if grid is not None:
+        step, there = abs(asked.affine.a), abs(held.grid.affine.a)
+        if asked.crs != held.grid.crs or not math.isclose(step, there, rel_tol=1e-9):
+            raise ImageryError(
+                f"grid: the collection has pixels of {there:g} in {held.grid.crs}, not of {step:g} in {asked.crs}",
+                remedy="Leave grid out, or choose another folder with output.to.",
+            )
+    return held.grid
+
+
+def _fits(held: Holdings, bands: tuple[str, ...], units: str) -> None:
+    if not held.images:
+        return
+    for what, before, now in (("bands", held.bands, bands), ("units", (held.units,), (units,))):
+        if before != now:
+            raise ImageryError(
+                f"the collection holds the {what} {', '.join(before)}, and this run loads {', '.join(now)}",
+                remedy="Choose another folder with output.to, or remove the old one.",
+            )
+
+
+def _comparable(scenes: Scenes, physical: bool) -> None:
+    """A composite of numbers needs numbers that mean the same."""
+    meanings = {tuple((band.scale, band.offset) for band in scene.bands) for scene in scenes.scenes}
+    if len(meanings) > 1 and not physical:
+        raise ImageryError(
+            "composite: the scenes' numbers stand for different physical values (their scales or offsets differ)",
+            remedy="Set units: physical, or load each scene by itself.",
+        )
+
+
+def _covering(base: GeoBox, scenes: Sequence[Scene]) -> GeoBox:
+    """The grid of `base`, cut or extended by whole pixels to cover the scenes. The same for the same scenes, whatever else is
+    loaded."""
+    extents = [extent_pixels(band.geobox, base) for scene in scenes for band in scene.bands]
+    if not np.isfinite(extents).all():
+        raise ImageryError(
+            f"{scenes[0].id}: cannot be placed on a grid in {base.crs}", remedy="Set grid.crs to one that covers all."
+        )
+    left, top, right, bottom = np.array(extents).T
+    col, row = math.floor(left.min() + CLOSE), math.floor(top.min() + CLOSE)
+    stop_col, stop_row = math.ceil(right.max() - CLOSE), math.ceil(bottom.max() - CLOSE)
+    affine = base.affine if (row, col) == (0, 0) else base.affine @ base.affine.translation(col, row)
+    return GeoBox((max(stop_row - row, 1), max(stop_col - col, 1)), affine, base.crs)
+
+
+def _images(
+    name: str, scenes: Scenes, area: Area | None, margin: int, blocksize: int, sheet: int, physical: bool
+) -> Iterator[Image]:
+    """One image, or several where one file would be too large; none where the area has no pixel."""
+    try:
+        inside = output_window(scenes.image, area)
+    except AreaError:
+        return
+    window = _widened(inside, margin if area is not None else 0).intersection(Window(0, 0, *scenes.image.shape))
+    if window is None:
+        return
+    encodings = _encodings(scenes, blocksize, physical)
+    pieces = sheet_windows(window, max(blocksize, SNAP), sheet)
+    for number, piece in enumerate(pieces):
+        identity = file_name(name) if len(pieces) == 1 else f"{file_name(name)}{PART}{number}"
+        yield Image(identity, scenes, piece, encodings, physical)
+
+
+def _whole(identity: str) -> str:
+    """The id of the image that this is a part of, or its own."""
+    whole, part, number = identity.rpartition(PART)
+    return whole if part and number.isdigit() else identity
+
+
+def _widened(window: Window, margin: int) -> Window:
+    """With `margin` pixels more on each side, out to multiples of SNAP."""
+    if not margin:
+        return window
+    row, col = (window.row - margin) // SNAP * SNAP, (window.col - margin) // SNAP * SNAP
+    stop_row, stop_col = (-(-(stop + margin) // SNAP) * SNAP for stop in (window.stop_row, window.stop_col))
+    return Window(row, col, stop_row - row, stop_col - col)
+
+
+def _encodings(scenes: Scenes, blocksize: int, physical: bool) -> tuple[Encoding, ...]:
+    """How each band's file is written: with the scenes' own dtype, and nodata that no valid pixel has, or else alpha."""
+    forms = []
+    for number in range(len(scenes.bands)):
+        of_all = [scene.bands[number] for scene in scenes.scenes]
+        dtype = np.dtype(np.float32) if physical else np.result_type(*{np.dtype(band.dtype) for band in of_all})
+        declared = {band.nodata for band in of_all}
+        # A file of several bands has no data where none of them has: a single one of them may hold the value and be valid.
+        alone = all(sum(other.href == band.href for other in scene.bands) == 1
+                    for scene, band in zip(scenes.scenes, of_all, strict=True))  # fmt: skip
+        if dtype.kind == "f":
+            forms.append(Encoding(str(dtype), math.nan, blocksize=blocksize))
+        elif alone and len(declared) == 1 and None not in declared and scenes.resampling in ("nearest", "mode"):
+            forms.append(Encoding(str(dtype), float(declared.pop() or 0), blocksize=blocksize))
+        elif dtype in (np.uint8, np.uint16):  # those that GDAL takes for alpha
+            forms.append(Encoding(str(dtype), 0.0, 2, blocksize=blocksize, alpha=True))
+        else:  # the number at the far end of a wide range
+            limits = np.iinfo(str(dtype))
+            forms.append(Encoding(str(dtype), float(limits.min or limits.max), blocksize=blocksize))
+    return tuple(forms)
+
+
+def _numbered(images: list[Image]) -> list[Image]:
+    """With ids that differ: of several scenes with one id, the later ones get a number."""
+    seen: Counter[str] = Counter()
+    result = []
+    for image in images:
+        seen[image.id] += 1
+        result.append(image if seen[image.id] == 1 else replace(image, id=f"{image.id}-{seen[image.id]}"))
+    return result
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A window of one image, loaded by one call."""
+
+    image: Image
+    region: Region
+    levels: int
+    """Of the file: how many, the full resolution among them, the call makes."""
+
+
+@dataclass(frozen=True)
+class Pieces(Sequence[Piece]):
+    """The pieces of all new images, image by image: a lazy sequence. A piece depends on nothing but its image, so what a run
+    that was stopped has loaded is not loaded again, whatever else came in the meantime."""
+
+    images: tuple[Image, ...]
+    regions: Regions
+
+    @classmethod
+    def of(cls, images: tuple[Image, ...], region: int | None, blocksize: int) -> Pieces:
+        """`region`: edge of a piece in pixels; chosen when not given."""
+        sheets = tuple(
+            Blocks(each.scenes.image, each.window, region or region_edge([each.window], blocksize), 0, 1)
+            for each in images
+        )
+        return cls(images, Regions(sheets, tuple(range(len(images)))))
+
+    def __len__(self) -> int:
+        return len(self.regions)
+
+    @overload
+    def __getitem__(self, item: int) -> Piece: ...
+    @overload
+    def __getitem__(self, item: slice) -> Sequence[Piece]: ...
+    def __getitem__(self, item: int | slice) -> Piece | Sequence[Piece]:
+        if isinstance(item, slice):
+            return [self[number] for number in range(*item.indices(len(self)))]
+        region = self.regions[item]
+        image, blocks = self.images[region.sheet], self.regions.sheets[region.sheet]
+        edge = image.encodings[0].blocksize
+        levels = levels_of(blocks.size, edge, len(level_shapes(*image.window.shape, edge)))
+        # The number of the image among those of a run is no part of what is loaded.
+        return Piece(image, replace(region, sheet=0, grid=0), levels)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What one call loaded: a part for each band's file."""
+
+    image: str
+    """Its id."""
+    parts: tuple[Part, ...]
+    lost: int
+    """Valid pixels that read as nodata in the files: those with the one number that stands for it."""
+
+
+def load_piece(piece: Piece) -> Loaded:
+    """Read a piece and encode it, some rows at a time. Raises what reading raises."""
+    image, block = piece.image, piece.region.block
+    builders = [PartBuilder(block.index, block.window, form, piece.levels) for form in image.encodings]
+    rows, lost = image.encodings[0].blocksize, 0
+    for row in range(block.window.row, block.window.stop_row, rows):
+        strip = Window(row, block.window.col, min(rows, block.window.stop_row - row), block.window.width)
+        pixels, valid = read(image.scenes, strip, reflectance=image.physical)
+        gone = np.zeros(strip.shape, bool)
+        for layer, form, builder in zip(pixels, image.encodings, builders, strict=True):
+            numbers = layer.astype(form.dtype, copy=False)
+            if form.alpha:
+                full = np.iinfo(form.dtype).max
+                builder.add(np.stack([numbers, np.where(valid, full, 0).astype(form.dtype)]))
+            else:
+                gone |= valid & (numbers == form.nodata)
+                builder.add(np.where(valid, numbers, form.nodata).astype(form.dtype, copy=False)[None])
+        lost += int(gone.sum())
+        progress(pixels=strip.height * strip.width)
+    return Loaded(image.id, tuple(builder.part() for builder in builders), lost)
+
+
+@dataclass(frozen=True)
+class _BandParts(Sequence[Part]):
+    """The parts of one band's file among all that was loaded."""
+
+    made: Sequence[Loaded]
+    places: range
+    band: int
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, item: int) -> Part: ...
+    @overload
+    def __getitem__(self, item: slice) -> Sequence[Part]: ...
+    def __getitem__(self, item: int | slice) -> Part | Sequence[Part]:
+        if isinstance(item, slice):
+            return _BandParts(self.made, self.places[item], self.band)
+        return self.made[self.places[item]].parts[self.band]
+
+
+def write_images(made: Sequence[Loaded], loading: Loading, pieces: Pieces, folder: str, identity: str) -> Published:
+    """Write the new images' files and items, and put them in their place, the collection last. An image of which a piece was set
+    aside is left out: the next run loads it. Raises TaskFailed."""
+    order = [loaded.image for loaded in made]
+    position = {image.id: number for number, image in enumerate(pieces.images)}
+    numbers = [position[each] for each in order]
+    whole, lacking, lost = [], [], sum(loaded.lost for loaded in made)
+    with Staging(folder, current_run() or identity) as staging:
+        items = []
+        for number, image in enumerate(pieces.images):
+            progress(number, len(pieces.images))
+            blocks = pieces.regions.sheets[number]
+            places = range(bisect.bisect_left(numbers, number), bisect.bisect_right(numbers, number))
+            if len(places) < len(blocks):
+                lacking.append(image.id)
+                continue
+            items.append(_write_image(staging, image, blocks, made, places, identity))
+            whole.append(image.id)
+        items += [json.loads(each.item) for each in loading.kept]
+        about = f"Imagery that was loaded by swath; {len(loading.held.bands)} bands in {loading.held.units}"
+        _write_json(staging.folder / COLLECTION, collection_of(identity, items, loading.held, about))
+        kept = [file for each in loading.kept for file in each.files]
+        published = staging.publish(_about(loading, pieces, whole, lacking, lost, kept), kept)
+        progress(len(pieces.images), len(pieces.images))
+    return published
+
+
+def _write_image(
+    staging: Staging, image: Image, blocks: Blocks, made: Sequence[Loaded], places: range, collection: str
+) -> dict[str, Any]:
+    """The files of one image; gives its item."""
+    rasters: dict[str, tuple[PublishedFile, CogFacts, Band]] = {}
+    for number, (form, band) in enumerate(zip(image.encodings, image.bands, strict=True)):
+        name = raster_name(image.id, band.name)
+        place: Path | Upload = staging.place(name)
+        facts = write_cog(
+            place, _BandParts(made, places, number), blocks, form,
+            band_names=(band.name, "alpha") if form.alpha else (band.name,),
+            scale=band.scale if band.scale is not None else 1.0, offset=band.offset or 0.0,
+        )  # fmt: skip
+        (file,) = (each for each in staging.facts() if each.name == name)
+        rasters[band.name] = (file, facts, band)
+    lineage = f"{', '.join(scene.id for scene in image.scenes.scenes)} on pixels of {abs(image.grid.affine.a):g}"
+    item = image_item(
+        image.id, image.grid, image.scenes, image.source, rasters,
+        collection=collection, software=versions(), lineage=lineage,
+    )  # fmt: skip
+    _write_json(staging.folder / f"{image.id}.json", item)
+    return item
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    with writing(path):
+        path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _about(
+    loading: Loading, pieces: Pieces, whole: list[str], lacking: list[str], lost: int, kept: list[PublishedFile]
+) -> dict[str, Any]:
+    """For the report."""
+    from swath.imagery.address import shown
+
+    pixels = sum(image.window.height * image.window.width for image in pieces.images if image.id in whole)
+    bands = [band for image in pieces.images for scene in image.scenes.scenes for band in scene.bands]
+    notes = [*loading.notes]
+    if lost:
+        notes.append(f"{lost} valid pixels hold the number that stands for nodata in the files, and read as nodata")
+    if lacking:
+        notes.append(f"not loaded, for a piece failed: {', '.join(lacking)}")
+    return {
+        "numbers": {
+            "images loaded": len(whole),
+            "images kept": len(loading.kept),
+            "megapixels": round(pixels / 1e6, 3),
+            "bytes kept": sum(file.bytes for file in kept),
+        },
+        "input": {
+            "imagery": whole or "nothing new",
+            "kept": [each.id for each in loading.kept] or "none",
+            "files": sorted({shown(band.href) for band in bands}) or "none",
+            "bands": ", ".join(loading.held.bands),
+            "units": loading.held.units,
+            "grid": _grid_text(loading.held.grid),
+            "notes": notes or "none",
+        },
+    }
+
+
+def _grid_text(grid: GeoBox | None) -> str:
+    return "each image's own" if grid is None else f"pixels of {abs(grid.affine.a):g} in {grid.crs}"
