@@ -76,6 +76,7 @@ def diamond(case: Case) -> Area:
     return Area(wkt=f"POLYGON (({ring}))", crs="EPSG:32633")
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 8), st.integers(1, 14), st.booleans())
 def test_any_regions_and_pieces_equal_the_whole_image(case: Case, size: int, piece: int, within: bool) -> None:

@@ -208,6 +208,7 @@ def test_the_line_of_a_clean_run_does_it_again_after_everything_changed(
     assert again(pipe, project, env) == line
 
 
+@pytest.mark.slow
 def test_the_line_of_a_run_with_changes_does_it_again_with_them(pipe: Pipe, project: Path, env: dict[str, str]) -> None:
     write(
         project,

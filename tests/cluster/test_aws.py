@@ -87,6 +87,7 @@ def soon(true: Callable[[], Any], what: str) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_cluster_comes_up_works_replaces_what_it_loses_and_leaves_nothing(cloud: Cloud) -> None:
     value = """it's a "$HOME" `id` \\ {{x}} %s: #"""
     with run_of(cloud, spot=True, env={"VALUE": value}) as run, run_of(cloud, "r-2") as other:
@@ -181,6 +182,7 @@ def test_a_container_that_dies_is_told_with_the_console_and_is_not_tried_for_eve
     assert cloud.empty()
 
 
+@pytest.mark.slow
 def test_closing_goes_on_when_the_scheduler_is_dead_and_terminating_fails(cloud: Cloud) -> None:
     with run_of(cloud) as run:
         run.do(run.cluster.up())
@@ -192,6 +194,7 @@ def test_closing_goes_on_when_the_scheduler_is_dead_and_terminating_fails(cloud:
         assert time.monotonic() - began < 4 * vm.CLOSE_S
 
 
+@pytest.mark.slow
 def test_machines_end_by_themselves_when_there_is_no_client(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(orders.ALONE, "3")
     with run_of(cloud) as run:

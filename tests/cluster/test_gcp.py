@@ -325,6 +325,7 @@ def running(spec: GcpCluster, label: str) -> Iterator[Running]:
             made.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.allow_hosts("127.0.0.0/8")
 def test_a_cluster_computes_replaces_a_preempted_worker_and_leaves_no_machine(cloud: Cloud) -> None:
     with running(there(cloud, spot=True, env={"GREETING": 'it\'s "so"'}), "20260301-run_1-1a2b") as its:

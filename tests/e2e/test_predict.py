@@ -56,6 +56,7 @@ def test_an_identity_model_gives_the_source_back_byte_for_byte_on_its_grid(
     assert report(pipe.folder / "out")["seams"]["exact"] is True
 
 
+@pytest.mark.slow
 def test_the_map_does_not_depend_on_blocks_or_workers_to_the_bit(pipe: Pipe, shared: Path) -> None:
     model = write_integer_unet(pipe.folder)
     found = set()
@@ -200,6 +201,7 @@ def test_an_area_outside_of_the_imagery_is_exit_code_2_before_any_cluster(pipe: 
     assert not (pipe.folder / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_same_spec_again_makes_no_call_and_a_lost_output_is_published_again(pipe: Pipe, shared: Path) -> None:
     model = write_integer_unet(pipe.folder)
     spec = pipe.spec(

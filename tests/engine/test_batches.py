@@ -203,6 +203,7 @@ def test_a_call_of_a_batch_that_fails_is_made_again_alone(bench: Bench, tmp_path
     assert set(counts.values()) == {1, 2}
 
 
+@pytest.mark.slow
 def test_of_500_quick_calls_one_that_hangs_is_set_aside_and_no_other_is_lost(bench: Bench, tmp_path: Path) -> None:
     @task(timeout_s=1.0)
     def maybe(x: int, *, folder: str) -> int:
@@ -387,6 +388,7 @@ def test_a_walk_of_unknown_length_in_batches_ends_where_it_ends(bench: Bench, tm
     assert sorted(map(int, notes(tmp_path))) == list(range(50))
 
 
+@pytest.mark.slow
 def test_steps_are_not_begun_far_ahead_of_calls_that_wait_for_their_turn(bench: Bench) -> None:
     @task(limit=1)
     def one(x: int) -> int:

@@ -128,6 +128,7 @@ def test_an_item_goes_on_while_another_of_its_node_still_takes_long(bench: Bench
     assert sum(order.index(("plus_one", item)) < order.index(("uneven", 0)) for item in range(1, 12)) >= 10
 
 
+@pytest.mark.slow
 def test_three_thousand_graphs_of_a_mapped_pipeline_are_never_held_together(watched: Watched) -> None:
     @pipeline
     def inner(spec: Params) -> Any:
@@ -192,6 +193,7 @@ PEAKS: list[int] = []
 """Bytes; a list, so that it is no part of a task's fingerprint."""
 
 
+@pytest.mark.slow
 def test_a_reduce_over_20_000_items_loads_them_lazily_in_order_without_those_set_aside(watched: Watched) -> None:
     @task
     def page(x: int) -> bytes:

@@ -124,6 +124,7 @@ def test_a_stopped_run_keeps_what_was_finished_and_resumes(
     assert set(made(pipe)) == set(range(8))
 
 
+@pytest.mark.slow
 def test_a_second_signal_leaves_at_once(pipe: Pipe, slow: Path) -> None:
     process = pipe.start("run", slow, "--set", "seconds=20")
     wait_for(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 2)
