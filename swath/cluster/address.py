@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import distributed
 
@@ -56,11 +56,12 @@ class Address:
                     f"the scheduler at {self.address} has no workers",
                     remedy=f"start some with `dask worker {self.address}`",
                 ) from error
-            versions.check(self._client, self.address)
-            exits.enter_context(hosted(self._client, ProjectCode.loaded()))
-            self._newcomers = exits.enter_context(
-                Newcomers(self._client, lambda: versions.check(self._client, self.address))
-            )
+            with answering(self.address):
+                versions.check(self._client, self.address)
+                exits.enter_context(hosted(self._client, ProjectCode.loaded()))
+                self._newcomers = exits.enter_context(
+                    Newcomers(self._client, lambda: versions.check(self._client, self.address))
+                )
             self.workers = len(self._client.scheduler_info(n_workers=-1)["workers"])
             self._exits = exits.pop_all()
         return self
@@ -102,13 +103,26 @@ def seen_by_workers(client: distributed.Client, store: ResultStore) -> None:
     """Raise InfrastructureError unless all workers read what this process writes into the store of results."""
     token = os.urandom(INLINE_BYTES + 1)
     stored = store.put(token)
-    seen = client.run(_sees, store, stored, on_error="return")
+    scheduler: Any = client.scheduler
+    with answering(scheduler.address):
+        seen = client.run(_sees, store, stored, on_error="return")
     blind = [worker for worker, answer in seen.items() if answer is not True]
     if blind:
         raise InfrastructureError(
             f"{len(blind)} of {len(seen)} workers cannot read the results folder {store.root}; {blind[0]} says: {seen[blind[0]]}",
             remedy="set `results:` in swath.yaml to a folder or bucket that client and workers both reach",
         )
+
+
+@contextlib.contextmanager
+def answering(address: str) -> Iterator[None]:
+    """Inside, a scheduler that is lost while it is asked is an InfrastructureError."""
+    try:
+        yield
+    except OSError as error:  # CommClosedError and TimeoutError, too
+        raise InfrastructureError(
+            f"the scheduler at {address} is lost: {error}", remedy="`pipe resume` takes the run up again"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from distributed.utils import LoopRunner
 
 from swath import crashpoint
 from swath.cluster import tls, versions
-from swath.cluster.address import quiet_client, seen_by_workers
+from swath.cluster.address import answering, quiet_client, seen_by_workers
 from swath.cluster.budget import held
 from swath.cluster.cluster import RunningCluster, Tenant
 from swath.cluster.elastic import Elastic, MachineScaling
@@ -83,17 +83,20 @@ class Cloud:
             exits.enter_context(held(self._tenant.budget, lambda: cluster.made, self._tenant.stop.ask))
             self._wait(cluster.up(), loop, deadline, cluster)
             exits.enter_context(quiet_client())
-            self._client: Any = exits.enter_context(
-                distributed.Client(cluster.client_address, security=security, timeout=CLOSE_S, set_as_default=False)
-            )
+            with answering(cluster.client_address):
+                client = distributed.Client(
+                    cluster.client_address, security=security, timeout=CLOSE_S, set_as_default=False
+                )
+            self._client: Any = exits.enter_context(client)
             self._wait(cluster.have(self._spec.workers.min), loop, deadline, cluster)
-            versions.check(self._client, cluster.client_address)
-            if remark := versions.remark(self._client):
-                self._tenant.say("warning", remark)
-            exits.enter_context(hosted(self._client, ProjectCode.loaded()))
-            self._newcomers = exits.enter_context(
-                Newcomers(self._client, lambda: versions.check(self._client, self.address))
-            )
+            with answering(cluster.client_address):
+                versions.check(self._client, cluster.client_address)
+                if remark := versions.remark(self._client):
+                    self._tenant.say("warning", remark)
+                exits.enter_context(hosted(self._client, ProjectCode.loaded()))
+                self._newcomers = exits.enter_context(
+                    Newcomers(self._client, lambda: versions.check(self._client, self.address))
+                )
             self._elastic = Elastic(cluster, self._spec.workers, MachineScaling)
             exits.callback(self._elastic.stop)
             self._machines = cluster

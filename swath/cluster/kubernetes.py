@@ -18,7 +18,7 @@ import distributed
 
 from swath import crashpoint
 from swath.cluster import daskcluster, offer, tls, versions
-from swath.cluster.address import quiet_client, seen_by_workers
+from swath.cluster.address import answering, quiet_client, seen_by_workers
 from swath.cluster.cluster import RunningCluster, Tenant
 from swath.cluster.daskcluster import EXPIRES, PORT, ROLE, RUN
 from swath.cluster.guardian import guarded
@@ -231,13 +231,14 @@ class KubernetesPods:
             exits.enter_context(quiet_client())
             self._client: Any = exits.enter_context(self._connected(security))
             self._wait(self._enough)
-            versions.check(self._client, self.address)
-            if remark := versions.remark(self._client):
-                self._tenant.say("warning", remark)
-            exits.enter_context(hosted(self._client, ProjectCode.loaded()))
-            self._newcomers = exits.enter_context(
-                Newcomers(self._client, lambda: versions.check(self._client, self.address))
-            )
+            with answering(self.address):
+                versions.check(self._client, self.address)
+                if remark := versions.remark(self._client):
+                    self._tenant.say("warning", remark)
+                exits.enter_context(hosted(self._client, ProjectCode.loaded()))
+                self._newcomers = exits.enter_context(
+                    Newcomers(self._client, lambda: versions.check(self._client, self.address))
+                )
             self.workers = self._count()
             self._exits = exits.pop_all()
         return self

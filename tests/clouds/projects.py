@@ -44,5 +44,8 @@ def project(folder: Path, cloud: Cloud, **fields: Any) -> Pipe:
     (folder / "swath.yaml").write_text(json.dumps(settings))
     pipe = Pipe(folder)
     pipe.env |= cloud.environment | QUICK
-    subprocess.run([sys.executable, "-c", _BUCKET, scheme, BUCKET], env=pipe.env, check=True, timeout=60)
+    there = cloud.root.parent / f"{cloud.root.name}.bucket"  # beside the root: buckets stay when the cloud is reset
+    if not there.exists():
+        subprocess.run([sys.executable, "-c", _BUCKET, scheme, BUCKET], env=pipe.env, check=True, timeout=60)
+        there.touch()
     return pipe
