@@ -188,7 +188,7 @@ def _load(href: str, form: Format, factory: str | None, sha256: str, precision: 
 def _exported(path: str) -> Network:
     import torch
 
-    _refuse_code(path)
+    refuse_code(path)
     if plain := exported.read(path):
         return plain
     try:
@@ -197,7 +197,7 @@ def _exported(path: str) -> Network:
         raise ModelError(f"{path}: not a torch.export program that this torch loads: {_first_line(error)}") from error
 
 
-def _refuse_code(path: str) -> None:
+def refuse_code(path: str) -> None:
     """Refuse a .pt2 archive that holds more than tensors: torch.export.load (2.13) unpickles whatever is in it."""
     refusal = f"{path}: holds pickled objects or compiled code, which could do anything when loaded"
     remedy = "export it with torch.export.save from a model that has only tensors"

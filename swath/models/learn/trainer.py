@@ -1,0 +1,228 @@
+"""The training loop, by Lightning: steps, validation, checkpoints, going on after an interruption, stopping early."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import torch
+from torch import nn
+
+from swath.errors import MissingExtra
+from swath.graph.current import progress
+from swath.models.learn.feed import Feed, Images, tensors
+from swath.models.learn.networks import build, put_weights, read_state
+from swath.models.learn.vision import settle
+from swath.spec.learning import Augment, Best, LossPart, Network, Optimizer
+
+settle()
+try:
+    import lightning
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+
+    from swath.models.learn.module import Epoch, Held, Learner
+except ImportError:
+    raise MissingExtra("lightning", "train", "training a network") from None
+
+if TYPE_CHECKING:
+    from swath.models.device import Device
+
+log = logging.getLogger(__name__)
+
+Precision = Literal["32", "bf16-mixed", "16-mixed"]
+LAST, BEST = "last.ckpt", "best.ckpt"
+
+
+@dataclass(frozen=True)
+class Course:
+    """Everything that a training depends on beside its batches."""
+
+    network: Network
+    bands: int
+    classes: tuple[str, ...]
+    loss: tuple[LossPart, ...]
+    class_weights: tuple[tuple[float, ...], ...]
+    """Of each part of the loss, for each class."""
+    augment: Augment
+    optimizer: Optimizer
+    best: Best
+    epochs: int
+    epoch_steps: int
+    seed: int
+    precision: Precision = "32"
+    device: Device = "cpu"
+    threads: int = 2
+    """Of the processor. The weights depend on it in their last bits."""
+
+    @property
+    def steps(self) -> int:
+        """All in all."""
+        return self.epochs * self.epoch_steps
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What a training reads."""
+
+    batch: Callable[[int], Images]
+    """The batch of a step, from 0 on; the same whenever it is asked for."""
+    held: Callable[[], Iterator[Images]]
+    """The whole validation split, in windows whose sizes the network takes."""
+    held_count: int
+    """How many windows that are; 0 where nothing is held back."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a training came to."""
+
+    weights: bytes
+    """Of the best epoch, as .safetensors."""
+    history: tuple[Epoch, ...]
+    best: Epoch
+    seconds: float
+    """Of this session; a training that went on counts what came after."""
+    waiting: float
+    """Share of that time in which the network waited for data."""
+
+
+def learn(course: Course, lessons: Lessons, folder: Path) -> Learned:
+    """Train a network. The last and the best checkpoint lie in `folder`; when there is one from before, the training goes on from
+    it, with the batches that it would have seen.
+
+    Raises ModelError for a network or weights that do not fit and for a loss that is no number, and what reading batches raises.
+    """
+    began = time.perf_counter()
+    with _settings(course):
+        network = build(course.network, course.bands, len(course.classes), course.seed)
+        learner = Learner(network, course, lambda epoch: _tell(epoch, course))
+        feed = Feed(lessons.batch, course.epoch_steps, lambda: trainer.global_step)
+        last = folder / LAST
+        if last.is_file():
+            log.info("going on from the checkpoint %s", last)
+        checkpoints = _checkpoints(course, folder)
+        held = Held(lambda: map(tensors, lessons.held()), lessons.held_count) if lessons.held_count else None
+        with _quiet():
+            trainer = _trainer(course, [*checkpoints, _Steps(course)])
+            trainer.fit(
+                learner, cast(Any, feed), cast(Any, held), ckpt_path=last if last.is_file() else None, weights_only=True
+            )
+        best = folder / BEST
+        kept = best if held is not None and best.is_file() else last
+        put_weights(network, _own(read_state(str(kept))), str(kept))
+    seconds = time.perf_counter() - began
+    chosen = _chosen(learner.history, course) if held is not None else learner.history[-1]
+    return Learned(encoded(network), tuple(learner.history), chosen, seconds, feed.waited_s / max(seconds, 1e-9))
+
+
+def encoded(network: nn.Module) -> bytes:
+    """A network's weights as .safetensors: the same bytes for the same weights."""
+    from safetensors.torch import save
+
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
+
+
+def _own(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in state.items() if not name.startswith("loss.")}
+
+
+def _chosen(history: list[Epoch], course: Course) -> Epoch:
+    """The epoch whose weights were kept: the first of the best."""
+    sign = -1 if course.best.metric == "loss" else 1
+    told = [(epoch, epoch.metric(course.best.metric, course.classes)) for epoch in history]
+    return max(told, key=lambda pair: float("-inf") if pair[1] is None else sign * pair[1])[0]
+
+
+def _checkpoints(course: Course, folder: Path) -> list[Callback]:
+    mode = "min" if course.best.metric == "loss" else "max"
+    callbacks: list[Callback] = [
+        ModelCheckpoint(
+            folder, filename=Path(BEST).stem, monitor="best", mode=mode, save_last=True,
+            enable_version_counter=False, save_on_train_epoch_end=True,
+        )
+    ]  # fmt: skip
+    if course.best.patience is not None:
+        callbacks.append(
+            EarlyStopping(
+                "best", mode=mode, patience=course.best.patience, check_on_train_epoch_end=True, verbose=False
+            )
+        )
+    return callbacks
+
+
+def _trainer(course: Course, callbacks: list[Callback]) -> lightning.Trainer:
+    return lightning.Trainer(
+        accelerator="gpu" if course.device == "cuda" else "cpu",
+        devices=1,
+        precision=course.precision,
+        max_epochs=course.epochs,
+        callbacks=callbacks,
+        gradient_clip_val=course.optimizer.clip,
+        deterministic=True if course.device == "cpu" else "warn",
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        plugins=[LightningEnvironment()],  # one process, whatever scheduler's variables are around
+    )
+
+
+class _Steps(Callback):
+    """Tells how far the training is."""
+
+    def __init__(self, course: Course) -> None:
+        self._course = course
+
+    def on_train_batch_end(self, trainer: Any, learner: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        progress(trainer.global_step, self._course.steps)
+
+
+def _tell(epoch: Epoch, course: Course) -> None:
+    told = [f"loss {epoch.loss:.3g}"]
+    if epoch.counts:
+        each = [f"{name} {iou:.3f}" for name, iou in zip(course.classes, epoch.iou, strict=True) if iou is not None]
+        told.append("IoU " + ", ".join(each))
+    log.info("epoch %d/%d: %s", epoch.number, course.epochs, ", ".join(told))
+
+
+@contextmanager
+def _settings(course: Course) -> Iterator[None]:
+    """Torch as this training wants it, and afterwards as it was."""
+    threads, exact = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.set_num_threads(course.threads)
+    try:
+        with torch.random.fork_rng(devices=[0] if course.device == "cuda" else []):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(exact, warn_only=warned)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's words about hardware, tips and what it would do otherwise."""
+    names = (
+        "lightning.pytorch",
+        "lightning.fabric",
+        "lightning.pytorch.utilities.rank_zero",
+        "lightning.fabric.utilities.rank_zero",
+    )
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)

@@ -1,0 +1,56 @@
+"""A training on numbers made up here: water is where the second band is brighter than the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from swath.models.learn.feed import Images
+from swath.models.learn.trainer import Course, Lessons
+from swath.spec.labels import IGNORE
+from swath.spec.learning import Augment, Best, LossPart, Network, Optimizer
+
+CLASSES = ("land", "water")
+
+
+def images(number: int, *, count: int = 4, edge: int = 32) -> Images:
+    """A batch that depends on its number alone."""
+    random = np.random.default_rng(number)
+    coarse = random.standard_normal((count, 3, edge // 8, edge // 8)).astype(np.float32)
+    pixels = np.ascontiguousarray(coarse.repeat(8, axis=2).repeat(8, axis=3))
+    labels = (pixels[:, 1] > pixels[:, 0]).astype(np.uint8)
+    labels[:, :4] = IGNORE
+    return Images(pixels, labels)
+
+
+def held() -> Iterator[Images]:
+    """What is held back: two windows that no step sees."""
+    yield images(1_000_001)
+    yield images(1_000_002, count=1, edge=64)
+
+
+def lessons() -> Lessons:
+    return Lessons(images, held, 2)
+
+
+def course(**changed: Any) -> Course:
+    """A short training."""
+    return Course(
+        **{
+            "network": Network(width=4, depth=1),
+            "bands": 3,
+            "classes": CLASSES,
+            "loss": (LossPart(name="cross_entropy"),),
+            "class_weights": ((1.0, 1.0),),
+            "augment": Augment(band_dropout=0.1),
+            "optimizer": Optimizer(learning_rate=0.02),
+            "best": Best(),
+            "epochs": 2,
+            "epoch_steps": 3,
+            "seed": 1,
+            "threads": 1,
+            **changed,
+        }
+    )
