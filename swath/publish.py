@@ -20,6 +20,7 @@ from swath.imagery.scene import all_scenes
 from swath.imagery.sheets import Sheet, merged, sheet_names, write_collection, write_index
 from swath.imagery.upload import Upload
 from swath.imagery.vectors import write_vectors
+from swath.imagery.writing import writing
 from swath.layout import Form
 from swath.provenance import versions
 from swath.region import Made, Parts
@@ -47,7 +48,8 @@ class MapFiles:
     bands: tuple[str, ...]
     subtitle: str
     """Of the preview."""
-    model: ModelFacts
+    model: ModelFacts | None
+    """What made it; None when it was no model."""
     lineage: str
     _staging: Staging = field(init=False)
 
@@ -76,8 +78,15 @@ class MapFiles:
         for grid, sheets in rasters.items():
             self._preview(grid, sheets)
         progress(3, STEPS)
-        write_model_item(self._staging.folder / MODEL_ITEM, self.model)
+        if self.model is not None:
+            write_model_item(self._staging.folder / MODEL_ITEM, self.model)
         return self._items(rasters)
+
+    def add(self, name: str, text: str) -> None:
+        """Another file beside the map. Comes before `write`, so that the map's item names it."""
+        path = self._staging.folder / name
+        with writing(path):
+            path.write_text(text, encoding="utf-8")
 
     def publish(self, about: dict[str, Any]) -> Published:
         """Put the files in their place, the manifest last."""
@@ -187,7 +196,8 @@ class MapFiles:
         folder, files = self._staging.folder, self._staging.facts()
         layers = self.form.layers
         more: dict[str, Any] = {
-            "classes": self.legend, "software": versions(), "lineage": self.lineage, "model": MODEL_ITEM,
+            "classes": self.legend, "software": versions(), "lineage": self.lineage,
+            "model": MODEL_ITEM if self.model is not None else "",
             "scale": layers.scale if layers is not None else 1.0,
         }  # fmt: skip
         ((grid, sheets), *rest) = rasters.items()

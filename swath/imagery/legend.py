@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from swath.spec.labels import PALETTE
+
+if TYPE_CHECKING:
+    from swath.spec.labels import LabelClass
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,20 @@ class MapClass:
 
 Legend = tuple[MapClass, ...]
 """The classes of a map; empty for a map of values."""
+
+
+def legend_of(classes: Iterable[LabelClass]) -> Legend:
+    """The classes of a spec: values are positions, colours are their own or those of the palette."""
+    return tuple(
+        MapClass(value, each.name, rgb(each.color or PALETTE[value % len(PALETTE)]))
+        for value, each in enumerate(classes)
+    )
+
+
+def rgb(text: str) -> tuple[int, int, int]:
+    """Of six hexadecimal digits, with or without #."""
+    red, green, blue = bytes.fromhex(text.removeprefix("#"))
+    return red, green, blue
 
 
 def color_table(legend: Legend, nodata: float) -> dict[int, tuple[int, int, int, int]]:

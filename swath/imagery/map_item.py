@@ -37,6 +37,7 @@ MEDIA = {
     PROBABILITIES: (pystac.MediaType.COG, ["data", "probabilities"], "How probable each class is"),
     ".tif": (pystac.MediaType.COG, ["data"], "A raster"),
     ".parquet": ("application/vnd.apache.parquet", ["data", "vectors"], "Objects of the map as polygons"),
+    ".csv": ("text/csv", ["data", "table"], "A table"),
     ".png": (pystac.MediaType.PNG, ["thumbnail", "overview"], "A picture of the map with its legend"),
     ".pmtiles": ("application/vnd.pmtiles", ["data", "vectors", "tiles"], "Objects of the map as vector tiles"),
     ".vrt": ("application/xml", ["data", "index"], "All sheets of the map as one raster"),

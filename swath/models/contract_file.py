@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 
 from swath.errors import ModelError
 from swath.models.contract import Contract, ModelClass
+from swath.spec.labels import PALETTE
 
 SCALINGS: dict[str, tuple[str, ...]] = {
     "min-max": ("minimum", "maximum"),
@@ -63,7 +64,6 @@ EXAMPLE = """{
 }"""
 """The least that a contract has to say."""
 
-_PALETTE = ("4477AA", "EE6677", "228833", "CCBB44", "66CCEE", "AA3377", "BBBBBB", "EE8866", "44BB99", "FFAABB")
 _CHANNELS = ("channel", "channels", "band", "bands", "class", "classes", "score", "confidence")
 
 
@@ -333,10 +333,10 @@ def _output(reader: _Reader, given: dict[str, Any]) -> tuple[tuple[ModelClass, .
         if type(value) is not int or not 0 <= value <= 254:
             reader.wrong(place + "value", f"must be a whole number from 0 to 254, not {json.dumps(value)}")
             value = -1
-        hint = entry.get("color_hint", _PALETTE[position % len(_PALETTE)])
+        hint = entry.get("color_hint", PALETTE[position % len(PALETTE)])
         if not _is_color(hint):
             reader.wrong(place + "color_hint", f"must be six hexadecimal digits such as 2B7BBA, not {json.dumps(hint)}")
-            hint = _PALETTE[0]
+            hint = PALETTE[0]
         red, green, blue = bytes.fromhex(hint)
         classes.append(ModelClass(value, name, (red, green, blue)))
     return tuple(classes), channels

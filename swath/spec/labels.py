@@ -13,6 +13,9 @@ from swath.spec.strict import Model, Short, mistake
 
 IGNORE = 255
 """Number of pixels without a label in every array of labels; no class has it."""
+PALETTE = ("4477AA", "EE6677", "228833", "CCBB44", "66CCEE", "AA3377", "BBBBBB", "EE8866", "44BB99", "FFAABB")
+"""Colours of classes that have none, in order: Paul Tol's bright and light schemes, which colour-blind readers can tell apart.
+https://personal.sron.nl/~pault/"""
 IGNORED = "ignore"
 """What a label is mapped to so that its pixels count nowhere."""
 
