@@ -12,7 +12,6 @@ import argparse
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -22,7 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from swath.engine.journal import Journal
 from tests.clouds.control import Cloud, started
+from tests.clouds.prepared import Commands
 from tests.clouds.projects import project
 from tests.faults.projects import check_journal, check_nothing_left, hashes, tiles
 from tests.process import Pipe
@@ -54,8 +55,8 @@ class Tally:
 class Victim:
     """One project whose runs are killed and taken up again."""
 
-    def __init__(self, cloud: Cloud, folder: Path, seed: int) -> None:
-        self._cloud = cloud
+    def __init__(self, cloud: Cloud, commands: Commands, folder: Path, seed: int) -> None:
+        self._cloud, self._commands = cloud, commands
         self._random = random.Random(seed)
         self.pipe: Pipe = project(folder, cloud)
         self.pipe.env["SWATH_CLOUD_ALONE_S"] = str(ALONE_S)
@@ -65,24 +66,26 @@ class Victim:
     def undisturbed(self) -> float:
         """Run once to the end; how long it took."""
         began = time.monotonic()
-        self.pipe("run", self._spec, timeout=300)
-        return time.monotonic() - began
+        process = self._commands.start(self.pipe, "run", self._spec)
+        process.ended(300)
+        code, took = process.code(), time.monotonic() - began
+        assert code == 0, (self.pipe.folder / "said").read_text()
+        return took
 
     def killed(self, whole_s: float, tally: Tally, *, unguarded: bool) -> None:
         """Start a run, or take the last one up again, and kill it at some moment."""
         again = self._unfinished()
         words = ("resume", "last") if again else ("run", "--fresh", self._spec)
-        process = self.pipe.start(*words)
+        process = self._commands.start(self.pipe, *words)
         # At random, but in each sixth of a run as often.
-        after = max(0.3, whole_s * (tally.kills % 6 + self._random.random()) / 6)
-        try:
-            process.communicate(timeout=after)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-        if process.returncode != -signal.SIGKILL:
-            if process.returncode not in (0, None):
-                tally.left.append(f"a run that nobody disturbed ended with exit code {process.returncode}")
+        after = max(0.1, whole_s * (tally.kills % 6 + self._random.random()) / 6)
+        if not process.ended(after):
+            process.kill()
+        code = process.code()
+        if code != -signal.SIGKILL:
+            if code != 0:
+                said = (self.pipe.folder / "said").read_text()
+                tally.left.append(f"a run that nobody disturbed ended with exit code {code}: {said[-2000:]}")
             return
         mine = self._mine()
         if unguarded:
@@ -121,8 +124,11 @@ class Victim:
         return ""
 
     def _unfinished(self) -> bool:
-        runs = self.pipe("runs", "--json", code=None)
-        return runs.code == 0 and '"status": "crashed"' in runs.out.split("}")[0]
+        if not (self.pipe.folder / ".swath/journal.sqlite").exists():
+            return False
+        with Journal.open(self.pipe.folder / ".swath") as journal:
+            runs = journal.runs()
+        return bool(runs) and runs[0].status == "crashed"
 
     def _mine(self) -> list[str]:
         """Machines of this project's runs."""
@@ -146,10 +152,15 @@ class Victim:
             os.kill(pid, signal.SIGKILL)
 
 
-def loop(cloud: Cloud, kills: int, folder: Path, seed: int, side_by_side: int = 2) -> Tally:
+def loop(cloud: Cloud, kills: int, folder: Path, seed: int, side_by_side: int = 3) -> Tally:
     """Kill clients until there were so many kills; all that was wrong is in the tally."""
+    with Commands() as commands:
+        return _loop(cloud, commands, kills, folder, seed, side_by_side)
+
+
+def _loop(cloud: Cloud, commands: Commands, kills: int, folder: Path, seed: int, side_by_side: int) -> Tally:
     tally = Tally()
-    victims = [Victim(cloud, folder / f"victim{number}", seed + number) for number in range(side_by_side)]
+    victims = [Victim(cloud, commands, folder / f"victim{number}", seed + number) for number in range(side_by_side)]
     whole_s = victims[0].undisturbed()
     expected = hashes(victims[0].pipe.folder / "out/map")
 
