@@ -148,3 +148,10 @@ def put_weights(module: nn.Module, state: Mapping[str, Tensor], where: str) -> N
             remedy="Give the network the width, depth, bands and classes with which the weights were trained.",
         )
     module.load_state_dict(state, strict=False)
+
+
+def encoded(network: nn.Module) -> bytes:
+    """A network's weights as .safetensors: the same bytes for the same weights."""
+    from safetensors.torch import save
+
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})

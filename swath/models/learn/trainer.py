@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
-from torch import nn
 
 from swath.errors import MissingExtra
 from swath.graph.current import progress
 from swath.models.learn.feed import Feed, Images, tensors
-from swath.models.learn.networks import build, put_weights, read_state
+from swath.models.learn.history import Epoch
+from swath.models.learn.networks import build, encoded, put_weights, read_state
 from swath.models.learn.vision import settle
 from swath.spec.learning import Augment, Best, LossPart, Network, Optimizer
 
@@ -27,7 +27,7 @@ try:
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-    from swath.models.learn.module import Epoch, Held, Learner
+    from swath.models.learn.module import Held, Learner
 except ImportError:
     raise MissingExtra("lightning", "train", "training a network") from None
 
@@ -120,13 +120,6 @@ def learn(course: Course, lessons: Lessons, folder: Path) -> Learned:
     seconds = time.perf_counter() - began
     chosen = _chosen(learner.history, course) if held is not None else learner.history[-1]
     return Learned(encoded(network), tuple(learner.history), chosen, seconds, feed.waited_s / max(seconds, 1e-9))
-
-
-def encoded(network: nn.Module) -> bytes:
-    """A network's weights as .safetensors: the same bytes for the same weights."""
-    from safetensors.torch import save
-
-    return save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
 
 
 def _own(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

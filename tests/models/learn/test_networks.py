@@ -9,8 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from swath.errors import ModelError
-from swath.models.learn.networks import build, read_state, stride_of
-from swath.models.learn.trainer import encoded
+from swath.models.learn.networks import build, encoded, read_state, stride_of
 from swath.spec.learning import Network
 
 
