@@ -69,7 +69,7 @@ class Change(Spec):
     model: ModelRef | None = None
     """Maps imagery; the two maps are published in `before` and `after` below the output."""
     rule: ExpressionLabels | None = None
-    """Tells two classes of imagery apart instead of a model, such as {expression: "ndwi > 0.1", true: water, false: land}."""
+    """Tells two classes of imagery apart instead of a model, such as {expression: "ndwi > 0.1", label: water, otherwise: land}."""
     classes: tuple[LabelClass, ...] = ()
     """Names of the values of rasters that do not name them (the n-th is that of value n, from 0 on); colours of classes by name."""
     area: Area | None = None

@@ -188,7 +188,7 @@ def _look(
         raise ValueError("a state without a map needs imagery and a rule")
     scenes = find(state.imagery, rule.parsed().bands, area, grid)
     named = {each.name: each for each in classes}
-    wanted = tuple(named.get(name) or LabelClass(name=name) for name in (rule.false, rule.true))
+    wanted = tuple(named.get(name) or LabelClass(name=name) for name in (rule.otherwise, rule.label))
     told = tuple(replace(scene, bands=(), quality=None) for scene in scenes.scenes)
     return _Seen(scenes.image, legend_of(wanted), scenes, told)
 

@@ -113,7 +113,7 @@ def read_labels(labels: LabelSource, window: Window) -> NDArray[np.uint8]:
             numbers[(values == value) & known] = number
     else:
         pixels, valid = read(source.scenes, window, reflectance=source.reflectance)
-        rule = ExpressionLabels(expression=source.text, true="", false="").parsed()
+        rule = ExpressionLabels(expression=source.text, label="", otherwise="").parsed()
         holds, known = rule.evaluate(dict(zip(source.scenes.bands, pixels, strict=True)))
         numbers = np.where(holds, np.uint8(source.true), np.uint8(source.false))
         numbers[~(known & valid)] = IGNORE
@@ -294,6 +294,6 @@ def _rule(
             bands=rule.bands,
             scenes=tuple(replace(each, bands=tuple(each.bands[at] for at in chosen)) for each in scenes.scenes),
         )
-    true = _number(labels.true, numbers, "labels.true")
-    false = _number(labels.false, numbers, "labels.false")
+    true = _number(labels.label, numbers, "labels.label")
+    false = _number(labels.otherwise, numbers, "labels.otherwise")
     return RuleSource(scenes, labels.expression, true, false, labels.units == "reflectance"), []

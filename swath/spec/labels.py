@@ -87,10 +87,10 @@ class ExpressionLabels(Model):
     source: Literal["expression"] = "expression"
     expression: str
     """Bands by name, numbers, + - * / **, comparisons, & | ~, abs, min, max, sqrt, log, exp, where(condition, a, b)."""
-    true: str
+    label: str
     """The class where it holds."""
-    false: str
-    """The class where it does not. Where it is no number (0 / 0) there is no label."""
+    otherwise: str
+    """The class where it does not, or `ignore`. Where it is no number (0 / 0) there is no label."""
     units: Literal["dn", "reflectance"] = "dn"
     """Whether the bands are the files' numbers or physical values."""
     imagery: Imagery | None = None

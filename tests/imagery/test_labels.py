@@ -163,7 +163,7 @@ def test_a_rule_labels_each_scene_from_its_own_bands_even_those_that_the_model_d
     path = write(tmp_path / "a.tif", pixels, names=("green", "red", "nir"))
     imagery = FilesImagery(paths=(str(path),))
     scenes = find(imagery, ("green", "red"))
-    labels = ExpressionLabels(expression="(green - nir) / (green + nir) > 0.1", true="water", false="land")
+    labels = ExpressionLabels(expression="(green - nir) / (green + nir) > 0.1", label="water", otherwise="land")
     read = read_labels(find_labels(labels, scenes, CLASSES, None, imagery), WHOLE)
     assert (read[1:, :25] == 1).all()
     assert (read[1:, 25:] == 0).all()
@@ -176,7 +176,7 @@ def test_outside_of_the_area_nothing_is_known(tmp_path):
         wkt="POLYGON((500000 5000000, 500100 5000000, 500100 4999900, 500000 4999900, 500000 5000000))",
         crs="EPSG:32633",
     )
-    labels = ExpressionLabels(expression="green == 0", true="water", false="land")
+    labels = ExpressionLabels(expression="green == 0", label="water", otherwise="land")
     read = read_labels(find_labels(labels, scenes, CLASSES, area, imagery), WHOLE)
     assert (read[:10, :10] == 1).all()
     assert (read == IGNORE).sum() == 2000 - 100
@@ -186,7 +186,7 @@ def test_two_dates_of_one_place_are_two_images_and_a_mosaic_is_one(tmp_path):
     for name, value in (("a", 10), ("b", 20)):
         write(tmp_path / f"{name}.tif", np.full((1, 40, 50), value, np.uint8), names=("green",))
     imagery = FilesImagery(paths=(str(tmp_path / "?.tif"),))
-    rule = ExpressionLabels(expression="green > 15", true="water", false="land")
+    rule = ExpressionLabels(expression="green > 15", label="water", otherwise="land")
     data = (Labelled(imagery=imagery, labels=rule),)
     each = find_labelled(data, ("green",), CLASSES)
     assert [int(read_labels(one.labels, WHOLE).max()) for one in each] == [0, 1]
