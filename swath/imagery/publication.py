@@ -160,21 +160,23 @@ class Staging:
         made += [PublishedFile(name, upload.size, upload.sha256) for name, upload in self._uploads.items()]
         return tuple(sorted(made, key=lambda file: file.name))
 
-    def publish(self, about: dict[str, Any], kept: Collection[PublishedFile] = ()) -> Published:
+    def publish(
+        self, about: dict[str, Any], kept: Collection[PublishedFile] = (), manifests: Collection[str] = MANIFESTS
+    ) -> Published:
         """Put every file in its place, the manifest last. Raises TaskFailed; each file is then either the old or the new one.
 
         `kept` are files that are there already and belong to what is published; others that the old manifest lists are removed.
         """
-        files = sorted(self.facts(), key=lambda file: file.name in MANIFESTS)
+        files = sorted(self.facts(), key=lambda file: file.name in manifests)
         if self.remote:
             self._put(files)
         else:
-            self._rename(files, {file.name for file in kept})
-        return Published(self.target, tuple(sorted((*files, *kept), key=lambda file: file.name in MANIFESTS)), about)
+            self._rename(files, {file.name for file in kept}, manifests)
+        return Published(self.target, tuple(sorted((*files, *kept), key=lambda file: file.name in manifests)), about)
 
-    def _rename(self, files: list[PublishedFile], kept: set[str]) -> None:
+    def _rename(self, files: list[PublishedFile], kept: set[str], manifests: Collection[str]) -> None:
         place = Path(self.target)
-        before = set().union(*({name, *_named_by(place / name)} for name in MANIFESTS))
+        before = set().union(*({name, *_named_by(place / name)} for name in manifests))
         with writing(place):
             place.mkdir(parents=True, exist_ok=True)
             for file in files:
