@@ -151,7 +151,7 @@ def publish_collection(
     loaded: Sequence[Loaded], *, loading: Loading, pieces: Pieces, output: CollectionOutput
 ) -> Published:
     """Write the new images and the collection, and put them in their place."""
-    from swath.loading import write_images
+    from swath.collection import write_images
 
     return write_images(loaded, loading, pieces, output.to, output.to.rstrip("/").rpartition("/")[2])
 

@@ -16,13 +16,14 @@ from pydantic import TypeAdapter
 from rasterio.crs import CRS
 from rio_cogeo.cogeo import cog_validate
 
+from swath.collection import write_images
 from swath.errors import ImageryError
 from swath.geo import Window
 from swath.imagery.find import find
 from swath.imagery.holding import read_holdings
 from swath.imagery.publication import Published
 from swath.imagery.read import read
-from swath.loading import Loading, Pieces, load_piece, plan_loading, write_images
+from swath.loading import Loading, Pieces, load_piece, plan_loading
 from swath.spec.fields import Area, FilesImagery, GridSpec, Mask, StacImagery
 
 SCENE = "S2A_29RKH_20200219_0_L2A"
