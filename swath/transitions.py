@@ -32,7 +32,7 @@ from swath.imagery.scene import Scene, Scenes
 from swath.imagery.tiff import level_shapes
 from swath.layout import Form
 from swath.region import Made
-from swath.spec.labels import IGNORE, LabelClass, RasterLabels
+from swath.spec.labels import IGNORE, IGNORED, LabelClass, RasterLabels
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -188,7 +188,7 @@ def _look(
         raise ValueError("a state without a map needs imagery and a rule")
     scenes = find(state.imagery, rule.parsed().bands, area, grid)
     named = {each.name: each for each in classes}
-    wanted = tuple(named.get(name) or LabelClass(name=name) for name in (rule.otherwise, rule.label))
+    wanted = tuple(named.get(name) or LabelClass(name=name) for name in (rule.otherwise, rule.label) if name != IGNORED)
     told = tuple(replace(scene, bands=(), quality=None) for scene in scenes.scenes)
     return _Seen(scenes.image, legend_of(wanted), scenes, told)
 
