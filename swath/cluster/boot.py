@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import yaml
@@ -61,6 +61,8 @@ class Boot:
     gpus: bool = False
     registry: Registry | None = None
     """A private one that the image is in."""
+    afterwards: Words = ()
+    """What is run in a second container when the first has ended, however it did; without its environment."""
 
 
 def user_data(boot: Boot) -> str:
@@ -75,6 +77,8 @@ def user_data(boot: Boot) -> str:
     elif boot.registry is not None:
         commands.append(("sh", "-c", SIGN_IN, "sh", boot.registry.host, DOCKER))
     commands += [container(boot), ("echo", ENDED)]
+    if boot.afterwards:
+        commands.append(container(replace(boot, command=boot.afterwards, env={}, gpus=False)))
     if boot.limit_s is not None:
         commands.append(POWER_OFF)
     document["runcmd"] = [list(words) for words in commands]

@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-METADATA = "SWATH_METADATA"
-"""Environment variable with the address of the machine's metadata, where it is another than the clouds'."""
-ADDRESS = "http://169.254.169.254"
+from swath.cluster.metadata import GOOGLE, asked
+
 EVERY_S = 2.0
-TIMEOUT_S = 2.0
 LEFT_S: Mapping[str, float] = {"aws": 100.0, "gcp": 20.0}
 """What calls that are running have: EC2 gives notice two minutes ahead, Compute Engine half a minute."""
 
 log = logging.getLogger(__name__)
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy has a machine's metadata
-
-
-def _asked(path: str, headers: Mapping[str, str], method: str = "GET") -> str:
-    address = os.environ.get(METADATA) or ADDRESS
-    request = urllib.request.Request(address + path, headers=dict(headers), method=method)
-    with _direct.open(request, timeout=TIMEOUT_S) as answer:
-        text: str = answer.read().decode()
-    return text
 
 
 def aws() -> bool:
     """Whether EC2 takes this machine back. There is nothing at that place until then."""
-    token = _asked("/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"}, "PUT")
+    token = asked("/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"}, "PUT")
     try:
-        return bool(_asked("/latest/meta-data/spot/instance-action", {"X-aws-ec2-metadata-token": token}))
+        return bool(asked("/latest/meta-data/spot/instance-action", {"X-aws-ec2-metadata-token": token}))
     except urllib.error.HTTPError as error:
         if error.code == 404:
             return False
@@ -44,7 +31,7 @@ def aws() -> bool:
 
 def gcp() -> bool:
     """Whether Compute Engine takes this machine back."""
-    return _asked("/computeMetadata/v1/instance/preempted", {"Metadata-Flavor": "Google"}).strip() == "TRUE"
+    return asked("/computeMetadata/v1/instance/preempted", GOOGLE).strip() == "TRUE"
 
 
 NOTICES: Mapping[str, Callable[[], bool]] = {"aws": aws, "gcp": gcp}

@@ -59,6 +59,7 @@ class Orders:
                 install=self.spec.machine_image is None,
                 gpus=worker and self.maker.gpus,
                 registry=boot.registry_of(self.spec.image),
+                afterwards=() if self.maker.powers_off else self._removal(),
             )
         )
         if len(data.encode()) > boot.MOST_BYTES:
@@ -67,6 +68,11 @@ class Orders:
                 remedy="have fewer or shorter values in cluster.env",
             )
         return Order(name, role, self.types[role], spot, self.label, self.expires, data)
+
+    def _removal(self) -> tuple[str, ...]:
+        """Where a machine that is only powered off would still be paid for."""
+        after = os.environ.get(ALONE)
+        return ("python", "-m", "swath.cluster.selfremoval", *(("--after-s", after) if after else ()))
 
 
 def inherited(security: RunSecurity, role: str) -> str:

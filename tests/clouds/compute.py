@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import json
 import re
 import threading
 import time
@@ -74,6 +75,8 @@ class Compute(Catalogue):
         self._operations: dict[str, tuple[float, Answer]] = {}
         self._by_request: dict[str, Answer] = {}
         self._lock = threading.RLock()
+        self.self_removal = True
+        """Whether the account of machines may delete them."""
         yard.watch(self._powered_off, self._passed)
 
     def used(self) -> int:
@@ -82,7 +85,11 @@ class Compute(Catalogue):
     # --- control
 
     def functions(self) -> dict[str, Callable[..., Any]]:
-        return self._yard.functions() | {"alive": self.alive, "reclaim": self.reclaim, "reset": self.reset}
+        return (
+            self._yard.functions()
+            | {"alive": self.alive, "reclaim": self.reclaim, "reset": self.reset}
+            | {"self_removal": lambda allowed: setattr(self, "self_removal", allowed)}
+        )
 
     def alive(self) -> list[Answer]:
         with self._lock:
@@ -123,6 +130,7 @@ class Compute(Catalogue):
             self._instances.clear()
             self._operations.clear()
             self._by_request.clear()
+            self.self_removal = True
         self._yard.reset()
 
     # --- what happens by itself
@@ -172,6 +180,12 @@ class Compute(Catalogue):
             number = str(next(self._numbers))
             data = items.get("user-data", "").encode()
             machine = self._yard.add(f"{name}-{number[-4:]}", next(self._addresses), data)
+            machine.facts = {
+                "computeMetadata/v1/project/project-id": path["project"],
+                "computeMetadata/v1/instance/name": name,
+                "computeMetadata/v1/instance/zone": f"projects/1/zones/{path['zone']}",
+                "computeMetadata/v1/instance/service-accounts/default/token": json.dumps({"access_token": "machine"}),
+            }
             instance = Instance(number, *key[:2], body, machine)
             span = instance.scheduling.get("maxRunDuration") or {}
             if span:

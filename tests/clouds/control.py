@@ -135,6 +135,10 @@ class Cloud:
         """SIGKILL for what docker run runs; the machine goes on with its user data."""
         self._ask("kill_container", machine=machine)
 
+    def self_removal(self, allowed: bool) -> None:
+        """On GCE: whether the account of machines may delete them."""
+        self._ask("self_removal", allowed=allowed)
+
     def speed(self, times: float) -> None:
         """Time limits of machines (`shutdown -h +N`, systemd-run, maxRunDuration) set from now on pass so many times faster."""
         self._ask("speed", times=times)

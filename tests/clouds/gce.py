@@ -43,10 +43,17 @@ class Door:
         path, function = match.groupdict(), route[3]
         action = route[2].format(**path)
         parameters = path | query | ({"body": without_secrets(body)} if body else {})
+        if who == "machine" and not self._may(action, path):
+            self.yard.calls.add(who, "compute", action, parameters, 403, None)
+            return told_error(403, "forbidden", f"Required 'compute.{action}' permission for '{parts.path}'")
         fault = self.yard.faults.of(action)
         status, answer = self._done(action, function, path, query, body, fault)
         self.yard.calls.add(who, "compute", action, parameters, status, fault.code if fault else None)
         return status, answer
+
+    def _may(self, action: str, path: dict[str, str]) -> bool:
+        """Machines have the one right of infra/iam/gcp-self-removal.yaml, with its condition, unless the account gives them none."""
+        return self.compute.self_removal and action == "instances.delete" and path["name"].startswith("swath-")
 
     def _done(
         self, action: str, function: Any, path: dict[str, str], query: dict[str, str], body: Answer, fault: Fault | None
@@ -171,7 +178,11 @@ def main() -> None:
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{endpoint}/compute/v1/",
         "STORAGE_EMULATOR_HOST": storage,
     }
-    yard.environment = {"STORAGE_EMULATOR_HOST": storage, "NO_GCE_CHECK": "true"}
+    yard.environment = {
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{endpoint}/compute/v1/",
+        "STORAGE_EMULATOR_HOST": storage,
+        "NO_GCE_CHECK": "true",
+    }
     for _ in listening(storage):
         continue
     ready = {

@@ -78,6 +78,8 @@ class Machine:
     ended: bool = False
     notice: str = ""
     """When the provider takes it back, if it has said so (ISO 8601)."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Metadata that only its cloud knows: path and text."""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)

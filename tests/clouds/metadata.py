@@ -47,6 +47,6 @@ def answer(machine: Machine, path: str) -> str | None:
         "latest/meta-data/spot/instance-action": json.dumps({"action": "terminate", "time": machine.notice})
         if machine.notice
         else None,
-        "computeMetadata/v1/instance/name": machine.id,
         "computeMetadata/v1/instance/preempted": "TRUE" if machine.notice else "FALSE",
+        **machine.facts,
     }.get(path)

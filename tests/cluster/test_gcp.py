@@ -16,7 +16,7 @@ import distributed
 import pytest
 from distributed.utils import LoopRunner
 
-from swath.cluster import tls
+from swath.cluster import boot, tls
 from swath.cluster.gce import GceFleet, machine, refusal, tail
 from swath.cluster.gcp import GceMaker, gce_cluster, has_gpus, instance, name_of
 from swath.cluster.machine import Machine
@@ -381,6 +381,21 @@ def test_a_machine_is_deleted_by_the_cloud_at_its_time_limit(cloud: Cloud) -> No
     assert dataclasses.replace(maker.fleet.machines()[0], state="") == dataclasses.replace(made, state="")
     assert cloud.empty()
     assert maker.fleet.machines() == []
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_machine_that_nobody_deletes_deletes_itself_where_it_may(cloud: Cloud, allowed: bool) -> None:
+    cloud.self_removal(allowed)
+    words = ("python", "-m", "swath.cluster.selfremoval", "--after-s", "0")
+    made = boot.Boot("swath:1", ("false",), {}, 0, afterwards=words)
+    name = "run-1-worker-1"
+    GceMaker(there(cloud)).make(dataclasses.replace(order(name), user_data=boot.user_data(made)))
+    if allowed:
+        assert cloud.until(lambda: not cloud.alive())
+        assert [call["who"] for call in cloud.calls() if call["action"] == "instances.delete"] == ["machine"]
+    else:
+        assert cloud.until(lambda: "may not delete itself" in cloud.console(name_of(name)))
+        assert cloud.names() == [name_of(name)]
 
 
 def test_what_is_not_there_is_named(cloud: Cloud) -> None:

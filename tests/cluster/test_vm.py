@@ -14,6 +14,7 @@ import pytest
 from distributed import Client, Event, LocalCluster
 from distributed.security import Security
 
+from swath.cluster import metadata as metadata_of
 from swath.cluster import notice, onboard, orders, tls
 from swath.cluster.elastic import Backlog, Unit, useful
 
@@ -59,7 +60,7 @@ AWS, GCP = "/latest/meta-data/spot/instance-action", "/computeMetadata/v1/instan
 def test_each_clouds_notice_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: dict[str, tuple[int, str]] = {GCP: (200, "FALSE")}
     with metadata(answers) as address:
-        monkeypatch.setenv(notice.METADATA, address)
+        monkeypatch.setenv(metadata_of.METADATA, address)
         assert [notice.aws(), notice.gcp()] == [False, False]
         answers |= {AWS: (200, '{"action": "terminate"}'), GCP: (200, "TRUE")}
         assert [notice.aws(), notice.gcp()] == [True, True]
@@ -91,7 +92,7 @@ def test_a_machine_that_is_taken_back_ends_its_calls_and_hands_over_what_it_has(
         ) as cluster,
         Client(cluster) as client,
     ):
-        monkeypatch.setenv(notice.METADATA, address)
+        monkeypatch.setenv(metadata_of.METADATA, address)
         gone, stays = cluster.workers.values()
         held = client.submit(lambda: "kept", workers=[gone.address], allow_other_workers=True)
         held.result()

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from swath.cluster import daskcluster
+from swath.cluster.gcp import name_of
 from tests.infra.policy import ACCOUNT, COMPUTE, IAM, INSERT, Policy, Request, of_run, requests
 
 REGION, BUCKET = "us-east-1", "maps"
@@ -24,6 +25,14 @@ def test_the_role_on_google_cloud_is_what_its_calls_can_need() -> None:
     allowed = set(yaml.safe_load((IAM / "gcp-client.yaml").read_text())["includedPermissions"])
     most = {"compute.instances.create", "compute.disks.setLabels", "compute.subnetworks.useExternalIp"}
     assert allowed == most.union(*COMPUTE.values(), *INSERT.values())
+
+
+def test_machines_may_do_nothing_but_delete_machines_of_runs() -> None:
+    role = yaml.safe_load((IAM / "gcp-self-removal.yaml").read_text())
+    assert role["includedPermissions"] == ["compute.instances.delete"]
+    bound = (IAM.parents[1] / "docs/iam.md").read_text().partition("roles/swathSelfRemoval")[2].partition("```")[0]
+    prefix = name_of("any-run-worker-1").partition("any")[0]
+    assert f'extract("/instances/{{name}}").startsWith("{prefix}")' in bound
 
 
 # What the policies refuse
