@@ -66,6 +66,7 @@ bench: .venv/run.stamp  ## run the benchmarks in bench/
 	@$(BIN)/python bench/start.py
 	@$(BIN)/python bench/engine.py $(BENCH_ARGS)
 	@$(BIN)/python bench/pixels.py $(PIXELS_ARGS)
+	@$(BIN)/python bench/training.py
 
 bench-leaks: .venv/dev.stamp  ## machines left after things went wrong: standard cluster classes beside ours
 	@$(BIN)/python bench/leaks.py $(LEAKS_ARGS)
