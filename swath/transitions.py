@@ -23,16 +23,17 @@ from swath.imagery.classmap import open_class_map
 from swath.imagery.encoding import Encoding
 from swath.imagery.find import find, resampled
 from swath.imagery.footprint import extent_pixels
-from swath.imagery.grid import offset_in
+from swath.imagery.grid import area_mask, offset_in
 from swath.imagery.ground import Ground
 from swath.imagery.labels import LabelSource, find_labels, read_labels
 from swath.imagery.legend import Legend, MapClass, legend_of
 from swath.imagery.part import PartBuilder, levels_of
+from swath.imagery.read import read
 from swath.imagery.scene import Scene, Scenes
 from swath.imagery.tiff import level_shapes
 from swath.layout import Form
 from swath.region import Made
-from swath.spec.labels import IGNORE, IGNORED, LabelClass, RasterLabels
+from swath.spec.labels import IGNORE, IGNORED, LabelClass
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -61,11 +62,39 @@ class State:
 
 
 @dataclass(frozen=True)
+class MapSource:
+    """A map of classes, brought onto the pixels of `scenes.image` by the nearest."""
+
+    scenes: Scenes
+    numbers: tuple[tuple[int, int], ...]
+    """Value in the map -> number of the class."""
+    area: Area | None
+
+    def read(self, window: Window) -> NDArray[np.uint8]:
+        """Numbers of classes, uint8 (height, width); IGNORE where there is none."""
+        pixels, valid = read(self.scenes, window)
+        numbers = np.full(window.shape, IGNORE, np.uint8)
+        for value, number in self.numbers:
+            numbers[(pixels[0] == value) & valid] = number
+        if self.area is not None:
+            numbers[~area_mask(self.area, self.scenes.image, window)] = IGNORE
+        return numbers
+
+
+Source = MapSource | LabelSource
+
+
+def read_state(source: Source, window: Window) -> NDArray[np.uint8]:
+    """Numbers of classes in a window, uint8 (height, width); IGNORE where nothing is known. Raises what reading raises."""
+    return source.read(window) if isinstance(source, MapSource) else read_labels(source, window)
+
+
+@dataclass(frozen=True)
 class Pair:
     """Two states of one place, on one grid. Holds no pixels."""
 
-    before: LabelSource
-    after: LabelSource
+    before: Source
+    after: Source
     classes: Legend
     """Those of both; values are positions."""
     names: tuple[str, str]
@@ -132,20 +161,19 @@ def find_pair(
             remedy="Merge classes before, or compare maps of fewer classes.",
         )
     first, second = found
-    image = _shared(first.grid, second.grid, states)
+    image = _shared(first.scenes.image, second.scenes.image, states)
     names = tuple(each.name for each in legend)
     before, after = states
     scenes = [replace(each.scenes, image=image) for each in found]
-    one, other = (
-        find_labels(_source(state, seen, rule), on, names, area)
-        for state, seen, on in zip(states, found, scenes, strict=True)
-    )
-    notes = [*one.notes, *other.notes]
+    one, other = (_source(seen, on, rule, names, area) for seen, on in zip(found, scenes, strict=True))
+    notes = [note for source in (one, other) if isinstance(source, LabelSource) for note in source.notes]
     for seen, on in zip(found, scenes, strict=True):
-        notes += resampled(on)
-        if not on.bands and offset_in(seen.grid, image) is None:
+        own = seen.scenes.image
+        if not seen.map:
+            notes += resampled(on)
+        elif any(offset_in(band.geobox, image) is None for scene in on.scenes for band in scene.bands):
             notes.append(
-                f"{seen.told[0].id} ({abs(seen.grid.affine.a):g} in {seen.grid.crs}): brought onto the pixels of "
+                f"{seen.told[0].id} ({abs(own.affine.a):g} in {own.crs}): brought onto the pixels of "
                 f"{first.told[0].id} by the nearest"
             )
     told = tuple({scene.id: scene for seen in found for scene in seen.told}.values())
@@ -166,12 +194,13 @@ def find_pair(
 class _Seen:
     """What a look at a state shows."""
 
-    grid: GeoBox
     classes: Legend
     scenes: Scenes
-    """To read through; without bands for a map."""
+    """To read through."""
     told: tuple[Scene, ...]
-    path: str = ""
+    """Names and times."""
+    map: bool
+    """Whether it is a map, or else imagery for a rule."""
 
 
 def _look(
@@ -183,20 +212,22 @@ def _look(
 ) -> _Seen:
     if state.map is not None:
         seen = open_class_map(state.map, classes)
-        return _Seen(seen.grid, seen.classes, Scenes((), seen.grid, ()), (seen.scene,), seen.path)
+        return _Seen(seen.classes, seen.scenes, (seen.scene,), map=True)
     if state.imagery is None or rule is None:
         raise ValueError("a state without a map needs imagery and a rule")
     scenes = find(state.imagery, rule.parsed().bands, area, grid)
     named = {each.name: each for each in classes}
     wanted = tuple(named.get(name) or LabelClass(name=name) for name in (rule.otherwise, rule.label) if name != IGNORED)
     told = tuple(replace(scene, bands=(), quality=None) for scene in scenes.scenes)
-    return _Seen(scenes.image, legend_of(wanted), scenes, told)
+    return _Seen(legend_of(wanted), scenes, told, map=False)
 
 
-def _source(state: State, seen: _Seen, rule: ExpressionLabels | None) -> RasterLabels | ExpressionLabels:
-    if state.map is None and rule is not None:
-        return rule
-    return RasterLabels(path=seen.path, classes={each.value: each.name for each in seen.classes})
+def _source(
+    seen: _Seen, scenes: Scenes, rule: ExpressionLabels | None, names: tuple[str, ...], area: Area | None
+) -> Source:
+    if not seen.map and rule is not None:
+        return find_labels(rule, scenes, names, area)
+    return MapSource(scenes, tuple((each.value, names.index(each.name)) for each in seen.classes), area)
 
 
 def _together(legends: Sequence[Legend]) -> Legend:
@@ -208,8 +239,11 @@ def _together(legends: Sequence[Legend]) -> Legend:
 
 def _shared(first: GeoBox, second: GeoBox, states: tuple[State, State]) -> GeoBox:
     """The part of the first's grid that the second reaches."""
-    if first.crs is None or second.crs is None:
-        return first  # find_labels says whether the two fit
+    if first.crs != second.crs and None in (first.crs, second.crs):
+        raise ImageryError(
+            "one of the two states has no coordinate reference system, so they cannot be brought together",
+            remedy="Georeference it with gdal_translate -a_srs.",
+        )
     left, top, right, bottom = extent_pixels(second, first)
     tiny = 1e-6
     reach = Window(int(np.floor(top + tiny)), int(np.floor(left + tiny)), 0, 0)
@@ -246,7 +280,7 @@ def compare_region(region: Region, pair: Pair, form: Form) -> Compared:
     height = max(form.encoding.blocksize, _ROWS)
     for row in range(window.row, window.stop_row, height):
         strip = Window(row, window.col, min(height, window.stop_row - row), window.width)
-        before, after = read_labels(pair.before, strip), read_labels(pair.after, strip)
+        before, after = read_state(pair.before, strip), read_state(pair.after, strip)
         values = np.full(strip.shape, NODATA, np.uint8)
         known = (before != IGNORE) & (after != IGNORE)
         values[known] = before[known] * np.uint8(count) + after[known]

@@ -7,31 +7,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odc.geo.geobox import GeoBox
-
 from swath.errors import ImageryError
 from swath.imagery.address import shown
-from swath.imagery.files import read_band
+from swath.imagery.find import find
 from swath.imagery.legend import Legend, MapClass, legend_of, rgb
 from swath.imagery.publication import MANIFESTS
-from swath.imagery.raster import gdal_errors, open_raster, stamp
-from swath.imagery.scene import Scene
+from swath.imagery.raster import gdal_errors, open_raster
+from swath.imagery.scene import Scene, Scenes
 from swath.imagery.stores import placed
+from swath.spec.fields import FilesImagery
 from swath.spec.labels import PALETTE
 
 if TYPE_CHECKING:
     from swath.spec.labels import LabelClass
 
-_RASTERS = (".tif", ".tiff", ".vrt", ".img", ".jp2", ".png", ".nc")
+_RASTERS = (".tif", ".tiff", ".img", ".jp2", ".png")
+"""Endings of what can be read, see docs/reading.md; anything else is a folder."""
 
 
 @dataclass(frozen=True)
 class ClassMap:
     """Where a map is, and what its values mean. Holds no pixels."""
 
-    path: str
-    """Of what opens as one raster."""
-    grid: GeoBox
+    scenes: Scenes
+    """To read its values through: each file is a scene of one band."""
     classes: Legend
     """By the values in the file."""
     scene: Scene
@@ -42,15 +41,15 @@ def open_class_map(path: str, classes: tuple[LabelClass, ...] = ()) -> ClassMap:
     """Look into a map once. `classes` are those of a raster that does not name its own: value n is the n-th.
 
     Names and colours come from the map's STAC item (classification extension), from the file (the metadata CLASSES that swath's
-    maps have, its colour table), or else from `classes`. Raises ImageryError when they come from nowhere, or when the folder
-    holds no map, or one on several grids.
+    maps have, and its colour table), or else from `classes`. Raises ImageryError when they come from nowhere, or when the folder
+    holds no map.
     """
     item: dict[str, Any] = {}
-    file_path = path
+    files = [path]
     if not path.lower().endswith(_RASTERS):
-        item, file_path = _published(path)
-    with gdal_errors(file_path, "opening the map"), open_raster(file_path) as file:
-        band = read_band(file, file_path, 1, "map", stamp(file_path), numbers=False)
+        item, files = _published(path)
+    scenes = find(FilesImagery(paths=tuple(files), bands=(1,)), ("map",))
+    with gdal_errors(files[0], "opening the map"), open_raster(files[0]) as file:
         named = _from_item(item) or _from_file(file) or legend_of(classes)
     if not named:
         raise ImageryError(
@@ -62,37 +61,25 @@ def open_class_map(path: str, classes: tuple[LabelClass, ...] = ()) -> ClassMap:
     properties = item.get("properties", {})
     moment = None if "description" in properties else properties.get("datetime") or properties.get("end_datetime")
     name = str(item.get("id") or Path(path.rstrip("/")).stem)
-    return ClassMap(file_path, band.geobox, legend, Scene(name, (), moment))
+    return ClassMap(scenes, legend, Scene(name, (), moment))
 
 
-def _published(folder: str) -> tuple[dict[str, Any], str]:
-    """The item of a published map, and what opens it."""
+def _published(folder: str) -> tuple[dict[str, Any], list[str]]:
+    """The item of a published map (of several sheets, the first one's), and its files."""
     for manifest in MANIFESTS:
         told = _json(folder, manifest)
         if told is None:
             continue
-        assets = told.get("assets", {})
-        if manifest == MANIFESTS[0] and "map" in assets:
-            return told, _beside(folder, assets["map"])
-        indexes = [asset for asset in assets.values() if str(asset["href"]).endswith(".vrt")]
-        indexes = [asset for asset in indexes if str(asset["href"]).startswith("./map")]
-        if len(indexes) > 1:
-            raise ImageryError(
-                f"{shown(folder)}: the map is on {len(indexes)} grids",
-                remedy="Name one of its files, or one of its .vrt files.",
-            )
-        items = [str(link["href"]) for link in told.get("links", ()) if link["rel"] == "item"]
-        first = _json(folder, items[0].removeprefix("./")) if items else None
-        if indexes and first is not None:
-            return first | {"id": told["id"]}, _beside(folder, indexes[0])
+        names = [str(link["href"]) for link in told.get("links", ()) if link["rel"] == "item"]
+        sheets = [_json(folder, name.removeprefix("./")) for name in names]
+        items = [item for item in (told, *sheets) if item is not None and "map" in item.get("assets", {})]
+        if items:
+            files = [str(item["assets"]["map"]["href"]).removeprefix("./") for item in items]
+            return items[0] | {"id": told["id"]}, [f"{folder.rstrip('/')}/{name}" for name in files]
     raise ImageryError(
         f"{shown(folder)}: no map is published there",
         remedy="Name a folder that predict wrote, or a raster of classes.",
     )
-
-
-def _beside(folder: str, asset: dict[str, Any]) -> str:
-    return f"{folder.rstrip('/')}/{str(asset['href']).removeprefix('./')}"
 
 
 def _json(folder: str, name: str) -> dict[str, Any] | None:
