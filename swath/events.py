@@ -98,6 +98,15 @@ class CallProgress(CallEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CallMetrics(CallEvent):
+    """How well a call does, such as a training at the end of an epoch."""
+
+    kind: ClassVar[str] = "call_metrics"
+    values: dict[str, float]
+    """Numbers by name, the most telling first."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CallDone(CallEvent):
     kind: ClassVar[str] = "call_done"
     worker: str

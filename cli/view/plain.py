@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from itertools import islice
 from typing import TextIO
 
 from swath import events
@@ -12,6 +13,9 @@ from swath.cli.view.tally import NodeTally, Tally, in_mapped
 
 EVERY_S = 5.0
 """At most one line of progress per node in this time."""
+
+METRICS = 3
+"""So many numbers of a call are shown at most."""
 
 QUIET = ("partial", "interrupted", "terminated")
 """Ways to end whose error says nothing that was not said."""
@@ -76,6 +80,8 @@ def figures(node: NodeTally, now: float) -> Iterator[str]:
     """Rates, time left and what is out of the ordinary, in the order of their weight."""
     if node.failed:
         yield f"{node.failed} failed"
+    if node.metrics:
+        yield ", ".join(f"{name} {value:.3g}" for name, value in islice(node.metrics.items(), METRICS))
     eta = node.eta_s(now)
     if node.total != 1 and (speed := node.calls_per_s(now)) > 0:
         yield units.rate(speed)

@@ -44,6 +44,8 @@ class NodeTally:
     """Pixels that calls reported, in this session."""
     begun: dict[tuple[str, int | None], float] = field(default_factory=dict)
     """Calls under way: item -> the part of it that is done, 0 to 1."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """What its last call to say so said of how well it does."""
     samples: deque[tuple[float, float, int]] = field(default_factory=deque)
     """(time, calls made, pixels) of the last while."""
 
@@ -173,6 +175,8 @@ class Tally:
                 if event.done is not None and event.total:
                     node.begun[event.node, event.item] = min(1.0, max(0.0, event.done / event.total))
                 node.pixels += event.pixels
+            case events.CallMetrics():
+                node.metrics = event.values
             case events.CallDone():
                 node.begun.pop((event.node, event.item), None)
                 node.done += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,6 +13,7 @@ from swath.engine.work import Answer, Call, Outcome, Said
 from swath.events import (
     CallDone,
     CallFailed,
+    CallMetrics,
     CallProgress,
     CallRetried,
     CallStarted,
@@ -170,6 +172,8 @@ class Record:
             self._tell_now(CallStarted(**where, worker=said.worker, attempt=said.attempt))
         elif said.level == "progress":
             self._tell_now(CallProgress(**where, done=said.done, total=said.total, pixels=said.pixels))
+        elif said.level == "metrics":
+            self._tell_now(CallMetrics(**where, values=json.loads(said.text)))
         else:
             text = self.scrub(said.text)
             self._logs.append((said.time, said.level, text, said.node, said.item, said.worker))

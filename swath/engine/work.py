@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import os
 import resource
@@ -11,7 +12,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -77,7 +78,7 @@ class Said(NamedTuple):
     attempt: int
     time: float
     level: str
-    """A log level, or `progress`, or `started`."""
+    """A log level, or `progress`, or `started`, or `metrics`, whose text is JSON."""
     text: str = ""
     done: float | None = None
     total: float | None = None
@@ -231,6 +232,9 @@ class _Voice:
     def report(self, done: float | None, total: float | None, pixels: int) -> None:
         self.line("progress", "", done=done, total=total, pixels=pixels)
 
+    def metrics(self, values: Mapping[str, float]) -> None:
+        self.line("metrics", json.dumps(dict(values)))
+
     @contextlib.contextmanager
     def heard(self, run: str) -> Iterator[None]:
         """Inside, what calls print, log and warn becomes lines."""
@@ -239,7 +243,11 @@ class _Voice:
         root.addHandler(handler)
         root.setLevel(min(level or logging.WARNING, logging.INFO))
         try:
-            with listening(self.report, run), warnings.catch_warnings(), contextlib.redirect_stdout(self._out):
+            with (
+                listening(self.report, run, self.metrics),
+                warnings.catch_warnings(),
+                contextlib.redirect_stdout(self._out),
+            ):
                 warnings.simplefilter("default")
                 for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
                     warnings.simplefilter(

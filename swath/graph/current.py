@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 
 Listener = Callable[[float | None, float | None, int], None]
 """Takes done, total (of whatever the task counts) and a number of pixels that were finished since the last report."""
 
 _listener: ContextVar[Listener | None] = ContextVar("swath_progress", default=None)
+Teller = Callable[[Mapping[str, float]], None]
+"""Takes numbers by name."""
+
+_teller: ContextVar[Teller | None] = ContextVar("swath_metrics", default=None)
 _run: ContextVar[str] = ContextVar("swath_run", default="")
 
 
@@ -20,17 +24,25 @@ def progress(done: float | None = None, total: float | None = None, *, pixels: i
         listener(done, total, pixels)
 
 
+def metrics(values: Mapping[str, float]) -> None:
+    """Report from inside a task how well it does, such as {"loss": 0.21, "mean IoU": 0.83}: shown beside its progress."""
+    teller = _teller.get()
+    if teller is not None:
+        teller(values)
+
+
 def current_run() -> str:
     """Id of the run that the running call belongs to; empty outside of a run."""
     return _run.get()
 
 
 @contextlib.contextmanager
-def listening(listener: Listener, run: str) -> Iterator[None]:
+def listening(listener: Listener, run: str, teller: Teller | None = None) -> Iterator[None]:
     """Hear what the call inside reports, and tell it which run it belongs to."""
-    token, token_run = _listener.set(listener), _run.set(run)
+    token, token_run, token_teller = _listener.set(listener), _run.set(run), _teller.set(teller)
     try:
         yield
     finally:
         _listener.reset(token)
         _run.reset(token_run)
+        _teller.reset(token_teller)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 
 from swath.errors import MissingExtra
-from swath.graph.current import progress
+from swath.graph.current import metrics, progress
 from swath.models.learn.feed import Feed, Images, tensors
 from swath.models.learn.history import Epoch
 from swath.models.learn.networks import build, encoded, put_weights, read_state
@@ -178,11 +178,14 @@ class _Steps(Callback):
 
 
 def _tell(epoch: Epoch, course: Course) -> None:
-    told = [f"loss {epoch.loss:.3g}"]
+    line = [f"loss {epoch.loss:.3g}"]
+    numbers = {"loss": epoch.loss}
     if epoch.counts:
-        each = [f"{name} {iou:.3f}" for name, iou in zip(course.classes, epoch.iou, strict=True) if iou is not None]
-        told.append("IoU " + ", ".join(each))
-    log.info("epoch %d/%d: %s", epoch.number, course.epochs, ", ".join(told))
+        iou = {name: value for name, value in zip(course.classes, epoch.iou, strict=True) if value is not None}
+        line.append("IoU " + ", ".join(f"{name} {value:.3f}" for name, value in iou.items()))
+        numbers |= {"mean IoU": epoch.mean_iou or 0.0, **{f"IoU {name}": value for name, value in iou.items()}}
+    metrics({**numbers, "epoch": epoch.number, "learning rate": epoch.learning_rate})
+    log.info("epoch %d/%d: %s", epoch.number, course.epochs, ", ".join(line))
 
 
 @contextmanager

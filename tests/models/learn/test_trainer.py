@@ -8,6 +8,7 @@ import logging
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -91,9 +92,11 @@ def test_a_training_tells_its_progress_and_a_line_for_each_epoch_and_nothing_els
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.INFO)
     heard: list[tuple[float | None, float | None]] = []
-    with listening(lambda done, total, pixels: heard.append((done, total)), "run"):
+    told: list[Mapping[str, float]] = []
+    with listening(lambda done, total, pixels: heard.append((done, total)), "run", told.append):
         learn(course(), lessons(), tmp_path / "kept")
     assert heard == [(step, 6) for step in range(1, 7)]
+    assert [list(each)[:2] for each in told] == [["loss", "mean IoU"]] * 2
     lines = [record.getMessage() for record in caplog.records]
     assert [line.partition(":")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
     assert "IoU land 0." in lines[0]
