@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from swath import costs, crashpoint, matrix
+from swath import costs, crashpoint, matrix, staging
 from swath.account import Troubles, account
 from swath.cluster.budget import Budget
 from swath.cluster.cluster import RunningCluster, Tenant, cluster_of
@@ -52,7 +52,6 @@ from swath.spec.fields import Output
 from swath.spec.load import Loaded, parse
 from swath.spec.place import staging_folder
 from swath.spec.reach import results_of
-from swath.staging import staged
 from swath.table import Table, scrubbed
 from swath.tracing import start as start_trace
 
@@ -94,12 +93,14 @@ def run(
     crashpoint.reached("parsing")
     check([project.notify, loaded.spec.notify])
     budget = costs.budget_of(loaded, project, registry, _again(project, registry), begun=resume is not None)
-    loaded = staged(loaded)
+    identity = identity or (new_identity(loaded) if resume is None else None)
+    loaded = staging.staged(loaded, lambda text: _tell(listeners, identity or resume or "", text))
     project = replace(project, results=results_of(loaded.spec, project.results))
     graph = matrix.graph(registry.find(loaded.pipeline), loaded)
     with Journal.open(project.state) as journal, contextlib.ExitStack() as exits:
         exits.enter_context(in_use(project.state))
-        identity = identity or (new_identity(loaded) if resume is None else _identity(journal, resume))
+        if identity is None:
+            identity = _identity(journal, str(resume))
         for output in outputs_of(loaded):
             if "://" not in output.to:
                 exits.enter_context(locked(output.to, identity))
@@ -118,6 +119,12 @@ def run(
         except StateError as error:
             this.say("warning", f"the report could not be written: {error}")
         return this.end(outcome)
+
+
+def _tell(listeners: Sequence[Listener], run: str, text: str) -> None:
+    """A line from before the run begins; the journal has none of it."""
+    for listener in listeners:
+        listener(Log(time=time.time(), run=run, level="info", text=text))
 
 
 def resume_loaded(row: RunRow, project: Project, registry: Registry) -> Loaded:
@@ -154,7 +161,7 @@ def plan(loaded: Loaded, project: Project, registry: Registry) -> Plan:
     cluster = loaded.spec.cluster
     with untold(_hidden(loaded, project), f"there is no plan of {loaded.pipeline}"):
         facts = matrix.plan(registry.find(loaded.pipeline), loaded)
-        facts |= costs.told(loaded, project, registry, facts, _again(project, registry))
+        facts |= staging.plan(loaded) | costs.told(loaded, project, registry, facts, _again(project, registry))
     return Plan(
         {
             "pipeline": loaded.pipeline,

@@ -6,11 +6,13 @@ Objects are named by their content, so that the same file is copied once, and no
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from swath.errors import CredentialsError, InfrastructureError, SwathError, TaskFailed, UsageError
 from swath.imagery.address import local_path
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 AT_ONCE = 4
 """Files that are on their way at the same time; each holds a part of an upload in memory."""
 TRIES = 3
+TELL_EVERY_S = 5.0
 NOT_PIXELS = {"metadata", "thumbnail", "overview"}
 """Roles of assets that no worker reads."""
 
@@ -49,19 +52,20 @@ class Staged(NamedTuple):
         return f"{self.file} {how} as {self.url} ({self.size:,} bytes)"
 
 
-def staged(loaded: Loaded) -> Loaded:
+def staged(loaded: Loaded, say: Callable[[str], None] = lambda text: None) -> Loaded:
     """The spec with addresses in the bucket in place of inputs on this machine, once they are there; what was copied is told in its
-    notes. Without `stage`, or where workers share this machine's disk, it is the spec as it is.
+    notes. Without `stage`, or where workers share this machine's disk, it is the spec as it is. `say` hears how far it is.
 
     Raises UsageError when something cannot be staged, CredentialsError and InfrastructureError when the bucket does not take it.
     """
     _check_catalogues(loaded)
-    if loaded.spec.stage is None or loaded.spec.cluster.kind not in reach.STAGED:
+    wanted = wanted_by(loaded)
+    if loaded.spec.stage is None or not wanted:
         return loaded
     bucket = loaded.spec.stage.rstrip("/")
-    wanted = {file: None for spec in loaded.specs for each in _inputs(spec) for file in files_of(each.value, each.at)}
+    progress = Progress(len(wanted), sum(file.stat().st_size for file in wanted), bucket, say)
     with ThreadPoolExecutor(AT_ONCE, "stage") as pool:
-        sent = dict(zip(wanted, pool.map(lambda file: _staged(file, bucket), wanted), strict=True))
+        sent = dict(zip(wanted, pool.map(lambda file: _staged(file, bucket, progress), wanted), strict=True))
     addresses = {file: each[0].url for file, each in sent.items()}
 
     def there(spec: Spec) -> Spec:
@@ -71,6 +75,52 @@ def staged(loaded: Loaded) -> Loaded:
     variants = tuple(replace(one, spec=there(one.spec)) for one in loaded.variants)
     spec = variants[0].spec if variants else there(loaded.spec)
     return replace(loaded, spec=spec, variants=variants, notes=(*loaded.notes, *notes))
+
+
+def wanted_by(loaded: Loaded) -> list[Path]:
+    """The files that a run would stage, each once. Raises UsageError for what cannot be staged."""
+    if loaded.spec.stage is None or loaded.spec.cluster.kind not in reach.STAGED:
+        return []
+    named = (file for spec in loaded.specs for each in _inputs(spec) for file in files_of(each.value, each.at))
+    return list(dict.fromkeys(named))
+
+
+def plan(loaded: Loaded) -> dict[str, Any]:
+    """What `pipe plan` says of it: files and bytes at most, for what is in the bucket already is not copied again."""
+    files = wanted_by(loaded)
+    return {"staged_files": len(files), "staged_bytes": sum(file.stat().st_size for file in files)} if files else {}
+
+
+class Progress:
+    """Tells of files and bytes that are on their way, not more often than every few seconds. Used by several threads."""
+
+    def __init__(self, files: int, size: int, bucket: str, say: Callable[[str], None]) -> None:
+        self._files, self._size, self._say = files, size, say
+        self._done, self._bytes, self._told = 0, 0, time.monotonic()
+        self._lock = threading.Lock()
+        say(f"staging {files} {'file' if files == 1 else 'files'}, {size:,} bytes, below {bucket}")
+
+    def counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The same pieces of a file, counted as they go; those of an upload that is given up do not count."""
+        sent, whole = 0, False
+        try:
+            for piece in pieces:
+                self.add(len(piece))
+                sent += len(piece)
+                yield piece
+            whole = True
+        finally:
+            if not whole:
+                self.add(-sent)
+
+    def add(self, size: int, files: int = 0) -> None:
+        """So much more is there."""
+        with self._lock:
+            self._bytes, self._done = self._bytes + size, self._done + files
+            if time.monotonic() - self._told < TELL_EVERY_S:
+                return
+            self._told = time.monotonic()
+            self._say(f"staging: {self._done} of {self._files} files, {self._bytes:,} of {self._size:,} bytes")
 
 
 def files_of(pattern: str, at: Place) -> list[Path]:
@@ -133,29 +183,31 @@ def _check_item(item: pystac.Item, field: str) -> None:
             )
 
 
-def _staged(file: Path, bucket: str) -> list[Staged]:
+def _staged(file: Path, bucket: str, progress: Progress) -> list[Staged]:
     """Copy a file, and what belongs to it; the file itself comes first in the answer, and last into the bucket."""
     _check_sidecars(file)
     parts = [file, *([data] if (data := Path(f"{file}.data")).is_file() and file.suffix == ".onnx" else [])]
     hashed = [_digest(part) for part in parts]
     name = hashed[0] if len(hashed) == 1 else hashlib.sha256("".join(hashed).encode()).hexdigest()
     sent = [
-        _sent(part, f"{bucket}/{name}/{part.name}", sha256)
+        _sent(part, f"{bucket}/{name}/{part.name}", sha256, progress)
         for part, sha256 in reversed(list(zip(parts, hashed, strict=True)))
     ]
+    progress.add(0, files=1)
     return sent[::-1]
 
 
-def _sent(file: Path, url: str, sha256: str) -> Staged:
+def _sent(file: Path, url: str, sha256: str, progress: Progress) -> Staged:
     """Raises InfrastructureError unless the whole file is there afterwards."""
     size = file.stat().st_size
     for left in reversed(range(TRIES)):
         try:
             files, place = placed(url)
             if files.exists(place) and files.info(place)["size"] == size:
+                progress.add(size)
                 return Staged(file, url, size, sent=False)
             upload = Upload(url)
-            upload.send(_pieces(file, sha256))
+            upload.send(progress.counted(_pieces(file, sha256)))
             return Staged(file, url, size, sent=True)
         except PermissionError as error:
             raise CredentialsError(

@@ -38,12 +38,33 @@ def bucket(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         fsspec.get_filesystem_class(request.param).clear_instance_cache()
 
 
+def quiet() -> staging.Progress:
+    return staging.Progress(1, 0, "s3://b", lambda text: None)
+
+
+def test_progress_tells_the_whole_first_then_what_is_there_without_what_was_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(staging, "TELL_EVERY_S", 0.0)
+    told: list[str] = []
+    progress = staging.Progress(2, 3000, "s3://b/stage", told.append)
+    given_up = progress.counted(iter([b"x" * 1000, b"x" * 1000]))
+    next(given_up)
+    given_up.close()
+    for _ in progress.counted(iter([b"x" * 2000])):
+        pass
+    progress.add(0, files=1)
+    assert told[0] == "staging 2 files, 3,000 bytes, below s3://b/stage"
+    assert told[-1] == "staging: 1 of 2 files, 2,000 of 3,000 bytes"
+    assert "staging: 0 of 2 files, 0 of 3,000 bytes" in told
+
+
 def test_a_file_is_staged_once_and_comes_back_as_it_was(bucket: str, tmp_path: Path) -> None:
     file = tmp_path / "weights.onnx"
     file.write_bytes(b"a" * 100_000)
     Path(f"{file}.data").write_bytes(b"b" * 50_000)
-    first = staging._staged(file, f"{bucket}/stage")
-    again = staging._staged(file, f"{bucket}/stage")
+    first = staging._staged(file, f"{bucket}/stage", quiet())
+    again = staging._staged(file, f"{bucket}/stage", quiet())
     assert [each.sent for each in first] == [True, True]
     assert [each.sent for each in again] == [False, False]
     assert [each.url for each in first] == [each.url for each in again]
@@ -59,7 +80,7 @@ def test_an_object_that_was_cut_is_not_taken_for_the_file(bucket: str, tmp_path:
     name = hashlib.sha256(file.read_bytes()).hexdigest()
     files, place = placed(f"{bucket}/stage/{name}/scene.tif")
     files.pipe_file(place, b"pixels")
-    (made,) = staging._staged(file, f"{bucket}/stage")
+    (made,) = staging._staged(file, f"{bucket}/stage", quiet())
     assert made.sent
     files.invalidate_cache()
     assert files.cat_file(place) == file.read_bytes()
@@ -70,7 +91,7 @@ def test_a_file_that_changes_on_its_way_leaves_nothing_in_the_bucket(bucket: str
     file.write_bytes(b"more" * 1000)
     url = f"{bucket}/stage/other/growing.tif"
     with pytest.raises(UsageError, match="changed while it was copied"):
-        staging._sent(file, url, hashlib.sha256(b"less").hexdigest())
+        staging._sent(file, url, hashlib.sha256(b"less").hexdigest(), quiet())
     files, place = placed(url)
     files.invalidate_cache()
     assert not files.exists(place)
@@ -142,7 +163,7 @@ def test_a_bucket_that_takes_nothing_is_told_with_the_file(tmp_path: Path, monke
     file = tmp_path / "a.tif"
     file.write_bytes(b"x")
     with pytest.raises(InfrastructureError, match=r"a\.tif could not be staged as full://b/.*503 Slow Down"):
-        staging._staged(file, "full://b")
+        staging._staged(file, "full://b", quiet())
 
 
 def test_what_cannot_be_staged_is_told_with_its_field(tmp_path: Path) -> None:
@@ -156,7 +177,7 @@ def test_what_cannot_be_staged_is_told_with_its_field(tmp_path: Path) -> None:
         staging.files_of(str(tmp_path / "*.tif"), ("input",))
     assert [each.name for each in staging.files_of(str(tmp_path / "*.tif"), ("paths", 0))] == ["a.tif", "b.tif"]
     with pytest.raises(UsageError, match=r"a\.tif\.msk belongs to it"):
-        staging._staged(tmp_path / "a.tif", "s3://b")
+        staging._staged(tmp_path / "a.tif", "s3://b", quiet())
 
 
 def test_a_catalogue_on_this_machine_may_name_pixels_elsewhere_only(shared: Path) -> None:
@@ -172,3 +193,23 @@ def test_a_catalogue_on_this_machine_may_name_pixels_elsewhere_only(shared: Path
     loaded: Any = SimpleNamespace(spec=spec, specs=(spec,))
     with pytest.raises(UsageError, match=r"imagery\.catalog: asset .* is on this machine"):
         staging.staged(loaded)
+
+
+def test_the_plan_counts_what_is_staged_and_nothing_where_workers_share_the_disk(tmp_path: Path) -> None:
+    from pipelines.predict import Predict
+    from swath.spec.cloud import GcpCluster
+    from swath.spec.cluster import LocalCluster
+    from swath.spec.fields import FilesImagery, ModelRef, Output
+
+    (tmp_path / "a.tif").write_bytes(b"x" * 1000)
+    (tmp_path / "m.pt2").write_bytes(b"x" * 200)
+    spec = Predict(
+        imagery=FilesImagery(source="files", paths=[str(tmp_path / "*.tif")]), model=ModelRef(path=str(tmp_path / "m.pt2")),
+        output=Output(to="s3://b/out"), stage="s3://bucket/stage",
+        cluster=GcpCluster(kind="gcp", project="maps-1", zone="europe-west4-a", image="swath"),
+    )  # fmt: skip
+    loaded: Any = SimpleNamespace(spec=spec, specs=(spec, spec))
+    assert staging.plan(loaded) == {"staged_files": 2, "staged_bytes": 1200}
+    here = spec.model_copy(update={"cluster": LocalCluster()})
+    local: Any = SimpleNamespace(spec=here, specs=(here,))
+    assert staging.plan(local) == {}

@@ -66,10 +66,9 @@ class Victim:
         """Run once to the end; how long it took."""
         began = time.monotonic()
         process = self._commands.start(self.pipe, "run", self._spec)
-        process.ended(300)
-        code, took = process.code(), time.monotonic() - began
-        assert code == 0, (self.pipe.folder / "said").read_text()
-        return took
+        assert process.ended(300), (self.pipe.folder / "said").read_text()
+        assert process.code() == 0, (self.pipe.folder / "said").read_text()
+        return time.monotonic() - began
 
     def killed(self, whole_s: float, tally: Tally, *, unguarded: bool) -> None:
         """Start a run, or take the last one up again, and kill it at some moment."""

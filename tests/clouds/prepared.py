@@ -41,7 +41,7 @@ class Command:
 
     def code(self) -> int:
         """Its exit code when it has ended; -9 after a kill."""
-        return int(self.commands.ask(wait=self.pid))
+        return self.commands.code(self.pid)
 
 
 class Commands:
@@ -49,6 +49,7 @@ class Commands:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._running: set[int] = set()
 
     def __enter__(self) -> Commands:
         self._process = subprocess.Popen(
@@ -61,11 +62,22 @@ class Commands:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for pid in self._running:  # after a failure
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._process.communicate()
 
     def start(self, pipe: Pipe, *words: object) -> Command:
         """As `pipe.start`; what it says goes to the file `said` of the project's folder."""
-        return Command(int(self.ask(words=list(map(str, words)), folder=str(pipe.folder), env=pipe.env)), self)
+        pid = int(self.ask(words=list(map(str, words)), folder=str(pipe.folder), env=pipe.env))
+        self._running.add(pid)
+        return Command(pid, self)
+
+    def code(self, pid: int) -> int:
+        """The exit code of one that has ended."""
+        code = int(self.ask(wait=pid))
+        self._running.discard(pid)
+        return code
 
     def ask(self, **asked: Any) -> Any:
         with self._lock:
