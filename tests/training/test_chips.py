@@ -216,7 +216,7 @@ def test_real_imagery_comes_out_as_it_is_read(shared: Path) -> None:
     paths = tuple(str(shared / f"data/imagery/naip_nd_{day}.tif") for day in ("20100629", "20120731"))
 
     imagery = FilesImagery(paths=paths, bands=("red", "green", "blue", "nir"))
-    rule = ExpressionLabels(expression="(green - nir) / (green + nir) > 0.1", then="water", otherwise="land")
+    rule = ExpressionLabels(expression="(green - nir) / (green + nir) > 0.1", label="water", otherwise="land")
     images = find_labelled((Labelled(imagery=imagery, labels=rule),), None, CLASSES)
     found = planned(images, BlockSplit(size_m=800, buffer_m=50), 2)
     chips = Chips(found, Sampling(chip=128, batch=4, balance="classes"), 0)
