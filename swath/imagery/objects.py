@@ -62,6 +62,8 @@ def _explained(href: str, kind: str, told: str) -> Exception:
         return ImageryError(f"{shown(href)}: an empty object", remedy="Write it again.")
     if "redirect" in told and kind == "s3":
         return ImageryError(f"{shown(href)}: the bucket is in another region", remedy="Set AWS_REGION to its region.")
+    if "UserProjectMissing" in told or "requester pays" in told.lower():  # Google Storage answers 400
+        return CredentialsError(f"{shown(href)}: the reader of this bucket pays", remedy=_HINTS[kind])
     if "credential" in told.lower():
         return CredentialsError(f"{shown(href)}: no usable credentials", remedy=_HINTS[kind])
     # obstore's own text goes on for lines, and holds the address in full.

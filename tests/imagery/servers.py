@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,6 +29,8 @@ class Asked:
     start: int
     at: float
     """time.monotonic()."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def web(folder: Path, rule: Callable[[Asked], Fault | None] = lambda _: None, de
             with this.lock:
                 this.now += 1
                 this.busiest = max(this.busiest, this.now)
-                asked = Asked(len(this.asked) + 1, unquote(parts.path), parts.query, start, time.monotonic())
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                asked = Asked(len(this.asked) + 1, unquote(parts.path), parts.query, start, time.monotonic(), headers)
                 this.asked.append(asked)
             try:
                 time.sleep(this.delay_s)
