@@ -5,19 +5,22 @@ pair                both on the pixels of the first                             
 regions             the grid in large windows                                       a lazy sequence
 compared            one call per region: read both, compare, encode                 streamed over the workers
 change              COG, table of hectares, vectors, picture, STAC item             on the client, atomically
+
+A model that takes both dates at once (`dates: together`) makes the map itself: then the graph is that of predict, with scenes whose
+bands are those of both.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
-from swath.pipelines.predict import Predict, predict
+from swath.pipelines.predict import Predict, grid_text, map_scenes, megapixels_of, predict, read_contract, read_weights
 from swath.spec.base import Model, Spec
 from swath.spec.fields import Area, GridSpec, Imagery, ModelRef, Output, Vectors
 from swath.spec.labels import ExpressionLabels, LabelClass
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
 
     from swath.geo import Region, Regions
     from swath.imagery.publication import Published
+    from swath.imagery.scene import Scenes
     from swath.layout import Form
+    from swath.models.contract import Contract
     from swath.transitions import Compared, Pair, State
 
 log = logging.getLogger(__name__)
@@ -68,6 +73,9 @@ class Change(Spec):
     """Folder of the change map, and what is made beside it."""
     model: ModelRef | None = None
     """Maps imagery; the two maps are published in `before` and `after` below the output."""
+    dates: Literal["apart", "together"] = "apart"
+    """Whether the model maps each date by itself, or takes the bands of both at once: as many of `before`, then those of `after`.
+    Then the classes of the map are the model's own."""
     rule: ExpressionLabels | None = None
     """Tells two classes of imagery apart instead of a model, such as {expression: "ndwi > 0.1", label: water, otherwise: land}."""
     classes: tuple[LabelClass, ...] = ()
@@ -88,7 +96,9 @@ class Change(Spec):
             raise ValueError(f"{imagery[0]}.imagery needs a model or a rule that makes classes of it")
         if not imagery and (self.model is not None or self.rule is not None):
             raise ValueError(f"{'model' if self.model else 'rule'} has no imagery: both states are maps")
-        if self.output.probabilities is not None:
+        if self.dates == "together" and (self.model is None or len(imagery) < 2):
+            raise ValueError("dates: together needs a model, and imagery of both dates")
+        if self.dates == "apart" and self.output.probabilities is not None:
             raise ValueError("output.probabilities: a change map has none")
         if self.grid is not None and self.grid.zones:
             raise ValueError("grid.zones: a change map has one grid; give grid.crs")
@@ -100,6 +110,10 @@ class Change(Spec):
 @pipeline
 def change(spec: Change) -> Any:
     """Compare two states of one place, and map what became of what."""
+    if spec.model is not None and spec.dates == "together":
+        contract, weights = read_contract(spec.model), read_weights(spec.model)
+        both = find_dates(spec.before, spec.after, contract=contract, area=spec.area, grid=spec.grid)
+        return map_scenes(both, contract, weights, spec.model, spec.area, spec.output, spec.region)
     made = {
         name: predict(predict_spec(spec, name))
         for name in ("before", "after")
@@ -123,6 +137,23 @@ def predict_spec(spec: Change, name: str) -> Predict:
     return Predict(
         imagery=getattr(spec, name).imagery, model=spec.model, output=output, area=spec.area, grid=spec.grid, region=spec.region
     )  # fmt: skip
+
+
+@task(cache=False, on_client=True)
+def find_dates(
+    before: Dated, after: Dated, *, contract: Contract, area: Area | None, grid: GridSpec | None
+) -> tuple[Scenes, ...]:
+    """The imagery of both dates as scenes that have the bands of both. Looks at the files in every run."""
+    from swath.imagery.dates import find_both
+    from swath.layout import grid_windows
+
+    if before.imagery is None or after.imagery is None:
+        raise ValueError("both dates need imagery")
+    both = find_both(before.imagery, after.imagery, contract.bands, area, grid)
+    grid_windows((both,), area)  # an area elsewhere is an error now
+    for note in both.notes:
+        log.info(note)
+    return (both,)
 
 
 @task(cache=False, on_client=True)
@@ -257,6 +288,18 @@ def plan(spec: Change) -> dict[str, Any]:
     from swath.transitions import find_pair
 
     told: dict[str, Any] = {}
+    if spec.dates == "together" and spec.model is not None:
+        contract = read_contract(spec.model)
+        grids = find_dates(spec.before, spec.after, contract=contract, area=spec.area, grid=spec.grid)
+        regions = plan_sheets(grids, spec.area, spec.output, spec.region)
+        return {
+            "model": f"{contract.name}: {', '.join(contract.bands)}",
+            "scenes": len(grids[0].scenes),
+            "grid": grid_text(regions.sheets[0].image, regions.sheets[0].output),
+            "regions": len(regions),
+            "megapixels": round(megapixels_of(regions), 3),
+            "output": spec.output.to,
+        }
     if spec.model is not None:
         for name in ("before", "after"):
             if getattr(spec, name).imagery is not None:
@@ -268,15 +311,14 @@ def plan(spec: Change) -> dict[str, Any]:
     states = (_state(spec.before, None), _state(spec.after, None))
     pair = find_pair(states, spec.rule, spec.classes, spec.area, spec.grid, spec.output.background)
     regions = plan_sheets((pair.scenes,), spec.area, spec.output, spec.region)
-    pixels = sum(block.window.height * block.window.width for blocks in regions.sheets for block in blocks)
-    image = pair.scenes.image
+    megapixels = megapixels_of(regions)
     return {
         "before": pair.names[0],
         "after": pair.names[1],
         "classes": ", ".join(each.name for each in pair.classes),
-        "grid": f"{image.shape[1]} x {image.shape[0]} pixels of {abs(image.affine.a):g} in {image.crs or 'no CRS'}",
+        "grid": grid_text(regions.sheets[0].image, regions.sheets[0].output),
         "regions": len(regions),
-        "megapixels": round(pixels / 1e6, 3),
-        "map_bytes_at_most": pixels,
+        "megapixels": round(megapixels, 3),
+        "map_bytes_at_most": round(megapixels * 1e6),
         "output": spec.output.to,
     }

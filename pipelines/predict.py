@@ -85,15 +85,22 @@ def predict(spec: Predict) -> Any:
     contract = read_contract(spec.model)
     weights = read_weights(spec.model)
     scenes = find_imagery(spec.imagery, contract=contract, area=spec.area, grid=spec.grid)
+    return map_scenes(scenes, contract, weights, spec.model, spec.area, spec.output, spec.region)
+
+
+def map_scenes(
+    scenes: Any, contract: Any, weights: Any, ref: ModelRef, area: Area | None, output: Output, region: int | None
+) -> Any:
+    """The rest of the graph, for scenes from anywhere. The first three are what the tasks above return."""
     receptive = measure_model(weights)
     channels = count_channels(weights, contract=contract)
-    model = describe_model(spec.model, receptive=receptive)
-    regions = plan_regions(scenes, model=model, area=spec.area, output=spec.output, region=spec.region)
-    form = plan_map(regions, model=model, channels=channels, output=spec.output)
-    made = predict_region.map(regions, scenes=scenes, model=model, area=spec.area, form=form)
-    seams = check_seams(made, regions=regions, scenes=scenes, model=model, area=spec.area, form=form)
+    model = describe_model(ref, receptive=receptive)
+    regions = plan_regions(scenes, model=model, area=area, output=output, region=region)
+    form = plan_map(regions, model=model, channels=channels, output=output)
+    made = predict_region.map(regions, scenes=scenes, model=model, area=area, form=form)
+    seams = check_seams(made, regions=regions, scenes=scenes, model=model, area=area, form=form)
     return publish_map(
-        made, seams=seams, regions=regions, scenes=scenes, model=model, area=spec.area, form=form, output=spec.output
+        made, seams=seams, regions=regions, scenes=scenes, model=model, area=area, form=form, output=output
     )
 
 

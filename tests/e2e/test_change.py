@@ -13,10 +13,18 @@ import pystac
 import pytest
 import rasterio
 import yaml
+from numpy.typing import NDArray
 from PIL import Image
 from rio_cogeo.cogeo import cog_validate
 
+from tests.models.tiny_models import write_identity_model
 from tests.process import ROOT, Pipe
+
+
+def pixels(path: Path) -> NDArray[Any]:
+    with rasterio.open(path) as file:
+        found: NDArray[Any] = file.read()
+    return found
 
 
 def ucayali(shared: Path) -> dict[str, Any]:
@@ -111,6 +119,23 @@ def test_the_shipped_spec_compares_two_maps_and_a_model_makes_the_same_two_itsel
     pipe("run", composed)
     assert (pipe.folder / "out/both/map.tif").read_bytes() == (pipe.folder / "out/change/map.tif").read_bytes()
     assert (pipe.folder / "out/both/before/map.tif").read_bytes() == (pipe.folder / "out/demo/map.tif").read_bytes()
+
+
+def test_a_model_of_two_dates_gets_the_bands_of_both_pixel_by_pixel(pipe: Pipe, shared: Path) -> None:
+    spec = {name: value for name, value in ucayali(shared).items() if name not in ("rule", "classes")}
+    for name in ("before", "after"):
+        spec[name]["imagery"]["bands"] = ["nir", "red"]
+    model = write_identity_model(pipe.folder, ("nir_1", "red_1", "nir_2", "red_2"), "uint8", 0)
+    spec |= {"model": str(model), "dates": "together"}
+    (pipe.folder / "change.yaml").write_text(yaml.safe_dump(spec))
+    assert json.loads(pipe("plan", "change.yaml", "--json").out)["scenes"] == 1
+    pipe("run", "change.yaml")
+    years = ("1985", "2020")
+    source = [pixels(shared / f"data/imagery/landsat_ucayali_{year}.tif")[1:3] for year in years]
+    assert np.array_equal(pixels(pipe.folder / "out/map.tif"), np.concatenate(source))
+    spec["after"]["imagery"] |= {"mosaic": "last"}
+    (pipe.folder / "wrong.yaml").write_text(yaml.safe_dump(spec))
+    assert "before has first, after has last" in pipe("plan", "wrong.yaml", code=2).err
 
 
 def test_a_spec_that_says_too_little_or_too_much_is_refused_at_its_place(pipe: Pipe, shared: Path) -> None:
