@@ -114,7 +114,8 @@ def web(folder: Path, rule: Callable[[Asked], Fault | None] = lambda _: None, de
             if fault.whole:
                 return self._send(200, data, (tag,))
             part = data[start:stop]
-            told = (tag, ("Content-Range", f"bytes {start}-{start + len(part) - 1}/{len(data)}"))
+            changed = ("Last-Modified", self.date_time_string(int(file.stat().st_mtime)))
+            told = (tag, changed, ("Content-Range", f"bytes {start}-{start + len(part) - 1}/{len(data)}"))
             return self._send(206, part, told, fault)
 
         def _send(
