@@ -85,8 +85,13 @@ class Chips:
     def batch(self, number: int) -> Batch:
         """The batch of a step, counted from 0 on through all epochs. Pixels of validation and test are not in it; those of the buffer
         are, without labels. Raises what swath.imagery.read.read raises."""
+        return _stacked([self._chip(image, window) for image, window in self.places(number)])
+
+    def places(self, number: int) -> tuple[tuple[int, Window], ...]:
+        """Where the chips of a batch are: for each the number of the image and the window, which may reach beyond an image that is
+        smaller than a chip."""
         chance = np.random.default_rng([self.seed, number])
-        return _stacked([self._chip(chance) for _ in range(self.sampling.batch)])
+        return tuple(self._place(chance) for _ in range(self.sampling.batch))
 
     def windows(self, split: int, edge: int = TILE, halo: int = 0) -> tuple[Held, ...]:
         """Windows that hold each labelled pixel of a split once, `halo` pixels around them read as well."""
@@ -104,19 +109,20 @@ class Chips:
         return tuple(found)
 
     def window(self, held: Held) -> Batch:
-        """One of `windows` as a batch of one: all valid pixels, as predict sees them, and the labels of that split in that window."""
+        """One of `windows` as a batch of one: the labels of its split in that window, and all valid pixels, as predict sees them; of
+        training windows without those that are held back."""
         pixels, labels, places = self._tiles.read(held.image, held.source)
         counted = np.zeros(labels.shape, bool)
         counted[held.window.within(held.source)] = True
         counted &= places == held.split
         labels[~counted] = IGNORE
-        return _shown(pixels, labels, places != NOTHING)
+        return _shown(pixels, labels, _trained(places) if held.split == TRAIN else places != NOTHING)
 
     def held(self, split: int = VALIDATION, edge: int = TILE, halo: int = 0) -> Iterator[Batch]:
         """All of `windows`, one after the other."""
         return (self.window(each) for each in self.windows(split, edge, halo))
 
-    def _chip(self, chance: np.random.Generator) -> Batch:
+    def _place(self, chance: np.random.Generator) -> tuple[int, Window]:
         edge = self.sampling.chip
         best: tuple[float, int, Window] | None = None
         for _ in range(TRIES):
@@ -130,9 +136,12 @@ class Chips:
                 break
         if best is None:
             raise ValueError("a chip is tried at least once")
-        pixels, labels, places = self._tiles.read(*best[1:])
+        return best[1:]
+
+    def _chip(self, image: int, window: Window) -> Batch:
+        pixels, labels, places = self._tiles.read(image, window)
         labels[places != TRAIN] = IGNORE
-        return _shown(pixels, labels, (places != NOTHING) & (places != VALIDATION) & (places != TEST))
+        return _shown(pixels, labels, _trained(places))
 
     def _pixel(self, image: int, cell: Window, label: int | None, rank: float) -> tuple[int, int]:
         """The pixel of a cell that was drawn."""
@@ -214,6 +223,12 @@ class _Tiles:
         places = self._plan.split.of_scenes(labelled.scenes, window)
         places[~valid] = NOTHING
         return _Tile(pixels, read_labels(labelled.labels, window), places)
+
+
+def _trained(places: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """What a training may see: valid pixels that are not held back."""
+    seen: NDArray[np.bool_] = (places != NOTHING) & (places != VALIDATION) & (places != TEST)
+    return seen
 
 
 def _shown(pixels: NDArray[np.float32], labels: NDArray[np.uint8], seen: NDArray[np.bool_]) -> Batch:
