@@ -21,10 +21,11 @@ import torch
 
 from swath.graph.current import listening
 from swath.models.learn.augment import augmented
+from swath.models.learn.course import Course
 from swath.models.learn.feed import Images, tensors
 from swath.models.learn.losses import Loss
 from swath.models.learn.networks import build
-from swath.models.learn.trainer import Course, Lessons, learn
+from swath.models.learn.trainer import Lessons, learn
 from swath.spec.learning import Augment, Best, LossPart, Network, Optimizer
 
 AT_MOST = 1.05

@@ -59,14 +59,3 @@ def dice(logits: Tensor, right: Tensor, known: Tensor) -> Tensor:
     shared, both = (likely * right).sum(over), likely.sum(over) + right.sum(over)
     there = (right.sum(over) > 0).to(logits.dtype)
     return ((1 - 2 * shared / both.clamp(min=1e-6)) * there).sum() / there.sum().clamp(min=1)
-
-
-def class_weights(part: LossPart, counts: Sequence[int]) -> tuple[float, ...]:
-    """How much each class counts in a part of a loss, from the number of its training pixels. Balanced weights are inverse to
-    the counts and have the mean 1 over pixels; a class without pixels has the weight 0."""
-    if part.class_weights == "none":
-        return (1.0,) * len(counts)
-    if part.class_weights == "balanced":
-        present = sum(count > 0 for count in counts)
-        return tuple(sum(counts) / (present * count) if count else 0.0 for count in counts)
-    return tuple(float(weight) for weight in part.class_weights)

@@ -20,7 +20,7 @@ from swath.models.learn.losses import Loss
 from swath.spec.labels import IGNORE
 
 if TYPE_CHECKING:
-    from swath.models.learn.trainer import Course
+    from swath.models.learn.course import Course
 
 
 class Learner(lightning.LightningModule):

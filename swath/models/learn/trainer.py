@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, cast
 
 import torch
 
 from swath.errors import MissingExtra
 from swath.graph.current import metrics, progress
+from swath.models.learn.course import Course, Learned
 from swath.models.learn.feed import Feed, Images, tensors
 from swath.models.learn.history import Epoch
 from swath.models.learn.networks import build, encoded, put_weights, read_state
 from swath.models.learn.vision import settle
-from swath.spec.learning import Augment, Best, LossPart, Network, Optimizer
 
 settle()
 try:
@@ -31,40 +31,9 @@ try:
 except ImportError:
     raise MissingExtra("lightning", "train", "training a network") from None
 
-if TYPE_CHECKING:
-    from swath.models.device import Device
-
 log = logging.getLogger(__name__)
 
-Precision = Literal["32", "bf16-mixed", "16-mixed"]
 LAST, BEST = "last.ckpt", "best.ckpt"
-
-
-@dataclass(frozen=True)
-class Course:
-    """Everything that a training depends on beside its batches."""
-
-    network: Network
-    bands: int
-    classes: tuple[str, ...]
-    loss: tuple[LossPart, ...]
-    class_weights: tuple[tuple[float, ...], ...]
-    """Of each part of the loss, for each class."""
-    augment: Augment
-    optimizer: Optimizer
-    best: Best
-    epochs: int
-    epoch_steps: int
-    seed: int
-    precision: Precision = "32"
-    device: Device = "cpu"
-    threads: int = 2
-    """Of the processor. The weights depend on it in their last bits."""
-
-    @property
-    def steps(self) -> int:
-        """All in all."""
-        return self.epochs * self.epoch_steps
 
 
 @dataclass(frozen=True)
@@ -77,20 +46,6 @@ class Lessons:
     """The whole validation split, in windows whose sizes the network takes."""
     held_count: int
     """How many windows that are; 0 where nothing is held back."""
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What a training came to."""
-
-    weights: bytes
-    """Of the best epoch, as .safetensors."""
-    history: tuple[Epoch, ...]
-    best: Epoch
-    seconds: float
-    """Of this session; a training that went on counts what came after."""
-    waiting: float
-    """Share of that time in which the network waited for data."""
 
 
 def learn(course: Course, lessons: Lessons, folder: Path) -> Learned:

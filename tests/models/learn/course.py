@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from swath.models.learn.course import Course
 from swath.models.learn.feed import Images
-from swath.models.learn.trainer import Course, Lessons
+from swath.models.learn.trainer import Lessons
 from swath.spec.labels import IGNORE
 from swath.spec.learning import Augment, Best, LossPart, Network, Optimizer
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from swath.models.learn.losses import Loss, class_weights
+from swath.models.learn.course import class_weights
+from swath.models.learn.losses import Loss
 from swath.spec.labels import IGNORE
 from swath.spec.learning import LossPart
 

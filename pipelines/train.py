@@ -1,0 +1,299 @@
+"""Train: imagery with labels in, a model that predict can use out.
+
+images              each image with its labels, and the rule that holds places back    on the client
+windows             the images in windows                                              on the client
+surveys             what each window holds: labels by split, statistics of bands       streamed over the workers
+plan                everything that the training depends on, from all surveys          on the client
+learned             one call: steps, validation, checkpoints; goes on where it was     on a worker (with a GPU where asked for)
+model               .pt2, .safetensors, contract, curves, card                         on the client, atomically
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from swath.graph.pipeline import pipeline
+from swath.graph.task import task
+from swath.spec.base import Model, Spec
+from swath.spec.labels import LabelClass, Labelled, LabelledData
+from swath.spec.learning import Augment, Best, Loss, LossPart, Network, Optimizer
+from swath.spec.place import OutputPath
+from swath.spec.strict import mistake
+from swath.spec.training import BlockSplit, Sampling, SplitSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from swath.geo import Window
+    from swath.imagery.labelled import LabelledImage
+    from swath.imagery.publication import Published
+    from swath.models.learn.course import Course, Learned
+    from swath.training.split import Split
+    from swath.training.survey import Plan, Survey
+
+log = logging.getLogger(__name__)
+
+
+class ModelOutput(Model):
+    """Where the model goes and in which forms. In YAML: a path, or a mapping."""
+
+    short_schemas = ({"type": "string", "description": "Folder, local or an fsspec URL"},)
+
+    to: OutputPath
+    """Folder, local or an fsspec URL. Absolute once loaded."""
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Of the model and its files; the folder's name when not given."""
+    onnx: bool = False
+    """Also write ONNX. Needs the extra `onnx`."""
+
+    @classmethod
+    def expand(cls, value: Any, info: Any) -> Any:
+        return {"to": value} if isinstance(value, str) else value
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self.name or self.to.rstrip("/").rpartition("/")[2]
+
+
+class Train(Spec):
+    """Train a model on imagery with labels."""
+
+    data: LabelledData
+    """Imagery with labels: one set or a list of them."""
+    classes: tuple[LabelClass, ...] = Field(min_length=2, max_length=255)
+    """What there is to tell apart, in the order of the map's values from 0 on."""
+    bands: tuple[str, ...] = Field(min_length=1)
+    """Which bands the model takes, in this order."""
+    output: ModelOutput
+    """Folder of the model."""
+    units: Literal["dn", "reflectance"] = "dn"
+    """Whether the model takes the files' numbers or physical values (number * scale + offset)."""
+    split: SplitSpec = BlockSplit()
+    """Which places are held back from training."""
+    sampling: Sampling = Sampling()
+    """Which chips are seen."""
+    network: Network = Network()
+    """The network."""
+    loss: Loss = (LossPart(name="cross_entropy"),)
+    """What is made small: cross_entropy, focal, dice, or a list of them, which are summed."""
+    augment: Augment = Augment()
+    """How images are varied."""
+    optimizer: Optimizer = Optimizer()
+    """How fast is learned."""
+    best: Best = Best()
+    """Which epoch's weights are kept, and when to stop early."""
+    epochs: int = Field(10, ge=1)
+    """So often the validation split is looked at, and a checkpoint written."""
+    seed: int = Field(1, ge=0)
+    """Decides first weights, chips, their variation and the split: the same spec and seed give the same weights."""
+    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    """Of the network's arithmetic while it learns. The others are for GPUs."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where is learned: `auto` is the GPU if the machine on which the run is started has one. With `cuda` the training is given to a
+    worker that offers the resource gpu."""
+    threads: int = Field(2, ge=1)
+    """Of the processor, for the arithmetic. The weights depend on it in their last bits, so it is not simply what the machine has."""
+    licence: str = ""
+    """Of the weights, for the contract and the card."""
+
+    @model_validator(mode="after")
+    def _named(self) -> Train:
+        names = [each.name for each in self.classes]
+        if len(set(names)) != len(names):
+            raise mistake("each class needs a name of its own", at=("classes",))
+        if len(set(self.bands)) != len(self.bands):
+            raise mistake("a band is there twice", at=("bands",))
+        if self.best.metric not in ("mean_iou", "accuracy", "loss", *names):
+            known = ", ".join(("mean_iou", "accuracy", "loss", *names))
+            raise mistake("{given!r} is none of {known}", at=("best", "metric"), given=self.best.metric, known=known)
+        for number, part in enumerate(self.loss):
+            if isinstance(part.class_weights, tuple) and len(part.class_weights) != len(names):
+                where = ("loss", number, "class_weights")
+                raise mistake(
+                    "{given} numbers for {count} classes", at=where, given=len(part.class_weights), count=len(names)
+                )
+        return self
+
+
+@pipeline
+def train(spec: Train) -> Any:
+    """Train a model on imagery with labels."""
+    images = find_images(spec.data, bands=spec.bands, classes=spec.classes)
+    split = hold_back(images, split=spec.split, seed=spec.seed)
+    windows = cut_windows(images)
+    surveys = survey_window.map(
+        windows, images=images, split=split, classes=len(spec.classes), reflectance=spec.units == "reflectance"
+    )
+    plan = plan_training(
+        surveys, images=images, split=split, classes=spec.classes, reflectance=spec.units == "reflectance"
+    )
+    course = plan_course(
+        plan, network=spec.network, loss=spec.loss, augment=spec.augment, optimizer=spec.optimizer, best=spec.best,
+        sampling=spec.sampling, epochs=spec.epochs, seed=spec.seed, precision=spec.precision, device=spec.device,
+        threads=spec.threads,
+    )  # fmt: skip
+    learning = learn.options(resources={"gpu": 1}) if spec.device == "cuda" else learn
+    learned = learning(course, plan=plan, sampling=spec.sampling, output=spec.output)
+    return publish_model(
+        learned, course=course, plan=plan, classes=spec.classes, sampling=spec.sampling, licence=spec.licence,
+        output=spec.output,
+    )  # fmt: skip
+
+
+@task(cache=False, on_client=True)
+def find_images(
+    data: tuple[Labelled, ...], *, bands: tuple[str, ...], classes: tuple[LabelClass, ...]
+) -> tuple[LabelledImage, ...]:
+    """Each image with its labels. Looks at the files or the catalogue in every run."""
+    from swath.imagery.labelled import find_labelled
+    from swath.training.learning import need
+
+    need("lightning", "train")
+    images = find_labelled(data, bands, tuple(each.name for each in classes))
+    for note in dict.fromkeys(note for image in images for note in image.notes):
+        log.info(note)
+    return images
+
+
+@task(on_client=True)
+def hold_back(images: tuple[LabelledImage, ...], *, split: SplitSpec, seed: int) -> Split:
+    """The rule that tells for every place whether it is trained on."""
+    from swath.training.split import make_split
+
+    return make_split(split, seed, [image.scenes for image in images])
+
+
+@task(on_client=True)
+def cut_windows(images: tuple[LabelledImage, ...]) -> tuple[tuple[int, Window], ...]:
+    """The windows of all images, each surveyed by one call."""
+    from swath.training.survey import survey_windows
+
+    return tuple((number, window) for number, image in enumerate(images) for window in survey_windows(image))
+
+
+@task(retries=2)
+def survey_window(
+    where: tuple[int, Window], *, images: tuple[LabelledImage, ...], split: Split, classes: int, reflectance: bool
+) -> Survey:
+    """What is in one window of one image."""
+    from swath.training.survey import survey
+
+    image, window = where
+    return survey(images[image], window, split, classes, reflectance=reflectance)
+
+
+@task(on_client=True)
+def plan_training(
+    surveys: Sequence[Survey],
+    *,
+    images: tuple[LabelledImage, ...],
+    split: Split,
+    classes: tuple[LabelClass, ...],
+    reflectance: bool,
+) -> Plan:
+    """All that chips are drawn from. An area without labels, or a split without places, is an error here."""
+    from swath.training.survey import plan as put_together
+
+    found = put_together(images, list(surveys), split, tuple(each.name for each in classes), reflectance=reflectance)
+    for note in found.notes:
+        log.warning(note)
+    return found
+
+
+@task(on_client=True)
+def plan_course(
+    plan: Plan,
+    *,
+    network: Network,
+    loss: tuple[LossPart, ...],
+    augment: Augment,
+    optimizer: Optimizer,
+    best: Best,
+    sampling: Sampling,
+    epochs: int,
+    seed: int,
+    precision: Literal["32", "bf16-mixed", "16-mixed"],
+    device: Literal["auto", "cpu", "cuda"],
+    threads: int,
+) -> Course:
+    """Everything that the training depends on beside its chips."""
+    from swath.models.device import chosen
+    from swath.models.learn.course import Course, class_weights
+    from swath.training.chips import Chips
+    from swath.training.split import TRAIN
+
+    counts = plan.counts[TRAIN].tolist()
+    return Course(
+        network=network, bands=len(plan.images[0].scenes.bands), classes=plan.classes, loss=loss,
+        class_weights=tuple(class_weights(part, counts) for part in loss), augment=augment, optimizer=optimizer,
+        best=best, epochs=epochs, epoch_steps=Chips(plan, sampling, seed).steps_per_epoch, seed=seed,
+        precision=precision, device=chosen(device), threads=threads,
+    )  # fmt: skip
+
+
+@task(retries=2)
+def learn(course: Course, *, plan: Plan, sampling: Sampling, output: ModelOutput) -> Learned:
+    """Train the network. A call that is made again goes on from the last epoch's end."""
+    from swath.training.learning import checkpoint_folder, fit
+
+    return fit(course, plan, sampling, checkpoint_folder(output.to, output.model, course, plan, sampling))
+
+
+def still_there(published: Published) -> bool:
+    """Whether a publication can be reused: its files are still as they were."""
+    from swath.imagery.publication import intact
+
+    return intact(published)
+
+
+@task(on_client=True, valid=still_there)
+def publish_model(
+    learned: Learned,
+    *,
+    course: Course,
+    plan: Plan,
+    classes: tuple[LabelClass, ...],
+    sampling: Sampling,
+    licence: str,
+    output: ModelOutput,
+) -> Published:
+    """Write the network, its contract, its curves and its card, and put them in their place."""
+    from swath.training.learning import checkpoint_folder, publish
+    from swath.training.record import record_of
+
+    return publish(
+        lambda exported: record_of(output.model, learned, exported, course, plan, classes, sampling, licence),
+        course, learned.weights, output.to, output.model, onnx=output.onnx,
+        checkpoints=checkpoint_folder(output.to, output.model, course, plan, sampling),
+    )  # fmt: skip
+
+
+@train.planner
+def expected(spec: Train) -> dict[str, Any]:
+    """What a training would take, from the headers of its imagery."""
+    from swath.imagery.read import common_dtype
+    from swath.training.chips import CACHE_BYTES
+
+    images = find_images(spec.data, bands=spec.bands, classes=spec.classes)
+    hold_back(images, split=spec.split, seed=spec.seed)
+    windows = cut_windows(images)
+    pixels = sum(window.height * window.width for _, window in windows)
+    chip = spec.sampling.chip**2
+    steps = spec.sampling.steps or max(1, -(-pixels // (chip * spec.sampling.batch)))
+    size = common_dtype(images[0].scenes).itemsize
+    return {
+        "images": len(images),
+        "megapixels": round(pixels / 1e6, 3),
+        "windows": len(windows),
+        "read_bytes": pixels * len(spec.bands) * size,
+        "network": spec.network.name,
+        "epochs": spec.epochs,
+        "steps": steps * spec.epochs if spec.sampling.steps else f"at most {steps * spec.epochs}",
+        "chips": steps * spec.epochs * spec.sampling.batch,
+        "memory_bytes": CACHE_BYTES + 6 * spec.sampling.batch * chip * (len(spec.bands) * 4 + 2),
+        "output": spec.output.to,
+    }
