@@ -262,11 +262,19 @@ def publish_model(
     output: ModelOutput,
 ) -> Published:
     """Write the network, its contract, its curves and its card, and put them in their place."""
+    from pathlib import Path
+
+    from swath.provenance import versions
+    from swath.repository import Repository
     from swath.training.learning import checkpoint_folder, publish
     from swath.training.record import record_of
 
+    project = Repository.around(Path.cwd())
+    git = project.described() if project else ""
     return publish(
-        lambda exported: record_of(output.model, learned, exported, course, plan, classes, sampling, licence),
+        lambda exported: record_of(
+            output.model, learned, exported, course, plan, classes, sampling, licence, versions(), git
+        ),
         course, learned.weights, output.to, output.model, onnx=output.onnx,
         checkpoints=checkpoint_folder(output.to, output.model, course, plan, sampling),
     )  # fmt: skip

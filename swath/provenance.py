@@ -24,6 +24,7 @@ LIBRARIES = (
     "odc-geo",
     "numpy",
     "torch",
+    "lightning",
     "onnxruntime",
     "geopandas",
     "pystac",

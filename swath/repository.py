@@ -61,6 +61,17 @@ class Repository:
         except GitFailed:
             return ""
 
+    def described(self) -> str:
+        """The commit that is checked out, with `-dirty` when a file was changed after it; empty when there is none yet."""
+        head = self.head()
+        if not head:
+            return ""
+        try:
+            changed = self.git("status", "--porcelain", "--untracked-files=no").strip()
+        except GitFailed:
+            return head
+        return f"{head}-dirty" if changed else head
+
     def branch(self) -> str:
         """The branch that is checked out; empty when there is none."""
         try:

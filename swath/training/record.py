@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swath.imagery.address import shown
 from swath.imagery.labels import RasterSource, VectorSource
 from swath.imagery.legend import legend_of
 from swath.imagery.map_item import footprint_of
-from swath.provenance import versions
-from swath.repository import GitFailed, Repository
 from swath.training.split import NAMES
 
 if TYPE_CHECKING:
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
 
 FRAMEWORK = "PyTorch"
 DEGREE_M = 111_320.0
-SOFTWARE = ("lightning", "segmentation_models_pytorch", "timm")
 
 
 @dataclass(frozen=True)
@@ -204,6 +200,8 @@ def record_of(
     classes: tuple[LabelClass, ...],
     sampling: Sampling,
     licence: str,
+    software: dict[str, str],
+    git: str,
 ) -> Record:
     """Everything that is known of a training once its network is written."""
     moments = plan.moments
@@ -236,8 +234,8 @@ def record_of(
         exported=exported,
         seconds=learned.seconds,
         waiting=learned.waiting,
-        software=software(),
-        git=commit_of(Path.cwd()),
+        software=software,
+        git=git,
     )
 
 
@@ -277,28 +275,3 @@ def labels_text(labels: LabelSource) -> str:
     if isinstance(source, RasterSource):
         return f"raster {shown(source.band.href)}"
     return f"weak labels by the rule {source.text}"
-
-
-def software() -> dict[str, str]:
-    """Versions of what a training depends on."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = versions()
-    for name in SOFTWARE:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def commit_of(folder: Path) -> str:
-    """The commit of the project in this folder, with `-dirty` when a file was changed after it; empty outside of a repository."""
-    repository = Repository.around(folder)
-    if repository is None or not (head := repository.head()):
-        return ""
-    try:
-        changed = repository.git("status", "--porcelain", "--untracked-files=no").strip()
-    except GitFailed:
-        return head
-    return f"{head}-dirty" if changed else head
