@@ -13,7 +13,7 @@ from distributed.utils import LoopRunner
 
 from swath.cluster import boot, orders, tls, upkeep, vm
 from swath.cluster.aws import Ec2Maker, ec2_cluster, request
-from swath.cluster.ec2 import Ec2Fleet, refusal
+from swath.cluster.ec2 import RETRIES, Ec2Fleet, refusal
 from swath.cluster.elastic import Elastic, MachineScaling
 from swath.cluster.maker import Order
 from swath.cluster.vm import VmCluster
@@ -240,6 +240,18 @@ def test_a_request_that_is_sent_twice_makes_one_machine(cloud: Cloud) -> None:
     cloud.fail_create(when="after")
     Ec2Maker(spec_for(cloud)).make(order())
     assert cloud.actions().count("RunInstances") == 2
+    assert len(cloud.alive()) == 1
+
+
+def test_without_a_subnet_machines_are_in_the_default_vpc_and_in_the_next_zone_when_one_is_sold_out(
+    cloud: Cloud,
+) -> None:
+    cloud.stock_out(nth=1, times=RETRIES)  # the library asks again, too
+    maker = Ec2Maker(spec_for(cloud, subnet=None))
+    maker.make(order())
+    asked = [call["parameters"] for call in cloud.calls() if call["action"] == "RunInstances"]
+    zones = list(dict.fromkeys(each["NetworkInterface.1.SubnetId"] for each in asked))
+    assert zones == maker._ec2.default_subnets()[:2]
     assert len(cloud.alive()) == 1
 
 
