@@ -60,12 +60,13 @@ lint: .venv/dev.stamp  ## ruff, the import layers, mypy strict
 	@$(BIN)/mypy
 
 schema: .venv/run.stamp  ## write the JSON Schema that editors use for specs/*.yaml
-	@for each in change load predict; do $(BIN)/pipe schema $$each > specs/.schema.json && mv specs/.schema.json specs/$$each.schema.json; done
+	@for each in change load predict train; do $(BIN)/pipe schema $$each > specs/.schema.json && mv specs/.schema.json specs/$$each.schema.json; done
 
 bench: .venv/run.stamp  ## run the benchmarks in bench/
 	@$(BIN)/python bench/start.py
 	@$(BIN)/python bench/engine.py $(BENCH_ARGS)
 	@$(BIN)/python bench/pixels.py $(PIXELS_ARGS)
+	@$(BIN)/python bench/chips.py $(CHIPS_ARGS)
 	@$(BIN)/python bench/training.py
 
 bench-leaks: .venv/dev.stamp  ## machines left after things went wrong: standard cluster classes beside ours

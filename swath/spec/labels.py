@@ -74,7 +74,7 @@ class RasterLabels(Model):
     path: InputPath
     band: int = Field(default=1, ge=1)
     """1-based."""
-    classes: dict[int, str] = Field(default_factory=dict)
+    classes: dict[Annotated[str, Field(pattern=r"^-?\d+$")], str] = Field(default_factory=dict)
     """What the numbers mean: number -> name of a class, or `ignore`. Numbers that are not here are ignored. When not given, number n is
     the n-th class, from 0 on. Nodata is always ignored."""
     nodata: float | None = None
@@ -128,5 +128,5 @@ def _one_or_more(value: Any, info: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
 
-LabelledData = Annotated[tuple[Labelled, ...], Field(min_length=1), Short(_one_or_more, {"$ref": "#/$defs/Labelled"})]
+LabelledData = Annotated[tuple[Labelled, ...], Field(min_length=1), Short(_one_or_more, one=True)]
 """One or more sets of imagery with labels. In YAML: a mapping, or a list of them."""

@@ -46,7 +46,9 @@ class Network(Model):
 
 
 class LossPart(Model):
-    """One term of what is made small."""
+    """One term of what is made small. In YAML: its name, or a mapping."""
+
+    short_schemas = ({"type": "string", "enum": ["cross_entropy", "focal", "dice"]},)
 
     name: Literal["cross_entropy", "focal", "dice"]
     weight: float = Field(default=1, gt=0)
@@ -56,16 +58,19 @@ class LossPart(Model):
     gamma: float = Field(default=2, ge=0)
     """Of focal: how little counts what is right already."""
 
+    @classmethod
+    def expand(cls, value: Any, info: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
 
 def _parts(value: Any, info: Any) -> Any:
-    parts = value if isinstance(value, list | tuple) else [value]
-    return [{"name": part} if isinstance(part, str) else part for part in parts]
+    return value if isinstance(value, list | tuple) else [value]
 
 
 Loss = Annotated[
     tuple[LossPart, ...],
     Field(min_length=1),
-    Short(_parts, {"type": "string", "enum": ["cross_entropy", "focal", "dice"]}, {"$ref": "#/$defs/LossPart"}),
+    Short(_parts, one=True),
 ]
 """What is made small: a term or the sum of several. In YAML: a name, a mapping, or a list of mappings."""
 

@@ -122,11 +122,13 @@ def _docs_of(kind: type) -> dict[str, str]:
 
 
 class Short:
-    """Annotation of a field (not of a model) that has a short form: `expand(value, info)` gives the full one."""
+    """Annotation of a field (not of a model) that has a short form: `expand(value, info)` gives the full one. With `one`, a field of
+    several may also be given as one of them."""
 
-    def __init__(self, expand: Callable[[Any, Any], Any], *schemas: dict[str, Any]) -> None:
+    def __init__(self, expand: Callable[[Any, Any], Any], *schemas: dict[str, Any], one: bool = False) -> None:
         self.expand = expand
         self.schemas = schemas
+        self.one = one
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_before_validator_function(self.expand, handler(source))
@@ -134,7 +136,8 @@ class Short:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         full = handler(schema)
         members = full.pop("oneOf", None) or [dict(full)]
-        return {"anyOf": [*self.schemas, *members]}
+        one = [members[0]["items"]] if self.one else []
+        return {"anyOf": [*self.schemas, *one, *members]}
 
 
 def mistake(message: str, *, at: tuple[str | int, ...] = (), **values: object) -> PydanticCustomError:

@@ -1,0 +1,174 @@
+"""Trainings through the real command: what comes out, what a kill costs, and that the same seed gives the same model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import yaml
+
+from tests.process import ROOT, Pipe
+
+RULE = {
+    "source": "expression",
+    "expression": "(green - nir) / (green + nir) > 0.1",
+    "label": "water",
+    "otherwise": "land",
+}
+
+
+@pytest.fixture
+def project(pipe: Pipe) -> Pipe:
+    """A project with an image in which water is dark in the near infrared."""
+    random = np.random.default_rng(2)
+    wet = np.kron(random.random((16, 20)) < 0.4, np.ones((16, 16), bool))
+    noise = random.integers(0, 20, (4, *wet.shape))
+    base = np.where(wet, np.array([60, 90, 50, 20])[:, None, None], np.array([80, 90, 70, 160])[:, None, None])
+    profile: dict[str, Any] = {
+        "driver": "GTiff", "width": wet.shape[1], "height": wet.shape[0], "count": 4, "dtype": "uint8", "crs": "EPSG:32633",
+        "transform": rasterio.Affine(10, 0, 500000, 0, -10, 5400000), "tiled": True, "blockxsize": 64, "blockysize": 64,
+    }  # fmt: skip
+    with rasterio.open(pipe.folder / "image.tif", "w", **profile) as image:
+        image.write((base + noise).astype(np.uint8))
+    return pipe
+
+
+def spec(project: Pipe, name: str = "train", **changed: Any) -> Path:
+    document = {
+        "pipeline": "train",
+        "cluster": "inline",
+        "data": {
+            "imagery": {"source": "files", "paths": ["image.tif"], "names": ["red", "green", "blue", "nir"]},
+            "labels": RULE,
+        },
+        "classes": ["land", {"name": "water", "color": "2B7BBA"}],
+        "bands": ["red", "green", "blue", "nir"],
+        "split": {"by": "blocks", "size_m": 600, "buffer_m": 20, "validation": 0.3},
+        "sampling": {"chip": 32, "batch": 4, "steps": 6},
+        "network": {"name": "unet", "width": 4, "depth": 2},
+        "optimizer": {"learning_rate": 0.02},
+        "epochs": 3,
+        "licence": "CC0-1.0",
+        "output": "out/water",
+        **changed,
+    }
+    path = project.folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    return path
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_training_gives_a_model_that_predict_uses_with_contract_curves_and_card(project: Pipe) -> None:
+    done = project("run", spec(project), "--json")
+    out = project.folder / "out/water"
+    assert {path.name for path in out.iterdir()} >= {
+        "water.pt2", "water.safetensors", "water.json", "water-curves.png", "water-curves.csv", "water-card.html",
+    }  # fmt: skip
+    assert not list(out.parent.glob(".*training*"))
+    assert done.count("call_metrics") == 3
+    progress = [e for e in done.events if e["event"] == "call_progress" and e["node"] == "learn"]
+    assert (progress[-1]["done"], progress[-1]["total"]) == (18, 18)
+    told = json.loads((out / "water.json").read_text())
+    metrics, training = told["swath:metrics"], told["swath:training"]
+    assert metrics["mean_iou"] > 0.9
+    assert sum(map(sum, metrics["confusion"])) == sum(training["pixels"]["validation"])
+    assert training["weights_sha256"] == sha256(out / "water.safetensors")
+    assert training["split"]["seed"] == 1
+    assert told["mlm:input"][0]["value_scaling"][3]["stddev"] > 50
+    assert told["swath:resolution_m"] == 10
+    assert (told["swath:licence"], told["mlm:output"][0]["classification:classes"][1]["color_hint"]) == (
+        "CC0-1.0",
+        "2B7BBA",
+    )
+    assert len((out / "water-curves.csv").read_text().splitlines()) == 4
+    card = (out / "water-card.html").read_text()
+    assert f"{metrics['mean_iou']:.3f}" in card
+    assert "data:image/png;base64," in card
+    imagery = {"source": "files", "paths": ["image.tif"], "names": ["red", "green", "blue", "nir"]}
+    project("run", project.spec("predict", imagery=imagery, model="out/water/water.pt2", output="out/map"))
+    with (
+        rasterio.open(project.folder / "out/map/map.tif") as made,
+        rasterio.open(project.folder / "image.tif") as image,
+    ):
+        _, green, _, nir = image.read().astype(float)
+        wet = (green - nir) / (green + nir) > 0.1
+        assert (made.read(1) == wet).mean() > 0.95
+
+
+def test_two_runs_with_one_seed_give_the_same_model_and_another_seed_another(project: Pipe) -> None:
+    for name, changed in {"one": {}, "two": {}, "three": {"seed": 2}}.items():
+        project("run", spec(project, name, output=f"out/{name}", epochs=1, **changed), "--fresh")
+    one, two, three = (sha256(project.folder / f"out/{n}/{n}.safetensors") for n in ("one", "two", "three"))
+    assert one == two != three
+
+
+@pytest.mark.slow
+def test_a_training_that_was_killed_is_resumed_from_its_checkpoint_to_the_same_weights(project: Pipe) -> None:
+    long = {"epochs": 6, "sampling": {"chip": 64, "batch": 8, "steps": 12}}
+    project("run", spec(project, "whole", output={"to": "out/whole", "name": "model"}, **long))
+    path = spec(project, "cut", output={"to": "out/cut", "name": "model"}, **long)
+    process = project.start("run", path, "--json", start_new_session=True)
+    assert process.stdout is not None
+    seen = 0
+    for line in process.stdout:
+        seen += '"call_metrics"' in line
+        if seen == 2:
+            break
+    deadline = time.monotonic() + 20
+    while not list(project.folder.glob("out/.cut.model.training-*/last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    (run,) = [line for line in json.loads(project("runs", "--json").out) if line["name"] == "cut"]
+    resumed = project("resume", run["id"], "--json")
+    assert 0 < resumed.count("call_metrics") < 6
+    assert "going on from the checkpoint" in resumed.out
+    assert sha256(project.folder / "out/cut/model.safetensors") == sha256(
+        project.folder / "out/whole/model.safetensors"
+    )
+
+
+def test_plan_tells_steps_and_memory_and_starts_nothing(project: Pipe) -> None:
+    told = json.loads(project("plan", spec(project), "--json").out)
+    assert (told["images"], told["epochs"], told["steps"], told["chips"]) == (1, 3, 18, 72)
+    assert told["memory_bytes"] > 2**28
+    assert not (project.folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"best": "forest"}, "none of mean_iou, accuracy, loss, land, water"),
+        ({"classes": ["land", "land"]}, "a name of its own"),
+        ({"loss": {"name": "focal", "class_weights": [1.0]}}, "1 numbers for 2 classes"),
+        ({"network": "resnet"}, "network"),
+    ],
+)
+def test_a_mistake_in_the_spec_is_named_before_anything_starts(
+    project: Pipe, changed: dict[str, Any], what: str
+) -> None:
+    done = project("check", spec(project, **changed), code=2)
+    assert what in done.err
+
+
+@pytest.mark.slow
+def test_the_shipped_spec_trains_a_little_on_the_demos_scene(project: Pipe) -> None:
+    scene = ROOT / "data/landsat.tif"
+    if not scene.is_file():
+        pytest.skip("the demo's scene is not here: `make demo` fetches it")
+    (project.folder / "data").mkdir()
+    (project.folder / "data/landsat.tif").symlink_to(scene)
+    (project.folder / "train.yaml").write_text((ROOT / "specs/train.yaml").read_text())
+    project("run", "train.yaml", "--set", "sampling.steps=2", "--set", "epochs=1", "--set", "cluster=inline")
+    assert (project.folder / "out/water/water.pt2").is_file()
