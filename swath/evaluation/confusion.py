@@ -28,22 +28,26 @@ class Confusion:
     @property
     def right(self) -> Floats:
         """Of each class, pixels that are it and were called it (..., classes)."""
-        return np.diagonal(self.counts, axis1=-2, axis2=-1).astype(np.float64)
+        right: Floats = np.diagonal(self.counts, axis1=-2, axis2=-1).astype(np.float64)
+        return right
 
     @property
     def support(self) -> Floats:
         """Labelled pixels of each class (..., classes)."""
-        return self.counts.sum(axis=-1).astype(np.float64)
+        pixels: Floats = self.counts.sum(axis=-1).astype(np.float64)
+        return pixels
 
     @property
     def called(self) -> Floats:
         """Pixels that were called each class (..., classes)."""
-        return self.counts.sum(axis=-2).astype(np.float64)
+        pixels: Floats = self.counts.sum(axis=-2).astype(np.float64)
+        return pixels
 
     @property
     def total(self) -> Floats:
         """All pixels (...)."""
-        return self.counts.sum(axis=(-2, -1)).astype(np.float64)
+        pixels: Floats = self.counts.sum(axis=(-2, -1)).astype(np.float64)
+        return pixels
 
     @property
     def iou(self) -> Floats:

@@ -192,6 +192,12 @@ def _read(path: str, said: VectorLabels | VectorSource, columns: list[str]) -> t
     return shapely.from_wkb(wkb), list(values[0]) if columns else [""] * len(wkb)
 
 
+def features(source: VectorSource, image: GeoBox) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    """All features in pixel coordinates (column, row) of the image, and the number of each one's class."""
+    shapes, numbers, _ = _features(source, image)
+    return shapes, numbers
+
+
 @lru_cache(maxsize=16)
 def _features(source: VectorSource, image: GeoBox) -> tuple[NDArray[Any], NDArray[np.uint8], shapely.STRtree]:
     """Features in pixel coordinates (column, row) of the image, with their numbers, in the order of the file."""
@@ -263,7 +269,7 @@ def _raster(labels: RasterLabels, image: GeoBox, numbers: dict[str, int]) -> tup
     if right <= 0 or bottom <= 0 or left >= image.shape[1] or top >= image.shape[0]:
         raise AreaError(f"{where}: does not touch the imagery", remedy="Check the files, and their CRS.")
     classes = [name for name in numbers if name != IGNORED]
-    named = labels.classes or dict(enumerate(classes))
+    named = {int(value): name for value, name in labels.classes.items()} or dict(enumerate(classes))
     pairs = [(value, _number(name, numbers, f"{where}: labels.classes.{value}")) for value, name in named.items()]
     return RasterSource(band, tuple(pairs)), notes
 

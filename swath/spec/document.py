@@ -257,6 +257,8 @@ class _Reader:
         if event.value == "<<" and not event.style:
             self.blame(index, path, "merge keys (<<) are not allowed; write the values out")
             return None
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(event.value)  # as it is written: numbers are the names of labels' classes
         if not isinstance(value, str):
             self.blame(index, path, f"a key must be text; put it in quotes: '{event.value}'")
             return None

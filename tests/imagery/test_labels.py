@@ -127,14 +127,14 @@ def test_a_raster_on_its_own_grid_gives_its_nearest_pixel_and_unknown_numbers_ar
     coarse = np.array([[[0, 4], [7, 255]]], np.uint8)
     path = write(tmp_path / "l.tif", coarse, size=100, nodata=255)
     read = read_labels(
-        find_labels(RasterLabels(path=str(path), classes={0: "land", 4: "water"}), scenes, CLASSES), WHOLE
+        find_labels(RasterLabels(path=str(path), classes={"0": "land", "4": "water"}), scenes, CLASSES), WHOLE
     )
     assert (read[:10, :10] == 0).all()
     assert (read[:10, 10:20] == 1).all()
     assert (read[10:20, :10] == IGNORE).all()
     assert (read[20:] == IGNORE).all()
     with pytest.raises(ImageryError, match=r"labels\.classes\.4: 'wood' is no class"):
-        find_labels(RasterLabels(path=str(path), classes={4: "wood"}), scenes, CLASSES)
+        find_labels(RasterLabels(path=str(path), classes={"4": "wood"}), scenes, CLASSES)
 
 
 def test_a_raster_without_a_crs_lies_on_an_image_of_the_same_size(tmp_path):
@@ -199,7 +199,7 @@ def test_real_masks_without_a_crs_lie_on_their_image(shared):
     folder = shared / "data/labels/clouds"
     imagery = FilesImagery(paths=(str(folder / "sentinel2_img.tif"),))
     labels = RasterLabels(
-        path=str(folder / "sentinel2_mask.tif"), classes={0: "shadow", 1: "clear", 3: "clear", 4: "cloud"}
+        path=str(folder / "sentinel2_mask.tif"), classes={"0": "shadow", "1": "clear", "3": "clear", "4": "cloud"}
     )
     source = find_labels(labels, find(imagery), ("clear", "cloud", "shadow"))
     with pytest.warns(rasterio.errors.NotGeoreferencedWarning), rasterio.open(folder / "sentinel2_mask.tif") as file:

@@ -206,7 +206,7 @@ def test_duplicates_are_found_where_the_value_is_left_out_too() -> None:
         ("a: !x 1", "1:4: a: tags (!x) are not allowed"),
         ("a: !!str 5", "1:4: a: tags (tag:yaml.org,2002:str) are not allowed"),
         ("a:\n  <<: {b: 1}", "2:3: a: merge keys (<<) are not allowed"),
-        ("1: a", "1:1: a key must be text; put it in quotes: '1'"),
+        ("1.5: a", "1:1: a key must be text; put it in quotes: '1.5'"),
         ("true: a", "1:1: a key must be text; put it in quotes: 'true'"),
         ("a:\n  ? [x]\n  : 1", "2:5: a: a key must be plain text"),
         ("a: 1\n---\nb: 2", "2:1: only one document is allowed in a file"),
@@ -249,7 +249,7 @@ def test_nesting_is_limited(loader: str) -> None:
 
 
 def test_several_mistakes_are_reported_together() -> None:
-    assert len(mistakes("a: *x\nb: !t 1\nc: 1\nc: 2\n1: 1\nd: 1e999\n")) == 5
+    assert len(mistakes("a: *x\nb: !t 1\nc: 1\nc: 2\ntrue: 1\nd: 1e999\n")) == 5
 
 
 def test_lines_are_counted_as_editors_count_them(loader: str) -> None:

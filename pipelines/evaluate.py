@@ -1,0 +1,322 @@
+"""Evaluate: a model or a finished map against labels, in one confusion matrix over the whole area.
+
+contract, weights   what the model takes and gives, and which weights it is       on the client
+subject             labels on the pixels of imagery or map, and the split         on the client
+regions             the pixels in large windows                                   a lazy sequence
+scored              one call per region: predict or read, compare, count          streamed over the workers
+scores              matrix, intervals, map of errors, page                        on the client, atomically
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from swath.graph.pipeline import pipeline
+from swath.graph.task import task
+from swath.pipelines.predict import count_channels, describe_model, measure_model, read_contract, read_weights
+from swath.spec.base import Model, Spec
+from swath.spec.fields import Area, ModelRef, Output, Probabilities
+from swath.spec.labels import LabelClass, LabelledData, Labels
+from swath.spec.place import InputPath, OutputPath
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from swath.geo import Region, Regions
+    from swath.imagery.publication import Published
+    from swath.layout import Form
+    from swath.models.contract import Contract, ModelInfo
+    from swath.scoring import Scored, Subject
+
+log = logging.getLogger(__name__)
+
+BLOCKSIZE: Literal[512] = 512
+"""Edge of the tiles of the map of errors, in pixels."""
+WORST = 6
+"""So many of the worst places are shown."""
+
+
+class Objects(Model):
+    """Objects that are counted as well: each is found or not, however large it is."""
+
+    classes: tuple[str, ...] = Field(min_length=1)
+    """Names of the classes whose objects are looked at."""
+    iou: float = Field(default=0.5, gt=0, le=1)
+    """The overlap (intersection over union) from which an object counts as found."""
+
+
+class Evaluate(Spec):
+    """Score a model or a finished map against labels."""
+
+    output: OutputPath
+    """Folder of the scores and the map of errors, local or an fsspec URL. Absolute once loaded."""
+    model: ModelRef | None = None
+    """The model to score, on the imagery of `data`. Give this or `map`."""
+    data: LabelledData | None = None
+    """Imagery with labels, for a model. Scenes of one entry are mosaicked as predict does."""
+    map: InputPath | None = None
+    """The finished map to score, on its own pixels: a folder that predict wrote, or a raster of classes. Give this or `model`."""
+    labels: Labels | None = None
+    """For a map."""
+    classes: tuple[LabelClass, ...] = ()
+    """For a raster that does not name its classes: the n-th is that of value n, from 0 on."""
+    area: Area | None = None
+    """Where to score; everywhere that has labels when not given."""
+    split: Literal["validation", "test"] | None = None
+    """Only the places that the model's training held back for this, by the split that its contract tells."""
+    objects: Objects | None = None
+    """Also count objects."""
+    calibration: bool = True
+    """Also tell whether the model is right as often as it says."""
+    block_m: float | None = Field(None, gt=0)
+    """Edge of the blocks of ground, in metres, that the intervals are drawn from; about 64 blocks when not given. They should be larger
+    than what makes neighbours err together."""
+    draws: int = Field(1000, ge=100, le=100_000)
+    """How often the blocks are drawn again."""
+    seed: int = 0
+    """Of these draws."""
+    region: int | None = Field(None, ge=64, le=16384)
+    """Edge of the regions, each scored by one call, in pixels; a multiple of 512. The scores do not depend on it."""
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> Evaluate:
+        if (self.model is None) == (self.map is None):
+            raise ValueError("give either model (with data) or map (with labels)")
+        if self.model is not None and (self.data is None or self.labels is not None):
+            raise ValueError("a model needs data: imagery with labels, and no labels beside it")
+        if self.map is not None and (self.labels is None or self.data is not None):
+            raise ValueError("a map needs labels, and no data: it is scored on its own pixels")
+        if self.map is not None and self.split is not None:
+            raise ValueError("split: a map does not say how its model was trained; give an area")
+        if self.region is not None and self.region % BLOCKSIZE:
+            raise ValueError(f"region: {self.region} is not a multiple of {BLOCKSIZE}")
+        return self
+
+
+@pipeline
+def evaluate(spec: Evaluate) -> Any:
+    """Score a model or a finished map against labels."""
+    if spec.model is not None:
+        contract = read_contract(spec.model)
+        weights = read_weights(spec.model)
+        subject = find_truth(spec.data, contract=contract, area=spec.area, split=spec.split, block_m=spec.block_m)
+        receptive = measure_model(weights)
+        channels = count_channels(weights, contract=contract)
+        model = describe_model(spec.model, receptive=receptive)
+        regions = plan_regions(subject, model=model, region=spec.region)
+        form = plan_prediction(regions, model=model, channels=channels, calibration=spec.calibration)
+        errors = plan_errors(regions)
+        scored = score_region.map(regions, subject=subject, model=model, errors=errors, form=form)
+    else:
+        subject = find_map_truth(
+            spec.map, labels=spec.labels, classes=spec.classes, area=spec.area, block_m=spec.block_m
+        )
+        regions = plan_regions(subject, model=None, region=spec.region)
+        errors = plan_errors(regions)
+        scored = score_map_region.map(regions, subject=subject, errors=errors)
+    return publish_scores(
+        scored, subject=subject, regions=regions, errors=errors, objects=spec.objects, draws=spec.draws, seed=spec.seed,
+        output=spec.output, of=spec.model.path if spec.model is not None else spec.map,
+    )  # fmt: skip
+
+
+def output_of(folder: str) -> Output:
+    """How the map of errors is laid out."""
+    return Output(to=folder, vectors=None, blocksize=BLOCKSIZE)
+
+
+@task(cache=False, on_client=True)
+def find_truth(
+    data: LabelledData,
+    *,
+    contract: Contract,
+    area: Area | None,
+    split: Literal["validation", "test"] | None,
+    block_m: float | None,
+) -> Subject:
+    """Imagery and labels, on one grid for each entry. Looks at the files in every run."""
+    from swath.scoring import find_subject
+
+    return told(find_subject(data, contract, area, split, block_m))
+
+
+@task(cache=False, on_client=True)
+def find_map_truth(
+    path: str, *, labels: Labels, classes: tuple[LabelClass, ...], area: Area | None, block_m: float | None
+) -> Subject:
+    """Map and labels, on the map's pixels. Looks at the files in every run."""
+    from swath.scoring import find_map
+
+    return told(find_map(path, labels, classes, area, block_m))
+
+
+def told(subject: Subject) -> Subject:
+    """The same, after its notes were logged."""
+    for note in subject.notes:
+        log.info(note)
+    return subject
+
+
+@task(on_client=True)
+def plan_regions(subject: Subject, *, model: ModelInfo | None, region: int | None) -> Regions:
+    """The pixels in windows, with the halo that the model needs."""
+    from swath.layout import plan_sheets
+
+    halo, stride = (model.halo, model.stride) if model is not None else (0, 1)
+    return plan_sheets(subject.grids, subject.area, output_of("."), region, halo=halo, stride=stride)
+
+
+@task(on_client=True)
+def plan_prediction(regions: Regions, *, model: ModelInfo, channels: int, calibration: bool) -> Form:
+    """In which pieces the network gets its pixels, as in predict; with probabilities when they are looked at."""
+    from swath.layout import form_of
+
+    output = output_of(".").model_copy(
+        update={"probabilities": Probabilities(dtype="float32") if calibration else None}
+    )
+    return form_of(regions, model, channels, output)
+
+
+@task(on_client=True)
+def plan_errors(regions: Regions) -> Form:
+    """How the map of errors is laid out."""
+    from swath.scoring import form_of_errors
+
+    return form_of_errors(regions, output_of("."))
+
+
+@task(retries=2)
+def score_region(region: Region, *, subject: Subject, model: ModelInfo, errors: Form, form: Form) -> Scored:
+    """One region: predicted as predict does it, and compared."""
+    from swath.scoring import score_model
+
+    return score_model(region, subject, model, errors, form)
+
+
+@task(retries=2)
+def score_map_region(region: Region, *, subject: Subject, errors: Form) -> Scored:
+    """One region of a map: read and compared."""
+    from swath.scoring import score_map
+
+    return score_map(region, subject, errors)
+
+
+def still_there(published: Published) -> bool:
+    """Whether a publication can be reused: its files are still as they were."""
+    from swath.imagery.publication import intact
+
+    return intact(published)
+
+
+@task(on_client=True, valid=still_there)
+def publish_scores(
+    scored: Sequence[Scored],
+    *,
+    subject: Subject,
+    regions: Regions,
+    errors: Form,
+    objects: Objects | None,
+    draws: int,
+    seed: int,
+    output: str,
+    of: str,
+) -> Published:
+    """The scores, their page and the map of errors, put in their place together."""
+    import dataclasses
+    import json
+
+    from swath.errors import TaskFailed, UsageError
+    from swath.evaluation.page import page
+    from swath.evaluation.summary import summarise
+    from swath.imagery.legend import shares
+    from swath.publish import MapFiles
+    from swath.scoring import error_legend, object_scores, tally, worst_places
+
+    found = tally(scored, regions, len(subject.classes))
+    if not found.whole.sum():
+        why = f"; {found.unpredicted:,} labelled pixels have no prediction" if found.unpredicted else ""
+        raise TaskFailed(
+            f"no pixel has both a label and a prediction{why}",
+            remedy="Check the area, the split, and that labels and imagery lie on each other.",
+        )
+    names = tuple(each.name for each in subject.classes)
+    if objects is not None and (strangers := [name for name in objects.classes if name not in names]):
+        raise UsageError(f"objects: no class is called {strangers[0]!r}", remedy=f"There are {', '.join(names)}.")
+    summary = summarise(
+        names, found.counts, draws=draws, seed=seed, unpredicted=found.unpredicted, trained=found.trained,
+        calibration=found.calibration,
+        objects=object_scores(scored, regions, subject, objects.classes, objects.iou) if objects is not None else (),
+    )  # fmt: skip
+    warnings = []
+    if summary.trained and subject.only is None:
+        share = 100 * summary.trained / summary.pixels
+        warnings.append(
+            f"{share:.0f} % of the scored pixels were trained on, so the scores are too good. Score `split: validation` or "
+            "`split: test`, or another area."
+        )
+    for line in warnings:
+        log.warning(line)
+    for line in summary.lines():
+        log.info(line)
+    split = {None: "everything that has a label", 1: "validation split", 2: "test split"}[subject.only]
+    images = [f"{s.id}{f', {s.datetime}' if s.datetime else ''}" for grid in subject.grids for s in grid.scenes]
+    about = {
+        "scored": of, "where": split, "imagery" if subject.trained else "map": images, "notes": list(subject.notes) or "none",
+    }  # fmt: skip
+    legend = error_legend(subject.classes)
+    occurring = {value for each in scored for value, _ in each.map.counts}
+    files = MapFiles(
+        scored, regions, subject.grids, errors, output_of(output), tuple(c for c in legend if c.value in occurring),
+        bands=("errors",), subtitle=f"mean IoU {summary.overall['mean_iou']}, {split}", model=None,
+        lineage=f"Labels and predictions compared; the value is label * {len(names)} + prediction",
+    )  # fmt: skip
+    title = output.rstrip("/").rpartition("/")[2]
+    with files:
+        files.add("scores.json", json.dumps({**summary.plain(), "about": about}, indent=2, ensure_ascii=False) + "\n")
+        files.add(
+            "scores.html",
+            page(
+                title, split, summary, subject.classes, draws=draws, object_iou=objects.iou if objects is not None else 0.5,
+                worst=worst_places(scored, regions, subject, found, WORST, photos=bool(subject.trained)),
+                warnings=warnings, about=about,
+            ),
+        )  # fmt: skip
+        facts = files.write()
+        return files.publish(
+            {
+                "shares": [dataclasses.asdict(each) for each in shares(files.legend, facts.counts)],
+                "scores": summary.plain(),
+                "numbers": summary.numbers(),
+                "valid_pixels": facts.valid,
+                "missing_regions": list(facts.missing),
+                "input": {**about, "warnings": warnings or "none"},
+            }
+        )
+
+
+@evaluate.planner
+def plan(spec: Evaluate) -> dict[str, Any]:
+    """What an evaluation would take, from the headers of its files."""
+    from swath.layout import plan_sheets
+    from swath.scoring import find_map, find_subject
+
+    if spec.model is not None and spec.data is not None:
+        subject = find_subject(spec.data, read_contract(spec.model), spec.area, spec.split, spec.block_m)
+    elif spec.map is not None and spec.labels is not None:
+        subject = find_map(spec.map, spec.labels, spec.classes, spec.area, spec.block_m)
+    else:
+        raise ValueError("neither model nor map")
+    regions = plan_sheets(subject.grids, subject.area, output_of(spec.output), spec.region)
+    pixels = sum(block.window.height * block.window.width for blocks in regions.sheets for block in blocks)
+    return {
+        "scored": spec.model.path if spec.model is not None else spec.map,
+        "classes": ", ".join(each.name for each in subject.classes),
+        "images": len(subject.images),
+        "regions": len(regions),
+        "megapixels": round(pixels / 1e6, 3),
+        "bootstrap_blocks_px": ", ".join(str(edge) for edge in subject.blocks),
+        "output": spec.output,
+    }

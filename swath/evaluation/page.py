@@ -1,0 +1,107 @@
+"""The page of an evaluation: scores, matrix, calibration and the worst places, in one HTML file without anything from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.evaluation.summary import BY_CLASS, WORDS, Summary
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+_UNKNOWN = (150, 150, 150)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A block of ground in which much is wrong."""
+
+    where: str
+    pixels: int
+    """Scored."""
+    wrong: int
+    pictures: tuple[str, ...]
+    """PNG as base64: the image if there is one, labels, predictions."""
+
+
+def painted(numbers: NDArray[np.uint8], colors: Sequence[tuple[int, int, int]]) -> str:
+    """Class numbers (height, width) as a PNG, base64. What is no class is grey."""
+    table = np.full((256, 3), _UNKNOWN, np.uint8)
+    table[: len(colors)] = colors
+    return png(table[numbers])
+
+
+def photo(pixels: NDArray[Any], valid: NDArray[np.bool_]) -> str:
+    """An image (3 or 1 bands, height, width) stretched from its 2nd to its 98th percentile, as a PNG, base64."""
+    layers = pixels[:3] if len(pixels) >= 3 else np.repeat(pixels[:1], 3, axis=0)
+    shown = np.zeros((*valid.shape, 3), np.uint8)
+    for number, layer in enumerate(layers):
+        known = layer[valid].astype(np.float64)
+        low, high = np.percentile(known, (2, 98)) if known.size else (0, 1)
+        shown[..., number] = np.clip(255 * (layer - low) / max(high - low, 1e-12), 0, 255)
+    shown[~valid] = _UNKNOWN
+    return png(shown)
+
+
+def png(rgb: NDArray[np.uint8]) -> str:
+    """Colours (height, width, 3) as a PNG, base64."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def page(
+    title: str,
+    subject: str,
+    summary: Summary,
+    classes: Sequence[Any],
+    *,
+    draws: int,
+    object_iou: float,
+    worst: Sequence[Place],
+    warnings: Sequence[str],
+    about: Mapping[str, Any],
+) -> str:
+    """The page as HTML. `classes` are the legend's, in the order of the matrix."""
+    return _template().render(
+        title=title,
+        subject=subject,
+        summary=summary,
+        classes=classes,
+        by_class=BY_CLASS,
+        words=WORDS,
+        number=_number,
+        draws=draws,
+        object_iou=object_iou,
+        worst=worst,
+        warnings=warnings,
+        about=about,
+        curve=summary.calibration.curve() if summary.calibration is not None else (),
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+@cache
+def _template() -> Template:
+    import jinja2
+
+    folder = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(
+        loader=folder, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html.j2")
