@@ -1,0 +1,121 @@
+"""Evaluate through the real `pipe` process: known scores of a known network, a map against labels, regions that change nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import yaml
+from rio_cogeo.cogeo import cog_validate
+
+from tests.imagery.rasters import write
+from tests.models.cloud_contracts import cloud_contract
+from tests.process import Pipe
+
+CLEAR_OR_CLOUD = {"0": "clear", "1": "clear", "2": "clear", "3": "clear", "4": "cloud"}
+
+
+def run(pipe: Pipe, name: str, code: int = 0, **spec: Any) -> dict[str, Any]:
+    """Run a spec, and give the scores."""
+    path = pipe.folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump({"pipeline": "evaluate", "output": f"out/{name}", "cluster": "inline", **spec}))
+    pipe("run", path, code=code)
+    found: dict[str, Any] = json.loads((pipe.folder / f"out/{name}/scores.json").read_text()) if code == 0 else {}
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scene", ["sentinel2", "landsat7"])
+def test_a_known_network_gets_the_scores_that_were_published_for_it(pipe: Pipe, shared: Path, scene: str) -> None:
+    known = json.loads((shared / "data/expected/reference_scores.json").read_text())["clouds_rgbiswir"][scene]
+    (pipe.folder / "clouds.json").write_text(json.dumps(cloud_contract("clouds_rgbiswir", "onnx")))
+    labels = shared / "data/labels/clouds"
+    found = run(
+        pipe, scene,
+        model={"path": str(shared / "data/models/clouds_rgbiswir.onnx"), "contract": "clouds.json"},
+        data={
+            "imagery": {
+                "source": "files", "paths": [str(labels / f"{scene}_img.tif")], "scale": 0.0001, "offset": 0,
+                "names": ["blue", "green", "red", "nir", "swir16", "swir22"],
+            },
+            "labels": {"source": "raster", "path": str(labels / f"{scene}_mask.tif"), "classes": CLEAR_OR_CLOUD},
+        },
+    )  # fmt: skip
+    cloud = found["by_class"]["cloud"]
+    assert cloud["iou"]["value"] == pytest.approx(known["cloud_iou"], abs=5e-5)
+    assert cloud["f1"]["value"] == pytest.approx(known["cloud_f1"], abs=5e-5)
+    assert found["overall"]["kappa"]["value"] == pytest.approx(known["kappa"], abs=5e-5)
+    assert found["scored_pixels"] == 512 * 512
+    low, high = cloud["iou"]["interval"]
+    assert low < cloud["iou"]["value"] < high
+    assert sum(each["pixels"] for each in found["calibration"]["bins"]) == 512 * 512
+
+
+def a_map(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A map of 600 x 700 pixels and labels of a part of it on their own, coarser grid; both as arrays of the map's pixels."""
+    random = np.random.default_rng(5)
+    truth = np.kron(random.integers(0, 3, (30, 35)), np.ones((20, 20))).astype(np.uint8)
+    said = truth.copy()
+    wrong = random.random(truth.shape) < 0.1
+    said[wrong] = (said[wrong] + 1) % 3
+    said[:5] = 255
+    labels = truth[::20, ::20].copy()
+    labels[:, 20:] = 9
+    write(folder / "map.tif", said[None], size=10, nodata=255)
+    write(folder / "labels.tif", labels[None], size=200)
+    known = np.kron(labels, np.ones((20, 20))).astype(np.uint8)
+    return known, said
+
+
+def test_a_map_is_scored_on_its_own_pixels_each_once_whatever_the_regions(pipe: Pipe) -> None:
+    labels, said = a_map(pipe.folder)
+    spec = {
+        "map": "map.tif",
+        "classes": ["wood", "water", "town"],
+        "labels": {"source": "raster", "path": "labels.tif", "classes": {0: "wood", 1: "water", 2: "town"}},
+        "objects": {"classes": ["water"]},
+    }
+    one = run(pipe, "one", **spec)
+    matrix = [[int(((labels == a) & (said == b)).sum()) for b in range(3)] for a in range(3)]
+    assert one["confusion_matrix"]["pixels"] == matrix
+    assert one["labelled_without_prediction"] == int(((labels < 9) & (said == 255)).sum())
+    many = run(pipe, "many", region=512, **spec)
+    assert {k: v for k, v in many.items() if k != "about"} == {k: v for k, v in one.items() if k != "about"}
+    assert (pipe.folder / "out/one/map.tif").read_bytes() == (pipe.folder / "out/many/map.tif").read_bytes()
+    assert cog_validate(pipe.folder / "out/one/map.tif", strict=True) == (True, [], [])
+    with rasterio.open(pipe.folder / "out/one/map.tif") as file:
+        errors = file.read(1)
+    known = (labels < 9) & (said < 9)
+    assert (errors[known] == labels[known] * 3 + said[known]).all()
+    assert (errors[~known] == 255).all()
+    assert one["objects"]["water"]["labelled"] > one["objects"]["water"]["matched"] > 0
+    page = (pipe.folder / "out/one/scores.html").read_text()
+    assert "Where it errs most" in page
+    assert page.count("data:image/png;base64,") == 2 * 6
+    report = json.loads((pipe.folder / "out/one/report.json").read_text())
+    assert report["numbers"]["mean IoU"] == pytest.approx(one["overall"]["mean_iou"]["value"], abs=5e-5)
+
+
+def test_what_cannot_be_scored_is_told(pipe: Pipe) -> None:
+    a_map(pipe.folder)
+    labels = {"source": "raster", "path": "labels.tif", "classes": {0: "wood", 1: "water", 2: "town"}}
+    path = pipe.folder / "bad.yaml"
+    path.write_text(yaml.safe_dump({"pipeline": "evaluate", "output": "out", "map": "map.tif"}))
+    assert "a map needs labels" in pipe("run", path, code=2).err
+    path.write_text(yaml.safe_dump({"pipeline": "evaluate", "output": "out", "map": "map.tif", "labels": labels}))
+    assert "does not say what its values mean" in pipe("run", path, "--cluster", "inline", code=2).err
+    far = {**labels, "classes": {7: "wood"}}
+    spec = {
+        "pipeline": "evaluate",
+        "output": "out",
+        "map": "map.tif",
+        "labels": far,
+        "classes": ["wood", "water", "town"],
+    }
+    path.write_text(yaml.safe_dump(spec))
+    assert "no pixel has both a label and a prediction" in pipe("run", path, "--cluster", "inline", code=1).err
+    assert not (pipe.folder / "out").exists()
