@@ -85,7 +85,13 @@ class Chips:
     def batch(self, number: int) -> Batch:
         """The batch of a step, counted from 0 on through all epochs. Pixels of validation and test are not in it; those of the buffer
         are, without labels. Raises what swath.imagery.read.read raises."""
-        return _stacked([self._chip(image, window) for image, window in self.places(number)])
+        places = self.places(number)
+        batch = self._empty(len(places), places[0][1])
+        for at, (image, window) in enumerate(places):
+            labels, found = self._tiles.read(image, window, batch.pixels[at])
+            labels[found != TRAIN] = IGNORE
+            _show(batch, at, labels, _trained(found))
+        return batch
 
     def places(self, number: int) -> tuple[tuple[int, Window], ...]:
         """Where the chips of a batch are: for each the number of the image and the window, which may reach beyond an image that is
@@ -111,12 +117,14 @@ class Chips:
     def window(self, held: Held) -> Batch:
         """One of `windows` as a batch of one: the labels of its split in that window, and all valid pixels, as predict sees them; of
         training windows without those that are held back."""
-        pixels, labels, places = self._tiles.read(held.image, held.source)
+        batch = self._empty(1, held.source)
+        labels, places = self._tiles.read(held.image, held.source, batch.pixels[0])
         counted = np.zeros(labels.shape, bool)
         counted[held.window.within(held.source)] = True
         counted &= places == held.split
         labels[~counted] = IGNORE
-        return _shown(pixels, labels, _trained(places) if held.split == TRAIN else places != NOTHING)
+        _show(batch, 0, labels, _trained(places) if held.split == TRAIN else places != NOTHING)
+        return batch
 
     def held(self, split: int = VALIDATION, edge: int = TILE, halo: int = 0) -> Iterator[Batch]:
         """All of `windows`, one after the other."""
@@ -138,10 +146,13 @@ class Chips:
             raise ValueError("a chip is tried at least once")
         return best[1:]
 
-    def _chip(self, image: int, window: Window) -> Batch:
-        pixels, labels, places = self._tiles.read(image, window)
-        labels[places != TRAIN] = IGNORE
-        return _shown(pixels, labels, _trained(places))
+    def _empty(self, count: int, window: Window) -> Batch:
+        bands = len(self.plan.images[0].scenes.bands)
+        return Batch(
+            np.zeros((count, bands, *window.shape), np.float32),
+            np.empty((count, *window.shape), np.uint8),
+            np.empty((count, *window.shape), bool),
+        )
 
     def _pixel(self, image: int, cell: Window, label: int | None, rank: float) -> tuple[int, int]:
         """The pixel of a cell that was drawn."""
@@ -171,16 +182,16 @@ class _Tiles:
         self.__dict__.update(state)
         self._empty()
 
-    def read(self, image: int, window: Window) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]:
-        """Pixels, labels and places of a window; NOTHING beyond the image's edge."""
-        bands = len(self._plan.images[image].scenes.bands)
-        pixels = np.zeros((bands, *window.shape), np.float32)
+    def read(
+        self, image: int, window: Window, pixels: NDArray[np.float32]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Labels and places of a window, NOTHING beyond the image's edge; its pixels are written into `pixels`, which is 0."""
         labels = np.full(window.shape, IGNORE, np.uint8)
         places = np.full(window.shape, NOTHING, np.uint8)
         for tile, here, there in self._touching(image, window):
             pixels[:, *here] = tile.pixels[:, *there]
             labels[here], places[here] = tile.labels[there], tile.places[there]
-        return pixels, labels, places
+        return labels, places
 
     def known(self, image: int, window: Window) -> NDArray[np.uint8]:
         """Labels of the training pixels of a window; IGNORE elsewhere."""
@@ -231,14 +242,8 @@ def _trained(places: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return seen
 
 
-def _shown(pixels: NDArray[np.float32], labels: NDArray[np.uint8], seen: NDArray[np.bool_]) -> Batch:
-    np.copyto(pixels, 0, where=~seen)
-    return Batch(pixels[None], labels[None], seen[None])
-
-
-def _stacked(chips: list[Batch]) -> Batch:
-    return Batch(
-        np.concatenate([chip.pixels for chip in chips]),
-        np.concatenate([chip.labels for chip in chips]),
-        np.concatenate([chip.valid for chip in chips]),
-    )
+def _show(batch: Batch, at: int, labels: NDArray[np.uint8], seen: NDArray[np.bool_]) -> None:
+    """Put the labels of one window into a batch that has its pixels, and take away the pixels that are not to be seen."""
+    batch.labels[at], batch.valid[at] = labels, seen
+    if not seen.all():
+        np.copyto(batch.pixels[at], 0, where=~seen)
