@@ -128,7 +128,10 @@ def _meant(pattern: str, scene_id: str, datetime: str | None) -> bool:
         return True
     if datetime is None or _TIME.fullmatch(pattern) is None:
         return False
-    start, stop = interval(pattern)
+    try:
+        start, stop = interval(pattern)
+    except ImageryError:  # digits that are no date, such as another scene's id
+        return False
     moment = Datetime.fromisoformat(datetime)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (start is None or start <= moment) and (stop is None or moment <= stop)

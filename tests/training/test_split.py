@@ -166,6 +166,9 @@ def test_scenes_are_named_by_id_pattern_or_time() -> None:
         split = make_split(SceneSplit(validation=(named,)), 0, images)
         found = [int(split.of_scenes(each, Window(0, 0, 1, 1))[0, 0]) for each in images]
         assert found == [TRAIN, TRAIN, VALIDATION], named
+    named = [scene("20149", shifted(0), "2014-07-20T10:00:00Z"), scene("20140", shifted(200), "2015-07-20T10:00:00Z")]
+    split = make_split(SceneSplit(validation=("20149",)), 0, named)
+    assert [int(split.of_scenes(each, Window(0, 0, 1, 1))[0, 0]) for each in named] == [VALIDATION, TRAIN]
     with pytest.raises(ImageryError, match="no scene is '2030'; there are s0, s1, s2"):
         make_split(SceneSplit(validation=("2030",)), 0, images)
 
