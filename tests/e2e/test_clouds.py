@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 
@@ -20,7 +19,6 @@ from tests.clouds.control import Cloud
 from tests.clouds.plugin import ec2_process, gce_process
 from tests.clouds.projects import BUCKET, cluster, project
 from tests.e2e.test_stores import listing
-from tests.imagery.rasters import write
 from tests.infra.policy import IAM, Policy, cover, permissions
 from tests.models.tiny_models import write_integer_unet
 from tests.process import Pipe
@@ -71,20 +69,18 @@ class Made:
     """Whether no machine was left."""
 
 
-def map_of(cloud: Cloud, folder: Path, model: Path) -> Made:
+def map_of(cloud: Cloud, folder: Path, model: Path, naip: Path) -> Made:
     """Model, imagery and output are in the cloud's bucket."""
     store = "s3" if cloud.kind == "ec2" else "gs"
     own = {"profile": "swath-worker", "spot": True} if cloud.kind == "ec2" else {"public_ip": True}
     pipe = project(folder / "project", cloud, processes=2, **own)
-    pixels = np.kron(np.random.default_rng(7).integers(1, 250, (3, 40, 50)), np.ones((1, 16, 16))).astype(np.uint8)
-    write(folder / "picture.tif", pixels, names=("red", "green", "blue"), nodata=0)
-    files = [folder / "picture.tif", model, model.with_suffix(".json")]
+    files = [naip, model, model.with_suffix(".json")]
     subprocess.run([sys.executable, "-c", PUT, store, BUCKET, *map(str, files)], env=pipe.env, check=True)
     if cloud.kind == "ec2":
         owner = {**pipe.env, "AWS_ACCESS_KEY_ID": "owner"}
         subprocess.run([sys.executable, "-c", ROLE], env=owner, check=True)
     fields: dict[str, Any] = {
-        "imagery": {"source": "files", "paths": [f"{store}://{BUCKET}/picture.tif"]},
+        "imagery": {"source": "files", "paths": [f"{store}://{BUCKET}/{naip.name}"]},
         "model": f"{store}://{BUCKET}/{model.name}",
         "region": 256,
     }
@@ -128,11 +124,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=["ec2", "gce"])
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, model: Path) -> Made:
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, model: Path, shared: Path) -> Made:
     """One run for all tests of a cloud."""
     cloud: Cloud = request.getfixturevalue(f"{request.param}_process")
     cloud.reset()
-    return map_of(cloud, tmp_path_factory.mktemp(request.param), model)
+    return map_of(cloud, tmp_path_factory.mktemp(request.param), model, shared / "data/imagery/naip_nd_20120731.tif")
 
 
 @pytest.mark.timeout(400)

@@ -15,7 +15,7 @@ from tests.imagery.servers import simulated_s3
 from tests.process import ROOT, Pipe
 
 __all__ = ["theirs"]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -36,7 +36,7 @@ def test_staged_inputs_give_the_map_of_a_local_run_and_are_copied_once(
         "model": "water.pt2",
         "region": 512,
     }
-    pipe("run", pipe.spec("here", output="here/map", **fields))
+    pipe("run", pipe.spec("here", output="here/map", **fields), timeout=300)
     served = tmp_path / "served"
     served.mkdir()
     (served / "here").write_text("a bucket is there when something is in it")
@@ -48,13 +48,13 @@ def test_staged_inputs_give_the_map_of_a_local_run_and_are_copied_once(
         (tmp_path / "elsewhere").mkdir()
         cluster.worker("--name", "far", env={**store, "TMPDIR": str(tmp_path / "elsewhere")})
         spec = pipe.spec("there", output="there/map", cluster=cluster.address, stage="s3://pixels/stage", **fields)
-        first = pipe("run", spec)
+        first = pipe("run", spec, timeout=300)
         assert hashes(pipe.folder / "there/map") == hashes(pipe.folder / "here/map")
         assert list((tmp_path / "elsewhere").glob("swath-models-*/*/water.pt2")), "the worker fetched the weights"
         notes = json.loads((pipe.folder / "there/map/report.json").read_text())["notes"]
         staged = [note for note in notes if " staged as s3://pixels/stage/" in note]
         assert len(staged) == 2, notes
-        again = pipe("run", spec)
+        again = pipe("run", spec, timeout=300)
         assert "was staged before" in again.err
         assert " staged as" not in again.err
         assert "reused" in again.err, first.err
