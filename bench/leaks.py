@@ -54,7 +54,8 @@ class Event:
 
 
 def machine(cloud: Cloud, role: str) -> str:
-    return next(each["id"] for each in cloud.alive() if role in each["name"])
+    """One of that role: names of schedulers say so, in both."""
+    return next(each["id"] for each in cloud.alive() if ("scheduler" in each["name"]) == (role == "scheduler"))
 
 
 def gone_by_hand(cloud: Cloud) -> None:
