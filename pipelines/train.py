@@ -97,6 +97,8 @@ class Train(Spec):
     worker that offers the resource gpu."""
     threads: int = Field(2, ge=1)
     """Of the processor, for the arithmetic. The weights depend on it in their last bits, so it is not simply what the machine has."""
+    tiles: OutputPath | None = None
+    """Also write all labelled places as GeoTIFF pairs of image and labels into this folder, for other tools."""
     licence: str = ""
     """Of the weights, for the contract and the card."""
 
@@ -138,6 +140,8 @@ def train(spec: Train) -> Any:
     )  # fmt: skip
     learning = learn.options(resources={"gpu": 1}) if spec.device == "cuda" else learn
     learned = learning(course, plan=plan, sampling=spec.sampling, output=spec.output)
+    if spec.tiles is not None:
+        write_tiles(plan, sampling=spec.sampling, classes=spec.classes, to=spec.tiles)
     return publish_model(
         learned, course=course, plan=plan, classes=spec.classes, sampling=spec.sampling, licence=spec.licence,
         output=spec.output,
@@ -248,6 +252,16 @@ def still_there(published: Published) -> bool:
     from swath.imagery.publication import intact
 
     return intact(published)
+
+
+@task(on_client=True, valid=still_there)
+def write_tiles(plan: Plan, *, sampling: Sampling, classes: tuple[LabelClass, ...], to: str) -> Published:
+    """All labelled places as pairs of files."""
+    from swath.graph.current import current_run
+    from swath.imagery.legend import legend_of
+    from swath.training.tiles import write_tiles as write
+
+    return write(plan, sampling, to, current_run() or "tiles", legend_of(classes))
 
 
 @task(on_client=True, valid=still_there)

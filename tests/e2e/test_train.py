@@ -74,7 +74,8 @@ def sha256(path: Path) -> str:
 
 
 def test_a_training_gives_a_model_that_predict_uses_with_contract_curves_and_card(project: Pipe) -> None:
-    done = project("run", spec(project), "--json", timeout=PATIENCE_S)
+    done = project("run", spec(project, tiles="out/tiles"), "--json", timeout=PATIENCE_S)
+    assert len((project.folder / "out/tiles/tiles.csv").read_text().splitlines()) > 20
     out = project.folder / "out/water"
     assert {path.name for path in out.iterdir()} >= {
         "water.pt2", "water.safetensors", "water.json", "water-curves.png", "water-curves.csv", "water-card.html",
