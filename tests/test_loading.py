@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pystac
 import pytest
@@ -234,3 +235,24 @@ def test_numbers_that_mean_different_things_make_no_composite_but_their_physical
     with rasterio.open(tmp_path / "kept/composite-1.tif") as file:
         assert file.dtypes == ("float32",)
         assert set(np.unique(file.read())) == {np.float32(10)}
+
+
+def test_a_collection_at_an_address_is_as_that_in_a_folder_and_is_kept_as_well(tmp_path: Path, shared: Path) -> None:
+    imagery = files(shared / "data/imagery/bahamas_rgb.tif", names=RGB)
+    area = area_of(-78.0, 24.4, -77.9, 24.5)
+    load(tmp_path / "kept", imagery, area=area)
+    address = "memory://bucket/kept"
+    store = fsspec.filesystem("memory")
+    try:
+        for loaded in (1, 0):
+            loading = plan_loading(
+                imagery, read_holdings(address), area=area, grid=None, composite=None, physical=False, margin=128,
+                blocksize=128, sheet=65536,
+            )  # fmt: skip
+            assert len(loading.new) == loaded
+            pieces = Pieces.of(loading.new, 256, 128)
+            write_images([load_piece(piece) for piece in pieces], loading, pieces, address, "kept")
+        there = {name.rpartition("/")[2]: store.cat_file(name) for name in store.ls("/bucket/kept", detail=False)}
+        assert there == {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()}
+    finally:
+        store.rm("/bucket", recursive=True)
