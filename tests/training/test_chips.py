@@ -84,9 +84,9 @@ def test_a_label_of_one_pixel_lands_on_its_pixel(tmp_path: Path, grid: str, crs:
 
 
 def test_batches_depend_on_seed_and_number_alone(tmp_path: Path) -> None:
-    images, _, _ = pair(tmp_path)
+    images, _, _ = pair(tmp_path, (300, 600))
     found = planned(images, BlockSplit(size_m=1000, buffer_m=50), 1)
-    sampling = Sampling(chip=64, batch=4, balance="classes")
+    sampling = Sampling(chip=64, batch=2, balance="classes")
     chips = Chips(found, sampling, 5)
     first = [chips.batch(number) for number in range(6)]
     other = pickle.loads(pickle.dumps(Chips(found, sampling, 5, cache_bytes=1)))
