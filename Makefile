@@ -60,7 +60,7 @@ lint: .venv/dev.stamp  ## ruff, the import layers, mypy strict
 	@$(BIN)/mypy
 
 schema: .venv/run.stamp  ## write the JSON Schema that editors use for specs/*.yaml
-	@for each in change evaluate load predict train; do $(BIN)/pipe schema $$each > specs/.schema.json && mv specs/.schema.json specs/$$each.schema.json; done
+	@for each in campaign change evaluate load predict train; do $(BIN)/pipe schema $$each > specs/.schema.json && mv specs/.schema.json specs/$$each.schema.json; done
 
 bench: .venv/run.stamp  ## run the benchmarks in bench/
 	@$(BIN)/python bench/start.py

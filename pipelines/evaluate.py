@@ -71,14 +71,14 @@ class Evaluate(Spec):
     """Also count objects."""
     calibration: bool = True
     """Also tell whether the model is right as often as it says."""
-    block_m: float | None = Field(None, gt=0)
+    block_m: float | None = Field(default=None, gt=0)
     """Edge of the blocks of ground, in metres, that the intervals are drawn from; about 64 blocks when not given. They should be larger
     than what makes neighbours err together."""
-    draws: int = Field(1000, ge=100, le=100_000)
+    draws: int = Field(default=1000, ge=100, le=100_000)
     """How often the blocks are drawn again."""
     seed: int = 0
     """Of these draws."""
-    region: int | None = Field(None, ge=64, le=16384)
+    region: int | None = Field(default=None, ge=64, le=16384)
     """Edge of the regions, each scored by one call, in pixels; a multiple of 512. The scores do not depend on it."""
 
     @model_validator(mode="after")

@@ -56,7 +56,7 @@ class Load(Spec):
     """Folder of the collection."""
     area: Area | None = None
     """What to load; everything that the imagery covers when not given."""
-    margin: int = Field(128, ge=0)
+    margin: int = Field(default=128, ge=0)
     """So many pixels around the area are loaded too: a model looks beyond the area's border."""
     grid: GridSpec | None = None
     """The grid of all images; that of the first scene when not given. With `zones: true` each scene keeps its own."""
@@ -65,7 +65,7 @@ class Load(Spec):
     units: Literal["numbers", "physical"] = "numbers"
     """Whether the files hold the sources' numbers in the sources' dtype, with scale and offset beside them, or physical values as
     float32."""
-    region: int | None = Field(None, ge=64, le=16384)
+    region: int | None = Field(default=None, ge=64, le=16384)
     """Edge of the pieces, each loaded by one call, in pixels; a multiple of output.blocksize. From the images' size when not given."""
 
     @model_validator(mode="after")

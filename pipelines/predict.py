@@ -68,7 +68,7 @@ class Predict(Spec):
     """Where to map; everything that the imagery covers when not given."""
     grid: GridSpec | None = None
     """The map's grid; the imagery's own when not given."""
-    region: int | None = Field(None, ge=64, le=16384)
+    region: int | None = Field(default=None, ge=64, le=16384)
     """Edge of the regions, each made by one call, in pixels; a multiple of output.blocksize. From the map's size when not
     given. The map does not depend on it; how finely a run is spread, and what a crash costs, does."""
 

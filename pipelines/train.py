@@ -86,16 +86,16 @@ class Train(Spec):
     """How fast is learned."""
     best: Best = Best()
     """Which epoch's weights are kept, and when to stop early."""
-    epochs: int = Field(10, ge=1)
+    epochs: int = Field(default=10, ge=1)
     """So often the validation split is looked at, and a checkpoint written."""
-    seed: int = Field(1, ge=0)
+    seed: int = Field(default=1, ge=0)
     """Decides first weights, chips, their variation and the split: the same spec and seed give the same weights."""
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
     """Of the network's arithmetic while it learns. The others are for GPUs."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where is learned: `auto` is the GPU if the machine on which the run is started has one. With `cuda` the training is given to a
     worker that offers the resource gpu."""
-    threads: int = Field(2, ge=1)
+    threads: int = Field(default=2, ge=1)
     """Of the processor, for the arithmetic. The weights depend on it in their last bits, so it is not simply what the machine has."""
     tiles: OutputPath | None = None
     """Also write all labelled places as GeoTIFF pairs of image and labels into this folder, for other tools."""
