@@ -92,6 +92,7 @@ class Commands:
 
 def prepare() -> None:
     """Import what a run in a cloud needs."""
+    os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # as swath does; gcsfs reads it when it is imported
     import gcsfs
     import s3fs
 
