@@ -22,10 +22,9 @@ from swath.pipelines.load import CollectionOutput, Load, load
 from swath.pipelines.predict import Predict, predict
 from swath.pipelines.train import ModelOutput, Train, train
 from swath.spec.base import Model, Spec
-from swath.spec.fields import Area, Imagery, ModelRef, Output, StacImagery, Vectors
+from swath.spec.fields import Area, Destination, Imagery, ModelRef, Output, StacImagery, Vectors
 from swath.spec.labels import ExpressionLabels, LabelClass, Labelled, Labels
 from swath.spec.learning import Loss, LossPart, Network
-from swath.spec.place import OutputPath
 from swath.spec.training import BlockSplit, Sampling, SplitSpec
 
 if TYPE_CHECKING:
@@ -76,8 +75,8 @@ class Campaign(Spec):
     """Decides split, first weights and chips."""
     vectors: bool = True
     """Also write polygons of each map."""
-    output: OutputPath
-    """Folder of everything: imagery, model, scores and maps are folders in it. Absolute once loaded."""
+    output: Destination
+    """Folder of everything: imagery, model, scores and maps are folders in it."""
 
     @model_validator(mode="after")
     def _has_a_test(self) -> Campaign:
@@ -120,7 +119,7 @@ def campaign(spec: Campaign) -> Any:
     scores = evaluate(evaluate_spec(spec, trained=trained))
     good = good_enough(scores, passes=spec.passes)
     maps = predict.map(predict_specs(spec, trained=trained), when=good)
-    return conclude(loaded, trained, scores, good, maps, output=spec.output)
+    return conclude(loaded, trained, scores, good, maps, output=spec.output.to)
 
 
 def load_spec(spec: Campaign) -> Load:
@@ -129,13 +128,15 @@ def load_spec(spec: Campaign) -> Load:
     if isinstance(spec.labels, ExpressionLabels) and spec.labels.imagery is None:
         wanted += spec.labels.parsed().bands
     imagery = spec.imagery.model_copy(update={"bands": tuple(dict.fromkeys(wanted))})
-    return Load(imagery=imagery, output=CollectionOutput(to=f"{spec.output}/imagery"))
+    return Load(imagery=imagery, output=CollectionOutput(to=f"{spec.output.to}/imagery"))
 
 
 def held_imagery(spec: Campaign) -> StacImagery:
     """What was loaded, as a source."""
     return StacImagery(
-        catalog=f"{spec.output}/imagery/collection.json", mosaic=spec.imagery.mosaic, resampling=spec.imagery.resampling
+        catalog=f"{spec.output.to}/imagery/collection.json",
+        mosaic=spec.imagery.mosaic,
+        resampling=spec.imagery.resampling,
     )
 
 
@@ -145,7 +146,7 @@ def train_spec(spec: Campaign, *, loaded: Published) -> Train:
     return Train(
         data=(Labelled(imagery=held_imagery(spec), labels=spec.labels, area=spec.area),),
         classes=spec.classes, bands=spec.bands, split=spec.split, sampling=spec.sampling, network=spec.network,
-        loss=spec.loss, epochs=spec.epochs, seed=spec.seed, output=ModelOutput(to=f"{spec.output}/model"),
+        loss=spec.loss, epochs=spec.epochs, seed=spec.seed, output=ModelOutput(to=f"{spec.output.to}/model"),
     )  # fmt: skip
 
 
@@ -155,7 +156,7 @@ def evaluate_spec(spec: Campaign, *, trained: Published) -> Evaluate:
     return Evaluate(
         model=ModelRef(path=weights_of(trained)),
         data=(Labelled(imagery=held_imagery(spec), labels=spec.labels, area=spec.area),),
-        split="test", output=f"{spec.output}/scores", seed=spec.seed,
+        split="test", output=Destination(to=f"{spec.output.to}/scores"), seed=spec.seed,
     )  # fmt: skip
 
 
@@ -167,7 +168,7 @@ def predict_specs(spec: Campaign, *, trained: Published) -> list[Predict]:
     return [
         Predict(
             imagery=held_imagery(spec), model=model, area=area,
-            output=Output(to=f"{spec.output}/maps/{name}", vectors=vectors),
+            output=Output(to=f"{spec.output.to}/maps/{name}", vectors=vectors),
         )
         for name, area in zip(names_of(spec.areas), areas, strict=True)
     ]  # fmt: skip
@@ -232,5 +233,5 @@ def plan(spec: Campaign) -> dict[str, Any]:
         "train": f"{spec.network.name}, {spec.epochs} epochs of {spec.sampling.steps or 'all'} steps",
         "passes": f"{spec.passes.score} at least {spec.passes.at_least:g}, on the test split",
         "maps": len(spec.areas) or 1,
-        "output": spec.output,
+        "output": spec.output.to,
     }

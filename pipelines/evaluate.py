@@ -18,9 +18,9 @@ from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.pipelines.predict import count_channels, describe_model, measure_model, read_contract, read_weights
 from swath.spec.base import Model, Spec
-from swath.spec.fields import Area, ModelRef, Output, Probabilities
+from swath.spec.fields import Area, Destination, ModelRef, Output, Probabilities
 from swath.spec.labels import LabelClass, LabelledData, Labels
-from swath.spec.place import InputPath, OutputPath
+from swath.spec.place import InputPath
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,8 +51,8 @@ class Objects(Model):
 class Evaluate(Spec):
     """Score a model or a finished map against labels."""
 
-    output: OutputPath
-    """Folder of the scores and the map of errors, local or an fsspec URL. Absolute once loaded."""
+    output: Destination
+    """Folder of the scores and the map of errors."""
     model: ModelRef | None = None
     """The model to score, on the imagery of `data`. Give this or `map`."""
     data: LabelledData | None = None
@@ -119,7 +119,7 @@ def evaluate(spec: Evaluate) -> Any:
         scored = score_map_region.map(regions, subject=subject, errors=errors)
     return publish_scores(
         scored, subject=subject, regions=regions, errors=errors, objects=spec.objects, draws=spec.draws, seed=spec.seed,
-        output=spec.output, of=spec.model.path if spec.model is not None else spec.map,
+        output=spec.output.to, of=spec.model.path if spec.model is not None else spec.map,
     )  # fmt: skip
 
 
@@ -309,7 +309,7 @@ def plan(spec: Evaluate) -> dict[str, Any]:
         subject = find_map(spec.map, spec.labels, spec.classes, spec.area, spec.block_m)
     else:
         raise ValueError("neither model nor map")
-    regions = plan_sheets(subject.grids, subject.area, output_of(spec.output), spec.region)
+    regions = plan_sheets(subject.grids, subject.area, output_of(spec.output.to), spec.region)
     pixels = sum(block.window.height * block.window.width for blocks in regions.sheets for block in blocks)
     return {
         "scored": spec.model.path if spec.model is not None else spec.map,
@@ -318,5 +318,5 @@ def plan(spec: Evaluate) -> dict[str, Any]:
         "regions": len(regions),
         "megapixels": round(pixels / 1e6, 3),
         "bootstrap_blocks_px": ", ".join(str(edge) for edge in subject.blocks),
-        "output": spec.output,
+        "output": spec.output.to,
     }

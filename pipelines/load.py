@@ -16,9 +16,8 @@ from pydantic import Field, model_validator
 
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
-from swath.spec.base import Model, Spec
-from swath.spec.fields import Area, GridSpec, Imagery
-from swath.spec.place import OutputPath
+from swath.spec.base import Spec
+from swath.spec.fields import Area, Destination, GridSpec, Imagery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,21 +29,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class CollectionOutput(Model):
+class CollectionOutput(Destination):
     """Where imagery is kept. In YAML: a path, or a mapping."""
 
-    short_schemas = ({"type": "string", "description": "Folder, local or an fsspec URL"},)
-
-    to: OutputPath
-    """Folder of the collection, local or an fsspec URL. Absolute once loaded. What it holds already is kept."""
     blocksize: Literal[64, 128, 256, 512, 1024] = 512
     """Edge of the tiles in the files, in pixels."""
     sheet: int = Field(default=65536, ge=1024)
     """Longest edge of one file in pixels: a larger image becomes several."""
-
-    @classmethod
-    def expand(cls, value: Any, info: Any) -> Any:
-        return {"to": value} if isinstance(value, str) else value
 
 
 class Load(Spec):

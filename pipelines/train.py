@@ -17,7 +17,8 @@ from pydantic import Field, model_validator
 
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
-from swath.spec.base import Model, Spec
+from swath.spec.base import Spec
+from swath.spec.fields import Destination
 from swath.spec.labels import LabelClass, Labelled, LabelledData
 from swath.spec.learning import Augment, Best, Loss, LossPart, Network, Optimizer
 from swath.spec.place import OutputPath
@@ -37,21 +38,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class ModelOutput(Model):
+class ModelOutput(Destination):
     """Where the model goes and in which forms. In YAML: a path, or a mapping."""
 
-    short_schemas = ({"type": "string", "description": "Folder, local or an fsspec URL"},)
-
-    to: OutputPath
-    """Folder, local or an fsspec URL. Absolute once loaded."""
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Of the model and its files; the folder's name when not given."""
     onnx: bool = False
     """Also write ONNX. Needs the extra `onnx`."""
-
-    @classmethod
-    def expand(cls, value: Any, info: Any) -> Any:
-        return {"to": value} if isinstance(value, str) else value
 
     @property
     def model(self) -> str:

@@ -48,7 +48,7 @@ from swath.project import Project
 from swath.provenance import Source, reproduction, versions
 from swath.report import RunFacts, write_report
 from swath.spec.environment import scrub, untold
-from swath.spec.fields import Output
+from swath.spec.fields import Destination
 from swath.spec.load import Loaded, parse
 from swath.spec.place import staging_folder
 from swath.spec.reach import results_of
@@ -200,9 +200,9 @@ def explain(loaded: Loaded, project: Project, registry: Registry, *, fresh: bool
         return explained(graph, journal=journal, store=store, earlier=earlier, fresh=fresh)
 
 
-def outputs_of(loaded: Loaded) -> list[Output]:
+def outputs_of(loaded: Loaded) -> list[Destination]:
     """The outputs that a spec names, of all its variants."""
-    return [value for spec in loaded.specs for value in spec.parameters().values() if isinstance(value, Output)]
+    return [value for spec in loaded.specs for value in spec.parameters().values() if isinstance(value, Destination)]
 
 
 def _identity(journal: Journal, resume: str) -> str:

@@ -24,6 +24,7 @@ from swath.lock import locked
 from swath.matrix import ROW, graph, numbers, outputs, plan, table_row
 from swath.project import Project
 from swath.runner import RunOutcome
+from swath.spec.fields import Destination
 from swath.spec.load import Loaded, load
 from swath.table import Row, Table
 
@@ -328,3 +329,12 @@ def test_a_matrix_of_many_variants_begins_at_once(setup: Setup) -> None:
     made = graph(setup.pipeline, loaded)
     assert len(made) == 1 + 2 * 256
     assert time.monotonic() - began < 10
+
+
+def test_every_shipped_pipeline_has_an_output_that_is_locked_and_in_which_variants_have_their_folders() -> None:
+    shipped = Registry.discover([])
+    assert len(shipped.names) >= 6
+    for name in shipped.names:
+        kind = shipped.spec_class(name).model_fields["output"].annotation
+        assert isinstance(kind, type)
+        assert issubclass(kind, Destination), name

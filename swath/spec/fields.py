@@ -301,13 +301,23 @@ def _switched(value: Any, info: Any) -> Any:
     return value
 
 
-class Output(Model):
-    """Where the map goes and what is made beside it. In YAML: a path, or a mapping."""
+class Destination(Model):
+    """Where something is published. In YAML: a path, or a mapping. It is locked while a run writes there, and each variant of a
+    matrix has a folder of its own below it."""
 
     short_schemas = ({"type": "string", "description": "Folder, local or an fsspec URL"},)
 
     to: OutputPath
     """Folder, local or an fsspec URL. Absolute once loaded."""
+
+    @classmethod
+    def expand(cls, value: Any, info: Any) -> Any:
+        return {"to": value} if isinstance(value, str) else value
+
+
+class Output(Destination):
+    """Where the map goes and what is made beside it. In YAML: a path, or a mapping."""
+
     vectors: Annotated[Vectors | None, Short(_switched, _SWITCH)] = Vectors()
     """Also write polygons of each class as GeoParquet; a mapping says how."""
     pmtiles: Annotated[Tiles | None, Short(_switched, _SWITCH)] = None

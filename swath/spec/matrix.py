@@ -13,7 +13,7 @@ from swath.errors import Mistake
 from swath.spec import guess, label, override, search
 from swath.spec.base import Spec
 from swath.spec.document import Document, Mark, Path
-from swath.spec.fields import Output
+from swath.spec.fields import Destination
 from swath.spec.override import Expand, Override
 
 KEY = "matrix"
@@ -302,7 +302,11 @@ def _outputs(kind: type[Spec] | None) -> list[str]:
     """Fields of a Spec class that are outputs."""
     nowhere = Document("", "", {}, {})
     names = kind.model_fields if kind is not None else ()
-    return [name for name in names if kind is not None and Output in guess.models_at(kind, nowhere, (name,))]
+    return [
+        name
+        for name in names
+        if kind and any(issubclass(m, Destination) for m in guess.models_at(kind, nowhere, (name,)))
+    ]
 
 
 def _below(document: Document, key: str, name: str, expand: Expand) -> Override | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
 
-from swath.spec.fields import ModelRef, Output, StacImagery
+from swath.spec.fields import Destination, ModelRef, StacImagery
 from swath.spec.place import InputPath, InputPattern, OutputPath, remote
 from swath.spec.strict import Model
 
@@ -119,7 +119,7 @@ def replaced(model: M, change: Callable[[Path, str], tuple[str, ...]], at: Path 
 def _only_client(model: Model, name: str) -> bool:
     """What no worker opens: see the tasks of pipelines/predict.py that run on the client."""
     return (isinstance(model, ModelRef) and name == "contract") or (
-        isinstance(model, (Output, StacImagery)) and name in ("to", "catalog")
+        isinstance(model, (Destination, StacImagery)) and name in ("to", "catalog")
     )
 
 

@@ -10,7 +10,7 @@ from swath.errors import Mistake
 from swath.spec.base import Spec
 from swath.spec.document import Document, Path
 from swath.spec.environment import scrub
-from swath.spec.fields import Output
+from swath.spec.fields import Destination
 from swath.spec.matrix import KEY, Draft, Matrix
 from swath.spec.place import OutputPath
 from swath.spec.validate import Validated
@@ -58,9 +58,9 @@ def variants(matrix: Matrix, drafts: Sequence[Draft], check: Check) -> Variants:
     return Variants(() if mistakes else found, tuple(mistakes), secrets)
 
 
-def outputs_of(spec: Spec) -> list[tuple[str, Output]]:
+def outputs_of(spec: Spec) -> list[tuple[str, Destination]]:
     """The outputs that a spec names, with their fields."""
-    return [(name, value) for name, value in spec.parameters().items() if isinstance(value, Output)]
+    return [(name, value) for name, value in spec.parameters().items() if isinstance(value, Destination)]
 
 
 def _known(matrix: Matrix, mistakes: Iterable[Mistake]) -> Iterator[Mistake]:
