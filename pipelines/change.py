@@ -199,9 +199,10 @@ def plan_regions(pair: Pair, *, area: Area | None, output: Output, region: int |
 @task(on_client=True)
 def plan_map(regions: Regions, *, output: Output) -> Form:
     """How the map's files are laid out."""
-    from swath.transitions import form_of_change
+    from swath.layout import form_of_bytes
+    from swath.transitions import NODATA
 
-    return form_of_change(regions, output)
+    return form_of_bytes(regions, output, NODATA)
 
 
 @task(retries=2)

@@ -183,9 +183,10 @@ def plan_prediction(regions: Regions, *, model: ModelInfo, channels: int, calibr
 @task(on_client=True)
 def plan_errors(regions: Regions) -> Form:
     """How the map of errors is laid out."""
-    from swath.scoring import form_of_errors
+    from swath.layout import form_of_bytes
+    from swath.scoring import NODATA
 
-    return form_of_errors(regions, output_of("."))
+    return form_of_bytes(regions, output_of("."), NODATA)
 
 
 @task(retries=2)

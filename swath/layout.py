@@ -94,6 +94,18 @@ def plan_sheets(
     return Regions(tuple(sheets), tuple(on))
 
 
+def form_of_bytes(regions: Regions, output: Output, nodata: int) -> Form:
+    """How a map of classes is laid out that no model makes: bytes, with their own nodata."""
+    encoding = Encoding("uint8", nodata, 1, classes=True, blocksize=output.blocksize)
+    return Form(encoding, _levels(regions, output.blocksize), regions.sheets[0].size)
+
+
+def _levels(regions: Regions, blocksize: int) -> tuple[int, ...]:
+    """Of each sheet: how many levels a region makes."""
+    counts = [len(level_shapes(*each.output.shape, blocksize)) for each in regions.sheets]
+    return tuple(levels_of(each.size, blocksize, most) for each, most in zip(regions.sheets, counts, strict=True))
+
+
 def form_of(regions: Regions, model: ModelInfo, channels: int, output: Output) -> Form:
     """How the files of a map are laid out; `channels` is how many numbers the network gives for a pixel."""
     contract, size = model.contract, output.blocksize
@@ -101,7 +113,6 @@ def form_of(regions: Regions, model: ModelInfo, channels: int, output: Output) -
     encoding = Encoding(
         contract.dtype, contract.nodata, 1 if classes else channels, classes and bool(contract.classes), size
     )
-    levels = tuple(levels_of(each.size, size, len(level_shapes(*each.output.shape, size))) for each in regions.sheets)
     edge = min(regions.sheets[0].size, max(size, tile_edge(model)))
     layers = probability_layers(contract, output.probabilities) if output.probabilities else None
-    return Form(encoding, levels, edge, layers)
+    return Form(encoding, _levels(regions, size), edge, layers)

@@ -20,16 +20,14 @@ from swath.evaluation.page import Place, painted, photo
 from swath.geo import Region, Window
 from swath.graph.current import progress
 from swath.imagery.classmap import open_class_map
-from swath.imagery.encoding import Encoding
 from swath.imagery.footprint import degrees_of, transformer
 from swath.imagery.ground import Ground
 from swath.imagery.labelled import LabelledImage, find_labelled
 from swath.imagery.labels import find_labels, read_labels
 from swath.imagery.legend import Legend, MapClass
-from swath.imagery.part import PartBuilder, levels_of
+from swath.imagery.part import PartBuilder
 from swath.imagery.read import read
 from swath.imagery.shapes import label_objects, traced
-from swath.imagery.tiff import level_shapes
 from swath.layout import Form
 from swath.region import Made, Parts, map_strips
 from swath.spec.labels import IGNORE
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
 
     from swath.geo import Regions
     from swath.models.contract import Contract, ModelInfo
-    from swath.spec.fields import Area, Output
+    from swath.spec.fields import Area
     from swath.spec.labels import LabelClass, LabelledData, Labels
 
 log = logging.getLogger(__name__)
@@ -57,7 +55,7 @@ MOST_OBJECT_PIXELS = 400_000_000
 THUMBNAIL = 256
 """Longest edge of a picture of a block, in pixels."""
 _ROWS = 512
-"""Rows of a map that are compared at once, at least."""
+"""Rows of a map that are compared at once; a multiple of every block size below."""
 
 
 @dataclass(frozen=True)
@@ -206,13 +204,6 @@ def _trained_on(image: LabelledImage, scenes: Iterable[dict[str, Any]]) -> bool:
     return False
 
 
-def form_of_errors(regions: Regions, output: Output) -> Form:
-    """How the map of errors is laid out."""
-    size = output.blocksize
-    levels = tuple(levels_of(each.size, size, len(level_shapes(*each.output.shape, size))) for each in regions.sheets)
-    return Form(Encoding("uint8", NODATA, 1, classes=True, blocksize=size), levels, max(size, _ROWS // size * size))
-
-
 def score_model(region: Region, subject: Subject, model: ModelInfo, errors: Form, form: Form) -> Scored:
     """One region of what a model says, the very pixels that predict would publish. `form` is that of the prediction, with
     probabilities of all classes when they are to be looked at."""
@@ -235,8 +226,9 @@ def score_map(region: Region, subject: Subject, errors: Form) -> Scored:
 
     def predictions() -> Iterator[tuple[Window, NDArray[Any], None]]:
         window = region.block.window
-        for row in range(window.row, window.stop_row, errors.edge):
-            strip = Window(row, window.col, min(errors.edge, window.stop_row - row), window.width)
+        height = max(errors.encoding.blocksize, _ROWS)
+        for row in range(window.row, window.stop_row, height):
+            strip = Window(row, window.col, min(height, window.stop_row - row), window.width)
             pixels, valid = read(image.scenes, strip)
             yield strip, np.where(valid, pixels[0].astype(np.int64), -1), None
 

@@ -20,17 +20,15 @@ from swath.errors import AreaError, ImageryError
 from swath.geo import Region, Window
 from swath.graph.current import progress
 from swath.imagery.classmap import open_class_map
-from swath.imagery.encoding import Encoding
 from swath.imagery.find import find, resampled
 from swath.imagery.footprint import extent_pixels
 from swath.imagery.grid import area_mask, offset_in
 from swath.imagery.ground import Ground
 from swath.imagery.labels import LabelSource, find_labels, read_labels
 from swath.imagery.legend import Legend, MapClass, legend_of
-from swath.imagery.part import PartBuilder, levels_of
+from swath.imagery.part import PartBuilder
 from swath.imagery.read import read
 from swath.imagery.scene import Scene, Scenes
-from swath.imagery.tiff import level_shapes
 from swath.layout import Form
 from swath.region import Made
 from swath.spec.labels import IGNORE, IGNORED, LabelClass
@@ -38,8 +36,7 @@ from swath.spec.labels import IGNORE, IGNORED, LabelClass
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-    from swath.geo import Regions
-    from swath.spec.fields import Area, GridSpec, Imagery, Output
+    from swath.spec.fields import Area, GridSpec, Imagery
     from swath.spec.labels import ExpressionLabels
 
 NODATA = 255
@@ -263,13 +260,6 @@ class Compared(Made):
 
     steps: tuple[tuple[int, int], ...] = ()
     """(value, ground in steps), see Table; empty without a CRS."""
-
-
-def form_of_change(regions: Regions, output: Output) -> Form:
-    """How the files of a change map are laid out."""
-    size = output.blocksize
-    levels = tuple(levels_of(each.size, size, len(level_shapes(*each.output.shape, size))) for each in regions.sheets)
-    return Form(Encoding("uint8", NODATA, 1, classes=True, blocksize=size), levels, regions.sheets[0].size)
 
 
 def compare_region(region: Region, pair: Pair, form: Form) -> Compared:

@@ -18,7 +18,7 @@ from rasterio.transform import from_origin
 
 from swath.errors import AreaError, ImageryError
 from swath.imagery.cog import write_cog
-from swath.layout import Form, plan_sheets
+from swath.layout import Form, form_of_bytes, plan_sheets
 from swath.region import Parts
 from swath.spec.fields import FilesImagery, Output
 from swath.spec.labels import ExpressionLabels, LabelClass
@@ -32,7 +32,6 @@ from swath.transitions import (
     compare_region,
     csv_of,
     find_pair,
-    form_of_change,
     ground_table,
     legend,
     table_of,
@@ -60,7 +59,7 @@ def compared(pair: Pair, region: int = 64) -> tuple[NDArray[np.uint8], list[Comp
     """The change map (height, width) and what the calls made."""
     output = Output(to="unused", blocksize=64)
     regions = plan_sheets((pair.scenes,), None, output, region)
-    form: Form = form_of_change(regions, output)
+    form: Form = form_of_bytes(regions, output, NODATA)
     made = [compare_region(each, pair, form) for each in regions]
     whole = np.full(pair.scenes.image.shape, NODATA, np.uint8)
     for each in made:
@@ -207,7 +206,7 @@ def test_the_map_of_the_most_classes_is_a_cog_with_the_names_of_its_transitions(
     pair = pair_of(paths[0], paths[1], classes=tuple(LabelClass(name=f"c{n}") for n in range(15)))
     output = Output(to="unused", blocksize=64)
     regions = plan_sheets((pair.scenes,), None, output, 64)
-    form = form_of_change(regions, output)
+    form = form_of_bytes(regions, output, NODATA)
     made = [compare_region(each, pair, form) for each in regions]
     rows = table_of(made, pair)
     assert [row.transition.value for row in rows] == list(range(225))

@@ -38,7 +38,18 @@ RANGES = {
 }
 """Data types that a map can have, with their smallest and largest numbers."""
 
-OWN = ("units", "output", "threshold", "dtype", "nodata", "resolution_m", "metrics", "training_data", "training", "licence")
+OWN = (
+    "units",
+    "output",
+    "threshold",
+    "dtype",
+    "nodata",
+    "resolution_m",
+    "metrics",
+    "training_data",
+    "training",
+    "licence",
+)
 """Fields under `swath:`; the last four are notes for readers (and `training` for evaluate)."""
 
 EXAMPLE = """{
