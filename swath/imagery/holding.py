@@ -15,7 +15,8 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from swath.errors import ImageryError
-from swath.imagery.map_item import FILE, UNDATED, footprint_of, times_of
+from swath.imagery.items import UNDATED
+from swath.imagery.map_item import FILE, footprint_of, times_of
 from swath.imagery.publication import Published, PublishedFile, intact
 from swath.imagery.sheets import around_boxes
 from swath.imagery.stores import placed

@@ -33,6 +33,9 @@ _INSTANT = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|z|[+-]\d\d:?\d\d)?)?)?)?"
 )
 
+UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
+"""Datetime of what does not say when it was taken: STAC asks for one, and the time of a run would differ each time."""
+
 
 def find_items(imagery: StacImagery, area: Area | None) -> list[pystac.Item]:
     """The items that pass every filter, sorted by time, then id; the first `limit` of them.

@@ -17,6 +17,7 @@ from shapely.geometry import mapping
 
 from swath.imagery.cog import CogFacts
 from swath.imagery.footprint import degrees_of
+from swath.imagery.items import UNDATED
 from swath.imagery.legend import Legend
 from swath.imagery.publication import PublishedFile
 from swath.imagery.scene import Scene
@@ -46,8 +47,6 @@ MEDIA = {
 }
 """Of a file, by how the name of a raster begins, or what its name ends in: media type, roles, title."""
 KEYS = {".parquet": "vectors", ".pmtiles": "tiles", ".xml": "names", ".vrt": "index", ".gti.gpkg": "tile-index"}
-UNDATED = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-"""Datetime of a map whose imagery does not say when it was taken: STAC asks for one, and the time of the run would differ each time."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from swath.errors import ImageryError
 from swath.imagery.address import is_remote, shown
 from swath.imagery.files import overridden, read_band, wanted_bands
 from swath.imagery.grid import image_grid
-from swath.imagery.items import find_items, item_span
+from swath.imagery.items import UNDATED, find_items, item_span
 from swath.imagery.mask import check
 from swath.imagery.radiometry import radiometry
 from swath.imagery.raster import gdal_errors, open_raster, stamp
@@ -67,7 +67,7 @@ def scene_of(item: pystac.Item, names: tuple[str, ...], imagery: StacImagery, no
     bands = tuple(_band(item, name, imagery, notes) for name in names)
     quality = _band(item, imagery.mask.band, imagery, notes, numbers=False) if imagery.mask is not None else None
     first, _ = item_span(item)
-    moment = first.isoformat().replace("+00:00", "Z") if first is not None else None
+    moment = first.isoformat().replace("+00:00", "Z") if first not in (None, UNDATED) else None
     return Scene(item.id, bands, moment, quality, item.properties.get("eo:cloud_cover"))
 
 
