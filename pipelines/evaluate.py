@@ -233,8 +233,9 @@ def publish_scores(
     from swath.evaluation.page import page
     from swath.evaluation.summary import summarise
     from swath.imagery.legend import shares
+    from swath.inspection import object_scores, worst_places
     from swath.publish import MapFiles
-    from swath.scoring import error_legend, object_scores, tally, worst_places
+    from swath.scoring import error_legend, tally
 
     found = tally(scored, regions, len(subject.classes))
     if not found.whole.sum():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,28 +15,24 @@ from numpy.typing import NDArray
 from swath.errors import ImageryError, UsageError
 from swath.evaluation.calibration import Calibration
 from swath.evaluation.confusion import Counts, count_pairs
-from swath.evaluation.objects import ObjectScores, match
-from swath.evaluation.page import Place, painted, photo
 from swath.geo import Region, Window
 from swath.graph.current import progress
 from swath.imagery.classmap import open_class_map
-from swath.imagery.footprint import degrees_of, transformer
+from swath.imagery.footprint import degrees_of
+from swath.imagery.grid import output_window
 from swath.imagery.ground import Ground
 from swath.imagery.labelled import LabelledImage, find_labelled
 from swath.imagery.labels import find_labels, read_labels
 from swath.imagery.legend import Legend, MapClass
 from swath.imagery.part import PartBuilder
 from swath.imagery.read import read
-from swath.imagery.shapes import label_objects, traced
 from swath.layout import Form
-from swath.region import Made, Parts, map_strips
+from swath.region import Made, map_strips
 from swath.spec.labels import IGNORE
 from swath.spec.training import SceneSplit
 from swath.training.split import NAMES, TRAIN, Split
 
 if TYPE_CHECKING:
-    from odc.geo.geobox import GeoBox
-
     from swath.geo import Regions
     from swath.models.contract import Contract, ModelInfo
     from swath.spec.fields import Area
@@ -50,10 +46,6 @@ MOST = 15
 """Classes: the values label * n + prediction fit into a byte beside nodata."""
 BLOCKS = 64
 """About so many blocks an area is cut into when nobody says how large they are."""
-MOST_OBJECT_PIXELS = 400_000_000
-"""Of an image whose objects are looked at as a whole."""
-THUMBNAIL = 256
-"""Longest edge of a picture of a block, in pixels."""
 _ROWS = 512
 """Rows of a map that are compared at once; a multiple of every block size below."""
 
@@ -171,16 +163,17 @@ def _subject(
         raise ImageryError(
             f"{len(classes)} classes: a map of errors holds the pairs of {MOST}", remedy="Merge classes before."
         )
-    blocks = tuple(_block_edge(image.scenes.image, block_m) for image in images)
+    blocks = tuple(_block_edge(image, block_m) for image in images)
     notes = tuple(dict.fromkeys(note for image in images for note in image.notes))
     return Subject(images, classes, numbers, blocks, area, split, only, trained, notes)
 
 
-def _block_edge(image: GeoBox, block_m: float | None) -> int:
+def _block_edge(image: LabelledImage, block_m: float | None) -> int:
     """Edge of a bootstrap block in pixels."""
-    ground = Ground.of(image)
+    ground = Ground.of(image.scenes.image)
     if block_m is None:
-        return max(16, round(math.sqrt(image.shape[0] * image.shape[1] / BLOCKS)))
+        window = output_window(image.scenes.image, image.labels.area)
+        return max(16, round(math.sqrt(window.height * window.width / BLOCKS)))
     if ground is None:
         raise ImageryError(
             "block_m: the imagery has no coordinate reference system, so metres mean nothing on it",
@@ -250,18 +243,19 @@ def _score(
     known_ground = bool(subject.trained and subject.trained[region.grid] and subject.split is not None)
     for window, values, chances in predictions:
         labels = read_labels(image.labels, window)
+        places = None
         if subject.split is not None and (subject.only is not None or known_ground):
             places = subject.split.of_scenes(image.scenes, window)
             if subject.only is not None:
                 labels[places != subject.only] = IGNORE
-            if known_ground:
-                trained += int(((places == TRAIN) & (labels != IGNORE)).sum())
         predicted = np.full(window.shape, IGNORE, np.uint8)
         for value, number in subject.numbers:
             if value != nodata:
                 predicted[values == value] = number
         both = (labels != IGNORE) & (predicted != IGNORE)
         unpredicted += int(((labels != IGNORE) & ~both).sum())
+        if known_ground and places is not None:
+            trained += int(((places == TRAIN) & both).sum())
         shown = np.full(window.shape, NODATA, np.uint8)
         shown[both] = labels[both] * np.uint8(classes) + predicted[both]
         builder.add(shown[None])
@@ -343,101 +337,3 @@ def error_legend(classes: Legend) -> Legend:
         for label in classes
         for said in classes
     )
-
-
-def stitched(scored: Sequence[Scored], regions: Regions, grid: int, window: Window) -> NDArray[np.uint8]:
-    """The map of errors in a window of one image, uint8 (height, width)."""
-    whole = np.full(window.shape, NODATA, np.uint8)
-    for sheet, on in enumerate(regions.grids):
-        if on != grid:
-            continue
-        for part in Parts.of(scored, "map", regions, sheet).touching(regions.sheets[sheet], window):
-            shared = part.window.intersection(window)
-            if shared is not None:
-                whole[shared.within(window)] = part.read(shared)[0]
-    return whole
-
-
-def labels_and_predictions(shown: NDArray[np.uint8], classes: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """What a map of errors is made of: class numbers of both, IGNORE where there is nothing."""
-    known = shown != NODATA
-    return (
-        np.where(known, shown // np.uint8(classes), np.uint8(IGNORE)),
-        np.where(known, shown % np.uint8(classes), np.uint8(IGNORE)),
-    )
-
-
-def object_scores(
-    scored: Sequence[Scored], regions: Regions, subject: Subject, names: Sequence[str], iou: float
-) -> tuple[ObjectScores, ...]:
-    """Objects of some classes, whole across regions: connected pixels of predictions against the features that labels come from,
-    or against connected pixels of labels. Raises UsageError for an area that is too large to be looked at as a whole."""
-    known = {each.name: each.value for each in subject.classes}
-    found = {name: ObjectScores(name, 0, 0, 0) for name in names}
-    for grid in dict.fromkeys(regions.grids):
-        windows = [regions.sheets[sheet].output for sheet, on in enumerate(regions.grids) if on == grid]
-        top, left = min(w.row for w in windows), min(w.col for w in windows)
-        window = Window(top, left, max(w.stop_row for w in windows) - top, max(w.stop_col for w in windows) - left)
-        if window.height * window.width > MOST_OBJECT_PIXELS:
-            raise UsageError(
-                f"objects: {window.height * window.width / 1e6:.0f} million pixels; objects are told of at most "
-                f"{MOST_OBJECT_PIXELS / 1e6:.0f}",
-                remedy="Give an area, or leave objects out.",
-            )
-        shown = stitched(scored, regions, grid, window)
-        labels, predicted = labels_and_predictions(shown, len(subject.classes))
-        for name in names:
-            number = known[name]
-            own = label_objects(subject.images[grid].labels, number, window)
-            if own is None or subject.only is not None:
-                own = traced(labels == number, window)
-            one = match(name, own, traced(predicted == number, window), iou)
-            before = found[name]
-            found[name] = ObjectScores(
-                name, before.labelled + one.labelled, before.predicted + one.predicted, before.matched + one.matched
-            )
-    return tuple(found.values())
-
-
-def worst_places(
-    scored: Sequence[Scored], regions: Regions, subject: Subject, found: Tally, count: int, *, photos: bool
-) -> list[Place]:
-    """The blocks with the most wrong pixels, with their pictures."""
-    pixels = found.counts.sum(axis=(1, 2))
-    wrong = pixels - np.trace(found.counts, axis1=1, axis2=2)
-    colors = [each.color for each in subject.classes]
-    places = []
-    for number in np.argsort(-wrong, kind="stable")[:count].tolist():
-        if not wrong[number]:
-            break
-        grid, row, col = found.blocks[number]
-        image, edge = subject.images[grid], subject.blocks[grid]
-        window = Window(row * edge, col * edge, edge, edge).intersection(Window(0, 0, *image.scenes.image.shape))
-        if window is None:
-            continue
-        step = max(1, -(-max(window.shape) // THUMBNAIL))
-        labels, predicted = labels_and_predictions(stitched(scored, regions, grid, window), len(subject.classes))
-        pictures = [painted(each[::step, ::step], colors) for each in (labels, predicted)]
-        if photos:
-            values, valid = read(image.scenes, window)
-            pictures.insert(0, photo(_colours(values, image.scenes.bands)[:, ::step, ::step], valid[::step, ::step]))
-        places.append(Place(_where(image, window), int(pixels[number]), int(wrong[number]), tuple(pictures)))
-    return places
-
-
-def _colours(pixels: NDArray[Any], bands: tuple[str, ...]) -> NDArray[Any]:
-    """Red, green and blue, where there are such bands; else the first three, or the first."""
-    names = [name.lower() for name in bands]
-    if all(name in names for name in ("red", "green", "blue")):
-        return pixels[[names.index(name) for name in ("red", "green", "blue")]]
-    return pixels[:3] if len(pixels) >= 3 else pixels[:1]
-
-
-def _where(image: LabelledImage, window: Window) -> str:
-    """The middle of a window in words."""
-    grid = image.scenes.image
-    x, y = grid.affine @ (window.col + window.width / 2, window.row + window.height / 2)
-    if grid.crs is None:
-        return f"{image.scenes.scenes[0].id}, row {window.row}, column {window.col}"
-    longitude, latitude = transformer(str(grid.crs), "EPSG:4326").transform(x, y)
-    return f"at {latitude:.5f}, {longitude:.5f} (latitude, longitude)"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from tests.process import Pipe
+from tests.process import ROOT, Pipe
 
 # Hundreds of processes import swath: its bytecode is kept also where the environment says not to.
 sys.dont_write_bytecode = False
@@ -35,6 +37,16 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests come first, so that no core waits at the end for the last one of another."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's scene, fetched as `make demo` does it, once for all test processes."""
+    path = ROOT / "data/landsat.tif"
+    with (tmp_path_factory.getbasetemp().parent / "scene.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run([sys.executable, str(ROOT / "demo/fetch.py"), str(path)], check=True, cwd=ROOT)
+    return path
 
 
 @pytest.fixture(scope="session")

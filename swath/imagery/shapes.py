@@ -9,6 +9,7 @@ import shapely
 from numpy.typing import NDArray
 
 from swath.geo import Window
+from swath.imagery.footprint import area_pixels
 from swath.imagery.labels import LabelSource, VectorSource, features
 
 
@@ -23,13 +24,14 @@ def traced(here: NDArray[np.bool_], window: Window) -> NDArray[Any]:
 
 
 def label_objects(labels: LabelSource, number: int, window: Window) -> NDArray[Any] | None:
-    """Features of a class that lie in a window, cut at its edges, as polygons in pixel coordinates; None where labels are no
-    polygons, so that objects have to be traced from their pixels."""
+    """Features of a class, cut at a window's edges and at the labels' area, as polygons in pixel coordinates; None where labels are
+    no polygons, so that objects have to be traced from their pixels."""
     if not isinstance(labels.source, VectorSource):
         return None
     shapes, numbers = features(labels.source, labels.image)
     box = shapely.box(window.col, window.row, window.stop_col, window.stop_row)
     found = shapes[numbers == number]
-    found = shapely.intersection(shapely.make_valid(found), box)
+    within = box if labels.area is None else box.intersection(area_pixels(labels.area, labels.image))
+    found = shapely.intersection(shapely.make_valid(found), within)
     kept: NDArray[Any] = found[shapely.area(found) > 0]
     return kept

@@ -187,8 +187,8 @@ def test_a_machine_that_is_powered_off_is_gone_only_where_that_terminates_it(clo
     assert up(cloud, machine)
     cloud.power_off(machine)
     assert cloud.until(lambda: cloud.processes() == 0, 5)
-    states = [each["state"] for each in cloud.alive()]
-    assert states == ([] if cloud.kind == "ec2" else ["TERMINATED"])
+    states = [] if cloud.kind == "ec2" else ["TERMINATED"]
+    assert cloud.until(lambda: [each["state"] for each in cloud.alive()] == states, 5)
 
 
 def test_a_spot_machine_is_told_and_taken_back(cloud: Cloud) -> None:

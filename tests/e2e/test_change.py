@@ -88,9 +88,9 @@ def test_a_river_that_moved_in_35_years_is_mapped_with_hectares_polygons_and_a_p
 
 
 @pytest.mark.slow
-def test_the_shipped_spec_compares_two_maps_and_a_model_makes_the_same_two_itself(pipe: Pipe) -> None:
+def test_the_shipped_spec_compares_two_maps_and_a_model_makes_the_same_two_itself(pipe: Pipe, scene: Path) -> None:
     (pipe.folder / "data").mkdir()
-    (pipe.folder / "data/first.tif").write_bytes((ROOT / "data/landsat.tif").read_bytes())
+    (pipe.folder / "data/first.tif").write_bytes(scene.read_bytes())
     with rasterio.open(pipe.folder / "data/first.tif") as file:
         profile, pixels = file.profile, file.read()
     with rasterio.open(pipe.folder / "data/second.tif", "w", **profile) as file:

@@ -119,3 +119,33 @@ def test_what_cannot_be_scored_is_told(pipe: Pipe) -> None:
     path.write_text(yaml.safe_dump(spec))
     assert "no pixel has both a label and a prediction" in pipe("run", path, "--cluster", "inline", code=1).err
     assert not (pipe.folder / "out").exists()
+
+
+def test_objects_outside_of_the_area_are_not_missed(pipe: Pipe) -> None:
+    """An area of an L shape, in whose missing corner lies a pond that is in the labels and in the map."""
+    ponds = [(20, 20), (20, 160), (160, 20)]
+    said = np.zeros((200, 200), np.uint8)
+    for row, col in ponds:
+        said[row : row + 10, col : col + 10] = 1
+    write(pipe.folder / "map.tif", said[None], size=10)
+    left, top = 500_000, 5_000_000
+    features = [
+        {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [[
+            [left + 10 * x, top - 10 * y] for x, y in ((c, r), (c + 10, r), (c + 10, r + 10), (c, r + 10), (c, r))
+        ]]}}
+        for r, c in ponds
+    ]  # fmt: skip
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}
+    (pipe.folder / "ponds.geojson").write_text(
+        json.dumps({"type": "FeatureCollection", "crs": crs, "features": features})
+    )
+    corners = [(0, 0), (1000, 0), (1000, -1000), (2000, -1000), (2000, -2000), (0, -2000), (0, 0)]
+    ring = ", ".join(f"{left + x} {top + y}" for x, y in corners)
+    found = run(
+        pipe, "ponds", map="map.tif", classes=["land", "water"], objects={"classes": ["water"]},
+        labels={"source": "vector", "path": "ponds.geojson", "label": "water", "background": "land"},
+        area={"wkt": f"POLYGON(({ring}))", "crs": "EPSG:32633"},
+    )  # fmt: skip
+    water = found["objects"]["water"]
+    assert (water["labelled"], water["predicted"], water["matched"]) == (2, 2, 2)
+    assert found["by_class"]["water"]["iou"]["interval"] == [1.0, 1.0]

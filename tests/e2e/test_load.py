@@ -40,9 +40,9 @@ def test_a_map_from_the_loaded_imagery_is_that_from_the_original(pipe: Pipe, sha
         assert file.width < 791
 
 
-def test_the_shipped_spec_loads_the_demo_scene(pipe: Pipe) -> None:
+def test_the_shipped_spec_loads_the_demo_scene(pipe: Pipe, scene: Path) -> None:
     (pipe.folder / "data").mkdir()
-    (pipe.folder / "data/landsat.tif").write_bytes((ROOT / "data/landsat.tif").read_bytes())
+    (pipe.folder / "data/landsat.tif").write_bytes(scene.read_bytes())
     (pipe.folder / "load.yaml").write_text((ROOT / "specs/load.yaml").read_text())
     plan = json.loads(pipe("plan", "load.yaml", "--json").out)
     assert (plan["images"], plan["to load"]) == (1, 1)

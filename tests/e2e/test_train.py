@@ -173,10 +173,7 @@ def test_a_mistake_in_the_spec_is_named_before_anything_starts(
 
 
 @pytest.mark.slow
-def test_the_shipped_spec_trains_a_little_on_the_demos_scene(project: Pipe) -> None:
-    scene = ROOT / "data/landsat.tif"
-    if not scene.is_file():
-        pytest.skip("the demo's scene is not here: `make demo` fetches it")
+def test_the_shipped_spec_trains_a_little_on_the_demos_scene(project: Pipe, scene: Path) -> None:
     (project.folder / "data").mkdir()
     (project.folder / "data/landsat.tif").symlink_to(scene)
     (project.folder / "train.yaml").write_text((ROOT / "specs/train.yaml").read_text())

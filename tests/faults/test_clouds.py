@@ -79,7 +79,7 @@ def test_a_run_goes_on_without_an_answer_a_worker_its_client_and_its_scheduler_a
     wait_for(lambda: worker["id"] not in cloud.names() and len(cloud.alive()) == 2, 60)
 
     running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate(timeout=150)
     assert running.returncode == 130, err
     assert "pipe resume" in err
     assert cloud.empty(1), "the command had ended before its machines"
@@ -89,7 +89,7 @@ def test_a_run_goes_on_without_an_answer_a_worker_its_client_and_its_scheduler_a
     wait_for(lambda: len(cloud.alive()) == 2, 90)
     (scheduler,) = [each for each in cloud.alive() if each["name"].endswith("-scheduler")]
     cloud.kill_container(scheduler["id"])
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate(timeout=150)
     assert running.returncode == 5, err
     assert "Traceback" not in err
     assert cloud.empty(1)
