@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swath.engine.fingerprint import fingerprint
 from swath.geo import Window, around
 from swath.imagery.labels import read_labels
 from swath.imagery.pixels import Pixels
@@ -70,12 +71,13 @@ class _Tile:
 
 class Chips:
     """The batches of a training. Which ones they are depends on the plan, the sampling, the seed and a batch's number alone: never on
-    what was read before, so a training that is begun again sees the same. Decoded pixels are kept, up to `cache_bytes`."""
+    what was read before, so a training that is begun again sees the same. Decoded pixels are kept, up to `cache_bytes`, for this and
+    the next trainings on the same data in this process: those of a matrix read it once."""
 
     def __init__(self, plan: Plan, sampling: Sampling, seed: int, cache_bytes: int = CACHE_BYTES) -> None:
         self.plan, self.sampling, self.seed = plan, sampling, seed
         self._index = Index(plan.surveys, balanced=sampling.balance == "classes")
-        self._tiles = _Tiles(plan, cache_bytes)
+        self._tiles = _shared(plan, cache_bytes)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -234,6 +236,21 @@ class _Tiles:
         places = self._plan.split.of_scenes(labelled.scenes, window)
         places[~valid] = NOTHING
         return _Tile(pixels, read_labels(labelled.labels, window), places)
+
+
+_HELD: dict[tuple[str, int], _Tiles] = {}
+"""Of the data that was asked for last; one entry at most."""
+_HOLDING = threading.Lock()
+
+
+def _shared(plan: Plan, limit: int) -> _Tiles:
+    """The tiles of a plan, the same ones as before when the plan is that of before."""
+    key = (fingerprint(plan), limit)
+    with _HOLDING:
+        if key not in _HELD:
+            _HELD.clear()
+            _HELD[key] = _Tiles(plan, limit)
+        return _HELD[key]
 
 
 def _trained(places: NDArray[np.uint8]) -> NDArray[np.bool_]:

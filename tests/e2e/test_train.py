@@ -69,10 +69,22 @@ def spec(project: Pipe, name: str = "train", **changed: Any) -> Path:
     return path
 
 
+def evaluate(project: Pipe, name: str, **fields: Any) -> dict[str, Any]:
+    """The scores of the model in out/water on what it was made from."""
+    data = yaml.safe_load((project.folder / "train.yaml").read_text())["data"]
+    document = {"pipeline": "evaluate", "cluster": "inline", "model": "out/water/water.pt2", "data": data, **fields}
+    path = project.folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump({**document, "output": f"out/{name}"}))
+    project("run", path, timeout=PATIENCE_S)
+    told: dict[str, Any] = json.loads((project.folder / "out" / name / "scores.json").read_text())
+    return told
+
+
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_training_gives_a_model_that_predict_uses_with_contract_curves_and_card(project: Pipe) -> None:
     done = project("run", spec(project, tiles="out/tiles"), "--json", timeout=PATIENCE_S)
     assert len((project.folder / "out/tiles/tiles.csv").read_text().splitlines()) > 20
@@ -100,6 +112,13 @@ def test_a_training_gives_a_model_that_predict_uses_with_contract_curves_and_car
     card = (out / "water-card.html").read_text()
     assert f"{metrics['mean_iou']:.3f}" in card
     assert "data:image/png;base64," in card
+    evaluated = evaluate(project, "held-back", split="validation")
+    assert evaluated["confusion_matrix"]["pixels"] == metrics["confusion"]
+    assert evaluated["about"]["where"] == "validation split"
+    everything = evaluate(project, "everything")
+    share = sum(training["pixels"]["train"]) / everything["scored_pixels"]
+    said = (project.folder / "out/everything/scores.html").read_text()
+    assert f"{100 * share:.0f} % of the scored pixels were trained on" in said
     imagery = {"source": "files", "paths": ["image.tif"], "names": ["red", "green", "blue", "nir"]}
     project(
         "run",
@@ -117,10 +136,30 @@ def test_a_training_gives_a_model_that_predict_uses_with_contract_curves_and_car
 
 @pytest.mark.slow
 def test_two_runs_with_one_seed_give_the_same_model_and_another_seed_another(project: Pipe) -> None:
-    for name, changed in {"one": {}, "two": {}, "three": {"seed": 2}}.items():
-        project("run", spec(project, name, output=f"out/{name}", epochs=1, **changed), "--fresh", timeout=PATIENCE_S)
-    one, two, three = (sha256(project.folder / f"out/{n}/{n}.safetensors") for n in ("one", "two", "three"))
-    assert one == two != three
+    short = {"epochs": 1, "split": {"by": "columns"}}
+    both, alone = ({"to": f"out/{name}", "name": "model"} for name in ("both", "alone"))
+    project("run", spec(project, "one", matrix={"seed": [1, 2]}, output=both, **short), timeout=PATIENCE_S)
+    project("run", spec(project, "two", output=alone, **short), "--fresh", timeout=PATIENCE_S)
+    one, two, again = (
+        sha256(project.folder / "out" / folder / "model.safetensors")
+        for folder in ("both/seed=1", "both/seed=2", "alone")
+    )
+    assert one == again != two
+
+
+@pytest.mark.slow
+def test_a_search_looks_at_the_data_once_and_marks_the_best_training(project: Pipe) -> None:
+    matrix = {"optimizer.learning_rate": {"between": [0.0001, 0.03], "scale": "log"}, "network.width": [2, 4]}
+    output = {"to": "out/tried", "name": "model"}
+    path = spec(project, epochs=1, matrix=matrix, search={"random": 3, "seed": 1, "best": "mean IoU"}, output=output)
+    done = project("run", path, "--json", timeout=PATIENCE_S)
+    made = [event["node"] for event in done.events if event["event"] == "call_done" and not event["reused"]]
+    assert (sum("survey" in node for node in made), sum(node.endswith("learn") for node in made)) == (1, 3)
+    rows = json.loads(project("runs", "table", "last", "--json").out)
+    best = max(rows, key=lambda row: row["numbers"]["mean IoU"])
+    assert [row["best"] for row in rows] == [row is best for row in rows]
+    assert len({row["values"]["optimizer.learning_rate"] for row in rows}) == 3
+    assert (Path(best["folder"]) / "model.pt2").is_file()
 
 
 @pytest.mark.slow

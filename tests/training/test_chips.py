@@ -98,6 +98,19 @@ def test_batches_depend_on_seed_and_number_alone(tmp_path: Path) -> None:
     assert (first[0].pixels != first[1].pixels).any()
 
 
+def test_a_second_training_on_the_same_data_reads_nothing_again(tmp_path: Path) -> None:
+    images, _, _ = pair(tmp_path)
+    found = planned(images, ColumnSplit())
+    first = Chips(found, Sampling(chip=64, batch=4), 1)
+    seen = [first.batch(number) for number in range(40)]
+    for path in tmp_path.glob("*.tif"):
+        path.unlink()
+    again = Chips(pickle.loads(pickle.dumps(found)), Sampling(chip=32, batch=4), 2)
+    assert again.batch(0).valid.any()
+    once_more = Chips(found, Sampling(chip=64, batch=4), 1)
+    assert all(np.array_equal(one.pixels, once_more.batch(at).pixels) for at, one in enumerate(seen))
+
+
 @pytest.mark.parametrize("spec", [BlockSplit(size_m=900, buffer_m=50, test=0.2), ColumnSplit(test=0.1, buffer_px=9)])
 def test_training_sees_no_pixel_that_is_held_back_and_no_label_of_the_buffer(tmp_path: Path, spec: SplitSpec) -> None:
     """Each pixel tells its own place here."""
