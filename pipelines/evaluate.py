@@ -35,8 +35,6 @@ log = logging.getLogger(__name__)
 
 BLOCKSIZE: Literal[512] = 512
 """Edge of the tiles of the map of errors, in pixels."""
-WORST = 6
-"""So many of the worst places are shown."""
 
 
 class Objects(Model):
@@ -226,77 +224,17 @@ def publish_scores(
     of: str,
 ) -> Published:
     """The scores, their page and the map of errors, put in their place together."""
-    import dataclasses
-    import json
+    from swath.scorecard import Scorecard
 
-    from swath.errors import TaskFailed, UsageError
-    from swath.evaluation.page import page
-    from swath.evaluation.summary import summarise
-    from swath.imagery.legend import shares
-    from swath.inspection import object_scores, worst_places
-    from swath.publish import MapFiles
-    from swath.scoring import error_legend, tally
-
-    found = tally(scored, regions, len(subject.classes))
-    if not found.whole.sum():
-        why = f"; {found.unpredicted:,} labelled pixels have no prediction" if found.unpredicted else ""
-        raise TaskFailed(
-            f"no pixel has both a label and a prediction{why}",
-            remedy="Check the area, the split, and that labels and imagery lie on each other.",
-        )
-    names = tuple(each.name for each in subject.classes)
-    if objects is not None and (strangers := [name for name in objects.classes if name not in names]):
-        raise UsageError(f"objects: no class is called {strangers[0]!r}", remedy=f"There are {', '.join(names)}.")
-    summary = summarise(
-        names, found.counts, draws=draws, seed=seed, unpredicted=found.unpredicted, trained=found.trained,
-        calibration=found.calibration,
-        objects=object_scores(scored, regions, subject, objects.classes, objects.iou) if objects is not None else (),
+    card = Scorecard.of_regions(
+        scored, subject, regions, errors, of=of, objects=objects.classes if objects is not None else (),
+        object_iou=objects.iou if objects is not None else None, draws=draws, seed=seed,
     )  # fmt: skip
-    warnings = []
-    if summary.trained and subject.only is None:
-        share = 100 * summary.trained / summary.pixels
-        warnings.append(
-            f"{share:.0f} % of the scored pixels were trained on, so the scores are too good. Score `split: validation` or "
-            "`split: test`, or another area."
-        )
-    for line in warnings:
+    for line in card.warnings:
         log.warning(line)
-    for line in summary.lines():
+    for line in card.summary.lines():
         log.info(line)
-    split = {None: "everything that has a label", 1: "validation split", 2: "test split"}[subject.only]
-    images = [f"{s.id}{f', {s.datetime}' if s.datetime else ''}" for grid in subject.grids for s in grid.scenes]
-    about = {
-        "scored": of, "where": split, "imagery" if subject.trained else "map": images, "notes": list(subject.notes) or "none",
-    }  # fmt: skip
-    legend = error_legend(subject.classes)
-    occurring = {value for each in scored for value, _ in each.map.counts}
-    files = MapFiles(
-        scored, regions, subject.grids, errors, output_of(output), tuple(c for c in legend if c.value in occurring),
-        bands=("errors",), subtitle=f"mean IoU {summary.overall['mean_iou']}, {split}", model=None,
-        lineage=f"Labels and predictions compared; the value is label * {len(names)} + prediction",
-    )  # fmt: skip
-    title = output.rstrip("/").rpartition("/")[2]
-    with files:
-        files.add("scores.json", json.dumps({**summary.plain(), "about": about}, indent=2, ensure_ascii=False) + "\n")
-        files.add(
-            "scores.html",
-            page(
-                title, split, summary, subject.classes, draws=draws, object_iou=objects.iou if objects is not None else 0.5,
-                worst=worst_places(scored, regions, subject, found, WORST, photos=bool(subject.trained)),
-                warnings=warnings, about=about,
-            ),
-        )  # fmt: skip
-        facts = files.write()
-        return files.publish(
-            {
-                "shares": [dataclasses.asdict(each) for each in shares(files.legend, facts.counts)],
-                "scores": summary.plain(),
-                "numbers": summary.numbers(),
-                "valid_pixels": facts.valid,
-                "missing_regions": list(facts.missing),
-                "input": {**about, "warnings": warnings or "none"},
-            }
-        )
+    return card.publish(output_of(output))
 
 
 @evaluate.planner
