@@ -106,7 +106,7 @@ def test_a_machine_lives_until_it_is_removed_and_its_calls_are_logged(cloud: Clo
     assert alive["user_data_bytes"] == len(SLEEPS)
     assert cloud.until(lambda: cloud.processes() >= 2)
     remove(cloud, machine)
-    assert cloud.processes() == 0
+    assert cloud.until(lambda: cloud.processes() == 0)
     assert cloud.empty(2)
     first, last = cloud.calls()[0], cloud.calls()[-1]
     assert (first["who"], last["who"]) == ("client", "client")
@@ -204,7 +204,7 @@ def test_a_spot_machine_is_told_and_taken_back(cloud: Cloud) -> None:
     assert cloud.until(
         lambda: [each["state"] for each in cloud.alive()] == ([] if cloud.kind == "ec2" else ["TERMINATED"])
     )
-    assert cloud.processes() == 0
+    assert cloud.until(lambda: cloud.processes() == 0)
 
 
 def test_user_data_that_is_no_yaml_boots_nothing_and_never_ends(cloud: Cloud) -> None:
