@@ -96,6 +96,7 @@ def test_any_regions_and_pieces_equal_the_whole_image(case: Case, size: int, pie
     assert np.array_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_only_what_the_area_wants_is_read(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Window] = []
     honest = region_module.read

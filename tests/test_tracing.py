@@ -80,6 +80,7 @@ def about(span: Span) -> dict[str, Any]:
     return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in span.attributes}
 
 
+@pytest.mark.slow
 def test_a_run_is_a_trace_of_run_node_and_call_with_commit_and_errors(job: Pipe) -> None:
     for command in ("init -q", "config user.email a@b.c", "config user.name n", "add .", "commit -qm one"):
         subprocess.run(["git", *command.split()], cwd=job.folder, check=True)
@@ -133,6 +134,7 @@ def test_the_trace_goes_on_with_that_of_a_ci_job(job: Pipe) -> None:
     assert {span.trace_id.hex() for span in found} == {trace}
 
 
+@pytest.mark.slow
 def test_reused_calls_are_counted_and_make_no_spans(job: Pipe) -> None:
     job("run", spec(job))
     with web() as server:
@@ -211,6 +213,7 @@ def dead() -> str:
         return server.url.replace("//", "//user:c4n4ryPass@") + "/c4n4ryPath?sig=c4n4rySig"
 
 
+@pytest.mark.slow
 def test_a_receiver_that_is_gone_costs_seconds_and_a_line_without_its_secrets(job: Pipe, dead: str) -> None:
     began = time.monotonic()
     done = job(
@@ -224,6 +227,7 @@ def test_a_receiver_that_is_gone_costs_seconds_and_a_line_without_its_secrets(jo
     assert not [file for file in job.folder.rglob("*") if file.is_file() and b"c4n4ry" in file.read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_receiver_that_does_not_answer_is_not_waited_for_long(job: Pipe) -> None:
     with web(delay_s=20) as server:
         began = time.monotonic()

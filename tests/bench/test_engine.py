@@ -34,6 +34,7 @@ def check(found: dict[str, Any], cases: set[str]) -> None:
             assert measured["calls"] >= (1 if case.startswith("start_") else line["n"])
 
 
+@pytest.mark.slow
 def test_every_inline_measurement_runs_and_is_in_the_table(tmp_path: Path) -> None:
     printed, found = bench(tmp_path, "--only", "inline")
     check(found, {"inline", "chain_inline", "steps_inline", "whole_inline", "start_inline"})

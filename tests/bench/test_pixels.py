@@ -47,6 +47,7 @@ def test_a_square_of_the_image_has_the_same_pixels_on_every_machine(tmp_path: Pa
     assert border < 2 * inside
 
 
+@pytest.mark.slow
 def test_models_are_written_the_same_twice_and_give_all_classes(tmp_path: Path) -> None:
     code = (
         "import pathlib, sys, numpy, rasterio, torch, pixels_data, pixels_models as models\n"

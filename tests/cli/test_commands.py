@@ -112,6 +112,7 @@ def test_the_schema_of_one_pipeline_and_of_all_is_json(pipe: Pipe) -> None:
     assert "squares" in json.loads(pipe("schema").stdout)["properties"]["pipeline"]["enum"]
 
 
+@pytest.mark.slow
 def test_runs_and_logs_tell_what_happened(pipe: Pipe) -> None:
     assert "no runs yet" in pipe("runs").stderr
     assert pipe("logs", "last").returncode == 6

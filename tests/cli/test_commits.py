@@ -167,6 +167,7 @@ def test_a_mistake_in_the_commits_spec_exits_2_with_its_line(pipe: Pipe, project
     assert "specs/say.yaml:2:1: woh" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_of_a_commit_is_resumed_with_the_code_of_that_commit(
     pipe: Pipe, project: Path, env: dict[str, str]
 ) -> None:
@@ -195,6 +196,7 @@ def test_a_run_of_a_commit_is_resumed_with_the_code_of_that_commit(
     assert len(git(project, "worktree", "list").splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_line_of_a_clean_run_does_it_again_after_everything_changed(
     pipe: Pipe, project: Path, env: dict[str, str]
 ) -> None:

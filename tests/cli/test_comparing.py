@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Pipe
 from tests.repositories import commit, repository
 
 
+@pytest.mark.slow
 def test_two_runs_are_compared_in_words_and_in_json_with_exit_code_0(pipe: Pipe, project: Path) -> None:
     repository(project, {})
     pipe("run", "squares.yaml")

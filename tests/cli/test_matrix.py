@@ -52,6 +52,7 @@ def test_plan_adds_up(pipe: Pipe, spec: str) -> None:
     assert (lines_["variants"], lines_["calls"]) == ("3", "9")
 
 
+@pytest.mark.slow
 def test_the_table_ends_the_view_and_is_told_later_as_text_csv_and_json(pipe: Pipe, spec: str) -> None:
     done = pipe("run", spec)
     assert done.returncode == 3

@@ -75,6 +75,7 @@ def test_a_wrong_spec_gives_a_line_per_mistake_a_count_and_exit_2(pipe: Pipe, pr
     assert len(lines) == 4
 
 
+@pytest.mark.slow
 def test_sigint_stops_with_130_names_the_run_to_resume_and_resume_redoes_nothing(
     pipe: Pipe, project: Path, env: dict[str, str]
 ) -> None:

@@ -19,6 +19,7 @@ def test_an_address_where_nobody_answers_is_exit_code_5(monkeypatch: pytest.Monk
     assert caught.value.exit_code == 5
 
 
+@pytest.mark.slow
 def test_an_existing_scheduler_is_used_and_left_running_as_it_was(
     theirs: Callable[..., Theirs], tmp_path: Path
 ) -> None:

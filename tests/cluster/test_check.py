@@ -85,6 +85,7 @@ def by_name(found: list[Check]) -> dict[str, list[Check]]:
     return names
 
 
+@pytest.mark.slow
 def test_an_account_that_is_in_order_has_no_failure(account: dict[str, str]) -> None:
     found = list(checks(aws_cluster(account), ["s3://pixels/results"]))
     assert not [check for check in found if check.state == "fail"]

@@ -47,6 +47,7 @@ def test_a_local_cluster_listens_on_loopback_only_and_leaves_no_process(tmp_path
     assert left == []
 
 
+@pytest.mark.slow
 def test_workers_end_when_the_client_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "client.py"
     script.write_text(CLIENT.format(state=str(tmp_path), then='print("up", flush=True); time.sleep(60)'))

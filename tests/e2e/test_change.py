@@ -43,6 +43,7 @@ def ucayali(shared: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_river_that_moved_in_35_years_is_mapped_with_hectares_polygons_and_a_picture(
     pipe: Pipe, shared: Path
 ) -> None:
@@ -121,6 +122,7 @@ def test_the_shipped_spec_compares_two_maps_and_a_model_makes_the_same_two_itsel
     assert (pipe.folder / "out/both/before/map.tif").read_bytes() == (pipe.folder / "out/demo/map.tif").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_model_of_two_dates_gets_the_bands_of_both_pixel_by_pixel(pipe: Pipe, shared: Path) -> None:
     spec = {name: value for name, value in ucayali(shared).items() if name not in ("rule", "classes")}
     for name in ("before", "after"):

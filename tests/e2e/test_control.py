@@ -52,6 +52,7 @@ def status(pipe: Pipe, run: str = "last") -> str:
 # --- time limits
 
 
+@pytest.mark.slow
 def test_a_run_past_its_time_limit_is_stopped_told_and_resumed(pipe: Pipe) -> None:
     hold = held(pipe)
     spec = tiles(pipe, hold=str(hold))
@@ -114,6 +115,7 @@ def test_a_detached_run_is_told_as_json_cancelled_and_resumed_detached(pipe: Pip
     check_journal(pipe)
 
 
+@pytest.mark.slow
 def test_a_detached_run_that_cannot_start_is_told_in_the_foreground(pipe: Pipe) -> None:
     hold = held(pipe)
     spec = tiles(pipe, hold=str(hold))
@@ -149,6 +151,7 @@ def test_a_run_that_is_killed_ends_what_follows_it(pipe: Pipe) -> None:
     assert status(pipe) == "crashed"
 
 
+@pytest.mark.slow
 def test_failed_calls_come_one_after_the_other_with_their_lines_error_and_traceback(pipe: Pipe) -> None:
     (pipe.folder / "pipelines").mkdir()
     (pipe.folder / "pipelines/bad.py").write_text(BAD)

@@ -71,6 +71,7 @@ def a_map(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return known, said
 
 
+@pytest.mark.slow
 def test_a_map_is_scored_on_its_own_pixels_each_once_whatever_the_regions(pipe: Pipe) -> None:
     labels, said = a_map(pipe.folder)
     spec = {
@@ -100,6 +101,7 @@ def test_a_map_is_scored_on_its_own_pixels_each_once_whatever_the_regions(pipe: 
     assert report["numbers"]["mean IoU"] == pytest.approx(one["overall"]["mean_iou"]["value"], abs=5e-5)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_scored_is_told(pipe: Pipe) -> None:
     a_map(pipe.folder)
     labels = {"source": "raster", "path": "labels.tif", "classes": {0: "wood", 1: "water", 2: "town"}}
@@ -121,6 +123,7 @@ def test_what_cannot_be_scored_is_told(pipe: Pipe) -> None:
     assert not (pipe.folder / "out").exists()
 
 
+@pytest.mark.slow
 def test_objects_outside_of_the_area_are_not_missed(pipe: Pipe) -> None:
     """An area of an L shape, in whose missing corner lies a pond that is in the labels and in the map."""
     ponds = [(20, 20), (20, 160), (160, 20)]

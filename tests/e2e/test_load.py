@@ -40,6 +40,7 @@ def test_a_map_from_the_loaded_imagery_is_that_from_the_original(pipe: Pipe, sha
         assert file.width < 791
 
 
+@pytest.mark.slow
 def test_the_shipped_spec_loads_the_demo_scene(pipe: Pipe, scene: Path) -> None:
     (pipe.folder / "data").mkdir()
     (pipe.folder / "data/landsat.tif").write_bytes(scene.read_bytes())

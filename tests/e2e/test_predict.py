@@ -36,7 +36,7 @@ def report(folder: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("cluster", ["inline", "local"])
+@pytest.mark.parametrize("cluster", ["inline", pytest.param("local", marks=pytest.mark.slow)])
 def test_an_identity_model_gives_the_source_back_byte_for_byte_on_its_grid(
     pipe: Pipe, shared: Path, cluster: str
 ) -> None:

@@ -49,6 +49,7 @@ def check(ended: Ended, expected: Meaning) -> None:
         assert ended.value == plain(expected.value)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 @given(st.randoms(use_true_random=False))
 def test_a_random_graph_gives_what_the_simple_interpreter_says_and_makes_no_call_twice(chance: random.Random) -> None:

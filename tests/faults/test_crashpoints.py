@@ -45,6 +45,7 @@ def check_output(pipe: Pipe, undisturbed: dict[str, str]) -> None:
     assert [path.name for path in (pipe.folder / "out").iterdir()] == ["map"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", [point for point in POINTS if point not in ("leased", "asking", "made")])
 def test_a_run_killed_at_a_point_resumes_to_the_same_bytes(pipe: Pipe, undisturbed: dict[str, str], point: str) -> None:
     assert crash(pipe, tiles(pipe), point, "KILL") == -signal.SIGKILL
@@ -96,6 +97,7 @@ def test_the_same_holds_on_a_cluster_of_processes(
     check_output(pipe, undisturbed)
 
 
+@pytest.mark.slow
 def test_what_was_killed_while_it_published_can_be_swept_and_a_new_run_publishes_whole(
     pipe: Pipe, undisturbed: dict[str, str]
 ) -> None:

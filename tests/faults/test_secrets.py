@@ -174,6 +174,7 @@ def test_no_artefact_of_a_run_has_a_secret(leaky: Pipe, hook: Web, collector: We
     assert {each for body in (*hook.bodies, *collector.bodies) for each in traces(body)} == set()
 
 
+@pytest.mark.slow
 def test_results_are_kept_sealed_and_open_again(leaky: Pipe) -> None:
     leaky("run", spec(leaky), code=3)
     (leaky.folder / "seen.txt").unlink()
@@ -188,6 +189,7 @@ def test_results_are_kept_sealed_and_open_again(leaky: Pipe) -> None:
     assert any(b"${env:CANARY}" in file.read_bytes() for file in (state / "results").rglob("*") if file.is_file())
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_cannot_be_built_tells_no_secret(leaky: Pipe) -> None:
     run = leaky("run", spec(leaky, build=True), code=None)
     check = leaky("check", leaky.folder / "leaky.yaml", code=None)

@@ -418,6 +418,7 @@ thread.join()
 """
 
 
+@pytest.mark.slow
 def test_files_stay_open_from_call_to_call_whatever_context_each_call_has(server: Web) -> None:
     done = subprocess.run(
         [sys.executable, "-c", IN_CONTEXTS, server.address], capture_output=True, text=True, timeout=120, check=False

@@ -214,6 +214,7 @@ def test_a_map_without_objects_is_an_empty_table(tmp_path: Path) -> None:
     assert table.crs.to_epsg() == 32618
 
 
+@pytest.mark.slow
 def test_noise_with_a_hundred_thousand_objects_takes_seconds(tmp_path: Path) -> None:
     pixels = np.random.default_rng(3).integers(0, 3, (600, 600))
     began = time.process_time()

@@ -87,6 +87,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_same_operators_give_the_same_bits(name: str, tmp_path: Path) -> None:
     network, multiple = NETWORKS[name]
@@ -104,6 +105,7 @@ def test_the_same_operators_give_the_same_bits(name: str, tmp_path: Path) -> Non
         assert expected.stride() == given.stride()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["unet", "resized"])
 def test_the_same_sizes_are_refused(name: str, tmp_path: Path) -> None:
     network, multiple = NETWORKS[name]

@@ -95,6 +95,7 @@ def test_the_integer_network_computes_without_rounding() -> None:
     assert len(torch.unique(double.argmax(1))) == 3
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     height=st.integers(20, 150),

@@ -22,6 +22,7 @@ from tests.models.learn.course import course, held, images, lessons
 from tests.process import ROOT
 
 
+@pytest.mark.slow
 def test_a_network_learns_and_two_trainings_of_one_seed_give_the_same_weights(tmp_path: Path) -> None:
     long = course(epochs=4, epoch_steps=10)
     one, two = learn(long, lessons(), tmp_path / "one"), learn(long, lessons(), tmp_path / "two")
@@ -33,6 +34,7 @@ def test_a_network_learns_and_two_trainings_of_one_seed_give_the_same_weights(tm
     assert other.weights != one.weights
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_goes_on_with_the_same_batches_to_the_same_weights(tmp_path: Path) -> None:
     whole = learn(course(), lessons(), tmp_path / "whole")
     script = (
