@@ -109,7 +109,10 @@ def find_new(
     for note in loading.notes:
         log.info(note)
     log.info(
-        "%d images found: %d to load, %d are there", loading.found, len(loading.new), loading.found - len(loading.new)
+        "images found: %d; to load: %d, already there: %d",
+        loading.found,
+        len(loading.new),
+        loading.found - len(loading.new),
     )
     return loading
 

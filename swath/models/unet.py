@@ -45,8 +45,3 @@ class UNet(nn.Module):
             features = convolve(torch.cat([double(features), skipped.pop()], dim=1))
         logits: Tensor = self.head(features)
         return logits
-
-
-def water() -> UNet:
-    """The demo model's network: four bands (blue, green, red, nir) to two classes."""
-    return UNet(bands=4, classes=2)

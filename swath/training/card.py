@@ -44,6 +44,23 @@ def _template() -> Template:
     import jinja2
 
     folder = jinja2.FileSystemLoader(Path(__file__).parent)
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=folder, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).get_template("card.html.j2")
+    )
+    environment.filters["words"] = words
+    return environment.get_template("card.html.j2")
+
+
+def words(value: Any) -> str:
+    """A setting in words: names and values with commas between."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            return ", ".join(f"{str(name).replace('_', ' ')} {words(each)}" for name, each in value.items())
+        case list() | tuple():
+            nested = any(isinstance(each, dict | list | tuple) for each in value)
+            return ("; " if nested else ", ").join(map(words, value))
+        case float():
+            return f"{value:g}"
+    return str(value)

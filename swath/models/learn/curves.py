@@ -29,6 +29,7 @@ def picture(path: Path, history: Sequence[Epoch], classes: Sequence[str], colors
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.patheffects import withStroke
         from matplotlib.ticker import MaxNLocator
     except ImportError:
         raise MissingExtra("matplotlib", "train", "drawing learning curves") from None
@@ -45,7 +46,8 @@ def picture(path: Path, history: Sequence[Epoch], classes: Sequence[str], colors
     for axes in right:
         for number, (name, color) in enumerate(zip(classes, colors, strict=True)):
             values = [float("nan") if e.iou[number] is None else e.iou[number] for e in scored]
-            axes.plot([e.number for e in scored], values, color=f"#{color}", label=name)
+            edge = [withStroke(linewidth=3, foreground="0.6")]  # pale colours would be lost on white
+            axes.plot([e.number for e in scored], values, color=f"#{color}", label=name, path_effects=edge)
         axes.set(xlabel="epoch", ylabel="IoU on what is held back", ylim=(0, 1))
         axes.legend(frameon=False, loc="lower right")
     for axes in (left, *right):
