@@ -289,6 +289,7 @@ TALKATIVE = frozenset(
         "botocore",
         "distributed",
         "fiona",
+        "fsspec",
         "gcsfs",
         "pyogrio",
         "rasterio",
