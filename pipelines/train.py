@@ -80,7 +80,7 @@ class Train(Spec):
     best: Best = Best()
     """Which epoch's weights are kept, and when to stop early."""
     epochs: int = Field(default=10, ge=1)
-    """So often the validation split is looked at, and a checkpoint written."""
+    """So often the validation split is looked at."""
     seed: int = Field(default=1, ge=0)
     """Decides first weights, chips, their variation and the split: the same spec and seed give the same weights."""
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
@@ -234,7 +234,7 @@ def plan_course(
 
 @task(retries=2)
 def learn(course: Course, *, plan: Plan, sampling: Sampling, output: ModelOutput) -> Learned:
-    """Train the network. A call that is made again goes on from the last epoch's end."""
+    """Train the network. A call that is made again goes on from the last checkpoint, two minutes ago at most."""
     from swath.training.learning import checkpoint_folder, fit
 
     return fit(course, plan, sampling, checkpoint_folder(output.to, output.model, course, plan, sampling))

@@ -29,8 +29,8 @@ class Images(NamedTuple):
 
 
 class Feed:
-    """The batches of each epoch, in order, from the step on that the training has reached. Which batch a step gets depends on its
-    number alone, so a training that goes on sees what it would have seen."""
+    """The batches of each epoch, in order, from the step on that the training has reached to the epoch's end. Which batch a step gets
+    depends on its number alone, so a training that goes on sees what it would have seen."""
 
     def __init__(self, batch: Callable[[int], Images], length: int, reached: Callable[[], int]) -> None:
         """`batch` gives that of a step (from 0 on); an epoch has `length` of them; `reached` tells how many steps were made."""
@@ -45,6 +45,7 @@ class Feed:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         first = self._reached()
+        stop = (first // self._length + 1) * self._length
         ready: queue.Queue[Images | BaseException] = queue.Queue(AHEAD)
         stopped = threading.Event()
 
@@ -59,7 +60,7 @@ class Feed:
 
         def make() -> None:
             try:
-                for step in range(first, first + self._length):
+                for step in range(first, stop):
                     if not put(self._batch(step)):
                         return
             except BaseException as error:  # noqa: BLE001 -- raised again where the batch is waited for
@@ -68,7 +69,7 @@ class Feed:
         thread = threading.Thread(target=contextvars.copy_context().run, args=(make,), daemon=True, name="swath-feed")
         thread.start()
         try:
-            for _ in range(self._length):
+            for _ in range(first, stop):
                 began = time.perf_counter()
                 item = ready.get()
                 self.waited_s += time.perf_counter() - began

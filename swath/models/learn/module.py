@@ -48,7 +48,8 @@ class Learner(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self._began = time.perf_counter()
-        self._losses = []
+        if self.global_step % self.course.epoch_steps == 0:  # otherwise it goes on within an epoch
+            self._losses = []
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # What the network draws itself, such as dropout, depends on the step and not on what was drawn before.
@@ -101,12 +102,14 @@ class Learner(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = [asdict(epoch) for epoch in self.history]
+        checkpoint["losses"] = torch.stack(self._losses).cpu() if self._losses else torch.empty(0)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = [
             Epoch(**{**each, "counts": tuple(map(tuple, each["counts"])), "iou": tuple(each["iou"])})
             for each in checkpoint["history"]
         ]
+        self._losses = list(checkpoint["losses"])
 
 
 class Held:

@@ -34,6 +34,8 @@ except ImportError:
 log = logging.getLogger(__name__)
 
 LAST, BEST = "last.ckpt", "best.ckpt"
+EVERY_S = 120.0
+"""Within an epoch a checkpoint is written when the last one is so old."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,9 @@ class Lessons:
     """How many windows that are; 0 where nothing is held back."""
 
 
-def learn(course: Course, lessons: Lessons, folder: Path) -> Learned:
-    """Train a network. The last and the best checkpoint lie in `folder`; when there is one from before, the training goes on from
-    it, with the batches that it would have seen.
+def learn(course: Course, lessons: Lessons, folder: Path, every_s: float = EVERY_S) -> Learned:
+    """Train a network. The last and the best checkpoint lie in `folder`, written at the end of each epoch and every `every_s` seconds
+    in between; when there is one from before, the training goes on from it, with the batches that it would have seen.
 
     Raises ModelError for a network or weights that do not fit and for a loss that is no number, and what reading batches raises.
     """
@@ -65,7 +67,7 @@ def learn(course: Course, lessons: Lessons, folder: Path) -> Learned:
         checkpoints = _checkpoints(course, folder)
         held = Held(lambda: map(tensors, lessons.held()), lessons.held_count) if lessons.held_count else None
         with _quiet():
-            trainer = _trainer(course, [*checkpoints, _Steps(course)])
+            trainer = _trainer(course, [*checkpoints, _Steps(course), _Between(last, every_s)])
             trainer.fit(
                 learner, cast(Any, feed), cast(Any, held), ckpt_path=last if last.is_file() else None, weights_only=True
             )
@@ -130,6 +132,22 @@ class _Steps(Callback):
 
     def on_train_batch_end(self, trainer: Any, learner: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         progress(trainer.global_step, self._course.steps)
+
+
+class _Between(Callback):
+    """Writes checkpoints within long epochs."""
+
+    def __init__(self, file: Path, every_s: float) -> None:
+        self._file, self._every_s = file, every_s
+        self._written = time.monotonic()
+
+    def on_train_batch_end(self, trainer: Any, learner: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if not trainer.is_last_batch and time.monotonic() - self._written >= self._every_s:
+            trainer.save_checkpoint(self._file)
+            self._written = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Any, learner: Any) -> None:
+        self._written = time.monotonic()
 
 
 def _tell(epoch: Epoch, course: Course) -> None:
