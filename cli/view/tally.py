@@ -173,6 +173,8 @@ class Tally:
                 node.begun[event.node, event.item] = 0.0
             case events.CallProgress():
                 if event.done is not None and event.total:
+                    if not node.made:  # what came before was waiting and getting ready, and says nothing of the pace
+                        node.samples.clear()
                     node.begun[event.node, event.item] = min(1.0, max(0.0, event.done / event.total))
                 node.pixels += event.pixels
             case events.CallMetrics():

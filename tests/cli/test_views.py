@@ -75,6 +75,15 @@ def test_reused_calls_are_done_but_do_not_count_for_the_rate() -> None:
     assert (node.done, node.reused, node.calls_per_s(5.0), node.eta_s(5.0)) == (8, 8, 0.0, None)
 
 
+def test_the_time_that_a_call_takes_to_get_going_is_not_in_the_time_left() -> None:
+    tally = Tally()
+    tally.take(events.NodeOpened(time=0, run=RUN, node="learn", total=1))
+    tally.take(events.CallStarted(time=60, run=RUN, node="learn", item=None, worker="", attempt=1))
+    for step in range(1, 11):
+        tally.take(events.CallProgress(time=90 + step, run=RUN, node="learn", item=None, done=step, total=100))
+    assert tally.nodes["learn"].eta_s(100) == pytest.approx(90, rel=0.01)
+
+
 def test_plain_lines_say_starts_ends_and_failures_and_progress_at_most_every_few_seconds() -> None:
     out = io.StringIO()
     with PlainView(out) as view:
