@@ -92,7 +92,7 @@ class Augment(Model):
 class Optimizer(Model):
     """AdamW, with a learning rate that rises to its peak and falls to nothing (one cycle)."""
 
-    learning_rate: float = Field(default=4e-3, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0)
     """At its peak."""
     weight_decay: float = Field(default=1e-3, ge=0)
     warmup: float = Field(default=0.2, gt=0, lt=1)
