@@ -121,16 +121,16 @@ def test_a_web_page_in_place_of_weights_is_refused(tmp_path: Path, ending: str) 
     path = tmp_path / f"model{ending}"
     path.write_text("<!DOCTYPE html><title>404</title>")
     with pytest.raises(ModelError, match=f"model{ending}: "):
-        load(weights(path, factory="swath.models.unet:water" if ending == ".safetensors" else None))
+        load(weights(path, factory="swath.models.unet:UNet" if ending == ".safetensors" else None))
 
 
 def test_safetensors_fit_their_factory_or_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "unet.safetensors"
     save_file(UNet(4, 2).state_dict(), path)
-    assert load(weights(path, factory="swath.models.unet:water"))(np.zeros((1, 4, 16, 16), np.float32)).shape[1] == 2
+    assert load(weights(path, factory="swath.models.unet:UNet"))(np.zeros((1, 4, 16, 16), np.float32)).shape[1] == 2
     save_file(UNet(5, 2).state_dict(), path)
     with pytest.raises(ModelError, match="do not fit the network of factory"):
-        load(weights(path, factory="swath.models.unet:water"))
+        load(weights(path, factory="swath.models.unet:UNet"))
 
 
 @pytest.mark.parametrize(
