@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests import warm
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -62,14 +64,18 @@ class Pipe:
             **options,
         )
 
-    def __call__(self, *arguments: object, code: int | None = 0, timeout: float = 100, **options: Any) -> Done:
-        process = self.start(*arguments, **options)
-        try:
-            out, err = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-            raise
-        done = Done(process.returncode, out, err)
+    def __call__(
+        self, *arguments: object, code: int | None = 0, timeout: float = 100, env: Mapping[str, str] | None = None
+    ) -> Done:
+        words, env = list(map(str, arguments)), self.env | dict(env or {})
+        if warm.POSSIBLE and words[0] in ("run", "resume"):
+            ended = warm.run(words, self.folder, env, timeout)
+        else:
+            command = [sys.executable, "-m", "swath.cli", *words]
+            ended = subprocess.run(
+                command, cwd=self.folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=timeout, check=False,
+            )  # fmt: skip
+        done = Done(ended.returncode, ended.stdout, ended.stderr)
         assert code is None or done.code == code, f"exit code {done.code}\n{done.out[-4000:]}\n{done.err[-4000:]}"
         return done
