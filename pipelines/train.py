@@ -235,9 +235,10 @@ def plan_course(
 @task(retries=2)
 def learn(course: Course, *, plan: Plan, sampling: Sampling, output: ModelOutput) -> Learned:
     """Train the network. A call that is made again goes on from the last checkpoint, two minutes ago at most."""
-    from swath.training.learning import checkpoint_folder, fit
+    from swath.training.checkpoints import Checkpoints
+    from swath.training.learning import fit
 
-    return fit(course, plan, sampling, checkpoint_folder(output.to, output.model, course, plan, sampling))
+    return fit(course, plan, sampling, Checkpoints.of(output.to, output.model, course, plan, sampling))
 
 
 def still_there(published: Published) -> bool:
@@ -273,7 +274,8 @@ def publish_model(
 
     from swath.provenance import versions
     from swath.repository import Repository
-    from swath.training.learning import checkpoint_folder, publish
+    from swath.training.checkpoints import Checkpoints
+    from swath.training.learning import publish
     from swath.training.record import record_of
 
     project = Repository.around(Path.cwd())
@@ -283,7 +285,7 @@ def publish_model(
             output.model, learned, exported, course, plan, classes, sampling, licence, versions(), git
         ),
         course, learned.weights, output.to, output.model, onnx=output.onnx,
-        checkpoints=checkpoint_folder(output.to, output.model, course, plan, sampling),
+        checkpoints=Checkpoints.of(output.to, output.model, course, plan, sampling),
     )  # fmt: skip
 
 

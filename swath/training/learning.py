@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from swath.engine.fingerprint import fingerprint
 from swath.errors import MissingExtra
 from swath.graph.current import current_run
 from swath.imagery.publication import Published, Staging
 from swath.spec.labels import IGNORE
-from swath.spec.place import remote
 from swath.training.card import card
 from swath.training.chips import Batch, Chips
 from swath.training.record import Record, contract, value_scaling
@@ -28,6 +23,7 @@ if TYPE_CHECKING:
     from swath.models.learn.export import Exported
     from swath.models.learn.feed import Images
     from swath.spec.training import Sampling
+    from swath.training.checkpoints import Checkpoints
     from swath.training.survey import Plan
 
 AROUND = 32
@@ -57,14 +53,15 @@ def images_of(batch: Batch, scaling: Sequence[dict[str, Any]], stride: int = 1) 
     return Images(pixels.transpose(0, 3, 1, 2), labels)
 
 
-def fit(course: Course, plan: Plan, sampling: Sampling, folder: Path) -> Learned:
+def fit(course: Course, plan: Plan, sampling: Sampling, checkpoints: Checkpoints) -> Learned:
     """Train a network on the chips of a plan. What swath.models.learn.trainer.learn says holds."""
     from swath.models.learn.networks import build, stride_of
-    from swath.models.learn.trainer import Lessons, learn
+    from swath.models.learn.trainer import BEST, LAST, Lessons, learn
 
     chips = Chips(plan, sampling, course.seed)
     scaling = value_scaling(plan.moments)
     stride = stride_of(build(course.network, course.bands, len(course.classes)), course.bands)
+    checkpoints.fetch()
     return learn(
         course,
         Lessons(
@@ -72,17 +69,9 @@ def fit(course: Course, plan: Plan, sampling: Sampling, folder: Path) -> Learned
             lambda: (images_of(each, scaling, stride) for each in chips.held(VALIDATION, halo=AROUND)),
             len(chips.windows(VALIDATION, halo=AROUND)),
         ),
-        folder,
+        checkpoints.folder,
+        kept=lambda: checkpoints.copy(BEST, LAST),
     )
-
-
-def checkpoint_folder(to: str, name: str, *depends: Any) -> Path:
-    """Where the checkpoints of a training lie until its model is published: beside the output, or in the temp folder for an
-    address. The same for the same training (everything that it depends on), so whoever begins it again goes on with it."""
-    key = fingerprint(depends)[:16]
-    if remote(to):
-        return Path(tempfile.gettempdir()) / f"swath-training-{key}"
-    return Path(to).parent / f".{Path(to).name}.{name}.training-{key}"
 
 
 def publish(
@@ -93,7 +82,7 @@ def publish(
     name: str,
     *,
     onnx: bool,
-    checkpoints: Path,
+    checkpoints: Checkpoints,
 ) -> Published:
     """Write the model's files, and put them in their place, the contract last. `tell` gives what is known of the training, once the
     network is written. Its checkpoints are removed."""
@@ -111,7 +100,7 @@ def publish(
         text = json.dumps(contract(record), indent=2, ensure_ascii=False)
         (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
         published = staging.publish(about(record), manifests=(f"{name}.json",))
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    checkpoints.remove()
     return published
 
 

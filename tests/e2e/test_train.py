@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 import rasterio
 import yaml
 
+from tests.e2e.test_stores import listing, store
 from tests.process import ROOT, Pipe
 
 pytestmark = pytest.mark.timeout(600)
@@ -163,29 +163,33 @@ def test_a_search_looks_at_the_data_once_and_marks_the_best_training(project: Pi
 
 
 @pytest.mark.slow
-def test_a_training_that_was_killed_is_resumed_from_its_checkpoint_to_the_same_weights(project: Pipe) -> None:
+def test_a_training_whose_machine_is_gone_is_resumed_from_a_copied_checkpoint_to_the_same_weights(
+    project: Pipe, tmp_path: Path
+) -> None:
     long = {"epochs": 6, "sampling": {"chip": 32, "batch": 4, "steps": 10}}
     project("run", spec(project, "whole", output={"to": "out/whole", "name": "model"}, **long), timeout=PATIENCE_S)
-    path = spec(project, "cut", output={"to": "out/cut", "name": "model"}, **long)
-    process = project.start("run", path, "--json", start_new_session=True)
-    assert process.stdout is not None
-    seen = 0
-    for line in process.stdout:
-        seen += '"call_metrics"' in line
-        if seen == 2:
-            break
-    deadline = time.monotonic() + 20
-    while not list(project.folder.glob("out/.cut.model.training-*/last.ckpt")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    (run,) = [line for line in json.loads(project("runs", "--json").out) if line["name"] == "cut"]
-    resumed = project("resume", run["id"], "--json", timeout=PATIENCE_S)
+    path = spec(project, "cut", output={"to": "s3://pixels/cut", "name": "model"}, **long)
+    with store("s3", tmp_path) as environment:
+        project.env.update(environment)
+        disks = [{"TMPDIR": str(tmp_path / name)} for name in ("first", "second")]
+        for disk in disks:
+            Path(disk["TMPDIR"]).mkdir()
+        process = project.start("run", path, "--json", start_new_session=True, env=disks[0])
+        assert process.stdout is not None
+        seen = 0
+        for line in process.stdout:
+            seen += '"call_metrics"' in line
+            if seen == 3:
+                break
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        (run,) = [line for line in json.loads(project("runs", "--json").out) if line["name"] == "cut"]
+        resumed = project("resume", run["id"], "--json", timeout=PATIENCE_S, env=disks[1])
+        found = listing(project, "s3", "pixels/cut")
     assert 0 < resumed.count("call_metrics") < 6
-    assert "going on from the checkpoint" in resumed.out
-    assert sha256(project.folder / "out/cut/model.safetensors") == sha256(
-        project.folder / "out/whole/model.safetensors"
-    )
+    assert "checkpoints come from s3://pixels/cut" in resumed.out
+    assert found["pixels/cut/model.safetensors"] == sha256(project.folder / "out/whole/model.safetensors")
+    assert not [name for name in found if "training" in name]
 
 
 def test_plan_tells_steps_and_memory_and_starts_nothing(project: Pipe) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from swath.models.learn.history import Epoch
 from swath.spec.labels import IGNORE
 from swath.training.card import card
 from swath.training.chips import Batch
-from swath.training.learning import checkpoint_folder, images_of
+from swath.training.learning import images_of
 from swath.training.record import Record, Source, contract, value_scaling
 from swath.training.statistics import Moments
 from tests.models.learn.course import CLASSES, course
@@ -84,12 +83,3 @@ def test_a_run_tells_numbers_that_a_table_can_compare() -> None:
     assert record().numbers() == {
         "mean IoU": 0.86, "IoU land": 0.8421, "IoU water": 0.875, "loss": 0.5, "epoch": 2, "model": "ab" * 6,
     }  # fmt: skip
-
-
-def test_checkpoints_of_the_same_training_are_found_again_and_of_another_are_not(tmp_path: Path) -> None:
-    to = str(tmp_path / "out")
-    first = checkpoint_folder(to, "water", course())
-    assert first == checkpoint_folder(to, "water", course())
-    assert first != checkpoint_folder(to, "water", course(seed=2))
-    assert first.parent == tmp_path
-    assert checkpoint_folder("s3://bucket/out", "water", course()).is_absolute()

@@ -50,9 +50,12 @@ class Lessons:
     """How many windows that are; 0 where nothing is held back."""
 
 
-def learn(course: Course, lessons: Lessons, folder: Path, every_s: float = EVERY_S) -> Learned:
+def learn(
+    course: Course, lessons: Lessons, folder: Path, every_s: float = EVERY_S, kept: Callable[[], object] = lambda: None
+) -> Learned:
     """Train a network. The last and the best checkpoint lie in `folder`, written at the end of each epoch and every `every_s` seconds
-    in between; when there is one from before, the training goes on from it, with the batches that it would have seen.
+    in between, and then `kept` is called; when there is one from before, the training goes on from it, with the batches that it
+    would have seen.
 
     Raises ModelError for a network or weights that do not fit and for a loss that is no number, and what reading batches raises.
     """
@@ -64,19 +67,19 @@ def learn(course: Course, lessons: Lessons, folder: Path, every_s: float = EVERY
         last = folder / LAST
         if last.is_file():
             log.info("going on from the checkpoint %s", last)
-        checkpoints = _checkpoints(course, folder)
+        checkpoints = _checkpoints(course, folder, kept)
         held = Held(lambda: map(tensors, lessons.held()), lessons.held_count) if lessons.held_count else None
         with _quiet():
-            trainer = _trainer(course, [*checkpoints, _Steps(course), _Between(last, every_s)])
+            trainer = _trainer(course, [*checkpoints, _Steps(course), _Between(last, every_s, kept)])
             trainer.fit(
                 learner, cast(Any, feed), cast(Any, held), ckpt_path=last if last.is_file() else None, weights_only=True
             )
         best = folder / BEST
-        kept = best if held is not None and best.is_file() else last
-        put_weights(network, _own(read_state(str(kept))), str(kept))
+        chosen = best if held is not None and best.is_file() else last
+        put_weights(network, _own(read_state(str(chosen))), str(chosen))
     seconds = time.perf_counter() - began
-    chosen = _chosen(learner.history, course) if held is not None else learner.history[-1]
-    return Learned(encoded(network), tuple(learner.history), chosen, seconds, feed.waited_s / max(seconds, 1e-9))
+    epoch = _chosen(learner.history, course) if held is not None else learner.history[-1]
+    return Learned(encoded(network), tuple(learner.history), epoch, seconds, feed.waited_s / max(seconds, 1e-9))
 
 
 def _own(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -90,11 +93,11 @@ def _chosen(history: list[Epoch], course: Course) -> Epoch:
     return max(told, key=lambda pair: float("-inf") if pair[1] is None else sign * pair[1])[0]
 
 
-def _checkpoints(course: Course, folder: Path) -> list[Callback]:
+def _checkpoints(course: Course, folder: Path, kept: Callable[[], object]) -> list[Callback]:
     mode = "min" if course.best.metric == "loss" else "max"
     callbacks: list[Callback] = [
-        ModelCheckpoint(
-            folder, filename=Path(BEST).stem, monitor="best", mode=mode, save_last=True,
+        _Epochs(
+            kept, folder, filename=Path(BEST).stem, monitor="best", mode=mode, save_last=True,
             enable_version_counter=False, save_on_train_epoch_end=True,
         )
     ]  # fmt: skip
@@ -124,6 +127,29 @@ def _trainer(course: Course, callbacks: list[Callback]) -> lightning.Trainer:
     )
 
 
+class _Epochs(ModelCheckpoint):
+    """Writes checkpoints at the end of each epoch."""
+
+    def __init__(self, kept: Callable[[], object], folder: Path, **settings: Any) -> None:
+        super().__init__(folder, **settings)
+        self._kept = kept
+
+    def on_train_epoch_end(self, trainer: Any, learner: Any) -> None:
+        super().on_train_epoch_end(trainer, learner)
+        self._kept()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Lightning forgets which epoch was the best when the folder has another name, as it may on another machine."""
+        folder = str(self.dirpath)
+
+        def here(path: str) -> str:
+            return str(Path(folder) / Path(path).name) if path else path
+
+        paths = {name: here(state_dict[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
+        scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **paths, "best_k_models": scores, "dirpath": folder})
+
+
 class _Steps(Callback):
     """Tells how far the training is."""
 
@@ -137,13 +163,14 @@ class _Steps(Callback):
 class _Between(Callback):
     """Writes checkpoints within long epochs."""
 
-    def __init__(self, file: Path, every_s: float) -> None:
-        self._file, self._every_s = file, every_s
+    def __init__(self, file: Path, every_s: float, kept: Callable[[], object]) -> None:
+        self._file, self._every_s, self._kept = file, every_s, kept
         self._written = time.monotonic()
 
     def on_train_batch_end(self, trainer: Any, learner: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if not trainer.is_last_batch and time.monotonic() - self._written >= self._every_s:
             trainer.save_checkpoint(self._file)
+            self._kept()
             self._written = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Any, learner: Any) -> None:
