@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,17 +65,22 @@ class Pipe:
         )
 
     def __call__(
-        self, *arguments: object, code: int | None = 0, timeout: float = 100, env: Mapping[str, str] | None = None
+        self, *arguments: object, code: int | None = 0, timeout: float = 100, cold: bool = False, **options: Any
     ) -> Done:
-        words, env = list(map(str, arguments)), self.env | dict(env or {})
-        if warm.POSSIBLE and words[0] in ("run", "resume"):
-            ended = warm.run(words, self.folder, env, timeout)
+        """Run it to its end: `cold` in an interpreter of its own, as with options of a process, else see tests/warm.py."""
+        words = list(map(str, arguments))
+        env = options.pop("env", {})
+        if words[0] in ("run", "resume") and not (cold or options) and warm.POSSIBLE:
+            ended = warm.run(words, self.folder, self.env | env, timeout)
+            done = Done(ended.returncode, ended.stdout, ended.stderr)
         else:
-            command = [sys.executable, "-m", "swath.cli", *words]
-            ended = subprocess.run(
-                command, cwd=self.folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                timeout=timeout, check=False,
-            )  # fmt: skip
-        done = Done(ended.returncode, ended.stdout, ended.stderr)
+            process = self.start(*words, env=env, **options)
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.communicate()
+                raise
+            done = Done(process.returncode, out, err)
         assert code is None or done.code == code, f"exit code {done.code}\n{done.out[-4000:]}\n{done.err[-4000:]}"
         return done

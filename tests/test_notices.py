@@ -297,12 +297,12 @@ def test_without_apprise_an_address_that_needs_it_is_a_mistake_that_names_the_ex
     )
     env = {"PYTHONPATH": f"{hidden}{os.pathsep}{job.env['PYTHONPATH']}"}
     path = spec(job, notify={"on_success": ["mailto://me:pass@example.org"]})
-    done = job("run", path, code=2, env=env)
+    done = job("run", path, code=2, env=env, cold=True)
     assert "job.yaml" in done.err
     assert "mailto:// needs the package apprise: pip install 'swath[notify]'" in done.err
     assert "nothing was started" in done.err
     assert "me:pass" not in done.err
-    job("run", spec(job, notify={"on_success": []}), env=env)
+    job("run", spec(job, notify={"on_success": []}), env=env, cold=True)
 
 
 def test_an_empty_address_tells_nobody() -> None:

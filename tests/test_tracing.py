@@ -185,7 +185,7 @@ def test_without_the_extra_one_line_names_it(job: Pipe, tmp_path: Path) -> None:
     hidden.mkdir()
     (hidden / "sitecustomize.py").write_text("import sys\nsys.modules['opentelemetry.sdk'] = None\n")
     env = {"PYTHONPATH": f"{hidden}{os.pathsep}{ROOT}", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
-    done = job("run", spec(job), env=env)
+    done = job("run", spec(job), env=env, cold=True)
     lines = [line for line in done.err.splitlines() if "OTEL" in line]
     assert len(lines) == 1
     assert lines[0].endswith(

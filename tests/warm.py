@@ -103,6 +103,7 @@ def _serve(requests: socket.socket) -> None:
     paths = [path for path in asked["env"].get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:] = [asked["folder"], *paths, *(path for path in sys.path if path not in own)]
     sys.argv = ["pipe", *asked["words"]]
+    sys.orig_argv = [sys.executable, "-m", "swath.cli", *asked["words"]]
 
 
 def _wait(pid: int, reply: int) -> NoReturn:
