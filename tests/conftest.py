@@ -17,6 +17,8 @@ from tests.process import ROOT, Pipe
 # Hundreds of processes import swath: its bytecode is kept also where the environment says not to.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# As many tests run at a time as there are cores: threads that wait for each other by spinning would only take them from others.
+os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 SHARED = Path(os.environ.get("SWATH_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 

@@ -70,7 +70,8 @@ class Pipe:
         """Run it to its end: `cold` in an interpreter of its own, as with options of a process, else see tests/warm.py."""
         words = list(map(str, arguments))
         env = options.pop("env", {})
-        if words[0] in ("run", "resume") and not (cold or options) and warm.POSSIBLE:
+        read_early = any(name.startswith("DASK_") for name in self.env | env)
+        if words[0] in ("run", "resume") and not (cold or options or read_early) and warm.POSSIBLE:
             ended = warm.run(words, self.folder, self.env | env, timeout)
             done = Done(ended.returncode, ended.stdout, ended.stderr)
         else:

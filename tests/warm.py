@@ -1,8 +1,8 @@
 """`pipe` processes by fork of one that has imported the large libraries: to import torch takes longer than most of these runs.
 
-What is forked is otherwise as a new process: it has its own pid, folder, environment, streams and exit code. Hash seeds and
-what libraries read from the environment when they are imported are those of the tests' process. SWATH_TESTS_COLD=1 starts an
-interpreter for every run instead; elsewhere than on Linux it is always so.
+What is forked is otherwise as a new process: it has its own pid, folder, environment, streams and exit code, and is killed like
+any other. Hash seeds and what libraries read from the environment when they are imported are those of the tests' process.
+SWATH_TESTS_COLD=1 starts an interpreter for every run of tests.process instead; elsewhere than on Linux it is always so.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import importlib.util
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -27,34 +29,52 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parents[1]
 POSSIBLE = sys.platform == "linux" and not os.environ.get("SWATH_TESTS_COLD")
 LIBRARIES = (
-    "torch",
-    "rasterio",
-    "odc.geo.geobox",
-    "pyogrio",
-    "shapely",
-    "pyproj",
-    "pyarrow",
-    "swath.models.learn.vision",
-)
+    "torch", "rasterio", "odc.geo.geobox", "pyogrio", "shapely", "pyproj", "pyarrow", "s3fs", "gcsfs",
+    "swath.models.learn.vision", "swath.cli.running", "swath.imagery.publication", "swath.cluster.aws", "swath.cluster.gcp",
+)  # fmt: skip
+SERVER = {
+    "PYTHONPATH": str(ROOT),
+    "OPENBLAS_NUM_THREADS": "1",  # no threads: they are not forked
+    "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # as swath does; gcsfs reads it when it is imported
+}
 LONGEST = 1 << 17
 """Bytes of a request: words, folder and environment."""
+
+
+class Forked:
+    """A `pipe` that runs, or has ended."""
+
+    def __init__(self, words: Sequence[str], folder: Path, env: Mapping[str, str], out: int, err: int) -> None:
+        """`out` and `err` are files for what it says."""
+        self._reply, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with there:
+            request = json.dumps({"words": list(words), "folder": str(folder), "env": dict(env)}).encode()
+            socket.send_fds(_server(), [request], [out, err, there.fileno()])
+        self.pid = int(self._reply.recv(64))
+
+    def ended(self, within_s: float) -> bool:
+        """Whether it ends within a time."""
+        return bool(select.select([self._reply], [], [], within_s)[0])
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+    def code(self) -> int:
+        """Its exit code when it has ended, to be asked for once; -9 after a kill."""
+        with self._reply:
+            return int(self._reply.recv(64))
 
 
 def run(words: Sequence[str], folder: Path, env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
     """Run `pipe` to its end. Raises subprocess.TimeoutExpired when that takes longer, and the process is killed."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with here:
-            with there:
-                request = json.dumps({"words": list(words), "folder": str(folder), "env": dict(env)}).encode()
-                socket.send_fds(_server(), [request], [out.fileno(), err.fileno(), there.fileno()])
-            pid = int(here.recv(64))
-            here.settimeout(timeout)
-            try:
-                code = int(here.recv(64))
-            except TimeoutError:
-                os.kill(pid, signal.SIGKILL)
-                raise subprocess.TimeoutExpired(list(words), timeout) from None
+        process = Forked(words, folder, env, out.fileno(), err.fileno())
+        in_time = process.ended(timeout)
+        if not in_time:
+            process.kill()
+        code = process.code()
+        if not in_time:
+            raise subprocess.TimeoutExpired(list(words), timeout)
         texts = []
         for file in (out, err):
             file.seek(0)
@@ -66,10 +86,11 @@ def run(words: Sequence[str], folder: Path, env: Mapping[str, str], timeout: flo
 def _server() -> socket.socket:
     """The way to the process that is forked, which ends when this one does, or when the way is closed."""
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}  # no threads: they are not forked
     command = [sys.executable, "-m", "tests.warm", str(there.fileno())]
     with there:
-        process = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, pass_fds=[there.fileno()])
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | SERVER, stdin=subprocess.DEVNULL, pass_fds=[there.fileno()]
+        )
     atexit.register(process.wait)
     atexit.register(here.close)  # before the wait
     return here
@@ -121,6 +142,8 @@ def _import() -> None:
     if importlib.util.find_spec("lightning"):
         vision.settle()
         importlib.import_module("lightning")
+    if threading.active_count() > 1:
+        raise RuntimeError("a thread runs: what is forked now could wait for it for ever")
 
 
 class Ending:

@@ -22,10 +22,10 @@ from pathlib import Path
 
 from swath.engine.journal import Journal
 from tests.clouds.control import Cloud, started
-from tests.clouds.prepared import Commands
 from tests.clouds.projects import project
 from tests.faults.projects import check_journal, check_nothing_left, hashes, tiles
 from tests.process import Pipe
+from tests.warm import Forked
 
 WITHIN_S = 30.0
 """So soon after its client's end a guardian has removed everything."""
@@ -54,8 +54,8 @@ class Tally:
 class Victim:
     """One project whose runs are killed and taken up again."""
 
-    def __init__(self, cloud: Cloud, commands: Commands, folder: Path, seed: int) -> None:
-        self._cloud, self._commands = cloud, commands
+    def __init__(self, cloud: Cloud, folder: Path, seed: int) -> None:
+        self._cloud = cloud
         self._random = random.Random(seed)
         self.pipe: Pipe = project(folder, cloud)
         self.pipe.env["SWATH_CLOUD_ALONE_S"] = str(ALONE_S)
@@ -65,7 +65,7 @@ class Victim:
     def undisturbed(self) -> float:
         """Run once to the end; how long it took."""
         began = time.monotonic()
-        process = self._commands.start(self.pipe, "run", self._spec)
+        process = self._start("run", self._spec)
         assert process.ended(300), (self.pipe.folder / "said").read_text()
         assert process.code() == 0, (self.pipe.folder / "said").read_text()
         return time.monotonic() - began
@@ -74,7 +74,7 @@ class Victim:
         """Start a run, or take the last one up again, and kill it at some moment."""
         again = self._unfinished()
         words = ("resume", "last") if again else ("run", "--fresh", self._spec)
-        process = self._commands.start(self.pipe, *words)
+        process = self._start(*words)
         # At random, but in each sixth of a run as often.
         after = max(0.1, whole_s * (tally.kills % 6 + self._random.random()) / 6)
         if not process.ended(after):
@@ -121,6 +121,11 @@ class Victim:
         check_nothing_left(self.pipe)
         return ""
 
+    def _start(self, *words: object) -> Forked:
+        """What it says goes to the file `said` of the project's folder."""
+        with (self.pipe.folder / "said").open("wb") as said:
+            return Forked(list(map(str, words)), self.pipe.folder, self.pipe.env, said.fileno(), said.fileno())
+
     def _unfinished(self) -> bool:
         if not (self.pipe.folder / ".swath/journal.sqlite").exists():
             return False
@@ -152,13 +157,8 @@ class Victim:
 
 def loop(cloud: Cloud, kills: int, folder: Path, seed: int, side_by_side: int = 3) -> Tally:
     """Kill clients until there were so many kills; all that was wrong is in the tally."""
-    with Commands() as commands:
-        return _loop(cloud, commands, kills, folder, seed, side_by_side)
-
-
-def _loop(cloud: Cloud, commands: Commands, kills: int, folder: Path, seed: int, side_by_side: int) -> Tally:
     tally = Tally()
-    victims = [Victim(cloud, commands, folder / f"victim{number}", seed + number) for number in range(side_by_side)]
+    victims = [Victim(cloud, folder / f"victim{number}", seed + number) for number in range(side_by_side)]
     whole_s = victims[0].undisturbed()
     expected = hashes(victims[0].pipe.folder / "out/map")
 

@@ -60,6 +60,7 @@ def spec(project: Pipe, name: str = "train", **changed: Any) -> Path:
         "network": {"name": "unet", "width": 4, "depth": 2},
         "optimizer": {"learning_rate": 0.02},
         "epochs": 3,
+        "threads": 1,
         "licence": "CC0-1.0",
         "output": "out/water",
         **changed,
@@ -220,15 +221,6 @@ def test_the_shipped_spec_trains_a_little_on_the_demos_scene(project: Pipe, scen
     (project.folder / "data").mkdir()
     (project.folder / "data/landsat.tif").symlink_to(scene)
     (project.folder / "train.yaml").write_text((ROOT / "specs/train.yaml").read_text())
-    project(
-        "run",
-        "train.yaml",
-        "--set",
-        "sampling.steps=2",
-        "--set",
-        "epochs=1",
-        "--set",
-        "cluster=inline",
-        timeout=PATIENCE_S,
-    )
+    short = ("sampling.steps=2", "epochs=1", "cluster=inline", "threads=1")
+    project("run", "train.yaml", *(word for each in short for word in ("--set", each)), timeout=PATIENCE_S)
     assert (project.folder / "out/water/water.pt2").is_file()
