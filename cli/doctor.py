@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("torch", "dask", "distributed", "rasterio", "geopandas", "numpy", "pydantic", "typer")
 EXTRAS = {
+    "train": ("lightning", "training of networks"),
+    "networks": ("segmentation-models-pytorch", "networks other than swath's own"),
     "onnx": ("onnxruntime", "models in .onnx"),
     "notify": ("apprise", "notices by mail and chats; webhooks need nothing"),
     "otel": ("opentelemetry-sdk", "OpenTelemetry traces, when its variables ask for them"),
