@@ -7,6 +7,7 @@ GDAL's own /vsis3 and /vsigs cost as little, but pass over Retry-After, and keep
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -57,8 +58,15 @@ def fetch_object(href: str, start: int, stop: int) -> Answer:
     return Answer(data, size, str(meta["e_tag"] or meta["last_modified"].timestamp()))
 
 
+_STATUS = re.compile(r"status code: (\d{3})")
+_ADDRESS = re.compile(r"https?://\S+")
+
+
 def _explained(href: str, kind: str, told: str) -> Exception:
-    if "416" in told or ("range" in told.lower() and "larger" in told.lower()):
+    """What obstore means. Its text has the address and how long it took, whose letters and digits say nothing."""
+    told = _ADDRESS.sub("", told)
+    code = found[1] if (found := _STATUS.search(told)) else ""
+    if code == "416" or ("range" in told.lower() and "larger" in told.lower()):
         return ImageryError(f"{shown(href)}: an empty object", remedy="Write it again.")
     if "redirect" in told and kind == "s3":
         return ImageryError(f"{shown(href)}: the bucket is in another region", remedy="Set AWS_REGION to its region.")
@@ -66,10 +74,7 @@ def _explained(href: str, kind: str, told: str) -> Exception:
         return CredentialsError(f"{shown(href)}: the reader of this bucket pays", remedy=_HINTS[kind])
     if "credential" in told.lower():
         return CredentialsError(f"{shown(href)}: no usable credentials", remedy=_HINTS[kind])
-    # obstore's own text goes on for lines, and holds the address in full.
-    status = next(
-        (f"the store answered {code}" for code in ("429", "500", "502", "503", "504") if f" {code}" in told), ""
-    )
+    status = f"the store answered {code}" if code in ("429", "500", "502", "503", "504") else ""
     timeout = "no answer in time" if "timed out" in told.lower() else ""
     return Passing(status or timeout or "no connection to the store, or it broke")
 

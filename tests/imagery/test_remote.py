@@ -21,7 +21,9 @@ import rasterio
 from swath.errors import CredentialsError, FailedRead, ImageryError, ReadFailed, UsageError
 from swath.geo import Window
 from swath.imagery import fetch, limits, range_cache
+from swath.imagery.answer import Passing
 from swath.imagery.find import find
+from swath.imagery.objects import _explained
 from swath.imagery.range_cache import RangeCache, in_bytes
 from swath.imagery.read import read
 from swath.imagery.remote import Opener, RemoteFile, failures
@@ -364,6 +366,16 @@ def test_a_store_that_fails_is_asked_as_often_as_a_web_server(
     with pytest.raises(expected, match=r"a\.tif"):
         scenes_of(f"{kind}://{bucket}/a.tif")
     assert len(server.asked) == tries
+
+
+def test_a_store_s_answer_is_its_status_and_not_a_number_or_word_of_its_text() -> None:
+    error = "Error performing GET http://127.0.0.1:41603/credentials/redirect.tif in 1.416ms - "
+    told = _explained("s3://credentials/redirect.tif", "s3", f"{error}Server returned non-2xx status code: 503 Busy")
+    assert isinstance(told, Passing)
+    assert "503" in str(told)
+    assert isinstance(_explained("s3://b/a.tif", "s3", f"{error}HTTP error: operation timed out"), Passing)
+    empty = _explained("s3://b/a.tif", "s3", f"{error}Server returned non-2xx status code: 416 Range Not Satisfiable")
+    assert "empty object" in str(empty)
 
 
 @pytest.mark.parametrize(("driver", "name"), [("JP2OpenJPEG", "a.jp2"), ("JPEG", "a.jpg"), ("PNG", "a.png")])
