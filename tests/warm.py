@@ -1,13 +1,16 @@
 """`pipe` processes by fork of one that has imported the large libraries: to import torch takes longer than most of these runs.
 
 What is forked is otherwise as a new process: it has its own pid, folder, environment, streams and exit code, and is killed like
-any other. Hash seeds and what libraries read from the environment when they are imported are those of the tests' process.
+any other; so are the workers of its local cluster. Hash seeds and what libraries read from the environment when they are imported
+are those of the tests' process.
 SWATH_TESTS_COLD=1 starts an interpreter for every run of tests.process instead; elsewhere than on Linux it is always so.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
+import fcntl
 import gc
 import importlib
 import importlib.util
@@ -23,6 +26,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
+from multiprocessing import util
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,6 +35,8 @@ POSSIBLE = sys.platform == "linux" and not os.environ.get("SWATH_TESTS_COLD")
 LIBRARIES = (
     "torch", "rasterio", "odc.geo.geobox", "pyogrio", "shapely", "pyproj", "pyarrow", "s3fs", "gcsfs",
     "swath.models.learn.vision", "swath.cli.running", "swath.imagery.publication", "swath.cluster.aws", "swath.cluster.gcp",
+    "distributed.nanny", "distributed.worker", "swath.engine.dask_executor", "swath.region", "swath.models.info", "swath.publish",
+    "swath.imagery.vectors", "swath.cli.app",
 )  # fmt: skip
 SERVER = {
     "PYTHONPATH": str(ROOT),
@@ -39,6 +45,8 @@ SERVER = {
 }
 LONGEST = 1 << 17
 """Bytes of a request: words, folder and environment."""
+_AWAY = 500
+"""File numbers from here on are free."""
 
 
 class Forked:
@@ -127,6 +135,48 @@ def _serve(requests: socket.socket) -> None:
     sys.orig_argv = [sys.executable, "-m", "swath.cli", *asked["words"]]
 
 
+def _keep_spare() -> None:
+    """Fork a process that has nothing of the run's yet, for multiprocessing to have as its server of workers."""
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        here.close()
+        _serve_workers(there)
+    there.close()
+    started, spare = util.spawnv_passfds, [here]
+
+    def start(path: str, words: Sequence[str], files: Sequence[int]) -> int:
+        if "multiprocessing.forkserver" not in words[-1] or not spare:
+            return int(started(path, words, files))
+        request = json.dumps({"code": words[-1], "files": files, "env": dict(os.environ)}).encode()
+        with spare.pop() as way:
+            socket.send_fds(way, [request], files)
+        return pid
+
+    vars(util)["spawnv_passfds"] = start
+
+
+def _serve_workers(asked: socket.socket) -> NoReturn:
+    """Do what an interpreter would have been started for, or end with the run that did not need it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as swath.cluster.forking does
+    request, files, _, _ = socket.recv_fds(asked, LONGEST, 8)
+    asked.close()
+    if not request:
+        os._exit(0)
+    told = json.loads(request)
+    os.environ.clear()
+    os.environ.update(told["env"])
+    for file in files:  # out of the way of the numbers that they are to have
+        fcntl.fcntl(file, fcntl.F_DUPFD, _AWAY)
+        os.close(file)
+    for place, number in enumerate(told["files"], _AWAY):
+        os.dup2(place, number)
+        os.close(place)
+    with contextlib.suppress(SystemExit):
+        exec(told["code"], {})  # what the interpreter would have been given
+    os._exit(0)
+
+
 def _wait(pid: int, reply: int) -> NoReturn:
     """Tell pid and exit code."""
     os.write(reply, str(pid).encode())
@@ -168,6 +218,7 @@ if __name__ == "__main__":
         _import()
         gc.freeze()  # no collection of them in what is forked
         _serve(socket.socket(fileno=int(sys.argv[1])))
+        _keep_spare()
         runpy.run_module("swath.cli", run_name="__main__", alter_sys=True)
     except SystemExit as ended:
         ending.of(ended)
