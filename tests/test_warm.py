@@ -26,7 +26,8 @@ class Tell(Spec):
 @task(cache=False)
 def say(wait: float) -> str:
     time.sleep(wait)
-    print("heard", os.environ["WORD"], os.getcwd(), sys.argv[1:], sys.modules["__main__"].__spec__.name, file=sys.stderr)
+    main = sys.modules["__main__"]
+    print("heard", os.environ["WORD"], os.getcwd(), sys.argv[1:], getattr(main.__spec__, "name", None), file=sys.stderr)
     raise ValueError("as asked")
 
 
@@ -50,8 +51,9 @@ def told(err: str) -> list[str]:
     return [line.partition("heard")[2] for line in err.splitlines() if "heard" in line]
 
 
-def test_a_forked_pipe_ends_and_tells_as_a_new_interpreter_does(project: Path) -> None:
-    words = ["run", "tell.yaml"]
+@pytest.mark.parametrize("cluster", ["inline", "local"])
+def test_a_forked_pipe_ends_and_tells_as_a_new_interpreter_does(project: Path, cluster: str) -> None:
+    words = ["run", "tell.yaml", "--set", f"cluster={cluster}"]
     env = os.environ | {"PYTHONPATH": str(ROOT), "WORD": "once"}
     forked = warm.run(words, project, env, 60)
     command = [sys.executable, "-m", "swath.cli", *words]

@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import types
 from collections.abc import Mapping, Sequence
 from functools import cache
 from multiprocessing import util
@@ -172,6 +173,7 @@ def _serve_workers(asked: socket.socket) -> NoReturn:
     for place, number in enumerate(told["files"], _AWAY):
         os.dup2(place, number)
         os.close(place)
+    sys.modules["__main__"] = types.ModuleType("__main__")
     with contextlib.suppress(SystemExit):
         exec(told["code"], {})  # what the interpreter would have been given
     os._exit(0)
