@@ -40,6 +40,8 @@ class Tally:
     """What the loop has seen."""
 
     kills: int = 0
+    ended: int = 0
+    """Runs that had ended before they were to be killed."""
     unguarded: int = 0
     """Kills of client and guardian."""
     machines: int = 0
@@ -75,12 +77,14 @@ class Victim:
         again = self._unfinished()
         words = ("resume", "last") if again else ("run", "--fresh", self._spec)
         process = self._start(*words)
-        # At random, but in each sixth of a run as often.
-        after = max(0.1, whole_s * (tally.kills % 6 + self._random.random()) / 6)
+        # At random, but in each sixth of a run as often; after one that was too short, in another sixth.
+        after = max(0.1, whole_s * ((tally.kills + tally.ended) % 6 + self._random.random()) / 6)
         if not process.ended(after):
             process.kill()
         code = process.code()
         if code != -signal.SIGKILL:
+            with tally.lock:
+                tally.ended += 1
             if code != 0:
                 said = (self.pipe.folder / "said").read_text()
                 tally.left.append(f"a run that nobody disturbed ended with exit code {code}: {said[-2000:]}")
