@@ -75,7 +75,7 @@ bench-leaks: .venv/dev.stamp  ## machines left after things went wrong: standard
 # The tag is the commit, and says where files differ from it; the client's own Python is that of the container.
 COMMIT = $(shell git describe --always --dirty --abbrev=12)
 TAG = $(IMAGE):$(COMMIT)-$(VARIANT)
-CONSTRAINTS = $(shell $(BIN)/python -m swath.cluster.manifest --constraints constraints.txt)
+CONSTRAINTS = $(shell $(BIN)/python -m swath.cluster.workers.image_manifest --constraints constraints.txt)
 
 image: .venv/run.stamp  ## build the container that clusters run (needs docker); its manifest goes to build/image.json
 	docker build --file infra/docker/Dockerfile --tag $(TAG) --build-arg VARIANT=$(VARIANT) \

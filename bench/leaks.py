@@ -217,12 +217,12 @@ def ours(cloud: Cloud, env: dict[str, str], folder: Path) -> None:
     """As a run has it."""
     import threading
 
-    from swath.cluster.cloud import Cloud as Cluster
-    from swath.cluster.cluster import Tenant
+    from swath.cluster.cloud.cloud import Cloud as Cluster
+    from swath.cluster.contract import Tenant
     from swath.engine.journal import Journal
     from swath.engine.stop import Stop
     from swath.errors import SwathError
-    from swath.spec.cloud import AwsCluster, GcpCluster
+    from swath.spec.clusters.cloud import AwsCluster, GcpCluster
     from tests.clouds.projects import cluster
 
     fields = cluster(cloud, workers=WORKERS, spot=True, env=env, start_timeout_s=UP_S * 0.7)

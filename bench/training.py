@@ -20,13 +20,13 @@ import numpy as np
 import torch
 
 from swath.graph.current import listening
-from swath.models.learn.augment import augmented
-from swath.models.learn.course import Course
-from swath.models.learn.feed import Images, tensors
-from swath.models.learn.losses import Loss
-from swath.models.learn.networks import build
-from swath.models.learn.trainer import Lessons, learn
-from swath.spec.learning import Augment, Best, LossPart, Network, Optimizer
+from swath.spec.fields.network import Augment, Best, LossPart, Network, Optimizer
+from swath.training.loop.augment import augmented
+from swath.training.loop.losses import Loss
+from swath.training.loop.networks import build
+from swath.training.loop.prefetch import Images, tensors
+from swath.training.loop.settings import Course
+from swath.training.loop.trainer import Lessons, learn
 
 AT_MOST = 1.05
 """Steps of ours, in steps of the bare loop."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the process's own when not given. Returns the exit code."""
     try:
-        from swath.cli.ending import run_command
+        from swath.cli.exit import run_command
 
         return run_command(argv)
     except KeyboardInterrupt:

@@ -106,10 +106,10 @@ def _run(
     Example: pipe run specs/bahamas.yaml --set output.to=out/test
     """
     if explain:
-        from swath.cli.explaining import explain_spec
+        from swath.cli.commands.explain import explain_spec
 
         return explain_spec(spec, sets or [], cluster, ref, patch, fresh=fresh, as_json=as_json)
-    from swath.cli.running import run_spec
+    from swath.cli.commands.run import run_spec
 
     return run_spec(
         spec, sets or [], cluster, as_json=as_json, fresh=fresh, ref=ref, patch=patch,
@@ -125,7 +125,7 @@ def _resume(run: RunId, as_json: AsEvents = False, timeout: Timeout = None, deta
 
     Example: pipe resume last
     """
-    from swath.cli.running import resume_run
+    from swath.cli.commands.run import resume_run
 
     return resume_run(run, as_json=as_json, timeout=timeout, detach=detach)
 
@@ -142,7 +142,7 @@ def _cancel(
 
     Example: pipe cancel last
     """
-    from swath.cli.cancelling import cancel_run
+    from swath.cli.commands.cancel import cancel_run
 
     return cancel_run(run, wait, now=now)
 
@@ -153,7 +153,7 @@ def _list(as_json: AsJson = False) -> int:
 
     Example: pipe list
     """
-    from swath.cli.listing import list_pipelines
+    from swath.cli.commands.list import list_pipelines
 
     return list_pipelines(as_json=as_json)
 
@@ -173,7 +173,7 @@ def _show(
 
     Example: pipe show predict --dot | dot -Tsvg -o predict.svg
     """
-    from swath.cli.showing import show
+    from swath.cli.commands.show import show
 
     return show(what, sets or [], as_json=as_json, as_dot=as_dot)
 
@@ -191,7 +191,7 @@ def _check(
 
     Example: pipe check specs/*.yaml
     """
-    from swath.cli.checking import check_specs
+    from swath.cli.commands.check import check_specs
 
     return check_specs(specs, sets or [], cluster, as_json=as_json)
 
@@ -204,7 +204,7 @@ def _plan(spec: SpecFile, sets: Sets = None, cluster: ClusterName = None, as_jso
 
     Example: pipe plan specs/bahamas.yaml
     """
-    from swath.cli.running import plan_spec
+    from swath.cli.commands.run import plan_spec
 
     return plan_spec(spec, sets or [], cluster, as_json=as_json)
 
@@ -221,7 +221,7 @@ def _schema(
 
     Example: pipe schema predict > predict.schema.json
     """
-    from swath.cli.schema import print_schema
+    from swath.cli.commands.schema import print_schema
 
     return print_schema(pipeline)
 
@@ -246,10 +246,10 @@ def _runs(
     if context.invoked_subcommand is not None:
         return 0
     if watch:
-        from swath.cli.watching import watch_runs
+        from swath.cli.commands.runs_watch import watch_runs
 
         return watch_runs(limit, as_json=as_json)
-    from swath.cli.history import list_runs
+    from swath.cli.commands.runs import list_runs
 
     return list_runs(limit, as_json=as_json)
 
@@ -262,7 +262,7 @@ def _runs_show(run: RunId, as_json: AsJson = False) -> int:
 
     Example: pipe runs show last
     """
-    from swath.cli.history import show_run
+    from swath.cli.commands.runs import show_run
 
     return show_run(run, as_json=as_json)
 
@@ -279,7 +279,7 @@ def _runs_table(
 
     Example: pipe runs table last --csv > results.csv
     """
-    from swath.cli.tabling import print_table
+    from swath.cli.commands.runs_table import print_table
 
     return print_table(run, as_json=as_json, as_csv=as_csv)
 
@@ -296,7 +296,7 @@ def _diff(
 
     Example: pipe diff last~1 last
     """
-    from swath.cli.comparing import diff_runs
+    from swath.cli.commands.diff import diff_runs
 
     return diff_runs(before, after, as_json=as_json)
 
@@ -318,7 +318,7 @@ def _logs(
 
     Example: pipe logs last --level warning
     """
-    from swath.cli.logs import print_logs
+    from swath.cli.commands.logs import print_logs
 
     return print_logs(run, node, level, failed=failed, follow=follow, as_json=as_json)
 
@@ -342,7 +342,7 @@ def _sweep(
 
     Example: pipe sweep --yes --in aws:eu-central-1
     """
-    from swath.cli.sweeping import sweep
+    from swath.cli.commands.sweep import sweep
 
     return sweep(remove=yes, as_json=as_json, run=run, places=places or [])
 
@@ -367,7 +367,7 @@ def _prune(
 
     Example: pipe prune --older-than 2w --yes
     """
-    from swath.cli.pruning import prune
+    from swath.cli.commands.prune import prune
 
     return prune(older_than, max_size, remove=yes, as_json=as_json)
 
@@ -382,7 +382,7 @@ def _init(
 
     Example: pipe init myproject
     """
-    from swath.cli.template import make_project
+    from swath.cli.commands.init import make_project
 
     return make_project(folder)
 
@@ -402,6 +402,6 @@ def _doctor(
 
     Example: pipe doctor specs/bahamas.yaml --cluster aws
     """
-    from swath.cli.doctor import examine
+    from swath.cli.commands.doctor import examine
 
     return examine(spec, cluster, as_json=as_json)

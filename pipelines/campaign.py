@@ -22,15 +22,15 @@ from swath.pipelines.load import CollectionOutput, Load, load
 from swath.pipelines.predict import Predict, predict
 from swath.pipelines.train import ModelOutput, Train, train
 from swath.spec.base import Model, Spec
-from swath.spec.fields import Area, Destination, Imagery, ModelRef, Output, StacImagery, Vectors
-from swath.spec.labels import ExpressionLabels, LabelClass, Labelled, Labels
-from swath.spec.learning import Loss, LossPart, Network
-from swath.spec.training import BlockSplit, Sampling, SplitSpec
+from swath.spec.fields.fields import Area, Destination, Imagery, ModelRef, Output, StacImagery, Vectors
+from swath.spec.fields.labels import ExpressionLabels, LabelClass, Labelled, Labels
+from swath.spec.fields.network import Loss, LossPart, Network
+from swath.spec.fields.sampling_split import BlockSplit, Sampling, SplitSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from swath.imagery.publication import Published
+    from swath.storage.publication import Published
 
 log = logging.getLogger(__name__)
 

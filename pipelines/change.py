@@ -22,19 +22,19 @@ from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.pipelines.predict import Predict, grid_text, map_scenes, megapixels_of, predict, read_contract, read_weights
 from swath.spec.base import Model, Spec
-from swath.spec.fields import Area, GridSpec, Imagery, ModelRef, Output, Vectors
-from swath.spec.labels import ExpressionLabels, LabelClass
-from swath.spec.place import InputPath
+from swath.spec.fields.fields import Area, GridSpec, Imagery, ModelRef, Output, Vectors
+from swath.spec.fields.labels import ExpressionLabels, LabelClass
+from swath.spec.fields.paths import InputPath
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from swath.change.transitions import Compared, Pair, State
     from swath.geo import Region, Regions
-    from swath.imagery.publication import Published
     from swath.imagery.scene import Scenes
-    from swath.layout import Form
+    from swath.maps.layout import Form
     from swath.models.contract import Contract
-    from swath.transitions import Compared, Pair, State
+    from swath.storage.publication import Published
 
 log = logging.getLogger(__name__)
 
@@ -144,8 +144,8 @@ def find_dates(
     before: Dated, after: Dated, *, contract: Contract, area: Area | None, grid: GridSpec | None
 ) -> tuple[Scenes, ...]:
     """The imagery of both dates as scenes that have the bands of both. Looks at the files in every run."""
-    from swath.imagery.dates import find_both
-    from swath.layout import grid_windows
+    from swath.imagery.sources.date_pairs import find_both
+    from swath.maps.layout import grid_windows
 
     if before.imagery is None or after.imagery is None:
         raise ValueError("both dates need imagery")
@@ -170,8 +170,8 @@ def find_states(
     output: Output,
 ) -> Pair:
     """Both states on the pixels of the first. Looks at the files in every run."""
-    from swath.layout import grid_windows
-    from swath.transitions import find_pair
+    from swath.change.transitions import find_pair
+    from swath.maps.layout import grid_windows
 
     states = (_state(before, map_before), _state(after, map_after))
     pair = find_pair(states, rule, classes, area, grid, output.background)
@@ -183,7 +183,7 @@ def find_states(
 
 def _state(dated: Dated, made: Published | None) -> State:
     """What is looked at: the map that was made of it, when one was."""
-    from swath.transitions import State
+    from swath.change.transitions import State
 
     return State(dated.name, made.folder if made is not None else dated.map, dated.imagery)
 
@@ -191,7 +191,7 @@ def _state(dated: Dated, made: Published | None) -> State:
 @task(on_client=True)
 def plan_regions(pair: Pair, *, area: Area | None, output: Output, region: int | None) -> Regions:
     """The files of the map, and the windows of them that the calls make."""
-    from swath.layout import plan_sheets
+    from swath.maps.layout import plan_sheets
 
     return plan_sheets((pair.scenes,), area, output, region)
 
@@ -199,8 +199,8 @@ def plan_regions(pair: Pair, *, area: Area | None, output: Output, region: int |
 @task(on_client=True)
 def plan_map(regions: Regions, *, output: Output) -> Form:
     """How the map's files are laid out."""
-    from swath.layout import form_of_bytes
-    from swath.transitions import NODATA
+    from swath.change.transitions import NODATA
+    from swath.maps.layout import form_of_bytes
 
     return form_of_bytes(regions, output, NODATA)
 
@@ -208,14 +208,14 @@ def plan_map(regions: Regions, *, output: Output) -> Form:
 @task(retries=2)
 def compare_states(region: Region, *, pair: Pair, form: Form) -> Compared:
     """One region of the change map."""
-    from swath.transitions import compare_region
+    from swath.change.transitions import compare_region
 
     return compare_region(region, pair, form)
 
 
 def still_there(published: Published) -> bool:
     """Whether a publication can be reused: its files are still as they were."""
-    from swath.imagery.publication import intact
+    from swath.storage.publication import intact
 
     return intact(published)
 
@@ -225,10 +225,10 @@ def publish_change(
     compared: Sequence[Compared], *, pair: Pair, regions: Regions, form: Form, output: Output
 ) -> Published:
     """Write the change map, its table and what is made beside it, and put it in its place."""
+    from swath.change.transitions import csv_of, ground_table, legend, table_of
     from swath.errors import TaskFailed
-    from swath.imagery.legend import shares
-    from swath.publish import MapFiles
-    from swath.transitions import csv_of, ground_table, legend, table_of
+    from swath.maps.legend import shares
+    from swath.maps.map_files import MapFiles
 
     rows = table_of(compared, pair)
     if not rows:
@@ -285,8 +285,8 @@ def publish_change(
 @change.planner
 def plan(spec: Change) -> dict[str, Any]:
     """What a comparison would take; of maps that a model makes first, what these take."""
-    from swath.layout import plan_sheets
-    from swath.transitions import find_pair
+    from swath.change.transitions import find_pair
+    from swath.maps.layout import plan_sheets
 
     told: dict[str, Any] = {}
     if spec.dates == "together" and spec.model is not None:

@@ -18,18 +18,18 @@ from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.pipelines.predict import count_channels, describe_model, measure_model, read_contract, read_weights
 from swath.spec.base import Model, Spec
-from swath.spec.fields import Area, Destination, ModelRef, Output, Probabilities
-from swath.spec.labels import LabelClass, LabelledData, Labels
-from swath.spec.place import InputPath
+from swath.spec.fields.fields import Area, Destination, ModelRef, Output, Probabilities
+from swath.spec.fields.labels import LabelClass, LabelledData, Labels
+from swath.spec.fields.paths import InputPath
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from swath.evaluation.scoring import Scored, Subject
     from swath.geo import Region, Regions
-    from swath.imagery.publication import Published
-    from swath.layout import Form
+    from swath.maps.layout import Form
     from swath.models.contract import Contract, ModelInfo
-    from swath.scoring import Scored, Subject
+    from swath.storage.publication import Published
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ def find_truth(
     block_m: float | None,
 ) -> Subject:
     """Imagery and labels, on one grid for each entry. Looks at the files in every run."""
-    from swath.scoring import find_subject
+    from swath.evaluation.scoring import find_subject
 
     return told(find_subject(data, contract, area, split, block_m))
 
@@ -146,7 +146,7 @@ def find_map_truth(
     path: str, *, labels: Labels, classes: tuple[LabelClass, ...], area: Area | None, block_m: float | None
 ) -> Subject:
     """Map and labels, on the map's pixels. Looks at the files in every run."""
-    from swath.scoring import find_map
+    from swath.evaluation.scoring import find_map
 
     return told(find_map(path, labels, classes, area, block_m))
 
@@ -161,7 +161,7 @@ def told(subject: Subject) -> Subject:
 @task(on_client=True)
 def plan_regions(subject: Subject, *, model: ModelInfo | None, region: int | None) -> Regions:
     """The pixels in windows, with the halo that the model needs."""
-    from swath.layout import plan_sheets
+    from swath.maps.layout import plan_sheets
 
     halo, stride = (model.halo, model.stride) if model is not None else (0, 1)
     return plan_sheets(subject.grids, subject.area, output_of("."), region, halo=halo, stride=stride)
@@ -170,7 +170,7 @@ def plan_regions(subject: Subject, *, model: ModelInfo | None, region: int | Non
 @task(on_client=True)
 def plan_prediction(regions: Regions, *, model: ModelInfo, channels: int, calibration: bool) -> Form:
     """In which pieces the network gets its pixels, as in predict; with probabilities when they are looked at."""
-    from swath.layout import form_of
+    from swath.maps.layout import form_of
 
     output = output_of(".").model_copy(
         update={"probabilities": Probabilities(dtype="float32") if calibration else None}
@@ -181,8 +181,8 @@ def plan_prediction(regions: Regions, *, model: ModelInfo, channels: int, calibr
 @task(on_client=True)
 def plan_errors(regions: Regions) -> Form:
     """How the map of errors is laid out."""
-    from swath.layout import form_of_bytes
-    from swath.scoring import NODATA
+    from swath.evaluation.scoring import NODATA
+    from swath.maps.layout import form_of_bytes
 
     return form_of_bytes(regions, output_of("."), NODATA)
 
@@ -190,7 +190,7 @@ def plan_errors(regions: Regions) -> Form:
 @task(retries=2)
 def score_region(region: Region, *, subject: Subject, model: ModelInfo, errors: Form, form: Form) -> Scored:
     """One region: predicted as predict does it, and compared."""
-    from swath.scoring import score_model
+    from swath.evaluation.scoring import score_model
 
     return score_model(region, subject, model, errors, form)
 
@@ -198,14 +198,14 @@ def score_region(region: Region, *, subject: Subject, model: ModelInfo, errors: 
 @task(retries=2)
 def score_map_region(region: Region, *, subject: Subject, errors: Form) -> Scored:
     """One region of a map: read and compared."""
-    from swath.scoring import score_map
+    from swath.evaluation.scoring import score_map
 
     return score_map(region, subject, errors)
 
 
 def still_there(published: Published) -> bool:
     """Whether a publication can be reused: its files are still as they were."""
-    from swath.imagery.publication import intact
+    from swath.storage.publication import intact
 
     return intact(published)
 
@@ -224,7 +224,7 @@ def publish_scores(
     of: str,
 ) -> Published:
     """The scores, their page and the map of errors, put in their place together."""
-    from swath.scorecard import Scorecard
+    from swath.evaluation.scorecard import Scorecard
 
     card = Scorecard.of_regions(
         scored, subject, regions, errors, of=of, objects=objects.classes if objects is not None else (),
@@ -240,8 +240,8 @@ def publish_scores(
 @evaluate.planner
 def plan(spec: Evaluate) -> dict[str, Any]:
     """What an evaluation would take, from the headers of its files."""
-    from swath.layout import plan_sheets
-    from swath.scoring import find_map, find_subject
+    from swath.evaluation.scoring import find_map, find_subject
+    from swath.maps.layout import plan_sheets
 
     if spec.model is not None and spec.data is not None:
         subject = find_subject(spec.data, read_contract(spec.model), spec.area, spec.split, spec.block_m)

@@ -17,14 +17,14 @@ from pydantic import Field, model_validator
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.spec.base import Spec
-from swath.spec.fields import Area, Destination, GridSpec, Imagery
+from swath.spec.fields.fields import Area, Destination, GridSpec, Imagery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from swath.imagery.holding import Holdings
-    from swath.imagery.publication import Published
-    from swath.loading import Loaded, Loading, Piece, Pieces
+    from swath.collection.inventory import Holdings
+    from swath.collection.load_plan import Loaded, Loading, Piece, Pieces
+    from swath.storage.publication import Published
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def load(spec: Load) -> Any:
 @task(cache=False, on_client=True)
 def read_held(output: CollectionOutput) -> Holdings:
     """What the folder holds, each file read and its checksum compared."""
-    from swath.imagery.holding import read_holdings
+    from swath.collection.inventory import read_holdings
 
     return read_holdings(output.to)
 
@@ -100,7 +100,7 @@ def find_new(
     output: CollectionOutput,
 ) -> Loading:
     """The imagery, compared with what is held. Looks at the files or the catalogue in every run."""
-    from swath.loading import plan_loading
+    from swath.collection.load_plan import plan_loading
 
     loading = plan_loading(
         imagery, held, area=area, grid=grid, composite=composite, physical=units == "physical", margin=margin,
@@ -120,7 +120,7 @@ def find_new(
 @task(on_client=True)
 def cut_pieces(loading: Loading, *, region: int | None, output: CollectionOutput) -> Pieces:
     """The new images in windows, each loaded by one call."""
-    from swath.loading import Pieces
+    from swath.collection.load_plan import Pieces
 
     return Pieces.of(loading.new, region, output.blocksize)
 
@@ -128,14 +128,14 @@ def cut_pieces(loading: Loading, *, region: int | None, output: CollectionOutput
 @task(retries=2)
 def load_window(piece: Piece) -> Loaded:
     """One window of one image: read onto the grid, masked, encoded."""
-    from swath.loading import load_piece
+    from swath.collection.load_plan import load_piece
 
     return load_piece(piece)
 
 
 def still_there(published: Published) -> bool:
     """Whether a publication can be reused: its files are still as they were."""
-    from swath.imagery.publication import intact
+    from swath.storage.publication import intact
 
     return intact(published)
 
@@ -145,7 +145,7 @@ def publish_collection(
     loaded: Sequence[Loaded], *, loading: Loading, pieces: Pieces, output: CollectionOutput
 ) -> Published:
     """Write the new images and the collection, and put them in their place."""
-    from swath.collection import write_images
+    from swath.collection.write import write_images
 
     return write_images(loaded, loading, pieces, output.to, output.to.rstrip("/").rpartition("/")[2])
 
@@ -153,8 +153,8 @@ def publish_collection(
 @load.planner
 def plan(spec: Load) -> dict[str, Any]:
     """What loading would take, from the headers of the imagery and what the folder holds."""
-    from swath.imagery.holding import read_holdings
-    from swath.loading import Pieces, plan_loading
+    from swath.collection.inventory import read_holdings
+    from swath.collection.load_plan import Pieces, plan_loading
 
     held = read_holdings(spec.output.to)
     loading = plan_loading(

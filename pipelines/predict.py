@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.spec.base import Spec
-from swath.spec.fields import Area, GridSpec, Imagery, ModelRef, Output
+from swath.spec.fields.fields import Area, GridSpec, Imagery, ModelRef, Output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from swath.geo import Region, Regions, Window
-    from swath.imagery.publication import Published
     from swath.imagery.scene import Scenes
-    from swath.layout import Form
+    from swath.maps.layout import Form
+    from swath.maps.region import Made
     from swath.models.contract import Contract, ModelInfo, Receptive, Weights
-    from swath.region import Made
+    from swath.storage.publication import Published
 
 log = logging.getLogger(__name__)
 
@@ -126,8 +126,8 @@ def find_imagery(
 ) -> tuple[Scenes, ...]:
     """The scenes, for each grid of the map. Looks at the files or the catalogue in every run; what needs them runs again only
     when they changed."""
-    from swath.imagery.find import find_sheets
-    from swath.layout import grid_windows
+    from swath.imagery.sources.find import find_sheets
+    from swath.maps.layout import grid_windows
 
     grids = find_sheets(imagery, contract.bands, area, grid)
     grid_windows(grids, area)  # an area elsewhere is an error now, before anything costs time
@@ -169,7 +169,7 @@ def plan_regions(
     scenes: tuple[Scenes, ...], *, model: ModelInfo, area: Area | None, output: Output, region: int | None
 ) -> Regions:
     """The files of the map, and the windows of them that the calls make, with the halo that this model needs."""
-    from swath.layout import plan_sheets
+    from swath.maps.layout import plan_sheets
 
     return plan_sheets(scenes, area, output, region, halo=model.halo, stride=model.stride)
 
@@ -177,7 +177,7 @@ def plan_regions(
 @task(on_client=True)
 def plan_map(regions: Regions, *, model: ModelInfo, channels: int, output: Output) -> Form:
     """How the map's files are laid out, and in which pieces the network gets its pixels."""
-    from swath.layout import form_of
+    from swath.maps.layout import form_of
 
     return form_of(regions, model, channels, output)
 
@@ -187,7 +187,7 @@ def predict_region(
     region: Region, *, scenes: tuple[Scenes, ...], model: ModelInfo, area: Area | None, form: Form
 ) -> Made:
     """One region of the map."""
-    from swath.region import map_region
+    from swath.maps.region import map_region
 
     return map_region(region, scenes[region.grid], model, area, form)
 
@@ -206,9 +206,9 @@ def check_seams(
     the map. Of a model whose tiles are blended, tell as well how much their borders show (see swath.models.blend)."""
     import numpy as np
 
+    from swath.maps.region import Parts, agreement_in, map_strips
     from swath.models.blend import seam_excess
     from swath.models.precision import Agreement
-    from swath.region import Parts, agreement_in, map_strips
 
     differing = pixels = windows = 0
     excess: list[float] = []
@@ -258,7 +258,7 @@ def mean_of(numbers: list[float]) -> float | None:
 
 def still_there(published: Published) -> bool:
     """Whether a publication can be reused: its files are still as they were."""
-    from swath.imagery.publication import intact
+    from swath.storage.publication import intact
 
     return intact(published)
 
@@ -276,11 +276,11 @@ def publish_map(
     output: Output,
 ) -> Published:
     """Write the map and what is made beside it, and put it in its place."""
-    from swath.imagery.legend import MapClass, shares
-    from swath.imagery.map_item import ModelFacts
     from swath.imagery.scene import all_scenes
+    from swath.maps.legend import MapClass, shares
+    from swath.maps.map_files import MapFiles
+    from swath.maps.stac_item import ModelFacts
     from swath.models.contract_file import item_properties
-    from swath.publish import MapFiles
 
     contract = model.contract
     legend = tuple(MapClass(each.value, each.name, each.color) for each in contract.classes)
@@ -319,8 +319,8 @@ def megapixels_of(regions: Regions) -> float:
 
 def describe_input(scenes: tuple[Scenes, ...], model: ModelInfo, area: Area | None, regions: Regions) -> dict[str, Any]:
     """What a map was made from, for its report."""
-    from swath.imagery.address import shown
     from swath.imagery.scene import all_scenes
+    from swath.storage.address import shown
 
     each = all_scenes(scenes)
     notes = list(dict.fromkeys(note for grid in scenes for note in grid.notes))
@@ -358,9 +358,9 @@ def _and_more(count: int) -> str:
 @predict.planner
 def plan(spec: Predict) -> dict[str, Any]:
     """What a map would take, from the headers of its imagery and the model's contract."""
-    from swath.imagery.read import common_dtype
+    from swath.imagery.reading.mosaic import common_dtype
     from swath.imagery.scene import all_scenes
-    from swath.layout import plan_sheets
+    from swath.maps.layout import plan_sheets
 
     contract = read_contract(spec.model)
     grids = find_imagery(spec.imagery, contract=contract, area=spec.area, grid=spec.grid)

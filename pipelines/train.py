@@ -18,22 +18,22 @@ from pydantic import Field, model_validator
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.spec.base import Spec
-from swath.spec.fields import Destination
-from swath.spec.labels import LabelClass, Labelled, LabelledData
-from swath.spec.learning import Augment, Best, Loss, LossPart, Network, Optimizer
-from swath.spec.place import OutputPath
-from swath.spec.strict import mistake
-from swath.spec.training import BlockSplit, Sampling, SplitSpec
+from swath.spec.fields.fields import Destination
+from swath.spec.fields.labels import LabelClass, Labelled, LabelledData
+from swath.spec.fields.network import Augment, Best, Loss, LossPart, Network, Optimizer
+from swath.spec.fields.paths import OutputPath
+from swath.spec.fields.sampling_split import BlockSplit, Sampling, SplitSpec
+from swath.spec.loading.base_model import mistake
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from swath.geo import Window
-    from swath.imagery.labelled import LabelledImage
-    from swath.imagery.publication import Published
-    from swath.models.learn.course import Course, Learned
-    from swath.training.split import Split
-    from swath.training.survey import Plan, Survey
+    from swath.imagery.labels.labelled_image import LabelledImage
+    from swath.storage.publication import Published
+    from swath.training.chips.survey import Plan, Survey
+    from swath.training.loop.settings import Course, Learned
+    from swath.training.split.split import Split
 
 log = logging.getLogger(__name__)
 
@@ -146,8 +146,8 @@ def find_images(
     data: tuple[Labelled, ...], *, bands: tuple[str, ...], classes: tuple[LabelClass, ...]
 ) -> tuple[LabelledImage, ...]:
     """Each image with its labels. Looks at the files or the catalogue in every run."""
-    from swath.imagery.labelled import find_labelled
-    from swath.training.learning import need
+    from swath.imagery.labels.labelled_image import find_labelled
+    from swath.training.fit import need
 
     need("lightning", "train")
     images = find_labelled(data, bands, tuple(each.name for each in classes))
@@ -159,7 +159,7 @@ def find_images(
 @task(on_client=True)
 def hold_back(images: tuple[LabelledImage, ...], *, split: SplitSpec, seed: int) -> Split:
     """The rule that tells for every place whether it is trained on."""
-    from swath.training.split import make_split
+    from swath.training.split.split import make_split
 
     return make_split(split, seed, [image.scenes for image in images])
 
@@ -167,7 +167,7 @@ def hold_back(images: tuple[LabelledImage, ...], *, split: SplitSpec, seed: int)
 @task(on_client=True)
 def cut_windows(images: tuple[LabelledImage, ...]) -> tuple[tuple[int, Window], ...]:
     """The windows of all images, each surveyed by one call."""
-    from swath.training.survey import survey_windows
+    from swath.training.chips.survey import survey_windows
 
     return tuple((number, window) for number, image in enumerate(images) for window in survey_windows(image))
 
@@ -177,7 +177,7 @@ def survey_window(
     where: tuple[int, Window], *, images: tuple[LabelledImage, ...], split: Split, classes: int, reflectance: bool
 ) -> Survey:
     """What is in one window of one image."""
-    from swath.training.survey import survey
+    from swath.training.chips.survey import survey
 
     image, window = where
     return survey(images[image], window, split, classes, reflectance=reflectance)
@@ -193,7 +193,7 @@ def plan_training(
     reflectance: bool,
 ) -> Plan:
     """All that chips are drawn from. An area without labels, or a split without places, is an error here."""
-    from swath.training.survey import plan as put_together
+    from swath.training.chips.survey import plan as put_together
 
     found = put_together(images, list(surveys), split, tuple(each.name for each in classes), reflectance=reflectance)
     for note in found.notes:
@@ -219,9 +219,9 @@ def plan_course(
 ) -> Course:
     """Everything that the training depends on beside its chips."""
     from swath.models.device import chosen
-    from swath.models.learn.course import Course, class_weights
-    from swath.training.chips import Chips
-    from swath.training.split import TRAIN
+    from swath.training.chips.chips import Chips
+    from swath.training.loop.settings import Course, class_weights
+    from swath.training.split.split import TRAIN
 
     counts = plan.counts[TRAIN].tolist()
     return Course(
@@ -236,14 +236,14 @@ def plan_course(
 def learn(course: Course, *, plan: Plan, sampling: Sampling, output: ModelOutput) -> Learned:
     """Train the network. A call that is made again goes on from the last checkpoint, two minutes ago at most."""
     from swath.training.checkpoints import Checkpoints
-    from swath.training.learning import fit
+    from swath.training.fit import fit
 
     return fit(course, plan, sampling, Checkpoints.of(output.to, output.model, course, plan, sampling))
 
 
 def still_there(published: Published) -> bool:
     """Whether a publication can be reused: its files are still as they were."""
-    from swath.imagery.publication import intact
+    from swath.storage.publication import intact
 
     return intact(published)
 
@@ -252,8 +252,8 @@ def still_there(published: Published) -> bool:
 def write_tiles(plan: Plan, *, sampling: Sampling, classes: tuple[LabelClass, ...], to: str) -> Published:
     """All labelled places as pairs of files."""
     from swath.graph.current import current_run
-    from swath.imagery.legend import legend_of
-    from swath.training.tiles import write_tiles as write
+    from swath.maps.legend import legend_of
+    from swath.training.chips.export import write_tiles as write
 
     return write(plan, sampling, to, current_run() or "tiles", legend_of(classes))
 
@@ -272,11 +272,11 @@ def publish_model(
     """Write the network, its contract, its curves and its card, and put them in their place."""
     from pathlib import Path
 
-    from swath.provenance import versions
-    from swath.repository import Repository
+    from swath.project.git import Repository
+    from swath.project.provenance import versions
     from swath.training.checkpoints import Checkpoints
-    from swath.training.learning import publish
-    from swath.training.record import record_of
+    from swath.training.fit import publish
+    from swath.training.model_record import record_of
 
     project = Repository.around(Path.cwd())
     git = project.described() if project else ""
@@ -292,8 +292,8 @@ def publish_model(
 @train.planner
 def expected(spec: Train) -> dict[str, Any]:
     """What a training would take, from the headers of its imagery."""
-    from swath.imagery.read import common_dtype
-    from swath.training.chips import CACHE_BYTES
+    from swath.imagery.reading.mosaic import common_dtype
+    from swath.training.chips.chips import CACHE_BYTES
 
     images = find_images(spec.data, bands=spec.bands, classes=spec.classes)
     hold_back(images, split=spec.split, seed=spec.seed)

@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from swath.graph.ref import SKIPPED
     from swath.graph.task import Task, task
     from swath.spec.base import Spec
-    from swath.spec.fields import Area, FilesImagery, GridSpec, Imagery, ModelRef, Output, StacImagery
-    from swath.spec.place import InputPath, OutputPath
+    from swath.spec.fields.fields import Area, FilesImagery, GridSpec, Imagery, ModelRef, Output, StacImagery
+    from swath.spec.fields.paths import InputPath, OutputPath
 
 _PLACES = {
-    "Area": "swath.spec.fields",
-    "FilesImagery": "swath.spec.fields",
-    "GridSpec": "swath.spec.fields",
-    "Imagery": "swath.spec.fields",
-    "InputPath": "swath.spec.place",
-    "ModelRef": "swath.spec.fields",
-    "Output": "swath.spec.fields",
-    "OutputPath": "swath.spec.place",
+    "Area": "swath.spec.fields.fields",
+    "FilesImagery": "swath.spec.fields.fields",
+    "GridSpec": "swath.spec.fields.fields",
+    "Imagery": "swath.spec.fields.fields",
+    "InputPath": "swath.spec.fields.paths",
+    "ModelRef": "swath.spec.fields.fields",
+    "Output": "swath.spec.fields.fields",
+    "OutputPath": "swath.spec.fields.paths",
     "Pipeline": "swath.graph.pipeline",
     "SKIPPED": "swath.graph.ref",
     "Spec": "swath.spec.base",
-    "StacImagery": "swath.spec.fields",
+    "StacImagery": "swath.spec.fields.fields",
     "SwathError": "swath.errors",
     "Task": "swath.graph.task",
     "either": "swath.graph.either",

@@ -35,9 +35,10 @@ ROOT = Path(__file__).resolve().parents[1]
 POSSIBLE = sys.platform == "linux" and not os.environ.get("SWATH_TESTS_COLD")
 LIBRARIES = (
     "torch", "rasterio", "odc.geo.geobox", "pyogrio", "shapely", "pyproj", "pyarrow", "s3fs", "gcsfs",
-    "swath.models.learn.vision", "swath.cli.running", "swath.imagery.publication", "swath.cluster.aws", "swath.cluster.gcp",
-    "distributed.nanny", "distributed.worker", "swath.engine.dask_executor", "swath.region", "swath.models.info", "swath.publish",
-    "swath.imagery.vectors", "swath.cli.app",
+    "swath.training.loop.torchvision_guard", "swath.cli.commands.run", "swath.storage.publication",
+    "swath.cluster.cloud.aws", "swath.cluster.cloud.gcp", "distributed.nanny", "distributed.worker",
+    "swath.engine.executors.dask", "swath.maps.region", "swath.models.info", "swath.maps.map_files",
+    "swath.maps.vectors.geoparquet", "swath.cli.app",
 )  # fmt: skip
 SERVER = {
     "PYTHONPATH": str(ROOT),
@@ -159,7 +160,7 @@ def _keep_spare() -> None:
 
 def _serve_workers(asked: socket.socket) -> NoReturn:
     """Do what an interpreter would have been started for, or end with the run that did not need it."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as swath.cluster.forking does
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as swath.cluster.local.fork_server does
     request, files, _, _ = socket.recv_fds(asked, LONGEST, 8)
     asked.close()
     if not request:
@@ -190,7 +191,7 @@ def _wait(pid: int, reply: int) -> NoReturn:
 def _import() -> None:
     for name in LIBRARIES:
         importlib.import_module(name)
-    vision = sys.modules["swath.models.learn.vision"]
+    vision = sys.modules["swath.training.loop.torchvision_guard"]
     if importlib.util.find_spec("lightning"):
         vision.settle()
         importlib.import_module("lightning")

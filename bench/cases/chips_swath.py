@@ -18,13 +18,13 @@ from chips_data import labels
 from pixels_data import BANDS, image
 from rasterio.windows import Window
 
-from swath.imagery.labelled import find_labelled
-from swath.spec.fields import FilesImagery
-from swath.spec.labels import Labelled, RasterLabels
-from swath.spec.training import ColumnSplit, Sampling
-from swath.training.chips import Chips
-from swath.training.split import make_split
-from swath.training.survey import plan, survey, survey_windows
+from swath.imagery.labels.labelled_image import find_labelled
+from swath.spec.fields.fields import FilesImagery
+from swath.spec.fields.labels import Labelled, RasterLabels
+from swath.spec.fields.sampling_split import ColumnSplit, Sampling
+from swath.training.chips.chips import Chips
+from swath.training.chips.survey import plan, survey, survey_windows
+from swath.training.split.split import make_split
 
 BATCH = 8
 CACHE = 256 * 2**20

@@ -48,9 +48,9 @@ def noops(spec: Noops) -> Any:
     """Many calls that do nothing."""
     return total(noop.map(range(spec.n), mark=spec.mark))
 '''
-OF_CLIENT = {"inline": (), "local": ("distributed", "swath.cluster.local")}
+OF_CLIENT = {"inline": (), "local": ("distributed", "swath.cluster.local.local")}
 """What the client imports for a cluster, beside what it imports for an inline run."""
-OF_WORKERS = {"inline": (), "local": ("distributed", "swath.cluster.preloaded")}
+OF_WORKERS = {"inline": (), "local": ("distributed", "swath.cluster.local.fork_preload")}
 """What the process that workers are forked from imports, at the same time."""
 IMPORTS = """
 import contextlib, importlib, json, sys, time

@@ -19,12 +19,12 @@ from typing import Any
 
 import psutil
 
-from swath.cluster.cluster import RunningCluster, cluster_of
+from swath.cluster.contract import RunningCluster, cluster_of
 from swath.engine.engine import Engine
-from swath.engine.executor import InlineExecutor
+from swath.engine.executors.executor import InlineExecutor
+from swath.engine.executors.routed import RoutedExecutor
 from swath.engine.journal import Journal, RunRow
 from swath.engine.process import Process
-from swath.engine.routed import RoutedExecutor
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
 from swath.events import CallDone, Event
@@ -32,8 +32,8 @@ from swath.graph.graph import Graph
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.spec.base import Spec
-from swath.spec.cluster import InlineCluster, LocalCluster
-from swath.spec.workers import Workers
+from swath.spec.clusters.cluster import InlineCluster, LocalCluster
+from swath.spec.clusters.workers import Workers
 
 WORKERS = 2
 FLOOR_BATCH = 1000

@@ -1,4 +1,4 @@
-"""What reading costs above GDAL's own: swath.imagery.read against bare rasterio, in processor time, in one run.
+"""What reading costs above GDAL's own: swath.imagery.reading.mosaic against bare rasterio, in processor time, in one run.
 
 python bench/cases/reading.py FOLDER [EDGE]. FOLDER keeps the images (bench/cases/pixels_data.py). Each case reads the same windows both
 ways, each time from files that were just opened, in turns; the ratio of the medians is what to compare between machines.
@@ -20,11 +20,11 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
 from swath.geo import Window
-from swath.imagery.find import find
-from swath.imagery.opened import WARP_ERROR, opened
-from swath.imagery.read import read
+from swath.imagery.reading.dataset_cache import WARP_ERROR, opened
+from swath.imagery.reading.mosaic import read
 from swath.imagery.scene import Scenes
-from swath.spec.fields import FilesImagery, GridSpec
+from swath.imagery.sources.find import find
+from swath.spec.fields.fields import FilesImagery, GridSpec
 
 TURNS = 3
 BLOCK, HALO = 512, 48

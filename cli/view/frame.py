@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from swath.cli import units
-from swath.cli.table import width as columns
-from swath.cli.view.tally import NodeTally, Tally
+from swath.cli.render import units
+from swath.cli.render.columns import width as columns
+from swath.cli.view.progress import NodeTally, Tally
 
 Piece = tuple[str, str]
 """Text and its style, in rich's words."""

@@ -8,8 +8,8 @@ from itertools import islice
 from typing import TextIO
 
 from swath import events
-from swath.cli import units
-from swath.cli.view.tally import NodeTally, Tally, in_mapped
+from swath.cli.render import units
+from swath.cli.view.progress import NodeTally, Tally, in_mapped
 
 EVERY_S = 5.0
 """At most one line of progress per node in this time."""
@@ -149,7 +149,7 @@ def summary(end: events.RunDone) -> Iterator[str]:
     calls = f"{end.calls} {'call' if end.calls == 1 else 'calls'}"
     yield f"{end.status} in {units.duration(end.seconds)}: {calls}{reused}"
     if end.table:
-        from swath.cli.tabling import lines
+        from swath.cli.commands.runs_table import lines
 
         yield from (f"  {line}" for line in lines(end.table[:100]))
         if len(end.table) > 100:

@@ -11,18 +11,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from swath.engine.code import code_fingerprint
-from swath.engine.executor import Executor
+from swath.engine.batch_queue import Group
+from swath.engine.call import Answer, Batch, Call, Common, Outcome, failure
+from swath.engine.code_hash import code_fingerprint
+from swath.engine.executors.executor import Executor
 from swath.engine.fingerprint import fingerprint, fingerprints_after
-from swath.engine.group import Group
 from swath.engine.journal import Journal, NodeRow
-from swath.engine.kept import Kept
-from swath.engine.ready import ReadySet
+from swath.engine.ready_set import ReadySet
 from swath.engine.record import Record
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore, Stored
+from swath.engine.stored_args import Kept
 from swath.engine.values import Values, Walks
-from swath.engine.work import Answer, Batch, Call, Common, Outcome, failure
 from swath.errors import StateError, TaskFailed
 from swath.events import Event
 from swath.graph.collect import collect

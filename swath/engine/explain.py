@@ -10,15 +10,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from swath.engine.code import code_fingerprint
+from swath.engine.batch_queue import Group
+from swath.engine.call import Call, Outcome
+from swath.engine.code_hash import code_fingerprint
 from swath.engine.engine import Engine
-from swath.engine.executor import InlineExecutor
-from swath.engine.group import Group
+from swath.engine.executors.executor import InlineExecutor
 from swath.engine.journal import Journal, NodeRow
 from swath.engine.record import Record
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore, Stored
-from swath.engine.work import Call, Outcome
 from swath.graph.collect import collect
 from swath.graph.graph import Graph, Node
 from swath.graph.task import Task

@@ -115,7 +115,7 @@ def _feed_other(state: Hash, value: Any) -> None:
     elif isinstance(value, (PurePath, datetime.date, datetime.time, datetime.timedelta)):
         feed(state, (_named(type(value)), str(value)))
     elif isinstance(value, FunctionType):
-        from swath.engine.code import code_fingerprint
+        from swath.engine.code_hash import code_fingerprint
 
         feed(state, ("function", code_fingerprint(value)))
     elif dataclasses.is_dataclass(value):
@@ -134,7 +134,7 @@ def _feed_other(state: Hash, value: Any) -> None:
 
 
 def _feed_unknown(state: Hash, value: Any) -> None:
-    from swath.engine.code import code_fingerprint
+    from swath.engine.code_hash import code_fingerprint
     from swath.graph.pipeline import Pipeline
     from swath.graph.task import Task
 

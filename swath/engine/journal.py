@@ -19,9 +19,9 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from swath.engine.disk import check_room, network_file_system
+from swath.engine.journal_schema import migrate
 from swath.engine.process import Process
 from swath.engine.store import Stored
-from swath.engine.tables import migrate
 from swath.errors import StateError
 
 _MANY = 500

@@ -1,7 +1,7 @@
 """Pruning: which runs are old, which results and files no other run needs, and their removal in short steps.
 
 What a run that goes on may use is never touched: it can take up any result of the journal at any time. So the runs
-themselves are removed whenever they are old, but results only while the caller holds `swath.lock.unused`.
+themselves are removed whenever they are old, but results only while the caller holds `swath.runner.lock.unused`.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from swath.engine.call import Answer, Call, Outcome, Said
 from swath.engine.journal import CallRow, Journal, NodeRow
 from swath.engine.store import Stored
-from swath.engine.work import Answer, Call, Outcome, Said
 from swath.events import (
     CallDone,
     CallFailed,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from swath.engine import seal
+from swath.engine import secret_pickle
 from swath.engine.bucket import located
 from swath.engine.fingerprint import fingerprint
 from swath.errors import StateError
@@ -59,7 +59,7 @@ class ResultStore:
     def put(self, value: Any) -> Stored:
         """Keep a value. Raises StateError when it cannot be pickled or written."""
         try:
-            data = seal.dumps(value, self._secrets)
+            data = secret_pickle.dumps(value, self._secrets)
         except Exception as error:  # whatever a foreign object's __reduce__ raises
             raise StateError(
                 f"a result of type {type(value).__name__} cannot be kept: {error}",
@@ -78,11 +78,11 @@ class ResultStore:
         """The value. `once`: it will not be asked for again soon, and is not held here. Raises StateError when it is not there
         any more."""
         if stored.data is not None:
-            return seal.loads(stored.data, self._secrets)
+            return secret_pickle.loads(stored.data, self._secrets)
         if stored.digest in self._recent:
             self._recent.move_to_end(stored.digest)
             return self._recent[stored.digest][1]
-        value = seal.loads(self._read(stored.digest), self._secrets)
+        value = secret_pickle.loads(self._read(stored.digest), self._secrets)
         if not once:
             self._keep(stored, value)
         return value

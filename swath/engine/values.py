@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from swath.engine.kept import Kept, KeptItems, loaded
-from swath.engine.ready import ReadySet
+from swath.engine.ready_set import ReadySet
 from swath.engine.store import ResultStore, Stored
+from swath.engine.stored_args import Kept, KeptItems, loaded
 from swath.errors import PipelineError
 from swath.graph.graph import Node
 from swath.graph.ref import SKIPPED, Ref, fill, node_of, path_of

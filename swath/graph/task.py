@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
+from swath.code_shipping import carried
 from swath.errors import PipelineError
-from swath.graph.code import carried
 from swath.graph.graph import current_builder
 from swath.version import __version__
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 
 from swath.errors import ModelError
 from swath.models.contract import Contract, ModelClass
-from swath.spec.labels import PALETTE
+from swath.spec.fields.labels import PALETTE
 
 SCALINGS: dict[str, tuple[str, ...]] = {
     "min-max": ("minimum", "maximum"),

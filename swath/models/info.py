@@ -8,10 +8,10 @@ from swath.errors import ModelError
 from swath.models.contract import Contract, ModelInfo, Receptive, Weights
 from swath.models.contract_file import contract_path, read_contract
 from swath.models.device import Device, chosen
-from swath.models.fetched import at_hand
 from swath.models.load import digest, format_of, load
 from swath.models.receptive import measure_predictor, output_channels
-from swath.spec.fields import ModelRef
+from swath.models.weights_cache import at_hand
+from swath.spec.fields.fields import ModelRef
 
 
 def contract_of(ref: ModelRef) -> Contract:

@@ -25,8 +25,8 @@ from swath.errors import MissingExtra, ModelError
 from swath.models import exported
 from swath.models.contract import Format, ModelInfo, Precision, Weights
 from swath.models.device import Busy, Device
-from swath.models.fetched import at_hand
-from swath.models.parts import wide_parts
+from swath.models.global_layers import wide_parts
+from swath.models.weights_cache import at_hand
 
 if TYPE_CHECKING:
     import onnxruntime

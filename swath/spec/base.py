@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from swath.errors import PipelineError
-from swath.spec.cluster import Cluster, LocalCluster
+from swath.spec.clusters.cluster import Cluster, LocalCluster
+from swath.spec.clusters.prices import Usd
+from swath.spec.loading.base_model import Model as Model
+from swath.spec.matrix.search import Search
 from swath.spec.notify import Notify
-from swath.spec.prices import Usd
-from swath.spec.search import Search
-from swath.spec.strict import Model as Model
 
 
 class Spec(Model):
@@ -20,7 +20,7 @@ class Spec(Model):
     reserved: ClassVar[frozenset[str]] = frozenset(
         {"pipeline", "name", "cluster", "on_error", "matrix", "notify", "budget", "stage", "search"}
     )
-    """What belongs to the run; `matrix` is read before the rest (see swath.spec.matrix), so it is no field."""
+    """What belongs to the run; `matrix` is read before the rest (see swath.spec.matrix.matrix), so it is no field."""
 
     pipeline: str = ""
     """Name of the pipeline to run, as `pipe list` prints it."""

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import SecretStr, field_validator
 
-from swath.spec.strict import Model, mistake
+from swath.spec.loading.base_model import Model, mistake
 
 WEB = ("http", "https")
 """Schemes of plain webhooks; any other is apprise's."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from swath.engine.fingerprint import fingerprint
-from swath.imagery.stores import placed
-from swath.spec.place import remote
+from swath.spec.fields.paths import remote
+from swath.storage.filesystem import placed
 
 log = logging.getLogger(__name__)
 

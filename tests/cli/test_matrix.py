@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from swath.cli.tabling import lines
+from swath.cli.commands.runs_table import lines
 from tests.cli.conftest import Pipe
 
 MATRIX = (

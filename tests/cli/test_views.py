@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swath import events
-from swath.cli import units
-from swath.cli.table import width
+from swath.cli.render import units
+from swath.cli.render.columns import width
 from swath.cli.view.frame import frame
 from swath.cli.view.lines import JsonView
 from swath.cli.view.live import LiveView
 from swath.cli.view.plain import PlainView
-from swath.cli.view.tally import Tally
+from swath.cli.view.progress import Tally
 
 RUN = "20240601-120000-map-abcd"
 

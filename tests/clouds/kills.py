@@ -150,7 +150,7 @@ class Victim:
                     words = (entry / "cmdline").read_bytes().split(b"\0")
                 except OSError:
                     continue
-                if b"swath.cluster.guardian" in words and str(self.pipe.folder).encode() in b" ".join(words):
+                if b"swath.cluster.teardown.guardian" in words and str(self.pipe.folder).encode() in b" ".join(words):
                     found.append(int(entry.name))
         return found
 

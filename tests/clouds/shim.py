@@ -216,9 +216,9 @@ def at_home(command: list[str]) -> list[str]:
     address = os.environ["MACHINE_ADDRESS"]
     if "distributed.cli.dask_scheduler" in command and "--host" not in command:
         command = [*command, "--host", address, "--dashboard-address", f"{address}:8787"]
-    if "swath.cluster.onboard" in command and "--host" not in command:
+    if "swath.cluster.machine.entrypoint" in command and "--host" not in command:
         command = [*command, "--host", address]
-    if "swath.cluster.onboard" in command and "--host" not in command:
+    if "swath.cluster.machine.entrypoint" in command and "--host" not in command:
         command = [*command, "--host", address]
     if "--spec" in command:
         position = command.index("--spec") + 1

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from swath.cluster import tls
-from swath.spec.cluster import TlsFiles
+from swath.cluster.workers import tls
+from swath.spec.clusters.cluster import TlsFiles
 from tests.clouds.plugin import ec2_cloud, ec2_process, gce_cloud, gce_process
 
 __all__ = ["ec2_cloud", "ec2_process", "gce_cloud", "gce_process"]

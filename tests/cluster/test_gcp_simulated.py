@@ -15,16 +15,17 @@ import distributed
 import pytest
 from distributed.utils import LoopRunner
 
-from swath.cluster import boot, tls
-from swath.cluster.gce import GceFleet
-from swath.cluster.gcp import GceMaker, gce_cluster, name_of
-from swath.cluster.maker import Order
-from swath.cluster.removal import remove_all
-from swath.cluster.settings import SETTINGS
+from swath.cluster.cloud.gcp import GceMaker, gce_cluster, name_of
+from swath.cluster.cloud.provider import Order
+from swath.cluster.machine import cloud_init
+from swath.cluster.providers.gce import GceFleet
+from swath.cluster.teardown.removal import remove_all
+from swath.cluster.workers import tls
+from swath.cluster.workers.dask_settings import SETTINGS
 from swath.errors import CredentialsError, InfrastructureError, SwathError, UsageError
-from swath.spec.cloud import GcpCluster
+from swath.spec.clusters.cloud import GcpCluster
 from tests.clouds.control import Cloud, started
-from tests.cluster.test_gcp import spec
+from tests.cluster.cloud.test_gcp import spec
 
 
 @pytest.fixture(scope="module")
@@ -145,10 +146,10 @@ def test_a_machine_is_deleted_by_the_cloud_at_its_time_limit(cloud: Cloud) -> No
 @pytest.mark.parametrize("allowed", [True, False])
 def test_a_machine_that_nobody_deletes_deletes_itself_where_it_may(cloud: Cloud, allowed: bool) -> None:
     cloud.self_removal(allowed)
-    words = ("python", "-m", "swath.cluster.selfremoval", "--after-s", "0")
-    made = boot.Boot("swath:1", ("false",), {}, 0, afterwards=words)
+    words = ("python", "-m", "swath.cluster.machine.self_removal", "--after-s", "0")
+    made = cloud_init.Boot("swath:1", ("false",), {}, 0, afterwards=words)
     name = "run-1-worker-1"
-    GceMaker(there(cloud)).make(dataclasses.replace(order(name), user_data=boot.user_data(made)))
+    GceMaker(there(cloud)).make(dataclasses.replace(order(name), user_data=cloud_init.user_data(made)))
     if allowed:
         assert cloud.until(lambda: not cloud.alive())
         assert [call["who"] for call in cloud.calls() if call["action"] == "instances.delete"] == ["machine"]
@@ -182,7 +183,7 @@ def test_without_credentials_and_without_an_answer_it_is_told_which_of_them(
 
 def test_a_compute_engine_that_does_not_answer_is_told(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", "http://127.0.0.1:9/compute/v1/")
-    monkeypatch.setattr("swath.cluster.gce.RETRIES", 0)
+    monkeypatch.setattr("swath.cluster.providers.gce.RETRIES", 0)
     with pytest.raises(SwathError, match="does not answer") as caught:
         GceFleet("acme-maps").machines()
     assert caught.value.exit_code == 5

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from swath import runner
-from swath.graph.registry import Registry
-from swath.project import Project
-from swath.runner import RunOutcome
-from swath.spec.load import load
-from tests.graph.test_code import write
+from swath.project.project import Project
+from swath.project.registry import Registry
+from swath.runner import runner
+from swath.runner.runner import RunOutcome
+from swath.spec.loading.load import load
+from tests.test_code_shipping import write
 
 JOB = """
 import os, time

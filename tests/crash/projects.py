@@ -62,8 +62,8 @@ def summary(refined, *, notes):
 
 @task(on_client=True)
 def publish(drawn, text, *, output):
-    from swath.imagery.publication import Staging
-    from swath.imagery.writing import writing
+    from swath.storage.publication import Staging
+    from swath.storage.durable_write import writing
 
     with Staging(output.to, current_run()) as staging:
         for number, data in drawn:

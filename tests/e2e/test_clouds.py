@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from swath.cluster import doctor_gcp
+from swath.cluster.doctor import gcp
 from swath.engine.journal import Journal
-from swath.spec.cloud import GcpCluster
+from swath.spec.clusters.cloud import GcpCluster
 from tests.clouds.control import Cloud
 from tests.clouds.plugin import ec2_process, gce_process
 from tests.clouds.projects import BUCKET, cluster, project
@@ -115,7 +115,7 @@ def look_at_gpus(cloud: Cloud) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in cloud.environment.items():
             patch.setenv(name, value)
-        found = list(doctor_gcp.project(GcpCluster.model_validate(cluster(cloud, **gpus))))
+        found = list(gcp.project(GcpCluster.model_validate(cluster(cloud, **gpus))))
     assert {check.what: check.state for check in found}["gpus"] == "ok", found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from swath.cluster.cluster import RunningCluster, cluster_of
+from swath.cluster.contract import RunningCluster, cluster_of
 from swath.engine.engine import Engine, EngineResult
 from swath.engine.journal import Journal, RunRow
 from swath.engine.process import Process
@@ -17,7 +17,7 @@ from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
 from swath.events import Event
 from swath.graph.graph import Graph
-from swath.spec.cluster import InlineCluster, LocalCluster
+from swath.spec.clusters.cluster import InlineCluster, LocalCluster
 
 
 @pytest.fixture(scope="session", params=["inline", "local"])

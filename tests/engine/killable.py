@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from swath.engine.engine import Engine
-from swath.engine.executor import InlineExecutor
+from swath.engine.executors.executor import InlineExecutor
 from swath.engine.journal import Journal
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
+from swath.engine.call import Answer, Batch
 from swath.engine.engine import Engine
-from swath.engine.executor import InlineExecutor
+from swath.engine.executors.executor import InlineExecutor
 from swath.engine.journal import Journal
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
-from swath.engine.work import Answer, Batch
 from swath.errors import InfrastructureError
 from swath.events import CallDone, CallFailed, NodeDone, NodeOpened
 from swath.graph.graph import Graph
@@ -267,8 +267,8 @@ def test_a_time_limit_cuts_no_import_off_in_the_middle(
 
 
 def test_what_no_worker_offers_fails_at_once_and_says_so(tmp_path: Path) -> None:
-    from swath.cluster.cluster import cluster_of
-    from swath.spec.cluster import LocalCluster
+    from swath.cluster.contract import cluster_of
+    from swath.spec.clusters.cluster import LocalCluster
 
     @task(resources={"gpu": 1})
     def on_gpu(x: int) -> int:
@@ -329,8 +329,8 @@ def test_results_of_uncached_maps_are_each_run_s_own_when_two_run_at_once(tmp_pa
 
 
 def inline_cluster(folder: Path) -> Any:
-    from swath.cluster.cluster import cluster_of
-    from swath.spec.cluster import InlineCluster
+    from swath.cluster.contract import cluster_of
+    from swath.spec.clusters.cluster import InlineCluster
 
     return cluster_of(InlineCluster(), folder)
 

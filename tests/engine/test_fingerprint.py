@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
-from swath.engine.code import code_fingerprint
+from swath.engine.code_hash import code_fingerprint
 from swath.engine.fingerprint import fingerprint
 
 plain = st.recursive(

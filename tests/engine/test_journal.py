@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from swath.engine import disk, tables
+from swath.engine import disk, journal_schema
 from swath.engine.journal import CallRow, Journal, NodeRow
 from swath.engine.process import Process, started
 from swath.engine.store import Stored
@@ -119,7 +119,7 @@ def test_leases_are_there_until_they_are_ended(tmp_path: Path) -> None:
 
 def test_a_journal_of_an_older_version_is_brought_up_to_date_and_keeps_everything(tmp_path: Path) -> None:
     old = sqlite3.connect(tmp_path / "journal.sqlite")
-    old.executescript(tables.STEPS[0] + "PRAGMA user_version = 1;")
+    old.executescript(journal_schema.STEPS[0] + "PRAGMA user_version = 1;")
     old.execute(
         "INSERT INTO runs (id, pipeline, name, spec_path, spec_text, overrides, cluster, root, status, started, host, pid,"
         " process_started) VALUES ('r', 'p', 'n', 's', 't', '[]', 'local', '/', 'done', 1.0, 'h', 1, 1.0)"

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from swath.engine import tables
+from swath.engine import journal_schema
 from swath.engine.journal import CallRow, Journal
 from swath.engine.prune import Limits, Surplus, give_back, remove_results, remove_runs, survey
 from swath.engine.store import ResultStore, Stored
 from swath.engine.storefiles import StoreFiles
-from swath.lock import in_use, unused
+from swath.runner.lock import in_use, unused
 from tests.engine.conftest import run_row
 
 DAY = 86400.0
@@ -255,7 +255,7 @@ def test_the_journal_gives_its_space_back(tmp_path: Path, made_by: str) -> None:
     if made_by == "an older one":
         (tmp_path / "state").mkdir()
         with contextlib.closing(sqlite3.connect(tmp_path / "state/journal.sqlite")) as old:
-            old.executescript(tables.STEPS[0] + "PRAGMA user_version = 1;")
+            old.executescript(journal_schema.STEPS[0] + "PRAGMA user_version = 1;")
     home = Home(tmp_path / "state")
     home.run("old", 40, {f"k{i}": os.urandom(6000) for i in range(400)})
     home.sql("PRAGMA wal_checkpoint(TRUNCATE)")

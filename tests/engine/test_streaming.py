@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from swath.engine.engine import Engine, EngineResult
-from swath.engine.executor import InlineExecutor
+from swath.engine.executors.executor import InlineExecutor
 from swath.engine.journal import Journal
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore

@@ -13,7 +13,7 @@ from swath.evaluation.bootstrap import intervals
 from swath.evaluation.calibration import Calibration
 from swath.evaluation.confusion import Confusion, count_pairs
 from swath.evaluation.objects import match
-from swath.spec.labels import IGNORE
+from swath.spec.fields.labels import IGNORE
 
 
 def test_the_score_of_the_whole_area_is_not_the_mean_of_its_tiles():

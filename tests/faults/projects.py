@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from swath.cluster import sweep
+from swath.cluster.teardown import sweep
 from swath.engine.journal import Journal
 from tests.process import Pipe
 
@@ -74,8 +74,8 @@ def tile(number, *, seed, seconds, hold, stall, fill, flaky):
 
 @task(on_client=True)
 def publish(tiles, *, output):
-    from swath.imagery.publication import Staging, intact
-    from swath.imagery.writing import writing
+    from swath.storage.publication import Staging, intact
+    from swath.storage.durable_write import writing
 
     with Staging(output.to, current_run()) as staging:
         for number, data in enumerate(tiles):

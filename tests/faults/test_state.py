@@ -111,7 +111,7 @@ def test_the_exit_code_of_a_run_survives_a_journal_that_cannot_be_written_at_its
     """The file size limit stands for a full disk that fills up in the very last moment: it needs no mount."""
     spec = tiles(pipe, n=3)
     code = (
-        "import resource, signal, sys; from swath import runner; from swath.cli import main\n"
+        "import resource, signal, sys; from swath.runner import runner; from swath.cli import main\n"
         "end = runner._Run.end\n"
         "def full(self, outcome):\n"
         "    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"

@@ -95,8 +95,8 @@ def act(number, *, seconds, deed, notes):
 
 @task(on_client=True)
 def publish(made, *, output, notes):
-    from swath.imagery.publication import Staging
-    from swath.imagery.writing import writing
+    from swath.storage.publication import Staging
+    from swath.storage.durable_write import writing
 
     note(notes, "publish")
     with Staging(output.to, current_run()) as staging:

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from swath.errors import ReadFailed
 from swath.geo import Window
-from swath.imagery import read as read_module
-from swath.imagery.find import find
-from swath.imagery.grid import area_mask, image_grid, offset_in, output_window
-from swath.imagery.read import read
+from swath.imagery.geometry.image_grid import area_mask, image_grid, offset_in, output_window
+from swath.imagery.reading import mosaic as read_module
+from swath.imagery.reading.mosaic import read
 from swath.imagery.scene import Scenes
-from swath.spec.fields import Area, FilesImagery, GridSpec, Mask, StacImagery
+from swath.imagery.sources.find import find
+from swath.spec.fields.fields import Area, FilesImagery, GridSpec, Mask, StacImagery
 from tests.imagery.rasters import write
 
 EDGE = 40

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from swath.errors import CredentialsError
-from swath.imagery import objects
+from swath.imagery.remote import object_store
 from tests.imagery.servers import Asked, Fault, web
 
 PAYS = {"s3": ("AWS_REQUEST_PAYER", "requester"), "gs": ("GS_USER_PROJECT", "my-project")}
@@ -46,15 +46,15 @@ def test_only_who_says_that_he_pays_reads_and_a_refusal_names_the_variable(
             monkeypatch.setenv(name, value)
         for name, _ in PAYS.values():
             monkeypatch.delenv(name, raising=False)
-        objects._store.cache_clear()
+        object_store._store.cache_clear()
         with pytest.raises(CredentialsError) as caught:
-            objects.fetch_object(f"{kind}://pixels/a.tif", 10, 20)
+            object_store.fetch_object(f"{kind}://pixels/a.tif", 10, 20)
         assert PAYS[kind][0] in caught.value.remedy
         monkeypatch.setenv(*PAYS[kind])
-        objects._store.cache_clear()
-        answer = objects.fetch_object(f"{kind}://pixels/a.tif", 10, 20)
+        object_store._store.cache_clear()
+        answer = object_store.fetch_object(f"{kind}://pixels/a.tif", 10, 20)
         assert answer.data == DATA[10:20]
         if kind == "s3":
             signed = server.asked[-1].headers["authorization"]
             assert "x-amz-request-payer" in signed, "the signature holds it"
-    objects._store.cache_clear()
+    object_store._store.cache_clear()

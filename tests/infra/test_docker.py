@@ -56,7 +56,7 @@ def test_the_image_says_which_commit_and_constraints_it_is_of(last: list[tuple[s
     (labels,) = (rest for word, rest in last if word == "LABEL")
     assert 'org.opencontainers.image.revision="$COMMIT"' in labels
     assert 'swath.constraints="$CONSTRAINTS"' in labels
-    (manifest,) = (rest for _, rest in last if "swath.cluster.manifest" in rest)
+    (manifest,) = (rest for _, rest in last if "swath.cluster.workers.image_manifest" in rest)
     assert '--commit "${COMMIT:?}" --constraints /tmp/constraints.txt > /etc/swath/image.json' in manifest
 
 

@@ -167,7 +167,7 @@ def test_a_machine_is_powered_off_when_its_tag_or_its_user_data_says_so(
 def test_a_machine_that_nobody_told_its_time_ends_after_the_longest_that_a_spec_may_ask_for(
     metadata: Metadata, tmp_path: Path
 ) -> None:
-    from swath.spec.cloud import AwsCluster
+    from swath.spec.clusters.cloud import AwsCluster
 
     longest = AwsCluster.model_json_schema()["properties"]["max_hours"]["maximum"] * 3600
     assert longest == WEEK_S

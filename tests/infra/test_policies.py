@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from swath.cluster import daskcluster
-from swath.cluster.gcp import name_of
+from swath.cluster.cloud.gcp import name_of
+from swath.cluster.kubernetes import manifests
 from tests.infra.policy import ACCOUNT, COMPUTE, IAM, INSERT, Policy, Request, of_run, requests
 
 REGION, BUCKET = "us-east-1", "maps"
@@ -129,7 +129,7 @@ def _actions(statement: dict[str, Any]) -> list[str]:
 def test_the_role_on_kubernetes_is_for_what_is_made_there() -> None:
     role = yaml.safe_load((IAM / "kubernetes-client.yaml").read_text())
     given = {(kind, verb) for rule in role["rules"] for kind in rule["resources"] for verb in rule["verbs"]}
-    assert daskcluster.GROUP.partition("/")[0] in {group for rule in role["rules"] for group in rule["apiGroups"]}
+    assert manifests.GROUP.partition("/")[0] in {group for rule in role["rules"] for group in rule["apiGroups"]}
     made = {"daskclusters", "daskautoscalers", "secrets", "pods/portforward"}
     assert {kind for kind, verb in given if verb == "create"} == made
     assert {kind for kind, verb in given if verb == "delete"} == {"daskclusters", "deployments", "pods"}

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from swath.models.learn.feed import Images
-from swath.models.learn.trainer import BEST, LAST, Lessons, learn
-from swath.spec.learning import Best
+from swath.spec.fields.network import Best
 from swath.training import checkpoints
 from swath.training.checkpoints import Checkpoints
+from swath.training.loop.prefetch import Images
+from swath.training.loop.trainer import BEST, LAST, Lessons, learn
 from tests.models.learn.course import course, held, images
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from swath.models.learn.course import Course
-from swath.models.learn.feed import Images
-from swath.models.learn.trainer import Lessons
-from swath.spec.labels import IGNORE
-from swath.spec.learning import Augment, Best, LossPart, Network, Optimizer
+from swath.spec.fields.labels import IGNORE
+from swath.spec.fields.network import Augment, Best, LossPart, Network, Optimizer
+from swath.training.loop.prefetch import Images
+from swath.training.loop.settings import Course
+from swath.training.loop.trainer import Lessons
 
 CLASSES = ("land", "water")
 

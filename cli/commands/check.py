@@ -1,0 +1,82 @@
+"""`pipe check`: are these specs right? Nothing is started."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from swath.cli.context import around, load_spec, registry_of
+from swath.errors import SpecError, SwathError, UsageError
+from swath.graph.pipeline import Pipeline
+from swath.project.project import Project
+from swath.project.registry import Registry
+from swath.runner import matrix
+from swath.spec.loading.load import Loaded
+
+
+def check_specs(files: list[Path], sets: list[str], cluster: str | None, *, as_json: bool) -> int:
+    """Validate each spec and build its graph. Verdicts go to stdout, mistakes to stderr. Returns 2 if any is wrong."""
+    known: dict[Path, tuple[Project, Registry]] = {}
+    verdicts = [_verdict(file, sets, cluster, known) for file in files]
+    if as_json:
+        print(json.dumps(verdicts, ensure_ascii=False, indent=2))
+    else:
+        for verdict in verdicts:
+            _print(verdict)
+    return UsageError.exit_code if any(not verdict["ok"] for verdict in verdicts) else 0
+
+
+def _verdict(
+    file: Path, sets: list[str], cluster: str | None, known: dict[Path, tuple[Project, Registry]]
+) -> dict[str, Any]:
+    try:
+        folder = file.absolute().parent
+        if folder not in known:
+            project = around(folder)
+            known[folder] = (project, registry_of(project))
+        project, registry = known[folder]
+        loaded = load_spec(file, sets, cluster, project, registry)
+        nodes = _nodes(registry.find(loaded.pipeline), loaded)
+    except SpecError as error:
+        mistakes = [
+            {"file": m.file, "line": m.line, "column": m.column, "field": m.field, "message": m.message}
+            for m in error.mistakes
+        ]
+        return {"file": str(file), "ok": False, "mistakes": mistakes, "text": error.message}
+    except SwathError as error:
+        return {"file": str(file), "ok": False, "mistakes": [], "text": f"{file}: {error}"}
+    except Exception as error:  # noqa: BLE001 - the pipeline's own code, on this spec
+        text = f"{file}: the graph cannot be built: {type(error).__name__}: {error}"
+        return {"file": str(file), "ok": False, "mistakes": [], "text": text}
+    return {
+        "file": str(file),
+        "ok": True,
+        "pipeline": loaded.pipeline,
+        "nodes": nodes,
+        "variants": [{"name": variant.name, "values": variant.values} for variant in loaded.variants],
+        "notes": list(loaded.notes),
+    }
+
+
+def _nodes(pipeline: Pipeline, loaded: Loaded) -> int:
+    """Number of nodes of the spec's graph; of a matrix of all its variants."""
+    matrix.graph(pipeline, loaded)
+    return sum(len(pipeline.build(spec)) for spec in loaded.specs)
+
+
+def _print(verdict: dict[str, Any]) -> None:
+    file = verdict["file"]
+    if verdict["ok"]:
+        count, variants = verdict["nodes"], verdict["variants"]
+        told = f", {len(variants)} {'variant' if len(variants) == 1 else 'variants'}" if variants else ""
+        print(f"{file}: ok ({verdict['pipeline']}, {count} {'node' if count == 1 else 'nodes'}{told})")
+        for variant in variants:
+            print(f"{file}: variant: {variant['name']}")
+        for note in verdict["notes"]:
+            print(f"{file}: note: {note}", file=sys.stderr)
+        return
+    count = len(verdict["mistakes"]) or 1
+    print(verdict["text"], file=sys.stderr)
+    print(f"{file}: {count} {'mistake' if count == 1 else 'mistakes'}")

@@ -1,0 +1,154 @@
+"""`pipe diff`: two runs side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from swath.cli.commands.runs import brief, commit_words, find_run, open_journal
+from swath.cli.render import units
+from swath.cli.render.columns import table
+from swath.reporting.run_diff import Code, Comparison, Made, Node, Side, compare
+from swath.reporting.run_report import size as bytes_of
+
+LONGEST = 60
+"""Characters of a value in a table; --json has all of it."""
+
+
+def diff_runs(before: str, after: str, *, as_json: bool) -> int:
+    """Print what differs between two runs. Returns 0 whether or not something does, as `git diff` does."""
+    with open_journal() as journal:
+        rows = find_run(journal, before), find_run(journal, after)
+        found = compare(journal, *rows)
+        told = [brief(row, journal) for row in rows]
+    if as_json:
+        print(json.dumps(_plain(found, told), ensure_ascii=False, indent=2))
+        return 0
+    for line in _lines(found):
+        print(units.printable(line))
+    return 0
+
+
+def _plain(found: Comparison, told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    fields = dataclasses.asdict(found)
+    nodes = [fields_of | {"ratio": node.ratio} for fields_of, node in zip(fields["nodes"], found.nodes, strict=True)]
+    return fields | {"before": told[0], "after": told[1], "nodes": nodes, "ratio": found.ratio}
+
+
+def _lines(found: Comparison) -> Iterator[str]:
+    head = ("", "RUN", "NAME", "STATUS", "STARTED", "TOOK")
+    rows = [
+        (side, row.id, row.name, row.status, units.moment(row.started), "-" if took is None else units.duration(took))
+        for side, row, took in zip(("before", "after"), (found.before, found.after), found.seconds, strict=True)
+    ]
+    yield from table(head, rows, right=(5,))
+    if found.ratio is not None:
+        yield f"in all the second took {_times(found.ratio)} the time of the first"
+    yield from _section("spec", _spec(found), "no value differs")
+    yield from _section("code", _code(found.code), "neither run was under version control")
+    yield from _section("calls", _nodes(found.nodes), "neither run made a call")
+    yield from _section("outputs", _outputs(found.outputs), "neither run published anything")
+
+
+def _section(name: str, lines: Iterator[str], empty: str) -> Iterator[str]:
+    yield ""
+    told = list(lines)
+    yield f"{name}:" if told else f"{name}: {empty}"
+    yield from (f"  {line}".rstrip() for line in told)
+
+
+def _spec(found: Comparison) -> Iterator[str]:
+    if found.spec:
+        rows = [(each.key, _short(each.before), _short(each.after)) for each in found.spec]
+        yield from table(("KEY", "BEFORE", "AFTER"), rows)
+    if found.text:
+        yield ""
+        yield from found.text
+
+
+def _code(code: Code) -> Iterator[str]:
+    if not (code.before or code.after):
+        return
+    for side, git in (("before", code.before), ("after", code.after)):
+        yield f"{side:<7}{commit_words(git)}"
+    if code.commits == (0, 0):
+        yield "the same commit"
+    elif code.commits is not None:
+        left, right = code.commits
+        one, other = _commits(right), _commits(left)
+        yield (
+            f"{one} later" if not left else f"{other} earlier" if not right else f"{one} on, after going {other} back"
+        )
+    if code.same_changes is not None:
+        yield "what was in no commit is " + ("the same" if code.same_changes else "not the same")
+
+
+def _commits(count: int) -> str:
+    return f"{count} commit" if count == 1 else f"{count} commits"
+
+
+def _nodes(nodes: Sequence[Node]) -> Iterator[str]:
+    if not nodes:
+        return
+    head = (
+        "NODE",
+        "CODE",
+        "SHARED ARGS",
+        "BEFORE",
+        "AFTER",
+        "SAME",
+        "DIFFERENT",
+        "ONLY ONE",
+        "SECONDS",
+        "THEN",
+        "RATIO",
+    )
+    rows = [
+        (
+            node.name, _version(node), _sameness(node.same_shared), _calls(node.before), _calls(node.after), f"{node.same:,}",
+            f"{node.different:,}", f"{node.only_before + node.only_after:,}", units.number(node.before.seconds),
+            units.number(node.after.seconds), "-" if node.ratio is None else _times(node.ratio),
+        )
+        for node in nodes
+    ]  # fmt: skip
+    yield from table(head, rows, right=(5, 6, 7, 8, 9, 10))
+
+
+def _version(node: Node) -> str:
+    before, after = node.before.version, node.after.version
+    return f"{_sameness(node.same_code)}, version {before} -> {after}" if before != after else _sameness(node.same_code)
+
+
+def _sameness(same: bool | None) -> str:
+    return "?" if same is None else "same" if same else "changed"
+
+
+def _calls(side: Side) -> str:
+    parts = [(side.done, "done"), (side.reused, "reused"), (side.failed, "failed")]
+    return ", ".join(f"{count:,} {word}" for count, word in parts if count) or "-"
+
+
+def _outputs(outputs: Sequence[Made]) -> Iterator[str]:
+    if not outputs:
+        return
+    rows = [(made.name, made.verdict, _size(made, 0), _size(made, 1)) for made in outputs]
+    yield from table(("OUTPUT", "", "BEFORE", "AFTER"), rows, right=(2, 3))
+
+
+def _size(made: Made, side: int) -> str:
+    size, output = made.sizes[side], (made.before, made.after)[side]
+    if size is not None:
+        return bytes_of(size)
+    return "-" if output is None or output.startswith("/") or "://" in output else _short(output)
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "-"
+    return value if len(value) <= LONGEST else value[: LONGEST - 3] + "..."
+
+
+def _times(ratio: float) -> str:
+    return f"{units.number(ratio)}x"

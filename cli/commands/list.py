@@ -1,0 +1,28 @@
+"""`pipe list`: which pipelines there are."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from swath.cli.render.columns import table
+from swath.project.project import pipeline_folders
+from swath.project.registry import Registry
+
+
+def list_pipelines(*, as_json: bool) -> int:
+    """Print name, summary and origin of every pipeline; what could not be loaded goes to stderr."""
+    registry = Registry.discover(pipeline_folders(Path.cwd()))
+    entries = registry.entries.values()
+    if as_json:
+        rows = [{"name": e.name, "summary": e.pipeline.summary, "origin": e.origin} for e in entries]
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+    elif entries:
+        for line in table(("NAME", "WHAT IT DOES", "FROM"), [(e.name, e.pipeline.summary, e.origin) for e in entries]):
+            print(line)
+    else:
+        print("no pipelines here; `pipe init DIR` makes a project with one", file=sys.stderr)
+    for place, reason in registry.broken.items():
+        print(f"warning: {place} could not be loaded: {reason}", file=sys.stderr)
+    return 0

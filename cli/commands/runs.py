@@ -1,0 +1,164 @@
+"""`pipe runs`: what the journal knows of runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from swath.cli.context import here
+from swath.cli.render import units
+from swath.cli.render.columns import table
+from swath.engine.journal import Journal, RunRow
+from swath.project.provenance import Reproduction, reproduction
+
+FAILED = "failed"
+FINISHED = ("done", "reused")
+
+
+def open_journal() -> Journal:
+    """The journal of the current folder's project. Reading makes none: without one there are no runs."""
+    from swath.errors import StateError
+
+    state = here().state
+    if not (state / "journal.sqlite").is_file():
+        raise StateError(f"there is no run yet in {state}", remedy="`pipe run SPEC` makes one")
+    return Journal.open(state)
+
+
+def find_run(journal: Journal, run: str) -> RunRow:
+    """The run that an id, the start of one, `last`, or `last~1` for the one before it, names. Raises StateError."""
+    back = re.fullmatch(r"last~(\d{1,9})", run)
+    if back is None:
+        return journal.find(run)
+    rows = journal.runs(int(back[1]) + 1)
+    if len(rows) <= int(back[1]):
+        from swath.errors import StateError
+
+        count = "is 1 run" if len(rows) == 1 else f"are {len(rows)} runs"
+        raise StateError(f"there {count}, so there is no {run}", remedy="`pipe runs` lists the runs")
+    return rows[-1]
+
+
+def list_runs(limit: int, *, as_json: bool) -> int:
+    """Print a table of runs, newest first."""
+    if not (here().state / "journal.sqlite").is_file():
+        if as_json:
+            print("[]")
+        print(f"no runs yet in {here().state}", file=sys.stderr)
+        return 0
+    with open_journal() as journal:
+        rows = [(row, brief(row, journal)) for row in journal.runs(limit)]
+    if as_json:
+        print(json.dumps([told for _, told in rows], ensure_ascii=False, indent=2))
+        return 0
+    head = ("RUN", "NAME", "PIPELINE", "STATUS", "STARTED", "TOOK", "CALLS", "FAILED")
+    cells = [
+        (
+            row.id, row.name, row.pipeline, status(row), units.moment(row.started), _took(row),
+            str(told["calls"]), str(told["failed"]),
+        )
+        for row, told in rows
+    ]  # fmt: skip
+    for line in table(head, cells, right=(5, 6, 7)):
+        print(line)
+    return 0
+
+
+def show_run(run: str, *, as_json: bool) -> int:
+    """Print one run in full."""
+    with open_journal() as journal:
+        row = find_run(journal, run)
+        told = brief(row, journal)
+        counts = Counter(journal.counts(row.id))
+        failed = [call for call in journal.calls(row.id) if call.state == FAILED]
+        folder = journal.folder / "runs" / row.id
+    again = reproduction(row.spec_path, row.overrides, row.git, Path(row.root), folder, start=Path.cwd())
+    if as_json:
+        told |= {
+            "spec_text": row.spec_text,
+            "overrides": list(row.overrides),
+            "root": row.root,
+            "host": row.host,
+            "pid": row.pid,
+            "git": row.git,
+            "again": again.line,
+            "again_caveat": again.caveat,
+            "failed_calls": [{"node": c.node, "item": c.item, "error": c.error} for c in failed],
+        }
+        print(json.dumps(told, ensure_ascii=False, indent=2))
+        return 0
+    for name, value in _facts(row, counts, again):
+        print(f"{name:<9} {value}")
+    for call in failed[:50]:
+        item = "" if call.item is None else f"[{call.item}]"
+        print(f"failed    {call.node}{item}: {units.printable(call.error).partition(chr(10))[0]}")
+    if len(failed) > 50:
+        print(f"          and {len(failed) - 50} more: --json lists them all")
+    if row.status in ("interrupted", "terminated", "failed", "partial", "crashed", "timed out", "over budget"):
+        print(f"go on with: pipe resume {row.id}", file=sys.stderr)
+    return 0
+
+
+def status(row: RunRow) -> str:
+    """A run's status; of one that is stopped or asleep also for how long it has not shown itself."""
+    return f"{row.status}, silent for {units.duration(row.silent_s)}" if row.silent_s else row.status
+
+
+def _facts(row: RunRow, counts: Counter[str], again: Reproduction) -> list[tuple[str, str]]:
+    ended = f", exit code {row.exit_code}" if row.exit_code is not None else ""
+    facts = [
+        ("run", row.id),
+        ("pipeline", row.pipeline),
+        ("spec", row.spec_path),
+        *(("set", override) for override in row.overrides),
+        ("status", f"{status(row)}{ended}"),
+        ("started", units.moment(row.started)),
+        ("took", _took(row)),
+        ("process", f"{row.pid} on {row.host}"),
+        ("calls", ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"),
+        *(("output", output) for output in row.outputs),
+        ("commit", commit_words(row.git)),
+        ("again", again.line),
+    ]
+    if again.caveat:
+        facts.append(("", f"not exactly: {again.caveat}"))
+    if row.error:
+        facts.append(("error", units.printable(row.error).replace("\n", "\n          ")))
+    return facts
+
+
+def commit_words(git: Mapping[str, Any]) -> str:
+    """A run's commit, branch and whether something differed from it, in a few words."""
+    if not git.get("commit"):
+        return "not under version control"
+    more = [f"branch {git['branch']}"] if git.get("branch") else []
+    more += [f"taken from {git['ref']}"] if git.get("ref") else []
+    more += ["with changes that are in no commit"] if git.get("dirty") else []
+    return ", ".join([str(git["commit"])[:12], *more])
+
+
+def _took(row: RunRow) -> str:
+    if row.finished is not None:
+        return units.duration(row.finished - row.started)
+    return units.duration(time.time() - row.started) if row.status == "running" else "-"
+
+
+def brief(row: RunRow, journal: Journal) -> dict[str, Any]:
+    """A run as plain values, without what is long."""
+    counts = Counter(journal.counts(row.id))
+    kept = {
+        field.name: getattr(row, field.name)
+        for field in dataclasses.fields(row)
+        if field.name in ("id", "name", "pipeline", "spec_path", "status", "started", "finished", "exit_code", "error")
+    }
+    outputs = [str(Path(output)) if "://" not in output else output for output in row.outputs]
+    calls = sum(counts[state] for state in FINISHED)
+    known = {"silent_s": round(row.silent_s), "outputs": outputs}
+    return kept | known | {"calls": calls, "reused": counts["reused"], "failed": counts[FAILED]}

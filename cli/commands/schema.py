@@ -1,0 +1,20 @@
+"""`pipe schema`: what editors need to check and complete specs."""
+
+from __future__ import annotations
+
+import json
+
+from swath.cli.context import here, registry_of
+
+
+def print_schema(pipeline: str | None) -> int:
+    """Print the JSON Schema of one pipeline's specs, or of all."""
+    from swath.spec.loading.schema import schema, schemas
+
+    registry = registry_of(here())
+    if pipeline is not None:
+        found = schema(registry.spec_class(pipeline), pipeline)
+    else:
+        found = schemas({name: registry.spec_class(name) for name in registry.names})
+    print(json.dumps(found, ensure_ascii=False, indent=2))
+    return 0

@@ -1,0 +1,114 @@
+"""How a command ends: what an error prints, and which exit code the process gets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swath.cli import streams
+
+if TYPE_CHECKING:
+    from swath.errors import SwathError
+
+
+def run_command(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code. Nothing but KeyboardInterrupt comes out as an exception."""
+    streams.protect()
+    # pydantic looks for plugins in the metadata of every installed package; a command has no use for them.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = bool(os.environ.get("SWATH_DEBUG")) or "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        code = _invoke(words, debug)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    sys.stdout.flush()
+    sys.stderr.flush()
+    out = sys.stdout
+    if isinstance(out, streams.Stream) and out.failed:
+        print(f"error: the output could not be written: {out.error}", file=sys.stderr)
+        code = code or 1
+    return code
+
+
+def _invoke(words: list[str], debug: bool) -> int:
+    from swath.errors import SwathError
+
+    try:
+        if words == ["list"]:
+            # What one types to look around should answer at once, and to import typer takes as long as the answer.
+            from swath.cli.commands.list import list_pipelines
+
+            return list_pipelines(as_json=False)
+        from swath.cli.app import run
+
+        return run(words)
+    except SwathError as error:
+        if debug:
+            _print_traceback()
+        tell(error)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - a fault in swath or in somebody's pipeline: say so in a line, keep the rest in a file
+        if debug:
+            _print_traceback()
+        _tell_unexpected(error, debug)
+        return 1
+
+
+def tell(error: SwathError) -> None:
+    """Print an error and its remedy on stderr. Mistakes of a spec come a line each, without more before them."""
+    from swath.errors import SpecError
+
+    if isinstance(error, SpecError):
+        print(error.message, file=sys.stderr)
+        count = len(error.mistakes)
+        print(
+            f"error: {count} {'mistake' if count == 1 else 'mistakes'} in the spec; nothing was started",
+            file=sys.stderr,
+        )
+        return
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.remedy:
+        print(f"  {error.remedy}", file=sys.stderr)
+
+
+def _print_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
+
+
+def _tell_unexpected(error: Exception, debug: bool) -> None:
+    text = str(error).strip()
+    where = "" if debug else _kept_traceback()
+    print(f"error: unexpected {type(error).__name__}{': ' if text else ''}{text}", file=sys.stderr)
+    if where:
+        print(f"  the traceback is in {where}; --debug shows it here", file=sys.stderr)
+    elif not debug:
+        print("  --debug shows the traceback", file=sys.stderr)
+
+
+def _kept_traceback() -> str:
+    """Append the traceback to a file in the state folder; the file's path, or nothing when there is no place for it."""
+    import time
+    import traceback
+
+    from swath.errors import SwathError
+
+    try:
+        from swath.project.project import Project
+
+        file = Project.find(Path.cwd()).state / "errors.log"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8") as log:
+            log.write(
+                f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} pipe {' '.join(sys.argv[1:2])}\n{traceback.format_exc()}\n"
+            )
+    except (SwathError, OSError):
+        return ""
+    return str(file)

@@ -1,0 +1,107 @@
+"""What machines in clouds cost: the dated table in the package, what a project says over it, and what a cluster needs of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from swath.errors import UsageError
+from swath.spec.clusters.cloud import AwsCluster, GcpCluster
+from swath.spec.clusters.prices import PlacePrices, Price, Prices
+from swath.spec.fields.paths import Context
+from swath.spec.loading.validate import validate
+from swath.spec.yaml.document import parse, read
+
+TABLE = Path(__file__).with_name("prices.yaml")
+HOURS_A_MONTH = 730
+_AWS_SIZES = {"large": 2, "xlarge": 4}
+"""Virtual CPUs by the size at the end of an instance type; sizes below differ between families."""
+
+
+@cache
+def table() -> Prices:
+    """The table in the package."""
+    document = parse(read(str(TABLE)), str(TABLE))
+    return validate(Prices, document, Context(TABLE.parent), {}).unwrap()
+
+
+class PriceUnknown(UsageError):
+    """Nobody said what something costs: that is no reason to guess."""
+
+
+@dataclass(frozen=True)
+class MachinePrice:
+    """What one machine costs while it is there, with its disk, its address and its GPUs."""
+
+    type: str
+    usd_per_hour: float
+    cores: int | None
+    """Virtual CPUs; None when they are not known."""
+    gpus: int
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What the machines of one cluster cost."""
+
+    region: str
+    worker: MachinePrice
+    scheduler: MachinePrice
+    place: PlacePrices
+    """For disks, storage and traffic."""
+    date: str
+    """Of the table."""
+
+    def usd_per_hour(self, role: str) -> float:
+        """Of a scheduler or a worker."""
+        return (self.scheduler if role == "scheduler" else self.worker).usd_per_hour
+
+
+def rates(spec: AwsCluster | GcpCluster, own: Prices | None = None) -> Rates:
+    """What a cluster's machines cost. `own` is what the project says. Raises PriceUnknown, which says how to give a price."""
+    prices = table() if own is None else own.over(table())
+    region = region_of(spec)
+    places = prices.aws if isinstance(spec, AwsCluster) else prices.gcp
+    place = places.get(region, PlacePrices())
+    missing = [name for name in dict.fromkeys((spec.machine, spec.scheduler_machine)) if name not in place.machines]
+    gpus = spec.gpus if isinstance(spec, GcpCluster) else None
+    missing_gpu = gpus is not None and gpus.type not in place.gpus
+    if missing or missing_gpu:
+        wanted = [f"machines: {{{', '.join(f'{name}: USD_PER_HOUR' for name in missing)}}}"] if missing else []
+        wanted += [f"gpus: {{{gpus.type}: USD_PER_HOUR}}"] if gpus is not None and missing_gpu else []
+        names = [*missing, *([gpus.type] if gpus is not None and missing_gpu else [])]
+        raise PriceUnknown(
+            f"the price of {' and '.join(names)} in {region} is not known",
+            remedy=f"say it in swath.yaml: prices: {{{spec.kind}: {{{region}: {{{', '.join(wanted)}}}}}}}",
+        )
+
+    def machine(name: str, spot: bool, added: float = 0, gpus: int = 0) -> MachinePrice:
+        price = place.machines[name]
+        usd = _hour(price, spot) + added + spec.disk_gb * (place.disk_gb_month or 0) / HOURS_A_MONTH
+        usd += (place.address_hour or 0) if spec.public_ip else 0
+        return MachinePrice(name, usd, price.cores or cores_of(name), gpus or price.gpus or 0)
+
+    added = _hour(place.gpus[gpus.type], spec.spot) * gpus.count if gpus is not None else 0.0
+    worker = machine(spec.machine, spec.spot, added, gpus.count if gpus is not None else 0)
+    scheduler = machine(spec.scheduler_machine, spot=False)
+    return Rates(region, worker, scheduler, place, prices.date)
+
+
+def region_of(spec: AwsCluster | GcpCluster) -> str:
+    """Where its machines are: prices are a region's."""
+    return spec.region if isinstance(spec, AwsCluster) else spec.zone.rpartition("-")[0]
+
+
+def cores_of(machine_type: str) -> int | None:
+    """Virtual CPUs that the name of a machine type tells: 4 of m7i.xlarge and of n2-standard-4; None when it tells none."""
+    if found := re.fullmatch(r"[a-z0-9-]+\.(\d*)(xlarge|large)", machine_type):
+        return _AWS_SIZES[found[2]] * int(found[1] or 1)
+    # a2-highgpu-1g ends in a number of GPUs, not of processors
+    found = re.fullmatch(r"[a-z0-9]+-(?:[a-z]+-)?(\d+)(?:-lssd)?", machine_type)
+    return int(found[1]) if found else None
+
+
+def _hour(price: Price, spot: bool) -> float:
+    return price.spot if spot and price.spot is not None else price.hour

@@ -1,0 +1,39 @@
+"""The cluster that is none: calls run in this process."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from swath.cluster.contract import RunningCluster
+from swath.cluster.workers import allocator
+from swath.engine.call import Say
+from swath.engine.executors.executor import Executor, InlineExecutor
+from swath.engine.stop import Stop
+from swath.engine.store import ResultStore
+
+
+class Inline:
+    """This process."""
+
+    kind = "inline"
+    workers = 1
+    address = ""
+
+    def __enter__(self) -> Self:
+        allocator.keep_pages()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing was started."""
+
+    def executor(self, say: Say, stop: Stop) -> Executor:
+        return InlineExecutor(say, stop)
+
+    def check_store(self, store: ResultStore) -> None:
+        """Workers share this machine\'s disk."""
+
+
+_: type[RunningCluster] = Inline

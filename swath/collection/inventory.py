@@ -1,0 +1,231 @@
+"""Holdings: imagery that was loaded before, as a folder with a STAC collection of it tells, and what new items of it say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pystac
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from swath.errors import ImageryError
+from swath.imagery.sources.stac_items import UNDATED
+from swath.maps.sheets import around_boxes
+from swath.maps.stac_item import FILE, footprint_of, times_of
+from swath.storage.filesystem import placed
+from swath.storage.publication import Published, PublishedFile, intact
+
+if TYPE_CHECKING:
+    from swath.imagery.scene import Band, Scenes
+    from swath.maps.cog.cog import CogFacts
+
+COLLECTION = "collection.json"
+SOURCE, GRID, UNITS, BANDS = "swath:source", "swath:grid", "swath:units", "swath:bands"
+"""Fields: of an item what it was made from; of the collection what all its items share."""
+EXTENSIONS = (
+    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
+    "https://stac-extensions.github.io/eo/v2.0.0/schema.json",
+    FILE,
+)
+
+
+@dataclass(frozen=True)
+class Holding:
+    """One image of a collection, whole and as it was published."""
+
+    id: str
+    source: str
+    """Fingerprint of what it was made from and how."""
+    files: tuple[PublishedFile, ...]
+    """Its rasters and its item."""
+    item: str
+    """The item, as JSON."""
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What a folder holds."""
+
+    bands: tuple[str, ...] = ()
+    units: str = ""
+    grid: GeoBox | None = None
+    """One pixel of the grid that all images share; None where each has its own, and where there is no image yet."""
+    images: tuple[Holding, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def image(self, identity: str) -> Holding | None:
+        """The one with this id."""
+        return next((each for each in self.images if each.id == identity), None)
+
+
+def read_holdings(folder: str) -> Holdings:
+    """What is in a folder or at an address. An image of which a file is missing or is not as it was published (by SHA-256; at an
+    address by size) is left out and noted. Raises ImageryError when there is a collection that is none of loaded imagery."""
+    text = _read(folder, COLLECTION)
+    if text is None:
+        return Holdings()
+    try:
+        told = json.loads(text)
+        names = [str(link["href"]).removeprefix("./") for link in told["links"] if link["rel"] == "item"]
+        bands, units, grid = tuple(told[BANDS]), str(told[UNITS]), told[GRID]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ImageryError(
+            f"{folder}/{COLLECTION} is not a collection of loaded imagery: {error}",
+            remedy="Choose another folder with output.to, or remove this one.",
+        ) from error
+    found = [(name, _holding(folder, name)) for name in names]
+    lost = [name.removesuffix(".json") for name, image in found if image is None]
+    notes = [f"{name} is not as it was published any more, and is left out or loaded again" for name in lost]
+    return Holdings(
+        bands,
+        units,
+        None if grid is None else GeoBox((1, 1), Affine(*grid["transform"]), grid["crs"]),
+        tuple(image for _, image in found if image is not None),
+        tuple(notes),
+    )
+
+
+def _holding(folder: str, name: str) -> Holding | None:
+    text = _read(folder, name)
+    if text is None:
+        return None
+    try:
+        item = json.loads(text)
+        files = tuple(
+            PublishedFile(
+                str(asset["href"]).removeprefix("./"), int(asset["file:size"]), str(asset["file:checksum"])[4:]
+            )
+            for asset in item["assets"].values()
+        )
+        source, identity = str(item["properties"][SOURCE]), str(item["id"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    if not intact(Published(folder, files)):
+        return None
+    data = text.encode()
+    own = PublishedFile(name, len(data), hashlib.sha256(data).hexdigest())
+    return Holding(identity, source, (*files, own), text)
+
+
+def _read(folder: str, name: str) -> str | None:
+    """The text of a file of the folder; None when it is not there."""
+    try:
+        if "://" in folder:
+            filesystem, place = placed(folder)
+            return bytes(filesystem.cat_file(f"{place}/{name}")).decode("utf-8")
+        return (Path(folder) / name).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImageryError(
+            f"{folder}/{name} cannot be read: {error}", remedy="Check the folder, or remove it."
+        ) from error
+
+
+def file_name(text: str) -> str:
+    """An id or a band's name as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-") or "image"
+
+
+def raster_name(identity: str, band: str) -> str:
+    """Of the file of one band."""
+    return f"{identity}-{file_name(band)}.tif"
+
+
+def image_item(
+    identity: str,
+    grid: GeoBox,
+    scenes: Scenes,
+    source: str,
+    rasters: Mapping[str, tuple[PublishedFile, CogFacts, Band]],
+    *,
+    collection: str,
+    software: Mapping[str, str],
+    lineage: str,
+) -> dict[str, Any]:
+    """The item of a loaded image, each band an asset of the band's name, with relative links.
+
+    `rasters` are the files by band, what is in each, and what its numbers mean (dtype, nodata, scale and offset of the band).
+    """
+    geometry, box = footprint_of(grid)
+    times = times_of(scenes.scenes)
+    several = len(set(times)) > 1
+    properties: dict[str, Any] = {
+        "proj:shape": list(grid.shape),
+        "proj:transform": list(grid.affine)[:6],
+        SOURCE: source,
+        "processing:software": dict(software),
+        "processing:lineage": lineage,
+        "derived_from": [scene.id for scene in scenes.scenes],
+    }
+    if grid.crs is not None:
+        code = str(grid.crs)
+        properties["proj:code" if code.startswith("EPSG:") else "proj:wkt2"] = code
+    if len(scenes.scenes) == 1 and scenes.scenes[0].cloud_cover is not None:
+        properties["eo:cloud_cover"] = scenes.scenes[0].cloud_cover
+    if not times:
+        properties["description"] = "The imagery does not say when it was taken; the datetime stands for that."
+    item = pystac.Item(
+        id=identity,
+        geometry=geometry,
+        bbox=box,
+        datetime=None if several else (times[0] if times else UNDATED),
+        start_datetime=times[0] if several else None,
+        end_datetime=times[-1] if several else None,
+        properties=properties,
+        stac_extensions=list(EXTENSIONS),
+    )
+    item.collection_id = collection
+    item.add_link(pystac.Link("collection", f"./{COLLECTION}", pystac.MediaType.JSON))
+    for name, (file, facts, band) in rasters.items():
+        more = {"bands": [_described(band, facts)], "file:size": file.bytes, "file:checksum": "1220" + file.sha256}
+        item.add_asset(name, pystac.Asset(f"./{file.name}", name, None, pystac.MediaType.COG, ["data"], more))
+    return item.to_dict(include_self_link=False)
+
+
+def _described(band: Band, facts: CogFacts) -> dict[str, Any]:
+    """What a band's numbers are. One without a nodata value has an alpha band beside it in its file."""
+    described: dict[str, Any] = {"name": band.name, "data_type": band.dtype, "raster:sampling": "area"}
+    if band.nodata is not None:
+        nodata: Any = "nan" if band.nodata != band.nodata else band.nodata
+        described["nodata"] = int(nodata) if nodata != "nan" and float(nodata).is_integer() else nodata
+    if band.scale is not None:
+        described |= {"raster:scale": band.scale, "raster:offset": band.offset or 0.0}
+    return described | {"statistics": facts.statistics[0]}
+
+
+def collection_of(
+    identity: str, items: Sequence[Mapping[str, Any]], held: Holdings, description: str
+) -> dict[str, Any]:
+    """The collection of these items, in the order of their ids."""
+    ordered = sorted(items, key=lambda item: str(item["id"]))
+    read = [pystac.Item.from_dict(dict(item)) for item in ordered]
+    box = around_boxes([item.bbox for item in read if item.bbox is not None]) or [-180.0, -90.0, 180.0, 90.0]
+    first = [
+        time for each in read if (time := each.datetime or each.common_metadata.start_datetime) not in (None, UNDATED)
+    ]
+    last = [
+        time for each in read if (time := each.datetime or each.common_metadata.end_datetime) not in (None, UNDATED)
+    ]
+    extent = pystac.Extent(
+        pystac.SpatialExtent([box]),
+        pystac.TemporalExtent([[min(first, default=None), max(last, default=None)]]),
+    )
+    more: dict[str, Any] = {BANDS: list(held.bands), UNITS: held.units, GRID: None}
+    if held.grid is not None:
+        more[GRID] = {"crs": held.grid.crs and str(held.grid.crs), "transform": list(held.grid.affine)[:6]}
+    collection = pystac.Collection(
+        identity, description, extent, title=identity, license="other", extra_fields=more,
+        summaries=pystac.Summaries({"bands": [{"name": name} for name in held.bands]}),
+    )  # fmt: skip
+    for item in read:
+        collection.add_link(pystac.Link("item", f"./{item.id}.json", pystac.MediaType.GEOJSON, item.id))
+    return collection.to_dict(include_self_link=False)

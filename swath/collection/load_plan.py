@@ -1,0 +1,351 @@
+"""Imagery on its way into a collection: which images are new, and the pieces that calls load.
+
+Every band is a file of its own, as STAC catalogues have it, with its own dtype, nodata, scale and offset. What is valid is told
+once for all bands of an image: a pixel is so where every file of the scene has data (see swath.imagery.reading.mosaic), and
+nowhere else. Where no number can stand for nodata, the file gets an alpha band: it is made and compressed with the pixels,
+tile by tile, and every program with GDAL takes it for the mask of a file with one band beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from swath.collection.inventory import Holding, Holdings, file_name
+from swath.engine.fingerprint import fingerprint
+from swath.errors import AreaError, ImageryError
+from swath.geo import Blocks, Region, Regions, Window, sheet_windows
+from swath.graph.current import progress
+from swath.imagery.geometry.footprint import extent_pixels
+from swath.imagery.geometry.image_grid import CLOSE, output_window
+from swath.imagery.reading.mosaic import read
+from swath.imagery.scene import Scene, Scenes
+from swath.imagery.sources.find import find, find_each
+from swath.maps.cog.encoded_part import Part, PartBuilder, levels_of
+from swath.maps.cog.encoding import Encoding
+from swath.maps.cog.tiff_header import level_shapes
+from swath.maps.layout import region_edge
+
+if TYPE_CHECKING:
+    from swath.imagery.scene import Band
+    from swath.spec.fields.fields import Area, GridSpec, Imagery
+
+FORM = 1
+"""Raise it when the files of the same imagery change, so that what is held is loaded again."""
+PART = "-part-"
+"""In the id of an image that is one of several, for one file of all would be too large."""
+SNAP = 64
+"""Images are cut at multiples of so many pixels: a network's lattice and a file's tiles are the same there as in the original."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image to load: an item of the collection."""
+
+    id: str
+    scenes: Scenes
+    """What it is made from: one scene, or all of a composite."""
+    window: Window
+    """The part that is loaded, in pixels of `scenes.image`."""
+    encodings: tuple[Encoding, ...]
+    """Of each band's file."""
+    physical: bool
+    """Whether the numbers are physical values."""
+
+    @cached_property
+    def source(self) -> str:
+        """Fingerprint of everything that its pixels depend on."""
+        return fingerprint((FORM, replace(self.scenes, notes=()), self.window, self.encodings, self.physical))
+
+    @property
+    def grid(self) -> GeoBox:
+        """Of its files."""
+        return self.scenes.image[self.window.roi]
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        """The bands of its files: what their numbers mean."""
+        first = self.scenes.scenes[0].bands
+        return tuple(
+            replace(
+                band, name=name, dtype=form.dtype, nodata=None if form.alpha else form.nodata,
+                scale=1.0 if self.physical else band.scale, offset=0.0 if self.physical else band.offset,
+            )
+            for band, name, form in zip(first, self.scenes.bands, self.encodings, strict=True)
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What is to be done: images to load, and those that are there already."""
+
+    new: tuple[Image, ...]
+    kept: tuple[Holding, ...]
+    """Of this run's imagery and of runs before."""
+    found: int
+    """Images of this run's imagery."""
+    held: Holdings
+    """What the collection is like: bands, units, grid."""
+    notes: tuple[str, ...] = ()
+
+
+def plan_loading(
+    imagery: Imagery,
+    held: Holdings,
+    *,
+    area: Area | None,
+    grid: GridSpec | None,
+    composite: str | None,
+    physical: bool,
+    margin: int,
+    blocksize: int,
+    sheet: int,
+) -> Loading:
+    """Compare the imagery with what is held. Raises ImageryError when the two do not go into one collection, AreaError when the
+    area has no imagery."""
+    if composite is not None:
+        imagery = imagery.model_copy(update={"mosaic": composite})
+    own = grid is not None and grid.zones
+    if own and composite is not None:
+        raise ImageryError("grid.zones: a composite has one grid", remedy="Leave grid.zones or composite out.")
+    found = find_each(imagery, area=area) if own else (find(imagery, area=area, grid=grid),)
+    anchor = None if own else _anchor(found[0], held, grid)
+    units = ("physical values" if physical else "numbers") + (f", {composite} composite" if composite else "")
+    _fits(held, found[0].bands, units)
+    images: list[Image] = []
+    for scenes in found:
+        if scenes.image.crs is None:
+            raise ImageryError(
+                f"{scenes.scenes[0].id}: no coordinate reference system, and a collection tells where its images are",
+                remedy="Georeference the imagery first, with gdal_translate -a_srs.",
+            )
+        if composite is not None:
+            _comparable(scenes, physical)
+        for each in [scenes] if composite is not None else [replace(scenes, scenes=(one,)) for one in scenes.scenes]:
+            base = each.image[:1, :1] if anchor is None else anchor
+            on = replace(each, image=_covering(base, each.scenes), notes=())
+            name = "composite" if composite is not None else each.scenes[0].id
+            images += _images(name, on, area, margin, blocksize, sheet, physical)
+    if not images:
+        raise AreaError("the area has no pixel of the imagery", remedy="Check the area, and where the imagery lies.")
+    images = _numbered(images)
+    known = {image.id: held.image(image.id) for image in images}
+    new = tuple(image for image in images if (there := known[image.id]) is None or there.source != image.source)
+    again = {image.id for image in new}
+    # Of images that came in other parts than now, none stays.
+    parted = {_whole(image.id) for image in images}
+    return Loading(
+        new,
+        tuple(
+            each for each in held.images if each.id not in again and (each.id in known or _whole(each.id) not in parted)
+        ),
+        len(images),
+        Holdings(found[0].bands, units, anchor),
+        tuple(dict.fromkeys([*held.notes, *(note for scenes in found for note in scenes.notes)])),
+    )
+
+
+def _anchor(scenes: Scenes, held: Holdings, grid: GridSpec | None) -> GeoBox:
+    """One pixel of the grid of all images: that of the collection when it has one."""
+    asked: GeoBox = scenes.image[:1, :1]
+    if held.grid is None:
+        if held.images:
+            raise ImageryError(
+                "the collection's images are on grids of their own, and this run asks for one grid",
+                remedy="Set grid: {zones: true} as before, or choose another folder with output.to.",
+            )
+        return asked
+    if grid is not None:
+        step, there = abs(asked.affine.a), abs(held.grid.affine.a)
+        if asked.crs != held.grid.crs or not math.isclose(step, there, rel_tol=1e-9):
+            raise ImageryError(
+                f"grid: the collection has pixels of {there:g} in {held.grid.crs}, not of {step:g} in {asked.crs}",
+                remedy="Leave grid out, or choose another folder with output.to.",
+            )
+    return held.grid
+
+
+def _fits(held: Holdings, bands: tuple[str, ...], units: str) -> None:
+    if not held.images:
+        return
+    for what, before, now in (("bands", held.bands, bands), ("units", (held.units,), (units,))):
+        if before != now:
+            raise ImageryError(
+                f"the collection holds the {what} {', '.join(before)}, and this run loads {', '.join(now)}",
+                remedy="Choose another folder with output.to, or remove the old one.",
+            )
+
+
+def _comparable(scenes: Scenes, physical: bool) -> None:
+    """A composite of numbers needs numbers that mean the same."""
+    meanings = {tuple((band.scale, band.offset) for band in scene.bands) for scene in scenes.scenes}
+    if len(meanings) > 1 and not physical:
+        raise ImageryError(
+            "composite: the scenes' numbers stand for different physical values (their scales or offsets differ)",
+            remedy="Set units: physical, or load each scene by itself.",
+        )
+
+
+def _covering(base: GeoBox, scenes: Sequence[Scene]) -> GeoBox:
+    """The grid of `base`, cut or extended by whole pixels to cover the scenes. The same for the same scenes, whatever else is
+    loaded."""
+    extents = [extent_pixels(band.geobox, base) for scene in scenes for band in scene.bands]
+    if not np.isfinite(extents).all():
+        raise ImageryError(
+            f"{scenes[0].id}: cannot be placed on a grid in {base.crs}", remedy="Set grid.crs to one that covers all."
+        )
+    left, top, right, bottom = np.array(extents).T
+    col, row = math.floor(left.min() + CLOSE), math.floor(top.min() + CLOSE)
+    stop_col, stop_row = math.ceil(right.max() - CLOSE), math.ceil(bottom.max() - CLOSE)
+    affine = base.affine if (row, col) == (0, 0) else base.affine @ base.affine.translation(col, row)
+    return GeoBox((max(stop_row - row, 1), max(stop_col - col, 1)), affine, base.crs)
+
+
+def _images(
+    name: str, scenes: Scenes, area: Area | None, margin: int, blocksize: int, sheet: int, physical: bool
+) -> Iterator[Image]:
+    """One image, or several where one file would be too large; none where the area has no pixel."""
+    try:
+        inside = output_window(scenes.image, area)
+    except AreaError:
+        return
+    window = _widened(inside, margin if area is not None else 0).intersection(Window(0, 0, *scenes.image.shape))
+    if window is None:
+        return
+    encodings = _encodings(scenes, blocksize, physical)
+    pieces = sheet_windows(window, max(blocksize, SNAP), sheet)
+    for number, piece in enumerate(pieces):
+        identity = file_name(name) if len(pieces) == 1 else f"{file_name(name)}{PART}{number}"
+        yield Image(identity, scenes, piece, encodings, physical)
+
+
+def _whole(identity: str) -> str:
+    """The id of the image that this is a part of, or its own."""
+    whole, part, number = identity.rpartition(PART)
+    return whole if part and number.isdigit() else identity
+
+
+def _widened(window: Window, margin: int) -> Window:
+    """With `margin` pixels more on each side, out to multiples of SNAP."""
+    if not margin:
+        return window
+    row, col = (window.row - margin) // SNAP * SNAP, (window.col - margin) // SNAP * SNAP
+    stop_row, stop_col = (-(-(stop + margin) // SNAP) * SNAP for stop in (window.stop_row, window.stop_col))
+    return Window(row, col, stop_row - row, stop_col - col)
+
+
+def _encodings(scenes: Scenes, blocksize: int, physical: bool) -> tuple[Encoding, ...]:
+    """How each band's file is written: with the scenes' own dtype, and nodata that no valid pixel has, or else alpha."""
+    forms = []
+    for number in range(len(scenes.bands)):
+        of_all = [scene.bands[number] for scene in scenes.scenes]
+        dtype = np.dtype(np.float32) if physical else np.result_type(*{np.dtype(band.dtype) for band in of_all})
+        declared = {band.nodata for band in of_all}
+        # A file of several bands has no data where none of them has: a single one of them may hold the value and be valid.
+        alone = all(sum(other.href == band.href for other in scene.bands) == 1
+                    for scene, band in zip(scenes.scenes, of_all, strict=True))  # fmt: skip
+        if dtype.kind == "f":
+            forms.append(Encoding(str(dtype), math.nan, blocksize=blocksize))
+        elif alone and len(declared) == 1 and None not in declared and scenes.resampling in ("nearest", "mode"):
+            forms.append(Encoding(str(dtype), float(declared.pop() or 0), blocksize=blocksize))
+        elif dtype in (np.uint8, np.uint16):  # those that GDAL takes for alpha
+            forms.append(Encoding(str(dtype), 0.0, 2, blocksize=blocksize, alpha=True))
+        else:  # the number at the far end of a wide range
+            limits = np.iinfo(str(dtype))
+            forms.append(Encoding(str(dtype), float(limits.min or limits.max), blocksize=blocksize))
+    return tuple(forms)
+
+
+def _numbered(images: list[Image]) -> list[Image]:
+    """With ids that differ: of several scenes with one id, the later ones get a number."""
+    seen: Counter[str] = Counter()
+    result = []
+    for image in images:
+        seen[image.id] += 1
+        result.append(image if seen[image.id] == 1 else replace(image, id=f"{image.id}-{seen[image.id]}"))
+    return result
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A window of one image, loaded by one call."""
+
+    image: Image
+    region: Region
+    levels: int
+    """Of the file: how many, the full resolution among them, the call makes."""
+
+
+@dataclass(frozen=True)
+class Pieces(Sequence[Piece]):
+    """The pieces of all new images, image by image: a lazy sequence. A piece depends on nothing but its image, so what a run
+    that was stopped has loaded is not loaded again, whatever else came in the meantime."""
+
+    images: tuple[Image, ...]
+    regions: Regions
+
+    @classmethod
+    def of(cls, images: tuple[Image, ...], region: int | None, blocksize: int) -> Pieces:
+        """`region`: edge of a piece in pixels; chosen when not given."""
+        sheets = tuple(
+            Blocks(each.scenes.image, each.window, region or region_edge([each.window], blocksize), 0, 1)
+            for each in images
+        )
+        return cls(images, Regions(sheets, tuple(range(len(images)))))
+
+    def __len__(self) -> int:
+        return len(self.regions)
+
+    @overload
+    def __getitem__(self, item: int) -> Piece: ...
+    @overload
+    def __getitem__(self, item: slice) -> Sequence[Piece]: ...
+    def __getitem__(self, item: int | slice) -> Piece | Sequence[Piece]:
+        if isinstance(item, slice):
+            return [self[number] for number in range(*item.indices(len(self)))]
+        region = self.regions[item]
+        image, blocks = self.images[region.sheet], self.regions.sheets[region.sheet]
+        edge = image.encodings[0].blocksize
+        levels = levels_of(blocks.size, edge, len(level_shapes(*image.window.shape, edge)))
+        # The number of the image among those of a run is no part of what is loaded.
+        return Piece(image, replace(region, sheet=0, grid=0), levels)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What one call loaded: a part for each band's file."""
+
+    image: str
+    """Its id."""
+    parts: tuple[Part, ...]
+    lost: int
+    """Valid pixels that read as nodata in the files: those with the one number that stands for it."""
+
+
+def load_piece(piece: Piece) -> Loaded:
+    """Read a piece and encode it, some rows at a time. Raises what reading raises."""
+    image, block = piece.image, piece.region.block
+    builders = [PartBuilder(block.index, block.window, form, piece.levels) for form in image.encodings]
+    rows, lost = image.encodings[0].blocksize, 0
+    for row in range(block.window.row, block.window.stop_row, rows):
+        strip = Window(row, block.window.col, min(rows, block.window.stop_row - row), block.window.width)
+        pixels, valid = read(image.scenes, strip, reflectance=image.physical)
+        gone = np.zeros(strip.shape, bool)
+        for layer, form, builder in zip(pixels, image.encodings, builders, strict=True):
+            numbers = layer.astype(form.dtype, copy=False)
+            if form.alpha:
+                full = np.iinfo(form.dtype).max
+                builder.add(np.stack([numbers, np.where(valid, full, 0).astype(form.dtype)]))
+            else:
+                gone |= valid & (numbers == form.nodata)
+                builder.add(np.where(valid, numbers, form.nodata).astype(form.dtype, copy=False)[None])
+        lost += int(gone.sum())
+        progress(pixels=strip.height * strip.width)
+    return Loaded(image.id, tuple(builder.part() for builder in builders), lost)

@@ -1,0 +1,196 @@
+"""The image grid: which pixels a map is made on, which of them an area wants, and which blocks those touch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from shapely.geometry import box
+from shapely.geometry.base import BaseGeometry
+
+from swath.errors import AreaError, ImageryError
+from swath.geo import Blocks, Window
+from swath.imagery.geometry.footprint import area_degrees, area_pixels, degrees_of, extent_pixels, step_in
+from swath.imagery.scene import Scene
+
+if TYPE_CHECKING:
+    from swath.spec.fields.fields import Area, GridSpec
+
+CLOSE = 0.01
+"""Two grids are the same where their pixels differ by less than this part of a pixel."""
+
+
+def image_grid(scenes: Sequence[Scene], grid: GridSpec | None = None) -> GeoBox:
+    """The grid of the whole image: the first scene's finest band, extended by whole pixels to cover every scene.
+
+    `grid` sets another CRS or resolution; its pixels then lie on multiples of the resolution. The grid depends on the
+    scenes only, not on the area, so a pixel's value does not depend on what else is mapped. Raises ImageryError when a
+    scene cannot be placed on it.
+    """
+    base = min((band.geobox for band in scenes[0].bands), key=pixel_area)
+    if grid is not None and (grid.crs is not None or grid.resolution is not None):
+        base = _asked(base, grid)
+    unique: dict[GeoBox, str] = {band.geobox: scene.id for scene in scenes for band in scene.bands}
+    extents = []
+    for geobox, scene in unique.items():
+        if (geobox.crs is None) != (base.crs is None):
+            raise ImageryError(f"{scene}: some images have a coordinate reference system and some have none")
+        extent = extent_pixels(geobox, base)
+        if not np.isfinite(extent).all():
+            raise ImageryError(
+                f"{scene}: cannot be placed on a grid in {base.crs}", remedy="Set grid.crs to one that covers all."
+            )
+        if _torn(geobox, base, extent):
+            raise ImageryError(
+                f"{scene}: crosses the antimeridian, and {base.crs} is torn there",
+                remedy="Set grid.crs to one that is whole there, such as the scene's own UTM zone.",
+            )
+        extents.append(extent)
+    left, top, right, bottom = np.array(extents).T
+    col, row = math.floor(left.min() + CLOSE), math.floor(top.min() + CLOSE)
+    stop_col, stop_row = math.ceil(right.max() - CLOSE), math.ceil(bottom.max() - CLOSE)
+    # A fresh Affine, so that an unextended grid keeps the file's own numbers to the last bit.
+    affine = base.affine if (row, col) == (0, 0) else base.affine @ Affine.translation(col, row)
+    return GeoBox((max(stop_row - row, 1), max(stop_col - col, 1)), affine, base.crs)
+
+
+def _torn(band: GeoBox, image: GeoBox, extent: tuple[float, float, float, float]) -> bool:
+    """Whether a projected grid seems to reach round the Earth on a geographic one."""
+    if image.crs is None or band.crs == image.crs or not image.crs.geographic:
+        return False
+    return (extent[2] - extent[0]) * abs(image.affine.a) > 180
+
+
+def _asked(base: GeoBox, grid: GridSpec) -> GeoBox:
+    from odc.geo.crs import CRS
+
+    if base.crs is None:
+        raise ImageryError(
+            "grid: the imagery has no coordinate reference system", remedy="Leave grid out, or georeference the files."
+        )
+    try:
+        crs = CRS(grid.crs) if grid.crs is not None else base.crs
+    except Exception as error:  # pyproj's and odc's errors have no common base
+        raise ImageryError(
+            f"grid.crs: {grid.crs!r} is not a coordinate reference system", remedy="Write it as EPSG:32633."
+        ) from error
+    step = grid.resolution
+    if step is None:
+        step = step_in(base, str(crs)) if crs != base.crs else abs(base.resolution.x)
+    return GeoBox((1, 1), Affine(step, 0, 0, 0, -step, 0), crs)
+
+
+def pixel_area(geobox: GeoBox) -> float:
+    """Area of one pixel in units of the grid's CRS."""
+    return abs(float(geobox.affine.determinant))
+
+
+def grid_key(geobox: GeoBox) -> tuple[Any, ...]:
+    """What tells grids apart, cheap to compare and to hash."""
+    return (str(geobox.crs), *geobox.affine[:6], *geobox.shape)
+
+
+def offset_in(band: GeoBox, image: GeoBox) -> tuple[int, int] | None:
+    """(row, col) of the band's first pixel on the image grid when the two share their pixels, else None."""
+    if band.crs != image.crs:
+        return None
+    height, width = band.shape
+    to_image = ~image.affine @ band.affine
+    col, row = to_image @ (0, 0)
+    row_int, col_int = round(row), round(col)
+    for x, y in ((0, 0), (width, 0), (0, height), (width, height)):
+        at_col, at_row = to_image @ (x, y)
+        if abs(at_col - x - col_int) > CLOSE or abs(at_row - y - row_int) > CLOSE:
+            return None
+    return row_int, col_int
+
+
+def output_window(image: GeoBox, area: Area | None) -> Window:
+    """The area's bounds on the image grid, snapped outward to whole pixels and cut at the image's edges.
+
+    Raises AreaError, with both extents in degrees, when the area does not touch the image; ImageryError when the image
+    has no coordinate reference system.
+    """
+    height, width = image.shape
+    if area is None:
+        return Window(0, 0, height, width)
+    _need_crs(image)
+    inside = area_pixels(area, image).intersection(box(0, 0, width, height))
+    if inside.is_empty or inside.area == 0:
+        where = f"the area{f' ({area.source})' if area.source else ''} lies at {_extent(area_degrees(area))}"
+        raise AreaError(
+            f"{where}, the imagery at {_extent(degrees_of(image))}: they do not meet",
+            remedy="Check the order of coordinates (west, south, east, north) and the area's CRS.",
+        )
+    left, top, right, bottom = inside.bounds
+    tiny = 1e-6  # projected corners carry rounding errors; they must not add a row of pixels
+    row, col = max(0, math.floor(top + tiny)), max(0, math.floor(left + tiny))
+    stop_row, stop_col = min(height, math.ceil(bottom - tiny)), min(width, math.ceil(right - tiny))
+    return Window(row, col, max(stop_row - row, 1), max(stop_col - col, 1))
+
+
+def area_mask(area: Area, image: GeoBox, window: Window | None = None) -> NDArray[np.bool_]:
+    """True where a pixel's centre is inside of the area. Shape of `window`, or of the whole image.
+
+    Pass the whole image's grid and a window, rather than the window's own grid: then masks of neighbours fit exactly.
+    """
+    from rasterio.features import geometry_mask
+
+    window = window or output_window(image, None)
+    pixels = area_pixels(area, image)
+    if pixels.is_empty:
+        return np.zeros(window.shape, dtype=bool)
+    to_pixels = Affine.translation(window.col, window.row)
+    mask: NDArray[np.bool_] = geometry_mask([pixels], window.shape, to_pixels, all_touched=False, invert=True)
+    return mask
+
+
+def wanted_blocks(blocks: Blocks, area: Area | None) -> Blocks:
+    """The same blocks with `wanted` set to those that the area touches; unchanged without an area."""
+    if area is None:
+        return blocks
+    _need_crs(blocks.image)
+    pixels = area_pixels(area, blocks.image)
+    shapely.prepare(pixels)
+    rows, columns = blocks.lattice
+    out, size = blocks.output, blocks.size
+    left = out.col + size * np.arange(columns)
+    right = np.minimum(left + size, out.stop_col)
+    wanted: list[NDArray[np.int64]] = []
+    at_once = max(1, 100_000 // columns)
+    for first in range(0, rows, at_once):
+        top = out.row + size * np.arange(first, min(first + at_once, rows))
+        bottom = np.minimum(top + size, out.stop_row)
+        boxes = shapely.box(left[None, :], top[:, None], right[None, :], bottom[:, None])
+        # A shared edge is no pixel, but costs only a block that comes out empty.
+        wanted.append(np.flatnonzero(shapely.intersects(pixels, boxes)) + first * columns)
+    found = np.concatenate(wanted)
+    return blocks if len(found) == rows * columns else replace(blocks, wanted=tuple(found.tolist()))
+
+
+def _need_crs(image: GeoBox) -> None:
+    if image.crs is None:
+        raise ImageryError(
+            "the imagery has no coordinate reference system, so no area can be found on it",
+            remedy="Leave the area out to map the whole image, or georeference the files with gdal_translate or rio.",
+        )
+
+
+def _extent(degrees: BaseGeometry) -> str:
+    if degrees.is_empty:
+        return "no place on Earth"
+    west, south, east, north = degrees.bounds
+    if west <= -180 + 1e-9 and east >= 180 - 1e-9:
+        # Split at the antimeridian: its true west edge is the smallest positive longitude.
+        parts = [part.bounds for part in shapely.get_parts(degrees)]
+        eastern, western = [b for b in parts if b[0] >= 0], [b for b in parts if b[2] <= 0]
+        if eastern and western and len(eastern) + len(western) == len(parts):
+            west, east = min(b[0] for b in eastern), max(b[2] for b in western)
+    return f"[{west:.4f}, {south:.4f}, {east:.4f}, {north:.4f}] degrees (west, south, east, north)"

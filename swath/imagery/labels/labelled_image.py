@@ -1,0 +1,56 @@
+"""Imagery together with its labels: what training and evaluation read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from swath.errors import AreaError
+from swath.imagery.geometry.image_grid import output_window
+from swath.imagery.labels.labels import LabelSource, find_labels
+from swath.imagery.sources.find import find, find_each
+
+if TYPE_CHECKING:
+    from swath.imagery.scene import Scenes
+    from swath.spec.fields.labels import Labelled
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """An image with its labels, on one grid."""
+
+    scenes: Scenes
+    labels: LabelSource
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the report should know."""
+        return (*self.scenes.notes, *self.labels.notes)
+
+
+def find_labelled(
+    data: tuple[Labelled, ...], bands: tuple[str, ...] | None, classes: tuple[str, ...], *, mosaic: bool = False
+) -> tuple[LabelledImage, ...]:
+    """Every image with its labels: each scene by itself on its own grid, as training wants it (two dates of one place are two
+    images), or with `mosaic` one image for each entry of `data`. Scenes that touch neither
+    an entry's area nor its labels are left out.
+
+    Raises what swath.imagery.sources.find and swath.imagery.labels.labels raise; AreaError when that leaves none.
+    """
+    images = []
+    for entry in data:
+        found = (find(entry.imagery, bands, entry.area),) if mosaic else find_each(entry.imagery, bands, entry.area)
+        apart: AreaError | None = None
+        kept = []
+        for scenes in found:
+            try:
+                output_window(scenes.image, entry.area)
+                labels = find_labels(entry.labels, scenes, classes, entry.area, entry.imagery)
+            except AreaError as error:
+                apart = error
+                continue
+            kept.append(LabelledImage(scenes, labels))
+        if not kept and apart is not None:
+            raise apart
+        images += kept
+    return tuple(images)

@@ -1,0 +1,305 @@
+"""Labels on an image's pixels: polygons burned in, rasters brought onto its grid, or a rule over its bands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from swath.errors import AreaError, ImageryError
+from swath.geo import Window
+from swath.imagery.geometry.footprint import degrees_of, extent_pixels, outline, transformer
+from swath.imagery.geometry.image_grid import area_mask
+from swath.imagery.reading.mosaic import read
+from swath.imagery.reading.open_raster import gdal_errors, open_raster, stamp
+from swath.imagery.reading.window import read_file
+from swath.imagery.scene import Band, Scenes
+from swath.imagery.sources.files import read_band
+from swath.spec.fields.labels import IGNORE, IGNORED, ExpressionLabels, RasterLabels, VectorLabels
+from swath.spec.fields.paths import remote
+from swath.storage.address import shown
+
+if TYPE_CHECKING:
+    from swath.spec.fields.fields import Area, Imagery
+    from swath.spec.fields.labels import Labels
+
+_SEGMENTS = 512
+"""Sides of features are cut into pieces of this part of the image's longer side before they are moved to another CRS."""
+
+
+@dataclass(frozen=True)
+class VectorSource:
+    """Features of a file, with the class of each."""
+
+    path: str
+    stamp: str
+    layer: str | None
+    where: str | None
+    crs: str
+    """What the coordinates are in."""
+    field: str | None
+    numbers: tuple[tuple[str, int], ...]
+    """Value of `field` -> number of its class. One entry for all features where there is no field."""
+    background: int
+    all_touched: bool
+
+
+@dataclass(frozen=True)
+class RasterSource:
+    """A band of class numbers."""
+
+    band: Band
+    numbers: tuple[tuple[int, int], ...]
+    """Number in the file -> number of its class; others are ignored."""
+
+
+@dataclass(frozen=True)
+class RuleSource:
+    """A condition over bands."""
+
+    scenes: Scenes
+    text: str
+    true: int
+    false: int
+    reflectance: bool
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """Where the labels of an image come from, on that image's grid. Holds no pixels."""
+
+    image: GeoBox
+    source: VectorSource | RasterSource | RuleSource
+    area: Area | None = None
+    """Outside of it nothing is known."""
+    notes: tuple[str, ...] = ()
+
+
+def find_labels(
+    labels: Labels, scenes: Scenes, classes: tuple[str, ...], area: Area | None = None, imagery: Imagery | None = None
+) -> LabelSource:
+    """Look into the labels once, and say how they become numbers of `classes` (their positions) on `scenes.image`.
+
+    `imagery` is what `scenes` came from: a rule may need bands of it that the model does not take. Raises ImageryError when
+    a file cannot be read, names a class that is not there, or does not lie on the image.
+    """
+    number = {name: position for position, name in enumerate(classes)} | {IGNORED: IGNORE}
+    source: VectorSource | RasterSource | RuleSource
+    if isinstance(labels, VectorLabels):
+        source, notes = _vector(labels, scenes.image, number)
+    elif isinstance(labels, RasterLabels):
+        source, notes = _raster(labels, scenes.image, number)
+    else:
+        source, notes = _rule(labels, scenes, number, imagery)
+    return LabelSource(scenes.image, source, area, tuple(notes))
+
+
+def read_labels(labels: LabelSource, window: Window) -> NDArray[np.uint8]:
+    """Numbers of classes in a window of the image, uint8 (height, width); IGNORE where there is no label. Raises what
+    swath.imagery.reading.mosaic.read raises."""
+    source = labels.source
+    if isinstance(source, VectorSource):
+        numbers = _burned(source, labels.image, window)
+    elif isinstance(source, RasterSource):
+        (values,), known = read_file([source.band], labels.image, window, "nearest")
+        numbers = np.full(window.shape, IGNORE, np.uint8)
+        for value, number in source.numbers:
+            numbers[(values == value) & known] = number
+    else:
+        pixels, valid = read(source.scenes, window, reflectance=source.reflectance)
+        rule = ExpressionLabels(expression=source.text, label="", otherwise="").parsed()
+        holds, known = rule.evaluate(dict(zip(source.scenes.bands, pixels, strict=True)))
+        numbers = np.where(holds, np.uint8(source.true), np.uint8(source.false))
+        numbers[~(known & valid)] = IGNORE
+    if labels.area is not None:
+        numbers[~area_mask(labels.area, labels.image, window)] = IGNORE
+    return numbers
+
+
+def _number(name: str, numbers: dict[str, int], where: str) -> int:
+    if name in numbers:
+        return numbers[name]
+    classes = ", ".join(each for each in numbers if each != IGNORED)
+    raise ImageryError(
+        f"{where}: {name!r} is no class; there are {classes}",
+        remedy=f"Name it in `classes`, or map it in labels.classes to one of them or to `{IGNORED}`.",
+    )
+
+
+def _vector(labels: VectorLabels, image: GeoBox, numbers: dict[str, int]) -> tuple[VectorSource, list[str]]:
+    import pyogrio
+    from pyogrio.errors import DataLayerError, DataSourceError
+
+    where = shown(labels.path)
+    if image.crs is None:
+        raise ImageryError(
+            f"{where}: the imagery has no coordinate reference system, so no feature can be found on it",
+            remedy="Georeference the imagery (gdal_translate -a_srs), or give the labels as a raster.",
+        )
+    try:
+        facts = pyogrio.read_info(labels.path, layer=labels.layer)
+    except (DataSourceError, DataLayerError) as error:
+        raise ImageryError(
+            f"{where}: cannot be read as a vector file: {error}", remedy="Check path and layer."
+        ) from error
+    notes = []
+    crs = labels.crs or facts["crs"]
+    if crs is None:
+        crs = "EPSG:4326"
+        notes.append(f"{where} does not say its CRS: read as degrees")
+    background = _number(labels.background, numbers, f"{where}: labels.background")
+    fixed: tuple[tuple[str, int], ...]
+    if labels.label is not None:
+        fixed = (("", _number(labels.label, numbers, f"{where}: labels.label")),)
+    else:
+        names = list(facts["fields"])
+        if labels.field not in names:
+            raise ImageryError(
+                f"{where}: no attribute {labels.field!r}; it has {', '.join(names) or 'none'}",
+                remedy="Check labels.field.",
+            )
+        values = sorted({str(value) for value in _read(labels.path, labels, [str(labels.field)])[1]})
+        fixed = tuple(
+            (value, _number(labels.classes.get(value, value), numbers, f"{where}: {labels.field}")) for value in values
+        )
+    mark = "" if remote(labels.path) else stamp(labels.path)
+    source = VectorSource(
+        labels.path, mark, labels.layer, labels.where, str(crs), labels.field, fixed, background, labels.all_touched
+    )
+    return source, notes
+
+
+def _read(path: str, said: VectorLabels | VectorSource, columns: list[str]) -> tuple[NDArray[Any], list[Any]]:
+    """Geometries, and the values of the one column (or empty texts)."""
+    import pyogrio
+    from pyogrio.errors import DataLayerError, DataSourceError, FieldError
+
+    try:
+        _, _, wkb, values = pyogrio.raw.read(path, layer=said.layer, where=said.where, columns=columns, force_2d=True)
+    except (DataSourceError, DataLayerError, FieldError, ValueError) as error:
+        raise ImageryError(
+            f"{shown(path)}: its features cannot be read: {error}", remedy="Check labels.layer and labels.where."
+        ) from error
+    if not len(wkb):
+        which = "that meet labels.where" if said.where else "at all"
+        raise ImageryError(f"{shown(path)}: has no features {which}", remedy="Check the file and the condition.")
+    return shapely.from_wkb(wkb), list(values[0]) if columns else [""] * len(wkb)
+
+
+def features(source: VectorSource, image: GeoBox) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    """All features in pixel coordinates (column, row) of the image, and the number of each one's class."""
+    shapes, numbers, _ = _features(source, image)
+    return shapes, numbers
+
+
+@lru_cache(maxsize=16)
+def _features(source: VectorSource, image: GeoBox) -> tuple[NDArray[Any], NDArray[np.uint8], shapely.STRtree]:
+    """Features in pixel coordinates (column, row) of the image, with their numbers, in the order of the file."""
+    shapes, values = _read(source.path, source, [source.field] if source.field else [])
+    table = dict(source.numbers)
+    numbers = np.array([table[str(value)] for value in values], np.uint8)
+    move = transformer(source.crs, str(image.crs))
+    there = ~shapely.is_empty(shapes) & ~shapely.is_missing(shapes)
+    shapes, numbers = shapes[there], numbers[there]
+    if move.source_crs != move.target_crs:
+        left, bottom, right, top = outline(image).bounds
+        west, south, east, north = degrees_of(image).bounds
+        known = transformer(source.crs, "EPSG:4326").source_crs
+        longest = max(east - west, north - south) if known.is_geographic else max(right - left, top - bottom)
+        if image.crs is not None and image.crs.geographic and not known.is_geographic:
+            longest *= 111_000
+        shapes = shapely.segmentize(shapes, longest / _SEGMENTS)
+    inverse = ~image.affine
+
+    def to_pixels(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        x, y = move.transform(points[:, 0], points[:, 1])
+        if image.crs is not None and image.crs.geographic:  # the image may count its longitudes beyond 180
+            middle = (outline(image).bounds[0] + outline(image).bounds[2]) / 2
+            x = x + 360 * np.round((middle - x) / 360)
+        return np.column_stack([inverse.a * x + inverse.b * y + inverse.c, inverse.d * x + inverse.e * y + inverse.f])
+
+    moved = shapely.transform(shapes, to_pixels)
+    whole = np.isfinite(shapely.bounds(moved)).all(axis=1)
+    return moved[whole], numbers[whole], shapely.STRtree(moved[whole])
+
+
+def _burned(source: VectorSource, image: GeoBox, window: Window) -> NDArray[np.uint8]:
+    from rasterio.features import rasterize
+
+    shapes, numbers, tree = _features(source, image)
+    around = shapely.box(window.col - 1, window.row - 1, window.stop_col + 1, window.stop_row + 1)
+    touching = np.sort(tree.query(around))
+    if not len(touching):
+        return np.full(window.shape, source.background, np.uint8)
+    burned: NDArray[np.uint8] = rasterize(
+        [(shapes[each], int(numbers[each])) for each in touching],
+        window.shape,
+        fill=source.background,
+        transform=Affine.translation(window.col, window.row),
+        all_touched=source.all_touched,
+        dtype="uint8",
+    )
+    return burned
+
+
+def _raster(labels: RasterLabels, image: GeoBox, numbers: dict[str, int]) -> tuple[RasterSource, list[str]]:
+    where, notes = shown(labels.path), []
+    with gdal_errors(labels.path, "opening it"), open_raster(labels.path) as file:
+        if labels.band > file.count:
+            raise ImageryError(f"{where}: no band {labels.band}; it has {file.count}", remedy="Check labels.band.")
+        band = read_band(file, labels.path, labels.band, "labels", stamp(labels.path), numbers=False)
+    if band.nodata is None:
+        band = replace(band, nodata=labels.nodata)
+    if (band.geobox.crs is None) != (image.crs is None):
+        if band.geobox.crs is not None or band.geobox.shape != image.shape:
+            raise ImageryError(
+                f"{where}: {'the imagery' if image.crs is None else 'the file'} has no coordinate reference system, so "
+                "labels and imagery cannot be brought together",
+                remedy="Georeference it with gdal_translate -a_srs, or give labels of the image's own rows and columns.",
+            )
+        notes.append(f"{where} has no coordinate reference system; it is taken to lie on the image, pixel by pixel")
+        band = replace(band, geobox=image)
+    left, top, right, bottom = extent_pixels(band.geobox, image)
+    if right <= 0 or bottom <= 0 or left >= image.shape[1] or top >= image.shape[0]:
+        raise AreaError(f"{where}: does not touch the imagery", remedy="Check the files, and their CRS.")
+    classes = [name for name in numbers if name != IGNORED]
+    named = {int(value): name for value, name in labels.classes.items()} or dict(enumerate(classes))
+    pairs = [(value, _number(name, numbers, f"{where}: labels.classes.{value}")) for value, name in named.items()]
+    return RasterSource(band, tuple(pairs)), notes
+
+
+def _rule(
+    labels: ExpressionLabels, scenes: Scenes, numbers: dict[str, int], imagery: Imagery | None
+) -> tuple[RuleSource, list[str]]:
+    from swath.imagery.sources.find import find
+
+    rule = labels.parsed()
+    if labels.imagery is not None or not set(rule.bands) <= set(scenes.bands):
+        asked = labels.imagery if labels.imagery is not None else imagery
+        if asked is None:
+            lacking = ", ".join(sorted(set(rule.bands) - set(scenes.bands)))
+            raise ImageryError(f"labels.expression: no band {lacking}; there are {', '.join(scenes.bands)}")
+        found = find(asked.model_copy(update={"bands": None}), rule.bands)
+        kept = {scene.id for scene in scenes.scenes}
+        of_these = tuple(each for each in found.scenes if each.id in kept) if labels.imagery is None else found.scenes
+        # The order of the image's own scenes: where they overlap, labels come from the scene that the pixels come from.
+        if labels.imagery is None:
+            order = [scene.id for scene in scenes.scenes]
+            of_these = tuple(sorted(of_these, key=lambda each: order.index(each.id)))
+        scenes = replace(found, scenes=of_these, image=scenes.image, mosaic=scenes.mosaic)
+    else:
+        chosen = [scenes.bands.index(name) for name in rule.bands]
+        scenes = replace(
+            scenes,
+            bands=rule.bands,
+            scenes=tuple(replace(each, bands=tuple(each.bands[at] for at in chosen)) for each in scenes.scenes),
+        )
+    true = _number(labels.label, numbers, "labels.label")
+    false = _number(labels.otherwise, numbers, "labels.otherwise")
+    return RuleSource(scenes, labels.expression, true, false, labels.units == "reflectance"), []

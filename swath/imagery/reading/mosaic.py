@@ -1,0 +1,211 @@
+"""Reading pixels: one window of the image grid, mosaicked from every scene that touches it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from swath.errors import ImageryError
+from swath.geo import Window
+from swath.imagery.geometry.image_grid import grid_key
+from swath.imagery.reading.quality_mask import usable
+from swath.imagery.reading.window import Pixels, Valid, reach, read_file
+from swath.imagery.scene import Band, Scene, Scenes
+
+MEDIAN_BYTES = 128 * 2**20
+"""A median holds all scenes of some columns at once: as many as fit in here."""
+_COLUMNS = 512
+"""Columns of a median are cut at multiples of this, the usual width of a block."""
+
+
+def read(scenes: Scenes, window: Window, *, reflectance: bool = False) -> tuple[Pixels, Valid]:
+    """Pixels of `window` on `scenes.image`, and which of them are valid.
+
+    Pixels have the shape (bands, height, width) and the scenes' common dtype, or float32 in physical values (number *
+    scale + offset) with `reflectance`. Invalid pixels are 0. `valid` has the shape (height, width). A pixel of a scene
+    is valid where every one of its files has data there: by nodata (at least one wanted band of that file differs from
+    it), mask band or alpha, where no wanted band is NaN, and where the quality mask does not reject it. Where several
+    scenes are valid, `first`, `last` and `least_cloud` take all bands of one scene: the first or last of them, in the
+    order of `scenes`. `median` takes each band's middle value; of an even count the lower of the two, so that each value
+    is one that was measured and the dtype stays.
+
+    Raises ReadFailed when a file cannot be read, ImageryError when it is not what the scene says, or has no scale.
+    """
+    if reflectance:
+        _need_scale(scenes)
+    touching = [scene for scene in scenes.scenes if _touches(scene, scenes.image, window)]
+    if scenes.mosaic == "last":
+        touching.reverse()
+    job = _Job(
+        scenes,
+        np.dtype(np.float32) if reflectance else common_dtype(scenes),
+        reflectance,
+        len({band.href for scene in touching for band in (*scene.bands, scene.quality) if band is not None}),
+    )
+    if scenes.mosaic == "median" and len(touching) > 1:
+        return _median(touching, window, job)
+    return _first(touching, window, job)
+
+
+def common_dtype(scenes: Scenes) -> np.dtype[np.generic]:
+    """The smallest dtype that holds every band of every scene."""
+    return np.result_type(*{np.dtype(band.dtype) for scene in scenes.scenes for band in scene.bands})
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is the same for all scenes of one read."""
+
+    scenes: Scenes
+    dtype: np.dtype[np.generic]
+    reflectance: bool
+    files: int
+
+
+def _need_scale(scenes: Scenes) -> None:
+    for scene in scenes.scenes:
+        for band in scene.bands:
+            if band.scale is None:
+                raise ImageryError(
+                    f"{scene.id}: the model takes physical values, and nothing says the scale of band {band.name}",
+                    remedy="Set imagery.scale and imagery.offset (such as 0.0001 and 0 for Sentinel-2).",
+                )
+
+
+def _first(touching: list[Scene], window: Window, job: _Job) -> tuple[Pixels, Valid]:
+    """Each pixel from the first scene that has it. Of later scenes only the part is read in which pixels are missing."""
+    if not touching:
+        return np.zeros((len(job.scenes.bands), *window.shape), job.dtype), np.zeros(window.shape, bool)
+    pixels, valid = _read_scene(touching[0], window, job)
+    for scene in touching[1:]:
+        lacking = _lacking(valid, window)
+        if lacking is None:
+            break
+        here = lacking.within(window)
+        if not _touches(scene, job.scenes.image, lacking):
+            continue
+        more, known = _read_scene(scene, lacking, job)
+        new = known & ~valid[here]
+        if new.any():
+            for layer, values in zip(pixels, more, strict=True):
+                np.copyto(layer[here], values, where=new)
+            valid[here] |= new
+    return pixels, valid
+
+
+def _lacking(valid: Valid, window: Window) -> Window | None:
+    """The smallest window that holds every pixel that is not valid."""
+    if valid.all():
+        return None
+    rows, cols = np.flatnonzero(~valid.all(axis=1)), np.flatnonzero(~valid.all(axis=0))
+    return Window(
+        window.row + int(rows[0]), window.col + int(cols[0]), int(rows[-1] - rows[0]) + 1, int(cols[-1] - cols[0]) + 1
+    )
+
+
+def _median(touching: list[Scene], window: Window, job: _Job) -> tuple[Pixels, Valid]:
+    """Some columns at a time, so that memory does not grow with the number of scenes."""
+    pixels = np.zeros((len(job.scenes.bands), *window.shape), job.dtype)
+    valid = np.zeros(window.shape, bool)
+    for part in _columns(window, len(touching) * window.height * (len(pixels) * job.dtype.itemsize + 1)):
+        layers = np.empty((len(touching), len(pixels), *part.shape), job.dtype)
+        known = np.empty((len(touching), *part.shape), bool)
+        for number, scene in enumerate(touching):
+            layers[number], known[number] = _read_scene(scene, part, job)
+        here = part.within(window)
+        pixels[:, *here], valid[here] = _middle(layers, known), known.any(axis=0)
+    return pixels, valid
+
+
+def _columns(window: Window, column_bytes: int) -> list[Window]:
+    """`window` in pieces of as many columns as MEDIAN_BYTES allows; cut where blocks end, when it allows whole blocks."""
+    width = max(1, MEDIAN_BYTES // column_bytes)
+    if width >= _COLUMNS:
+        width = width // _COLUMNS * _COLUMNS
+    parts, col = [], window.col
+    while col < window.stop_col:
+        stop = min(col // width * width + width, window.stop_col)
+        parts.append(Window(window.row, col, window.height, stop - col))
+        col = stop
+    return parts
+
+
+def _middle(layers: Pixels, known: Valid) -> Pixels:
+    """The lower middle of the known values (scenes, bands, height, width) along the scenes; 0 where there is none."""
+    if known.all():
+        middle = (len(layers) - 1) // 2
+        chosen: Pixels = np.partition(layers, middle, axis=0)[middle]
+        return chosen
+    dtype = layers.dtype
+    last = np.inf if np.issubdtype(dtype, np.floating) else np.iinfo(str(dtype)).max
+    layers = np.where(known[:, None], layers, np.asarray(last, dtype))
+    layers.sort(axis=0)
+    count = known.sum(axis=0)
+    chosen = np.take_along_axis(layers, (np.maximum(count - 1, 0) // 2)[None, None], axis=0)[0]
+    chosen[:, count == 0] = 0
+    return chosen
+
+
+def _read_scene(scene: Scene, window: Window, job: _Job) -> tuple[Pixels, Valid]:
+    """One scene on the window: pixels (bands, height, width) with 0 where invalid, valid (height, width)."""
+    image, mask = job.scenes.image, job.scenes.mask
+    pixels: Pixels | None = None
+    valid = np.ones(window.shape, bool)
+    if scene.quality is not None and mask is not None:
+        values, known = read_file([scene.quality], image, window, "nearest", beside=job.files)
+        valid = known & usable(mask, values[0])
+    for positions in _files(scene.bands):
+        if not valid.any():
+            break
+        bands = [scene.bands[position] for position in positions]
+        numbers, known = read_file(bands, image, window, job.scenes.resampling, beside=job.files)
+        valid &= known
+        if len(bands) == len(scene.bands) and not job.reflectance and numbers.dtype == job.dtype:
+            pixels = numbers
+            continue
+        if pixels is None:
+            pixels = np.empty((len(scene.bands), *window.shape), job.dtype)
+        for position, band, layer in zip(positions, bands, numbers, strict=True):
+            pixels[position] = _physical(layer, band) if job.reflectance else layer
+    if pixels is None or not valid.any():
+        return np.zeros((len(scene.bands), *window.shape), job.dtype), np.zeros(window.shape, bool)
+    if not valid.all():
+        for layer in pixels:
+            np.copyto(layer, 0, where=~valid)
+    return pixels, valid
+
+
+def _files(bands: tuple[Band, ...]) -> list[list[int]]:
+    """Positions of the bands that are read together: those of one file with one nodata value."""
+    files: dict[tuple[str, float | str | None], list[int]] = {}
+    for position, band in enumerate(bands):
+        files.setdefault((band.href, "nan" if band.nodata != band.nodata else band.nodata), []).append(position)
+    return list(files.values())
+
+
+def _physical(layer: NDArray[np.generic], band: Band) -> NDArray[np.float32]:
+    """number * scale + offset in float64, then as float32."""
+    scale, offset = 1.0 if band.scale is None else band.scale, band.offset or 0.0
+    if layer.dtype in (np.uint8, np.uint16) and layer.size > 65536:
+        values: NDArray[np.float32] = _table(layer.dtype.itemsize, scale, offset)[layer]
+        return values
+    return _scaled(layer, scale, offset)
+
+
+def _scaled(layer: NDArray[np.generic], scale: float, offset: float) -> NDArray[np.float32]:
+    return (layer.astype(np.float64) * scale + offset).astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def _table(size: int, scale: float, offset: float) -> NDArray[np.float32]:
+    """The physical value of every number of `size` bytes."""
+    return _scaled(np.arange(256**size), scale, offset)
+
+
+def _touches(scene: Scene, image: GeoBox, window: Window) -> bool:
+    grids = {grid_key(band.geobox): band.geobox for band in scene.bands}
+    return all(reach(grid, image).intersection(window) for grid in grids.values())

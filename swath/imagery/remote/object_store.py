@@ -1,0 +1,154 @@
+"""Objects: ranges of the objects of S3 and Google Storage, through obstore.
+
+Measured against s3fs (200 ranges of 256 KiB from a simulated S3): 1.3 instead of 5.8 ms of CPU for a request, and half the time.
+GDAL's own /vsis3 and /vsigs cost as little, but pass over Retry-After, and keep what a cut transfer left.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from swath.errors import CredentialsError, ImageryError, MissingExtra
+from swath.imagery.remote import timeouts
+from swath.imagery.remote.response import Answer, Passing
+from swath.storage.address import scheme, shown
+
+_EXTRAS = {"s3": "aws", "gs": "gcp"}
+_HINTS = {
+    "s3": "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; AWS_NO_SIGN_REQUEST=YES for a public bucket; "
+    "AWS_REQUEST_PAYER=requester where the reader pays.",
+    "gs": "Set GOOGLE_APPLICATION_CREDENTIALS, or run gcloud auth application-default login; GS_NO_SIGN_REQUEST=YES for a "
+    "public bucket; GS_USER_PROJECT where the reader pays.",
+}
+_FRESH = timedelta(minutes=5)
+"""How long credentials are used before botocore is asked again; it renews what is about to expire."""
+
+
+def fetch_object(href: str, start: int, stop: int) -> Answer:
+    """One request for bytes start to stop of an object. Raises Passing when another one may do better."""
+    parts = urlsplit(href)
+    kind = scheme(href)
+    if kind not in _EXTRAS:
+        raise ImageryError(f"{shown(href)}: {kind}:// is not a kind of address that can be read")
+    try:
+        import obstore
+        from obstore import exceptions as wrong
+    except ImportError as error:
+        raise MissingExtra("obstore", _EXTRAS[kind], f"Reading {shown(href)}") from error
+    key = href.split("://", 1)[1].partition("/")[2]
+    try:
+        found = obstore.get(_store(os.getpid(), kind, parts.netloc), key, options={"range": (start, stop)})
+        data = bytes(found.bytes())
+    except (wrong.NotFoundError, FileNotFoundError) as error:
+        raise ImageryError(f"{shown(href)}: no such object", remedy="Check the bucket and the path.") from error
+    except (wrong.PermissionDeniedError, wrong.UnauthenticatedError) as error:
+        raise CredentialsError(f"{shown(href)}: the store refuses to send it", remedy=_HINTS[kind]) from error
+    except wrong.BaseError as error:
+        raise _explained(href, kind, str(error)) from error
+    meta = found.meta
+    size = int(meta["size"])
+    if len(data) != min(stop, size) - start:
+        raise Passing(f"the transfer was cut: {len(data)} of {min(stop, size) - start} bytes came")
+    return Answer(data, size, str(meta["e_tag"] or meta["last_modified"].timestamp()))
+
+
+_STATUS = re.compile(r"status code: (\d{3})")
+_ADDRESS = re.compile(r"https?://\S+")
+
+
+def _explained(href: str, kind: str, told: str) -> Exception:
+    """What obstore means. Its text has the address and how long it took, whose letters and digits say nothing."""
+    told = _ADDRESS.sub("", told)
+    code = found[1] if (found := _STATUS.search(told)) else ""
+    if code == "416" or ("range" in told.lower() and "larger" in told.lower()):
+        return ImageryError(f"{shown(href)}: an empty object", remedy="Write it again.")
+    if "redirect" in told and kind == "s3":
+        return ImageryError(f"{shown(href)}: the bucket is in another region", remedy="Set AWS_REGION to its region.")
+    if "UserProjectMissing" in told or "requester pays" in told.lower():  # Google Storage answers 400
+        return CredentialsError(f"{shown(href)}: the reader of this bucket pays", remedy=_HINTS[kind])
+    if "credential" in told.lower():
+        return CredentialsError(f"{shown(href)}: no usable credentials", remedy=_HINTS[kind])
+    status = f"the store answered {code}" if code in ("429", "500", "502", "503", "504") else ""
+    timeout = "no answer in time" if "timed out" in told.lower() else ""
+    return Passing(status or timeout or "no connection to the store, or it broke")
+
+
+@lru_cache(maxsize=64)
+def _store(pid: int, kind: str, bucket: str) -> Any:
+    """The store of a bucket in this process, as the environment describes it."""
+    from obstore import store
+
+    options: dict[str, Any] = {
+        "connect_timeout": timedelta(seconds=timeouts.CONNECT_S),
+        "timeout": timedelta(seconds=timeouts.REQUEST_S),
+        "read_timeout": timedelta(seconds=timeouts.STALL_S),
+    }
+    common: dict[str, Any] = {"client_options": options, "retry_config": {"max_retries": 0}}
+    env = os.environ
+    if kind == "s3":
+        endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or ""
+        options["allow_http"] = endpoint.startswith("http://")
+        at: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
+        return store.S3Store(bucket, **common, **_s3_access(env), **at)
+    emulator = env.get("STORAGE_EMULATOR_HOST", "")
+    if emulator:
+        emulator = emulator if "://" in emulator else f"http://{emulator}"
+        options["allow_http"] = emulator.startswith("http://")
+    if project := env.get("GS_USER_PROJECT"):
+        options["default_headers"] = {"x-goog-user-project": project}
+    base: dict[str, Any] = {"base_url": emulator.rstrip("/")} if emulator else {}
+    return store.GCSStore(bucket, **common, **base, **_gs_access(env, emulator))
+
+
+def _on(env: Mapping[str, str], name: str) -> bool:
+    return env.get(name, "").lower() in ("1", "yes", "true", "on")
+
+
+def _s3_access(env: Mapping[str, str]) -> dict[str, Any]:
+    """Credentials and region as the AWS tools find them (environment, profile, SSO, machine); none for a public bucket."""
+    settings: dict[str, Any] = {"request_payer": True} if env.get("AWS_REQUEST_PAYER") == "requester" else {}
+    try:
+        from botocore.session import Session
+    except ImportError as error:
+        raise MissingExtra("botocore", "aws", "Reading from S3") from error
+    session = Session()
+    if region := session.get_config_variable("region") or env.get("AWS_REGION"):
+        settings["region"] = region
+    credentials = None if _on(env, "AWS_NO_SIGN_REQUEST") else session.get_credentials()
+    if credentials is None:
+        return settings | {"skip_signature": True}
+
+    def provide() -> dict[str, Any]:
+        frozen = credentials.get_frozen_credentials()
+        return {
+            "access_key_id": frozen.access_key,
+            "secret_access_key": frozen.secret_key,
+            "token": frozen.token,
+            "expires_at": datetime.now(UTC) + _FRESH,
+        }
+
+    return settings | {"credential_provider": provide}
+
+
+def _gs_access(env: Mapping[str, str], emulator: str) -> dict[str, Any]:
+    """Application default credentials; none for an emulator, a public bucket, or where there are none."""
+    if emulator or _on(env, "GS_NO_SIGN_REQUEST"):
+        return {"skip_signature": True}
+    try:
+        from google.auth.exceptions import DefaultCredentialsError
+        from obstore.auth.google import GoogleCredentialProvider
+    except ImportError as error:
+        raise MissingExtra("google-auth", "gcp", "Reading from Google Storage") from error
+    import google.auth
+
+    try:
+        found, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/devstorage.read_only"])
+    except DefaultCredentialsError:
+        return {"skip_signature": True}
+    return {"credential_provider": GoogleCredentialProvider(found)}

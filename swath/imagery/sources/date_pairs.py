@@ -1,0 +1,62 @@
+"""Two dates of one place as one: scenes that have the bands of both, for models that take both at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from swath.errors import ImageryError
+from swath.imagery.reading.window import reach
+from swath.imagery.scene import Scene, Scenes
+from swath.imagery.sources.find import find, resampled
+
+if TYPE_CHECKING:
+    from swath.spec.fields.fields import Area, GridSpec, Imagery
+
+
+def find_both(
+    before: Imagery, after: Imagery, bands: tuple[str, ...], area: Area | None = None, grid: GridSpec | None = None
+) -> Scenes:
+    """Every scene of one date with every scene of the other that it meets, on the grid of `before`. `bands` are the model's: the first
+    half are of `before`, the second of `after`. A pixel is valid where both dates are.
+
+    Raises ImageryError when the bands do not split, the two do not meet, or each date has a rule of its own.
+    """
+    if len(bands) % 2:
+        raise ImageryError(
+            f"the model takes {len(bands)} bands, which are not as many of each date: {', '.join(bands)}",
+            remedy="Use a model of two dates, or `dates: apart`.",
+        )
+    if before.mask is not None or after.mask is not None:
+        raise ImageryError(
+            "imagery.mask: a model of two dates cannot have masks, for a pair of scenes has two of them",
+            remedy="Load each date with its mask first (pipeline: load), and take what is loaded.",
+        )
+    for name in ("mosaic", "resampling"):
+        if getattr(before, name) != getattr(after, name):
+            raise ImageryError(
+                f"imagery.{name}: before has {getattr(before, name)}, after has {getattr(after, name)}",
+                remedy="Give both the same.",
+            )
+    half = len(bands) // 2
+    first, second = find(before, bands[:half], area, grid), find(after, bands[half:], area, grid)
+    if (first.image.crs is None) != (second.image.crs is None):
+        raise ImageryError(
+            "one of the dates has no coordinate reference system, so the two cannot be brought together",
+            remedy="Georeference it with gdal_translate -a_srs.",
+        )
+    scenes = tuple(
+        Scene(f"{one.id} and {other.id}", (*one.bands, *other.bands), other.datetime)
+        for one in first.scenes
+        for other in second.scenes
+        if _meet(one, other, first)
+    )
+    if not scenes:
+        raise ImageryError("the two dates do not meet", remedy="Check the files, and their CRS.")
+    both = replace(first, scenes=scenes, bands=bands)
+    return replace(both, notes=tuple(dict.fromkeys([*first.notes, *second.notes, *resampled(both)])))
+
+
+def _meet(one: Scene, other: Scene, scenes: Scenes) -> bool:
+    places = [reach(band.geobox, scenes.image) for band in (one.bands[0], other.bands[0])]
+    return places[0].intersection(places[1]) is not None

@@ -1,0 +1,236 @@
+"""Scenes from raster files: glob them, look into each once, match the bands that are wanted."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from odc.geo.geobox import GeoBox
+from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader
+
+from swath.errors import ImageryError
+from swath.imagery.geometry.image_grid import image_grid
+from swath.imagery.reading.open_raster import gdal_errors, open_raster, stamp
+from swath.imagery.reading.quality_mask import check
+from swath.imagery.scene import Band, Scene, Scenes
+from swath.storage.address import local_path, scheme, shown
+from swath.storage.filesystem import file_system
+
+if TYPE_CHECKING:
+    from swath.spec.fields.fields import Area, FilesImagery, GridSpec
+
+_COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
+
+
+def find_scenes(
+    imagery: FilesImagery, bands: tuple[str, ...] | None, area: Area | None, grid: GridSpec | None = None
+) -> Scenes:
+    """Each file that `imagery.paths` names is one scene, in the order of the paths; what a glob finds is sorted.
+
+    `bands` are the names that the model wants; `imagery.bands` says which bands of the files those are, and is matched
+    with the files' own names when given. Raises ImageryError when nothing is found or a file does not fit, MissingExtra
+    when an address needs a package, CredentialsError when a file may not be read.
+    """
+    if imagery.mask is not None:
+        check(imagery.mask)
+    asked = wanted_bands(imagery.bands, bands)
+    notes: list[str] = []
+    scenes = [_scene(href, imagery, asked, notes) for href in _paths(imagery.paths)]
+    lacking = [scene for scene in scenes if scene.bands[0].geobox.crs is None]
+    if lacking and len(lacking) < len(scenes):
+        raise ImageryError(
+            f"{lacking[0].bands[0].href}: no coordinate reference system, but other files have one",
+            remedy="Georeference the file with gdal_translate -a_srs, or leave it out.",
+        )
+    if lacking:
+        if area is not None:
+            raise ImageryError(
+                f"{lacking[0].bands[0].href}: no coordinate reference system, so no area can be found on it",
+                remedy="Leave the area out to map the whole image, or georeference the file (gdal_translate -a_srs).",
+            )
+        notes.append("the imagery has no coordinate reference system; neither has the map")
+        if len(lacking) > 1:
+            notes.append(f"the {len(lacking)} files without one are taken to lie on each other, pixel by pixel")
+    names = bands or tuple(band.name for band in scenes[0].bands)
+    return Scenes(
+        scenes=tuple(scenes),
+        image=image_grid(scenes, grid),
+        bands=names,
+        mosaic=imagery.mosaic,
+        resampling=imagery.resampling,
+        mask=imagery.mask,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def wanted_bands(spec: tuple[str | int, ...] | None, model: tuple[str, ...] | None) -> tuple[str | int, ...] | None:
+    """What to look for: the spec's bands, else the model's. Raises ImageryError when the two do not pair up."""
+    if spec is None:
+        return model
+    if model is not None and len(spec) != len(model):
+        raise ImageryError(
+            f"imagery.bands names {len(spec)} bands, the model takes {len(model)}: {', '.join(model)}",
+            remedy="Name one band for each of the model's, in the model's order.",
+        )
+    return spec
+
+
+def _paths(patterns: Sequence[str]) -> list[str]:
+    """Files in the order of the patterns, each once."""
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        matches = _matches(pattern)
+        if not matches:
+            raise ImageryError(
+                f"imagery.paths: nothing matches {shown(pattern)}",
+                remedy="Check the path; patterns are *, ? and [abc], ** for folders.",
+            )
+        found.update(dict.fromkeys(matches))
+    return list(found)
+
+
+def _matches(pattern: str) -> list[str]:
+    kind = scheme(pattern)
+    if kind == "file":
+        path = str(local_path(pattern))
+        if not glob.has_magic(path) or local_path(path).is_file():
+            return [str(local_path(path).absolute())]
+        found = glob.iglob(path, recursive=True)  # noqa: PTH207 - pathlib's * also matches hidden files, as .part.tif
+        return sorted(str(local_path(match).absolute()) for match in found if local_path(match).is_file())
+    if kind in ("http", "https"):  # a ? starts the query there
+        if "*" in pattern:
+            raise ImageryError(
+                f"imagery.paths: {shown(pattern)}: a web address cannot be a pattern",
+                remedy="List the addresses one by one, or use a STAC catalogue.",
+            )
+        return [pattern]
+    if not any(sign in pattern for sign in "*?["):
+        return [pattern]
+    files = file_system(pattern)
+    return sorted(files.unstrip_protocol(match) for match in files.glob(pattern))
+
+
+def _scene(href: str, imagery: FilesImagery, asked: tuple[str | int, ...] | None, notes: list[str]) -> Scene:
+    mark = stamp(href)
+    with gdal_errors(href, "opening it"), open_raster(href) as file:
+        if file.crs is None and file.gcps[0]:
+            raise ImageryError(
+                f"{shown(href)}: has ground control points instead of a grid",
+                remedy="Warp it first, with gdalwarp or rio warp.",
+            )
+        names = _names(file, imagery, href)
+        indexes = _indexes(asked, names, href, notes)
+        bands = tuple(read_band(file, href, index, name, mark, imagery) for index, name in indexes)
+        quality = None
+        if imagery.mask is not None:
+            ((index, name),) = _indexes((imagery.mask.band,), names, href, notes, guess=False)
+            quality = read_band(file, href, index, name, mark, imagery, numbers=False)
+    return Scene(PurePosixPath(shown(href)).stem, bands, quality=quality)
+
+
+def _names(file: DatasetReader, imagery: FilesImagery, href: str) -> list[str]:
+    """Names of the file's bands, alpha left out; empty strings where nobody names them.
+
+    A band that is tagged as alpha but named otherwise, by the spec or by its description, is a band.
+    """
+    said = [d or "" for d in file.descriptions]
+    named = imagery.names is not None and len(imagery.names) == file.count
+    colours = [
+        c
+        for c, d in zip(file.colorinterp, said, strict=True)
+        if named or c is not ColorInterp.alpha or d.lower() not in ("", "alpha")
+    ]
+    if imagery.names is not None:
+        if len(imagery.names) != len(colours):
+            raise ImageryError(f"{shown(href)}: has {len(colours)} bands, imagery.names names {len(imagery.names)}")
+        return list(imagery.names)
+    described = said[: len(colours)]
+    return described if any(described) else [_COLOURS.get(c, "") for c in colours]
+
+
+def _indexes(
+    asked: tuple[str | int, ...] | None, names: list[str], href: str, notes: list[str], *, guess: bool = True
+) -> list[tuple[int, str]]:
+    """(1-based index, name) for each band that is asked for."""
+    if asked is None:
+        return [(i, name or str(i)) for i, name in enumerate(names, 1)]
+    if guess and not any(names) and all(isinstance(a, str) for a in asked) and len(asked) == len(names):
+        notes.append(f"{shown(href)}: its bands have no names; taken in order as {', '.join(map(str, asked))}")
+        return [(i, str(name)) for i, name in enumerate(asked, 1)]
+    return [_index(want, names, href) for want in asked]
+
+
+def _index(want: str | int, names: list[str], href: str) -> tuple[int, str]:
+    has = ", ".join(name or str(i) for i, name in enumerate(names, 1))
+    if isinstance(want, int):
+        if not 1 <= want <= len(names):
+            raise ImageryError(f"{shown(href)}: no band {want}; bands count from 1 and it has {len(names)}: {has}")
+        return want, names[want - 1] or str(want)
+    lowered = [name.lower() for name in names]
+    if want.lower() in lowered:
+        index = names.index(want) if want in names else lowered.index(want.lower())
+        return index + 1, want
+    near = get_close_matches(want.lower(), [n for n in lowered if n], 1)
+    hint = f" (did you mean {names[lowered.index(near[0])]}?)" if near else ""
+    remedy = "Say in imagery.bands which bands to take" + (
+        "." if any(names) else ", by number, or name them all in imagery.names."
+    )
+    raise ImageryError(f"{shown(href)}: no band {want!r}{hint}; it has {has}", remedy=remedy)
+
+
+def read_band(
+    file: DatasetReader,
+    href: str,
+    index: int,
+    name: str,
+    mark: str,
+    imagery: FilesImagery | None = None,
+    *,
+    numbers: bool = True,
+) -> Band:
+    """What an open file says of one band. The spec's scale and offset win over the file's; its nodata fills a gap.
+
+    `numbers=False` is for quality bands: the spec's numbers are not meant for them.
+    """
+    nodata = file.nodatavals[index - 1]
+    scale: float | None = None
+    offset: float | None = None
+    if (file.scales[index - 1], file.offsets[index - 1]) != (1.0, 0.0):
+        scale, offset = file.scales[index - 1], file.offsets[index - 1]
+    if imagery is not None and numbers:
+        nodata = imagery.nodata if nodata is None else nodata
+        scale, offset = overridden(imagery.scale, imagery.offset, scale, offset)
+    return Band(
+        name=name,
+        href=href,
+        index=index,
+        geobox=GeoBox(file.shape, file.transform, _crs(file)),
+        dtype=file.dtypes[index - 1],
+        nodata=nodata,
+        scale=scale,
+        offset=offset,
+        stamp=mark,
+    )
+
+
+def _crs(file: DatasetReader) -> str | None:
+    """The file's CRS by its code when it is exactly that one, so that files and STAC items agree; else as WKT."""
+    if file.crs is None:
+        return None
+    code = file.crs.to_epsg(confidence_threshold=100)
+    return f"EPSG:{code}" if code is not None else file.crs.to_wkt()
+
+
+def overridden(
+    spec_scale: float | None, spec_offset: float | None, scale: float | None, offset: float | None
+) -> tuple[float | None, float | None]:
+    """Scale and offset with the spec's own in place; both None when nobody says either."""
+    scale = spec_scale if spec_scale is not None else scale
+    offset = spec_offset if spec_offset is not None else offset
+    if scale is None and offset is None:
+        return None, None
+    return (1.0 if scale is None else scale), (0.0 if offset is None else offset)

@@ -1,0 +1,86 @@
+"""Scenes from either source, on one image grid."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from swath.errors import ImageryError
+from swath.imagery.geometry.image_grid import image_grid, offset_in
+from swath.imagery.geometry.utm_zones import split_zones, zone_of
+from swath.imagery.scene import Scenes
+from swath.imagery.sources import files, stac
+from swath.imagery.sources.cloud_cover import by_clouds
+from swath.spec.fields.fields import FilesImagery
+
+if TYPE_CHECKING:
+    from swath.spec.fields.fields import Area, GridSpec, StacImagery
+
+
+def find(
+    imagery: FilesImagery | StacImagery,
+    bands: tuple[str, ...] | None = None,
+    area: Area | None = None,
+    grid: GridSpec | None = None,
+) -> Scenes:
+    """Everything a map of `imagery` is made from, in the order that its mosaic rule takes. `bands` are the model's names."""
+    scenes = _found(imagery, bands, area, grid)
+    if grid is not None and grid.zones and len(zones := {zone_of(s.bands[0].geobox.crs) for s in scenes.scenes}) > 1:
+        raise ImageryError(
+            f"grid.zones: the imagery is in the UTM zones {', '.join(sorted(map(str, zones)))}, and this pipeline makes one sheet",
+            remedy="Leave grid.zones out, and choose the map's grid with grid.crs.",
+        )
+    return _told(scenes)
+
+
+def find_sheets(
+    imagery: FilesImagery | StacImagery,
+    bands: tuple[str, ...] | None = None,
+    area: Area | None = None,
+    grid: GridSpec | None = None,
+) -> tuple[Scenes, ...]:
+    """As `find`, one for each sheet of the map: for each UTM zone with `grid.zones`, else one."""
+    scenes = _found(imagery, bands, area, grid)
+    sheets = split_zones(scenes, grid) if grid is not None and grid.zones else (scenes,)
+    return tuple(_told(sheet) for sheet in sheets)
+
+
+def find_each(
+    imagery: FilesImagery | StacImagery, bands: tuple[str, ...] | None = None, area: Area | None = None
+) -> tuple[Scenes, ...]:
+    """As `find`, but each scene by itself, on its own grid."""
+    scenes = _found(imagery, bands, area, None)
+    return tuple(_told(replace(scenes, scenes=(each,), image=image_grid([each]))) for each in scenes.scenes)
+
+
+def _found(
+    imagery: FilesImagery | StacImagery, bands: tuple[str, ...] | None, area: Area | None, grid: GridSpec | None
+) -> Scenes:
+    """The scenes in the order that the mosaic rule takes."""
+    if isinstance(imagery, FilesImagery):
+        scenes = files.find_scenes(imagery, bands, area, grid)
+    else:
+        scenes = stac.find_scenes(imagery, bands, area, grid)
+    if scenes.mosaic != "least_cloud":
+        return scenes
+    notes = list(scenes.notes)
+    return replace(scenes, scenes=by_clouds(scenes.scenes, scenes.mask, notes), notes=tuple(notes))
+
+
+def _told(scenes: Scenes) -> Scenes:
+    return replace(scenes, notes=tuple(dict.fromkeys([*scenes.notes, *resampled(scenes)])))
+
+
+def resampled(scenes: Scenes) -> list[str]:
+    """What is not read on its own pixels, and how it is brought onto the map's, one line for each band and kind of grid."""
+    found: Counter[str] = Counter()
+    for scene in scenes.scenes:
+        asked = [(band, scenes.resampling) for band in scene.bands]
+        if scene.quality is not None:
+            asked.append((scene.quality, "nearest"))
+        for band, how in asked:
+            if offset_in(band.geobox, scenes.image) is None:
+                found[f"{band.name} ({abs(band.geobox.resolution.x):g} in {band.geobox.crs}): resampled, {how}"] += 1
+    count = len(scenes.scenes)
+    return [line if times == count else f"{line}, in {times} of {count} scenes" for line, times in found.items()]

@@ -1,0 +1,251 @@
+"""STAC items: read them from a catalogue or an API, and keep those that pass the spec's filters."""
+
+from __future__ import annotations
+
+import calendar
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import shapely
+from shapely.geometry import mapping, shape
+from shapely.geometry.base import BaseGeometry
+
+from swath.errors import CredentialsError, ImageryError, ReadFailed
+from swath.imagery.geometry.footprint import area_degrees, to_degrees
+from swath.storage.address import is_remote, shown
+
+if TYPE_CHECKING:
+    import pystac
+
+    from swath.spec.fields.fields import Area, StacImagery
+
+MOST_ITEMS = 10_000
+"""Most items that a search may bring; a search for more is a mistake in the spec."""
+
+TIMEOUT_S = 30
+"""For one request to a catalogue or an API."""
+
+_INSTANT = re.compile(
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|z|[+-]\d\d:?\d\d)?)?)?)?"
+)
+
+UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
+"""Datetime of what does not say when it was taken: STAC asks for one, and the time of a run would differ each time."""
+
+
+def find_items(imagery: StacImagery, area: Area | None) -> list[pystac.Item]:
+    """The items that pass every filter, sorted by time, then id; the first `limit` of them.
+
+    Raises ImageryError when nothing is left (and says what dropped how many) or the catalogue cannot be understood,
+    CredentialsError when it may not be read, ReadFailed when it does not answer.
+    """
+    return _filtered(_items(imagery, area), imagery, area)
+
+
+def _items(imagery: StacImagery, area: Area | None) -> Iterator[pystac.Item]:
+    place = imagery.api or imagery.catalog or ""
+    try:
+        found = _searched(imagery, area) if imagery.api is not None else _read(place)
+        for count, item in enumerate(found):
+            yield item
+            if count >= MOST_ITEMS:
+                raise ImageryError(
+                    f"{shown(place)}: more than {MOST_ITEMS} items",
+                    remedy="Narrow the search: area, datetime, collections.",
+                )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _explained(place, error) from error
+    except Exception as error:  # pystac and pystac-client have no common base
+        if type(error).__module__.split(".")[0] in ("pystac", "pystac_core", "pystac_client"):
+            raise _explained(place, error) from error
+        raise
+
+
+def _explained(place: str, error: Exception) -> Exception:
+    status = getattr(error, "status_code", None)
+    if status is None and getattr(error, "response", None) is not None:
+        status = error.response.status_code  # type: ignore[attr-defined]
+    said = f"{shown(place)}: {str(error).replace(place, shown(place))}"
+    if status in (401, 403):
+        return CredentialsError(f"{shown(place)}: the server answered {status}", remedy="Check the credentials.")
+    if isinstance(error, FileNotFoundError) or (status is not None and 400 <= status < 500 and status != 429):
+        return ImageryError(said, remedy="Check imagery.catalog or imagery.api, and imagery.collections.")
+    if is_remote(place) and (status is not None or isinstance(error, OSError)):
+        return ReadFailed(said, remedy="The catalogue did not answer; try again later.")
+    return ImageryError(
+        f"{said} ({type(error).__name__})", remedy="It must be a STAC catalogue, collection, ItemCollection or item."
+    )
+
+
+def _reader() -> Any:
+    from pystac_client.stac_api_io import StacApiIO
+
+    return StacApiIO(timeout=TIMEOUT_S, max_retries=3)
+
+
+def _read(place: str) -> Iterator[pystac.Item]:
+    """Every item of a catalogue, collection, ItemCollection or item, in the order of the links."""
+    import pystac
+    from pystac.utils import make_absolute_href
+
+    reader = _reader()
+    waiting, seen = [place], {place}
+    while waiting:
+        href = waiting.pop(0)
+        document = reader.read_json(href)
+        kind = document["type"]
+        if kind == "FeatureCollection":
+            yield from (pystac.Item.from_dict(feature, href=href, migrate=True) for feature in document["features"])
+        elif kind == "Feature":
+            yield pystac.Item.from_dict(document, href=href, migrate=True)
+        elif kind in ("Catalog", "Collection"):
+            found = [link["href"] for link in document["links"] if link["rel"] in ("item", "child")]
+            fresh = [h for h in (make_absolute_href(link, href) for link in found) if h not in seen]
+            seen.update(fresh)
+            waiting = fresh + waiting
+        else:
+            raise ImageryError(f"{shown(href)}: a {kind!r}, not a STAC document")
+
+
+def _searched(imagery: StacImagery, area: Area | None) -> Iterator[pystac.Item]:
+    """Items that an API finds. The filters are applied again afterwards, the same for every source."""
+    from pystac_client import Client
+
+    client = Client.open(imagery.api or "", stac_io=_reader())
+    terms: dict[str, Any] = {}
+    if imagery.collections:
+        terms["collections"] = list(imagery.collections)
+    if imagery.ids:
+        terms["ids"] = list(imagery.ids)
+    if imagery.datetime is not None:
+        start, stop = interval(imagery.datetime)
+        terms["datetime"] = f"{_rfc3339(start)}/{_rfc3339(stop)}"
+    if area is not None:
+        ground = area_degrees(area)
+        if shapely.get_num_coordinates(ground) > 500:  # servers refuse long requests
+            ground = shapely.MultiPolygon([shapely.box(*part.bounds) for part in shapely.get_parts(ground)])
+        if shapely.get_num_coordinates(ground) > 500:
+            ground = shapely.box(*ground.bounds)
+        terms["intersects"] = mapping(ground)
+    return client.search(**terms).items()
+
+
+def _rfc3339(moment: datetime | None) -> str:
+    return ".." if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _filtered(items: Iterable[pystac.Item], imagery: StacImagery, area: Area | None) -> list[pystac.Item]:
+    span = interval(imagery.datetime) if imagery.datetime is not None else None
+    ground = area_degrees(area) if area is not None else None
+    dropped: Counter[str] = Counter()
+    kept: dict[tuple[str | None, str], pystac.Item] = {}
+    for item in items:
+        reason = _dropped_by(item, imagery, span, ground)
+        if reason:
+            dropped[reason] += 1
+        else:
+            kept.setdefault((item.collection_id, item.id), item)
+    if not kept:
+        place = shown(imagery.api or imagery.catalog or "")
+        why = ", ".join(f"{count} by {reason}" for reason, count in dropped.items())
+        raise ImageryError(
+            f"{place}: no items" + (f"; dropped: {why}" if why else " found"),
+            remedy="Widen the filter that drops them." if why else "Check imagery.collections, datetime and the area.",
+        )
+    ordered = sorted(kept.values(), key=lambda item: (item_span(item)[0] or datetime.min.replace(tzinfo=UTC), item.id))
+    return list(islice(ordered, imagery.limit))
+
+
+def _dropped_by(
+    item: pystac.Item,
+    imagery: StacImagery,
+    span: tuple[datetime | None, datetime | None] | None,
+    ground: BaseGeometry | None,
+) -> str:
+    """The filter that drops an item, or an empty string."""
+    if imagery.collections and item.collection_id not in imagery.collections:
+        return "collections"
+    if imagery.ids and item.id not in imagery.ids:
+        return "ids"
+    if span is not None:
+        first, last = item_span(item)
+        if first is None or last is None or (span[1] and first > span[1]) or (span[0] and last < span[0]):
+            return "datetime"
+    cover = item.properties.get("eo:cloud_cover")
+    if imagery.cloud_cover is not None and cover is not None and cover > imagery.cloud_cover:
+        return "cloud_cover"
+    if ground is not None and not item_footprint(item).intersects(ground):
+        return "area"
+    return ""
+
+
+def item_span(item: pystac.Item) -> tuple[datetime | None, datetime | None]:
+    if item.datetime is not None:
+        return _utc(item.datetime), _utc(item.datetime)
+    times = item.common_metadata
+    return _utc(times.start_datetime), _utc(times.end_datetime)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    if moment is None:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def item_footprint(item: pystac.Item) -> BaseGeometry:
+    """An item's ground in degrees, split at the antimeridian; from its bbox when it has no geometry.
+
+    A bbox with west > east crosses the antimeridian, and so does a ring that jumps by more than 180 degrees.
+    """
+    if item.geometry is not None:
+        return to_degrees(shape(item.geometry), "EPSG:4326", wrapped=True)
+    if item.bbox is None:
+        return shapely.MultiPolygon()
+    half = len(item.bbox) // 2
+    west, south, east, north = item.bbox[0], item.bbox[1], item.bbox[half], item.bbox[half + 1]
+    return to_degrees(shapely.box(west, south, east + 360 if west > east else east, north), "EPSG:4326")
+
+
+def interval(text: str) -> tuple[datetime | None, datetime | None]:
+    """First and last moment of a time or an interval: 2024, 2024-06, 2024-06-01/2024-08, 2024-06-01T10:00:00Z/.. .
+
+    None is an open end. A year, month or day stands for all of it; times without a zone are UTC. Raises ImageryError.
+    """
+    ends = text.strip().split("/")
+    if len(ends) > 2:
+        raise ImageryError(f"imagery.datetime: {text!r} has more than two parts", remedy="Write 2024-06/2024-08.")
+    spans = [(None, None) if end in ("", "..") else _whole(end, text) for end in ends]
+    start, stop = spans[0][0], spans[-1][1]
+    if start is not None and stop is not None and start > stop:
+        raise ImageryError(f"imagery.datetime: {text!r} ends before it starts")
+    return start, stop
+
+
+def _whole(text: str, whole: str) -> tuple[datetime, datetime]:
+    wrong = ImageryError(
+        f"imagery.datetime: {text!r} in {whole!r} is not a date",
+        remedy="Write 2024, 2024-06, 2024-06-01 or 2024-06-01T10:30:00Z.",
+    )
+    match = _INSTANT.fullmatch(text.strip())
+    if match is None:
+        raise wrong
+    year, month, day, hour = match.group(1, 2, 3, 4)
+    try:
+        if hour is not None:
+            moment = datetime.fromisoformat(text.strip().upper().replace(" ", "T"))
+            exact = _utc(moment) or moment
+            return exact, exact
+        first = datetime(int(year), int(month or 1), int(day or 1), tzinfo=UTC)
+        if day is not None:
+            days = 1
+        elif month is not None:
+            days = calendar.monthrange(first.year, first.month)[1]
+        else:
+            days = 366 if calendar.isleap(first.year) else 365
+        return first, first + timedelta(days=days) - timedelta(seconds=1)
+    except (ValueError, OverflowError) as error:
+        raise wrong from error

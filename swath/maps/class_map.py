@@ -1,0 +1,121 @@
+"""A map of classes that was made before: a folder that predict published, or any raster whose classes are known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swath.errors import ImageryError
+from swath.imagery.reading.open_raster import gdal_errors, open_raster
+from swath.imagery.scene import Scene, Scenes
+from swath.imagery.sources.find import find
+from swath.maps.legend import Legend, MapClass, legend_of, rgb
+from swath.spec.fields.fields import FilesImagery
+from swath.spec.fields.labels import PALETTE
+from swath.storage.address import shown
+from swath.storage.filesystem import placed
+from swath.storage.publication import MANIFESTS
+
+if TYPE_CHECKING:
+    from swath.spec.fields.labels import LabelClass
+
+_RASTERS = (".tif", ".tiff", ".img", ".jp2", ".png")
+"""Endings of what can be read, see docs/reading.md; anything else is a folder."""
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Where a map is, and what its values mean. Holds no pixels."""
+
+    scenes: Scenes
+    """To read its values through: each file is a scene of one band."""
+    classes: Legend
+    """By the values in the file."""
+    scene: Scene
+    """Its name and time, as a scene without bands."""
+
+
+def open_class_map(path: str, classes: tuple[LabelClass, ...] = ()) -> ClassMap:
+    """Look into a map once. `classes` are those of a raster that does not name its own: value n is the n-th.
+
+    Names and colours come from the map's STAC item (classification extension), from the file (the metadata CLASSES that swath's
+    maps have, and its colour table), or else from `classes`. Raises ImageryError when they come from nowhere, or when the folder
+    holds no map.
+    """
+    item: dict[str, Any] = {}
+    files = [path]
+    if not path.lower().endswith(_RASTERS):
+        item, files = _published(path)
+    scenes = find(FilesImagery(paths=tuple(files), bands=(1,)), ("map",))
+    with gdal_errors(files[0], "opening the map"), open_raster(files[0]) as file:
+        named = _from_item(item) or _from_file(file) or legend_of(classes)
+    if not named:
+        raise ImageryError(
+            f"{shown(path)}: does not say what its values mean",
+            remedy="Name them in `classes`: the n-th name, from 0 on, is that of the value n.",
+        )
+    own = {each.name: each.color for each in classes if each.color is not None}
+    legend = tuple(MapClass(c.value, c.name, rgb(own[c.name]) if c.name in own else c.color) for c in named)
+    properties = item.get("properties", {})
+    moment = None if "description" in properties else properties.get("datetime") or properties.get("end_datetime")
+    name = str(item.get("id") or Path(path.rstrip("/")).stem)
+    return ClassMap(scenes, legend, Scene(name, (), moment))
+
+
+def _published(folder: str) -> tuple[dict[str, Any], list[str]]:
+    """The item of a published map (of several sheets, the first one's), and its files."""
+    for manifest in MANIFESTS:
+        told = _json(folder, manifest)
+        if told is None:
+            continue
+        names = [str(link["href"]) for link in told.get("links", ()) if link["rel"] == "item"]
+        sheets = [_json(folder, name.removeprefix("./")) for name in names]
+        items = [item for item in (told, *sheets) if item is not None and "map" in item.get("assets", {})]
+        if items:
+            files = [str(item["assets"]["map"]["href"]).removeprefix("./") for item in items]
+            return items[0] | {"id": told["id"]}, [f"{folder.rstrip('/')}/{name}" for name in files]
+    raise ImageryError(
+        f"{shown(folder)}: no map is published there",
+        remedy="Name a folder that predict wrote, or a raster of classes.",
+    )
+
+
+def _json(folder: str, name: str) -> dict[str, Any] | None:
+    try:
+        if "://" in folder:
+            filesystem, place = placed(folder)
+            text = bytes(filesystem.cat_file(f"{place}/{name}")).decode("utf-8")
+        else:
+            text = (Path(folder) / name).read_text(encoding="utf-8")
+        told: dict[str, Any] = json.loads(text)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise ImageryError(f"{shown(folder)}/{name} cannot be read: {error}", remedy="Check the folder.") from error
+    return told
+
+
+def _from_item(item: dict[str, Any]) -> Legend:
+    told = item.get("assets", {}).get("map", {}).get("classification:classes", ())
+    return tuple(
+        MapClass(int(each["value"]), str(each["name"]), rgb(each.get("color_hint") or PALETTE[n % len(PALETTE)]))
+        for n, each in enumerate(told)
+    )
+
+
+def _from_file(file: Any) -> Legend:
+    """The classes that swath writes into its files."""
+    try:
+        names = {int(value): str(name) for value, name in json.loads(file.tags(1).get("CLASSES", "{}")).items()}
+    except (ValueError, AttributeError):
+        return ()
+    if not names:
+        return ()
+    try:
+        table = file.colormap(1)
+    except ValueError:  # none
+        table = {}
+    palette = {value: rgb(PALETTE[n % len(PALETTE)]) for n, value in enumerate(names)}
+    return tuple(MapClass(v, name, tuple(table[v][:3]) if v in table else palette[v]) for v, name in names.items())

@@ -1,0 +1,268 @@
+"""Assembly: the bytes of a map's file from the parts of its calls, in order, without ever having all of them in memory."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.errors import TaskFailed
+from swath.geo import Block, Blocks, Window
+from swath.maps.cog.encoded_part import Part, levels_of
+from swath.maps.cog.encoding import Encoding
+from swath.maps.cog.tiff_header import LEADER, Level, Tag, header, level_shapes
+from swath.storage.durable_write import writing
+
+Encoded = bytes | memoryview
+"""An encoded tile, or another piece of the file."""
+
+
+class Assembly:
+    """Looks through the parts once: what belongs where, how large it is, what the pixels sum up to. A context manager.
+
+    `parts` come in the order of their index, and can be gone through twice; regions without a part are nodata. Overviews
+    wait in a file without a name (a third of the map's bytes). In memory are a row of regions as it is encoded, and of every
+    overview that is made here a row of its tiles.
+    """
+
+    def __init__(self, parts: Sequence[Part], blocks: Blocks, encoding: Encoding, folder: Path) -> None:
+        """Overviews wait in `folder`. Raises TaskFailed when it is full, or when a part does not belong to the map."""
+        self.encoding = encoding
+        self.found = array("q")
+        """Indices of the regions that are there. Numbers without objects: these would keep the memory of all parts from being freed."""
+        self.valid = 0
+        self.counts: dict[int, int] = {}
+        """Pixels of each class value."""
+        self._parts = parts
+        self._blocks = blocks
+        self._lattice = Blocks(blocks.image, blocks.output, blocks.size, 0, 1)
+        edge = encoding.blocksize
+        self._shapes = level_shapes(*blocks.output.shape, edge)
+        self._tiles = [(-(-height // edge), -(-width // edge)) for height, width in self._shapes]
+        self._own = levels_of(blocks.size, edge, len(self._shapes))
+        """Levels whose tiles come with the parts; those above are made here."""
+        self._sizes = [np.full(shape, len(encoding.empty), np.uint64) for shape in self._tiles]
+        self._places = [np.full(shape, -1, np.int64) for shape in self._tiles]
+        """Of the tiles of overviews in the spool; -1: a tile of nothing but nodata."""
+        self._sums: list[tuple[tuple[float, ...], ...]] = []
+        self._spool: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
+        try:
+            with writing(folder / "overviews"):
+                self._look_through()
+        except BaseException:
+            self._spool.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._spool.close()
+
+    # --- the first time through
+
+    def _look_through(self) -> None:
+        above = [_Rows(self, level) for level in range(self._own, len(self._shapes))]
+        for row, parts in self._rows():
+            top = self._lattice[row * self._lattice.lattice[1]].window
+            small = self._blank(top.height) if above else None
+            for part in parts:
+                self._check(part)
+                self._take(part)
+                if small is not None:
+                    folded = self.encoding.folded(part.pixels(self._own - 1))
+                    col = (part.window.col - self._blocks.output.col) >> self._own
+                    small[:, :, col : col + folded.shape[2]] = folded
+            for rows in above:
+                small = rows.add(small)
+        rest = None
+        for rows in above:
+            rest = rows.end(rest)
+
+    def _rows(self) -> Iterator[tuple[int, Iterator[Part]]]:
+        """Each row of regions from the top down, with the parts that are there."""
+        count, columns = self._lattice.lattice
+        there = iter(groupby(self._parts, lambda part: part.index // columns))
+        number, parts = next(there, (count, iter(())))
+        for row in range(count):
+            if number <= row:  # a number before the row is a part that is out of order; _check says so
+                yield row, parts
+                number, parts = next(there, (count, iter(())))
+            else:
+                yield row, iter(())
+        if number < count:
+            yield number, parts
+
+    def _blank(self, height: int) -> NDArray[Any]:
+        """The first level that is made here, of a row of regions."""
+        encoding, scale = self.encoding, 1 << self._own
+        return np.full(
+            (encoding.bands, -(-height // scale), self._shapes[self._own][1]), encoding.nodata, encoding.dtype
+        )
+
+    def _take(self, part: Part) -> None:
+        self.found.append(part.index)
+        self.valid += part.valid
+        self._sums += part.sums
+        for value, count in part.counts:
+            self.counts[value] = self.counts.get(value, 0) + count
+        for level in range(self._own):
+            tiles = self._tiles_of(part.window, level)
+            self._sizes[level][tiles] = np.reshape(part.sizes[level], self._sizes[level][tiles].shape)
+            if level:
+                self.keep(level, tiles, part.level(level))
+
+    def _check(self, part: Part) -> None:
+        index = part.index
+        if not 0 <= index < len(self._lattice) or self._lattice[index].window != part.window:
+            raise TaskFailed(f"a part says that it is region {index} at {part.window}, but the map has no such region")
+        if self.found and index <= self.found[-1]:
+            again = "was given twice" if index in self.found else f"came after region {self.found[-1]}"
+            raise TaskFailed(f"region {index} {again}")
+        if not part.encoding.same(self.encoding):
+            raise TaskFailed(f"region {index} is encoded as {part.encoding}, the map as {self.encoding}")
+
+    def _tiles_of(self, window: Window, level: int) -> tuple[slice, slice]:
+        """Rows and columns of the tiles of a level that a region covers."""
+        size = self.encoding.blocksize << level
+        row, col = (window.row - self._blocks.output.row) // size, (window.col - self._blocks.output.col) // size
+        return slice(row, row - (-window.height // size)), slice(col, col - (-window.width // size))
+
+    def keep(self, level: int, tiles: tuple[slice, slice], encoded: Sequence[Encoded]) -> None:
+        """Put encoded tiles of an overview, row by row, aside until the file is written."""
+        shape = self._sizes[level][tiles].shape
+        sizes = np.array([len(tile) for tile in encoded], np.int64)
+        self._sizes[level][tiles] = np.reshape(sizes, shape)
+        self._places[level][tiles] = np.reshape(self._spool.tell() + np.cumsum(sizes) - sizes, shape)
+        self._spool.writelines(encoded)
+
+    # --- what came of it
+
+    def missing(self) -> tuple[int, ...]:
+        """Regions that are wanted and have no part."""
+        found = set(self.found)
+        return tuple(block.index for block in self._blocks if block.index not in found)
+
+    @property
+    def overviews(self) -> int:
+        """How many there are."""
+        return len(self._shapes) - 1
+
+    def statistics(self) -> tuple[dict[str, float], ...]:
+        """minimum, maximum, mean, stddev, valid_percent of each band; the last alone for a band of nothing but nodata.
+
+        The sums are rounded once, at the end, so they do not depend on the order in which they came.
+        """
+        total = self._shapes[0][0] * self._shapes[0][1]
+        if self.encoding.classes:
+            values = np.array(sorted(self.counts), np.float64)
+            counts = np.array([self.counts[int(value)] for value in values], np.float64)
+            bands: list[list[tuple[float, ...]]]
+            bands = [list(zip(counts, values, values, counts * values, counts * values**2, strict=True))]
+        else:
+            bands = [[tile[band] for tile in self._sums if tile[band][0]] for band in range(self.encoding.bands)]
+        return tuple(_statistics(sums, total) for sums in bands)
+
+    def chunks(self, own: Sequence[Tag]) -> Iterator[Encoded]:
+        """The file's bytes in order. `own` are the map's tags as GDAL wrote them (see swath.maps.cog.tiff_header)."""
+        edge = self.encoding.blocksize
+        levels = [Level(*shape, sizes.ravel()) for shape, sizes in zip(self._shapes, self._sizes, strict=True)]
+        yield header(own, levels, edge, self.encoding.predictor)
+        for number in reversed(range(len(levels))):
+            for tile in self._overview(number) if number else self._main():
+                yield LEADER.pack(len(tile))
+                yield tile
+                yield tile[-4:]
+
+    def _overview(self, level: int) -> Iterator[bytes]:
+        """The tiles of an overview, row by row."""
+        for place, size in zip(self._places[level].flat, self._sizes[level].flat, strict=True):
+            if place < 0:
+                yield self.encoding.empty
+            else:
+                self._spool.seek(int(place))
+                yield self._spool.read(int(size))
+
+    def _main(self) -> Iterator[Encoded]:
+        """The tiles of the full resolution, row by row."""
+        columns = self._lattice.lattice[1]
+        for row, parts in self._rows():
+            there = {part.index % columns: part.level(0) for part in parts}
+            yield from self._row([self._lattice[row * columns + column] for column in range(columns)], there)
+            there.clear()  # before the next row is loaded
+
+    def _row(self, regions: Sequence[Block], there: dict[int, list[memoryview]]) -> Iterator[Encoded]:
+        """The tiles of one row of regions."""
+        edge = self.encoding.blocksize
+        for tile_row in range(-(-regions[0].window.height // edge)):
+            for column, region in enumerate(regions):
+                width = -(-region.window.width // edge)
+                tiles = there.get(column)
+                for tile in range(tile_row * width, (tile_row + 1) * width):
+                    yield tiles[tile] if tiles is not None else self.encoding.empty
+
+
+class _Rows:
+    """One overview that is made here, from the top down: rows come, and go on to the next overview folded."""
+
+    def __init__(self, assembly: Assembly, level: int) -> None:
+        self._assembly = assembly
+        self._level = level
+        self._waiting: list[NDArray[Any]] = []
+        self._tile_row = 0
+
+    def add(self, rows: NDArray[Any] | None) -> NDArray[Any] | None:
+        """Take rows of this overview; gives rows of the next one, or None."""
+        if rows is None:
+            return None
+        self._waiting.append(rows)
+        edge = self._assembly.encoding.blocksize
+        height = sum(each.shape[1] for each in self._waiting)
+        if height < edge:
+            return None
+        whole = np.concatenate(self._waiting, axis=1)
+        ready = height // edge * edge
+        self._waiting = [whole[:, ready:]] if ready < height else []
+        return self._encode(whole[:, :ready])
+
+    def end(self, rows: NDArray[Any] | None) -> NDArray[Any] | None:
+        """Take the last rows; gives the last of the next overview, or None."""
+        more = [] if rows is None else [rows]
+        if not self._waiting and not more:
+            return None
+        return self._encode(np.concatenate([*self._waiting, *more], axis=1))
+
+    def _encode(self, rows: NDArray[Any]) -> NDArray[Any]:
+        encoding = self._assembly.encoding
+        for start in range(0, rows.shape[1], encoding.blocksize):
+            tiles = list(encoding.tiles(rows[:, start : start + encoding.blocksize]))
+            self._assembly.keep(self._level, (slice(self._tile_row, self._tile_row + 1), slice(None)), tiles)
+            self._tile_row += 1
+        return encoding.folded(rows)
+
+
+def _statistics(sums: Iterable[Sequence[Any]], total: int) -> dict[str, float]:
+    """From (count, minimum, maximum, sum, sum of squares) of several groups of pixels, and the number of all pixels."""
+    columns: list[NDArray[np.float64]] = [np.array(column, np.float64) for column in zip(*sums, strict=True)]
+    if not columns:
+        return {"valid_percent": 0.0}
+    counts, lowest, highest, added, squares = columns
+    count = math.fsum(counts)
+    mean = math.fsum(added) / count
+    return {
+        "minimum": float(lowest.min()),
+        "maximum": float(highest.max()),
+        "mean": mean,
+        "stddev": math.sqrt(max(0.0, math.fsum(squares) / count - mean * mean)),
+        "valid_percent": 100 * count / total,
+    }

@@ -1,0 +1,262 @@
+"""The map as one Cloud-Optimized GeoTIFF: compressed tiles are put in their places, and what was written is read back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+import rasterio
+from odc.geo.geobox import GeoBox
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetReader, MemoryFile
+from rasterio.windows import Window as RasterWindow
+from rio_cogeo.cogeo import cog_validate
+
+from swath.errors import TaskFailed
+from swath.geo import Blocks, Window
+from swath.imagery.reading.open_raster import gdal_errors, open_raster
+from swath.maps.cog.assembly import Assembly
+from swath.maps.cog.encoded_part import Part
+from swath.maps.cog.encoding import Encoding
+from swath.maps.cog.tiff_header import Tag, statistics_tags, tags_of
+from swath.maps.legend import Legend, color_table
+from swath.storage.address import is_remote
+from swath.storage.durable_write import not_written, sync, writing
+from swath.storage.upload import Upload
+
+COMPARED = 32
+"""So many tiles, spread over the map, are decoded again by GDAL and compared with what was given."""
+_CACHE_MB = 128
+
+
+@dataclass(frozen=True)
+class CogFacts:
+    """What is in a map's file, as it was read back."""
+
+    shape: tuple[int, int]
+    """(height, width) in pixels."""
+    bands: tuple[str, ...]
+    """Names."""
+    dtype: str
+    nodata: float
+    crs: str | None
+    """Authority code such as EPSG:32618, or WKT where there is none."""
+    transform: tuple[float, float, float, float, float, float]
+    """Affine a, b, c, d, e, f: x = a * col + b * row + c, y = d * col + e * row + f."""
+    overviews: tuple[int, ...]
+    """Decimation factors."""
+    size: int
+    """Bytes."""
+    valid: int
+    """Pixels that are not nodata."""
+    counts: dict[int, int]
+    """Pixels of each class value; empty for a map of values."""
+    statistics: tuple[dict[str, float], ...]
+    """minimum, maximum, mean, stddev, valid_percent of each band; the last alone for a band of nothing but nodata."""
+    blocks: int
+    """Regions that were written."""
+    missing: tuple[int, ...] = ()
+    """Wanted regions that nobody gave: they are nodata in the map."""
+
+
+def write_cog(
+    path: Path | Upload,
+    parts: Sequence[Part],
+    blocks: Blocks,
+    encoding: Encoding,
+    *,
+    classes: Legend = (),
+    band_names: Sequence[str] = ("map",),
+    tags: Mapping[str, str] | None = None,
+    scale: float = 1.0,
+    offset: float = 0.0,
+) -> CogFacts:
+    """Write a map as a strict COG: Deflate, overviews, nodata, statistics, colours, laid out as GDAL does it. To a file, or
+    to an object store in parts and without a copy on the disk.
+
+    `parts` come in the order of their index and can be gone through more than once; they are taken one at a time. Regions
+    without a part stay nodata. The grid is `blocks.image[blocks.output.roi]`: the source's pixels, not moved. The same
+    pixels give the same bytes, whatever the regions were. `tags` become the file's metadata; a number times
+    `scale`, plus `offset`, is what it stands for. With `classes` (one uint8 band) the file has a colour table, and the names are in its
+    metadata and, where QGIS and GDAL look for them, in `<path>.aux.xml`, which is the caller's to send with an upload (see
+    `names_xml`).
+
+    Nothing that says it went well is trusted: the file is read again and compared byte by byte, validated, and tiles of it
+    are decoded by GDAL and compared with their parts. Raises TaskFailed when it cannot be written or is not what was given,
+    or when a part does not belong to the map.
+    """
+    folder = Path(tempfile.gettempdir()) if isinstance(path, Upload) else path.parent
+    with gdal_quiet(), Assembly(parts, blocks, encoding, folder) as assembly:
+        _check_classes(assembly, classes)
+        own = _own_tags(assembly, blocks.image[blocks.output.roi], classes, band_names, tags or {}, (scale, offset))
+        if isinstance(path, Upload):
+            path.send(assembly.chunks(own))
+            with open_map(path.url) as file:
+                return _verified(path.url, file, path.size, parts, blocks, assembly)
+        made = path.with_name(f".{path.name}.made")
+        try:
+            with writing(path):
+                _write(path, made, assembly.chunks(own))
+                with rasterio.open(made) as file:
+                    facts = _verified(str(path), file, made.stat().st_size, parts, blocks, assembly)
+                made.replace(path)
+                if classes:
+                    path.with_name(f"{path.name}.aux.xml").write_text(names_xml(classes), encoding="utf-8")
+                    sync(path.with_name(f"{path.name}.aux.xml"))
+            return facts
+        finally:
+            for leftover in (made, made.with_name(f"{made.name}.aux.xml")):
+                leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def gdal_quiet() -> Iterator[None]:
+    """GDAL's settings: a small cache, and no threads, for a threaded writer does not tell when the disk is full."""
+    with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, GDAL_NUM_THREADS=1):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a map of imagery without a place has none either
+        yield
+
+
+@contextmanager
+def open_map(source: Path | str) -> Iterator[DatasetReader]:
+    """A map's file, or what opens all its sheets: a path, or the address where it waits to be published."""
+    if is_remote(str(source)):
+        with gdal_errors(str(source), "looking at what was sent"), open_raster(str(source)) as file:
+            yield file
+    else:
+        with rasterio.open(source) as file:
+            yield file
+
+
+def _check_classes(assembly: Assembly, classes: Legend) -> None:
+    if bool(classes) != assembly.encoding.classes:
+        raise ValueError(f"{len(classes)} classes do not go with {assembly.encoding}")
+    known = {each.value for each in classes}
+    if classes and (strangers := sorted(set(assembly.counts) - known)):
+        raise TaskFailed(f"the map holds the value {strangers[0]}, which is neither a class nor nodata")
+
+
+def _own_tags(
+    assembly: Assembly,
+    geobox: GeoBox,
+    classes: Legend,
+    band_names: Sequence[str],
+    tags: Mapping[str, str],
+    scaling: tuple[float, float],
+) -> list[Tag]:
+    """The map's tags as GDAL writes them, from a file of one tile."""
+    encoding = assembly.encoding
+    if len(band_names) != encoding.bands:
+        raise ValueError(f"{len(band_names)} names do not fit {encoding.bands} bands")
+    half = encoding.dtype == "float16"  # GDAL calls it a float of 16 bits
+    rgb = encoding.bands == 3 and encoding.dtype == "uint8"
+    profile: dict[str, Any] = {
+        "driver": "GTiff", "height": encoding.blocksize, "width": encoding.blocksize, "count": encoding.bands,
+        "dtype": "float32" if half else encoding.dtype, "nodata": encoding.nodata, "transform": geobox.affine, "tiled": True,
+        "blockxsize": encoding.blocksize, "blockysize": encoding.blocksize, "sparse_ok": True, "bigtiff": "YES",
+        "interleave": "pixel", "photometric": "RGB" if rgb else "MINISBLACK", "alpha": "NO", "endianness": "LITTLE",
+    }  # fmt: skip
+    if half:
+        profile["nbits"] = 16
+    if encoding.alpha:
+        del profile["nodata"]
+    if geobox.crs is not None:
+        profile["crs"] = CRS.from_wkt(geobox.crs.to_wkt())
+    with MemoryFile() as memory:
+        with memory.open(**profile) as file:
+            file.descriptions = tuple(band_names)
+            file.update_tags(**tags)
+            if scaling != (1.0, 0.0):
+                file.scales, file.offsets = ((each,) * encoding.bands for each in scaling)
+            if encoding.alpha:
+                between = [ColorInterp.undefined] * (encoding.bands - 2)
+                file.colorinterp = [ColorInterp.gray, *between, ColorInterp.alpha]
+            for band, statistics in enumerate(assembly.statistics(), 1):
+                file.update_tags(band, **statistics_tags(statistics))
+            if classes:
+                names = {str(each.value): each.name for each in classes}
+                file.update_tags(1, CLASSES=json.dumps(names, ensure_ascii=False))
+                file.write_colormap(1, color_table(classes, encoding.nodata))
+        return tags_of(memory.read())
+
+
+def _write(path: Path, made: Path, chunks: Iterable[bytes | memoryview]) -> None:
+    """Write the chunks to `made`, read them again, and have them looked at by who knows COGs."""
+    digest = hashlib.sha256()
+    with made.open("wb", buffering=1 << 20) as file:
+        for chunk in chunks:
+            file.write(chunk)
+            digest.update(chunk)
+    sync(made)
+    with made.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").digest() != digest.digest():
+            raise not_written(path, "it does not read back as it was written")
+    valid, errors, complaints = cog_validate(made, strict=True, quiet=True)
+    with rasterio.open(made) as file:
+        narrow = min(file.shape) == 1  # rio-cogeo takes the factor of overviews from the side that stays 1
+    if (not valid or errors or complaints) and not narrow:
+        raise not_written(path, f"it is no valid COG: {'; '.join([*errors, *complaints])}")
+
+
+def _verified(
+    name: str, file: DatasetReader, size: int, parts: Sequence[Part], blocks: Blocks, assembly: Assembly
+) -> CogFacts:
+    """What GDAL makes of the file: the map's grid, and tiles that hold the pixels of their parts."""
+    if (file.shape, len(file.overviews(1))) != (blocks.output.shape, assembly.overviews):
+        raise TaskFailed(f"{name}: it is {file.shape} with overviews {file.overviews(1)}, not {blocks.output.shape}")
+    for number in range(0, len(parts), max(1, len(parts) // COMPARED)):
+        _compare_pixels(name, file, parts[number], blocks)
+    return CogFacts(
+        shape=file.shape,
+        bands=file.descriptions,
+        dtype=file.dtypes[0],
+        nodata=assembly.encoding.nodata if assembly.encoding.alpha else file.nodata,
+        crs=file.crs.to_string() if file.crs else None,
+        transform=tuple(file.transform)[:6],
+        overviews=tuple(file.overviews(1)),
+        size=size,
+        valid=assembly.valid,
+        counts=dict(sorted(assembly.counts.items())),
+        statistics=assembly.statistics(),
+        blocks=len(assembly.found),
+        missing=assembly.missing(),
+    )
+
+
+def _compare_pixels(name: str, file: DatasetReader, part: Part, blocks: Blocks) -> None:
+    """Let GDAL decode the tile in the middle of a part, and compare it with the part's own."""
+    edge, window = part.encoding.blocksize, part.window
+    row, col = (length // 2 // edge for length in window.shape)
+    place = Window(
+        window.row + row * edge, window.col + col * edge,
+        min(edge, window.height - row * edge), min(edge, window.width - col * edge),
+    )  # fmt: skip
+    pixels = part.encoding.decode(part.tile(0, row * -(-window.width // edge) + col))[:, : place.height, : place.width]
+    found = file.read(window=_relative(place, blocks.output))
+    if not np.array_equal(found, pixels, equal_nan=np.dtype(part.encoding.dtype).kind == "f"):
+        raise TaskFailed(f"{name}: the tile at {place} does not read back as it was given")
+
+
+def _relative(window: Window, outer: Window) -> RasterWindow:
+    return RasterWindow(window.col - outer.col, window.row - outer.row, window.width, window.height)
+
+
+def names_xml(classes: Legend) -> str:
+    """Class names as GDAL keeps them beside a GeoTIFF, so that a GIS shows them in its legend without being told."""
+    names = {each.value: each.name for each in classes}
+    rows = "".join(f"      <Category>{escape(names.get(value, ''))}</Category>\n" for value in range(max(names) + 1))
+    return (
+        '<PAMDataset>\n  <PAMRasterBand band="1">\n    <CategoryNames>\n'
+        f"{rows}    </CategoryNames>\n  </PAMRasterBand>\n</PAMDataset>\n"
+    )

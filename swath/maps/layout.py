@@ -1,0 +1,118 @@
+"""How a map is laid out: its sheets, the regions that calls make of them, and the form of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from swath.errors import AreaError
+from swath.geo import Blocks, Regions, Window, sheet_windows
+from swath.imagery.geometry.image_grid import output_window, wanted_blocks
+from swath.imagery.geometry.utm_zones import owned_window
+from swath.maps.cog.encoded_part import levels_of
+from swath.maps.cog.encoding import Encoding
+from swath.maps.cog.tiff_header import level_shapes
+from swath.models.probabilities import Layers, probability_layers
+from swath.models.tile_size import tile_edge
+
+if TYPE_CHECKING:
+    from swath.imagery.scene import Scenes
+    from swath.models.contract import ModelInfo
+    from swath.spec.fields.fields import Area, Output
+
+LARGEST = 4096
+"""Edge of the largest regions that are chosen."""
+FEWEST = 8
+"""A map is cut into at least so many regions, as long as they are larger than one tile."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What all regions of a map have in common, beside imagery and model."""
+
+    encoding: Encoding
+    levels: tuple[int, ...]
+    """Of each sheet: how many levels of the file, the full resolution among them, a region makes."""
+    edge: int
+    """Edge of the pieces that the network gets, in pixels, without halo. The map does not depend on it."""
+    layers: Layers | None = None
+    """How probable each class is, for a file of its own; None when nobody asked."""
+
+    @property
+    def encodings(self) -> tuple[Encoding, ...]:
+        """Of the map, and of its probabilities when they are asked for."""
+        if self.layers is None:
+            return (self.encoding,)
+        layers = self.layers
+        return (
+            self.encoding,
+            Encoding(layers.dtype, layers.nodata, len(layers.names), blocksize=self.encoding.blocksize),
+        )
+
+
+def region_edge(windows: Sequence[Window], blocksize: int) -> int:
+    """Edge of the regions of a map with these windows, in pixels: a power of two times `blocksize`."""
+    edge = max(blocksize, LARGEST // blocksize * blocksize)
+    while edge > blocksize and sum(-(-window.height // edge) * -(-window.width // edge) for window in windows) < FEWEST:
+        edge //= 2
+    return edge
+
+
+def grid_windows(grids: Sequence[Scenes], area: Area | None) -> dict[int, Window]:
+    """What is mapped of each grid, by its number; those without a pixel are left out. `grids` are the scenes of each grid of
+    the map, see swath.imagery.sources.find.find_sheets. Raises AreaError when the area meets none of them."""
+    windows: dict[int, Window] = {}
+    elsewhere: AreaError | None = None
+    for number, scenes in enumerate(grids):
+        try:
+            window = output_window(scenes.image, area)
+        except AreaError as error:
+            elsewhere = elsewhere or error
+            continue
+        own = owned_window(scenes)
+        within = None if own is None else window.intersection(own)
+        if within is not None:
+            windows[number] = within
+    if not windows:
+        raise elsewhere or AreaError("the area has no pixel of the imagery")
+    return windows
+
+
+def plan_sheets(
+    grids: Sequence[Scenes], area: Area | None, output: Output, region: int | None, *, halo: int = 0, stride: int = 1
+) -> Regions:
+    """The sheets of a map and their regions. Raises AreaError when the area meets none of the grids."""
+    windows = grid_windows(grids, area)
+    edge = region or region_edge(list(windows.values()), output.blocksize)
+    sheets, on = [], []
+    for number, window in windows.items():
+        for sheet in sheet_windows(window, edge, output.sheet):
+            blocks = Blocks(grids[number].image, sheet, edge, halo, stride)
+            sheets.append(wanted_blocks(blocks, area))
+            on.append(number)
+    return Regions(tuple(sheets), tuple(on))
+
+
+def form_of_bytes(regions: Regions, output: Output, nodata: int) -> Form:
+    """How a map of classes is laid out that no model makes: bytes, with their own nodata."""
+    encoding = Encoding("uint8", nodata, 1, classes=True, blocksize=output.blocksize)
+    return Form(encoding, _levels(regions, output.blocksize), regions.sheets[0].size)
+
+
+def _levels(regions: Regions, blocksize: int) -> tuple[int, ...]:
+    """Of each sheet: how many levels a region makes."""
+    counts = [len(level_shapes(*each.output.shape, blocksize)) for each in regions.sheets]
+    return tuple(levels_of(each.size, blocksize, most) for each, most in zip(regions.sheets, counts, strict=True))
+
+
+def form_of(regions: Regions, model: ModelInfo, channels: int, output: Output) -> Form:
+    """How the files of a map are laid out; `channels` is how many numbers the network gives for a pixel."""
+    contract, size = model.contract, output.blocksize
+    classes = contract.output == "classes"
+    encoding = Encoding(
+        contract.dtype, contract.nodata, 1 if classes else channels, classes and bool(contract.classes), size
+    )
+    edge = min(regions.sheets[0].size, max(size, tile_edge(model)))
+    layers = probability_layers(contract, output.probabilities) if output.probabilities else None
+    return Form(encoding, _levels(regions, size), edge, layers)

@@ -1,0 +1,83 @@
+"""A map's legend: what its values mean and how they are coloured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from swath.spec.fields.labels import PALETTE
+
+if TYPE_CHECKING:
+    from swath.spec.fields.labels import LabelClass
+
+
+@dataclass(frozen=True)
+class MapClass:
+    """One class of a map."""
+
+    value: int
+    """The value in the map, 0..255."""
+    name: str
+    color: tuple[int, int, int]
+    """RGB, 0..255."""
+
+    @property
+    def hex(self) -> str:
+        """The colour as `#rrggbb`."""
+        return "#{:02x}{:02x}{:02x}".format(*self.color)
+
+
+Legend = tuple[MapClass, ...]
+"""The classes of a map; empty for a map of values."""
+
+
+def legend_of(classes: Iterable[LabelClass]) -> Legend:
+    """The classes of a spec: values are positions, colours are their own or those of the palette."""
+    return tuple(
+        MapClass(value, each.name, rgb(each.color or PALETTE[value % len(PALETTE)]))
+        for value, each in enumerate(classes)
+    )
+
+
+def rgb(text: str) -> tuple[int, int, int]:
+    """Of six hexadecimal digits, with or without #."""
+    red, green, blue = bytes.fromhex(text.removeprefix("#"))
+    return red, green, blue
+
+
+def color_table(legend: Legend, nodata: float) -> dict[int, tuple[int, int, int, int]]:
+    """Colours of all values of a byte, RGBA: the classes, everything else black, nodata transparent."""
+    table = dict.fromkeys(range(256), (0, 0, 0, 255))
+    table.update({each.value: (*each.color, 255) for each in legend})
+    if 0 <= nodata <= 255 and int(nodata) not in {each.value for each in legend}:
+        table[int(nodata)] = (0, 0, 0, 0)
+    return table
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much of a map one class covers."""
+
+    value: int
+    name: str
+    color: str
+    """`#rrggbb`."""
+    pixels: int
+    fraction: float
+    """Of the valid pixels, 0..1."""
+
+
+def shares(legend: Legend, counts: dict[int, int]) -> tuple[Share, ...]:
+    """The share of each class in the legend's order, from the number of pixels of each value (nodata left out)."""
+    total = sum(counts.values())
+    return tuple(
+        Share(
+            each.value,
+            each.name,
+            each.hex,
+            counts.get(each.value, 0),
+            counts.get(each.value, 0) / total if total else 0.0,
+        )
+        for each in legend
+    )

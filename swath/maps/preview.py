@@ -1,0 +1,234 @@
+"""A picture of the map to look at: its colours, what they mean, how large it is on the ground."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from PIL import Image, ImageDraw, ImageFont
+from rasterio.enums import Resampling
+
+from swath.imagery.geometry.pixel_area import Ground
+from swath.maps.cog.cog import gdal_quiet, open_map
+from swath.maps.legend import Legend, shares
+from swath.storage.durable_write import sync, writing
+
+LONGEST = 1600
+"""Pixels of the picture's longer side at most."""
+_SMALLEST = 900
+"""A smaller map is enlarged by a whole number, so that its pixels can be seen."""
+_MARGIN = 36
+_INK, _FAINT, _PAPER, _VOID = (28, 32, 38), (104, 112, 122), (255, 255, 255), (232, 235, 238)
+_VIRIDIS = (
+    (68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141), (39, 173, 129), (92, 200, 99), (170, 220, 50),
+    (253, 231, 37),
+)  # fmt: skip
+
+
+def write_preview(
+    path: Path,
+    cog: Path | str,
+    classes: Legend,
+    title: str,
+    *,
+    subtitle: str = "",
+    counts: Mapping[int, int] | None = None,
+) -> None:
+    """Draw the map as a PNG of at most 1600 pixels (more only for a legend of over 20 classes), read from its overviews.
+
+    With `classes`: their colours, and a legend with each one's share of the valid pixels, from `counts` (pixels of each value
+    in the whole map; counted in the overview when not given). Without: three bands of bytes are a colour image, anything else is
+    its first band from low to high. Nodata is light grey. There is a scale bar where the map has a CRS; pixels that are
+    not square on the ground (degrees) are drawn as they lie there. Raises TaskFailed when `path` cannot be written.
+    """
+    with gdal_quiet(), open_map(cog) as file:
+        ground = Ground.of(GeoBox(file.shape, file.transform, file.crs.to_wkt() if file.crs else None))
+        width, height = _size(file.shape, ground)
+        small = (min(height, file.height), min(width, file.width))
+        picture, legend = _painted(file, small, classes, counts)
+    image = Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST)
+    metres = ground.width_m * file.width / width if ground else None
+    sheet = _Sheet(image, title, subtitle, wide=not legend or image.width > image.height * 1.25)
+    sheet.draw(legend, metres)
+    with writing(path):
+        sheet.canvas.save(path, compress_level=6)  # 9 takes ten times as long for a hundredth of the bytes
+        sync(path)
+
+
+def _size(shape: tuple[int, int], ground: Ground | None) -> tuple[int, int]:
+    """(width, height) of the map in the picture, in pixels."""
+    height, width = (float(each) for each in shape)
+    if ground is not None and math.isfinite(ground.width_m / ground.height_m):
+        stretch = ground.height_m / ground.width_m  # the shorter side of a pixel is kept, so nothing is lost
+        width, height = (width, height * stretch) if stretch >= 1 else (width / stretch, height)
+    room = LONGEST - 3 * _MARGIN - 250  # beside or below the map stand the title and the legend
+    longest = max(width, height)
+    scale = room / longest if longest > room else max(1, _SMALLEST // longest)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+Entry = tuple[tuple[int, int, int], str, str]
+"""A line of the legend: colour, name, number."""
+
+
+def _painted(
+    file: rasterio.io.DatasetReader, shape: tuple[int, int], classes: Legend, counts: Mapping[int, int] | None
+) -> tuple[NDArray[np.uint8], list[Entry] | _Ramp]:
+    """The map in colours, (rows, columns, 3), and its legend."""
+    if classes:
+        values = file.read(1, out_shape=shape, resampling=Resampling.mode)
+        colors = np.full((256, 3), _VOID, dtype=np.uint8)
+        for each in classes:
+            colors[each.value] = each.color
+        if file.nodata is not None and 0 <= file.nodata <= 255:
+            colors[int(file.nodata)] = _VOID
+        if counts is None:
+            found = np.bincount(values.ravel(), minlength=256)
+            counts = {each.value: int(found[each.value]) for each in classes if each.value != file.nodata}
+        lines = [
+            (each.color, each.name, _percent(share.fraction))
+            for each, share in zip(classes, shares(classes, dict(counts)), strict=True)
+        ]
+        return colors[values], lines
+    if file.count == 3 and file.dtypes[0] == "uint8":
+        bands = file.read(out_shape=(3, *shape), resampling=Resampling.average, masked=True)
+        empty = np.ma.getmaskarray(bands).all(axis=0)
+        picture = np.moveaxis(bands.data, 0, -1).copy()
+        picture[empty] = _VOID
+        return picture, []
+    band = file.read(1, out_shape=shape, resampling=Resampling.average, masked=True).astype(np.float64)
+    valid = ~np.ma.getmaskarray(band) & np.isfinite(band.data)
+    picture = np.full((*shape, 3), _VOID, dtype=np.uint8)
+    if not valid.any():
+        return picture, []
+    low, high = (float(each) for each in np.percentile(band.data[valid], (2, 98)))
+    picture[valid] = _ramp((band.data[valid] - low) / ((high - low) or 1))
+    return picture, _Ramp(file.descriptions[0] or "value", low, high)
+
+
+class _Ramp:
+    """The legend of a map of values."""
+
+    def __init__(self, name: str, low: float, high: float) -> None:
+        self.name, self.low, self.high = name, low, high
+
+
+def _ramp(position: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Viridis, 0..1 to RGB."""
+    stops = np.linspace(0, 1, len(_VIRIDIS))
+    bands = [np.interp(np.clip(position, 0, 1), stops, [color[band] for color in _VIRIDIS]) for band in range(3)]
+    return np.stack(bands, axis=-1).round().astype(np.uint8)
+
+
+def _percent(fraction: float) -> str:
+    """Such as 12.3 %; what is there but would round to nothing is < 0.1 %."""
+    if 0 < fraction < 0.0005:
+        return "< 0.1 %"
+    return f"{fraction * 100:.1f} %"
+
+
+def _font(size: int) -> Any:
+    return ImageFont.load_default(size)
+
+
+class _Sheet:
+    """The page: title above, map, and the legend to its right, or below where the map is wide."""
+
+    def __init__(self, image: Image.Image, title: str, subtitle: str, *, wide: bool) -> None:
+        self.image, self.title, self.subtitle, self.wide = image, title, subtitle, wide
+        self.column = 250
+        self.top = _MARGIN + 44 + (26 if subtitle else 0)
+
+    def draw(self, legend: list[Entry] | _Ramp, metres: float | None) -> None:
+        """`metres`: of one pixel of the picture; None when not known."""
+        below = self._legend_height(legend) if self.wide else 0
+        left = max(self.image.width, 620) if self.wide else self.image.width
+        width = _MARGIN * 2 + max(left + (0 if self.wide else self.column + _MARGIN), 620)
+        height = (
+            self.top + max(self.image.height, 0 if self.wide else self._legend_height(legend) + 80) + _MARGIN + below
+        )
+        self.canvas = Image.new("RGB", (width, height), _PAPER)
+        self.pen = ImageDraw.Draw(self.canvas)
+        self.pen.text((_MARGIN, _MARGIN - 8), self._fitted(self.title, 32, width - 2 * _MARGIN), _INK, _font(32))
+        if self.subtitle:
+            self.pen.text(
+                (_MARGIN, _MARGIN + 34), self._fitted(self.subtitle, 18, width - 2 * _MARGIN), _FAINT, _font(18)
+            )
+        self.canvas.paste(self.image, (_MARGIN, self.top))
+        edge = (_MARGIN - 1, self.top - 1, _MARGIN + self.image.width, self.top + self.image.height)
+        self.pen.rectangle(edge, outline=(190, 196, 202))
+        bottom = self.top + self.image.height
+        if self.wide:
+            x, y, room = _MARGIN, bottom + 22, left
+            if metres:
+                self._scale(metres, x + room, y + 22, right=True)
+        else:
+            x, y, room = _MARGIN * 2 + left, self.top, self.column
+            if metres:
+                self._scale(metres, x, max(bottom, y + self._legend_height(legend) + 60) - 4, right=False)
+        if isinstance(legend, _Ramp):
+            self._ramp(legend, x, y, min(room, 320))
+        else:
+            self._entries(legend, x, y, room)
+
+    def _per_row(self) -> int:
+        return max(1, (max(self.image.width, 620) - 260) // 230) if self.wide else 1
+
+    def _legend_height(self, legend: list[Entry] | _Ramp) -> int:
+        rows = 2 if isinstance(legend, _Ramp) else math.ceil(len(legend) / self._per_row())
+        return 22 + max(rows * (34 if self.wide else 56), 34)
+
+    def _entries(self, legend: list[Entry], x: int, y: int, room: int) -> None:
+        step = 230 if self.wide else room
+        for number, (color, name, share) in enumerate(legend):
+            row, column = divmod(number, self._per_row())
+            left, top = x + column * step, y + row * (34 if self.wide else 56)
+            self.pen.rounded_rectangle((left, top, left + 22, top + 22), 4, fill=color, outline=(150, 156, 162))
+            if self.wide:
+                end = left + 32 + self._length(name := self._fitted(name, 18, step - 120), 18)
+                self.pen.text((left + 32, top), name, _INK, _font(18))
+                self.pen.text((end + 10, top), share, _FAINT, _font(18))
+            else:
+                self.pen.text((left + 34, top - 2), self._fitted(name, 20, step - 40), _INK, _font(20))
+                self.pen.text((left + 34, top + 23), share, _FAINT, _font(17))
+
+    def _ramp(self, legend: _Ramp, x: int, y: int, room: int) -> None:
+        bar = _ramp(np.linspace(0, 1, room))[np.newaxis].repeat(18, axis=0)
+        self.pen.text((x, y - 4), self._fitted(legend.name, 18, room), _INK, _font(18))
+        self.canvas.paste(Image.fromarray(bar), (x, y + 24))
+        low, high = f"{legend.low:.4g}", f"{legend.high:.4g}"
+        self.pen.text((x, y + 46), low, _FAINT, _font(16))
+        self.pen.text((x + room - self._length(high, 16), y + 46), high, _FAINT, _font(16))
+
+    def _scale(self, metres: float, x: int, y: int, *, right: bool) -> None:
+        """A bar of a round length; its right or left end is at x, its lower edge at y."""
+        length, label = scale_bar(metres, 200)
+        start = x - length if right else x
+        self.pen.line([(start, y - 7), (start, y), (start + length, y), (start + length, y - 7)], fill=_INK, width=2)
+        self.pen.text((start + length / 2 - self._length(label, 17) / 2, y - 28), label, _INK, _font(17))
+
+    def _length(self, text: str, size: int) -> int:
+        return math.ceil(self.pen.textlength(text, _font(size)))
+
+    def _fitted(self, text: str, size: int, room: int) -> str:
+        """The text, cut with an ellipsis where it is too long."""
+        if self._length(text, size) <= room:
+            return text
+        while text and self._length(text + "...", size) > room:
+            text = text[:-1]
+        return text + "..."
+
+
+def scale_bar(metres: float, longest: int) -> tuple[int, str]:
+    """Length in pixels, at most `longest`, and label of the longest bar of 1, 2 or 5 times a power of ten metres, when a pixel
+    is `metres` wide."""
+    power = 10.0 ** math.floor(math.log10(metres * longest))
+    ground = max(step * power for step in (1, 2, 5) if step * power <= metres * longest)
+    label = f"{ground / 1000:g} km" if ground >= 1000 else (f"{ground:g} m" if ground >= 1 else f"{ground * 100:g} cm")
+    return max(1, round(ground / metres)), label

@@ -1,0 +1,114 @@
+"""Outlines as polygons: in WKB, and with shapely to be simplified."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+
+from swath.maps.vectors.outline import Floats, Outlines, portions
+
+_HEAD = b"\x01\x03\x00\x00\x00"
+"""Of a polygon in little-endian WKB."""
+
+Polygons = NDArray[np.object_]
+
+
+def parts(outlines: Outlines) -> Iterator[tuple[slice, slice]]:
+    """The objects in order and their rings, a million points at a time, or one object."""
+    first_rings = np.searchsorted(outlines.owners, np.arange(len(outlines.values) + 1))
+    for start, stop in portions(outlines.starts[first_rings]):
+        yield slice(start, stop), slice(int(first_rings[start]), int(first_rings[stop]))
+
+
+def wkb(outlines: Outlines, rings: slice, transform: Affine) -> list[bytes]:
+    """Polygons of whole objects, which have these rings, in the CRS of `transform`; outer rings counter-clockwise.
+
+    There is no geometry object for each ring: an object may have millions.
+    """
+    starts, owners = outlines.starts[rings.start : rings.stop + 1], outlines.owners[rings]
+    lengths = np.diff(starts)
+    sizes = 1 + 4 * (lengths + 1)  # in words of 4 bytes: a number of points; the points, the first one twice
+    firsts = np.nonzero(np.diff(owners, prepend=-1))[0]  # of each polygon, which begins with its number of rings
+    before = np.zeros(len(owners) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=before[1:])
+    before[:-1] += np.cumsum(np.diff(owners, prepend=-1) != 0)
+    before[-1] += len(firsts)
+    words = np.empty(before[-1], dtype="<u4")
+    words[before[:-1][firsts] - 1] = np.diff(np.append(firsts, len(owners)))
+    words[before[:-1]] = lengths + 1
+    reverse = (
+        transform.determinant < 0
+    )  # rows count downwards: what has its object on the right hand goes around clockwise
+    for start, stop in portions(starts):
+        chosen = slice(int(starts[start]), int(starts[stop]))
+        x, y = outlines.columns[chosen], outlines.rows[chosen]
+        places = np.empty((len(x), 2), dtype="<f8")
+        places[:, 0] = transform.a * x + transform.b * y + transform.c
+        places[:, 1] = transform.d * x + transform.e * y + transform.f
+        quarters = places.view("<u4")
+        length = np.repeat(lengths[start:stop], lengths[start:stop])
+        step = np.arange(len(x)) - np.repeat(starts[start:stop] - starts[start], lengths[start:stop])
+        at = np.repeat(before[start:stop] + 1, lengths[start:stop])
+        at += 4 * (np.where(step == 0, 0, length - step) if reverse else step)
+        heads = before[start:stop] + 1
+        for quarter in range(4):
+            words[at + quarter] = quarters[:, quarter]
+            words[heads + 4 * lengths[start:stop] + quarter] = words[heads + quarter]
+    ends = np.append(before[:-1][firsts] - 1, len(words))
+    return [b"".join((_HEAD, words[one:other].data)) for one, other in itertools.pairwise(ends.tolist())]
+
+
+def bounds(outlines: Outlines, objects: slice, rings: slice, transform: Affine) -> Floats:
+    """(objects, 4): west, south, east, north of each, from their outer rings."""
+    firsts = np.searchsorted(outlines.owners[rings], np.arange(objects.start, objects.stop)) + rings.start
+    lengths = np.diff(outlines.starts)[firsts]
+    gather = np.arange(int(lengths.sum())) + np.repeat(
+        outlines.starts[firsts] - (np.cumsum(lengths) - lengths), lengths
+    )
+    x, y = outlines.columns[gather], outlines.rows[gather]
+    places = (transform.a * x + transform.b * y + transform.c, transform.d * x + transform.e * y + transform.f)
+    begin = np.cumsum(lengths) - lengths
+    low, high = ([np.array(f.reduceat(each, begin)) for each in places] for f in (np.minimum, np.maximum))
+    return np.stack([*low, *high], axis=1)
+
+
+def polygons(outlines: Outlines) -> Iterator[Polygons]:
+    """Some polygons at a time, in pixels: (column, row)."""
+    for objects, rings in parts(outlines):
+        starts = outlines.starts[rings.start : rings.stop + 1]
+        chosen = slice(int(starts[0]), int(starts[-1]))
+        places = np.stack([outlines.columns[chosen], outlines.rows[chosen]], axis=1).astype(np.float64)
+        made = np.asarray(shapely.linearrings(places, indices=np.repeat(np.arange(len(starts) - 1), np.diff(starts))))
+        yield np.asarray(shapely.polygons(made, indices=outlines.owners[rings] - objects.start))
+
+
+def simplified(found: list[Outlines], tolerance: float) -> Outlines:
+    """The objects of all of `found` with fewer points: corners are cut off whose triangles have areas of up to about `tolerance`
+    squared, in pixels. Points that stay do not move.
+
+    All outlines are looked at together, by GEOS's simplification of coverages (Visvalingam-Whyatt): a border between two
+    objects stays one line, objects do not overlap, none is lost. The outlines must come from a tracer with `noded`.
+    """
+    shapes = [shape for each in found for shape in polygons(each)]
+    everything = np.concatenate([np.empty(0, dtype=object), *shapes])
+    del shapes
+    if len(everything):
+        everything = np.asarray(shapely.coverage_simplify(everything, tolerance))
+    rings, owners = shapely.get_rings(everything, return_index=True)
+    points, numbers = shapely.get_coordinates(rings, return_index=True)
+    kept = np.diff(numbers, append=-1) == 0  # all but the last of a ring, which repeats its first
+    points, numbers = points[kept].astype(np.int32), numbers[kept]
+    return Outlines(
+        columns=points[:, 0],
+        rows=points[:, 1],
+        starts=np.searchsorted(numbers, np.arange(len(rings) + 1)),
+        owners=owners,
+        values=np.concatenate([each.values for each in found]),
+        pixels=np.concatenate([each.pixels for each in found]),
+        weights=np.concatenate([each.weights for each in found]),
+    )

@@ -1,0 +1,134 @@
+"""The timeline of a session as a picture: a line for each worker, what it was busy with, and where calls failed. One inline SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+
+from swath.reporting.call_statistics import Account
+from swath.reporting.timeline import BINS, Block, Lane
+
+WIDTH, LEFT, TOP = 960, 136, 8
+"""Units of the picture; the page scales it to its width."""
+PLOT = WIDTH - LEFT - 14
+_STEPS = (
+    *(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800),
+    *(3600, 7200, 10800, 21600, 43200, 86400),
+)
+_SMALLEST = 0.02
+"""A share of a bin below this is not drawn."""
+
+
+def to_svg(account: Account) -> str:
+    """The picture, coloured by the classes k0, k1, ... of the page; empty when no call was made in the session."""
+    timeline = account.timeline
+    if timeline is None:
+        return ""
+    span = timeline.bin_s * BINS
+    high, gap = (18, 7) if len(timeline.lanes) <= 12 else (12, 5)
+    lanes = [(lane, TOP + (high + gap) * row) for row, lane in enumerate(timeline.lanes)]
+    bottom = TOP + (high + gap) * len(lanes)
+    parts: list[str] = []
+    if any(timeline.reused):
+        parts += _row("reused", f"{account.reused:,} calls whose result was there already", bottom, high)
+        most = max(timeline.reused)
+        shares = [max(count / most, 0.25) if count else 0.0 for count in timeline.reused]
+        parts.append(f'<path class="kr" d="{_bars(shares, [0.0] * BINS, bottom, high)}"/>')
+        bottom += high + gap
+    for lane, y in lanes:
+        parts += _row(_label(lane.name, timeline.lanes), lane.name or "calls whose worker was lost", y, high)
+        parts += _calls(lane, span, y, high) if lane.blocks else _shares(lane, y, high)
+        parts += _marks(lane, y)
+    height = bottom + 26
+    words = f"{len(lanes)} {'worker' if len(lanes) == 1 else 'workers'} over {seconds(span)}"
+    return "".join(
+        [
+            f'<svg class="timeline" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Timeline of calls: {words}">',
+            *_axis(span, bottom),
+            *parts,
+            "</svg>",
+        ]
+    )
+
+
+def seconds(value: float) -> str:
+    """A time on the axis: `0`, `20 ms`, `1.5 s`, `2 min`, `1 h 30 min`."""
+    if value == 0:
+        return "0"
+    if value < 1:
+        return f"{value * 1000:.3g} ms"
+    if value < 60:
+        return f"{value:.3g} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+
+
+def _axis(span: float, bottom: float) -> Iterator[str]:
+    step = next((step for step in _STEPS if span / step <= 8), 86400 * (1 + span // (8 * 86400)))
+    for tick in range(int(span / step) + 1):
+        x = LEFT + PLOT * tick * step / span
+        yield f'<path class="tick" d="M{x:.1f} {TOP - 4}V{bottom}"/>'
+        if x < WIDTH - 30:
+            yield f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{seconds(round(tick * step, 3))}</text>'
+
+
+def _row(label: str, title: str, y: float, high: float) -> Iterator[str]:
+    yield f'<text x="{LEFT - 10}" y="{y + high / 2 + 4:.1f}" text-anchor="end">{escape(label)}<title>{escape(title)}</title></text>'
+    yield f'<rect class="track" x="{LEFT}" y="{y}" width="{PLOT}" height="{high}"/>'
+
+
+def _calls(lane: Lane, span: float, y: float, high: float) -> Iterator[str]:
+    for block in lane.blocks:
+        x, end = LEFT + PLOT * block.start_s / span, LEFT + PLOT * min(block.end_s, span) / span
+        yield (
+            f'<rect class="k{block.kind}" x="{x:.2f}" y="{y}" width="{max(end - x - 0.6, 1):.2f}" height="{high}">'
+            f"<title>{escape(_told(block))}</title></rect>"
+        )
+
+
+def _told(block: Block) -> str:
+    item = "" if block.item is None else f"[{block.item}]"
+    return f"{block.node}{item}: {'failed after ' if block.failed else ''}{seconds(block.end_s - block.start_s)}"
+
+
+def _shares(lane: Lane, y: float, high: float) -> Iterator[str]:
+    """Of each kind one path, its bars on top of those of the kinds before it."""
+    below = [0.0] * BINS
+    for kind, shares in enumerate(lane.busy):
+        if path := _bars(shares, below, y, high):
+            yield f'<path class="k{kind}" d="{path}"/>'
+        below = [under + share for under, share in zip(below, shares, strict=True)]
+
+
+def _bars(shares: Sequence[float], below: Sequence[float], y: float, high: float) -> str:
+    """Bars of each bin as a path; neighbours of the same height are one."""
+    wide, path = PLOT / BINS, []
+    index = 0
+    while index < BINS:
+        first, share, under = index, shares[index], below[index]
+        while index < BINS and abs(shares[index] - share) < _SMALLEST and abs(below[index] - under) < _SMALLEST:
+            index += 1
+        if share >= _SMALLEST:
+            x, base, tall = LEFT + first * wide, y + high * (1 - under), high * min(share, 1 - under)
+            path.append(f"M{x:.1f} {base:.1f}v{-tall:.1f}h{(index - first) * wide:.1f}v{tall:.1f}z")
+    return "".join(path)
+
+
+def _marks(lane: Lane, y: float) -> Iterator[str]:
+    """A mark above each bin in which calls failed."""
+    for index, count in enumerate(lane.failed):
+        if count:
+            x = LEFT + PLOT * (index + 0.5) / BINS
+            yield f'<path class="fault" d="M{x:.1f} {y + 1}l-4 -6h8z"><title>{count:,} failed</title></path>'
+
+
+def _label(name: str, lanes: Iterable[Lane]) -> str:
+    """A worker's name as far as there is room: without the host when all have the same, else with its middle left out."""
+    hosts = {lane.name.rpartition(":")[0] for lane in lanes if ":" in lane.name}
+    if ":" in name and len(hosts) == 1:
+        name = f"process {name.rpartition(':')[2]}"
+    name = name or "lost"
+    return name if len(name) <= 19 else f"{name[:10]}…{name[-8:]}"

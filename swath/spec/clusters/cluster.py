@@ -1,0 +1,107 @@
+"""Where a run executes, as a spec says it. The clusters themselves are in swath.cluster."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from swath.spec.clusters.cloud import AwsCluster, GcpCluster
+from swath.spec.clusters.kubernetes import KubernetesCluster
+from swath.spec.clusters.workers import Workers
+from swath.spec.fields.paths import InputPath, context_of
+from swath.spec.loading.base_model import Model, Short, mistake
+
+
+class InlineCluster(Model):
+    """This process, one call after the other: for debugging, tests and tiny runs."""
+
+    kind: Literal["inline"] = "inline"
+
+
+class LocalCluster(Model):
+    """This machine: one single-threaded worker process per core, on loopback."""
+
+    kind: Literal["local"] = "local"
+    workers: Workers | None = None
+    """Worker processes, a number or {min: 1, max: 8}; one per available core when not given."""
+    memory_gb: float | None = Field(default=None, gt=0)
+    """Memory limit of each worker in GB (10^9 bytes); an equal share of the machine's when not given."""
+    resources: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """What each worker has beside `cpu` and `memory`, such as {gpu: 1}: tasks ask for it with resources={"gpu": 1}."""
+
+    @model_validator(mode="after")
+    def _own_resources(self) -> LocalCluster:
+        for name in ("cpu", "memory"):
+            if name in self.resources:
+                raise mistake("every worker offers {name} by itself; leave it out", at=("resources", name), name=name)
+        return self
+
+
+class TlsFiles(Model):
+    """PEM files with which a client shows a scheduler who it is."""
+
+    ca: InputPath
+    """Certificate of the authority that the scheduler's and workers' certificates are from."""
+    cert: InputPath
+    """The client's certificate."""
+    key: InputPath
+    """Its private key, without a password."""
+
+
+class AddressCluster(Model):
+    """A Dask scheduler that is already running somewhere."""
+
+    kind: Literal["address"] = "address"
+    url: str = Field(pattern=r"^(tcp|tls|ws|wss)://.+")
+    """The scheduler's address, such as tls://10.0.0.5:8786."""
+    tls: TlsFiles | None = None
+    """For tls:// and wss:// addresses, where it must be given."""
+
+    @model_validator(mode="after")
+    def _tls_where_it_belongs(self) -> AddressCluster:
+        scheme = self.url.partition(":")[0]
+        if scheme in ("tls", "wss") and self.tls is None:
+            raise mistake(
+                "a {scheme}:// address needs the files to connect with: write tls: {ca: ..., cert: ..., key: ...}",
+                at=("url",),
+                scheme=scheme,
+            )
+        if scheme in ("tcp", "ws") and self.tls is not None:
+            raise mistake("a {scheme}:// address is not encrypted; write tls:// or wss://", at=("url",), scheme=scheme)
+        return self
+
+
+def _expand(value: Any, info: Any) -> Any:
+    """The full form of `local`, `inline`, a name from swath.yaml, an address, or a mapping without `kind`."""
+    if isinstance(value, str):
+        return _named(value, info)
+    if isinstance(value, dict):
+        kind = value.get("kind", "address" if "url" in value else "local")
+        return {"kind": kind, **value}
+    return value
+
+
+def _named(name: str, info: Any) -> Any:
+    if name in ("local", "inline"):
+        return {"kind": name}
+    if "://" in name:
+        return {"kind": "address", "url": name}
+    context = context_of(info)
+    clusters = context.clusters if context else {}
+    if name in clusters:
+        return clusters[name].model_dump(exclude_none=True)
+    from swath.spec.loading.guess import hint
+
+    known = ["local", "inline", *clusters]
+    raise mistake(f"there is no cluster '{{name}}'; known are {', '.join(known)}{hint(name, known)}", name=name)
+
+
+Cluster = Annotated[
+    InlineCluster | LocalCluster | AddressCluster | AwsCluster | GcpCluster | KubernetesCluster,
+    Field(discriminator="kind"),
+    Short(
+        _expand,
+        {"type": "string", "description": "`local`, `inline`, a cluster named in swath.yaml, or a scheduler's address"},
+    ),
+]

@@ -1,0 +1,103 @@
+"""Prices of machines, disks and traffic in clouds, as the table in the package and a project's swath.yaml say them; and a budget."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field
+
+from swath.spec.loading.base_model import Model, Short, mistake
+
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+M = TypeVar("M", bound=Model)
+
+
+class Price(Model):
+    """What a machine (or a GPU that is added to one) costs. In YAML a number of USD per hour, or a mapping."""
+
+    short_schemas = ({"type": "number", "minimum": 0, "description": "USD per hour."},)
+
+    hour: Amount
+    """USD per hour."""
+    spot: Amount | None = None
+    """USD per hour of one that may be reclaimed; `hour` when not given."""
+    cores: int | None = Field(default=None, ge=1)
+    """Virtual CPUs of a machine; read from its name when not given."""
+    gpus: int | None = Field(default=None, ge=1)
+    """GPUs that are part of a machine."""
+
+    @classmethod
+    def expand(cls, value: Any, info: Any) -> Any:
+        return {"hour": value} if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+class PlacePrices(Model):
+    """What things cost in one region. What is not given is taken from the table in the package."""
+
+    machines: dict[str, Price] = Field(default_factory=dict)
+    """By machine type."""
+    gpus: dict[str, Price] = Field(default_factory=dict)
+    """GPUs that are added to machines, each, by their type."""
+    disk_gb_month: Amount | None = None
+    """USD per GB of a machine's disk and month."""
+    address_hour: Amount | None = None
+    """USD per hour of an address on the internet."""
+    storage_gb_month: Amount | None = None
+    """USD per GB in a bucket and month."""
+    writes_1000: Amount | None = None
+    """USD per 1000 requests that write to a bucket or list it."""
+    reads_1000: Amount | None = None
+    """USD per 1000 requests that read from a bucket."""
+    egress_gb: Amount | None = None
+    """USD per GB that leaves for the internet."""
+    other_region_gb: Amount | None = None
+    """USD per GB that goes to another region."""
+
+
+class Prices(Model):
+    """A table of prices by cloud and region."""
+
+    date: str = Field(default="", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
+    """As of when, such as "2026-01-31"."""
+    currency: Literal["USD"] = "USD"
+    aws: dict[str, PlacePrices] = Field(default_factory=dict)
+    """By region, such as eu-central-1."""
+    gcp: dict[str, PlacePrices] = Field(default_factory=dict)
+    """By region, such as europe-west4."""
+
+    def over(self, table: Prices) -> Prices:
+        """This table, with what it does not say taken from another."""
+        clouds = {kind: _over(getattr(self, kind), getattr(table, kind)) for kind in ("aws", "gcp")}
+        return table.model_copy(update=clouds | ({"date": self.date} if self.date else {}))
+
+
+def _over(own: dict[str, PlacePrices], table: dict[str, PlacePrices]) -> dict[str, PlacePrices]:
+    merged = dict(table)
+    for place, prices in own.items():
+        under = table.get(place, PlacePrices())
+        said = {name: getattr(prices, name) for name in prices.model_fields_set}
+        for name in ("machines", "gpus"):
+            said[name] = {**getattr(under, name), **getattr(prices, name)}
+        merged[place] = under.model_copy(update=said)
+    return merged
+
+
+def _usd(value: Any, info: Any) -> Any:
+    """The number of `20 USD`."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*(?:USD\s*|\$\s*)?(\d+(?:\.\d+)?)\s*(USD)?\s*", value)
+    if found is None:
+        raise mistake(
+            "{value} is no amount of USD: write 20 or `20 USD`; prices are known in USD only", value=repr(value)
+        )
+    return float(found[1])
+
+
+Usd = Annotated[
+    float,
+    Field(gt=0, allow_inf_nan=False),
+    Short(_usd, {"type": "string", "pattern": r"^\d+(\.\d+)? USD$", "description": "Such as `20 USD`."}),
+]
+"""An amount of money. In YAML a number, or text such as `20 USD`."""

@@ -1,0 +1,140 @@
+"""What machines in a cloud cannot reach: paths on this machine in a spec, each a mistake with its place and the remedy.
+
+Workers read imagery and weights, and exchange large results. The client reads area files and contracts, and writes the map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
+
+from swath.spec.fields.fields import Destination, ModelRef, StacImagery
+from swath.spec.fields.paths import InputPath, InputPattern, OutputPath, remote
+from swath.spec.loading.base_model import Model
+
+if TYPE_CHECKING:
+    from swath.errors import Mistake
+    from swath.spec.base import Spec
+    from swath.spec.yaml.document import Document, Path
+
+FAR = ("aws", "gcp", "kubernetes")
+"""Kinds of clusters whose workers see no file of this machine."""
+STAGED = (*FAR, "address")
+"""Kinds of clusters for which `stage` has an effect: workers of the others share this machine's disk."""
+M = TypeVar("M", bound=Model)
+_INPUTS = [get_args(each)[1] for each in (InputPath, InputPattern)]
+_OUTPUT = get_args(OutputPath)[1]
+
+
+class Named(NamedTuple):
+    """A path on this machine, and the field that names it."""
+
+    at: Path
+    value: str
+    output: bool
+    """Whether it is to be written."""
+
+
+def local(path: str) -> bool:
+    """Whether it names something on this machine."""
+    return not remote(path) or path.startswith(("/vsi", "file://"))
+
+
+def named(model: Model, at: Path = ()) -> Iterator[Named]:
+    """The paths on this machine that workers would need."""
+    for name, info in type(model).model_fields.items():
+        if _only_client(model, name):
+            continue
+        marks = [*info.metadata, *_marks(info.annotation)]
+        reads, writes = any(mark in _INPUTS for mark in marks), _OUTPUT in marks
+        for place, value in _leaves(getattr(model, name), (*at, name)):
+            if isinstance(value, Model):
+                yield from named(value, place)
+            elif isinstance(value, str) and (reads or writes) and local(value):
+                yield Named(place, value, writes)
+
+
+def mistakes(spec: Spec, document: Document, results: str | None) -> list[Mistake]:
+    """What keeps the machines of a spec's cluster from their work. `results` is what swath.yaml says of them."""
+    if spec.cluster.kind not in FAR:
+        return []
+
+    def mistake(at: Path, text: str) -> Mistake:
+        where = document.locate(at)
+        return document.marks[where].mistake(at if where == at else where or at, text)
+
+    found = []
+    for each in named_by(spec):
+        if each.output:
+            found.append(
+                mistake(each.at, f"{each.value}: workers cannot write here; name a bucket, such as s3://bucket/out")
+            )
+        elif spec.stage is None:
+            text = f"{each.value} is on this machine, where workers cannot read it; copy it to a bucket, or write `stage: s3://bucket/prefix`"
+            found.append(mistake(each.at, text))
+    results = results_of(spec, results)
+    if results is None or local(results):
+        where = results or "the state folder of this machine"
+        text = f"workers cannot reach the results in {where}; write `results: s3://bucket/prefix` (or gs://) in swath.yaml, or `stage`"
+        found.append(mistake(("cluster",), text))
+    return found
+
+
+def results_of(spec: Spec, results: str | None) -> str | None:
+    """Where large results of a run are kept: what swath.yaml says, or below `stage` when workers could not reach that."""
+    if spec.cluster.kind in FAR and spec.stage is not None and (results is None or local(results)):
+        return f"{spec.stage.rstrip('/')}/results"
+    return results
+
+
+def named_by(spec: Spec) -> Iterator[Named]:
+    """The paths among a pipeline's own parameters."""
+    return (each for each in named(spec) if each.at[0] not in spec.reserved)
+
+
+def replaced(model: M, change: Callable[[Path, str], tuple[str, ...]], at: Path = ()) -> M:
+    """The model with other inputs in place of those on this machine: in a list one may become several."""
+    update: dict[str, Any] = {}
+    places = {each.at for each in named(model, at) if not each.output}
+    for name in type(model).model_fields:
+        value, place = getattr(model, name), (*at, name)
+        if not any(each[: len(place)] == place for each in places):
+            continue
+        if isinstance(value, Model):
+            update[name] = replaced(value, change, place)
+        elif isinstance(value, (tuple, list)):
+            parts: list[Any] = []
+            for index, part in enumerate(value):
+                here = (*place, index)
+                if isinstance(part, Model):
+                    parts.append(replaced(part, change, here))
+                else:
+                    parts += change(here, part) if here in places else (part,)
+            update[name] = type(value)(parts)
+        else:
+            (update[name],) = change(place, value)
+    return model.model_copy(update=update)
+
+
+def _only_client(model: Model, name: str) -> bool:
+    """What no worker opens: see the tasks of pipelines/predict.py that run on the client."""
+    return (isinstance(model, ModelRef) and name == "contract") or (
+        isinstance(model, (Destination, StacImagery)) and name in ("to", "catalog")
+    )
+
+
+def _marks(annotation: Any) -> list[Any]:
+    """What the parts of a type are annotated with."""
+    found = list(getattr(annotation, "__metadata__", ()))
+    for part in get_args(annotation):
+        if part not in found:
+            found += _marks(part)
+    return found
+
+
+def _leaves(value: Any, at: Path) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, (tuple, list)):
+        for index, part in enumerate(value):
+            yield from _leaves(part, (*at, index))
+    else:
+        yield at, value

@@ -1,0 +1,116 @@
+"""How a network learns, in a spec: which network, what it is told to make small, how its images are varied, when it stops."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from swath.spec.fields.paths import InputPath
+from swath.spec.loading.base_model import Model, Short, mistake
+
+NETWORK = r"^(unet|smp:[A-Za-z]\w*|timm:[\w.]+|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
+
+
+class Network(Model):
+    """The network. In YAML: its name, or a mapping."""
+
+    short_schemas = ({"type": "string", "pattern": NETWORK, "description": "Name of the network"},)
+
+    name: str = Field(default="unet", pattern=NETWORK)
+    """`unet`; `smp:Unet` and others of segmentation_models_pytorch; `timm:resnet18` and others of timm, with a decoder; or
+    `module:factory` of the project, which is called with bands, classes and the options and gives a torch.nn.Module from images
+    (N, bands, H, W) to logits (N, classes, H, W)."""
+    width: int = Field(default=8, ge=1, le=256)
+    """Of `unet`: channels at full resolution."""
+    depth: int = Field(default=3, ge=1, le=6)
+    """Of `unet`: how often height and width are halved."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Of the others: what else they are made with, such as encoder_name: resnet34. Nothing is downloaded unless encoder_weights
+    names weights."""
+    weights: InputPath | None = None
+    """Begin with the weights of a trained model of this shape: .safetensors, .pt2, or .ckpt of a training."""
+
+    @classmethod
+    def expand(cls, value: Any, info: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _own_options(self) -> Network:
+        if self.name == "unet" and self.options:
+            raise mistake("are for other networks; unet has width and depth", at=("options",))
+        given = {"width", "depth"} & self.model_fields_set
+        if self.name != "unet" and given:
+            raise mistake("is for unet; {name} has options", at=(min(given),), name=self.name)
+        return self
+
+
+class LossPart(Model):
+    """One term of what is made small. In YAML: its name, or a mapping."""
+
+    short_schemas = ({"type": "string", "enum": ["cross_entropy", "focal", "dice"]},)
+
+    name: Literal["cross_entropy", "focal", "dice"]
+    weight: float = Field(default=1, gt=0)
+    """Of this term in the sum."""
+    class_weights: Literal["none", "balanced"] | tuple[float, ...] = "none"
+    """How much each class counts in cross_entropy and focal: alike, the rarer the more, or as the list says."""
+    gamma: float = Field(default=2, ge=0)
+    """Of focal: how little counts what is right already."""
+
+    @classmethod
+    def expand(cls, value: Any, info: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+def _parts(value: Any, info: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+Loss = Annotated[
+    tuple[LossPart, ...],
+    Field(min_length=1),
+    Short(_parts, one=True),
+]
+"""What is made small: a term or the sum of several. In YAML: a name, a mapping, or a list of mappings."""
+
+
+class Augment(Model):
+    """How the images of each step are varied. Numbers are of scaled images, of which 1 is a standard deviation."""
+
+    flips: bool = True
+    turns: bool = True
+    """By 90, 180 and 270 degrees."""
+    gain: float = Field(default=0.1, ge=0, lt=1)
+    """Standard deviation of a factor around 1, one for all bands of an image."""
+    brightness: float = Field(default=0.1, ge=0)
+    """Standard deviation of what is added, one number for all bands of an image."""
+    band_dropout: float = Field(default=0, ge=0, lt=1)
+    """Share of bands that are blanked; never all bands of an image."""
+
+
+class Optimizer(Model):
+    """AdamW, with a learning rate that rises to its peak and falls to nothing (one cycle)."""
+
+    learning_rate: float = Field(default=2e-3, gt=0)
+    """At its peak."""
+    weight_decay: float = Field(default=1e-3, ge=0)
+    warmup: float = Field(default=0.2, gt=0, lt=1)
+    """Share of all steps until the peak."""
+    clip: float | None = Field(default=1.0, gt=0)
+    """Longest gradient; longer ones are shortened to it."""
+
+
+class Best(Model):
+    """Which epoch's weights are kept. In YAML: the metric's name, or a mapping."""
+
+    short_schemas = ({"type": "string", "description": "Name of the metric"},)
+
+    metric: str = "mean_iou"
+    """On the whole validation split: mean_iou, accuracy, loss, or the name of a class, for its IoU."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop when so many epochs brought nothing better; never when not given."""
+
+    @classmethod
+    def expand(cls, value: Any, info: Any) -> Any:
+        return {"metric": value} if isinstance(value, str) else value

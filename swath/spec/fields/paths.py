@@ -1,0 +1,106 @@
+"""Paths in a spec: made absolute while it is loaded, and checked. Annotate a field with one of the types here."""
+
+# os.path takes any text; pathlib raises for names that are too long and for users that do not exist.
+# ruff: noqa: PTH110, PTH111, PTH117, PTH207
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ValidationInfo
+
+from swath.spec.loading.base_model import mistake
+
+
+@dataclass(frozen=True)
+class Context:
+    """What validators know while a spec is loaded. Without it (in plain Python) paths are left as they are."""
+
+    root: Path
+    """Absolute folder that relative paths are relative to."""
+    clusters: Mapping[str, Any] = field(default_factory=dict)
+    """Clusters that swath.yaml names."""
+
+
+def remote(path: str) -> bool:
+    """Whether it is a URL, or one of GDAL's virtual paths: neither is a file of this machine."""
+    return "://" in path or path.startswith("/vsi")
+
+
+def absolute(path: str, root: Path) -> str:
+    """The path from `root` on, with `~` expanded and `..` resolved; a URL is left alone."""
+    return path if remote(path) else os.path.normpath(root / os.path.expanduser(path))
+
+
+def missing(path: str) -> bool:
+    """Whether it is a path on this machine where nothing is."""
+    return not remote(path) and not os.path.exists(path)
+
+
+def context_of(info: Any) -> Context | None:
+    """The context of a validation, if it has one."""
+    context = getattr(info, "context", None)
+    return context if isinstance(context, Context) else None
+
+
+def _input_path(path: str, info: ValidationInfo) -> str:
+    if (context := context_of(info)) is None:
+        return path
+    found = absolute(_named(path), context.root)
+    if missing(found):
+        raise mistake("there is no such file: {path}", path=found)
+    return found
+
+
+def _input_pattern(path: str, info: ValidationInfo) -> str:
+    from glob import iglob
+
+    if (context := context_of(info)) is None:
+        return path
+    found = absolute(_named(path), context.root)
+    if missing(found) and next(iglob(found, recursive=True), None) is None:
+        what = "no file matches" if any(c in path for c in "*?[") else "there is no such file:"
+        raise mistake(what + " {path}", path=found)
+    return found
+
+
+def _output_path(path: str, info: ValidationInfo) -> str:
+    if (context := context_of(info)) is None:
+        return path
+    found = absolute(_named(path), context.root)
+    if remote(found) or os.path.isabs(os.path.expanduser(path)):
+        return found
+    root, real = os.path.realpath(context.root), os.path.realpath(found)
+    if found == os.path.normpath(context.root):
+        raise mistake("this is the project's own folder; name a folder in it")
+    if not Path(found).is_relative_to(os.path.normpath(context.root)) or not Path(real).is_relative_to(root):
+        raise mistake("leaves the project's folder {root}; write an absolute path if that is meant", root=root)
+    return found
+
+
+def _named(path: str) -> str:
+    if not path:
+        raise mistake("expected a path, got empty text")
+    return path
+
+
+InputPath = Annotated[str, AfterValidator(_input_path)]
+"""A file or folder that must exist, or a URL. Absolute once loaded."""
+InputPattern = Annotated[str, AfterValidator(_input_pattern)]
+"""A file or a glob pattern that must match something, or a URL. Absolute once loaded."""
+OutputPath = Annotated[str, AfterValidator(_output_path)]
+"""Something to be written, or a URL; a relative one may not leave the project's folder. Absolute once loaded."""
+
+
+def staging_folder(target: str, run: str) -> Path:
+    """Where a run makes the files of an output before they are published: beside it, or in the temp folder for an address."""
+    if remote(target):
+        import hashlib
+        import tempfile
+
+        which = hashlib.sha256(target.encode()).hexdigest()[:8]  # a run may have several
+        return Path(tempfile.gettempdir()) / f"swath-{run}-{which}.partial"
+    return Path(target).parent / f".{Path(target).name}.{run}.partial"

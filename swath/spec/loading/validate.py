@@ -1,0 +1,57 @@
+"""Plain data -> typed values: resolves the environment, runs pydantic, and gives every mistake its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pydantic import ValidationError
+
+from swath.errors import Mistake, SpecError, SwathError
+from swath.spec.fields.paths import Context
+from swath.spec.loading import error_text
+from swath.spec.loading.base_model import Model
+from swath.spec.yaml import environment
+from swath.spec.yaml.document import Document
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True)
+class Validated(Generic[M]):
+    """What a document became, or why it did not."""
+
+    value: M | None
+    """None when there are mistakes."""
+    mistakes: tuple[Mistake, ...]
+    """Sorted by place."""
+    secrets: Mapping[str, str]
+    """Values that came from the environment, and the references that asked for them."""
+
+    def unwrap(self) -> M:
+        """The value. Raises SpecError with every mistake."""
+        if self.value is None:
+            raise SpecError(list(self.mistakes))
+        return self.value
+
+
+def validate(kind: type[M], document: Document, context: Context, env: Mapping[str, str] | None = None) -> Validated[M]:
+    """Read a document as a model; never raises for what its author may have written."""
+    resolved = environment.resolve(document, env)
+    found = list(resolved.document.mistakes)
+    value: M | None = None
+    try:
+        # JSON, because strict JSON still reads a list as a tuple and text as a date, but never "2" as a number.
+        value = kind.model_validate_json(json.dumps(resolved.document.data), context=context)
+    except ValidationError as error:
+        found += error_text.mistakes(error, kind, resolved)
+    except SwathError as error:
+        found.append(document.marks[()].mistake((), resolved.scrub(str(error))))
+    return Validated(None if found else value, in_order(found, document.file), resolved.secrets)
+
+
+def in_order(mistakes: list[Mistake], file: str) -> tuple[Mistake, ...]:
+    """Each mistake once, sorted by place, the document's own before those of overrides."""
+    return tuple(sorted(dict.fromkeys(mistakes), key=lambda m: (m.file != file, m.file, m.line, m.column, m.field)))

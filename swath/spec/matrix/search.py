@@ -1,0 +1,132 @@
+"""`search:` beside a matrix: random trials instead of the whole cross product, from lists and from ranges of numbers."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from pydantic import Field
+
+from swath.spec.loading.base_model import Model
+from swath.spec.yaml.document import Document, Path
+
+KEY = "search"
+RANGE = "between"
+SCALES = ("linear", "log")
+TRIES = 1000
+"""How often a combination is drawn for a trial until one is new and allowed."""
+
+
+class Search(Model):
+    """Random trials of a matrix. A field of the matrix is then a list, or a range: `{between: [0.0001, 0.01], scale: log}`."""
+
+    random: int = Field(ge=1, le=256)
+    """How many variants are tried."""
+    seed: int = 0
+    """The same seed tries the same variants."""
+    best: str | None = None
+    """Name of the number, as `pipe runs table` heads its column, by which the best variant is told."""
+    goal: Literal["max", "min"] = "max"
+    """Whether the largest or the smallest is the best."""
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What to draw, taken from a document before it is validated."""
+
+    count: int
+    seed: int
+
+    @classmethod
+    def of(cls, document: Document) -> Trials | None:
+        """None where the document has no search, or one that validation will refuse."""
+        said = document.data.get(KEY)
+        if not isinstance(said, dict):
+            return None
+        count, seed = said.get("random"), said.get("seed", 0)
+        if isinstance(count, bool) or not (isinstance(count, int) and isinstance(seed, int) and 1 <= count <= 256):
+            return None
+        return cls(count, seed)
+
+    def drawn(self, name: str, low: float, high: float, scale: str) -> list[float]:
+        """One number per trial, spread evenly: each of `count` equal parts of the range has one. Whole numbers where both ends
+        are; others with three digits."""
+        source = random.Random(f"{self.seed}/{name}")
+        parts = list(range(self.count))
+        source.shuffle(parts)
+        shares = [(part + source.random()) / self.count for part in parts]
+        if scale == "log":
+            numbers = [low * (high / low) ** share for share in shares]
+        else:
+            numbers = [low + (high - low) * share for share in shares]
+        if isinstance(low, int) and isinstance(high, int):
+            return [min(max(round(number), low), high) for number in numbers]
+        return [min(max(float(f"{number:.3g}"), low), high) for number in numbers]
+
+    def chosen(
+        self,
+        axes: Mapping[str, Sequence[Path]],
+        ranges: Mapping[str, Sequence[Path]],
+        allowed: Callable[[dict[str, Path]], bool],
+    ) -> list[dict[str, Path]]:
+        """Different combinations that are allowed, one for each trial; fewer when so many are hard to find."""
+        source = random.Random(self.seed)
+        found: dict[tuple[Path, ...], dict[str, Path]] = {}
+        for trial in range(self.count):
+            for _ in range(TRIES):
+                one = {
+                    name: ranges[name][trial] if name in ranges else paths[source.randrange(len(paths))]
+                    for name, paths in axes.items()
+                }
+                if tuple(one.values()) not in found and allowed(one):
+                    found[tuple(one.values())] = one
+                    break
+        return list(found.values())
+
+
+def with_ranges(document: Document, key: str) -> tuple[Document, dict[str, list[Path]], list[tuple[Path, str]]]:
+    """A document whose matrix (at `key`) has lists of numbers where ranges were; for each of them where the number of each trial
+    stands; and what is wrong, with its place."""
+    said, trials = document.data[key], Trials.of(document)
+    if not isinstance(said, dict):
+        return document, {}, []
+    matrix, marks = dict(said), dict(document.marks)
+    places: dict[str, list[Path]] = {}
+    wrong: list[tuple[Path, str]] = []
+    for name, value in said.items():
+        if not (isinstance(value, dict) and RANGE in value) or name in ("include", "exclude"):
+            continue
+        path = (key, name)
+        if trials is None:
+            wrong.append((path, "a range needs trials: write `search: {random: 20}` beside matrix"))
+            continue
+        if why := _wrong(value):
+            wrong.append((path, why))
+            continue
+        low, high = value[RANGE]
+        numbers = trials.drawn(name, low, high, value.get("scale", "linear"))
+        unique = list(dict.fromkeys(numbers))
+        matrix[name] = unique
+        marks = {at: mark for at, mark in marks.items() if at[:2] != path or len(at) == 2}
+        marks |= {(*path, index): marks[path] for index in range(len(unique))}
+        places[name] = [(*path, unique.index(number)) for number in numbers]
+    return replace(document, data={**document.data, key: matrix}, marks=marks), places, wrong
+
+
+def _wrong(value: dict[str, Any]) -> str:
+    """Why a range is none; empty when it is one."""
+    ends = value[RANGE]
+    sound = isinstance(ends, list) and len(ends) == 2
+    numbers = sound and all(isinstance(e, int | float) and not isinstance(e, bool) and math.isfinite(e) for e in ends)
+    if not numbers or not ends[0] < ends[1]:
+        return f"expected a range such as {{{RANGE}: [0.0001, 0.01]}}, the smaller number first"
+    if unknown := set(value) - {RANGE, "scale"}:
+        return f"a range has no {sorted(unknown)[0]}; it has {RANGE} and scale"
+    if value.get("scale", "linear") not in SCALES:
+        return f"scale is one of {', '.join(SCALES)}"
+    if value.get("scale") == "log" and ends[0] <= 0:
+        return "a range with scale log begins above 0"
+    return ""

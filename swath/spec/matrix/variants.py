@@ -1,0 +1,140 @@
+"""The variants of a matrix: each validated like a spec of its own, their mistakes told once, their outputs kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from swath.errors import Mistake
+from swath.spec.base import Spec
+from swath.spec.fields.fields import Destination
+from swath.spec.fields.paths import OutputPath
+from swath.spec.loading.validate import Validated
+from swath.spec.matrix.matrix import KEY, Draft, Matrix
+from swath.spec.yaml.document import Document, Path
+from swath.spec.yaml.environment import scrub
+
+Check = Callable[[Document], Validated[Spec]]
+"""Reads a document as the Spec of its pipeline."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the specs that a matrix stands for."""
+
+    name: str
+    """Such as `area=a,model=x`: of its step in the run's graph, and of its folder."""
+    values: dict[str, Any]
+    """Dotted field -> its value in this variant, as it was written."""
+    spec: Spec
+
+
+@dataclass(frozen=True)
+class Variants:
+    """What a matrix became, or why it did not."""
+
+    found: tuple[Variant, ...]
+    """Empty when there are mistakes."""
+    mistakes: tuple[Mistake, ...]
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def variants(matrix: Matrix, drafts: Sequence[Draft], check: Check) -> Variants:
+    """Validate the drafts of a matrix."""
+    mistakes = list(matrix.mistakes)
+    if mistakes:
+        looked = [matrix.base, *(draft.document for draft in drafts)]
+        return Variants((), (*mistakes, *_known(matrix, (each for one in looked for each in check(one).mistakes))))
+    checked = [check(draft.document) for draft in drafts]
+    secrets = {secret: name for one in checked for secret, name in one.secrets.items()}
+    mistakes += _told_once(drafts, checked)
+    specs = [one.value for one in checked]
+    if not mistakes:
+        found = tuple(
+            Variant(d.name, d.values, spec) for d, spec in zip(drafts, specs, strict=True) if spec is not None
+        )
+        mistakes = [*_equal(drafts, found), *_same_place(drafts, found, secrets)]
+    return Variants(() if mistakes else found, tuple(mistakes), secrets)
+
+
+def outputs_of(spec: Spec) -> list[tuple[str, Destination]]:
+    """The outputs that a spec names, with their fields."""
+    return [(name, value) for name, value in spec.parameters().items() if isinstance(value, Destination)]
+
+
+def _known(matrix: Matrix, mistakes: Iterable[Mistake]) -> Iterator[Mistake]:
+    """Those that do not come from the matrix's own: a field that it names may only seem to be missing."""
+    named = [f"{name}." for name in matrix.fields]
+    for mistake in mistakes:
+        place = f"{mistake.field}."
+        varied = mistake.field and any(place.startswith(name) or name.startswith(place) for name in named)
+        if not varied or mistake in matrix.document.mistakes:
+            yield mistake
+
+
+def _told_once(drafts: Sequence[Draft], checked: Sequence[Validated[Spec]]) -> Iterator[Mistake]:
+    """Each mistake once. One that only some variants have says which, unless it stands in the matrix itself."""
+    having: dict[Mistake, list[str]] = {}
+    for draft, one in zip(drafts, checked, strict=True):
+        for mistake in one.mistakes:
+            having.setdefault(mistake, []).append(draft.name)
+    for mistake, names in having.items():
+        if len(names) == len(drafts) or mistake.field.startswith(f"{KEY}."):
+            yield mistake
+        else:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            message = f"{mistake.message} (in the variant {names[0]}{more})"
+            yield Mistake(mistake.file, mistake.line, mistake.column, mistake.field, message)
+
+
+def _equal(drafts: Sequence[Draft], found: Sequence[Variant]) -> Iterator[Mistake]:
+    """Variants that ask for the same, though they are written differently."""
+    seen: dict[str, str] = {}
+    for draft, variant in zip(drafts, found, strict=True):
+        without = {name for name, _ in outputs_of(variant.spec)}
+        asked = variant.spec.model_dump_json(exclude=without)
+        places = [output.model_dump_json(exclude={"to"}) for _, output in outputs_of(variant.spec)]
+        first = seen.setdefault("\n".join([asked, *places]), variant.name)
+        if first != variant.name and not any(_placed(variant, name) for name in without):
+            yield _blame(draft, variant, f"{first} and {variant.name} ask for the same; leave one out")
+
+
+def _placed(variant: Variant, name: str) -> bool:
+    """Whether a variant says itself where an output goes."""
+    return any(said in (name, f"{name}.to") for said in variant.values)
+
+
+def _same_place(drafts: Sequence[Draft], found: Sequence[Variant], secrets: Mapping[str, str]) -> Iterator[Mistake]:
+    """Variants that would publish to one place."""
+    seen: dict[str, str] = {}
+    for draft, variant in zip(drafts, found, strict=True):
+        for path, place in _places(variant.spec):
+            first = seen.setdefault(place.rstrip("/"), variant.name)
+            if first != variant.name:
+                shown = scrub(place, secrets)
+                remedy = (
+                    f"leave {'.'.join(map(str, path))} out of the matrix, and each variant gets a folder of its own"
+                    if len(path) > 1
+                    else f"give each variant its own {path[0]}, by matrix.include"
+                )
+                yield _blame(draft, variant, f"{first} and {variant.name} would both write to {shown}; {remedy}", path)
+
+
+def _places(spec: Spec) -> Iterator[tuple[Path, str]]:
+    """Everything that a spec says is to be written, and where it says so."""
+    for name, output in outputs_of(spec):
+        yield (name, "to"), output.to
+    for name, info in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        writes = info.metadata == list(OutputPath.__metadata__) or OutputPath in get_args(info.annotation)  # type: ignore[attr-defined]
+        if writes and isinstance(value, str):
+            yield (name,), value
+
+
+def _blame(draft: Draft, variant: Variant, message: str, path: Path = ()) -> Mistake:
+    """A mistake at a place of a variant's document, or at the last of its values."""
+    document = draft.document
+    if not path or (*path,) not in document.marks:
+        path = document.locate(tuple(list(variant.values)[-1].split(".")))
+    return document.marks[path].mistake(path, message)

@@ -1,0 +1,123 @@
+"""A training, put together: what the survey found and the spec asked for, to what the loop gets and what is published."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from swath.errors import MissingExtra
+from swath.graph.current import current_run
+from swath.spec.fields.labels import IGNORE
+from swath.storage.publication import Published, Staging
+from swath.training.chips.chips import Batch, Chips
+from swath.training.model_card import card
+from swath.training.model_record import Record, contract, value_scaling
+from swath.training.split.split import VALIDATION
+
+if TYPE_CHECKING:
+    from swath.spec.fields.sampling_split import Sampling
+    from swath.training.checkpoints import Checkpoints
+    from swath.training.chips.survey import Plan
+    from swath.training.loop.export import Exported
+    from swath.training.loop.prefetch import Images
+    from swath.training.loop.settings import Course, Learned
+
+AROUND = 32
+"""Pixels around what is validated at once that the network sees too, as it does where a map is made. A multiple of most strides."""
+
+
+def need(package: str, extra: str) -> None:
+    """Raise MissingExtra where a package is not installed, before anything costs time."""
+    if importlib.util.find_spec(package) is None:
+        raise MissingExtra(package, extra, "training a network")
+
+
+def images_of(batch: Batch, scaling: Sequence[dict[str, Any]], stride: int = 1) -> Images:
+    """A batch as predict would give it to the network: scaled, 0 where there is no pixel, filled up at the bottom and the right to
+    multiples of `stride`."""
+    from swath.training.loop.prefetch import Images
+
+    count, height, width = batch.labels.shape
+    down, right = -height % stride, -width % stride
+    # Pixel by pixel in memory (channels last), as torch takes it without another copy.
+    pixels = np.zeros((count, height + down, width + right, len(scaling)), np.float32)
+    for number, step in enumerate(scaling):
+        band = (batch.pixels[:, number] - np.float32(step["mean"])) / np.float32(step["stddev"])
+        np.copyto(pixels[:, :height, :width, number], band, where=batch.valid)
+    labels = np.full((count, height + down, width + right), IGNORE, np.uint8)
+    labels[:, :height, :width] = np.where(batch.valid, batch.labels, np.uint8(IGNORE))
+    return Images(pixels.transpose(0, 3, 1, 2), labels)
+
+
+def fit(course: Course, plan: Plan, sampling: Sampling, checkpoints: Checkpoints) -> Learned:
+    """Train a network on the chips of a plan. What swath.training.loop.trainer.learn says holds."""
+    from swath.training.loop.networks import build, stride_of
+    from swath.training.loop.trainer import BEST, LAST, Lessons, learn
+
+    chips = Chips(plan, sampling, course.seed)
+    scaling = value_scaling(plan.moments)
+    stride = stride_of(build(course.network, course.bands, len(course.classes)), course.bands)
+    checkpoints.fetch()
+    return learn(
+        course,
+        Lessons(
+            lambda number: images_of(chips.batch(number), scaling, stride),
+            lambda: (images_of(each, scaling, stride) for each in chips.held(VALIDATION, halo=AROUND)),
+            len(chips.windows(VALIDATION, halo=AROUND)),
+        ),
+        checkpoints.folder,
+        kept=lambda: checkpoints.copy(BEST, LAST),
+    )
+
+
+def publish(
+    tell: Callable[[Exported], Record],
+    course: Course,
+    weights: bytes,
+    to: str,
+    name: str,
+    *,
+    onnx: bool,
+    checkpoints: Checkpoints,
+) -> Published:
+    """Write the model's files, and put them in their place, the contract last. `tell` gives what is known of the training, once the
+    network is written. Its checkpoints are removed."""
+    from swath.training.loop.curves import picture, table
+    from swath.training.loop.export import write
+
+    with Staging(to, current_run() or name) as staging:
+        folder = staging.folder
+        exported = write(course.network, course.bands, len(course.classes), weights, folder, name, onnx=onnx)
+        record = tell(exported)
+        picture(folder / f"{name}-curves.png", record.history, course.classes, record.colors, record.best.number)
+        (folder / f"{name}-curves.csv").write_text(table(record.history, course.classes), encoding="utf-8")
+        page = card(record, (folder / f"{name}-curves.png").read_bytes())
+        (folder / f"{name}-card.html").write_text(page, encoding="utf-8")
+        text = json.dumps(contract(record), indent=2, ensure_ascii=False)
+        (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        published = staging.publish(about(record), manifests=(f"{name}.json",))
+    checkpoints.remove()
+    return published
+
+
+def about(record: Record) -> dict[str, Any]:
+    """For the run's report, and the table that compares runs."""
+    return {
+        "numbers": record.numbers(),
+        "metrics": record.metrics(),
+        "training": {
+            "parameters": record.exported.parameters,
+            "weights": f"SHA-256 {record.exported.sha256}",
+            "seconds": round(record.seconds, 1),
+            "waiting for data %": round(100 * record.waiting, 2),
+        },
+        "input": {
+            "imagery": [each.id for each in record.sources],
+            "labels": sorted({each.labels for each in record.sources}),
+            "bands": ", ".join(record.bands),
+        },
+    }

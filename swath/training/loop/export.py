@@ -1,0 +1,124 @@
+"""A trained network as files: torch.export, safetensors, ONNX; each is read again and must say the same."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from swath.errors import MissingExtra, ModelError
+from swath.models.contract import Format, Weights
+from swath.models.load import digest, load
+from swath.spec.fields.network import Network
+from swath.training.loop.networks import build, put_weights, stride_of
+
+CLOSE = 1e-3
+"""Logits of a file may differ by so much from those of the network, relative to the largest."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What is known of a network once it is written."""
+
+    parameters: int
+    stride: int
+    """Height and width of images are multiples of it."""
+    sha256: str
+    """Of the .safetensors file."""
+    onnx: bool
+
+
+def write(
+    network: Network, bands: int, classes: int, weights: bytes, folder: Path, name: str, *, onnx: bool = False
+) -> Exported:
+    """Write NAME.pt2, NAME.safetensors and, when asked for, NAME.onnx into a folder. All take any number of images of any height
+    and width that are multiples of the network's stride.
+
+    Raises ModelError when the network cannot be exported, or what was written says something else than the network;
+    MissingExtra when ONNX is asked for and not installed.
+    """
+    from safetensors.torch import load as decode
+
+    module = build(network.model_copy(update={"weights": None}), bands, classes)
+    put_weights(module, decode(weights), name)
+    module = module.eval().cpu()
+    stride = stride_of(module, bands)
+    path = folder / f"{name}.safetensors"
+    path.write_bytes(weights)
+    _export(module, bands, stride, folder / f"{name}.pt2", network.name)
+    _agrees(module, bands, stride, folder / f"{name}.pt2", "pt2")
+    if onnx:
+        _onnx(module, bands, stride, folder / f"{name}.onnx", network.name)
+        _agrees(module, bands, stride, folder / f"{name}.onnx", "onnx")
+    parameters = sum(each.numel() for each in module.parameters())
+    return Exported(parameters, stride, hashlib.sha256(weights).hexdigest(), onnx)
+
+
+def _sides(stride: int) -> dict[int, object]:
+    """Axes that vary. Two of each at least: of one, torch makes a network of its own."""
+    if stride == 1:
+        height, width = (torch.export.Dim(name, min=16) for name in ("rows", "columns"))
+    else:
+        height, width = (stride * torch.export.Dim(name, min=2) for name in ("rows", "columns"))
+    return {0: torch.export.Dim("batch", min=1), 2: height, 3: width}
+
+
+def _example(bands: int, stride: int) -> torch.Tensor:
+    return torch.zeros(2, bands, max(4 * stride, 32), max(5 * stride, 40))
+
+
+def _export(module: nn.Module, bands: int, stride: int, path: Path, name: str) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(module, (_example(bands, stride),), dynamic_shapes=(_sides(stride),))
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        raise ModelError(
+            f"network {name}: torch.export cannot take it down: {str(error).strip().partition(chr(10))[0]}",
+            remedy="Write its forward without conditions on sizes and values.",
+        ) from error
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # names the folders of the machine that trained
+    torch.export.save(program, path)
+
+
+def _onnx(module: nn.Module, bands: int, stride: int, path: Path, name: str) -> None:
+    try:
+        import onnxscript
+    except ImportError:
+        raise MissingExtra("onnxscript", "onnx", "writing a model as ONNX") from None
+    del onnxscript
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                module, (_example(bands, stride),), str(path), dynamic_shapes=(_sides(stride),), dynamo=True,
+                input_names=["image"], output_names=["logits"], external_data=False, verbose=False,
+            )  # fmt: skip
+    except (RuntimeError, ValueError, TypeError, torch.onnx.errors.OnnxExporterError) as error:
+        raise ModelError(
+            f"network {name}: cannot be written as ONNX: {error}", remedy="Leave out `onnx: true`."
+        ) from error
+
+
+def _agrees(module: nn.Module, bands: int, stride: int, path: Path, form: Format) -> None:
+    """Run what was written as `predict` will, on images of a size of their own."""
+    random = np.random.default_rng(0)
+    shape = (1, bands, max(6 * stride, 48), max(7 * stride, 56))
+    images = random.standard_normal(shape).astype(np.float32)
+    threads = torch.get_num_threads()
+    predict: Callable[..., NDArray[np.float32]] = load(Weights(str(path), form, digest(str(path)), None, bands))
+    said = predict(images.copy())
+    torch.set_num_threads(threads)
+    with torch.inference_mode():
+        right = module(torch.from_numpy(images)).numpy()
+    off = float(np.abs(said - right).max()) / max(float(np.abs(right).max()), 1e-9)
+    if not off <= CLOSE:
+        raise ModelError(f"{path.name}: says something else than the network that was trained (off by {off:.2g})")

@@ -1,0 +1,126 @@
+"""What is done with a batch, and how the whole validation split is scored: the part of a training that Lightning asks for."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from swath.errors import ModelError
+from swath.spec.fields.labels import IGNORE
+from swath.training.loop.augment import augmented
+from swath.training.loop.epochs import Epoch, scores
+from swath.training.loop.losses import Loss
+
+if TYPE_CHECKING:
+    from swath.training.loop.settings import Course
+
+
+class Learner(lightning.LightningModule):
+    """A network that learns."""
+
+    def __init__(self, network: nn.Module, course: Course, told: Callable[[Epoch], None]) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.loss = Loss(course.loss, course.class_weights)
+        self.course = course
+        self.history: list[Epoch] = []
+        self._told = told
+        self._began = time.perf_counter()
+        self._losses: list[Tensor] = []
+        self._counts = np.zeros((len(course.classes),) * 2, np.int64)
+        self._validation = [0.0, 0.0]
+
+    def configure_optimizers(self) -> Any:
+        how = self.course.optimizer
+        optimizer = torch.optim.AdamW(self.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=how.learning_rate, total_steps=max(self.course.steps, 2), pct_start=how.warmup
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_epoch_start(self) -> None:
+        self._began = time.perf_counter()
+        if self.global_step % self.course.epoch_steps == 0:  # otherwise it goes on within an epoch
+            self._losses = []
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        # What the network draws itself, such as dropout, depends on the step and not on what was drawn before.
+        torch.manual_seed(self.course.seed * 1_000_003 + self.global_step)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        images, labels = augmented(*batch, self.course.augment, self.course.seed, self.global_step)
+        loss: Tensor = self.loss(self.network(images.contiguous(memory_format=torch.channels_last)), labels)
+        self._losses.append(loss.detach())
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self._counts[:] = 0
+        self._validation = [0.0, 0.0]
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        images, labels = batch
+        known = labels != IGNORE
+        if not known.any():
+            return
+        logits = self.network(images.contiguous(memory_format=torch.channels_last))
+        pixels = int(known.sum())
+        self._validation[0] += float(self.loss(logits, labels)) * pixels
+        self._validation[1] += pixels
+        classes = len(self._counts)
+        pairs = labels[known].long() * classes + logits.argmax(1)[known]
+        self._counts += torch.bincount(pairs, minlength=classes**2).cpu().numpy().reshape(classes, classes)
+
+    def on_train_epoch_end(self) -> None:
+        """Runs after the validation of this epoch, and before its checkpoint is written."""
+        loss = float(torch.stack(self._losses).mean()) if self._losses else 0.0
+        rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        if not math.isfinite(loss):
+            raise ModelError(
+                f"epoch {self.current_epoch + 1}: the loss is no number any more",
+                remedy="Lower optimizer.learning_rate, or set precision to 32.",
+            )
+        seconds = time.perf_counter() - self._began
+        epoch = Epoch(self.current_epoch + 1, self.global_step, loss, rate, seconds)
+        if self._validation[1]:
+            iou, mean, accuracy = scores(self._counts)
+            counts = tuple(tuple(int(n) for n in row) for row in self._counts)
+            validation = self._validation[0] / self._validation[1]
+            epoch = replace(epoch, validation_loss=validation, counts=counts, iou=iou, mean_iou=mean, accuracy=accuracy)
+        self.history.append(epoch)
+        metric = epoch.metric(self.course.best.metric, self.course.classes) if epoch.counts else None
+        worst = float("inf") if self.course.best.metric == "loss" else 0.0
+        self.log("best", torch.tensor(worst if metric is None else metric))
+        self._told(epoch)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["history"] = [asdict(epoch) for epoch in self.history]
+        checkpoint["losses"] = torch.stack(self._losses).cpu() if self._losses else torch.empty(0)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history = [
+            Epoch(**{**each, "counts": tuple(map(tuple, each["counts"])), "iou": tuple(each["iou"])})
+            for each in checkpoint["history"]
+        ]
+        self._losses = list(checkpoint["losses"])
+
+
+class Held:
+    """The windows of the validation split, one after the other."""
+
+    def __init__(self, windows: Callable[[], Iterator[tuple[Tensor, Tensor]]], length: int) -> None:
+        self._windows = windows
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self._windows()

@@ -1,0 +1,216 @@
+"""Which pixels are trained on, which are held back for validation and test, and which are in none of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from datetime import datetime as Datetime
+from fnmatch import fnmatchcase
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+from shapely.geometry.base import BaseGeometry
+
+from swath.errors import ImageryError
+from swath.geo import Window
+from swath.imagery.geometry.footprint import area_degrees, degrees_of
+from swath.imagery.geometry.image_grid import area_mask
+from swath.imagery.geometry.lonlat import buffered, degrees
+from swath.imagery.sources.stac_items import interval
+from swath.spec.fields.fields import Area
+from swath.spec.fields.sampling_split import AreaSplit, BlockSplit, ColumnSplit, SceneSplit, SplitSpec
+from swath.training.split.blocks import BUFFER, TEST, TRAIN, VALIDATION, Lot
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+    from swath.imagery.scene import Scenes
+
+__all__ = ["BUFFER", "NAMES", "TEST", "TRAIN", "VALIDATION", "Split", "make_split"]
+
+NAMES = ("train", "validation", "test")
+"""By number."""
+_SLIVER = 1e-6
+"""Part of a footprint that two neighbours may share by rounding."""
+_TIME = re.compile(r"[0-9]{4}[0-9T:Z./+-]*|\.\./[0-9].*")
+
+
+@dataclass(frozen=True)
+class Split:
+    """A rule for every place on Earth (or every column of an image). It needs neither imagery nor labels to be applied, so a
+    trained model can take it along."""
+
+    spec: SplitSpec
+    seed: int
+    held: Area | None = None
+    """Ground that is validated or tested on, with the buffer around it: nothing here is trained on (areas, scenes)."""
+    tested: Area | None = None
+    """Ground of the test's scenes: nothing here is validated on."""
+
+    def of(self, image: GeoBox, window: Window, scene_id: str = "", datetime: str | None = None) -> NDArray[np.uint8]:
+        """TRAIN, VALIDATION, TEST or BUFFER (in no split) for each pixel of a window of the image, uint8 (height, width).
+
+        The answer for a pixel depends on its place (and its scene) alone, not on the window. Raises ImageryError for images
+        without a CRS when the rule is about places on the ground.
+        """
+        spec = self.spec
+        if isinstance(spec, ColumnSplit):
+            return np.broadcast_to(_columns(spec, image.shape[1])[window.roi[1]], window.shape).copy()
+        if isinstance(spec, SceneSplit):
+            number = scene_split(spec, scene_id, datetime)
+            found = np.full(window.shape, number, np.uint8)
+            away = {TRAIN: self.held, VALIDATION: self.tested}.get(number)
+            if away is not None and image.crs is not None:
+                found[area_mask(away, image, window)] = BUFFER
+            return found
+        _need_place(image, spec.by)
+        if isinstance(spec, BlockSplit):
+            lot = Lot(spec.size_m, spec.buffer_m, spec.validation, spec.test, self.seed)
+            return lot.of(*degrees(image, window))
+        found = np.full(window.shape, TRAIN, np.uint8)
+        for area, number in ((self.held, BUFFER), (spec.validation, VALIDATION), (spec.test, TEST)):
+            if area is not None:
+                found[area_mask(area, image, window)] = number
+        return found
+
+    def of_scenes(self, scenes: Scenes, window: Window) -> NDArray[np.uint8]:
+        """As `of`, for an image of one scene (or of several that are in one split)."""
+        return self.of(scenes.image, window, scenes.scenes[0].id, scenes.scenes[0].datetime)
+
+    def document(self) -> dict[str, Any]:
+        """The rule as plain data for a model's contract."""
+        areas = {name: area.model_dump(mode="json") for name, area in self._areas() if area is not None}
+        return {"split": self.spec.model_dump(mode="json"), "seed": self.seed, **areas}
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Split:
+        """The rule that `document` wrote. Raises pydantic's ValidationError for anything else."""
+        spec: SplitSpec = TypeAdapter(SplitSpec).validate_python(document["split"])
+        areas = {name: Area.model_validate(document[name]) for name in ("held", "tested") if name in document}
+        return cls(spec, int(document["seed"]), **areas)
+
+    def _areas(self) -> tuple[tuple[str, Area | None], ...]:
+        return (("held", self.held), ("tested", self.tested))
+
+
+def make_split(spec: SplitSpec, seed: int, images: Sequence[Scenes]) -> Split:
+    """The rule for a training on these images (each of one scene). Raises ImageryError when the images cannot be split so."""
+    if isinstance(spec, BlockSplit | AreaSplit):
+        for scenes in images:
+            _need_place(scenes.image, spec.by)
+    if isinstance(spec, AreaSplit):
+        return Split(
+            spec, seed, held=_around([area_degrees(a) for a in (spec.validation, spec.test) if a], spec.buffer_m)
+        )
+    if isinstance(spec, ColumnSplit):
+        _same_columns(images)
+    if isinstance(spec, SceneSplit):
+        return _by_scene(spec, seed, images)
+    return Split(spec, seed)
+
+
+def scene_split(spec: SceneSplit, scene_id: str, datetime: str | None) -> int:
+    """TRAIN, VALIDATION or TEST."""
+    for number, wanted in ((TEST, spec.test), (VALIDATION, spec.validation)):
+        if any(_meant(each, scene_id, datetime) for each in wanted):
+            return number
+    return TRAIN
+
+
+def _meant(pattern: str, scene_id: str, datetime: str | None) -> bool:
+    if fnmatchcase(scene_id, pattern):
+        return True
+    if datetime is None or _TIME.fullmatch(pattern) is None:
+        return False
+    try:
+        start, stop = interval(pattern)
+    except ImageryError:  # digits that are no date, such as another scene's id
+        return False
+    moment = Datetime.fromisoformat(datetime)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (start is None or start <= moment) and (stop is None or moment <= stop)
+
+
+def _by_scene(spec: SceneSplit, seed: int, images: Sequence[Scenes]) -> Split:
+    scenes = [scene for image in images for scene in image.scenes]
+    for pattern in (*spec.validation, *spec.test):
+        if not any(_meant(pattern, scene.id, scene.datetime) for scene in scenes):
+            raise ImageryError(
+                f"split: no scene is {pattern!r}; there are {', '.join(sorted(scene.id for scene in scenes))}",
+                remedy="Write ids, patterns such as S2A_29RKH_*, or intervals of time such as 2014-06/2014-08.",
+            )
+    numbers = [_one_split(spec, image) for image in images]
+    placed = [
+        (number, degrees_of(image.image), image)
+        for number, image in zip(numbers, images, strict=True)
+        if image.image.crs is not None
+    ]
+    if spec.overlap == "refuse":
+        for (one, ground, image), (other, more, beside) in combinations(placed, 2):
+            if one != other and _overlap(ground, more):
+                raise ImageryError(
+                    f"split: {image.scenes[0].id} ({NAMES[one]}) and {beside.scenes[0].id} ({NAMES[other]}) show the same ground",
+                    remedy="Split by blocks; or set split.overlap to `buffer` (that ground is left out), or to `allow` where "
+                    "the score is to tell of other dates.",
+                )
+    if spec.overlap != "buffer":
+        return Split(spec, seed)
+    away = [ground for number, ground, _ in placed if number != TRAIN]
+    tested = [ground for number, ground, _ in placed if number == TEST]
+    return Split(
+        spec, seed, _around(away, spec.buffer_m) if away else None, _around(tested, spec.buffer_m) if tested else None
+    )
+
+
+def _one_split(spec: SceneSplit, image: Scenes) -> int:
+    numbers = {scene_split(spec, scene.id, scene.datetime) for scene in image.scenes}
+    if len(numbers) > 1:
+        raise ImageryError(
+            f"split: {image.scenes[0].id} and {len(image.scenes) - 1} more are one image, and their scenes are in several splits",
+            remedy="Split by blocks or by area.",
+        )
+    return numbers.pop()
+
+
+def _overlap(one: BaseGeometry, other: BaseGeometry) -> bool:
+    return bool(one.intersection(other).area > _SLIVER * min(one.area, other.area))
+
+
+def _around(grounds: Sequence[BaseGeometry], buffer_m: float) -> Area:
+    """All of these places (degrees), and what is less than `buffer_m` away."""
+    return Area(wkt=buffered(shapely.union_all(list(grounds)), buffer_m).wkt, source="held back from training")
+
+
+def _columns(spec: ColumnSplit, width: int) -> NDArray[np.uint8]:
+    """The split of each column, uint8 (width,)."""
+    tested = width - round(width * spec.test)
+    validated = tested - round(width * spec.validation)
+    found = np.full(width, TRAIN, np.uint8)
+    found[max(0, validated - spec.buffer_px) : validated] = BUFFER
+    found[validated:tested] = VALIDATION
+    found[tested:] = TEST
+    return found
+
+
+def _same_columns(images: Sequence[Scenes]) -> None:
+    placed = [image for image in images if image.image.crs is not None]
+    for one, other in combinations(placed, 2):
+        if one.image != other.image and _overlap(degrees_of(one.image), degrees_of(other.image)):
+            raise ImageryError(
+                f"split: {one.scenes[0].id} and {other.scenes[0].id} show the same ground in different columns",
+                remedy="Split by blocks: their grid is that of the ground.",
+            )
+
+
+def _need_place(image: GeoBox, by: str) -> None:
+    if image.crs is None:
+        raise ImageryError(
+            f"split: the imagery has no coordinate reference system, so it cannot be split by {by}",
+            remedy="Set split.by to columns or scene, or georeference the imagery (gdal_translate -a_srs).",
+        )

@@ -1,0 +1,70 @@
+"""A budget: machine-hours by price, and the stop before they cost more."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swath.cluster.cost.budget import Budget, held
+from swath.cluster.cost.prices import MachinePrice, Rates
+from swath.errors import OverBudget, Stopped
+from swath.spec.clusters.prices import PlacePrices
+
+RATES = Rates("r", MachinePrice("w", 3.6, 4, 0), MachinePrice("s", 0.36, 2, 0), PlacePrices(), "")
+"""A worker costs 0.001 USD per second, a scheduler a tenth of it."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    role: str
+    began: float
+    ended: float | None = None
+
+
+def test_every_machine_is_paid_for_from_its_beginning_to_its_end_a_minute_at_least() -> None:
+    machines = [Machine("scheduler", 0), Machine("worker", 100), Machine("worker", 100, 105)]
+    assert Budget(1, RATES).spent_usd(machines, 1100) == pytest.approx(0.11 + 1.0 + 0.06)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["worker", "scheduler"]), st.floats(0, 1e5)), max_size=8), st.floats(0.01, 1e4)
+)
+def test_a_run_that_is_stopped_in_time_keeps_its_budget_two_minutes_later(
+    begun: list[tuple[str, float]], usd: float
+) -> None:
+    budget, now = Budget(usd, RATES), 1e5
+    machines = [Machine(role, began) for role, began in begun]
+    left = budget.left_s(machines, now)
+    if machines and left > 0 and all(now - each.began > 60 for each in machines):
+        assert budget.spent_usd(machines, now + left + 120) == pytest.approx(usd)
+    if not machines:
+        assert left == float("inf")
+
+
+def test_the_run_is_asked_to_stop_once_and_the_message_says_what_it_cost() -> None:
+    asked: list[Stopped] = []
+    heard = threading.Event()
+
+    def ask(why: Stopped) -> None:
+        asked.append(why)
+        heard.set()
+
+    machines = [Machine("worker", time.time() - 1000)]
+    with held(Budget(1.121, RATES), lambda: machines, ask):  # a second from now, with what ending it costs
+        assert heard.wait(10)
+    assert len(asked) == 1
+    assert isinstance(asked[0], OverBudget)
+    assert "USD of its budget of 1.12" in asked[0].message
+
+
+def test_a_run_within_its_budget_is_left_alone_and_the_watch_ends_with_it() -> None:
+    asked: list[Stopped] = []
+    with held(Budget(100, RATES), lambda: [Machine("worker", time.time())], asked.append):
+        assert any(thread.name == "budget" for thread in threading.enumerate())
+    assert not any(thread.name == "budget" for thread in threading.enumerate())
+    assert not asked

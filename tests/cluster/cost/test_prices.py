@@ -1,0 +1,92 @@
+"""The table of prices: it can be read, a project's own words go before it, and what nobody knows is not guessed."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import pytest
+
+from swath.cluster.cost.prices import PriceUnknown, cores_of, rates, table
+from swath.errors import SpecError
+from swath.project.project import Project
+from swath.spec.clusters.cloud import AwsCluster, GcpCluster, Gpus
+from swath.spec.clusters.prices import PlacePrices, Price, Prices
+
+AWS = AwsCluster(kind="aws", region="eu-central-1", image="x", security_groups=["sg-1"], public_ip=False)
+GCP = GcpCluster(kind="gcp", project="acme", zone="europe-west4-a", image="x")
+
+
+def test_the_table_is_dated_and_has_the_defaults_of_both_clouds_in_every_region() -> None:
+    prices = table()
+    assert datetime.date.fromisoformat(prices.date)
+    for region in prices.aws:
+        assert rates(AWS.model_copy(update={"region": region})).worker.usd_per_hour > 0
+    for region in prices.gcp:
+        assert rates(GCP.model_copy(update={"zone": f"{region}-a"})).worker.cores == 4
+
+
+def test_every_machine_in_the_table_tells_its_cores_and_is_cheaper_as_spot() -> None:
+    prices = table()
+    for place in (*prices.aws.values(), *prices.gcp.values()):
+        assert place.disk_gb_month
+        assert place.egress_gb
+        for name, price in place.machines.items():
+            assert price.cores or cores_of(name), name
+            assert 0 < (price.spot or 0) < price.hour, name
+
+
+@pytest.mark.parametrize(
+    ("name", "cores"),
+    [
+        *(("m7i.large", 2), ("m7i.xlarge", 4), ("c7i.16xlarge", 64), ("n2-standard-4", 4), ("c3-standard-8-lssd", 8)),
+        *(("a2-highgpu-1g", None), ("t3.medium", None), ("m7i.metal-24xl", None)),
+    ],
+)
+def test_cores_are_told_by_the_name_or_not_known(name: str, cores: int | None) -> None:
+    assert cores_of(name) == cores
+
+
+def test_a_machine_is_priced_with_its_disk_and_its_address() -> None:
+    own = Prices(
+        aws={"eu-central-1": PlacePrices(machines={"m7i.xlarge": Price(hour=1)}, disk_gb_month=7.3, address_hour=0.5)}
+    )
+    assert rates(AWS.model_copy(update={"disk_gb": 100}), own).worker.usd_per_hour == pytest.approx(1 + 100 * 0.01)
+    with_address = AWS.model_copy(update={"disk_gb": 100, "public_ip": True})
+    assert rates(with_address, own).worker.usd_per_hour == pytest.approx(1 + 100 * 0.01 + 0.5)
+
+
+def test_spot_is_for_workers_only_and_added_gpus_are_paid_for() -> None:
+    plain, spot = rates(GCP), rates(GCP.model_copy(update={"spot": True}))
+    assert spot.worker.usd_per_hour < plain.worker.usd_per_hour
+    assert spot.scheduler == plain.scheduler
+    n1 = GCP.model_copy(update={"machine": "n1-standard-4"})
+    two = rates(n1.model_copy(update={"gpus": Gpus(type="nvidia-tesla-t4", count=2)})).worker
+    t4 = table().gcp["europe-west4"].gpus["nvidia-tesla-t4"].hour
+    assert two.usd_per_hour - rates(n1).worker.usd_per_hour == pytest.approx(2 * t4)
+    assert two.gpus == 2
+
+
+def test_an_unknown_price_is_no_guess_and_says_how_to_give_it(tmp_path: Path) -> None:
+    spec = AWS.model_copy(update={"machine": "p5.48xlarge"})
+    with pytest.raises(PriceUnknown, match=r"price of p5\.48xlarge in eu-central-1 is not known") as error:
+        rates(spec)
+    said = error.value.remedy.partition("say it in swath.yaml: ")[2]
+    (tmp_path / "swath.yaml").write_text(said.replace("USD_PER_HOUR", "98.5"))
+    assert rates(spec, Project.find(tmp_path).prices).worker.usd_per_hour > 98.5
+
+
+def test_what_a_project_does_not_say_stays_as_in_the_table(tmp_path: Path) -> None:
+    (tmp_path / "swath.yaml").write_text("prices: {aws: {eu-central-1: {machines: {m7i.xlarge: 9}, egress_gb: 0.5}}}")
+    merged = Project.find(tmp_path).prices.over(table())
+    place, before = merged.aws["eu-central-1"], table().aws["eu-central-1"]
+    assert (place.machines["m7i.xlarge"].hour, place.egress_gb) == (9, 0.5)
+    assert place.machines["t3.medium"] == before.machines["t3.medium"]
+    assert (place.disk_gb_month, merged.gcp, merged.date) == (before.disk_gb_month, table().gcp, table().date)
+
+
+def test_a_wrong_price_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "swath.yaml").write_text("prices:\n  currency: EUR\n  aws:\n    eu-central-1: {machines: {a.b: -1}}\n")
+    with pytest.raises(SpecError) as error:
+        Project.find(tmp_path)
+    assert {mistake.line for mistake in error.value.mistakes} == {2, 4}

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import psutil
+import pytest
+
+from swath.cluster.contract import cluster_of
+from swath.cluster.local.scratch import TICKS, scratch
+from swath.engine.process import Process
+from swath.spec.clusters.cluster import LocalCluster
+
+ROOT = Path(__file__).resolve().parents[2]
+ENV = {**os.environ, "PYTHONPATH": str(ROOT)}
+CLIENT = textwrap.dedent("""
+    import time
+    from pathlib import Path
+    from swath.cluster.contract import cluster_of
+    from swath.spec.clusters.cluster import LocalCluster
+    if __name__ == "__main__":
+        with cluster_of(LocalCluster(workers=1), Path({state!r})) as cluster:
+            {then}
+""")
+
+
+def test_a_local_cluster_listens_on_loopback_only_and_leaves_no_process(tmp_path: Path) -> None:
+    me = psutil.Process()
+    before = {child.pid for child in me.children(recursive=True)}
+    with cluster_of(LocalCluster(workers=2), tmp_path) as cluster:
+        processes = [me, *(p for p in me.children(recursive=True) if p.pid not in before)]
+        listening = [c.laddr.ip for p in processes for c in p.net_connections() if c.status == psutil.CONN_LISTEN]
+        assert cluster.workers == 2
+        assert cluster.address.startswith("tls://")
+        assert listening
+        assert set(listening) == {"127.0.0.1"}
+    left = [
+        p
+        for p in me.children(recursive=True)
+        if p.pid not in before
+        and not {"resource_tracker", "forkserver"} & set(p.cmdline()[-1].replace(".", " ").split())
+    ]
+    assert left == []
+
+
+@pytest.mark.slow
+def test_workers_end_when_the_client_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "client.py"
+    script.write_text(CLIENT.format(state=str(tmp_path), then='print("up", flush=True); time.sleep(60)'))
+    client = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, env=ENV, text=True)
+    assert client.stdout is not None
+    assert client.stdout.readline() == "up\n"
+    children = psutil.Process(client.pid).children(recursive=True)
+    assert len(children) >= 2  # the fork server and a worker
+    client.send_signal(signal.SIGKILL)
+    client.wait()
+    client.stdout.close()
+    _, alive = psutil.wait_procs(children, timeout=15)
+    assert alive == []
+
+
+def test_a_killed_worker_is_replaced_and_nothing_is_left_in_the_scratch_folder(tmp_path: Path) -> None:
+    with cluster_of(LocalCluster(workers=1), tmp_path) as cluster:
+        client = cluster._client  # type: ignore[attr-defined]
+        (before,) = client.run(os.getpid).values()
+        assert list((tmp_path / "scratch").iterdir())
+        os.kill(before, signal.SIGKILL)
+        assert client.submit(os.getpid, pure=False).result(timeout=20) != before
+    assert not (tmp_path / "scratch").exists()
+
+
+def test_what_a_killed_client_left_goes_at_the_next_start_and_what_is_in_use_stays(tmp_path: Path) -> None:
+    me = Process.this()
+    gone = tmp_path / f"abc.{me.pid}.1.{me.host}"
+    used = tmp_path / f"abc.{me.pid}.{round(me.started * TICKS)}.{me.host}"
+    others = [tmp_path / f"abc.{me.pid}.1.another.host", tmp_path / "mine.txt"]
+    for folder in (gone, used, *others):
+        folder.mkdir()
+        (folder / "spilled").write_text("x")
+    with scratch(tmp_path) as own:
+        assert not gone.exists()
+        assert own.parent == tmp_path
+    assert not own.exists()
+    assert all(folder.exists() for folder in (used, *others))
+
+
+def test_workers_see_the_environment_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWATH_TEST_SEEN", "now")
+    with cluster_of(LocalCluster(workers=1), tmp_path) as cluster:
+        (seen,) = cluster._client.run(_environment).values()  # type: ignore[attr-defined]
+    assert seen["SWATH_TEST_SEEN"] == "now"
+    assert seen["OMP_NUM_THREADS"] == "1"
+    assert not seen["PYTHONSAFEPATH"]
+
+
+@pytest.mark.slow
+def test_a_project_s_calendar_does_not_keep_workers_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "calendar.py").write_text("raise RuntimeError('not the one of Python')")
+    script = tmp_path / "elsewhere" / "client.py"
+    script.parent.mkdir()
+    script.write_text(CLIENT.format(state=str(tmp_path / "state"), then="print(cluster.workers)"))
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
+def _environment() -> dict[str, str]:
+    return dict(os.environ)

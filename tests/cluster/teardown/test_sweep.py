@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from swath.cluster.teardown.sweep import PARTIAL, find
+from swath.engine.journal import Journal
+from swath.engine.process import Process
+from swath.errors import TeardownError
+from tests.engine.conftest import run_row
+
+
+def test_what_a_crashed_run_left_is_found_and_removed_and_a_running_one_is_left_alone(tmp_path: Path) -> None:
+    gone, here = tmp_path / ".out.gone.partial", tmp_path / ".out.here.partial"
+    for folder in (gone, here):
+        folder.mkdir()
+        (folder / "map.tif").write_bytes(b"12345")
+    me = Process.this()
+    with Journal.open(tmp_path / "state") as journal:
+        journal.start_run(run_row("gone", process_started=me.started - 1000))
+        journal.start_run(run_row("here"))
+        for name, folder in (("gone", gone), ("here", here), ("gone", tmp_path / "never made")):
+            journal.write_lease(name, PARTIAL, str(folder))
+        (left,) = find(journal).leftovers
+        assert (left.id, left.status, left.size) == (str(gone), "crashed", 5)
+        assert {lease.id for lease in journal.leases()} == {str(gone), str(here)}
+        left.remove(journal)
+        assert not gone.exists()
+        assert here.exists()
+        assert find(journal).leftovers == []
+
+
+def test_what_cannot_be_removed_is_exit_code_7(tmp_path: Path) -> None:
+    with Journal.open(tmp_path / "state") as journal:
+        journal.start_run(run_row("gone", process_started=1.0))
+        file = tmp_path / "not a folder"
+        file.write_text("x")
+        journal.write_lease("gone", PARTIAL, str(file))
+        (left,) = find(journal).leftovers
+        with pytest.raises(TeardownError) as caught:
+            left.remove(journal)
+        assert caught.value.exit_code == 7
+        assert [lease.id for lease in journal.leases()] == [str(file)]

@@ -1,0 +1,222 @@
+"""One call: a region's strips equal the whole image, whatever the pieces, and nothing is read that nobody wants."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import swath.maps.region as region_module
+from swath.errors import ReadFailed
+from swath.geo import Blocks, Regions, Window
+from swath.graph.current import listening
+from swath.imagery.geometry.image_grid import area_mask
+from swath.imagery.scene import Scenes
+from swath.imagery.sources.find import find
+from swath.maps.cog.encoded_part import Part
+from swath.maps.cog.encoding import Encoding
+from swath.maps.layout import Form, region_edge
+from swath.maps.region import Made, Parts, map_region, map_strips
+from swath.models.contract import ModelInfo
+from swath.models.infer import infer
+from swath.models.info import inspect
+from swath.models.load import load
+from swath.models.probabilities import probability_layers
+from swath.spec.fields.fields import Area, FilesImagery, ModelRef, Probabilities
+from tests.imagery.rasters import write
+from tests.models.tiny_models import write_integer_unet
+
+BANDS = ("red", "green", "blue")
+
+
+@dataclass(frozen=True)
+class Case:
+    scenes: Scenes
+    model: ModelInfo
+    pixels: NDArray[np.uint8]
+    whole: NDArray[np.uint8]
+
+    def form(self, edge: int, blocksize: int = 16) -> Form:
+        return Form(Encoding("uint8", 255, classes=True, blocksize=blocksize), (2,), edge)
+
+    def regions(self, size: int) -> Regions:
+        return Regions((Blocks(self.scenes.image, self.window, size, self.model.halo, self.model.stride),), (0,))
+
+    @property
+    def window(self) -> Window:
+        return Window(0, 0, *self.pixels.shape[1:])
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    folder = tmp_path_factory.mktemp("region")
+    random = np.random.default_rng(5)
+    coarse = np.kron(random.integers(1, 200, (3, 30, 30)), np.ones((1, 8, 8)))[:, :211, :197]
+    pixels = (coarse + random.integers(0, 50, (3, 211, 197))).astype(np.uint8)
+    pixels[:, 40:60, 30:90] = 0
+    picture = write(folder / "picture.tif", pixels, names=BANDS, nodata=0, tiled=True, blockxsize=64, blockysize=64)
+    scenes = find(FilesImagery(paths=(str(picture),)), BANDS)
+    model = inspect(ModelRef(path=str(write_integer_unet(folder))))
+    everything = Window(0, 0, 211, 197)
+    whole, _ = infer(load(model), model, pixels, (pixels != 0).any(axis=0), everything, everything)
+    return Case(scenes, model, pixels, whole)
+
+
+def diamond(case: Case) -> Area:
+    """An area in the middle whose corners touch no edge."""
+    grid = case.scenes.image
+    x, y = grid.affine @ (98, 100)
+    points = [(x - 600, y), (x, y + 700), (x + 600, y), (x, y - 700), (x - 600, y)]
+    ring = ", ".join(f"{a} {b}" for a, b in points)
+    return Area(wkt=f"POLYGON (({ring}))", crs="EPSG:32633")
+
+
+@pytest.mark.slow
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 8), st.integers(1, 14), st.booleans())
+def test_any_regions_and_pieces_equal_the_whole_image(case: Case, size: int, piece: int, within: bool) -> None:
+    area = diamond(case) if within else None
+    expected = case.whole.copy()
+    if area is not None:
+        expected[:, ~area_mask(area, case.scenes.image, case.window)] = 255
+    form = replace(case.form(16 * min(piece, 2 * size)), levels=(1,))
+    found = np.zeros_like(expected)
+    for region in case.regions(32 * size):
+        made = map_region(region, case.scenes, case.model, area, form)
+        at = (slice(None), *region.block.window.roi)
+        assert made.place == (0, region.block.index)
+        found[at] = made.map.pixels()
+        counts = np.bincount(found[at].ravel(), minlength=256)
+        assert dict(made.map.counts) == {n: c for n, c in enumerate(counts.tolist()) if c and n != 255}
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.slow
+def test_only_what_the_area_wants_is_read(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Window] = []
+    honest = region_module.read
+
+    def counting(scenes: Scenes, window: Window, **options: bool) -> tuple[NDArray, NDArray]:  # type: ignore[type-arg]
+        asked.append(window)
+        return honest(scenes, window, **options)
+
+    monkeypatch.setattr(region_module, "read", counting)
+    area = diamond(case)
+    (region,) = case.regions(256)
+    made = map_region(region, case.scenes, case.model, area, case.form(16))
+    wanted = area_mask(area, case.scenes.image, case.window)
+    rows, cols = np.flatnonzero(wanted.any(axis=1)), np.flatnonzero(wanted.any(axis=0))
+    room = case.model.halo + case.model.stride + 16
+    assert min(w.row for w in asked) >= rows[0] - room
+    assert max(w.stop_row for w in asked) <= rows[-1] + room
+    assert all(w.col >= cols[0] - room and w.stop_col <= cols[-1] + room for w in asked)
+    assert made.map.valid == int((wanted & (case.pixels != 0).any(axis=0)).sum())
+
+
+def test_a_strip_that_cannot_be_read_ends_the_call_and_the_next_call_is_well(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, number = region_module.read, itertools.count()
+
+    def torn(scenes: Scenes, window: Window, **options: bool) -> tuple[NDArray, NDArray]:  # type: ignore[type-arg]
+        if next(number) == 2:
+            raise ReadFailed("torn.tif: cut")
+        return honest(scenes, window, **options)
+
+    (region,) = case.regions(256)
+    monkeypatch.setattr(region_module, "read", torn)
+    with pytest.raises(ReadFailed, match=r"torn\.tif"):
+        map_region(region, case.scenes, case.model, None, case.form(32))
+    monkeypatch.setattr(region_module, "read", honest)
+    made = map_region(region, case.scenes, case.model, None, case.form(32))
+    assert np.array_equal(made.map.pixels(), case.whole)
+
+
+def test_a_caller_that_leaves_early_leaves_no_read_behind(case: Case) -> None:
+    strips = map_strips(case.window, case.scenes, case.model, None, case.form(16))
+    first = next(strips)[0]
+    strips.close()
+    assert np.array_equal(first, case.whole[:, :16])
+    again = [strip[0] for strip in map_strips(case.window, case.scenes, case.model, None, case.form(64))]
+    assert np.array_equal(np.concatenate(again, axis=1), case.whole)
+
+
+def test_progress_counts_every_pixel_once(case: Case) -> None:
+    told: list[int] = []
+    with listening(lambda done, total, pixels: told.append(pixels), "run"):
+        for region in case.regions(96):
+            map_region(region, case.scenes, case.model, None, case.form(32))
+    assert sum(told) == 211 * 197
+
+
+def test_probabilities_come_with_the_map_pixel_by_pixel(case: Case) -> None:
+    layers = probability_layers(case.model.contract, Probabilities(dtype="float32"))
+    (region,) = case.regions(256)
+    made = map_region(region, case.scenes, case.model, None, replace(case.form(64), layers=layers))
+    assert made.probabilities is not None
+    chances, classes = made.probabilities.pixels(), made.map.pixels()[0]
+    valid = classes != 255
+    assert np.isnan(chances[:, ~valid]).all()
+    assert np.allclose(chances[:, valid].sum(axis=0), 1, atol=1e-5)
+    best = np.take_along_axis(chances, np.where(valid, classes, 0)[None].astype(np.intp), axis=0)[0]
+    assert (best[valid] == chances[:, valid].max(axis=0)).all()
+
+
+def test_the_parts_of_a_file_are_taken_when_they_are_asked_for(case: Case) -> None:
+    made = [map_region(region, case.scenes, case.model, None, case.form(64)) for region in case.regions(128)]
+    asked: list[int] = []
+
+    class Counting(list[Made]):
+        def __getitem__(self, item):  # type: ignore[no-untyped-def]
+            asked.append(item)
+            return super().__getitem__(item)
+
+    parts = Parts.of(Counting(made), "map", case.regions(128), 0)
+    assert len(parts) == 4
+    assert parts[2] is made[2].map
+    assert asked == [2]
+    assert [part.index for part in parts] == [0, 1, 2, 3]
+    assert [part.index for part in parts[1:3]] == [1, 2]
+    assert all(isinstance(part, Part) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "edge"),
+    [
+        (1, 1, 512),
+        (1482, 1489, 512),
+        (4096, 4096, 1024),
+        (8192, 8192, 2048),
+        (16384, 16384, 4096),
+        (10**6, 10**6, 4096),
+    ],
+)
+def test_a_map_has_several_regions_where_it_is_larger_than_a_tile(height: int, width: int, edge: int) -> None:
+    assert region_edge([Window(0, 0, height, width)], 512) == edge
+
+
+def test_where_there_is_no_pixel_there_is_nodata(case: Case) -> None:
+    (region,) = case.regions(256)
+    made = map_region(region, case.scenes, case.model, None, case.form(64))
+    assert ((made.map.pixels()[0] == 255) == (case.pixels == 0).all(axis=0)).all()
+
+
+def test_pieces_go_together_for_a_gpu_and_the_map_is_the_same(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No GPU is needed: the network runs on the CPU, all else is what a GPU's pieces go through."""
+    sizes: list[int] = []
+    network = load(case.model)
+
+    def counting(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        sizes.append(len(images))
+        return network(images)
+
+    monkeypatch.setattr(region_module, "load", lambda model: counting)
+    (region,) = case.regions(256)
+    made = map_region(region, case.scenes, replace(case.model, device="cuda"), None, case.form(16))
+    assert np.array_equal(made.map.pixels(), case.whole)
+    assert max(sizes) > 1

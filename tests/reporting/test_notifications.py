@@ -1,0 +1,329 @@
+"""Notices are sent to real servers on loopback by real runs, and nothing that is kept or shown names their addresses."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from swath.errors import SpecError
+from swath.reporting.notifications import Ending, send, whom
+from swath.spec.notify import HIDDEN, Notice, Notify
+from swath.spec.project_file import Home
+from tests.process import Pipe
+from tests.receivers import mail, web
+
+PIPELINE = """
+import time
+from pathlib import Path
+from swath import Output, Spec, pipeline, task
+
+class Job(Spec):
+    bad: tuple[int, ...] = ()
+    n: int = 3
+    seconds: float = 0.0
+
+@task
+def work(x, *, bad, seconds):
+    (Path.cwd() / "started").touch()
+    time.sleep(seconds)
+    if x in bad:
+        raise ValueError(f"item {x} is bad")
+    return x
+
+@task
+def total(values):
+    return sum(values)
+
+@pipeline
+def job(spec: Job):
+    return total(work.map(range(spec.n), bad=spec.bad, seconds=spec.seconds))
+"""
+CANARY = "c4n4ryT0ken0fTheHook"
+
+
+@pytest.fixture
+def job(pipe: Pipe) -> Pipe:
+    (pipe.folder / "pipelines").mkdir()
+    (pipe.folder / "pipelines" / "job.py").write_text(PIPELINE)
+    return pipe
+
+
+def spec(pipe: Pipe, **fields: Any) -> Path:
+    path = pipe.folder / "job.yaml"
+    path.write_text(yaml.safe_dump({"pipeline": "job", "cluster": "inline", **fields}))
+    return path
+
+
+def ending(**fields: Any) -> Ending:
+    known: dict[str, Any] = {
+        "run": "20260101-job-1", "pipeline": "job", "name": "nightly", "status": "failed", "exit_code": 1, "seconds": 65.0,
+        "error": "ValueError: no", "outputs": (), "set_aside": 0, "report": "/r/report.html", "host": "here",
+    }  # fmt: skip
+    return Ending(**known | fields)
+
+
+def notices(*urls: str) -> tuple[Notice, ...]:
+    return Notify.model_validate_json(json.dumps({"on_failure": urls})).on_failure
+
+
+def found(pipe: Pipe, text: str) -> list[Path]:
+    """Files below the project with the text in them, but for those that the user wrote it into."""
+    return [
+        file
+        for file in pipe.folder.rglob("*")
+        if file.is_file() and file.name not in ("job.yaml", "swath.yaml") and text.encode() in file.read_bytes()
+    ]
+
+
+def test_a_run_that_is_done_tells_those_of_the_spec_and_those_of_the_project_each_once(job: Pipe) -> None:
+    with web() as server:
+        (job.folder / "swath.yaml").write_text(
+            f"notify: {{on_success: ['{server.url}/both', '{server.url}/project'], on_failure: ['{server.url}/no']}}\n"
+        )
+        done = job(
+            "run",
+            spec(job, name="nightly", notify={"on_success": [f"{server.url}/both", {"url": f"{server.url}/spec"}]}),
+        )
+    assert sorted(server.paths) == ["/both", "/project", "/spec"]
+    message = server.messages[0]
+    assert message["text"].startswith("nightly: done after ")
+    assert (message["status"], message["exit_code"], message["name"], message["pipeline"]) == (
+        "done",
+        0,
+        "nightly",
+        "job",
+    )
+    assert message["set_aside"] == 0
+    assert message["outputs"] == ["3"]
+    assert message["run"] in message["report"]
+    assert Path(message["report"]).is_file()
+    assert "notice" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "status", "said"),
+    [
+        ({"bad": [1]}, 3, "partial", "1 set aside"),
+        ({"bad": [0, 1, 2]}, 1, "failed", "is bad"),
+        ({"bad": [1], "on_error": "stop"}, 1, "failed", "item 1 is bad"),
+    ],
+)
+def test_a_run_that_is_not_done_whole_tells_those_who_want_to_know_of_failures(
+    job: Pipe, fields: dict[str, Any], code: int, status: str, said: str
+) -> None:
+    with web() as server:
+        notify = {"on_success": [f"{server.url}/fine"], "on_failure": [f"{server.url}/bad"]}
+        job("run", spec(job, notify=notify, **fields), code=code)
+    assert server.paths == ["/bad"]
+    (message,) = server.messages
+    assert (message["status"], message["exit_code"]) == (status, code)
+    assert said in message["text"]
+
+
+@pytest.mark.parametrize(("number", "code", "told"), [(signal.SIGINT, 130, []), (signal.SIGTERM, 143, ["terminated"])])
+def test_nobody_is_told_of_what_somebody_interrupted_but_of_what_was_terminated(
+    job: Pipe, number: int, code: int, told: list[str]
+) -> None:
+    with web() as server:
+        process = job.start("run", spec(job, notify={"on_failure": [server.url]}, seconds=30))
+        deadline = time.monotonic() + 60
+        while not (job.folder / "started").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.kill(process.pid, number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert [message["status"] for message in server.messages] == told
+
+
+def test_a_run_out_of_time_is_told(job: Pipe) -> None:
+    with web() as server:
+        job("run", spec(job, notify={"on_failure": [server.url]}, seconds=30), "--timeout", "1s", code=None)
+    (message,) = server.messages
+    assert "time limit" in message["error"]
+    assert message["exit_code"] != 0
+
+
+def test_a_server_that_is_down_is_a_warning_and_changes_nothing_else(job: Pipe) -> None:
+    with web() as gone:
+        url = f"{gone.url}/services/{CANARY}"
+    done = job("run", spec(job, notify={"on_success": ["${env:HOOK}"]}), env={"HOOK": url})
+    assert "warning: the notice to http://127.0.0.1 failed: Connection refused" in done.err
+    logs = job("logs", "last")
+    assert "the notice to http://127.0.0.1 failed" in logs.out
+    for text in (done.out, done.err, logs.out):
+        assert CANARY not in text
+    assert found(job, CANARY) == []
+
+
+@pytest.mark.parametrize(
+    ("statuses", "tries", "said"),
+    [
+        ([500, 200], 2, []),
+        ([429, 204], 2, []),
+        ([503, 503], 2, ["was answered with 503"]),
+        ([404, 200], 1, ["was answered with 404"]),
+        ([302, 200], 1, ["was answered with 302"]),
+    ],
+)
+def test_what_may_be_better_a_second_time_is_tried_twice_and_no_redirect_is_followed(
+    statuses: list[int], tries: int, said: list[str]
+) -> None:
+    with web(lambda count: statuses[count - 1]) as server:
+        assert [line.partition("127.0.0.1 ")[2] for line in send(notices(f"{server.url}/x"), ending())] == said
+    assert len(server.bodies) == tries
+
+
+def test_all_are_told_at_once_and_together_they_have_a_time_limit() -> None:
+    with web(delay_s=8) as slow, web() as quick:
+        began = time.monotonic()
+        said = send(notices(f"{slow.url}/a", f"{slow.url}/b", quick.url), ending(), limit_s=1)
+        assert time.monotonic() - began < 6
+    assert said == ["the notice to http://127.0.0.1 was not told within 1 s"] * 2
+    assert len(quick.bodies) == 1
+
+
+def test_user_and_password_go_into_a_header_and_not_into_the_address() -> None:
+    with web() as server:
+        assert send(notices(f"http://me:s3cret@127.0.0.1:{server.port}/x?a=1"), ending()) == []
+    assert server.paths == ["/x?a=1"]
+    assert server.headers[0]["Authorization"] == "Basic bWU6czNjcmV0"
+
+
+def test_mail_goes_through_apprise(job: Pipe) -> None:
+    with mail("p4ssw0rdCanary") as server:
+        url = f"mailto://me:p4ssw0rdCanary@127.0.0.1:{server.port}?from=swath@example.org&to=you@example.org&mode=insecure"
+        done = job("run", spec(job, bad=[1], notify={"on_failure": ["${env:MAIL}"]}), code=3, env={"MAIL": url})
+    assert "warning: the notice" not in done.err
+    assert server.logins == [True]
+    (letter,) = (email.message_from_string(each, policy=email.policy.default) for each in server.letters)
+    assert letter["Subject"].startswith("job: partial, 1 set aside after ")
+    assert found(job, "p4ssw0rdCanary") == []
+
+
+def test_a_wrong_password_of_the_mail_server_is_a_warning_without_it(job: Pipe) -> None:
+    with mail("right") as server:
+        url = f"mailto://me:wr0ngCanary@127.0.0.1:{server.port}?from=swath@example.org&to=you@example.org&mode=insecure"
+        done = job("run", spec(job, notify={"on_success": [url]}))
+    assert False in server.logins
+    assert "the notice to mailto://127.0.0.1 was not taken" in done.err
+    assert "wr0ngCanary" not in done.err
+    assert "you@example.org" not in done.err
+    assert found(job, "wr0ngCanary") == []
+
+
+def test_an_address_written_plainly_is_kept_nowhere_and_a_resumed_run_says_so(job: Pipe) -> None:
+    with web() as server:
+        plain = f"{server.url}/services/{CANARY}"
+        path = spec(job, bad=[1], notify={"on_failure": [plain]})
+        done = job("run", path, code=3)
+        assert len(server.bodies) == 1
+        again = job("resume", "last", code=3)
+        assert len(server.bodies) == 1
+    assert "its address stood plainly in the spec" in again.err
+    shown = job("runs", "show", "last", "--json").out
+    assert f"{HIDDEN}://127.0.0.1" in shown
+    for text in (done.out, done.err, again.out, again.err, shown):
+        assert CANARY not in text
+    assert found(job, CANARY) == []
+
+
+def test_an_address_from_the_environment_is_there_for_a_resumed_run(job: Pipe) -> None:
+    with web() as server:
+        env = {"HOOK": f"{server.url}/services/{CANARY}"}
+        job("run", spec(job, bad=[1], notify={"on_failure": ["${env:HOOK}"]}), code=3, env=env)
+        job("resume", "last", code=3, env=env)
+        job("run", spec(job, bad=[1]), "--set", "notify.on_failure=['${env:HOOK}']", code=3, env=env)
+    assert len(server.bodies) == 3
+    assert found(job, CANARY) == []
+
+
+def test_an_address_given_by_set_is_kept_nowhere(job: Pipe) -> None:
+    with web() as server:
+        done = job("run", spec(job), "--set", f"notify.on_success=['{server.url}/{CANARY}']")
+    assert len(server.bodies) == 1
+    assert CANARY not in done.out + done.err
+    assert found(job, CANARY) == []
+
+
+def test_an_address_that_cannot_be_found_in_the_text_is_a_mistake(job: Pipe) -> None:
+    (job.folder / "job.yaml").write_text(
+        f'pipeline: job\ncluster: inline\nnotify: {{on_success: ["http:\\/\\/127.0.0.1\\/{CANARY}"]}}\n'
+    )
+    done = job("run", job.folder / "job.yaml", code=2)
+    assert "job.yaml:3:" in done.err
+    assert "write the address http://127.0.0.1 as ${env:NAME}" in done.err
+    assert CANARY not in done.err
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (f"hooks.example.org/{CANARY}", "expected an address such as https://"),
+        (f"https:///{CANARY}", "no host"),
+        (f"https://h:port/{CANARY}", "expected an address"),
+        (f"https://h/{CANARY} x", "expected an address"),
+    ],
+)
+def test_a_wrong_address_is_a_mistake_of_its_line_without_the_address(tmp_path: Path, address: str, said: str) -> None:
+    (tmp_path / "swath.yaml").write_text(f"notify:\n  on_failure:\n    - '{address}'\n")
+    with pytest.raises(SpecError, match=r"swath\.yaml:3:7: notify\.on_failure\.0.*: ") as caught:
+        Home.find(tmp_path)
+    assert said in str(caught.value)
+    assert CANARY not in str(caught.value)
+
+
+def test_what_apprise_does_not_know_is_told_before_the_run_starts(job: Pipe) -> None:
+    done = job("run", spec(job, notify={"on_success": [f"nosuch://{CANARY}/x"]}), code=2)
+    assert "nobody can be told by the address nosuch://..." in done.err
+    assert CANARY not in done.err + done.out
+
+
+def test_without_apprise_an_address_that_needs_it_is_a_mistake_that_names_the_extra(job: Pipe, tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text(
+        "import importlib.util as u\nfind = u.find_spec\n"
+        "u.find_spec = lambda name, package=None: None if name == 'apprise' else find(name, package)\n"
+    )
+    env = {"PYTHONPATH": f"{hidden}{os.pathsep}{job.env['PYTHONPATH']}"}
+    path = spec(job, notify={"on_success": ["mailto://me:pass@example.org"]})
+    done = job("run", path, code=2, env=env, cold=True)
+    assert "job.yaml" in done.err
+    assert "mailto:// needs the package apprise: pip install 'swath[notify]'" in done.err
+    assert "nothing was started" in done.err
+    assert "me:pass" not in done.err
+    job("run", spec(job, notify={"on_success": []}), env=env, cold=True)
+
+
+def test_an_empty_address_tells_nobody() -> None:
+    notify = Notify(on_success=notices(""), on_failure=notices("", "https://example.org/a", "https://example.org/a"))
+    assert whom([notify], "done") == ()
+    assert len(whom([notify, notify], "failed")) == 1
+    assert whom([notify], "interrupted") == ()
+
+
+def test_an_address_is_not_shown_by_what_prints_objects() -> None:
+    (one,) = notices(f"https://u:{CANARY}@hooks.example.org/{CANARY}")
+    assert CANARY not in repr(one) + str(one) + one.model_dump_json() + one.shown
+    assert one.shown == "https://hooks.example.org"
+    assert notices(f"slack://{CANARY}/b/c")[0].shown == "slack://..."
+
+
+def test_the_text_has_what_a_person_wants_to_know_and_stays_short() -> None:
+    text = ending(error="x" * 10_000, outputs=tuple(f"out/{i}.tif" for i in range(300))).text
+    assert text.startswith("nightly: failed after 1 min 05 s\nxxx")
+    assert "and 295 more" in text
+    assert text.endswith("run 20260101-job-1 (job) on here, report /r/report.html")
+    assert len(text) < 3000
+    body = json.loads(ending(outputs=tuple(map(str, range(300)))).to_json())
+    assert len(body["outputs"]) == 100

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from pathlib import Path
+
+import pytest
+
+from swath.errors import Locked, StateError
+from swath.runner import lock
+from swath.runner.lock import in_use, locked, unused
+
+
+def test_an_output_has_one_run_and_is_free_afterwards(tmp_path: Path) -> None:
+    output = str(tmp_path / "deep/out")
+    with locked(output, "first"), pytest.raises(Locked, match=r"first \(process \d+ on "), locked(output, "second"):
+        pass
+    with locked(output, "third"):
+        pass
+    assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_a_lock_file_that_was_left_behind_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".out.lock").write_text('{"run": "gone", "host": "elsewhere", "pid": 1}')
+    with locked(str(tmp_path / "out"), "new"):
+        pass
+
+
+def _counted(folder: str, rounds: int) -> None:
+    """Add to a number, which comes out right only when nobody else does so meanwhile."""
+    number = Path(folder) / "number"
+    while rounds:
+        try:
+            with locked(f"{folder}/out", "run"):
+                number.write_text(str(int(number.read_text()) + 1))
+                rounds -= 1
+        except Locked:
+            continue
+
+
+def test_a_lock_that_is_removed_while_others_wait_for_it_never_has_two_holders(tmp_path: Path) -> None:
+    (tmp_path / "number").write_text("0")
+    context = multiprocessing.get_context("spawn")
+    others = [context.Process(target=_counted, args=(str(tmp_path), 60)) for _ in range(3)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join(60)
+    assert [other.exitcode for other in others] == [0, 0, 0]
+    assert (tmp_path / "number").read_text() == "180"
+
+
+def test_results_are_unused_only_while_no_run_uses_them(tmp_path: Path) -> None:
+    with in_use(tmp_path), in_use(tmp_path), unused(tmp_path) as free:
+        assert not free
+    with unused(tmp_path) as free:
+        assert free
+
+
+def test_a_run_waits_for_a_pruning_and_gives_up_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered = threading.Event()
+
+    def begin() -> None:
+        with in_use(tmp_path):
+            entered.set()
+
+    with unused(tmp_path):
+        waiting = threading.Thread(target=begin)
+        waiting.start()
+        assert not entered.wait(0.3)
+        monkeypatch.setattr(lock, "PRUNE_PATIENCE_S", 0.1)
+        with pytest.raises(Locked, match="being pruned"), in_use(tmp_path):
+            pass
+    assert entered.wait(5)
+    waiting.join()
+
+
+def test_a_place_that_cannot_be_written_is_a_state_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match="cannot be written"), locked(str(tmp_path / "file/out"), "run"):
+        pass
+    with pytest.raises(StateError, match="SWATH_HOME"), in_use(tmp_path / "file/state"):
+        pass

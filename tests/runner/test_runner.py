@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swath.engine.journal import Journal
+from swath.errors import Locked
+from swath.events import Event, RunDone
+from swath.project.project import Project
+from swath.project.provenance import Source, versions
+from swath.project.registry import Registry
+from swath.runner import runner
+from swath.runner.lock import locked
+from swath.runner.runner import RunOutcome
+from swath.spec.loading.load import load
+
+PIPELINE = """
+from swath import Output, Spec, pipeline, task
+
+class Job(Spec):
+    n: int = 2
+    words: tuple[str, ...] = ()
+    output: Output | None = None
+
+@task
+def half(x):
+    if x % 2:
+        raise ValueError(f"{x} is odd")
+    return x // 2
+
+@task
+def shout(words):
+    print("shouting", words)
+    if "fail" in words:
+        raise RuntimeError("cannot say " + " ".join(words))
+    return " ".join(words).upper()
+
+@pipeline
+def job(spec: Job):
+    return half.map(range(spec.n))
+
+@pipeline
+def say(spec: Job):
+    return shout(list(spec.words))
+"""
+
+
+class Setup:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "pipelines").mkdir()
+        (folder / "pipelines" / "job.py").write_text(PIPELINE)
+        self.events: list[Event] = []
+
+    def run(self, text: str, **options: Any) -> RunOutcome:
+        spec = self.folder / "spec.yaml"
+        spec.write_text(text)
+        project = Project.find(spec)
+        registry = Registry.discover(project.pipelines)
+        loaded = load(spec, project=project, find=registry.spec_class, names=registry.names)
+        return runner.run(loaded, project, registry, listeners=[self.events.append], **options)
+
+    @property
+    def journal(self) -> Journal:
+        return Journal.open(Project.find(self.folder).state)
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Setup:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return Setup(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "code", "aside"),
+    [
+        ("pipeline: job\nn: 1\ncluster: inline", "done", 0, 0),
+        ("pipeline: job\nn: 4\ncluster: inline", "partial", 3, 2),
+        ("pipeline: job\nn: 4\ncluster: inline\non_error: stop", "failed", 1, 0),
+        ("pipeline: say\nwords: [fail]\ncluster: inline", "failed", 1, 1),
+    ],
+)
+def test_how_a_run_ended_is_in_the_outcome_the_journal_and_the_last_event(
+    setup: Setup, text: str, status: str, code: int, aside: int
+) -> None:
+    outcome = setup.run(text)
+    assert (outcome.status, outcome.exit_code, len(outcome.set_aside)) == (status, code, aside)
+    with setup.journal as journal:
+        row = journal.find(outcome.run)
+    assert (row.status, row.exit_code) == (status, code)
+    last = setup.events[-1]
+    assert isinstance(last, RunDone)
+    assert (last.status, last.exit_code) == (status, code)
+
+
+@pytest.mark.parametrize(("where", "code"), [("on_client=True", 2), ("retries=0", 1)])
+@pytest.mark.parametrize("on_error", ["stop", "continue"])
+def test_a_wrong_input_is_exit_code_2_only_as_long_as_nothing_was_started(
+    setup: Setup, where: str, code: int, on_error: str
+) -> None:
+    (setup.folder / "pipelines" / "wrong.py").write_text(
+        "from swath import Spec, pipeline, task\nfrom swath.errors import ImageryError\n"
+        f"@task({where})\ndef look():\n    raise ImageryError('no such band')\n"
+        "@pipeline\ndef wrong(spec: Spec):\n    return look()\n"
+    )
+    assert setup.run(f"pipeline: wrong\ncluster: inline\non_error: {on_error}").exit_code == code
+
+
+def test_what_a_pipeline_returns_is_what_the_user_is_shown(setup: Setup) -> None:
+    assert setup.run("pipeline: say\nwords: [a, b]\ncluster: inline").outputs == ["A B"]
+    assert setup.run("pipeline: job\nn: 1\ncluster: inline").outputs == ["0"]
+
+
+def test_a_secret_of_the_environment_is_in_no_line_event_or_journal(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "canary-4711")
+    outcome = setup.run('pipeline: say\nwords: ["${env:TOKEN}", fail]\ncluster: inline')
+    told = "".join(event.to_json() for event in setup.events) + outcome.error
+    assert "shouting" in told
+    assert "cannot say" in told
+    assert "canary-4711" not in told
+    with setup.journal as journal:
+        lines = [line.text for line in journal.logs(outcome.run)]
+        calls = "".join(call.error + call.traceback for call in journal.calls(outcome.run))
+        text = journal.find(outcome.run).spec_text
+    assert any("shouting" in line for line in lines)
+    assert "canary-4711" not in "".join(lines) + calls + text
+
+
+def test_a_run_is_resumed_from_the_text_that_the_journal_kept(setup: Setup) -> None:
+    first = setup.run("pipeline: job\nn: 4\ncluster: inline")
+    (setup.folder / "spec.yaml").write_text("pipeline: something else entirely")
+    project = Project.find(setup.folder)
+    registry = Registry.discover(project.pipelines)
+    with setup.journal as journal:
+        loaded = runner.resume_loaded(journal.find(first.run), project, registry)
+    again = runner.run(loaded, project, registry, resume=first.run)
+    assert (again.run, again.exit_code) == (first.run, 3)
+
+
+def test_a_run_that_looks_at_no_earlier_one_does_not_when_it_is_resumed_either(setup: Setup) -> None:
+    setup.run("pipeline: job\nn: 4\ncluster: inline")
+    second = setup.run("pipeline: job\nn: 4\ncluster: inline", fresh=True)
+    with setup.journal as journal:
+        assert journal.find(second.run).fresh
+        made = journal.counts(second.run)["done"]
+        with journal.transaction():  # as if it had been killed before it journalled anything
+            journal.execute("DELETE FROM results WHERE run = ?", (second.run,))
+        project = Project.find(setup.folder)
+        registry = Registry.discover(project.pipelines)
+        loaded = runner.resume_loaded(journal.find(second.run), project, registry)
+    runner.run(loaded, project, registry, resume=second.run)
+    with setup.journal as journal:
+        assert journal.counts(second.run)["done"] == made
+
+
+def test_a_running_run_cannot_be_resumed(setup: Setup) -> None:
+    first = setup.run("pipeline: job\nn: 1\ncluster: inline")
+    with setup.journal as journal:
+        journal.start_run(journal.find(first.run))
+    with pytest.raises(Locked, match="still running"):
+        setup.run("pipeline: job\nn: 1\ncluster: inline", resume=first.run)
+
+
+def test_a_locked_output_names_its_holder_and_is_free_afterwards(tmp_path: Path) -> None:
+    output = str(tmp_path / "deep" / "out")
+    with locked(output, "first"):
+        with pytest.raises(Locked, match="first") as caught, locked(output, "second"):
+            pass
+        assert caught.value.exit_code == 6
+    with locked(output, "third"):
+        pass
+    assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_provenance_names_commit_and_versions(tmp_path: Path) -> None:
+    assert Source.of_files((tmp_path / "spec.yaml", ""), tmp_path, []) == Source()
+    found = versions()
+    assert {"swath", "python", "dask", "rasterio", "torch"} <= set(found)

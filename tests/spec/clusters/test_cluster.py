@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from swath.errors import SpecError
+from swath.project.registry import Registry
+from swath.spec.clusters.cluster import AddressCluster, Cluster, LocalCluster, TlsFiles
+from swath.spec.clusters.workers import Workers
+from swath.spec.loading.load import load
+
+HELLO = """
+from swath import Spec, pipeline, task
+class Hello(Spec):
+    pass
+@task
+def greet():
+    return "hello"
+@pipeline
+def hello(spec: Hello):
+    return greet()
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "swath.yaml").write_text("")
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "hello.py").write_text(HELLO)
+    for name in ("ca", "cert", "key"):
+        (tmp_path / f"{name}.pem").write_text("")
+    return tmp_path
+
+
+def cluster(place: Path, text: str) -> Cluster:
+    from swath.project.project import Project
+
+    spec = place / "spec.yaml"
+    spec.write_text(f"pipeline: hello\ncluster: {text}\n")
+    registry = Registry.discover([place / "pipelines"])
+    return load(spec, project=Project.find(spec), find=registry.spec_class, names=registry.names).spec.cluster
+
+
+def test_workers_are_a_number_or_limits(place: Path) -> None:
+    assert cluster(place, "{workers: 3}") == LocalCluster(workers=Workers(min=3, max=3))
+    assert cluster(place, "{workers: {max: 8}}") == LocalCluster(workers=Workers(min=1, max=8))
+    found = cluster(place, "{kind: local, workers: {min: 2, max: 8}, resources: {gpu: 1}}")
+    assert isinstance(found, LocalCluster)
+    assert found.workers is not None
+    assert found.workers.elastic
+    assert found.resources == {"gpu": 1.0}
+
+
+def test_tls_files_are_found_from_the_project_s_folder(place: Path) -> None:
+    text = "{kind: address, url: 'tls://a:1', tls: {ca: ca.pem, cert: cert.pem, key: key.pem}}"
+    files = TlsFiles(**{name: str(place / f"{name}.pem") for name in ("ca", "cert", "key")})
+    assert cluster(place, text) == AddressCluster(url="tls://a:1", tls=files)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{workers: {min: 3, max: 2}}", "cluster.workers: min is 3, more than max, which is 2"),
+        ("{workers: 0}", "cluster.workers: expected at least 1"),
+        ("{workers: {min: 1}}", "cluster.workers.max: "),
+        ("{workers: many}", "cluster.workers: "),
+        ("{resources: {cpu: 2}}", "cluster.resources.cpu: every worker offers cpu by itself; leave it out"),
+        ("{resources: {gpu: 0}}", "cluster.resources.gpu: "),
+        ("tls://a:1", "a tls:// address needs the files to connect with: write tls: {ca: ..., cert: ..., key: ...}"),
+        ("{url: 'wss://a:1'}", "cluster.url: a wss:// address needs the files to connect with"),
+        (
+            "{url: 'tls://a:1', tls: {ca: ca.pem, cert: no.pem, key: key.pem}}",
+            "cluster.tls.cert: there is no such file",
+        ),
+        ("{url: 'tls://a:1', tls: {ca: ca.pem}}", "cluster.tls.cert: "),
+        (
+            "{url: 'tcp://a:1', tls: {ca: ca.pem, cert: cert.pem, key: key.pem}}",
+            "cluster.url: a tcp:// address is not encrypted; write tls:// or wss://",
+        ),
+    ],
+)
+def test_mistakes_say_what_to_write(place: Path, text: str, said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        cluster(place, text)
+    assert said in caught.value.message
+    assert caught.value.exit_code == 2
+    assert "spec.yaml:2:" in caught.value.message
