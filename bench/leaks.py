@@ -218,7 +218,7 @@ def ours(cloud: Cloud, env: dict[str, str], folder: Path) -> None:
     import threading
 
     from swath.cluster.cloud.cloud import Cloud as Cluster
-    from swath.cluster.contract import Tenant
+    from swath.cluster.contract import RunContext
     from swath.engine.journal import Journal
     from swath.engine.stop import Stop
     from swath.errors import SwathError
@@ -236,7 +236,7 @@ def ours(cloud: Cloud, env: dict[str, str], folder: Path) -> None:
     threading.Thread(target=listen, daemon=True).start()
     try:
         with Journal.open(folder) as journal, stop.on_signals():
-            tenant = Tenant("leaks-1", journal, stop, lambda level, text: print(level, text, file=sys.stderr))
+            tenant = RunContext("leaks-1", journal, stop, lambda level, text: print(level, text, file=sys.stderr))
             with Cluster(spec, tenant):
                 print("cluster is up", flush=True)
                 while not told.wait(0.1) and not stop.asked:

@@ -25,8 +25,8 @@ from swath.training.loop.augment import augmented
 from swath.training.loop.losses import Loss
 from swath.training.loop.networks import build
 from swath.training.loop.prefetch import Images, tensors
-from swath.training.loop.settings import Course
-from swath.training.loop.trainer import Lessons, learn
+from swath.training.loop.settings import TrainSettings
+from swath.training.loop.trainer import TrainingData, learn
 
 AT_MOST = 1.05
 """Steps of ours, in steps of the bare loop."""
@@ -34,9 +34,9 @@ WAITING = 0.05
 """Share of a training that may be spent waiting for data."""
 
 
-def course(arguments: argparse.Namespace, steps: int) -> Course:
+def course(arguments: argparse.Namespace, steps: int) -> TrainSettings:
     """One epoch of so many steps."""
-    return Course(
+    return TrainSettings(
         network=Network(width=arguments.width), bands=4, classes=("land", "water"),
         loss=(LossPart(name="cross_entropy"),), class_weights=((1.0, 1.0),), augment=Augment(), optimizer=Optimizer(),
         best=Best(), epochs=1, epoch_steps=steps, seed=1, device=arguments.device, threads=arguments.threads,
@@ -54,7 +54,7 @@ def chips(arguments: argparse.Namespace) -> list[Images]:
     return found
 
 
-def ours(told: Course, batches: list[Images]) -> tuple[float, float]:
+def ours(told: TrainSettings, batches: list[Images]) -> tuple[float, float]:
     """Seconds of a step, and the share of the time that was waited. Starting is not counted: the first steps are left out."""
     marks: list[float] = []
 
@@ -65,11 +65,11 @@ def ours(told: Course, batches: list[Images]) -> tuple[float, float]:
         tempfile.TemporaryDirectory() as folder,
         listening(lambda done, total, pixels: marks.append(time.perf_counter()), "bench"),
     ):
-        learned = learn(told, Lessons(batch, lambda: iter(()), 0), Path(folder))
+        learned = learn(told, TrainingData(batch, lambda: iter(()), 0), Path(folder))
     return _step_s(marks), learned.waiting
 
 
-def bare(told: Course, batches: list[Images]) -> float:
+def bare(told: TrainSettings, batches: list[Images]) -> float:
     """Seconds of a step of a loop without anything around it."""
     torch.set_num_threads(told.threads)
     torch.use_deterministic_algorithms(told.device == "cpu")

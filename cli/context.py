@@ -13,19 +13,19 @@ from swath.project.registry import Registry
 
 if TYPE_CHECKING:
     from swath.engine.journal import RunRow
-    from swath.project.provenance import Source
+    from swath.project.provenance import CodeSource
     from swath.project.worktree import Worktree
-    from swath.spec.loading.load import Loaded
+    from swath.spec.loading.load import LoadedSpec
 
 
 @dataclass(frozen=True)
-class Read:
+class SpecContext:
     """A spec that is right, and where it belongs."""
 
-    loaded: Loaded
+    loaded: LoadedSpec
     project: Project
     registry: Registry
-    source: Source | None = None
+    source: CodeSource | None = None
     """What spec and pipelines were taken from when that is not the files as they are."""
 
 
@@ -45,14 +45,14 @@ def registry_of(project: Project) -> Registry:
     return Registry.discover(project.pipelines)
 
 
-def read_spec(file: Path, sets: list[str], cluster: str | None) -> Read:
+def read_spec(file: Path, sets: list[str], cluster: str | None) -> SpecContext:
     """Load a spec in the project that it lies in. Raises SpecError with every mistake."""
     project = around(file.absolute().parent)
     registry = registry_of(project)
-    return Read(load_spec(file, sets, cluster, project, registry), project, registry)
+    return SpecContext(load_spec(file, sets, cluster, project, registry), project, registry)
 
 
-def load_spec(file: Path, sets: list[str], cluster: str | None, project: Project, registry: Registry) -> Loaded:
+def load_spec(file: Path, sets: list[str], cluster: str | None, project: Project, registry: Registry) -> LoadedSpec:
     """Load a spec in a project whose pipelines are known already."""
     from swath.spec.loading.load import load
 
@@ -62,7 +62,9 @@ def load_spec(file: Path, sets: list[str], cluster: str | None, project: Project
 
 
 @contextlib.contextmanager
-def read_commit(file: Path, sets: list[str], cluster: str | None, ref: str, patch: Path | None) -> Iterator[Read]:
+def read_commit(
+    file: Path, sets: list[str], cluster: str | None, ref: str, patch: Path | None
+) -> Iterator[SpecContext]:
     """Load a spec as of a commit, with a patch on it. Its pipelines can be used inside only.
 
     Raises UsageError when there is no such commit or the spec is not in it, SpecError with every mistake.
@@ -78,11 +80,11 @@ def read_commit(file: Path, sets: list[str], cluster: str | None, ref: str, patc
             loaded = parse(
                 text, str(file), tuple(sets), cluster, project, find=registry.spec_class, names=registry.names
             )
-            yield Read(loaded, project, registry, _source(tree, ref, patch, file_there, loaded))
+            yield SpecContext(loaded, project, registry, _source(tree, ref, patch, file_there, loaded))
 
 
 @contextlib.contextmanager
-def read_run(row: RunRow, state: Path) -> Iterator[Read]:
+def read_run(row: RunRow, state: Path) -> Iterator[SpecContext]:
     """The spec of an earlier run, with the pipelines that it took: those of its commit, or as they are now."""
     from swath.project.uncommitted import FILE
     from swath.runner.runner import resume_loaded
@@ -90,7 +92,7 @@ def read_run(row: RunRow, state: Path) -> Iterator[Read]:
     working = replace(around(Path(row.root)), state=state)
     if not row.git.get("ref"):
         registry = registry_of(working)
-        yield Read(resume_loaded(row, working, registry), working, registry)
+        yield SpecContext(resume_loaded(row, working, registry), working, registry)
         return
     file = Path(row.root) / row.git["spec"]
     patch = state / "runs" / row.id / FILE if row.git["dirty"] else None
@@ -98,7 +100,7 @@ def read_run(row: RunRow, state: Path) -> Iterator[Read]:
         project = tree.project(file, working)
         with _registry_in(tree, project) as registry:
             loaded = resume_loaded(row, project, registry)
-            yield Read(loaded, project, registry, _source(tree, row.git["ref"], patch, file, loaded))
+            yield SpecContext(loaded, project, registry, _source(tree, row.git["ref"], patch, file, loaded))
 
 
 @contextlib.contextmanager
@@ -124,9 +126,9 @@ def _registry_in(tree: Worktree, project: Project) -> Iterator[Registry]:
         yield Registry.discover(project.pipelines, root, tree.origins(project.pipelines))
 
 
-def _source(tree: Worktree, ref: str, patch: Path | None, file: Path, loaded: Loaded) -> Source:
-    from swath.project.provenance import Source
+def _source(tree: Worktree, ref: str, patch: Path | None, file: Path, loaded: LoadedSpec) -> CodeSource:
+    from swath.project.provenance import CodeSource
     from swath.project.uncommitted import Changes
 
     diff = patch.read_bytes().decode("utf-8", "surrogateescape") if patch is not None else ""
-    return Source.of_commit(tree.commit, ref, Changes(diff, "whole" if diff else ""), file, loaded.root)
+    return CodeSource.of_commit(tree.commit, ref, Changes(diff, "whole" if diff else ""), file, loaded.root)

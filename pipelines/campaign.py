@@ -21,7 +21,7 @@ from swath.pipelines.evaluate import Evaluate, evaluate
 from swath.pipelines.load import CollectionOutput, Load, load
 from swath.pipelines.predict import Predict, predict
 from swath.pipelines.train import ModelOutput, Train, train
-from swath.spec.base import Model, Spec
+from swath.spec.base import Spec, SpecModel
 from swath.spec.fields.fields import Area, Destination, Imagery, ModelRef, Output, StacImagery, Vectors
 from swath.spec.fields.labels import ExpressionLabels, LabelClass, Labelled, Labels
 from swath.spec.fields.network import Loss, LossPart, Network
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Passes(Model):
+class Passes(SpecModel):
     """What a model has to reach before anything is mapped with it."""
 
     score: str = "mean IoU"
@@ -87,7 +87,7 @@ class Campaign(Spec):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CampaignResult:
     """What a campaign came to."""
 
     folder: str
@@ -218,10 +218,10 @@ def good_enough(scores: Published, *, passes: Passes) -> bool:
 @task(on_client=True, takes_skipped=True)
 def conclude(
     loaded: Published, trained: Published, scores: Published, good: bool, maps: Sequence[Published], *, output: str
-) -> Outcome:
+) -> CampaignResult:
     """Everything that was made."""
     made = tuple(maps) if good else ()  # SKIPPED otherwise
-    return Outcome(output, good, dict(scores.about["numbers"]), (loaded, trained, scores, *made))
+    return CampaignResult(output, good, dict(scores.about["numbers"]), (loaded, trained, scores, *made))
 
 
 @campaign.planner

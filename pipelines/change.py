@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.pipelines.predict import Predict, grid_text, map_scenes, megapixels_of, predict, read_contract, read_weights
-from swath.spec.base import Model, Spec
+from swath.spec.base import Spec, SpecModel
 from swath.spec.fields.fields import Area, GridSpec, Imagery, ModelRef, Output, Vectors
 from swath.spec.fields.labels import ExpressionLabels, LabelClass
 from swath.spec.fields.paths import InputPath
@@ -29,17 +29,17 @@ from swath.spec.fields.paths import InputPath
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from swath.change.transitions import Compared, Pair, State
+    from swath.change.transitions import MapState, RegionComparison, StatePair
     from swath.geo import Region, Regions
     from swath.imagery.scene import Scenes
-    from swath.maps.layout import Form
+    from swath.maps.layout import MapLayout
     from swath.models.contract import Contract
     from swath.storage.publication import Published
 
 log = logging.getLogger(__name__)
 
 
-class Dated(Model):
+class Dated(SpecModel):
     """The state at one time. In YAML: the path of a map, or a mapping."""
 
     short_schemas = ({"type": "string", "description": "Folder of a map, or a raster of classes"},)
@@ -168,7 +168,7 @@ def find_states(
     area: Area | None,
     grid: GridSpec | None,
     output: Output,
-) -> Pair:
+) -> StatePair:
     """Both states on the pixels of the first. Looks at the files in every run."""
     from swath.change.transitions import find_pair
     from swath.maps.layout import grid_windows
@@ -181,15 +181,15 @@ def find_states(
     return pair
 
 
-def _state(dated: Dated, made: Published | None) -> State:
+def _state(dated: Dated, made: Published | None) -> MapState:
     """What is looked at: the map that was made of it, when one was."""
-    from swath.change.transitions import State
+    from swath.change.transitions import MapState
 
-    return State(dated.name, made.folder if made is not None else dated.map, dated.imagery)
+    return MapState(dated.name, made.folder if made is not None else dated.map, dated.imagery)
 
 
 @task(on_client=True)
-def plan_regions(pair: Pair, *, area: Area | None, output: Output, region: int | None) -> Regions:
+def plan_regions(pair: StatePair, *, area: Area | None, output: Output, region: int | None) -> Regions:
     """The files of the map, and the windows of them that the calls make."""
     from swath.maps.layout import plan_sheets
 
@@ -197,7 +197,7 @@ def plan_regions(pair: Pair, *, area: Area | None, output: Output, region: int |
 
 
 @task(on_client=True)
-def plan_map(regions: Regions, *, output: Output) -> Form:
+def plan_map(regions: Regions, *, output: Output) -> MapLayout:
     """How the map's files are laid out."""
     from swath.change.transitions import NODATA
     from swath.maps.layout import form_of_bytes
@@ -206,7 +206,7 @@ def plan_map(regions: Regions, *, output: Output) -> Form:
 
 
 @task(retries=2)
-def compare_states(region: Region, *, pair: Pair, form: Form) -> Compared:
+def compare_states(region: Region, *, pair: StatePair, form: MapLayout) -> RegionComparison:
     """One region of the change map."""
     from swath.change.transitions import compare_region
 
@@ -222,7 +222,7 @@ def still_there(published: Published) -> bool:
 
 @task(on_client=True, valid=still_there)
 def publish_change(
-    compared: Sequence[Compared], *, pair: Pair, regions: Regions, form: Form, output: Output
+    compared: Sequence[RegionComparison], *, pair: StatePair, regions: Regions, form: MapLayout, output: Output
 ) -> Published:
     """Write the change map, its table and what is made beside it, and put it in its place."""
     from swath.change.transitions import csv_of, ground_table, legend, table_of

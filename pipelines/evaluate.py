@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.pipelines.predict import count_channels, describe_model, measure_model, read_contract, read_weights
-from swath.spec.base import Model, Spec
+from swath.spec.base import Spec, SpecModel
 from swath.spec.fields.fields import Area, Destination, ModelRef, Output, Probabilities
 from swath.spec.fields.labels import LabelClass, LabelledData, Labels
 from swath.spec.fields.paths import InputPath
@@ -25,9 +25,9 @@ from swath.spec.fields.paths import InputPath
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from swath.evaluation.scoring import Scored, Subject
+    from swath.evaluation.scoring import RegionScores, ScoringInput
     from swath.geo import Region, Regions
-    from swath.maps.layout import Form
+    from swath.maps.layout import MapLayout
     from swath.models.contract import Contract, ModelInfo
     from swath.storage.publication import Published
 
@@ -37,7 +37,7 @@ BLOCKSIZE: Literal[512] = 512
 """Edge of the tiles of the map of errors, in pixels."""
 
 
-class Objects(Model):
+class Objects(SpecModel):
     """Objects that are counted as well: each is found or not, however large it is."""
 
     classes: tuple[str, ...] = Field(min_length=1)
@@ -134,7 +134,7 @@ def find_truth(
     area: Area | None,
     split: Literal["validation", "test"] | None,
     block_m: float | None,
-) -> Subject:
+) -> ScoringInput:
     """Imagery and labels, on one grid for each entry. Looks at the files in every run."""
     from swath.evaluation.scoring import find_subject
 
@@ -144,14 +144,14 @@ def find_truth(
 @task(cache=False, on_client=True)
 def find_map_truth(
     path: str, *, labels: Labels, classes: tuple[LabelClass, ...], area: Area | None, block_m: float | None
-) -> Subject:
+) -> ScoringInput:
     """Map and labels, on the map's pixels. Looks at the files in every run."""
     from swath.evaluation.scoring import find_map
 
     return told(find_map(path, labels, classes, area, block_m))
 
 
-def told(subject: Subject) -> Subject:
+def told(subject: ScoringInput) -> ScoringInput:
     """The same, after its notes were logged."""
     for note in subject.notes:
         log.info(note)
@@ -159,7 +159,7 @@ def told(subject: Subject) -> Subject:
 
 
 @task(on_client=True)
-def plan_regions(subject: Subject, *, model: ModelInfo | None, region: int | None) -> Regions:
+def plan_regions(subject: ScoringInput, *, model: ModelInfo | None, region: int | None) -> Regions:
     """The pixels in windows, with the halo that the model needs."""
     from swath.maps.layout import plan_sheets
 
@@ -168,7 +168,7 @@ def plan_regions(subject: Subject, *, model: ModelInfo | None, region: int | Non
 
 
 @task(on_client=True)
-def plan_prediction(regions: Regions, *, model: ModelInfo, channels: int, calibration: bool) -> Form:
+def plan_prediction(regions: Regions, *, model: ModelInfo, channels: int, calibration: bool) -> MapLayout:
     """In which pieces the network gets its pixels, as in predict; with probabilities when they are looked at."""
     from swath.maps.layout import form_of
 
@@ -179,7 +179,7 @@ def plan_prediction(regions: Regions, *, model: ModelInfo, channels: int, calibr
 
 
 @task(on_client=True)
-def plan_errors(regions: Regions) -> Form:
+def plan_errors(regions: Regions) -> MapLayout:
     """How the map of errors is laid out."""
     from swath.evaluation.scoring import NODATA
     from swath.maps.layout import form_of_bytes
@@ -188,7 +188,9 @@ def plan_errors(regions: Regions) -> Form:
 
 
 @task(retries=2)
-def score_region(region: Region, *, subject: Subject, model: ModelInfo, errors: Form, form: Form) -> Scored:
+def score_region(
+    region: Region, *, subject: ScoringInput, model: ModelInfo, errors: MapLayout, form: MapLayout
+) -> RegionScores:
     """One region: predicted as predict does it, and compared."""
     from swath.evaluation.scoring import score_model
 
@@ -196,7 +198,7 @@ def score_region(region: Region, *, subject: Subject, model: ModelInfo, errors: 
 
 
 @task(retries=2)
-def score_map_region(region: Region, *, subject: Subject, errors: Form) -> Scored:
+def score_map_region(region: Region, *, subject: ScoringInput, errors: MapLayout) -> RegionScores:
     """One region of a map: read and compared."""
     from swath.evaluation.scoring import score_map
 
@@ -212,11 +214,11 @@ def still_there(published: Published) -> bool:
 
 @task(on_client=True, valid=still_there)
 def publish_scores(
-    scored: Sequence[Scored],
+    scored: Sequence[RegionScores],
     *,
-    subject: Subject,
+    subject: ScoringInput,
     regions: Regions,
-    errors: Form,
+    errors: MapLayout,
     objects: Objects | None,
     draws: int,
     seed: int,

@@ -22,8 +22,8 @@ from swath.spec.fields.fields import Area, Destination, GridSpec, Imagery
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from swath.collection.inventory import Holdings
-    from swath.collection.load_plan import Loaded, Loading, Piece, Pieces
+    from swath.collection.inventory import Inventory
+    from swath.collection.load_plan import LoadedPiece, LoadPlan, Piece, Pieces
     from swath.storage.publication import Published
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def load(spec: Load) -> Any:
 
 
 @task(cache=False, on_client=True)
-def read_held(output: CollectionOutput) -> Holdings:
+def read_held(output: CollectionOutput) -> Inventory:
     """What the folder holds, each file read and its checksum compared."""
     from swath.collection.inventory import read_holdings
 
@@ -91,14 +91,14 @@ def read_held(output: CollectionOutput) -> Holdings:
 def find_new(
     imagery: Imagery,
     *,
-    held: Holdings,
+    held: Inventory,
     area: Area | None,
     grid: GridSpec | None,
     composite: str | None,
     units: str,
     margin: int,
     output: CollectionOutput,
-) -> Loading:
+) -> LoadPlan:
     """The imagery, compared with what is held. Looks at the files or the catalogue in every run."""
     from swath.collection.load_plan import plan_loading
 
@@ -118,7 +118,7 @@ def find_new(
 
 
 @task(on_client=True)
-def cut_pieces(loading: Loading, *, region: int | None, output: CollectionOutput) -> Pieces:
+def cut_pieces(loading: LoadPlan, *, region: int | None, output: CollectionOutput) -> Pieces:
     """The new images in windows, each loaded by one call."""
     from swath.collection.load_plan import Pieces
 
@@ -126,7 +126,7 @@ def cut_pieces(loading: Loading, *, region: int | None, output: CollectionOutput
 
 
 @task(retries=2)
-def load_window(piece: Piece) -> Loaded:
+def load_window(piece: Piece) -> LoadedPiece:
     """One window of one image: read onto the grid, masked, encoded."""
     from swath.collection.load_plan import load_piece
 
@@ -142,7 +142,7 @@ def still_there(published: Published) -> bool:
 
 @task(on_client=True, valid=still_there)
 def publish_collection(
-    loaded: Sequence[Loaded], *, loading: Loading, pieces: Pieces, output: CollectionOutput
+    loaded: Sequence[LoadedPiece], *, loading: LoadPlan, pieces: Pieces, output: CollectionOutput
 ) -> Published:
     """Write the new images and the collection, and put them in their place."""
     from swath.collection.write import write_images

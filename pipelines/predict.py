@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from swath.geo import Region, Regions, Window
     from swath.imagery.scene import Scenes
-    from swath.maps.layout import Form
-    from swath.maps.region import Made
-    from swath.models.contract import Contract, ModelInfo, Receptive, Weights
+    from swath.maps.layout import MapLayout
+    from swath.maps.region import RegionResult
+    from swath.models.contract import Contract, ModelInfo, ReceptiveField, Weights
     from swath.storage.publication import Published
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ def find_imagery(
 
 
 @task
-def measure_model(weights: Weights) -> Receptive:
+def measure_model(weights: Weights) -> ReceptiveField:
     """Receptive radius and total stride, measured on the network itself."""
     from swath.models.info import measure
 
@@ -145,7 +145,7 @@ def measure_model(weights: Weights) -> Receptive:
 
 
 @task(cache=False, on_client=True)
-def describe_model(model: ModelRef, *, receptive: Receptive) -> ModelInfo:
+def describe_model(model: ModelRef, *, receptive: ReceptiveField) -> ModelInfo:
     """Everything that a call needs to know of the model."""
     from swath.models.info import describe
 
@@ -175,7 +175,7 @@ def plan_regions(
 
 
 @task(on_client=True)
-def plan_map(regions: Regions, *, model: ModelInfo, channels: int, output: Output) -> Form:
+def plan_map(regions: Regions, *, model: ModelInfo, channels: int, output: Output) -> MapLayout:
     """How the map's files are laid out, and in which pieces the network gets its pixels."""
     from swath.maps.layout import form_of
 
@@ -184,8 +184,8 @@ def plan_map(regions: Regions, *, model: ModelInfo, channels: int, output: Outpu
 
 @task(retries=2)
 def predict_region(
-    region: Region, *, scenes: tuple[Scenes, ...], model: ModelInfo, area: Area | None, form: Form
-) -> Made:
+    region: Region, *, scenes: tuple[Scenes, ...], model: ModelInfo, area: Area | None, form: MapLayout
+) -> RegionResult:
     """One region of the map."""
     from swath.maps.region import map_region
 
@@ -194,19 +194,19 @@ def predict_region(
 
 @task
 def check_seams(
-    made: Sequence[Made],
+    made: Sequence[RegionResult],
     *,
     regions: Regions,
     scenes: tuple[Scenes, ...],
     model: ModelInfo,
     area: Area | None,
-    form: Form,
+    form: MapLayout,
 ) -> dict[str, Any]:
     """Compute windows that lie across the borders of regions again, each in one piece, and count the pixels that differ from
     the map. Of a model whose tiles are blended, tell as well how much their borders show (see swath.models.blend)."""
     import numpy as np
 
-    from swath.maps.region import Parts, agreement_in, map_strips
+    from swath.maps.region import FileParts, agreement_in, map_strips
     from swath.models.blend import seam_excess
     from swath.models.precision import Agreement
 
@@ -215,7 +215,7 @@ def check_seams(
     agreed = Agreement(0, 0, 0.0)
     sheets = range(0, len(regions.sheets), -(-len(regions.sheets) // CHECKED))
     for sheet in sheets:
-        blocks, parts = regions.sheets[sheet], Parts.of(made, "map", regions, sheet)
+        blocks, parts = regions.sheets[sheet], FileParts.of(made, "map", regions, sheet)
         for window in blocks.samples(CHECKED // len(sheets), CHECKED_EDGE if model.lattice is None else BLENDED_EDGE):
             whole = dataclasses.replace(form, edge=max(window.shape))
             ((again, *_),) = map_strips(window, scenes[regions.grids[sheet]], model, area, whole)
@@ -265,14 +265,14 @@ def still_there(published: Published) -> bool:
 
 @task(on_client=True, valid=still_there)
 def publish_map(
-    made: Sequence[Made],
+    made: Sequence[RegionResult],
     *,
     seams: dict[str, Any],
     regions: Regions,
     scenes: tuple[Scenes, ...],
     model: ModelInfo,
     area: Area | None,
-    form: Form,
+    form: MapLayout,
     output: Output,
 ) -> Published:
     """Write the map and what is made beside it, and put it in its place."""

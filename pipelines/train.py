@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from swath.geo import Window
     from swath.imagery.labels.labelled_image import LabelledImage
     from swath.storage.publication import Published
-    from swath.training.chips.survey import Plan, Survey
-    from swath.training.loop.settings import Course, Learned
+    from swath.training.chips.survey import ChipPlan, Survey
+    from swath.training.loop.settings import TrainResult, TrainSettings
     from swath.training.split.split import Split
 
 log = logging.getLogger(__name__)
@@ -191,7 +191,7 @@ def plan_training(
     split: Split,
     classes: tuple[LabelClass, ...],
     reflectance: bool,
-) -> Plan:
+) -> ChipPlan:
     """All that chips are drawn from. An area without labels, or a split without places, is an error here."""
     from swath.training.chips.survey import plan as put_together
 
@@ -203,7 +203,7 @@ def plan_training(
 
 @task(on_client=True)
 def plan_course(
-    plan: Plan,
+    plan: ChipPlan,
     *,
     network: Network,
     loss: tuple[LossPart, ...],
@@ -216,15 +216,15 @@ def plan_course(
     precision: Literal["32", "bf16-mixed", "16-mixed"],
     device: Literal["auto", "cpu", "cuda"],
     threads: int,
-) -> Course:
+) -> TrainSettings:
     """Everything that the training depends on beside its chips."""
     from swath.models.device import chosen
     from swath.training.chips.chips import Chips
-    from swath.training.loop.settings import Course, class_weights
+    from swath.training.loop.settings import TrainSettings, class_weights
     from swath.training.split.split import TRAIN
 
     counts = plan.counts[TRAIN].tolist()
-    return Course(
+    return TrainSettings(
         network=network, bands=len(plan.images[0].scenes.bands), classes=plan.classes, loss=loss,
         class_weights=tuple(class_weights(part, counts) for part in loss), augment=augment, optimizer=optimizer,
         best=best, epochs=epochs, epoch_steps=Chips(plan, sampling, seed).steps_per_epoch, seed=seed,
@@ -233,7 +233,7 @@ def plan_course(
 
 
 @task(retries=2)
-def learn(course: Course, *, plan: Plan, sampling: Sampling, output: ModelOutput) -> Learned:
+def learn(course: TrainSettings, *, plan: ChipPlan, sampling: Sampling, output: ModelOutput) -> TrainResult:
     """Train the network. A call that is made again goes on from the last checkpoint, two minutes ago at most."""
     from swath.training.checkpoints import Checkpoints
     from swath.training.fit import fit
@@ -249,7 +249,7 @@ def still_there(published: Published) -> bool:
 
 
 @task(on_client=True, valid=still_there)
-def write_tiles(plan: Plan, *, sampling: Sampling, classes: tuple[LabelClass, ...], to: str) -> Published:
+def write_tiles(plan: ChipPlan, *, sampling: Sampling, classes: tuple[LabelClass, ...], to: str) -> Published:
     """All labelled places as pairs of files."""
     from swath.graph.current import current_run
     from swath.maps.legend import legend_of
@@ -260,10 +260,10 @@ def write_tiles(plan: Plan, *, sampling: Sampling, classes: tuple[LabelClass, ..
 
 @task(on_client=True, valid=still_there)
 def publish_model(
-    learned: Learned,
+    learned: TrainResult,
     *,
-    course: Course,
-    plan: Plan,
+    course: TrainSettings,
+    plan: ChipPlan,
     classes: tuple[LabelClass, ...],
     sampling: Sampling,
     licence: str,

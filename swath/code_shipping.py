@@ -30,7 +30,7 @@ NOT_OURS = frozenset({"site-packages", "dist-packages", "node_modules", "__pycac
 
 
 @dataclass(frozen=True)
-class Source:
+class ModuleSource:
     """One module as it travels."""
 
     file: str
@@ -43,13 +43,13 @@ class Source:
 class ProjectCode:
     """Modules of a project by their full names."""
 
-    modules: Mapping[str, Source] = field(default_factory=dict)
+    modules: Mapping[str, ModuleSource] = field(default_factory=dict)
 
     @classmethod
     def loaded(cls) -> ProjectCode:
         """All that the pipelines that this process has loaded may import of their project, also inside of functions."""
-        found: dict[str, Source] = {}
-        for finder in _finders(Project):
+        found: dict[str, ModuleSource] = {}
+        for finder in _finders(ProjectFinder):
             _gather(finder, found)
         return cls(found)
 
@@ -59,13 +59,13 @@ def carried(name: str) -> str | None:
 
     If it is, the answer tells this code from other code of the same names; None if not.
     """
-    for finder in _finders(Project):
+    for finder in _finders(ProjectFinder):
         if finder.has(name):
             return finder.loading
-    return "sent" if any(finder.has(name) for finder in _finders(Sent)) else None
+    return "sent" if any(finder.has(name) for finder in _finders(ShippedFinder)) else None
 
 
-class Project(MetaPathFinder):
+class ProjectFinder(MetaPathFinder):
     """Imports, on the client, of what lies beside a project's pipelines and in its root; anything installed goes before it."""
 
     def __init__(self, folder: Path, root: Path, known_as: Path) -> None:
@@ -110,14 +110,14 @@ class Project(MetaPathFinder):
         sys.meta_path.remove(self)
 
 
-class Sent(MetaPathFinder, InspectLoader):
+class ShippedFinder(MetaPathFinder, InspectLoader):
     """Imports, on a worker, of the code that clients sent. It goes before what is installed there."""
 
     def __init__(self) -> None:
         self._codes: dict[str, ProjectCode] = {}
 
     @classmethod
-    def here(cls) -> Sent:
+    def here(cls) -> ShippedFinder:
         """The one of this process."""
         found = next(_finders(cls), None)
         if found is None:
@@ -148,7 +148,7 @@ class Sent(MetaPathFinder, InspectLoader):
         """Whether a client sent it."""
         return any(name in code.modules for code in self._codes.values())
 
-    def _source(self, name: str) -> Source:
+    def _source(self, name: str) -> ModuleSource:
         for code in self._codes.values():
             if name in code.modules:
                 return code.modules[name]
@@ -180,8 +180,8 @@ def admit(folder: Path, root: Path, known_as: Path | None = None) -> str:
 
     known_as: the folder that gives the package its name, when this one stands in for it.
     """
-    finder = Project(folder, root, known_as or folder)
-    for earlier in list(_finders(Project)):
+    finder = ProjectFinder(folder, root, known_as or folder)
+    for earlier in list(_finders(ProjectFinder)):
         if earlier.package == finder.package:
             earlier.forget()
     sys.meta_path.append(finder)
@@ -190,7 +190,7 @@ def admit(folder: Path, root: Path, known_as: Path | None = None) -> str:
 
 def forget() -> None:
     """Drop the projects that this process has loaded."""
-    for finder in list(_finders(Project)):
+    for finder in list(_finders(ProjectFinder)):
         finder.forget()
 
 
@@ -198,7 +198,7 @@ def _finders(kind: type[T]) -> Iterator[T]:
     return (finder for finder in sys.meta_path if isinstance(finder, kind))
 
 
-def _gather(project: Project, found: dict[str, Source]) -> None:
+def _gather(project: ProjectFinder, found: dict[str, ModuleSource]) -> None:
     """Put the folder's files into `found`, and what they import of the project, and what that imports."""
     new = _files_of(project.package, project.folder)
     while new:
@@ -213,7 +213,7 @@ def _gather(project: Project, found: dict[str, Source]) -> None:
                 for place in spec.submodule_search_locations:
                     new.update(_files_of(top, Path(place)))
             elif spec.origin and spec.origin.endswith(".py"):
-                new[top] = Source(spec.origin, Path(spec.origin).read_bytes())
+                new[top] = ModuleSource(spec.origin, Path(spec.origin).read_bytes())
 
 
 def _spec_of(top: str) -> ModuleSpec | None:
@@ -226,9 +226,9 @@ def _spec_of(top: str) -> ModuleSpec | None:
         return None
 
 
-def _files_of(package: str, folder: Path) -> dict[str, Source]:
+def _files_of(package: str, folder: Path) -> dict[str, ModuleSource]:
     """Every Python file of a package, by module name. A folder without an __init__.py is a package all the same."""
-    found = {package: Source(str(folder / "__init__.py"), b"", package=True)}
+    found = {package: ModuleSource(str(folder / "__init__.py"), b"", package=True)}
     for here, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name.isidentifier() and name not in NOT_OURS)
         parts = (package, *Path(here).relative_to(folder).parts)
@@ -239,14 +239,14 @@ def _files_of(package: str, folder: Path) -> dict[str, Source]:
             path = Path(here) / file
             for depth in range(2, len(parts) + 1):
                 upper = folder.joinpath(*parts[1:depth])
-                found.setdefault(".".join(parts[:depth]), Source(str(upper / "__init__.py"), b"", package=True))
+                found.setdefault(".".join(parts[:depth]), ModuleSource(str(upper / "__init__.py"), b"", package=True))
             is_package = stem == "__init__"
             name = ".".join(parts if is_package else (*parts, stem))
-            found[name] = Source(str(path), path.read_bytes(), package=is_package)
+            found[name] = ModuleSource(str(path), path.read_bytes(), package=is_package)
     return found
 
 
-def _imports(name: str, source: Source) -> Iterator[str]:
+def _imports(name: str, source: ModuleSource) -> Iterator[str]:
     """First parts of the absolute names that a module imports, anywhere in it. What is no Python imports nothing."""
     try:
         tree = ast.parse(source.text, name)
@@ -279,7 +279,7 @@ def _others() -> tuple[Path, ...]:
     return (*(Path(path).resolve() for path in installed), Path(__file__).resolve().parents[1])
 
 
-def _same(module: ModuleType, source: Source) -> bool:
+def _same(module: ModuleType, source: ModuleSource) -> bool:
     file = getattr(module, "__file__", None)
     try:
         return file is not None and Path(file).read_bytes() == source.text

@@ -177,7 +177,7 @@ class RunDone(Event):
     set_aside: list[str] = field(default_factory=list)
     """Items that failed for good, as `node[item]: error`."""
     table: list[dict[str, Any]] = field(default_factory=list)
-    """Of a matrix: what became of each variant, a row each (see swath.runner.variant_table.Row)."""
+    """Of a matrix: what became of each variant, a row each (see swath.runner.variant_table.VariantRow)."""
 
 
 Listener = Callable[[Event], None]

@@ -10,7 +10,7 @@ import cloudpickle
 import pytest
 
 from swath import code_shipping
-from swath.code_shipping import ProjectCode, Sent, Source, carried
+from swath.code_shipping import ModuleSource, ProjectCode, ShippedFinder, carried
 from swath.project.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,9 +95,9 @@ def test_code_runs_in_a_process_that_has_not_the_project(registry: Registry, tmp
     data.write_bytes(cloudpickle.dumps((ProjectCode.loaded(), cloudpickle.dumps((module.work, module.cached)))))
     script = textwrap.dedent("""
         import pickle, sys
-        from swath.code_shipping import Sent
+        from swath.code_shipping import ShippedFinder
         code, calls = pickle.load(open(sys.argv[1], "rb"))
-        Sent.here().serve("me", code)
+        ShippedFinder.here().serve("me", code)
         work, cached = pickle.loads(calls)
         print(work(3), cached(1))
         import lib.deep
@@ -166,9 +166,11 @@ def test_a_task_without_a_name_of_its_own_travels_by_value(registry: Registry) -
 
 def test_two_runs_with_other_code_of_one_name_do_not_mix_and_what_one_leaves_the_other_keeps() -> None:
     def one(text: str, **more: str) -> ProjectCode:
-        return ProjectCode({name: Source(f"/{name}.py", t.encode()) for name, t in {"sent_a": text, **more}.items()})
+        return ProjectCode(
+            {name: ModuleSource(f"/{name}.py", t.encode()) for name, t in {"sent_a": text, **more}.items()}
+        )
 
-    sent = Sent()
+    sent = ShippedFinder()
     sys.meta_path.insert(0, sent)
     try:
         sent.serve("first", one("X = 1"))
@@ -193,4 +195,4 @@ def test_two_runs_with_other_code_of_one_name_do_not_mix_and_what_one_leaves_the
 
 def test_code_that_would_hide_a_module_in_use_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="textwrap is already imported"):
-        Sent().serve("me", ProjectCode({"textwrap": Source("/textwrap.py", b"x = 1")}))
+        ShippedFinder().serve("me", ProjectCode({"textwrap": ModuleSource("/textwrap.py", b"x = 1")}))

@@ -13,7 +13,7 @@ from swath.graph.pipeline import Pipeline
 from swath.project.project import Project
 from swath.project.registry import Registry
 from swath.runner import matrix
-from swath.spec.loading.load import Loaded
+from swath.spec.loading.load import LoadedSpec
 
 
 def check_specs(files: list[Path], sets: list[str], cluster: str | None, *, as_json: bool) -> int:
@@ -60,7 +60,7 @@ def _verdict(
     }
 
 
-def _nodes(pipeline: Pipeline, loaded: Loaded) -> int:
+def _nodes(pipeline: Pipeline, loaded: LoadedSpec) -> int:
     """Number of nodes of the spec's graph; of a matrix of all its variants."""
     matrix.graph(pipeline, loaded)
     return sum(len(pipeline.build(spec)) for spec in loaded.specs)

@@ -10,7 +10,7 @@ from typing import Any
 from swath.cli.commands.runs import brief, commit_words, find_run, open_journal
 from swath.cli.render import units
 from swath.cli.render.columns import table
-from swath.reporting.run_diff import Code, Comparison, Made, Node, Side, compare
+from swath.reporting.run_diff import CodeDiff, NodeCalls, NodeDiff, OutputDiff, RunDiff, compare
 from swath.reporting.run_report import size as bytes_of
 
 LONGEST = 60
@@ -31,13 +31,13 @@ def diff_runs(before: str, after: str, *, as_json: bool) -> int:
     return 0
 
 
-def _plain(found: Comparison, told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _plain(found: RunDiff, told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     fields = dataclasses.asdict(found)
     nodes = [fields_of | {"ratio": node.ratio} for fields_of, node in zip(fields["nodes"], found.nodes, strict=True)]
     return fields | {"before": told[0], "after": told[1], "nodes": nodes, "ratio": found.ratio}
 
 
-def _lines(found: Comparison) -> Iterator[str]:
+def _lines(found: RunDiff) -> Iterator[str]:
     head = ("", "RUN", "NAME", "STATUS", "STARTED", "TOOK")
     rows = [
         (side, row.id, row.name, row.status, units.moment(row.started), "-" if took is None else units.duration(took))
@@ -59,7 +59,7 @@ def _section(name: str, lines: Iterator[str], empty: str) -> Iterator[str]:
     yield from (f"  {line}".rstrip() for line in told)
 
 
-def _spec(found: Comparison) -> Iterator[str]:
+def _spec(found: RunDiff) -> Iterator[str]:
     if found.spec:
         rows = [(each.key, _short(each.before), _short(each.after)) for each in found.spec]
         yield from table(("KEY", "BEFORE", "AFTER"), rows)
@@ -68,7 +68,7 @@ def _spec(found: Comparison) -> Iterator[str]:
         yield from found.text
 
 
-def _code(code: Code) -> Iterator[str]:
+def _code(code: CodeDiff) -> Iterator[str]:
     if not (code.before or code.after):
         return
     for side, git in (("before", code.before), ("after", code.after)):
@@ -89,7 +89,7 @@ def _commits(count: int) -> str:
     return f"{count} commit" if count == 1 else f"{count} commits"
 
 
-def _nodes(nodes: Sequence[Node]) -> Iterator[str]:
+def _nodes(nodes: Sequence[NodeDiff]) -> Iterator[str]:
     if not nodes:
         return
     head = (
@@ -116,7 +116,7 @@ def _nodes(nodes: Sequence[Node]) -> Iterator[str]:
     yield from table(head, rows, right=(5, 6, 7, 8, 9, 10))
 
 
-def _version(node: Node) -> str:
+def _version(node: NodeDiff) -> str:
     before, after = node.before.version, node.after.version
     return f"{_sameness(node.same_code)}, version {before} -> {after}" if before != after else _sameness(node.same_code)
 
@@ -125,19 +125,19 @@ def _sameness(same: bool | None) -> str:
     return "?" if same is None else "same" if same else "changed"
 
 
-def _calls(side: Side) -> str:
+def _calls(side: NodeCalls) -> str:
     parts = [(side.done, "done"), (side.reused, "reused"), (side.failed, "failed")]
     return ", ".join(f"{count:,} {word}" for count, word in parts if count) or "-"
 
 
-def _outputs(outputs: Sequence[Made]) -> Iterator[str]:
+def _outputs(outputs: Sequence[OutputDiff]) -> Iterator[str]:
     if not outputs:
         return
     rows = [(made.name, made.verdict, _size(made, 0), _size(made, 1)) for made in outputs]
     yield from table(("OUTPUT", "", "BEFORE", "AFTER"), rows, right=(2, 3))
 
 
-def _size(made: Made, side: int) -> str:
+def _size(made: OutputDiff, side: int) -> str:
     size, output = made.sizes[side], (made.before, made.after)[side]
     if size is not None:
         return bytes_of(size)

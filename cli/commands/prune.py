@@ -13,7 +13,7 @@ from swath.cli.context import here
 from swath.cli.render import units
 from swath.cli.render.columns import table
 from swath.engine.journal import Journal
-from swath.engine.prune import Limits, OldRun, Surplus, give_back, remove_results, remove_runs, survey
+from swath.engine.prune import OldRun, PruneCandidates, PruneLimits, give_back, remove_results, remove_runs, survey
 from swath.engine.storefiles import StoreFiles
 from swath.project.project import Project
 from swath.reporting.run_report import size
@@ -22,14 +22,14 @@ from swath.runner.lock import unused
 
 def prune(older_than: str, max_size: str | None, *, remove: bool, as_json: bool) -> int:
     """Print what is old; remove it when asked to."""
-    limits = Limits(
+    limits = PruneLimits(
         parse_amounts.seconds(older_than, "--older-than"),
         None if max_size is None else parse_amounts.size(max_size, "--max-size"),
     )
     project = here()
     if not (project.state / "journal.sqlite").is_file():
         if as_json:
-            print(json.dumps(_plain(Surplus((), 0, 0, {}, (), 0), (), 0)))
+            print(json.dumps(_plain(PruneCandidates((), 0, 0, {}, (), 0), (), 0)))
         print("nothing to prune: there are no runs here", file=sys.stderr)
         return 0
     with Journal.open(project.state) as journal:
@@ -49,7 +49,7 @@ def prune(older_than: str, max_size: str | None, *, remove: bool, as_json: bool)
 
 
 def _remove(
-    project: Project, journal: Journal, store: StoreFiles, surplus: Surplus, limits: Limits
+    project: Project, journal: Journal, store: StoreFiles, surplus: PruneCandidates, limits: PruneLimits
 ) -> tuple[tuple[OldRun, ...], int]:
     """Remove it all. Gives the runs that are gone, and the bytes that are free again."""
     alone = functools.partial(unused, project.state)
@@ -70,7 +70,7 @@ def _journal_bytes(journal: Journal) -> int:
     return sum(file.stat().st_size for file in journal.folder.glob("journal.sqlite*"))
 
 
-def _plain(surplus: Surplus, gone: tuple[OldRun, ...], freed: int) -> dict[str, object]:
+def _plain(surplus: PruneCandidates, gone: tuple[OldRun, ...], freed: int) -> dict[str, object]:
     removed = {run.id for run in gone}
     return {
         "runs": [
@@ -86,14 +86,14 @@ def _plain(surplus: Surplus, gone: tuple[OldRun, ...], freed: int) -> dict[str, 
     }
 
 
-def _lines(surplus: Surplus) -> list[str]:
+def _lines(surplus: PruneCandidates) -> list[str]:
     if not surplus.runs:
         return []
     cells = [(run.id, run.status, units.moment(run.ended), size(run.bytes)) for run in surplus.runs]
     return table(("RUN", "STATUS", "ENDED", "FOLDER"), cells, right=(3,))
 
 
-def _end(surplus: Surplus, limits: Limits, gone: tuple[OldRun, ...], freed: int, *, removed: bool) -> str:
+def _end(surplus: PruneCandidates, limits: PruneLimits, gone: tuple[OldRun, ...], freed: int, *, removed: bool) -> str:
     """What it comes to, in a line or two."""
     counts = (
         f"{len(surplus.runs)} runs, {surplus.results} results, {len(surplus.files)} files: about {size(surplus.bytes)}"

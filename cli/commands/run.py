@@ -14,7 +14,7 @@ from swath.cli import streams
 from swath.cli.render.columns import table
 
 if TYPE_CHECKING:
-    from swath.cli.context import Read
+    from swath.cli.context import SpecContext
     from swath.events import Listener
     from swath.runner.runner import RunOutcome
 
@@ -104,7 +104,7 @@ def _each(plans: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return ["", *table(["VARIANT", *(name.upper() for name in differing)], cells)]
 
 
-def _go(read: Read, how: _How, *, as_json: bool) -> int:
+def _go(read: SpecContext, how: _How, *, as_json: bool) -> int:
     from swath.runner.runner import new_identity, run
 
     if how.detach:

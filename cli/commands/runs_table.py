@@ -22,14 +22,14 @@ LONGEST = 40
 def print_table(run: str, *, as_json: bool, as_csv: bool) -> int:
     """Print the table of a run that has ended, crashed or goes on."""
     from swath.engine.store import ResultStore
-    from swath.runner.variant_table import Table
+    from swath.runner.variant_table import VariantTable
 
     if as_json and as_csv:
         raise UsageError("--json and --csv are two ways to print: give one")
     project = here()
     with open_journal() as journal:
         row = find_run(journal, run)
-        found = Table.read(project.state / "runs" / row.id)
+        found = VariantTable.read(project.state / "runs" / row.id)
         if found is None:
             raise UsageError(f"{row.id} is not the run of a matrix", remedy=f"`pipe runs show {row.id}` tells it")
         if not found.final or row.status in ("running", "crashed"):

@@ -14,7 +14,7 @@ from swath.errors import CredentialsError, InfrastructureError, SwathError, Tear
 from swath.reporting.run_report import size
 
 if TYPE_CHECKING:
-    from swath.cluster.teardown.sweep import Found, Place
+    from swath.cluster.teardown.sweep import Place, SweepResult
     from swath.project.project import Project
 
 
@@ -56,7 +56,7 @@ def sweep(*, remove: bool, as_json: bool, run: str | None = None, places: Sequen
     return 0
 
 
-def _print(found: Found, gone: set[str], *, as_json: bool) -> None:
+def _print(found: SweepResult, gone: set[str], *, as_json: bool) -> None:
     if as_json:
         rows = [
             {

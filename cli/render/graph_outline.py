@@ -14,7 +14,7 @@ from swath.graph.ref import Ref, node_of, refs_in
 
 
 @dataclass(frozen=True)
-class Part:
+class OutlineNode:
     """One node of an outline."""
 
     name: str
@@ -55,7 +55,7 @@ class Outline:
     """A graph's nodes in order."""
 
     pipeline: str
-    parts: tuple[Part, ...]
+    parts: tuple[OutlineNode, ...]
     result: tuple[str, ...]
     """Nodes whose results the pipeline returns."""
 
@@ -74,14 +74,14 @@ def outline(graph: Graph, within: tuple[str, ...] = (), *, counted: bool = True)
     return Outline(graph.pipeline, parts, tuple(dict.fromkeys(node_of(ref) for ref in refs_in(graph.result))))
 
 
-def _part(node: Node, within: tuple[str, ...], counted: bool) -> Part:
+def _part(node: Node, within: tuple[str, ...], counted: bool) -> OutlineNode:
     count, over = _walked(node) if node.mapped else (None, "")
     count = count if counted else None
     when = "" if node.when is True else repr(node.when)
     step, unopened = None, ""
     if isinstance(node.target, Pipeline):
         step, unopened = _inside(node, node.target, within, counted)
-    return Part(node.name, node.target.name, node.needs, when, node.mapped, count, over, step, unopened)
+    return OutlineNode(node.name, node.target.name, node.needs, when, node.mapped, count, over, step, unopened)
 
 
 def _walked(node: Node) -> tuple[int | None, str]:
@@ -107,7 +107,7 @@ def _inside(node: Node, target: Pipeline, within: tuple[str, ...], counted: bool
     return outline(graph, within, counted=counted and known), ""
 
 
-def _plain(part: Part) -> dict[str, Any]:
+def _plain(part: OutlineNode) -> dict[str, Any]:
     found: dict[str, Any] = {"name": part.name, "calls": part.target, "needs": list(part.needs), "mapped": part.mapped}
     if part.count is not None:
         found["count"] = part.count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from swath.cli.render.graph_outline import Outline, Part
+from swath.cli.render.graph_outline import Outline, OutlineNode
 
 ASCII = str.maketrans("│─●◆├┤┬┴┼╭╮╰╯×", "|-o#|++++.+'+x")
 
@@ -27,7 +27,7 @@ def _lines(outline: Outline) -> Iterator[str]:
             yield from _inside(part.step, below, width)
 
 
-def _rows(outline: Outline) -> Iterator[tuple[str, str, str, Part]]:
+def _rows(outline: Outline) -> Iterator[tuple[str, str, str, OutlineNode]]:
     """Of every node: the lanes above it, the row that it is on, the lanes below it."""
     lanes: list[str | None] = []
     left = {part.name: {p.name for p in outline.parts if part.name in p.needs} for part in outline.parts}
@@ -51,7 +51,7 @@ def _rails(lanes: list[str | None]) -> str:
     return " ".join("│" if lane else " " for lane in lanes).rstrip()
 
 
-def _place(part: Part, lanes: list[str | None], left: dict[str, set[str]]) -> tuple[int, str]:
+def _place(part: OutlineNode, lanes: list[str | None], left: dict[str, set[str]]) -> tuple[int, str]:
     """The node's lane, and the row that joins it with what it needs. Lanes whose last taker it is end here."""
     joined = {i for i, lane in enumerate(lanes) if lane in part.needs}
     ending = {i for i in joined if not left[lanes[i] or ""]}

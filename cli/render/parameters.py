@@ -23,12 +23,12 @@ class Parameter:
     default: Any
     """None too when there is none."""
     doc: str
-    forms: tuple[Form, ...] = ()
+    forms: tuple[ParameterForm, ...] = ()
     """The mappings that it may be."""
 
 
 @dataclass(frozen=True)
-class Form:
+class ParameterForm:
     """One kind of mapping: its keys."""
 
     mark: str
@@ -54,7 +54,7 @@ def _parameters(schema: Schema, definitions: Schema, within: tuple[str, ...]) ->
         yield Parameter(name, " or ".join(words) or "anything", name in required, default, doc, forms)
 
 
-def _forms(leaves: list[Schema], definitions: Schema, within: tuple[str, ...], doc: str) -> Iterator[Form]:
+def _forms(leaves: list[Schema], definitions: Schema, within: tuple[str, ...], doc: str) -> Iterator[ParameterForm]:
     for leaf in leaves:
         title = leaf.get("title", "")
         if "properties" not in leaf or title in within or len(within) > 4:
@@ -63,7 +63,7 @@ def _forms(leaves: list[Schema], definitions: Schema, within: tuple[str, ...], d
         inner = _parameters(leaf, definitions, (*within, title))
         keys = tuple(p for p in inner if const is None or p.name != const[0])
         own = " ".join(leaf.get("description", "").split())
-        yield Form(f"{const[0]}: {const[1]}" if const else "", "" if own == doc else own, keys)
+        yield ParameterForm(f"{const[0]}: {const[1]}" if const else "", "" if own == doc else own, keys)
 
 
 def _leaves(schema: Schema, definitions: Schema) -> Iterator[Schema]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from swath.cli.render import units
 from swath.cli.render.columns import width as columns
-from swath.cli.view.progress import NodeTally, Tally
+from swath.cli.view.progress import NodeProgress, RunProgress
 
 Piece = tuple[str, str]
 """Text and its style, in rich's words."""
@@ -16,12 +16,12 @@ MARKS = {"open": ("▸", "cyan"), "done": ("✓", "green"), "skipped": ("–", "
 BAR = " ▏▎▍▌▋▊▉█"
 
 
-def frame(tally: Tally, now: float, width: int, height: int) -> list[Line]:
+def frame(tally: RunProgress, now: float, width: int, height: int) -> list[Line]:
     """A head line and a line per node, no wider than `width` and no more than `height` lines."""
     lines = [_head(tally, now)]
     nodes = ordered(tally)
     room = max(1, height - 1)
-    hidden: list[NodeTally] = []
+    hidden: list[NodeProgress] = []
     if len(nodes) > room:
         nodes, hidden = _fitting(nodes, room - 1)
     names = {node.name: _label(node) for node in nodes}
@@ -33,13 +33,13 @@ def frame(tally: Tally, now: float, width: int, height: int) -> list[Line]:
     return [_cut(line, width) for line in lines]
 
 
-def ordered(tally: Tally) -> list[NodeTally]:
+def ordered(tally: RunProgress) -> list[NodeProgress]:
     """Nodes as they opened, those of a step below it."""
-    below: dict[str, list[NodeTally]] = {}
+    below: dict[str, list[NodeProgress]] = {}
     for node in tally.nodes.values():
         below.setdefault(parent(node.name), []).append(node)
 
-    def walk(name: str) -> Iterator[NodeTally]:
+    def walk(name: str) -> Iterator[NodeProgress]:
         for node in below.pop(name, ()):
             yield node
             yield from walk(node.name)
@@ -53,11 +53,11 @@ def parent(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def _label(node: NodeTally) -> str:
+def _label(node: NodeProgress) -> str:
     return "  " * node.depth + node.name.rpartition("/")[2]
 
 
-def _head(tally: Tally, now: float) -> Line:
+def _head(tally: RunProgress, now: float) -> Line:
     end = tally.end
     began = tally.started if tally.started is not None else now
     seconds = end.seconds if end else now - began
@@ -72,7 +72,7 @@ def _head(tally: Tally, now: float) -> Line:
     return parts
 
 
-def _fitting(nodes: list[NodeTally], room: int) -> tuple[list[NodeTally], list[NodeTally]]:
+def _fitting(nodes: list[NodeProgress], room: int) -> tuple[list[NodeProgress], list[NodeProgress]]:
     """The nodes to show in `room` lines: what failed or goes on first, then the newest; in their order."""
     ranked = sorted(
         range(len(nodes)), key=lambda i: (not nodes[i].failed, nodes[i].state != "open", not nodes[i].begun, -i)
@@ -81,14 +81,14 @@ def _fitting(nodes: list[NodeTally], room: int) -> tuple[list[NodeTally], list[N
     return [n for i, n in enumerate(nodes) if i in shown], [n for i, n in enumerate(nodes) if i not in shown]
 
 
-def _hidden(nodes: list[NodeTally]) -> str:
+def _hidden(nodes: list[NodeProgress]) -> str:
     counts = {"open": 0, "done": 0, "skipped": 0, "failed": 0}
     for node in nodes:
         counts[node.state] += 1
     return "  … and " + ", ".join(f"{count} {state}" for state, count in counts.items() if count)
 
 
-def _node(node: NodeTally, label: str, now: float, label_width: int, width: int) -> Line:
+def _node(node: NodeProgress, label: str, now: float, label_width: int, width: int) -> Line:
     mark, style = MARKS[node.state]
     if node.state == "skipped":
         return [(f"{mark} {_padded(label, label_width)}  skipped", "dim")]
@@ -106,7 +106,7 @@ def _node(node: NodeTally, label: str, now: float, label_width: int, width: int)
     return line
 
 
-def _figures(node: NodeTally, now: float) -> Iterator[Piece]:
+def _figures(node: NodeProgress, now: float) -> Iterator[Piece]:
     if node.failed:
         yield f"{node.failed} failed", "red"
     ended = node.ended is not None
@@ -127,7 +127,7 @@ def _figures(node: NodeTally, now: float) -> Iterator[Piece]:
         yield f"{node.retried} retried", "yellow"
 
 
-def _bar(node: NodeTally, width: int) -> Line:
+def _bar(node: NodeProgress, width: int) -> Line:
     part = node.fraction
     if part is None:
         return [("·" * width, "dim")]

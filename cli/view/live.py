@@ -17,7 +17,7 @@ from swath import events
 from swath.cli.render.units import clock
 from swath.cli.view.frame import frame
 from swath.cli.view.plain import said, summary
-from swath.cli.view.progress import Tally
+from swath.cli.view.progress import RunProgress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,7 +34,7 @@ class LiveView:
     def __init__(self, out: TextIO) -> None:
         self._console = Console(file=out, highlight=False, markup=False, emoji=False)
         self._lock = threading.Lock()
-        self._tally = Tally()
+        self._tally = RunProgress()
         self._lines: list[Text] = []
         self._dropped = 0
         self._over = threading.Event()

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from swath import events
 from swath.cli.render import units
-from swath.cli.view.progress import NodeTally, Tally, in_mapped
+from swath.cli.view.progress import NodeProgress, RunProgress, in_mapped
 
 EVERY_S = 5.0
 """At most one line of progress per node in this time."""
@@ -27,7 +27,7 @@ class PlainView:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._lock = threading.Lock()
-        self._tally = Tally()
+        self._tally = RunProgress()
         self._said: dict[str, float] = {}
 
     def __enter__(self) -> PlainView:
@@ -43,7 +43,7 @@ class PlainView:
                 self._out.write(f"{units.clock(event.time)} {text}\n")
             self._out.flush()
 
-    def _texts(self, event: events.Event, node: NodeTally | None) -> Iterator[str]:
+    def _texts(self, event: events.Event, node: NodeProgress | None) -> Iterator[str]:
         match event:
             case events.NodeOpened() | events.NodeDone() | events.CallStarted() if in_mapped(event.node):
                 return  # one of many: the step's own progress tells enough
@@ -69,14 +69,14 @@ def call_name(node: str, item: int | None) -> str:
     return node if item is None else f"{node}[{item}]"
 
 
-def progress(node: NodeTally, now: float) -> str:
+def progress(node: NodeProgress, now: float) -> str:
     """Such as `predict_region 40/169  2.1/s  1.3 Mpx/s  ETA 1m 02s`."""
     total = "?" if node.total is None else node.total
     done = f"{node.fraction or 0:.0%}" if node.total == 1 else f"{node.settled}/{total}"
     return "  ".join([f"{node.name} {done}", *figures(node, now)])
 
 
-def figures(node: NodeTally, now: float) -> Iterator[str]:
+def figures(node: NodeProgress, now: float) -> Iterator[str]:
     """Rates, time left and what is out of the ordinary, in the order of their weight."""
     if node.failed:
         yield f"{node.failed} failed"
@@ -95,7 +95,7 @@ def figures(node: NodeTally, now: float) -> Iterator[str]:
         yield f"{node.retried} retried"
 
 
-def ended(node: NodeTally) -> str:
+def ended(node: NodeProgress) -> str:
     """Such as `predict_region done in 3m 12s: 169/169  40 reused`."""
     if node.state == "skipped":
         return f"{node.name} skipped"

@@ -25,7 +25,7 @@ def together(name: str) -> str:
 
 
 @dataclass
-class NodeTally:
+class NodeProgress:
     """One node's counts."""
 
     name: str
@@ -106,7 +106,7 @@ class NodeTally:
 
 
 @dataclass
-class Tally:
+class RunProgress:
     """A whole run's counts."""
 
     run: str = ""
@@ -118,16 +118,16 @@ class Tally:
     stopping: str = ""
     """Why it is being torn down, once it is."""
     end: events.RunDone | None = None
-    nodes: dict[str, NodeTally] = field(default_factory=dict)
+    nodes: dict[str, NodeProgress] = field(default_factory=dict)
 
-    def node(self, name: str, now: float) -> NodeTally:
+    def node(self, name: str, now: float) -> NodeProgress:
         """The node's counts, from now on when it is new."""
         found = self.nodes.get(name)
         if found is None:
-            found = self.nodes[name] = NodeTally(name, opened=now)
+            found = self.nodes[name] = NodeProgress(name, opened=now)
         return found
 
-    def take(self, event: events.Event) -> NodeTally | None:
+    def take(self, event: events.Event) -> NodeProgress | None:
         """Count one event. Returns the node that it is about."""
         if isinstance(event, events.CallEvent):
             return self._call(event)
@@ -162,11 +162,11 @@ class Tally:
         return None
 
     @staticmethod
-    def _end(node: NodeTally, event: events.NodeDone) -> None:
+    def _end(node: NodeProgress, event: events.NodeDone) -> None:
         node.state, node.ended = event.state, event.time
         node.begun.clear()
 
-    def _call(self, event: events.CallEvent) -> NodeTally:
+    def _call(self, event: events.CallEvent) -> NodeProgress:
         node = self.node(together(event.node), event.time)
         match event:
             case events.CallStarted():

@@ -21,16 +21,16 @@ from swath.geo import Region, Window
 from swath.graph.current import progress
 from swath.imagery.geometry.footprint import extent_pixels
 from swath.imagery.geometry.image_grid import area_mask, offset_in
-from swath.imagery.geometry.pixel_area import Ground
+from swath.imagery.geometry.pixel_area import PixelArea
 from swath.imagery.labels.labels import LabelSource, find_labels, read_labels
 from swath.imagery.reading.mosaic import read
 from swath.imagery.scene import Scene, Scenes
 from swath.imagery.sources.find import find, resampled
 from swath.maps.class_map import open_class_map
 from swath.maps.cog.encoded_part import PartBuilder
-from swath.maps.layout import Form
+from swath.maps.layout import MapLayout
 from swath.maps.legend import Legend, MapClass, legend_of
-from swath.maps.region import Made
+from swath.maps.region import RegionResult
 from swath.spec.fields.labels import IGNORE, IGNORED, LabelClass
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _ROWS = 256
 
 
 @dataclass(frozen=True)
-class State:
+class MapState:
     """One of the two: a map's path, or imagery for a rule."""
 
     name: str
@@ -87,7 +87,7 @@ def read_state(source: Source, window: Window) -> NDArray[np.uint8]:
 
 
 @dataclass(frozen=True)
-class Pair:
+class StatePair:
     """Two states of one place, on one grid. Holds no pixels."""
 
     before: Source
@@ -141,13 +141,13 @@ def _mixed(one: tuple[int, int, int], other: tuple[int, int, int], share: float)
 
 
 def find_pair(
-    states: tuple[State, State],
+    states: tuple[MapState, MapState],
     rule: ExpressionLabels | None,
     classes: tuple[LabelClass, ...],
     area: Area | None,
     grid: GridSpec | None,
     background: Iterable[str] = (),
-) -> Pair:
+) -> StatePair:
     """Look at both states, and bring the second onto the pixels of the first. `background` are names of transitions that get
     no polygons. Raises ImageryError when classes or grids do not fit, AreaError when the two do not meet."""
     found = [_look(state, rule, classes, area, grid) for state in states]
@@ -174,7 +174,7 @@ def find_pair(
                 f"{first.told[0].id} by the nearest"
             )
     told = tuple({scene.id: scene for seen in found for scene in seen.told}.values())
-    pair = Pair(
+    pair = StatePair(
         one, other, legend, (before.name or first.told[0].id, after.name or second.told[0].id),
         Scenes(told, image, (), notes=tuple(dict.fromkeys(notes))),
     )  # fmt: skip
@@ -201,7 +201,7 @@ class _Seen:
 
 
 def _look(
-    state: State,
+    state: MapState,
     rule: ExpressionLabels | None,
     classes: tuple[LabelClass, ...],
     area: Area | None,
@@ -234,7 +234,7 @@ def _together(legends: Sequence[Legend]) -> Legend:
     return tuple(replace(every[name], value=number) for number, name in enumerate(names))
 
 
-def _shared(first: GeoBox, second: GeoBox, states: tuple[State, State]) -> GeoBox:
+def _shared(first: GeoBox, second: GeoBox, states: tuple[MapState, MapState]) -> GeoBox:
     """The part of the first's grid that the second reaches."""
     if first.crs != second.crs and None in (first.crs, second.crs):
         raise ImageryError(
@@ -255,14 +255,14 @@ def _shared(first: GeoBox, second: GeoBox, states: tuple[State, State]) -> GeoBo
 
 
 @dataclass(frozen=True)
-class Compared(Made):
+class RegionComparison(RegionResult):
     """What one call makes of a region: its part of the map, and the ground of each transition."""
 
     steps: tuple[tuple[int, int], ...] = ()
     """(value, ground in steps), see Table; empty without a CRS."""
 
 
-def compare_region(region: Region, pair: Pair, form: Form) -> Compared:
+def compare_region(region: Region, pair: StatePair, form: MapLayout) -> RegionComparison:
     """One region of the change map. Raises what reading raises."""
     window, count = region.block.window, len(pair.classes)
     builder = PartBuilder(region.block.index, window, form.encoding, form.levels[region.sheet])
@@ -279,20 +279,20 @@ def compare_region(region: Region, pair: Pair, form: Form) -> Compared:
         builder.add(values[None])
         progress(pixels=values.size)
     found = tuple((int(value), int(totals[value])) for value in np.flatnonzero(totals) if value != NODATA)
-    return Compared(region.sheet, builder.part(), None, found)
+    return RegionComparison(region.sheet, builder.part(), None, found)
 
 
 @lru_cache(maxsize=4)
-def _ground(image: GeoBox) -> Ground | None:
-    return Ground.of(image)
+def _ground(image: GeoBox) -> PixelArea | None:
+    return PixelArea.of(image)
 
 
-def step_m2(ground: Ground) -> float:
+def step_m2(ground: PixelArea) -> float:
     """Square metres of a step."""
     return ground.width_m * ground.height_m / _STEPS
 
 
-def _steps(values: NDArray[np.uint8], ground: Ground, window: Window) -> NDArray[np.int64]:
+def _steps(values: NDArray[np.uint8], ground: PixelArea, window: Window) -> NDArray[np.int64]:
     """Ground of each value in a window of the grid, in steps."""
     rows = np.arange(window.row, window.stop_row)[:, None] + 0.5
     columns = np.arange(window.col, window.stop_col)[None, :] + 0.5
@@ -302,7 +302,7 @@ def _steps(values: NDArray[np.uint8], ground: Ground, window: Window) -> NDArray
 
 
 @dataclass(frozen=True)
-class Row:
+class TransitionRow:
     """One transition in the table."""
 
     transition: Transition
@@ -313,7 +313,7 @@ class Row:
     """Of the valid pixels, 0..1."""
 
 
-def table_of(made: Iterable[Compared], pair: Pair) -> tuple[Row, ...]:
+def table_of(made: Iterable[RegionComparison], pair: StatePair) -> tuple[TransitionRow, ...]:
     """The transitions that occur, in the order of their values."""
     pixels, steps = np.zeros(256, np.int64), np.zeros(256, np.int64)
     for each in made:
@@ -323,7 +323,7 @@ def table_of(made: Iterable[Compared], pair: Pair) -> tuple[Row, ...]:
             steps[value] += count
     ground, valid = _ground(pair.scenes.image), int(pixels[:NODATA].sum())
     return tuple(
-        Row(
+        TransitionRow(
             each,
             int(pixels[each.value]),
             None if ground is None else float(steps[each.value]) * step_m2(ground) / 1e4,
@@ -334,12 +334,12 @@ def table_of(made: Iterable[Compared], pair: Pair) -> tuple[Row, ...]:
     )
 
 
-def legend(rows: Sequence[Row]) -> Legend:
+def legend(rows: Sequence[TransitionRow]) -> Legend:
     """Of the map."""
     return tuple(MapClass(row.transition.value, row.transition.name, row.transition.color) for row in rows)
 
 
-def csv_of(rows: Sequence[Row]) -> str:
+def csv_of(rows: Sequence[TransitionRow]) -> str:
     """One line for each transition that occurs."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -351,7 +351,7 @@ def csv_of(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def ground_table(rows: Sequence[Row], pair: Pair) -> dict[str, Any]:
+def ground_table(rows: Sequence[TransitionRow], pair: StatePair) -> dict[str, Any]:
     """For the report: from (down) to (along), in hectares, or in pixels without a CRS."""
     known = {row.transition.value: row for row in rows}
     unit = "pixels" if any(row.hectares is None for row in rows) else "hectares"

@@ -20,7 +20,7 @@ from swath.spec.clusters.kubernetes import KubernetesCluster
 
 
 @dataclass(frozen=True)
-class Tenant:
+class RunContext:
     """The run that a cluster is brought up for."""
 
     run: str
@@ -61,7 +61,7 @@ class RunningCluster(Protocol):
         ...
 
 
-def cluster_of(spec: Cluster, state: Path, tenant: Tenant | None = None) -> RunningCluster:
+def cluster_of(spec: Cluster, state: Path, tenant: RunContext | None = None) -> RunningCluster:
     """The cluster that a spec names, not started yet. `state` is the state folder, for scratch files; clusters that make
     machines are for a tenant only."""
     if isinstance(spec, InlineCluster):

@@ -38,7 +38,7 @@ EXTENSIONS = (
 
 
 @dataclass(frozen=True)
-class Holding:
+class InventoryImage:
     """One image of a collection, whole and as it was published."""
 
     id: str
@@ -51,27 +51,27 @@ class Holding:
 
 
 @dataclass(frozen=True)
-class Holdings:
+class Inventory:
     """What a folder holds."""
 
     bands: tuple[str, ...] = ()
     units: str = ""
     grid: GeoBox | None = None
     """One pixel of the grid that all images share; None where each has its own, and where there is no image yet."""
-    images: tuple[Holding, ...] = ()
+    images: tuple[InventoryImage, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def image(self, identity: str) -> Holding | None:
+    def image(self, identity: str) -> InventoryImage | None:
         """The one with this id."""
         return next((each for each in self.images if each.id == identity), None)
 
 
-def read_holdings(folder: str) -> Holdings:
+def read_holdings(folder: str) -> Inventory:
     """What is in a folder or at an address. An image of which a file is missing or is not as it was published (by SHA-256; at an
     address by size) is left out and noted. Raises ImageryError when there is a collection that is none of loaded imagery."""
     text = _read(folder, COLLECTION)
     if text is None:
-        return Holdings()
+        return Inventory()
     try:
         told = json.loads(text)
         names = [str(link["href"]).removeprefix("./") for link in told["links"] if link["rel"] == "item"]
@@ -84,7 +84,7 @@ def read_holdings(folder: str) -> Holdings:
     found = [(name, _holding(folder, name)) for name in names]
     lost = [name.removesuffix(".json") for name, image in found if image is None]
     notes = [f"{name} is not as it was published any more, and is left out or loaded again" for name in lost]
-    return Holdings(
+    return Inventory(
         bands,
         units,
         None if grid is None else GeoBox((1, 1), Affine(*grid["transform"]), grid["crs"]),
@@ -93,7 +93,7 @@ def read_holdings(folder: str) -> Holdings:
     )
 
 
-def _holding(folder: str, name: str) -> Holding | None:
+def _holding(folder: str, name: str) -> InventoryImage | None:
     text = _read(folder, name)
     if text is None:
         return None
@@ -112,7 +112,7 @@ def _holding(folder: str, name: str) -> Holding | None:
         return None
     data = text.encode()
     own = PublishedFile(name, len(data), hashlib.sha256(data).hexdigest())
-    return Holding(identity, source, (*files, own), text)
+    return InventoryImage(identity, source, (*files, own), text)
 
 
 def _read(folder: str, name: str) -> str | None:
@@ -203,7 +203,7 @@ def _described(band: Band, facts: CogFacts) -> dict[str, Any]:
 
 
 def collection_of(
-    identity: str, items: Sequence[Mapping[str, Any]], held: Holdings, description: str
+    identity: str, items: Sequence[Mapping[str, Any]], held: Inventory, description: str
 ) -> dict[str, Any]:
     """The collection of these items, in the order of their ids."""
     ordered = sorted(items, key=lambda item: str(item["id"]))

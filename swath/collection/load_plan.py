@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from swath.collection.inventory import Holding, Holdings, file_name
+from swath.collection.inventory import Inventory, InventoryImage, file_name
 from swath.engine.fingerprint import fingerprint
 from swath.errors import AreaError, ImageryError
 from swath.geo import Blocks, Region, Regions, Window, sheet_windows
@@ -28,7 +28,7 @@ from swath.imagery.geometry.image_grid import CLOSE, output_window
 from swath.imagery.reading.mosaic import read
 from swath.imagery.scene import Scene, Scenes
 from swath.imagery.sources.find import find, find_each
-from swath.maps.cog.encoded_part import Part, PartBuilder, levels_of
+from swath.maps.cog.encoded_part import EncodedPart, PartBuilder, levels_of
 from swath.maps.cog.encoding import Encoding
 from swath.maps.cog.tiff_header import level_shapes
 from swath.maps.layout import region_edge
@@ -46,7 +46,7 @@ SNAP = 64
 
 
 @dataclass(frozen=True)
-class Image:
+class ImageToLoad:
     """One image to load: an item of the collection."""
 
     id: str
@@ -83,22 +83,22 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Loading:
+class LoadPlan:
     """What is to be done: images to load, and those that are there already."""
 
-    new: tuple[Image, ...]
-    kept: tuple[Holding, ...]
+    new: tuple[ImageToLoad, ...]
+    kept: tuple[InventoryImage, ...]
     """Of this run's imagery and of runs before."""
     found: int
     """Images of this run's imagery."""
-    held: Holdings
+    held: Inventory
     """What the collection is like: bands, units, grid."""
     notes: tuple[str, ...] = ()
 
 
 def plan_loading(
     imagery: Imagery,
-    held: Holdings,
+    held: Inventory,
     *,
     area: Area | None,
     grid: GridSpec | None,
@@ -107,7 +107,7 @@ def plan_loading(
     margin: int,
     blocksize: int,
     sheet: int,
-) -> Loading:
+) -> LoadPlan:
     """Compare the imagery with what is held. Raises ImageryError when the two do not go into one collection, AreaError when the
     area has no imagery."""
     if composite is not None:
@@ -119,7 +119,7 @@ def plan_loading(
     anchor = None if own else _anchor(found[0], held, grid)
     units = ("physical values" if physical else "numbers") + (f", {composite} composite" if composite else "")
     _fits(held, found[0].bands, units)
-    images: list[Image] = []
+    images: list[ImageToLoad] = []
     for scenes in found:
         if scenes.image.crs is None:
             raise ImageryError(
@@ -141,18 +141,18 @@ def plan_loading(
     again = {image.id for image in new}
     # Of images that came in other parts than now, none stays.
     parted = {_whole(image.id) for image in images}
-    return Loading(
+    return LoadPlan(
         new,
         tuple(
             each for each in held.images if each.id not in again and (each.id in known or _whole(each.id) not in parted)
         ),
         len(images),
-        Holdings(found[0].bands, units, anchor),
+        Inventory(found[0].bands, units, anchor),
         tuple(dict.fromkeys([*held.notes, *(note for scenes in found for note in scenes.notes)])),
     )
 
 
-def _anchor(scenes: Scenes, held: Holdings, grid: GridSpec | None) -> GeoBox:
+def _anchor(scenes: Scenes, held: Inventory, grid: GridSpec | None) -> GeoBox:
     """One pixel of the grid of all images: that of the collection when it has one."""
     asked: GeoBox = scenes.image[:1, :1]
     if held.grid is None:
@@ -172,7 +172,7 @@ def _anchor(scenes: Scenes, held: Holdings, grid: GridSpec | None) -> GeoBox:
     return held.grid
 
 
-def _fits(held: Holdings, bands: tuple[str, ...], units: str) -> None:
+def _fits(held: Inventory, bands: tuple[str, ...], units: str) -> None:
     if not held.images:
         return
     for what, before, now in (("bands", held.bands, bands), ("units", (held.units,), (units,))):
@@ -210,7 +210,7 @@ def _covering(base: GeoBox, scenes: Sequence[Scene]) -> GeoBox:
 
 def _images(
     name: str, scenes: Scenes, area: Area | None, margin: int, blocksize: int, sheet: int, physical: bool
-) -> Iterator[Image]:
+) -> Iterator[ImageToLoad]:
     """One image, or several where one file would be too large; none where the area has no pixel."""
     try:
         inside = output_window(scenes.image, area)
@@ -223,7 +223,7 @@ def _images(
     pieces = sheet_windows(window, max(blocksize, SNAP), sheet)
     for number, piece in enumerate(pieces):
         identity = file_name(name) if len(pieces) == 1 else f"{file_name(name)}{PART}{number}"
-        yield Image(identity, scenes, piece, encodings, physical)
+        yield ImageToLoad(identity, scenes, piece, encodings, physical)
 
 
 def _whole(identity: str) -> str:
@@ -263,7 +263,7 @@ def _encodings(scenes: Scenes, blocksize: int, physical: bool) -> tuple[Encoding
     return tuple(forms)
 
 
-def _numbered(images: list[Image]) -> list[Image]:
+def _numbered(images: list[ImageToLoad]) -> list[ImageToLoad]:
     """With ids that differ: of several scenes with one id, the later ones get a number."""
     seen: Counter[str] = Counter()
     result = []
@@ -277,7 +277,7 @@ def _numbered(images: list[Image]) -> list[Image]:
 class Piece:
     """A window of one image, loaded by one call."""
 
-    image: Image
+    image: ImageToLoad
     region: Region
     levels: int
     """Of the file: how many, the full resolution among them, the call makes."""
@@ -288,11 +288,11 @@ class Pieces(Sequence[Piece]):
     """The pieces of all new images, image by image: a lazy sequence. A piece depends on nothing but its image, so what a run
     that was stopped has loaded is not loaded again, whatever else came in the meantime."""
 
-    images: tuple[Image, ...]
+    images: tuple[ImageToLoad, ...]
     regions: Regions
 
     @classmethod
-    def of(cls, images: tuple[Image, ...], region: int | None, blocksize: int) -> Pieces:
+    def of(cls, images: tuple[ImageToLoad, ...], region: int | None, blocksize: int) -> Pieces:
         """`region`: edge of a piece in pixels; chosen when not given."""
         sheets = tuple(
             Blocks(each.scenes.image, each.window, region or region_edge([each.window], blocksize), 0, 1)
@@ -319,17 +319,17 @@ class Pieces(Sequence[Piece]):
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedPiece:
     """What one call loaded: a part for each band's file."""
 
     image: str
     """Its id."""
-    parts: tuple[Part, ...]
+    parts: tuple[EncodedPart, ...]
     lost: int
     """Valid pixels that read as nodata in the files: those with the one number that stands for it."""
 
 
-def load_piece(piece: Piece) -> Loaded:
+def load_piece(piece: Piece) -> LoadedPiece:
     """Read a piece and encode it, some rows at a time. Raises what reading raises."""
     image, block = piece.image, piece.region.block
     builders = [PartBuilder(block.index, block.window, form, piece.levels) for form in image.encodings]
@@ -348,4 +348,4 @@ def load_piece(piece: Piece) -> Loaded:
                 builder.add(np.where(valid, numbers, form.nodata).astype(form.dtype, copy=False)[None])
         lost += int(gone.sum())
         progress(pixels=strip.height * strip.width)
-    return Loaded(image.id, tuple(builder.part() for builder in builders), lost)
+    return LoadedPiece(image.id, tuple(builder.part() for builder in builders), lost)

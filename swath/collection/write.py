@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 from swath.collection.inventory import COLLECTION, collection_of, image_item, raster_name
-from swath.collection.load_plan import Image, Loaded, Loading, Pieces
+from swath.collection.load_plan import ImageToLoad, LoadedPiece, LoadPlan, Pieces
 from swath.geo import Blocks
 from swath.graph.current import current_run, progress
 from swath.maps.cog.cog import write_cog
-from swath.maps.cog.encoded_part import Part
+from swath.maps.cog.encoded_part import EncodedPart
 from swath.project.provenance import versions
 from swath.storage.durable_write import writing
 from swath.storage.publication import Published, PublishedFile, Staging
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _BandParts(Sequence[Part]):
+class _BandParts(Sequence[EncodedPart]):
     """The parts of one band's file among all that was loaded."""
 
-    made: Sequence[Loaded]
+    made: Sequence[LoadedPiece]
     places: range
     band: int
 
@@ -40,16 +40,18 @@ class _BandParts(Sequence[Part]):
         return len(self.places)
 
     @overload
-    def __getitem__(self, item: int) -> Part: ...
+    def __getitem__(self, item: int) -> EncodedPart: ...
     @overload
-    def __getitem__(self, item: slice) -> Sequence[Part]: ...
-    def __getitem__(self, item: int | slice) -> Part | Sequence[Part]:
+    def __getitem__(self, item: slice) -> Sequence[EncodedPart]: ...
+    def __getitem__(self, item: int | slice) -> EncodedPart | Sequence[EncodedPart]:
         if isinstance(item, slice):
             return _BandParts(self.made, self.places[item], self.band)
         return self.made[self.places[item]].parts[self.band]
 
 
-def write_images(made: Sequence[Loaded], loading: Loading, pieces: Pieces, folder: str, identity: str) -> Published:
+def write_images(
+    made: Sequence[LoadedPiece], loading: LoadPlan, pieces: Pieces, folder: str, identity: str
+) -> Published:
     """Write the new images' files and items, and put them in their place, the collection last. An image of which a piece was set
     aside is left out: the next run loads it. Raises TaskFailed."""
     order = [loaded.image for loaded in made]
@@ -77,7 +79,7 @@ def write_images(made: Sequence[Loaded], loading: Loading, pieces: Pieces, folde
 
 
 def _write_image(
-    staging: Staging, image: Image, blocks: Blocks, made: Sequence[Loaded], places: range, collection: str
+    staging: Staging, image: ImageToLoad, blocks: Blocks, made: Sequence[LoadedPiece], places: range, collection: str
 ) -> dict[str, Any]:
     """The files of one image; gives its item."""
     rasters: dict[str, tuple[PublishedFile, CogFacts, Band]] = {}
@@ -106,7 +108,7 @@ def _write_json(path: Path, document: dict[str, Any]) -> None:
 
 
 def _about(
-    loading: Loading, pieces: Pieces, whole: list[str], lacking: list[str], lost: int, kept: list[PublishedFile]
+    loading: LoadPlan, pieces: Pieces, whole: list[str], lacking: list[str], lost: int, kept: list[PublishedFile]
 ) -> dict[str, Any]:
     """For the report."""
     from swath.storage.address import shown

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from swath.engine.batch_size import Pace
+from swath.engine.batch_size import BatchSize
 from swath.engine.call import Call
 
 
 @dataclass
-class Group:
+class BatchQueue:
     """What is known of one task in this run."""
 
     limit: int | None
-    pace: Pace = field(default_factory=Pace)
+    pace: BatchSize = field(default_factory=BatchSize)
     look: int = 1
     """How many calls to look up at once: more, when none of those before had to be made."""
     filling: list[Call] = field(default_factory=list)

@@ -14,7 +14,7 @@ WEIGHT = 0.5
 
 
 @dataclass
-class Pace:
+class BatchSize:
     """What has been measured of one task in one run."""
 
     mean_s: float | None = None

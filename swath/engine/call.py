@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from swath.engine.store import ResultStore, Stored
-from swath.engine.stored_args import Kept, KeptItems, loaded
+from swath.engine.stored_args import StoredArgument, StoredItems, loaded
 from swath.errors import SwathError
 from swath.graph.current import listening
 from swath.graph.task import Task
@@ -29,7 +29,7 @@ ANSWER_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True)
-class Common:
+class NodeContext:
     """What all calls of a node have in common."""
 
     run: str
@@ -44,7 +44,7 @@ class Common:
 class Call(NamedTuple):
     """One call on its way."""
 
-    common: Common
+    common: NodeContext
     item: int
     key: str
     args: tuple[Any, ...]
@@ -57,7 +57,7 @@ class Call(NamedTuple):
         return self.item if self.common.mapped else None
 
 
-class Batch(NamedTuple):
+class CallBatch(NamedTuple):
     """Calls of one task that travel together and are made one after the other."""
 
     id: int
@@ -70,7 +70,7 @@ class Batch(NamedTuple):
         return self.calls[0].common.task
 
 
-class Said(NamedTuple):
+class CallOutput(NamedTuple):
     """A line or a report that came out of a call while it ran."""
 
     node: str
@@ -86,7 +86,7 @@ class Said(NamedTuple):
     worker: str = ""
 
 
-class Outcome(NamedTuple):
+class CallOutcome(NamedTuple):
     """How a call ended. Exactly one of `result` and `error` is there."""
 
     seconds: float
@@ -100,15 +100,15 @@ class Outcome(NamedTuple):
     """Of the error, when it is a SwathError."""
 
 
-class Answer(NamedTuple):
+class BatchResult(NamedTuple):
     """What came back for a batch: outcomes of its first calls, in order. The others have not been made."""
 
     batch: int
     worker: str
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[CallOutcome]
     memory: int | None = None
     """Largest memory that the worker's process ever had, in bytes."""
-    said: Sequence[Said] = ()
+    said: Sequence[CallOutput] = ()
     """What was said and not told yet."""
     lost: str = ""
     """Why the batch has no outcomes although it may have begun: its worker died."""
@@ -116,19 +116,19 @@ class Answer(NamedTuple):
     def __reduce__(self) -> tuple[Any, ...]:
         # Travels in plain tuples: those with names take five times as long to pickle.
         seconds, cpu_s, results, *rest = (
-            zip(*self.outcomes, strict=True) if self.outcomes else [()] * len(Outcome._fields)
+            zip(*self.outcomes, strict=True) if self.outcomes else [()] * len(CallOutcome._fields)
         )
         columns = (seconds, cpu_s, [result and tuple(result) for result in results], *rest)
         return (_answer, (columns, tuple(self._replace(outcomes=()))))
 
 
-def _answer(columns: tuple[Sequence[Any], ...], fields: tuple[Any, ...]) -> Answer:
+def _answer(columns: tuple[Sequence[Any], ...], fields: tuple[Any, ...]) -> BatchResult:
     seconds, cpu_s, results, *rest = columns
-    outcomes = list(map(Outcome, seconds, cpu_s, [result and Stored(*result) for result in results], *rest))
-    return Answer(*fields)._replace(outcomes=outcomes)
+    outcomes = list(map(CallOutcome, seconds, cpu_s, [result and Stored(*result) for result in results], *rest))
+    return BatchResult(*fields)._replace(outcomes=outcomes)
 
 
-Say = Callable[[Said], None]
+Say = Callable[[CallOutput], None]
 
 
 def worker_name() -> str:
@@ -142,7 +142,7 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def perform(batch: Batch, say: Say, worker: str) -> Iterator[Outcome]:
+def perform(batch: CallBatch, say: Say, worker: str) -> Iterator[CallOutcome]:
     """Make the first call, and others after it until the budget is used up. Never raises for what a task does: an error is an
     Outcome. Signals and exits pass through."""
     voice = _Voice(say, worker)
@@ -165,7 +165,7 @@ def perform(batch: Batch, say: Say, worker: str) -> Iterator[Outcome]:
             else:
                 spent = time.process_time()
                 size += len(stored.data or b"") + 100
-                yield Outcome(time.perf_counter() - clock, spent - before, stored)
+                yield CallOutcome(time.perf_counter() - clock, spent - before, stored)
             finally:
                 voice.end()
 
@@ -174,7 +174,7 @@ class _Arguments:
     """The arguments of calls, with every stored result in its place; what calls share is loaded once."""
 
     def __init__(self) -> None:
-        self._common: Common | None = None
+        self._common: NodeContext | None = None
         self._kwargs: dict[str, Any] = {}
 
     def of(self, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -185,19 +185,19 @@ class _Arguments:
         if not common.mapped:
             return loaded(call.args, common.store), self._kwargs
         for arg in call.args:
-            if type(arg) is Kept or type(arg) is KeptItems:
+            if type(arg) is StoredArgument or type(arg) is StoredItems:
                 return tuple(loaded(arg, common.store) for arg in call.args), self._kwargs
         return call.args, self._kwargs
 
 
-def failure(error: BaseException, seconds: float, cpu_s: float | None = None) -> Outcome:
+def failure(error: BaseException, seconds: float, cpu_s: float | None = None) -> CallOutcome:
     """The outcome of a call that raised."""
     if isinstance(error, SwathError):
         text, retryable, code = str(error), error.retryable, error.exit_code
     else:
         text, retryable, code = f"{type(error).__name__}: {error}", not isinstance(error, (TypeError, SyntaxError)), 1
     trace = "".join(traceback.format_exception(error))
-    return Outcome(seconds, cpu_s, None, text.strip(), trace, retryable, code)
+    return CallOutcome(seconds, cpu_s, None, text.strip(), trace, retryable, code)
 
 
 class _Voice:
@@ -226,7 +226,9 @@ class _Voice:
         if call is not None:
             node = call.common.node
             self._say(
-                Said(node, call.number, call.attempt, time.time(), level, text, worker=self._worker)._replace(**more)
+                CallOutput(node, call.number, call.attempt, time.time(), level, text, worker=self._worker)._replace(
+                    **more
+                )
             )
 
     def report(self, done: float | None, total: float | None, pixels: int) -> None:

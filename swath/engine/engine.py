@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from swath.engine.batch_queue import Group
-from swath.engine.call import Answer, Batch, Call, Common, Outcome, failure
+from swath.engine.batch_queue import BatchQueue
+from swath.engine.call import BatchResult, Call, CallBatch, CallOutcome, NodeContext, failure
 from swath.engine.code_hash import code_fingerprint
 from swath.engine.executors.executor import Executor
 from swath.engine.fingerprint import fingerprint, fingerprints_after
 from swath.engine.journal import Journal, NodeRow
 from swath.engine.ready_set import ReadySet
-from swath.engine.record import Record
+from swath.engine.record import Recorder
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore, Stored
-from swath.engine.stored_args import Kept
+from swath.engine.stored_args import StoredArgument
 from swath.engine.values import Values, Walks
 from swath.errors import StateError, TaskFailed
 from swath.events import Event
@@ -48,7 +48,7 @@ TOLD = 1000
 
 
 @dataclass
-class Tally:
+class CallCounts:
     """What came of the calls until now."""
 
     made: int = 0
@@ -63,7 +63,7 @@ class Tally:
 
 
 @dataclass
-class EngineResult(Tally):
+class EngineResult(CallCounts):
     """How the graph ended."""
 
     value: Stored | None = None
@@ -75,8 +75,8 @@ class _Open:
     """What is held of a node that is open."""
 
     row: NodeRow
-    common: Common | None = None
-    group: Group | None = None
+    common: NodeContext | None = None
+    group: BatchQueue | None = None
     """Both None of a step."""
     key: Callable[[Any], str] = fingerprint
     """Key of a call, from its positional arguments."""
@@ -110,20 +110,20 @@ class Engine:
         fresh: bool = False,
         scrub: Callable[[str], str] = str,
     ) -> None:
-        self.tally = Tally()
+        self.tally = CallCounts()
         self._run = run
         self._journal = journal
         self._stop = stop
         self._on_error = on_error
         self._only_run = run if fresh else None
-        self._record = Record(run, journal, emit, scrub)
+        self._record = Recorder(run, journal, emit, scrub)
         self._ready = ReadySet()
         self._values = Values(store, self._ready, lambda node: self._record.results_of(node))
         self._open: dict[str, _Open] = {}
-        self._groups: dict[Any, Group] = {}
+        self._groups: dict[Any, BatchQueue] = {}
         self._code: dict[Any, str] = {}
         self._numbers = itertools.count(1)
-        self._batches: dict[int, tuple[Batch, Group]] = {}
+        self._batches: dict[int, tuple[CallBatch, BatchQueue]] = {}
         self._ended: set[str] = set()
         self._singles: deque[Call] = deque()
         """Calls that go alone: their batch was lost."""
@@ -216,7 +216,7 @@ class Engine:
             prefix = ("call", fn.__module__, node.target.name, code, policy.version, node.mapped, shared)
             this.key = fingerprints_after(prefix if policy.cache else (*prefix, self._run))
             this.row = NodeRow(node.name, code, policy.version, shared, "open")
-            this.common = Common(self._run, node.name, node.target, kwargs, self._values.store, node.mapped)
+            this.common = NodeContext(self._run, node.name, node.target, kwargs, self._values.store, node.mapped)
             this.group = self._group_of(node.target)
         count: int | None = 1
         if node.mapped:
@@ -314,10 +314,10 @@ class Engine:
         if not (self._more or self._batches or self._delayed or self._singles or self._ready.finished):
             raise RuntimeError("the engine has nothing to wait for: this is a fault in swath")
 
-    def _group_of(self, target: Task) -> Group:
+    def _group_of(self, target: Task) -> BatchQueue:
         policy = target.policy
         alike = (target.fn, target.name, policy.limit, policy.timeout_s, policy.on_client, str(policy.resources))
-        return self._groups.setdefault(alike, Group(policy.limit))
+        return self._groups.setdefault(alike, BatchQueue(policy.limit))
 
     def _next(self, slots: int) -> str | None:
         """The node whose items come next."""
@@ -366,7 +366,7 @@ class Engine:
             self._end_item(node.name, item, None)
         return items
 
-    def _calls(self, node: Node, target: Task, taken: Iterable[int], group: Group) -> None:
+    def _calls(self, node: Node, target: Task, taken: Iterable[int], group: BatchQueue) -> None:
         """Prepare the calls of some items, or take the results of earlier ones."""
         this = self._open[node.name]
         calls = []
@@ -387,7 +387,7 @@ class Engine:
                 self._same[call.key] = []
                 self._make(call, group)
 
-    def _make(self, call: Call, group: Group) -> None:
+    def _make(self, call: Call, group: BatchQueue) -> None:
         """Put a call into the next batch."""
         group.filling.append(call)
 
@@ -408,7 +408,7 @@ class Engine:
 
     def _expand(self, node: Node, target: Pipeline, item: int, spec: Any) -> None:
         """Put the graph of a step in the place of its call."""
-        spec = self._values.store.get(spec.stored) if isinstance(spec, Kept) else self._values.value(spec)
+        spec = self._values.store.get(spec.stored) if isinstance(spec, StoredArgument) else self._values.value(spec)
         try:
             graph = target.build(spec)
         except Exception as error:  # noqa: BLE001 - whatever a project's pipeline raises for this spec, others may be right
@@ -425,15 +425,15 @@ class Engine:
 
     # --- batches
 
-    def _send(self, calls: list[Call], group: Group, executor: Executor) -> None:
-        batch = Batch(next(self._numbers), tuple(calls), 2 * executor.batch_s)
+    def _send(self, calls: list[Call], group: BatchQueue, executor: Executor) -> None:
+        batch = CallBatch(next(self._numbers), tuple(calls), 2 * executor.batch_s)
         if group.filling and calls[0] is group.filling[0]:
             del group.filling[: len(calls)]
         group.sent += 1
         self._batches[batch.id] = batch, group
         executor.submit(batch)
 
-    def _settle(self, answer: Answer) -> None:
+    def _settle(self, answer: BatchResult) -> None:
         if answer.batch not in self._batches:
             return
         batch, group = self._batches.pop(answer.batch)
@@ -450,7 +450,7 @@ class Engine:
         else:
             group.filling[:0] = rest
 
-    def _end_call(self, call: Call, outcome: Outcome, answer: Answer) -> None:
+    def _end_call(self, call: Call, outcome: CallOutcome, answer: BatchResult) -> None:
         node, policy = call.common.node, call.common.task.policy
         if outcome.result is None:
             outcome = self._scrubbed(outcome)
@@ -488,19 +488,19 @@ class Engine:
             self._ready.fail(node)
             self._closed(node)
 
-    def _retry(self, call: Call, outcome: Outcome, worker: str) -> None:
+    def _retry(self, call: Call, outcome: CallOutcome, worker: str) -> None:
         policy = call.common.task.policy
         delay = min(LONGEST_DELAY_S, policy.retry_delay_s * 2 ** (call.attempt - 1)) * random.uniform(0.75, 1.25)
         self._record.retried(call, outcome, worker, delay)
         again = call._replace(attempt=call.attempt + 1)
         heapq.heappush(self._delayed, (time.monotonic() + delay, next(self._numbers), again))
 
-    def _scrubbed(self, outcome: Outcome) -> Outcome:
+    def _scrubbed(self, outcome: CallOutcome) -> CallOutcome:
         scrub = self._record.scrub
         return outcome._replace(error=scrub(outcome.error), traceback=scrub(outcome.traceback))
 
     def _put_aside(
-        self, node: str, item: int | None, outcome: Outcome, attempt: int = 1, key: str = "", worker: str = ""
+        self, node: str, item: int | None, outcome: CallOutcome, attempt: int = 1, key: str = "", worker: str = ""
     ) -> None:
         place = node if item is None else f"{node}[{item}]"
         self.tally.failed += 1

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from swath.engine.batch_queue import Group
-from swath.engine.call import Call, Outcome
+from swath.engine.batch_queue import BatchQueue
+from swath.engine.call import Call, CallOutcome
 from swath.engine.code_hash import code_fingerprint
 from swath.engine.engine import Engine
 from swath.engine.executors.executor import InlineExecutor
 from swath.engine.journal import Journal, NodeRow
-from swath.engine.record import Record
+from swath.engine.record import Recorder
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore, Stored
 from swath.graph.collect import collect
@@ -66,7 +66,7 @@ class _Seen:
     error: str = ""
 
 
-class _Unwritten(Record):
+class _Unwritten(Recorder):
     """The record of a run that is none: in memory, told to nobody."""
 
     def __init__(self, run: str, journal: Journal) -> None:
@@ -98,7 +98,7 @@ class _Unwritten(Record):
         self.of(node).finished += 1
 
     def failed(
-        self, node: str, item: int | None, outcome: Outcome, attempt: int = 1, key: str = "", worker: str = ""
+        self, node: str, item: int | None, outcome: CallOutcome, attempt: int = 1, key: str = "", worker: str = ""
     ) -> None:
         self.of(node).error = outcome.error
 
@@ -132,7 +132,7 @@ class _Explainer(Engine):
     def _hopeless(self, result: str) -> bool:
         return False
 
-    def _make(self, call: Call, group: Group) -> None:
+    def _make(self, call: Call, group: BatchQueue) -> None:
         node, policy = call.common.node, call.common.task.policy
         if policy.on_client and not policy.cache:
             self._record.of(node).looks = True

@@ -29,7 +29,7 @@ FOREVER = 1 << 60
 
 
 @dataclass(frozen=True)
-class Limits:
+class PruneLimits:
     """What is old."""
 
     older_than_s: float
@@ -50,7 +50,7 @@ class OldRun:
 
 
 @dataclass(frozen=True)
-class Surplus:
+class PruneCandidates:
     """What can be removed."""
 
     runs: tuple[OldRun, ...]
@@ -71,7 +71,7 @@ class Surplus:
         return sum(run.bytes for run in self.runs) + self.result_bytes + sum(self.files.values())
 
 
-def survey(journal: Journal, store: StoreFiles, limits: Limits, now: float) -> Surplus:
+def survey(journal: Journal, store: StoreFiles, limits: PruneLimits, now: float) -> PruneCandidates:
     """Look at everything; removes nothing. The keys of surplus results are left in a temporary table of the connection."""
     runs = journal.runs()
     leased = {lease.run for lease in journal.leases()}
@@ -86,8 +86,8 @@ def survey(journal: Journal, store: StoreFiles, limits: Limits, now: float) -> S
     files = _find_files(journal, store, now)
     gone = tuple(OldRun(r.id, r.status, _ended(r), folders[r.id]) for r in sorted(runs, key=_ended) if r.id in old)
     open_runs = tuple(run.id for run in runs if run.status == "running")
-    found = Surplus(gone, count, inline, files, open_runs, 0)
-    return Surplus(gone, count, inline, files, open_runs, everything - found.bytes)
+    found = PruneCandidates(gone, count, inline, files, open_runs, 0)
+    return PruneCandidates(gone, count, inline, files, open_runs, everything - found.bytes)
 
 
 def remove_runs(journal: Journal, runs: Iterable[OldRun]) -> Iterator[OldRun]:
@@ -104,7 +104,7 @@ def remove_runs(journal: Journal, runs: Iterable[OldRun]) -> Iterator[OldRun]:
 def remove_results(
     journal: Journal,
     store: StoreFiles,
-    surplus: Surplus,
+    surplus: PruneCandidates,
     alone: Callable[[], AbstractContextManager[bool]],
     version: int,
 ) -> Iterator[int]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from swath.engine.call import Answer, Call, Outcome, Said
+from swath.engine.call import BatchResult, Call, CallOutcome, CallOutput
 from swath.engine.journal import CallRow, Journal, NodeRow
 from swath.engine.store import Stored
 from swath.events import (
@@ -29,7 +29,7 @@ LAST = 2**62
 """No item has a higher number."""
 
 
-class Record:
+class Recorder:
     """Writes down and tells what the engine does. `scrub` takes secrets out of every text that came from a task.
 
     A call is told to be done when the journal has it, so what a reader has heard of is never made again.
@@ -98,7 +98,7 @@ class Record:
         self._calls.append(CallRow(node, item, key, "reused", 0, "", now, 0.0, "", ""))
         self._tell(CallDone(time=now, run=self.run, node=node, item=item, worker="", seconds=0.0, reused=True))
 
-    def done(self, call: Call, outcome: Outcome, stored: Stored, answer: Answer) -> None:
+    def done(self, call: Call, outcome: CallOutcome, stored: Stored, answer: BatchResult) -> None:
         """A call has its result."""
         now, node, item = time.time(), call.common.node, call.number
         self._calls.append(
@@ -119,7 +119,7 @@ class Record:
         self._results.append((key, stored))
         self._tell(StepDone(time=now, run=self.run, node=node, item=item))
 
-    def retried(self, call: Call, outcome: Outcome, worker: str, delay_s: float) -> None:
+    def retried(self, call: Call, outcome: CallOutcome, worker: str, delay_s: float) -> None:
         """A call failed and will be made again."""
         self._row(call.common.node, call.number, call.key, "retried", call.attempt, outcome, worker)
         again = f"attempt {call.attempt} failed, again in {delay_s:.1f} s: {outcome.error}"
@@ -132,7 +132,7 @@ class Record:
         )  # fmt: skip
 
     def failed(
-        self, node: str, item: int | None, outcome: Outcome, attempt: int = 1, key: str = "", worker: str = ""
+        self, node: str, item: int | None, outcome: CallOutcome, attempt: int = 1, key: str = "", worker: str = ""
     ) -> None:
         """A call failed for good."""
         self._row(node, item, key, "failed", attempt, outcome, worker)
@@ -146,7 +146,7 @@ class Record:
         )  # fmt: skip
 
     def _row(
-        self, node: str, item: int | None, key: str, state: str, attempt: int, outcome: Outcome, worker: str
+        self, node: str, item: int | None, key: str, state: str, attempt: int, outcome: CallOutcome, worker: str
     ) -> None:
         self._calls.append(
             CallRow(
@@ -165,7 +165,7 @@ class Record:
         """Tell an event of which the journal knows nothing that counts; after those that wait, so that the order is kept."""
         (self._untold.append if self._untold else self._emit)(event)
 
-    def said(self, said: Said) -> None:
+    def said(self, said: CallOutput) -> None:
         """A line or a report that came out of a call while it ran."""
         where: dict[str, Any] = {"time": said.time, "run": self.run, "node": said.node, "item": said.item}
         if said.level == "started":

@@ -17,7 +17,7 @@ PAGE_BYTES = 2**20
 """References to results travel in pages of at most so many, so that no call holds those of a million."""
 
 
-class Kept(NamedTuple):
+class StoredArgument(NamedTuple):
     """A stored result, or a part of it."""
 
     stored: Stored
@@ -27,7 +27,7 @@ class Kept(NamedTuple):
         return (self.stored.digest, self.path) if self.path else (self.stored.digest,)
 
 
-class KeptItems(NamedTuple):
+class StoredItems(NamedTuple):
     """The results of a mapped node, in order, without those that were set aside."""
 
     digest: str
@@ -42,7 +42,7 @@ class KeptItems(NamedTuple):
         return (self.digest, self.path)
 
     @classmethod
-    def write(cls, results: Iterable[Stored], store: ResultStore) -> KeptItems:
+    def write(cls, results: Iterable[Stored], store: ResultStore) -> StoredItems:
         """Put references into the store, page by page."""
         state = hashlib.sha256()
         pages: list[Stored] = []
@@ -67,10 +67,10 @@ class KeptItems(NamedTuple):
         return cls(state.hexdigest()[:DIGITS], tuple(pages), tuple(starts))
 
 
-class Items(Sequence[Any]):
+class LazyItems(Sequence[Any]):
     """The results of a mapped node as its consumer sees them: each is loaded when it is asked for, and not held."""
 
-    def __init__(self, store: ResultStore, kept: KeptItems) -> None:
+    def __init__(self, store: ResultStore, kept: StoredItems) -> None:
         self._store = store
         self._kept = kept
         self._page: tuple[int, list[tuple[Any, ...]]] = (-1, [])
@@ -106,9 +106,9 @@ class Items(Sequence[Any]):
 def loaded(template: Any, store: ResultStore) -> Any:
     """The template with every stored result in its place."""
 
-    def put(kept: Kept | KeptItems) -> Any:
-        if isinstance(kept, KeptItems):
-            return select(Items(store, kept), kept.path)
+    def put(kept: StoredArgument | StoredItems) -> Any:
+        if isinstance(kept, StoredItems):
+            return select(LazyItems(store, kept), kept.path)
         return select(store.get(kept.stored), kept.path)
 
-    return fill(template, (Kept, KeptItems), put)
+    return fill(template, (StoredArgument, StoredItems), put)

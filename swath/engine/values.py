@@ -7,7 +7,7 @@ from typing import Any
 
 from swath.engine.ready_set import ReadySet
 from swath.engine.store import ResultStore, Stored
-from swath.engine.stored_args import Kept, KeptItems, loaded
+from swath.engine.stored_args import StoredArgument, StoredItems, loaded
 from swath.errors import PipelineError
 from swath.graph.graph import Node
 from swath.graph.ref import SKIPPED, Ref, fill, node_of, path_of
@@ -34,7 +34,7 @@ class Values:
         self._taken: dict[tuple[str, int], int] = {}
         self._begun: set[str] = set()
         """Followers that have taken items: such a one takes all before it ends."""
-        self._whole: dict[str, KeptItems] = {}
+        self._whole: dict[str, StoredItems] = {}
 
     def add(self, nodes: Iterable[Node]) -> None:
         """Nodes that the ready set knows already."""
@@ -83,9 +83,9 @@ class Values:
             for held in (self.nodes, self._single, self._items, self._followers, self._whole):
                 held.pop(name, None)
 
-    def _all(self, name: str) -> KeptItems:
+    def _all(self, name: str) -> StoredItems:
         if name not in self._whole:
-            self._whole[name] = KeptItems.write(self._read(name), self.store)
+            self._whole[name] = StoredItems.write(self._read(name), self.store)
         return self._whole[name]
 
     def arguments(self, template: Any) -> Any:
@@ -97,7 +97,7 @@ class Values:
                 return SKIPPED
             if self.nodes[name].mapped:
                 return self._all(name)._replace(path=path_of(ref))
-            return Kept(self._single[name], path_of(ref))
+            return StoredArgument(self._single[name], path_of(ref))
 
         return fill(template, Ref, put)
 
@@ -142,7 +142,7 @@ class Values:
                 self._begun.add(node.name)
                 stored = self._follow(node_of(argument), item)
                 whole = whole and stored is not None
-                found.append(None if stored is None else Kept(stored))
+                found.append(None if stored is None else StoredArgument(stored))
             elif isinstance(walk, Iterator):
                 found.append(next(walk))
             else:

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from swath.errors import UsageError
 from swath.evaluation.objects import ObjectScores, match
-from swath.evaluation.page import Place, painted, photo
+from swath.evaluation.page import WorstPlace, painted, photo
 from swath.evaluation.scoring import NODATA
 from swath.geo import Window
 from swath.imagery.geometry.footprint import transformer
 from swath.imagery.labels.label_objects import label_objects, traced
 from swath.imagery.reading.mosaic import read
-from swath.maps.region import Parts
+from swath.maps.region import FileParts
 from swath.spec.fields.labels import IGNORE
 
 if TYPE_CHECKING:
-    from swath.evaluation.scoring import Scored, Subject, Tally
+    from swath.evaluation.scoring import RegionScores, ScoreTotals, ScoringInput
     from swath.geo import Regions
     from swath.imagery.labels.labelled_image import LabelledImage
 
@@ -30,13 +30,13 @@ THUMBNAIL = 256
 """Longest edge of a picture of a block, in pixels."""
 
 
-def stitched(scored: Sequence[Scored], regions: Regions, grid: int, window: Window) -> NDArray[np.uint8]:
+def stitched(scored: Sequence[RegionScores], regions: Regions, grid: int, window: Window) -> NDArray[np.uint8]:
     """The map of errors in a window of one image, uint8 (height, width)."""
     whole = np.full(window.shape, NODATA, np.uint8)
     for sheet, on in enumerate(regions.grids):
         if on != grid:
             continue
-        for part in Parts.of(scored, "map", regions, sheet).touching(regions.sheets[sheet], window):
+        for part in FileParts.of(scored, "map", regions, sheet).touching(regions.sheets[sheet], window):
             shared = part.window.intersection(window)
             if shared is not None:
                 whole[shared.within(window)] = part.read(shared)[0]
@@ -53,7 +53,7 @@ def labels_and_predictions(shown: NDArray[np.uint8], classes: int) -> tuple[NDAr
 
 
 def object_scores(
-    scored: Sequence[Scored], regions: Regions, subject: Subject, names: Sequence[str], iou: float
+    scored: Sequence[RegionScores], regions: Regions, subject: ScoringInput, names: Sequence[str], iou: float
 ) -> tuple[ObjectScores, ...]:
     """Objects of some classes, whole across regions: connected pixels of predictions against the features that labels come from,
     or against connected pixels of labels. Raises UsageError for an area that is too large to be looked at as a whole."""
@@ -85,8 +85,14 @@ def object_scores(
 
 
 def worst_places(
-    scored: Sequence[Scored], regions: Regions, subject: Subject, found: Tally, count: int, *, photos: bool
-) -> list[Place]:
+    scored: Sequence[RegionScores],
+    regions: Regions,
+    subject: ScoringInput,
+    found: ScoreTotals,
+    count: int,
+    *,
+    photos: bool,
+) -> list[WorstPlace]:
     """The blocks with the most wrong pixels, with their pictures."""
     pixels = found.counts.sum(axis=(1, 2))
     wrong = pixels - np.trace(found.counts, axis1=1, axis2=2)
@@ -106,7 +112,7 @@ def worst_places(
         if photos:
             values, valid = read(image.scenes, window)
             pictures.insert(0, photo(_colours(values, image.scenes.bands)[:, ::step, ::step], valid[::step, ::step]))
-        places.append(Place(_where(image, window), int(pixels[number]), int(wrong[number]), tuple(pictures)))
+        places.append(WorstPlace(_where(image, window), int(pixels[number]), int(wrong[number]), tuple(pictures)))
     return places
 
 

@@ -23,7 +23,7 @@ _UNKNOWN = (150, 150, 150)
 
 
 @dataclass(frozen=True)
-class Place:
+class WorstPlace:
     """A block of ground in which much is wrong."""
 
     where: str
@@ -70,7 +70,7 @@ def page(
     *,
     draws: int,
     object_iou: float,
-    worst: Sequence[Place],
+    worst: Sequence[WorstPlace],
     warnings: Sequence[str],
     about: Mapping[str, Any],
 ) -> str:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from swath.errors import TaskFailed, UsageError
 from swath.evaluation.inspection import object_scores, worst_places
 from swath.evaluation.page import page
-from swath.evaluation.scoring import Scored, Subject, Tally, error_legend, tally
+from swath.evaluation.scoring import RegionScores, ScoreTotals, ScoringInput, error_legend, tally
 from swath.evaluation.summary import Summary, summarise
 from swath.maps.legend import shares
 from swath.maps.map_files import MapFiles
 
 if TYPE_CHECKING:
     from swath.geo import Regions
-    from swath.maps.layout import Form
+    from swath.maps.layout import MapLayout
     from swath.spec.fields.fields import Output
     from swath.storage.publication import Published
 
@@ -31,12 +31,12 @@ PLACES = {None: "everything that has a label", 1: "validation split", 2: "test s
 class Scorecard:
     """What came out of an evaluation."""
 
-    scored: Sequence[Scored]
-    subject: Subject
+    scored: Sequence[RegionScores]
+    subject: ScoringInput
     regions: Regions
-    errors: Form
+    errors: MapLayout
     """How the map of errors is laid out."""
-    found: Tally
+    found: ScoreTotals
     summary: Summary
     of: str
     """Path of the model or the map."""
@@ -46,10 +46,10 @@ class Scorecard:
     @classmethod
     def of_regions(
         cls,
-        scored: Sequence[Scored],
-        subject: Subject,
+        scored: Sequence[RegionScores],
+        subject: ScoringInput,
         regions: Regions,
-        errors: Form,
+        errors: MapLayout,
         *,
         of: str,
         objects: Sequence[str],

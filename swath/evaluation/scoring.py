@@ -19,15 +19,15 @@ from swath.geo import Region, Window
 from swath.graph.current import progress
 from swath.imagery.geometry.footprint import degrees_of
 from swath.imagery.geometry.image_grid import output_window
-from swath.imagery.geometry.pixel_area import Ground
+from swath.imagery.geometry.pixel_area import PixelArea
 from swath.imagery.labels.labelled_image import LabelledImage, find_labelled
 from swath.imagery.labels.labels import find_labels, read_labels
 from swath.imagery.reading.mosaic import read
 from swath.maps.class_map import open_class_map
 from swath.maps.cog.encoded_part import PartBuilder
-from swath.maps.layout import Form
+from swath.maps.layout import MapLayout
 from swath.maps.legend import Legend, MapClass
-from swath.maps.region import Made, map_strips
+from swath.maps.region import RegionResult, map_strips
 from swath.spec.fields.labels import IGNORE
 from swath.spec.fields.sampling_split import SceneSplit
 from swath.training.split.split import NAMES, TRAIN, Split
@@ -51,7 +51,7 @@ _ROWS = 512
 
 
 @dataclass(frozen=True)
-class Subject:
+class ScoringInput:
     """What is scored: labels, the images that they lie on, and what the predictions' values mean. Holds no pixels."""
 
     images: tuple[LabelledImage, ...]
@@ -78,7 +78,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Scored(Made):
+class RegionScores(RegionResult):
     """What one call found in a region; its part is of the map of errors."""
 
     blocks: tuple[tuple[int, int], ...] = ()
@@ -98,7 +98,7 @@ def find_subject(
     area: Area | None,
     only: Literal["validation", "test"] | None,
     block_m: float | None,
-) -> Subject:
+) -> ScoringInput:
     """What a model is scored on. Raises what finding imagery and labels raises; UsageError when the contract does not tell
     the split that is asked for, or the model has no classes."""
     if contract.output != "classes":
@@ -128,7 +128,7 @@ def find_subject(
 
 def find_map(
     path: str, labels: Labels, classes: tuple[LabelClass, ...], area: Area | None, block_m: float | None
-) -> Subject:
+) -> ScoringInput:
     """What a finished map is scored on: its own pixels. Raises what opening the map and finding labels raises."""
     found = open_class_map(path, classes)
     legend = _legend((each.name, each.color) for each in found.classes)
@@ -158,19 +158,19 @@ def _subject(
     split: Split | None = None,
     only: int | None = None,
     trained: tuple[bool, ...] = (),
-) -> Subject:
+) -> ScoringInput:
     if len(classes) > MOST:
         raise ImageryError(
             f"{len(classes)} classes: a map of errors holds the pairs of {MOST}", remedy="Merge classes before."
         )
     blocks = tuple(_block_edge(image, block_m) for image in images)
     notes = tuple(dict.fromkeys(note for image in images for note in image.notes))
-    return Subject(images, classes, numbers, blocks, area, split, only, trained, notes)
+    return ScoringInput(images, classes, numbers, blocks, area, split, only, trained, notes)
 
 
 def _block_edge(image: LabelledImage, block_m: float | None) -> int:
     """Edge of a bootstrap block in pixels."""
-    ground = Ground.of(image.scenes.image)
+    ground = PixelArea.of(image.scenes.image)
     if block_m is None:
         window = output_window(image.scenes.image, image.labels.area)
         return max(16, round(math.sqrt(window.height * window.width / BLOCKS)))
@@ -197,7 +197,9 @@ def _trained_on(image: LabelledImage, scenes: Iterable[dict[str, Any]]) -> bool:
     return False
 
 
-def score_model(region: Region, subject: Subject, model: ModelInfo, errors: Form, form: Form) -> Scored:
+def score_model(
+    region: Region, subject: ScoringInput, model: ModelInfo, errors: MapLayout, form: MapLayout
+) -> RegionScores:
     """One region of what a model says, the very pixels that predict would publish. `form` is that of the prediction, with
     probabilities of all classes when they are to be looked at."""
     image = subject.images[region.grid]
@@ -213,7 +215,7 @@ def score_model(region: Region, subject: Subject, model: ModelInfo, errors: Form
     return _score(region, subject, errors, predictions(), model.contract.nodata)
 
 
-def score_map(region: Region, subject: Subject, errors: Form) -> Scored:
+def score_map(region: Region, subject: ScoringInput, errors: MapLayout) -> RegionScores:
     """One region of a map that was made before."""
     image = subject.images[region.grid]
 
@@ -230,11 +232,11 @@ def score_map(region: Region, subject: Subject, errors: Form) -> Scored:
 
 def _score(
     region: Region,
-    subject: Subject,
-    errors: Form,
+    subject: ScoringInput,
+    errors: MapLayout,
     predictions: Iterator[tuple[Window, NDArray[Any], NDArray[Any] | None]],
     nodata: float,
-) -> Scored:
+) -> RegionScores:
     classes, image = len(subject.classes), subject.images[region.grid]
     builder = PartBuilder(region.block.index, region.block.window, errors.encoding, errors.levels[region.sheet])
     matrices: dict[tuple[int, int], Counts] = {}
@@ -269,7 +271,7 @@ def _score(
         progress(pixels=labels.size)
     keys = tuple(sorted(matrices))
     counts = np.stack([matrices[key] for key in keys]) if keys else np.zeros((0, classes, classes), np.int64)
-    return Scored(region.sheet, builder.part(), None, keys, counts, calibration, unpredicted, trained)
+    return RegionScores(region.sheet, builder.part(), None, keys, counts, calibration, unpredicted, trained)
 
 
 def _blocks(window: Window, edge: int) -> Iterator[tuple[tuple[int, int], tuple[slice, slice]]]:
@@ -282,7 +284,7 @@ def _blocks(window: Window, edge: int) -> Iterator[tuple[tuple[int, int], tuple[
 
 
 @dataclass(frozen=True)
-class Tally:
+class ScoreTotals:
     """Everything that was found, added up."""
 
     blocks: tuple[tuple[int, int, int], ...]
@@ -300,7 +302,7 @@ class Tally:
         return total
 
 
-def tally(scored: Iterable[Scored], regions: Regions, classes: int) -> Tally:
+def tally(scored: Iterable[RegionScores], regions: Regions, classes: int) -> ScoreTotals:
     """Add up what the regions found: block matrices are summed, so no pixel counts twice."""
     matrices: dict[tuple[int, int, int], Counts] = {}
     calibration: Calibration | None = None
@@ -315,7 +317,7 @@ def tally(scored: Iterable[Scored], regions: Regions, classes: int) -> Tally:
         sums.update(unpredicted=each.unpredicted, trained=each.trained)
     keys = tuple(sorted(matrices))
     counts = np.stack([matrices[key] for key in keys]) if keys else np.zeros((0, classes, classes), np.int64)
-    return Tally(keys, counts, calibration, sums["unpredicted"], sums["trained"])
+    return ScoreTotals(keys, counts, calibration, sums["unpredicted"], sums["trained"])
 
 
 def error_legend(classes: Legend) -> Legend:

@@ -13,7 +13,7 @@ from swath.imagery.geometry.utm_zones import owned_window
 from swath.maps.cog.encoded_part import levels_of
 from swath.maps.cog.encoding import Encoding
 from swath.maps.cog.tiff_header import level_shapes
-from swath.models.probabilities import Layers, probability_layers
+from swath.models.probabilities import ProbabilityBands, probability_layers
 from swath.models.tile_size import tile_edge
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ FEWEST = 8
 
 
 @dataclass(frozen=True)
-class Form:
+class MapLayout:
     """What all regions of a map have in common, beside imagery and model."""
 
     encoding: Encoding
@@ -36,7 +36,7 @@ class Form:
     """Of each sheet: how many levels of the file, the full resolution among them, a region makes."""
     edge: int
     """Edge of the pieces that the network gets, in pixels, without halo. The map does not depend on it."""
-    layers: Layers | None = None
+    layers: ProbabilityBands | None = None
     """How probable each class is, for a file of its own; None when nobody asked."""
 
     @property
@@ -94,10 +94,10 @@ def plan_sheets(
     return Regions(tuple(sheets), tuple(on))
 
 
-def form_of_bytes(regions: Regions, output: Output, nodata: int) -> Form:
+def form_of_bytes(regions: Regions, output: Output, nodata: int) -> MapLayout:
     """How a map of classes is laid out that no model makes: bytes, with their own nodata."""
     encoding = Encoding("uint8", nodata, 1, classes=True, blocksize=output.blocksize)
-    return Form(encoding, _levels(regions, output.blocksize), regions.sheets[0].size)
+    return MapLayout(encoding, _levels(regions, output.blocksize), regions.sheets[0].size)
 
 
 def _levels(regions: Regions, blocksize: int) -> tuple[int, ...]:
@@ -106,7 +106,7 @@ def _levels(regions: Regions, blocksize: int) -> tuple[int, ...]:
     return tuple(levels_of(each.size, blocksize, most) for each, most in zip(regions.sheets, counts, strict=True))
 
 
-def form_of(regions: Regions, model: ModelInfo, channels: int, output: Output) -> Form:
+def form_of(regions: Regions, model: ModelInfo, channels: int, output: Output) -> MapLayout:
     """How the files of a map are laid out; `channels` is how many numbers the network gives for a pixel."""
     contract, size = model.contract, output.blocksize
     classes = contract.output == "classes"
@@ -115,4 +115,4 @@ def form_of(regions: Regions, model: ModelInfo, channels: int, output: Output) -
     )
     edge = min(regions.sheets[0].size, max(size, tile_edge(model)))
     layers = probability_layers(contract, output.probabilities) if output.probabilities else None
-    return Form(encoding, _levels(regions, size), edge, layers)
+    return MapLayout(encoding, _levels(regions, size), edge, layers)

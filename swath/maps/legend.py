@@ -56,7 +56,7 @@ def color_table(legend: Legend, nodata: float) -> dict[int, tuple[int, int, int,
 
 
 @dataclass(frozen=True)
-class Share:
+class ClassShare:
     """How much of a map one class covers."""
 
     value: int
@@ -68,11 +68,11 @@ class Share:
     """Of the valid pixels, 0..1."""
 
 
-def shares(legend: Legend, counts: dict[int, int]) -> tuple[Share, ...]:
+def shares(legend: Legend, counts: dict[int, int]) -> tuple[ClassShare, ...]:
     """The share of each class in the legend's order, from the number of pixels of each value (nodata left out)."""
     total = sum(counts.values())
     return tuple(
-        Share(
+        ClassShare(
             each.value,
             each.name,
             each.hex,

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from swath.geo import Regions, Window
 from swath.graph.current import current_run, progress
-from swath.imagery.geometry.pixel_area import Ground
+from swath.imagery.geometry.pixel_area import PixelArea
 from swath.imagery.scene import all_scenes
 from swath.maps.cog.cog import CogFacts, names_xml, write_cog
-from swath.maps.layout import Form
+from swath.maps.layout import MapLayout
 from swath.maps.legend import Legend
 from swath.maps.preview import write_preview
-from swath.maps.region import Made, Parts
+from swath.maps.region import FileParts, RegionResult
 from swath.maps.sheets import Sheet, merged, sheet_names, write_collection, write_index
 from swath.maps.stac_item import ModelFacts, write_item, write_model_item
 from swath.maps.vectors.geoparquet import write_vectors
@@ -39,10 +39,10 @@ STEPS = 4
 class MapFiles:
     """A map on its way to its place: a context manager, after which nothing of what was not published is left."""
 
-    made: Sequence[Made]
+    made: Sequence[RegionResult]
     regions: Regions
     grids: tuple[Scenes, ...]
-    form: Form
+    form: MapLayout
     output: Output
     legend: Legend
     bands: tuple[str, ...]
@@ -145,14 +145,14 @@ class MapFiles:
                 staging.place(name) if alone else staging.folder / name
             )  # an index can be read only beside its sheets
 
-        parts = Parts.of(self.made, "map", self.regions, number)
+        parts = FileParts.of(self.made, "map", self.regions, number)
         facts = write_cog(place(name), parts, blocks, self.form.encoding, classes=self.legend, band_names=self.bands)
         if self.legend and staging.remote and alone:
             (staging.folder / f"{name}.aux.xml").write_text(names_xml(self.legend), encoding="utf-8")
         likely = None
         if self.form.layers is not None:
             likely = write_cog(
-                place(other), Parts.of(self.made, "probabilities", self.regions, number), blocks,
+                place(other), FileParts.of(self.made, "probabilities", self.regions, number), blocks,
                 self.form.encodings[1], band_names=self.form.layers.names, scale=self.form.layers.scale,
             )  # fmt: skip
         return Sheet(name, blocks.output, facts, likely, self._own_grid(number))
@@ -175,7 +175,7 @@ class MapFiles:
         path = self._staging.folder / f"{self._stem(grid)}.parquet"
         write_vectors(path, self._source(grid, sheets), self.legend, self.output.vectors)
         if tiles := self.output.pmtiles:
-            ground = Ground.of(self._geobox(grid, self._window(sheets)))
+            ground = PixelArea.of(self._geobox(grid, self._window(sheets)))
             write_tiles(
                 path.with_suffix(".pmtiles"), path, ground.width_m if ground else 1.0, self.name,
                 min_zoom=tiles.min_zoom, max_zoom=tiles.max_zoom,

@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 from PIL import Image, ImageDraw, ImageFont
 from rasterio.enums import Resampling
 
-from swath.imagery.geometry.pixel_area import Ground
+from swath.imagery.geometry.pixel_area import PixelArea
 from swath.maps.cog.cog import gdal_quiet, open_map
 from swath.maps.legend import Legend, shares
 from swath.storage.durable_write import sync, writing
@@ -48,7 +48,7 @@ def write_preview(
     not square on the ground (degrees) are drawn as they lie there. Raises TaskFailed when `path` cannot be written.
     """
     with gdal_quiet(), open_map(cog) as file:
-        ground = Ground.of(GeoBox(file.shape, file.transform, file.crs.to_wkt() if file.crs else None))
+        ground = PixelArea.of(GeoBox(file.shape, file.transform, file.crs.to_wkt() if file.crs else None))
         width, height = _size(file.shape, ground)
         small = (min(height, file.height), min(width, file.width))
         picture, legend = _painted(file, small, classes, counts)
@@ -61,7 +61,7 @@ def write_preview(
         sync(path)
 
 
-def _size(shape: tuple[int, int], ground: Ground | None) -> tuple[int, int]:
+def _size(shape: tuple[int, int], ground: PixelArea | None) -> tuple[int, int]:
     """(width, height) of the map in the picture, in pixels."""
     height, width = (float(each) for each in shape)
     if ground is not None and math.isfinite(ground.width_m / ground.height_m):

@@ -25,7 +25,7 @@ from swath.graph.current import progress
 from swath.imagery.geometry.image_grid import area_mask
 from swath.imagery.geometry.utm_zones import owned
 from swath.imagery.reading.mosaic import read
-from swath.maps.cog.encoded_part import Part, PartBuilder
+from swath.maps.cog.encoded_part import EncodedPart, PartBuilder
 from swath.models.device import Batches
 from swath.models.infer import finish, logits, prepare
 from swath.models.load import TorchPredictor, load
@@ -34,7 +34,7 @@ from swath.models.probabilities import encode_probabilities
 
 if TYPE_CHECKING:
     from swath.imagery.scene import Scenes
-    from swath.maps.layout import Form
+    from swath.maps.layout import MapLayout
     from swath.models.contract import ModelInfo
     from swath.models.load import Predictor
     from swath.spec.fields.fields import Area
@@ -46,12 +46,12 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Made:
+class RegionResult:
     """What one call made of a region: a part for each file."""
 
     sheet: int
-    map: Part
-    probabilities: Part | None = None
+    map: EncodedPart
+    probabilities: EncodedPart | None = None
 
     @property
     def place(self) -> tuple[int, int]:
@@ -60,10 +60,10 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Parts(Sequence[Part]):
+class FileParts(Sequence[EncodedPart]):
     """The parts of one file among all that regions made; taken when they are asked for."""
 
-    made: Sequence[Made]
+    made: Sequence[RegionResult]
     """In the order of their regions; some may have been set aside."""
     name: str
     """Of the field of Made."""
@@ -71,7 +71,7 @@ class Parts(Sequence[Part]):
     """Where they are in `made`."""
 
     @classmethod
-    def of(cls, made: Sequence[Made], name: str, regions: Regions, sheet: int) -> Parts:
+    def of(cls, made: Sequence[RegionResult], name: str, regions: Regions, sheet: int) -> FileParts:
         """Those of one sheet."""
         if len(made) == len(regions):
             start, stop = regions.first(sheet), regions.first(sheet + 1)
@@ -85,19 +85,19 @@ class Parts(Sequence[Part]):
         return len(self.places)
 
     @overload
-    def __getitem__(self, item: int) -> Part: ...
+    def __getitem__(self, item: int) -> EncodedPart: ...
     @overload
-    def __getitem__(self, item: slice) -> Sequence[Part]: ...
-    def __getitem__(self, item: int | slice) -> Part | Sequence[Part]:
+    def __getitem__(self, item: slice) -> Sequence[EncodedPart]: ...
+    def __getitem__(self, item: int | slice) -> EncodedPart | Sequence[EncodedPart]:
         if isinstance(item, slice):
-            return Parts(self.made, self.name, self.places[item])
-        part: Part = getattr(self.made[self.places[item]], self.name)
+            return FileParts(self.made, self.name, self.places[item])
+        part: EncodedPart = getattr(self.made[self.places[item]], self.name)
         return part
 
-    def __iter__(self) -> Iterator[Part]:
+    def __iter__(self) -> Iterator[EncodedPart]:
         return (getattr(made, self.name) for made in islice(self.made, self.places.start, self.places.stop))
 
-    def touching(self, blocks: Blocks, window: Window) -> list[Part]:
+    def touching(self, blocks: Blocks, window: Window) -> list[EncodedPart]:
         """Those that share pixels with `window`."""
         found = []
         for index in blocks.touching(window):
@@ -121,7 +121,7 @@ class _Strip:
     valid: NDArray[np.bool_]
 
 
-def map_region(region: Region, scenes: Scenes, model: ModelInfo, area: Area | None, form: Form) -> Made:
+def map_region(region: Region, scenes: Scenes, model: ModelInfo, area: Area | None, form: MapLayout) -> RegionResult:
     """One region of the map. `scenes` are those of its sheet. Raises what reading and inferring raise."""
     index, window, levels = region.block.index, region.block.window, form.levels[region.sheet]
     builders = [PartBuilder(index, window, encoding, levels) for encoding in form.encodings]
@@ -131,11 +131,11 @@ def map_region(region: Region, scenes: Scenes, model: ModelInfo, area: Area | No
         progress(pixels=strips[0].shape[1] * strips[0].shape[2])
     if (share := device_share(model)) is not None:
         log.info("the GPU has computed for %.0f %% of the time so far", 100 * share)
-    return Made(region.sheet, *(builder.part() for builder in builders))
+    return RegionResult(region.sheet, *(builder.part() for builder in builders))
 
 
 def map_strips(
-    window: Window, scenes: Scenes, model: ModelInfo, area: Area | None, form: Form
+    window: Window, scenes: Scenes, model: ModelInfo, area: Area | None, form: MapLayout
 ) -> Iterator[list[NDArray[Any]]]:
     """The map in `window`, and its probabilities when they are asked for, as strips (bands, height, width of the window) from
     the top down, nodata in place.
@@ -161,7 +161,7 @@ def map_strips(
 
 
 def _map_strip(
-    window: Window, strip: _Strip | None, scenes: Scenes, model: ModelInfo, form: Form
+    window: Window, strip: _Strip | None, scenes: Scenes, model: ModelInfo, form: MapLayout
 ) -> list[NDArray[Any]]:
     made = [np.full((each.bands, *window.shape), each.nodata, each.dtype) for each in form.encodings]
     if strip is None:

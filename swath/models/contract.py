@@ -67,7 +67,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Receptive:
+class ReceptiveField:
     """How far and on which lattice a model looks, as measured."""
 
     radius: int

@@ -50,7 +50,7 @@ def _driver() -> bool:
     return True
 
 
-class Busy:
+class DeviceUsage:
     """How long a device computed, and which share of the time since its first call that is."""
 
     def __init__(self, device: Device) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from swath.errors import ModelError
-from swath.models.contract import Contract, ModelInfo, Receptive, Weights
+from swath.models.contract import Contract, ModelInfo, ReceptiveField, Weights
 from swath.models.contract_file import contract_path, read_contract
 from swath.models.device import Device, chosen
 from swath.models.load import digest, format_of, load
@@ -41,7 +41,7 @@ def fingerprint(ref: ModelRef) -> Weights:
     return Weights(str(path), form, digest(at_hand(str(path))), ref.factory, len(contract_of(ref).bands))
 
 
-def measure(weights: Weights) -> Receptive:
+def measure(weights: Weights) -> ReceptiveField:
     """Load the network and measure its receptive field; a few seconds. The same weights always give the same answer."""
     return measure_predictor(load(weights), weights.bands)
 
@@ -51,7 +51,7 @@ def channels_of(weights: Weights) -> int:
     return output_channels(load(weights), weights.bands)
 
 
-def describe(ref: ModelRef, receptive: Receptive) -> ModelInfo:
+def describe(ref: ModelRef, receptive: ReceptiveField) -> ModelInfo:
     """Everything that a call needs to know of the model, from what was measured before. Loads no network."""
     weights = fingerprint(ref)
     device: Device = "cpu" if weights.format == "onnx" else chosen(ref.device)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from swath.errors import MissingExtra, ModelError
 from swath.models import exported
 from swath.models.contract import Format, ModelInfo, Precision, Weights
-from swath.models.device import Busy, Device
+from swath.models.device import Device, DeviceUsage
 from swath.models.global_layers import wide_parts
 from swath.models.weights_cache import at_hand
 
@@ -78,7 +78,7 @@ class TorchPredictor:
         self._path = path
         self._precision = precision
         self._device = device
-        self.busy = Busy(device)
+        self.busy = DeviceUsage(device)
         """How long the device computed."""
 
     @property

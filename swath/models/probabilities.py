@@ -20,7 +20,7 @@ _SLACK = 1e-3
 
 
 @dataclass(frozen=True)
-class Layers:
+class ProbabilityBands:
     """What a file of probabilities holds: one band for each class that was asked for, in the contract's order."""
 
     names: tuple[str, ...]
@@ -36,7 +36,7 @@ class Layers:
     """Probability = number * scale; the bands' GDAL scale, with offset 0."""
 
 
-def probability_layers(contract: Contract, choice: Probabilities) -> Layers:
+def probability_layers(contract: Contract, choice: Probabilities) -> ProbabilityBands:
     """The bands that `choice` asks for. Raises ModelError when this model has no such class, or none at all.
 
     Not said otherwise, several channels are taken as logits (softmax), and the one channel of a contract with a
@@ -60,7 +60,7 @@ def probability_layers(contract: Contract, choice: Probabilities) -> Layers:
         )
     indices = tuple(n for n, name in enumerate(names) if not choice.classes or name in choice.classes)
     byte = choice.dtype == "uint8"
-    return Layers(
+    return ProbabilityBands(
         names=tuple(names[n] for n in indices),
         indices=indices,
         activation=choice.activation or ("none" if single else "softmax"),
@@ -71,7 +71,7 @@ def probability_layers(contract: Contract, choice: Probabilities) -> Layers:
 
 
 def encode_probabilities(
-    output: NDArray[np.float32], valid: NDArray[np.bool_], contract: Contract, layers: Layers
+    output: NDArray[np.float32], valid: NDArray[np.bool_], contract: Contract, layers: ProbabilityBands
 ) -> NDArray[Any]:
     """What the network gives (channels, h, w) as `layers`: (bands, h, w) of their dtype.
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import ModelError
-from swath.models.contract import Receptive
+from swath.models.contract import ReceptiveField
 from swath.models.load import Predictor
 
 FALLBACK_HALO = 64
@@ -37,13 +37,13 @@ _BREADTH = 16
 """Breadth of the probes in pixels, at least."""
 
 
-def measure_predictor(predictor: Predictor, bands: int) -> Receptive:
+def measure_predictor(predictor: Predictor, bands: int) -> ReceptiveField:
     """Radius and stride of a network with so many input bands.
 
     Raises ModelError when the network takes none of the tried sizes, or does not keep height and width.
     """
     refusal: ModelError | None = None
-    first: Receptive | None = None
+    first: ReceptiveField | None = None
     for stride in STRIDES:
         try:
             smallest = _smallest(predictor, bands, stride)
@@ -52,17 +52,17 @@ def measure_predictor(predictor: Predictor, bands: int) -> Receptive:
             continue
         reason = _unsteady(predictor, bands, stride, smallest)
         if reason:
-            return Receptive(FALLBACK_HALO, stride, False, reason, smallest)
+            return ReceptiveField(FALLBACK_HALO, stride, False, reason, smallest)
         radius = _radius(predictor, bands, stride, smallest)
         if radius is None:
             parts = (
                 ", ".join(getattr(predictor, "wide", ())) or "attention, or a norm or a pooling over the whole image"
             )
             reason = f"a pixel depends on all others, or on very distant ones ({parts})"
-            return Receptive(FALLBACK_HALO, stride, False, reason, smallest)
+            return ReceptiveField(FALLBACK_HALO, stride, False, reason, smallest)
         if _agrees(predictor, bands, stride, radius, smallest):
-            return Receptive(radius, stride, True, "", smallest)
-        first = first or Receptive(
+            return ReceptiveField(radius, stride, True, "", smallest)
+        first = first or ReceptiveField(
             max(radius, FALLBACK_HALO), stride, False, "results depend on where in the image a pixel is", smallest
         )
     if first is not None:

@@ -33,7 +33,7 @@ LIBRARIES = (
 
 
 @dataclass(frozen=True)
-class Source:
+class CodeSource:
     """What spec and pipelines of a run were taken from."""
 
     git: dict[str, Any] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Source:
     @classmethod
     def of_files(
         cls, spec: tuple[Path, str], root: Path, used: Sequence[Path], scrub: Callable[[str], str] = str
-    ) -> Source:
+    ) -> CodeSource:
         """The files as they are now. spec: path and text; root: the project's folder; used: what else the run is made from."""
         file = Path(os.path.normpath(root / spec[0]))
         repository = Repository.around(file.parent)
@@ -57,7 +57,7 @@ class Source:
         return cls(_git(commit, repository.branch(), found, file, root), found.diff)
 
     @classmethod
-    def of_commit(cls, commit: str, ref: str, found: Changes, file: Path, root: Path) -> Source:
+    def of_commit(cls, commit: str, ref: str, found: Changes, file: Path, root: Path) -> CodeSource:
         """A commit with changes, which were mostly none. ref: as the user named it; file: the spec; root: the project's folder."""
         return cls(_git(commit, "", found, file, root) | {"ref": ref}, found.diff)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from swath.engine.executors.executor import NAME as CLIENT_NAME
 from swath.events import CallRetried, Event
-from swath.reporting.timeline import BINS, Made, Timeline, bins, lane_of
+from swath.reporting.timeline import BINS, TimedCalls, Timeline, bins, lane_of
 
 if TYPE_CHECKING:
     from swath.engine.journal import CallRow
@@ -80,7 +80,7 @@ class SlowCall:
 
 
 @dataclass(frozen=True)
-class Trouble:
+class FailureGroup:
     """Calls of a node that failed, or were tried again, for the same reason but for its numbers."""
 
     node: str
@@ -94,7 +94,7 @@ class Trouble:
 
 
 @dataclass(frozen=True)
-class Account:
+class CallStatistics:
     """What a run's calls came to in one session. Plain values only."""
 
     started: float
@@ -110,14 +110,14 @@ class Account:
     nodes: tuple[NodeFacts, ...] = ()
     workers: tuple[WorkerFacts, ...] = ()
     slowest: tuple[SlowCall, ...] = ()
-    troubles: tuple[Trouble, ...] = ()
+    troubles: tuple[FailureGroup, ...] = ()
     more_troubles: int = 0
     """Failures and new attempts for still other reasons."""
     timeline: Timeline | None = None
     """None when no call was made."""
 
 
-class Troubles:
+class FailureGroups:
     """Counts failures and new attempts by node and reason. As a listener of events it hears of the attempts that failed:
     the journal keeps only how a call ended."""
 
@@ -140,20 +140,22 @@ class Troubles:
         else:
             self._more += 1
 
-    def told(self) -> tuple[tuple[Trouble, ...], int]:
+    def told(self) -> tuple[tuple[FailureGroup, ...], int]:
         """What was counted, failures first and then by number; and how much was for still other reasons."""
-        all_ = [Trouble(node, item, final, n, said) for (node, final, _), (n, item, said) in self._found.items()]
+        all_ = [FailureGroup(node, item, final, n, said) for (node, final, _), (n, item, said) in self._found.items()]
         return tuple(sorted(all_, key=lambda each: (not each.final, -each.count))), self._more
 
 
-def account(calls: Iterable[CallRow], started: float, finished: float, troubles: Troubles | None = None) -> Account:
+def account(
+    calls: Iterable[CallRow], started: float, finished: float, troubles: FailureGroups | None = None
+) -> CallStatistics:
     """The account of a session.
 
     calls: all calls of the run, as the journal has them; gone through once, 40 bytes of each are held.
     started, finished: the session's, seconds since the epoch. What ended before is an earlier session's.
     troubles: what was heard of attempts that failed.
     """
-    troubles = troubles or Troubles()
+    troubles = troubles or FailureGroups()
     columns = _Columns(started)
     for call in calls:
         if call.state == "step":  # no call: an item of a mapped step, whose calls are told
@@ -164,7 +166,7 @@ def account(calls: Iterable[CallRow], started: float, finished: float, troubles:
     made = columns.arrays()
     timeline, workers, busy = _timeline(columns, made, max(finished - started, 1e-3))
     told, more = troubles.told()
-    return Account(
+    return CallStatistics(
         started, finished, len(made.seconds), sum(each.reused for each in columns.counts.values()),
         sum(each.earlier for each in columns.counts.values()), busy, _nodes(columns, made), workers, columns.slow(), told, more,
         timeline,
@@ -238,18 +240,18 @@ class _Columns:
     def slow(self) -> tuple[SlowCall, ...]:
         return tuple(slow for *_, slow in sorted(self._heap, key=lambda each: each[:2], reverse=True))
 
-    def arrays(self) -> Made:
+    def arrays(self) -> TimedCalls:
         import numpy as np
 
         node, item, worker, fault = self._numbers
-        return Made(
+        return TimedCalls(
             np.frombuffer(node, np.int32), np.frombuffer(item, np.int64), np.frombuffer(worker, np.int32),
             np.frombuffer(self._times[0], np.float64), np.frombuffer(self._times[1], np.float64),
             np.frombuffer(fault, np.int8).astype(np.bool_),
         )  # fmt: skip
 
 
-def _nodes(columns: _Columns, made: Made) -> tuple[NodeFacts, ...]:
+def _nodes(columns: _Columns, made: TimedCalls) -> tuple[NodeFacts, ...]:
     """By node, in the order in which they first ended a call."""
     import numpy as np
 
@@ -267,7 +269,7 @@ def _nodes(columns: _Columns, made: Made) -> tuple[NodeFacts, ...]:
 
 
 def _timeline(
-    columns: _Columns, made: Made, span: float
+    columns: _Columns, made: TimedCalls, span: float
 ) -> tuple[Timeline | None, tuple[WorkerFacts, ...], float | None]:
     import numpy as np
 
@@ -308,7 +310,7 @@ def _timeline(
     return Timeline(span / BINS, kinds, tuple(lanes), tuple(reused.tolist())), tuple(facts), _whole(columns, made)
 
 
-def _whole(columns: _Columns, made: Made) -> float:
+def _whole(columns: _Columns, made: TimedCalls) -> float:
     """Busy part of the workers' time; the client's own process is no worker where there are others."""
     count = len(columns.workers)
     if CLIENT_NAME in columns.workers and count > 1:

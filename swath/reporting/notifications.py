@@ -35,7 +35,7 @@ _OUTPUTS = 100
 
 
 @dataclass(frozen=True)
-class Ending:
+class RunEnding:
     """How a run ended: the body of a webhook is these fields and `text`."""
 
     run: str
@@ -105,7 +105,7 @@ def check(notifies: Sequence[Notify]) -> None:
 
 def send(
     notices: Sequence[Notice],
-    ending: Ending,
+    ending: RunEnding,
     *,
     limit_s: float | None = None,
     leave: Callable[[], bool] = lambda: False,
@@ -137,7 +137,7 @@ def send(
     return [f"the notice to {one.shown} {why}" for one, why in zip(notices, said, strict=True) if why]
 
 
-def _tell(notice: Notice, ending: Ending) -> str:
+def _tell(notice: Notice, ending: RunEnding) -> str:
     """Tell one. Returns what went wrong, or nothing."""
     if notice.scheme == HIDDEN:
         return "was not sent: its address stood plainly in the spec, so it was not kept; write it as ${env:NAME}"
@@ -157,7 +157,7 @@ class _Stay(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _post(url: str, ending: Ending) -> tuple[str, bool]:
+def _post(url: str, ending: RunEnding) -> tuple[str, bool]:
     """What went wrong, or nothing, and whether it may go better a second time."""
     parts = urlsplit(url)
     headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": f"swath/{__version__}"}
@@ -185,7 +185,7 @@ def _why(error: Exception) -> str:
     return f"failed: {words}" if words else f"failed with {type(reason).__name__}"
 
 
-def _through_apprise(notice: Notice, ending: Ending) -> str:
+def _through_apprise(notice: Notice, ending: RunEnding) -> str:
     import apprise
 
     one = apprise.Apprise.instantiate(notice.url.get_secret_value())

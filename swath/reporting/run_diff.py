@@ -24,7 +24,7 @@ OWN = frozenset({"report.html", "report.json"})
 
 
 @dataclass(frozen=True)
-class Changed:
+class ChangedValue:
     """One value of two specs that differs; None where a spec has no such key."""
 
     key: str
@@ -34,8 +34,8 @@ class Changed:
 
 
 @dataclass(frozen=True)
-class Code:
-    """What the runs were made from: the `git` of each, see swath.project.provenance.Source."""
+class CodeDiff:
+    """What the runs were made from: the `git` of each, see swath.project.provenance.CodeSource."""
 
     before: Mapping[str, Any]
     after: Mapping[str, Any]
@@ -46,7 +46,7 @@ class Code:
 
 
 @dataclass(frozen=True)
-class Side:
+class NodeCalls:
     """The calls of one node in one run."""
 
     done: int = 0
@@ -60,12 +60,12 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Node:
+class NodeDiff:
     """One node of either run."""
 
     name: str
-    before: Side
-    after: Side
+    before: NodeCalls
+    after: NodeCalls
     same_code: bool | None
     """None when one run has not got so far; so also below."""
     same_shared: bool | None
@@ -84,7 +84,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Made:
+class OutputDiff:
     """One output of either run, paired by its place below the folder that its run's outputs share."""
 
     name: str
@@ -98,18 +98,18 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunDiff:
     """Two runs side by side: the first is `before`, the second `after`."""
 
     before: RunRow
     after: RunRow
-    spec: tuple[Changed, ...]
+    spec: tuple[ChangedValue, ...]
     """After overrides; references to the environment stay references."""
     text: tuple[str, ...]
     """Lines of a unified diff of the specs as they were written."""
-    code: Code
-    nodes: tuple[Node, ...]
-    outputs: tuple[Made, ...]
+    code: CodeDiff
+    nodes: tuple[NodeDiff, ...]
+    outputs: tuple[OutputDiff, ...]
     seconds: tuple[float | None, float | None] = field(default=(None, None))
     """From start to end; None of a run that has not ended."""
 
@@ -120,9 +120,9 @@ class Comparison:
         return after / before if before and after is not None else None
 
 
-def compare(journal: Journal, before: RunRow, after: RunRow) -> Comparison:
+def compare(journal: Journal, before: RunRow, after: RunRow) -> RunDiff:
     """Compare two runs of a journal. Files of outputs are read when their sizes are the same."""
-    return Comparison(
+    return RunDiff(
         before,
         after,
         tuple(_spec(before, after)),
@@ -141,11 +141,11 @@ def _seconds(row: RunRow) -> float | None:
 # --- specs
 
 
-def _spec(before: RunRow, after: RunRow) -> Iterator[Changed]:
+def _spec(before: RunRow, after: RunRow) -> Iterator[ChangedValue]:
     one, other = _values(before), _values(after)
     for key in sorted(one.keys() | other.keys()):
         if one.get(key) != other.get(key):
-            yield Changed(key, one.get(key), other.get(key))
+            yield ChangedValue(key, one.get(key), other.get(key))
 
 
 def _values(row: RunRow) -> dict[str, str]:
@@ -183,7 +183,7 @@ def _text(before: RunRow, after: RunRow) -> Iterator[str]:
 # --- code
 
 
-def _code(journal: Journal, before: RunRow, after: RunRow) -> Code:
+def _code(journal: Journal, before: RunRow, after: RunRow) -> CodeDiff:
     first, second = str(before.git.get("commit", "")), str(after.git.get("commit", ""))
     repository = Repository.around(Path(after.root)) if first and second else None
     commits = repository.apart(first, second) if repository else None
@@ -191,7 +191,7 @@ def _code(journal: Journal, before: RunRow, after: RunRow) -> Code:
         commits = (0, 0)
     digests = [_changes(journal, row) for row in (before, after)]
     same = None if digests == [None, None] else digests[0] == digests[1]
-    return Code(before.git, after.git, commits, same)
+    return CodeDiff(before.git, after.git, commits, same)
 
 
 def _changes(journal: Journal, row: RunRow) -> str | None:
@@ -205,17 +205,17 @@ def _changes(journal: Journal, row: RunRow) -> str | None:
 # --- nodes and their results
 
 
-def _nodes(journal: Journal, before: str, after: str) -> Iterator[Node]:
+def _nodes(journal: Journal, before: str, after: str) -> Iterator[NodeDiff]:
     one, other = ({node.node: node for node in journal.nodes(run)} for run in (before, after))
     calls = [_sides(journal, run, known) for run, known in ((before, one), (after, other))]
     results = _results(journal.digests(before), journal.digests(after))
     for name in dict.fromkeys((*calls[0], *calls[1])):
         first, second = one.get(name), other.get(name)
         counts = results.get(name, Counter())
-        yield Node(
+        yield NodeDiff(
             name,
-            calls[0].get(name, Side()),
-            calls[1].get(name, Side()),
+            calls[0].get(name, NodeCalls()),
+            calls[1].get(name, NodeCalls()),
             _same(first and first.code, second and second.code),
             _same(first and first.shared, second and second.shared),
             counts["same"],
@@ -229,7 +229,7 @@ def _same(one: str | None, other: str | None) -> bool | None:
     return one == other if one and other else None
 
 
-def _sides(journal: Journal, run: str, known: Mapping[str, NodeRow]) -> dict[str, Side]:
+def _sides(journal: Journal, run: str, known: Mapping[str, NodeRow]) -> dict[str, NodeCalls]:
     """The nodes of a run in the order in which they ended a call, then those that ended none."""
     counts: dict[str, Counter[str]] = {}
     seconds: dict[str, float] = {}
@@ -240,7 +240,7 @@ def _sides(journal: Journal, run: str, known: Mapping[str, NodeRow]) -> dict[str
     for name in (*counts, *(name for name in known if name not in counts)):
         n, row = counts.get(name, Counter()), known.get(name)
         state, version = (row.state, row.version) if row else ("", "")
-        found[name] = Side(n["done"], n["reused"], n["failed"], seconds.get(name, 0.0), state, version)
+        found[name] = NodeCalls(n["done"], n["reused"], n["failed"], seconds.get(name, 0.0), state, version)
     return found
 
 
@@ -271,7 +271,7 @@ def _place(digest: Digest | None) -> tuple[bool, str, int]:
 # --- outputs
 
 
-def _outputs(before: RunRow, after: RunRow) -> Iterator[Made]:
+def _outputs(before: RunRow, after: RunRow) -> Iterator[OutputDiff]:
     one, other = _named(before.outputs), _named(after.outputs)
     for name in dict.fromkeys((*one, *other)):
         if name not in OWN:
@@ -288,13 +288,13 @@ def _named(outputs: tuple[str, ...]) -> dict[str, str]:
     }
 
 
-def _made(name: str, before: str | None, after: str | None) -> Made:
+def _made(name: str, before: str | None, after: str | None) -> OutputDiff:
     if before is None or after is None:
-        return Made(name, before, after, "only after" if before is None else "only before")
+        return OutputDiff(name, before, after, "only after" if before is None else "only before")
     if any(remote(output) for output in (before, after)):
-        return Made(name, before, after, "one address" if before == after else "not looked at")
+        return OutputDiff(name, before, after, "one address" if before == after else "not looked at")
     if not all(Path(output).is_absolute() for output in (before, after)):  # values, not files
-        return Made(name, before, after, "same" if before == after else "different")
+        return OutputDiff(name, before, after, "same" if before == after else "different")
     sizes = _size(before), _size(after)
     if before == after:
         verdict = "one file" if sizes[0] is not None else "gone"
@@ -302,7 +302,7 @@ def _made(name: str, before: str | None, after: str | None) -> Made:
         verdict = "gone"
     else:
         verdict = "same" if sizes[0] == sizes[1] and _digest(Path(before)) == _digest(Path(after)) else "different"
-    return Made(name, before, after, verdict, sizes)
+    return OutputDiff(name, before, after, verdict, sizes)
 
 
 def _size(path: str) -> int | None:

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swath.reporting.call_statistics import Account
+from swath.reporting.call_statistics import CallStatistics
 from swath.reporting.timeline_svg import to_svg
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ class RunFacts:
     cluster: str = ""
     workers: int = 0
     error: str = ""
-    account: Account | None = None
+    account: CallStatistics | None = None
     """What the calls of this session came to."""
     set_aside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What was repaired or guessed."""
     versions: dict[str, str] = field(default_factory=dict)
     git: dict[str, Any] = field(default_factory=dict)
-    """commit, branch, dirty and more (see swath.project.provenance.Source); empty outside of a repository."""
+    """commit, branch, dirty and more (see swath.project.provenance.CodeSource); empty outside of a repository."""
     command: str = ""
     """The line that does it again, given in the project's folder."""
     result: dict[str, Any] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class RunFacts:
     caveat: str = ""
     """Why the command may not give the same."""
     table: Sequence[dict[str, Any]] = ()
-    """Of a matrix: what became of each variant, a row each (see swath.runner.variant_table.Row)."""
+    """Of a matrix: what became of each variant, a row each (see swath.runner.variant_table.VariantRow)."""
 
 
 def write_report(folder: Path, facts: RunFacts, preview: Path | None = None) -> list[Path]:
@@ -197,7 +197,7 @@ def number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
-def _told_apart(account: Account | None) -> tuple[str, ...]:
+def _told_apart(account: CallStatistics | None) -> tuple[str, ...]:
     return account.timeline.kinds if account is not None and account.timeline is not None else ()
 
 

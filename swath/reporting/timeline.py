@@ -14,7 +14,7 @@ BINS = 180
 
 
 @dataclass(frozen=True)
-class Made:
+class TimedCalls:
     """Calls that were made in this session, in columns. Times are seconds after its start."""
 
     node: NDArray[np.int32]
@@ -24,14 +24,14 @@ class Made:
     seconds: NDArray[np.float64]
     failed: NDArray[np.bool_]
 
-    def of(self, chosen: Any) -> Made:
-        return Made(
+    def of(self, chosen: Any) -> TimedCalls:
+        return TimedCalls(
             self.node[chosen], self.item[chosen], self.worker[chosen], self.end[chosen], self.seconds[chosen], self.failed[chosen]
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Block:
+class TimelineCall:
     """One call on the timeline. Times are seconds after the session's start."""
 
     start_s: float
@@ -44,7 +44,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Lane:
+class WorkerLane:
     """One worker's line on the timeline."""
 
     name: str
@@ -52,7 +52,7 @@ class Lane:
     """For each kind and bin: the part of the bin's time, 0 to 1."""
     failed: tuple[int, ...]
     """For each bin: calls that failed at its end or within it."""
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[TimelineCall, ...] = ()
     """Each call, when there are few."""
 
 
@@ -63,14 +63,14 @@ class Timeline:
     bin_s: float
     kinds: tuple[str, ...]
     """Nodes that are told apart, the one that took longest first; the last may stand for all others."""
-    lanes: tuple[Lane, ...]
+    lanes: tuple[WorkerLane, ...]
     reused: tuple[int, ...]
     """For each bin: calls whose result was found."""
 
 
 def lane_of(
     name: str,
-    its: Made,
+    its: TimedCalls,
     kind_of: NDArray[np.int32],
     kinds: int,
     span: float,
@@ -78,7 +78,7 @@ def lane_of(
     *,
     each: bool,
     width: int,
-) -> Lane:
+) -> WorkerLane:
     import numpy as np
 
     its = its.of(np.argsort(its.end, kind="stable"))
@@ -89,16 +89,16 @@ def lane_of(
     most = max(1.0, float(busy.sum(axis=0).max()))
     busy = np.clip(busy / most, 0.0, 1.0)
     failed = np.bincount(bins(end[its.failed], span), minlength=BINS)
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[TimelineCall, ...] = ()
     if each and alone and width == 1:
         blocks = tuple(
-            Block(round(s, 4), round(e, 4), k, names[n], None if i < 0 else i, f)
+            TimelineCall(round(s, 4), round(e, 4), k, names[n], None if i < 0 else i, f)
             for s, e, k, n, i, f in zip(
                 start.tolist(), end.tolist(), kind.tolist(), its.node.tolist(), its.item.tolist(), its.failed.tolist(), strict=True
             )
         )  # fmt: skip
     rounded = tuple(tuple(round(value, 3) for value in row) for row in busy.tolist())
-    return Lane(name, rounded, tuple(failed.tolist()), blocks)
+    return WorkerLane(name, rounded, tuple(failed.tolist()), blocks)
 
 
 def _laid(

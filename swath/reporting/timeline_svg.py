@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
-from swath.reporting.call_statistics import Account
-from swath.reporting.timeline import BINS, Block, Lane
+from swath.reporting.call_statistics import CallStatistics
+from swath.reporting.timeline import BINS, TimelineCall, WorkerLane
 
 WIDTH, LEFT, TOP = 960, 136, 8
 """Units of the picture; the page scales it to its width."""
@@ -19,7 +19,7 @@ _SMALLEST = 0.02
 """A share of a bin below this is not drawn."""
 
 
-def to_svg(account: Account) -> str:
+def to_svg(account: CallStatistics) -> str:
     """The picture, coloured by the classes k0, k1, ... of the page; empty when no call was made in the session."""
     timeline = account.timeline
     if timeline is None:
@@ -80,7 +80,7 @@ def _row(label: str, title: str, y: float, high: float) -> Iterator[str]:
     yield f'<rect class="track" x="{LEFT}" y="{y}" width="{PLOT}" height="{high}"/>'
 
 
-def _calls(lane: Lane, span: float, y: float, high: float) -> Iterator[str]:
+def _calls(lane: WorkerLane, span: float, y: float, high: float) -> Iterator[str]:
     for block in lane.blocks:
         x, end = LEFT + PLOT * block.start_s / span, LEFT + PLOT * min(block.end_s, span) / span
         yield (
@@ -89,12 +89,12 @@ def _calls(lane: Lane, span: float, y: float, high: float) -> Iterator[str]:
         )
 
 
-def _told(block: Block) -> str:
+def _told(block: TimelineCall) -> str:
     item = "" if block.item is None else f"[{block.item}]"
     return f"{block.node}{item}: {'failed after ' if block.failed else ''}{seconds(block.end_s - block.start_s)}"
 
 
-def _shares(lane: Lane, y: float, high: float) -> Iterator[str]:
+def _shares(lane: WorkerLane, y: float, high: float) -> Iterator[str]:
     """Of each kind one path, its bars on top of those of the kinds before it."""
     below = [0.0] * BINS
     for kind, shares in enumerate(lane.busy):
@@ -117,7 +117,7 @@ def _bars(shares: Sequence[float], below: Sequence[float], y: float, high: float
     return "".join(path)
 
 
-def _marks(lane: Lane, y: float) -> Iterator[str]:
+def _marks(lane: WorkerLane, y: float) -> Iterator[str]:
     """A mark above each bin in which calls failed."""
     for index, count in enumerate(lane.failed):
         if count:
@@ -125,7 +125,7 @@ def _marks(lane: Lane, y: float) -> Iterator[str]:
             yield f'<path class="fault" d="M{x:.1f} {y + 1}l-4 -6h8z"><title>{count:,} failed</title></path>'
 
 
-def _label(name: str, lanes: Iterable[Lane]) -> str:
+def _label(name: str, lanes: Iterable[WorkerLane]) -> str:
     """A worker's name as far as there is room: without the host when all have the same, else with its middle left out."""
     hosts = {lane.name.rpartition(":")[0] for lane in lanes if ":" in lane.name}
     if ":" in name and len(hosts) == 1:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from swath.cluster.cost.budget import Budget
-from swath.cluster.cost.estimate import Rate, Work, cost, facts
-from swath.cluster.cost.prices import PriceUnknown, Rates, rates
+from swath.cluster.cost.estimate import Throughput, Workload, cost, facts
+from swath.cluster.cost.prices import ClusterPrices, PriceUnknown, rates
 from swath.engine.journal import RunRow
 from swath.errors import SwathError, UsageError
 from swath.project.project import Project
@@ -15,14 +15,14 @@ from swath.project.registry import Registry
 from swath.runner import matrix
 from swath.runner.throughput import rate_of
 from swath.spec.clusters.cloud import AwsCluster, GcpCluster
-from swath.spec.loading.load import Loaded
+from swath.spec.loading.load import LoadedSpec
 
-Reread = Callable[[RunRow], Loaded]
+Reread = Callable[[RunRow], LoadedSpec]
 """The spec of an earlier run."""
 
 
 def told(
-    loaded: Loaded, project: Project, registry: Registry, planned: Mapping[str, Any], reread: Reread
+    loaded: LoadedSpec, project: Project, registry: Registry, planned: Mapping[str, Any], reread: Reread
 ) -> dict[str, Any]:
     """What `pipe plan` says of machines and cost, of what the pipeline's own plan says. A price that is not known is told, with
     how to give it, and keeps nothing else from being told."""
@@ -43,7 +43,9 @@ def told(
     return facts(cluster, known, work, rate, budget)
 
 
-def budget_of(loaded: Loaded, project: Project, registry: Registry, reread: Reread, *, begun: bool) -> Budget | None:
+def budget_of(
+    loaded: LoadedSpec, project: Project, registry: Registry, reread: Reread, *, begun: bool
+) -> Budget | None:
     """The budget that a run has to keep; None when it has none, or nothing is paid for.
 
     Raises UsageError when the run surely costs more, and when nobody knows the price of its machines. A run that has `begun` is
@@ -60,7 +62,7 @@ def budget_of(loaded: Loaded, project: Project, registry: Registry, reread: Rere
         try:
             work = work_of(matrix.plan(registry.find(loaded.pipeline), loaded))
         except SwathError:
-            work = Work()  # imagery or model is wrong: the run itself will say so, before it has any machine
+            work = Workload()  # imagery or model is wrong: the run itself will say so, before it has any machine
         found = cost(cluster, known, work, _rate(cluster, loaded, project, registry, reread, known))
         if found.surely_passes(usd):
             raise UsageError(
@@ -70,14 +72,14 @@ def budget_of(loaded: Loaded, project: Project, registry: Registry, reread: Rere
     return Budget(usd, known)
 
 
-def work_of(planned: Mapping[str, Any]) -> Work:
+def work_of(planned: Mapping[str, Any]) -> Workload:
     """The work that a pipeline's plan tells."""
 
     def number(name: str) -> float | None:
         value = planned.get(name)
         return float(value) if isinstance(value, (int, float)) else None
 
-    return Work(number("megapixels"), number("read_bytes"), number("map_bytes_at_most"))
+    return Workload(number("megapixels"), number("read_bytes"), number("map_bytes_at_most"))
 
 
 def without_effect(kind: str) -> str:
@@ -86,7 +88,12 @@ def without_effect(kind: str) -> str:
 
 
 def _rate(
-    cluster: AwsCluster | GcpCluster, loaded: Loaded, project: Project, registry: Registry, reread: Reread, known: Rates
-) -> Rate | None:
+    cluster: AwsCluster | GcpCluster,
+    loaded: LoadedSpec,
+    project: Project,
+    registry: Registry,
+    reread: Reread,
+    known: ClusterPrices,
+) -> Throughput | None:
     pipeline = registry.find(loaded.pipeline)
     return rate_of(cluster, loaded, pipeline, project.state, reread, gpus=known.worker.gpus > 0)

@@ -10,7 +10,7 @@ from swath.graph.graph import Graph, Node
 from swath.graph.pipeline import Pipeline
 from swath.graph.ref import SKIPPED, Ref
 from swath.graph.task import task
-from swath.spec.loading.load import Loaded
+from swath.spec.loading.load import LoadedSpec
 from swath.spec.yaml.environment import untold
 
 ROW = "table-row"
@@ -21,7 +21,7 @@ ADDED = frozenset({"calls", "mapped", "regions", "megapixels", "read_bytes", "ma
 """Values of a plan that are amounts of work, so that those of the variants are added up."""
 
 
-def graph(pipeline: Pipeline, loaded: Loaded) -> Graph:
+def graph(pipeline: Pipeline, loaded: LoadedSpec) -> Graph:
     """The graph of a spec; of one with a matrix all its variants side by side.
 
     The result of such a graph needs none of the variants, so that it has one whatever becomes of them: what they came to is
@@ -31,7 +31,7 @@ def graph(pipeline: Pipeline, loaded: Loaded) -> Graph:
         return _graph(pipeline, loaded)
 
 
-def _graph(pipeline: Pipeline, loaded: Loaded) -> Graph:
+def _graph(pipeline: Pipeline, loaded: LoadedSpec) -> Graph:
     if not loaded.variants:
         return pipeline.build(loaded.spec)
     nodes = [Node("variants", variants, (tuple(variant.name for variant in loaded.variants),), {})]
@@ -89,7 +89,7 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
 
 
-def plan(pipeline: Pipeline, loaded: Loaded) -> dict[str, Any]:
+def plan(pipeline: Pipeline, loaded: LoadedSpec) -> dict[str, Any]:
     """What a run would take. Of a matrix: how many variants, the work of all, what they have in common, and the plan of each.
 
     Raises UsageError with everything that is wrong with any of them.

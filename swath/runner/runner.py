@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from swath import crashpoint
-from swath.cluster.contract import RunningCluster, Tenant, cluster_of
+from swath.cluster.contract import RunContext, RunningCluster, cluster_of
 from swath.cluster.cost.budget import Budget
 from swath.cluster.teardown.sweep import PARTIAL
-from swath.engine.engine import Engine, Tally
+from swath.engine.engine import CallCounts, Engine
 from swath.engine.executors.executor import Executor, InlineExecutor
 from swath.engine.executors.routed import RoutedExecutor
 from swath.engine.explain import Reason
@@ -40,20 +40,20 @@ from swath.errors import (
 from swath.events import CallDone, ClusterReady, Event, Listener, Log, RunDone, RunStarted
 from swath.graph.graph import Graph
 from swath.project.project import Project
-from swath.project.provenance import Source, reproduction, versions
+from swath.project.provenance import CodeSource, reproduction, versions
 from swath.project.registry import Registry
-from swath.reporting.call_statistics import Troubles, account
-from swath.reporting.notifications import Ending, check, send, whom
+from swath.reporting.call_statistics import FailureGroups, account
+from swath.reporting.notifications import RunEnding, check, send, whom
 from swath.reporting.run_report import RunFacts, write_report
 from swath.reporting.tracing import start as start_trace
 from swath.runner import cost_estimate, matrix, staging
 from swath.runner.heartbeat import beating
 from swath.runner.lock import in_use, locked
-from swath.runner.variant_table import Table, scrubbed
+from swath.runner.variant_table import VariantTable, scrubbed
 from swath.spec.clusters.reachability import results_of
 from swath.spec.fields.fields import Destination
 from swath.spec.fields.paths import staging_folder
-from swath.spec.loading.load import Loaded, parse
+from swath.spec.loading.load import LoadedSpec, parse
 from swath.spec.yaml.environment import scrub, untold
 
 
@@ -74,7 +74,7 @@ class RunOutcome:
 
 
 def run(
-    loaded: Loaded,
+    loaded: LoadedSpec,
     project: Project,
     registry: Registry,
     *,
@@ -83,7 +83,7 @@ def run(
     resume: str | None = None,
     timeout_s: float | None = None,
     identity: str | None = None,
-    source: Source | None = None,
+    source: CodeSource | None = None,
 ) -> RunOutcome:
     """Run a spec to its end. Raises SwathError for what keeps it from starting; whatever happens later is in the outcome.
 
@@ -128,7 +128,7 @@ def _tell(listeners: Sequence[Listener], run: str, text: str) -> None:
         listener(Log(time=time.time(), run=run, level="info", text=text))
 
 
-def resume_loaded(row: RunRow, project: Project, registry: Registry) -> Loaded:
+def resume_loaded(row: RunRow, project: Project, registry: Registry) -> LoadedSpec:
     """The spec of an earlier run, from the text that the journal kept."""
     return parse(
         row.spec_text,
@@ -157,7 +157,7 @@ class Plan:
         return json.dumps(self.values)
 
 
-def plan(loaded: Loaded, project: Project, registry: Registry) -> Plan:
+def plan(loaded: LoadedSpec, project: Project, registry: Registry) -> Plan:
     """What a run of a spec would take. Looks at imagery and model; starts no cluster and writes nothing."""
     cluster = loaded.spec.cluster
     with untold(_hidden(loaded, project), f"there is no plan of {loaded.pipeline}"):
@@ -181,12 +181,12 @@ def _shown(value: Any) -> str:
     return "not known" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _again(project: Project, registry: Registry) -> Callable[[RunRow], Loaded]:
+def _again(project: Project, registry: Registry) -> Callable[[RunRow], LoadedSpec]:
     """What gives the spec of an earlier run."""
     return lambda row: resume_loaded(row, project, registry)
 
 
-def explain(loaded: Loaded, project: Project, registry: Registry, *, fresh: bool = False) -> list[Reason]:
+def explain(loaded: LoadedSpec, project: Project, registry: Registry, *, fresh: bool = False) -> list[Reason]:
     """What a run of a spec would do, node by node, compared with the last run of the same pipeline and name. Looks at imagery and
     model as a run would; starts no cluster and writes nothing."""
     project = replace(project, results=results_of(loaded.spec, project.results))
@@ -201,7 +201,7 @@ def explain(loaded: Loaded, project: Project, registry: Registry, *, fresh: bool
         return explained(graph, journal=journal, store=store, earlier=earlier, fresh=fresh)
 
 
-def outputs_of(loaded: Loaded) -> list[Destination]:
+def outputs_of(loaded: LoadedSpec) -> list[Destination]:
     """The outputs that a spec names, of all its variants."""
     return [value for spec in loaded.specs for value in spec.parameters().values() if isinstance(value, Destination)]
 
@@ -217,24 +217,24 @@ def _timed_out(limit_s: float | None) -> TimedOut:
     return TimedOut(f"the run took longer than its time limit of {limit_s:g} s" if limit_s is not None else "")
 
 
-def new_identity(loaded: Loaded) -> str:
+def new_identity(loaded: LoadedSpec) -> str:
     """An id for a new run of a spec."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{_name(loaded)}-{secrets.token_hex(2)}"
 
 
-def _name(loaded: Loaded) -> str:
+def _name(loaded: LoadedSpec) -> str:
     return loaded.spec.name or Path(loaded.file).stem
 
 
-def _as_it_is(loaded: Loaded, project: Project, earlier: RunRow | None) -> Source:
+def _as_it_is(loaded: LoadedSpec, project: Project, earlier: RunRow | None) -> CodeSource:
     """What spec and pipelines are taken from when that is the files as they are. earlier: the run that is taken up again."""
     file = loaded.root / earlier.git.get("spec", loaded.file) if earlier else Path(loaded.file).absolute()
     used = [*project.pipelines, *([project.file] if project.file else [])]
     known = _hidden(loaded, project)
-    return Source.of_files((file, loaded.text), loaded.root, used, lambda text: scrub(text, known))
+    return CodeSource.of_files((file, loaded.text), loaded.root, used, lambda text: scrub(text, known))
 
 
-def _hidden(loaded: Loaded, project: Project) -> dict[str, str]:
+def _hidden(loaded: LoadedSpec, project: Project) -> dict[str, str]:
     """What no text may show, and what is shown instead."""
     notices = {**project.notify.secrets(), **loaded.spec.notify.secrets()}
     return {**notices, **loaded.secrets, **project.secrets}
@@ -252,13 +252,13 @@ class _Run:
     def __init__(
         self,
         identity: str,
-        loaded: Loaded,
+        loaded: LoadedSpec,
         project: Project,
         journal: Journal,
         stop: Stop,
         listeners: Sequence[Listener],
         started: float,
-        source: Source,
+        source: CodeSource,
         budget: Budget | None,
         *,
         fresh: bool,
@@ -268,7 +268,7 @@ class _Run:
         self.project = project
         self.journal = journal
         self.stop = stop
-        self.troubles = Troubles()
+        self.troubles = FailureGroups()
         self.tracing, self.untraced = start_trace(_revision(source.git))
         self.listeners: list[Listener] = [*listeners, self.troubles, *([self.tracing] if self.tracing else [])]
         self.started = started
@@ -282,9 +282,9 @@ class _Run:
         self._hidden = _hidden(loaded, project)
         sealed = {**loaded.secrets, **project.secrets}
         self.store = ResultStore(project.results or str(project.state / "results"), sealed)
-        self.table = Table.of(loaded) if loaded.variants else None
+        self.table = VariantTable.of(loaded) if loaded.variants else None
         self.fresh = fresh
-        self.tally = Tally()
+        self.tally = CallCounts()
         self._left = ""
         """What may be left of the cluster."""
 
@@ -382,7 +382,7 @@ class _Run:
         """Bring the cluster up, when the first call needs it."""
         crashpoint.reached("starting")
         began = time.monotonic()
-        tenant = Tenant(self.id, self.journal, self.stop, self.say, self.budget)
+        tenant = RunContext(self.id, self.journal, self.stop, self.say, self.budget)
         try:
             cluster = cluster_of(self.loaded.spec.cluster, self.project.state, tenant).__enter__()
         except TeardownError as error:
@@ -528,7 +528,7 @@ class _Run:
         if not told:
             return
         page, stopped = self.folder / "report.html", self.stop.asked
-        ending = Ending(
+        ending = RunEnding(
             self.id, self.loaded.pipeline, _name(self.loaded), outcome.status, outcome.exit_code, seconds,
             self.scrub(outcome.error), tuple(outcome.outputs), len(outcome.set_aside),
             str(page) if page.is_file() else "", Process.this().host,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pystac
 
     from swath.spec.base import Spec
-    from swath.spec.loading.load import Loaded
+    from swath.spec.loading.load import LoadedSpec
     from swath.spec.yaml.document import Path as Place
 
 AT_ONCE = 4
@@ -52,7 +52,7 @@ class Staged(NamedTuple):
         return f"{self.file} {how} as {self.url} ({self.size:,} bytes)"
 
 
-def staged(loaded: Loaded, say: Callable[[str], None] = lambda text: None) -> Loaded:
+def staged(loaded: LoadedSpec, say: Callable[[str], None] = lambda text: None) -> LoadedSpec:
     """The spec with addresses in the bucket in place of inputs on this machine, once they are there; what was copied is told in its
     notes. Without `stage`, or where workers share this machine's disk, it is the spec as it is. `say` hears how far it is.
 
@@ -63,7 +63,7 @@ def staged(loaded: Loaded, say: Callable[[str], None] = lambda text: None) -> Lo
     if loaded.spec.stage is None or not wanted:
         return loaded
     bucket = loaded.spec.stage.rstrip("/")
-    progress = Progress(len(wanted), sum(file.stat().st_size for file in wanted), bucket, say)
+    progress = TransferProgress(len(wanted), sum(file.stat().st_size for file in wanted), bucket, say)
     with ThreadPoolExecutor(AT_ONCE, "stage") as pool:
         sent = dict(zip(wanted, pool.map(lambda file: _staged(file, bucket, progress), wanted), strict=True))
     addresses = {file: each[0].url for file, each in sent.items()}
@@ -79,7 +79,7 @@ def staged(loaded: Loaded, say: Callable[[str], None] = lambda text: None) -> Lo
     return replace(loaded, spec=spec, variants=variants, notes=(*loaded.notes, *notes))
 
 
-def wanted_by(loaded: Loaded) -> list[Path]:
+def wanted_by(loaded: LoadedSpec) -> list[Path]:
     """The files that a run would stage, each once. Raises UsageError for what cannot be staged."""
     if loaded.spec.stage is None or loaded.spec.cluster.kind not in reachability.STAGED:
         return []
@@ -87,13 +87,13 @@ def wanted_by(loaded: Loaded) -> list[Path]:
     return list(dict.fromkeys(named))
 
 
-def plan(loaded: Loaded) -> dict[str, Any]:
+def plan(loaded: LoadedSpec) -> dict[str, Any]:
     """What `pipe plan` says of it: files and bytes at most, for what is in the bucket already is not copied again."""
     files = wanted_by(loaded)
     return {"staged_files": len(files), "staged_bytes": sum(file.stat().st_size for file in files)} if files else {}
 
 
-class Progress:
+class TransferProgress:
     """Tells of files and bytes that are on their way, not more often than every few seconds. Used by several threads."""
 
     def __init__(self, files: int, size: int, bucket: str, say: Callable[[str], None]) -> None:
@@ -147,7 +147,7 @@ def files_of(pattern: str, at: Place) -> list[Path]:
     return files
 
 
-def _inputs(spec: Spec) -> Iterator[reachability.Named]:
+def _inputs(spec: Spec) -> Iterator[reachability.NamedPath]:
     return (each for each in reachability.named_by(spec) if not each.output)
 
 
@@ -161,7 +161,7 @@ def _with_contracts(model: Spec) -> Spec:
     return model.model_copy(update=update)
 
 
-def _check_catalogues(loaded: Loaded) -> None:
+def _check_catalogues(loaded: LoadedSpec) -> None:
     """A catalogue on this machine is read by the client; what its items name has to be elsewhere."""
     if loaded.spec.cluster.kind not in reachability.FAR:
         return
@@ -185,7 +185,7 @@ def _check_item(item: pystac.Item, field: str) -> None:
             )
 
 
-def _staged(file: Path, bucket: str, progress: Progress) -> list[Staged]:
+def _staged(file: Path, bucket: str, progress: TransferProgress) -> list[Staged]:
     """Copy a file, and what belongs to it; the file itself comes first in the answer, and last into the bucket."""
     _check_sidecars(file)
     parts = [file, *([data] if (data := Path(f"{file}.data")).is_file() and file.suffix == ".onnx" else [])]
@@ -199,7 +199,7 @@ def _staged(file: Path, bucket: str, progress: Progress) -> list[Staged]:
     return sent[::-1]
 
 
-def _sent(file: Path, url: str, sha256: str, progress: Progress) -> Staged:
+def _sent(file: Path, url: str, sha256: str, progress: TransferProgress) -> Staged:
     """Raises InfrastructureError unless the whole file is there afterwards."""
     size = file.stat().st_size
     for left in reversed(range(TRIES)):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from swath.cluster.cost.estimate import Rate
+from swath.cluster.cost.estimate import Throughput
 from swath.engine.journal import Journal, RunRow
 from swath.errors import SwathError
 from swath.graph.pipeline import Pipeline
@@ -14,7 +14,7 @@ from swath.graph.task import Task
 from swath.spec.base import Spec
 from swath.spec.clusters.cloud import AwsCluster, CloudCluster, GcpCluster
 from swath.spec.fields.fields import ModelRef
-from swath.spec.loading.load import Loaded
+from swath.spec.loading.load import LoadedSpec
 
 MOST_RUNS = 50
 """Earlier runs that are looked at, newest first."""
@@ -26,22 +26,22 @@ LEAST_MEGAPIXELS = 0.05
 
 def rate_of(
     cluster: AwsCluster | GcpCluster,
-    loaded: Loaded,
+    loaded: LoadedSpec,
     pipeline: Pipeline,
     state: Path,
-    reread: Callable[[RunRow], Loaded],
+    reread: Callable[[RunRow], LoadedSpec],
     gpus: bool,
-) -> Rate | None:
+) -> Throughput | None:
     """The rate that the cluster's spec gives, else that of the newest run which tells it; None when none does.
 
     A run on the same machine type goes before others. Workers with GPUs are told of by such a run only. `reread` gives the spec
     of an earlier run.
     """
     if cluster.seconds_per_megapixel is not None:
-        return Rate(cluster.seconds_per_megapixel, "given as cluster.seconds_per_megapixel")
+        return Throughput(cluster.seconds_per_megapixel, "given as cluster.seconds_per_megapixel")
     if not (state / "journal.sqlite").is_file():
         return None
-    elsewhere: Rate | None = None
+    elsewhere: Throughput | None = None
     nodes = pipeline.build(loaded.spec)
     at_home = {node.name for node in nodes if isinstance(node.target, Task) and node.target.policy.on_client}
     with Journal.open(state) as journal:
@@ -60,7 +60,7 @@ def rate_of(
             if seconds is None:
                 continue
             where = f"on {there[1]}" if there[1] else f"on a cluster of kind {there[0]}"
-            found = Rate(seconds, f"measured in {row.id} {where}", *(SAME if same else OTHER))
+            found = Throughput(seconds, f"measured in {row.id} {where}", *(SAME if same else OTHER))
             if same:
                 return found
             elsewhere = elsewhere or found

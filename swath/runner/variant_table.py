@@ -14,7 +14,7 @@ from swath.engine.journal import Journal
 from swath.engine.store import ResultStore
 from swath.errors import StateError
 from swath.runner.matrix import ROW
-from swath.spec.loading.load import Loaded
+from swath.spec.loading.load import LoadedSpec
 
 FILE = "table.json"
 
@@ -24,7 +24,7 @@ ENDED = ("done", "partial", "skipped")
 
 
 @dataclass(frozen=True)
-class Row:
+class VariantRow:
     """One variant."""
 
     variant: str
@@ -60,10 +60,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class VariantTable:
     """One row per variant."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[VariantRow, ...]
     final: bool = False
     """Whether the run has ended."""
     judged: str | None = None
@@ -72,18 +72,18 @@ class Table:
     """Whether the largest or the smallest (min) is."""
 
     @classmethod
-    def of(cls, loaded: Loaded) -> Table:
+    def of(cls, loaded: LoadedSpec) -> VariantTable:
         """Of a run that begins."""
-        rows = tuple(Row(variant.name, dict(variant.values)) for variant in loaded.variants)
+        rows = tuple(VariantRow(variant.name, dict(variant.values)) for variant in loaded.variants)
         search = loaded.spec.search
         return cls(rows) if search is None else cls(rows, judged=search.best, goal=search.goal)
 
     @classmethod
-    def read(cls, folder: Path) -> Table | None:
+    def read(cls, folder: Path) -> VariantTable | None:
         """The table that is kept in a run's folder; None when the run has none. Raises StateError when it cannot be read."""
         try:
             kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
-            rows = tuple(Row(**row | {"outputs": tuple(row["outputs"])}) for row in kept["rows"])
+            rows = tuple(VariantRow(**row | {"outputs": tuple(row["outputs"])}) for row in kept["rows"])
             return cls(rows, bool(kept["final"]), kept.get("judged"), kept.get("goal", "max"))
         except FileNotFoundError:
             return None
@@ -101,7 +101,7 @@ class Table:
         temporary.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         temporary.replace(folder / FILE)
 
-    def told(self, journal: Journal, store: ResultStore, run: str, *, over: bool) -> Table:
+    def told(self, journal: Journal, store: ResultStore, run: str, *, over: bool) -> VariantTable:
         """The same variants with what the journal knows of them now. `over`: no more will come."""
         facts = {row.variant: _Facts() for row in self.rows}
         for call in journal.calls(run):
@@ -114,7 +114,7 @@ class Table:
         rows = tuple(self._row(row, facts[row.variant], journal, store, run, over) for row in self.rows)
         return replace(self, rows=self._with_best(rows), final=over)
 
-    def _with_best(self, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    def _with_best(self, rows: tuple[VariantRow, ...]) -> tuple[VariantRow, ...]:
         """The best of the rows marked; several when they are equal, none when none has the number."""
         name = self.judged
         known = [row.numbers[name] for row in rows if name in row.numbers and not math.isnan(row.numbers[name])]
@@ -124,7 +124,7 @@ class Table:
         return tuple(replace(row, best=row.numbers.get(name) == best) for row in rows)
 
     @staticmethod
-    def _row(row: Row, facts: _Facts, journal: Journal, store: ResultStore, run: str, over: bool) -> Row:
+    def _row(row: VariantRow, facts: _Facts, journal: Journal, store: ResultStore, run: str, over: bool) -> VariantRow:
         made = next((store.get(stored) for stored in journal.results_of(run, f"{row.variant}/{ROW}")), None)
         now = replace(
             row, made=facts.done, reused=facts.reused, failed=facts.failed, seconds=facts.seconds, state=facts.state(over),

@@ -9,12 +9,12 @@ from pydantic import Field
 from swath.errors import PipelineError
 from swath.spec.clusters.cluster import Cluster, LocalCluster
 from swath.spec.clusters.prices import Usd
-from swath.spec.loading.base_model import Model as Model
+from swath.spec.loading.base_model import SpecModel as SpecModel
 from swath.spec.matrix.search import Search
 from swath.spec.notify import Notify
 
 
-class Spec(Model):
+class Spec(SpecModel):
     """What every run may say, whatever its pipeline. Subclass it with a pipeline's own parameters."""
 
     reserved: ClassVar[frozenset[str]] = frozenset(

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import SecretStr, field_validator
 
-from swath.spec.loading.base_model import Model, mistake
+from swath.spec.loading.base_model import SpecModel, mistake
 
 WEB = ("http", "https")
 """Schemes of plain webhooks; any other is apprise's."""
@@ -23,7 +23,7 @@ _SHORTEST = {"password": 4, "value": 8, "path": 16}
 """Parts of an address that are taken out of every text, from so many characters on: shorter ones are common words."""
 
 
-class Notice(Model):
+class Notice(SpecModel):
     """One address that is told: a webhook (`https://...`), or anything that apprise knows (`mailto://...`)."""
 
     short_schemas = ({"type": "string", "description": "Its address, best as ${env:NAME}"},)
@@ -60,7 +60,7 @@ class Notice(Model):
         return _shown(self.url.get_secret_value())
 
 
-class Notify(Model):
+class Notify(SpecModel):
     """Who is told how a run ended."""
 
     on_success: tuple[Notice, ...] = ()

@@ -11,13 +11,13 @@ from pydantic import Field
 from swath.spec.clusters.cluster import Cluster
 from swath.spec.clusters.prices import Prices
 from swath.spec.fields.paths import Context, InputPath, OutputPath
-from swath.spec.loading.base_model import Model
+from swath.spec.loading.base_model import SpecModel
 from swath.spec.notify import Notify
 
 FILE = "swath.yaml"
 
 
-class HomeFile(Model):
+class HomeFile(SpecModel):
     """What swath.yaml may say."""
 
     clusters: dict[str, Cluster] = Field(default_factory=dict)

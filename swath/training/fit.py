@@ -13,18 +13,18 @@ from swath.errors import MissingExtra
 from swath.graph.current import current_run
 from swath.spec.fields.labels import IGNORE
 from swath.storage.publication import Published, Staging
-from swath.training.chips.chips import Batch, Chips
+from swath.training.chips.chips import ChipBatch, Chips
 from swath.training.model_card import card
-from swath.training.model_record import Record, contract, value_scaling
+from swath.training.model_record import ModelRecord, contract, value_scaling
 from swath.training.split.split import VALIDATION
 
 if TYPE_CHECKING:
     from swath.spec.fields.sampling_split import Sampling
     from swath.training.checkpoints import Checkpoints
-    from swath.training.chips.survey import Plan
+    from swath.training.chips.survey import ChipPlan
     from swath.training.loop.export import Exported
     from swath.training.loop.prefetch import Images
-    from swath.training.loop.settings import Course, Learned
+    from swath.training.loop.settings import TrainResult, TrainSettings
 
 AROUND = 32
 """Pixels around what is validated at once that the network sees too, as it does where a map is made. A multiple of most strides."""
@@ -36,7 +36,7 @@ def need(package: str, extra: str) -> None:
         raise MissingExtra(package, extra, "training a network")
 
 
-def images_of(batch: Batch, scaling: Sequence[dict[str, Any]], stride: int = 1) -> Images:
+def images_of(batch: ChipBatch, scaling: Sequence[dict[str, Any]], stride: int = 1) -> Images:
     """A batch as predict would give it to the network: scaled, 0 where there is no pixel, filled up at the bottom and the right to
     multiples of `stride`."""
     from swath.training.loop.prefetch import Images
@@ -53,10 +53,10 @@ def images_of(batch: Batch, scaling: Sequence[dict[str, Any]], stride: int = 1) 
     return Images(pixels.transpose(0, 3, 1, 2), labels)
 
 
-def fit(course: Course, plan: Plan, sampling: Sampling, checkpoints: Checkpoints) -> Learned:
+def fit(course: TrainSettings, plan: ChipPlan, sampling: Sampling, checkpoints: Checkpoints) -> TrainResult:
     """Train a network on the chips of a plan. What swath.training.loop.trainer.learn says holds."""
     from swath.training.loop.networks import build, stride_of
-    from swath.training.loop.trainer import BEST, LAST, Lessons, learn
+    from swath.training.loop.trainer import BEST, LAST, TrainingData, learn
 
     chips = Chips(plan, sampling, course.seed)
     scaling = value_scaling(plan.moments)
@@ -64,7 +64,7 @@ def fit(course: Course, plan: Plan, sampling: Sampling, checkpoints: Checkpoints
     checkpoints.fetch()
     return learn(
         course,
-        Lessons(
+        TrainingData(
             lambda number: images_of(chips.batch(number), scaling, stride),
             lambda: (images_of(each, scaling, stride) for each in chips.held(VALIDATION, halo=AROUND)),
             len(chips.windows(VALIDATION, halo=AROUND)),
@@ -75,8 +75,8 @@ def fit(course: Course, plan: Plan, sampling: Sampling, checkpoints: Checkpoints
 
 
 def publish(
-    tell: Callable[[Exported], Record],
-    course: Course,
+    tell: Callable[[Exported], ModelRecord],
+    course: TrainSettings,
     weights: bytes,
     to: str,
     name: str,
@@ -104,7 +104,7 @@ def publish(
     return published
 
 
-def about(record: Record) -> dict[str, Any]:
+def about(record: ModelRecord) -> dict[str, Any]:
     """For the run's report, and the table that compares runs."""
     return {
         "numbers": record.numbers(),

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jinja2 import Template
 
-    from swath.training.model_record import Record
+    from swath.training.model_record import ModelRecord
 
 
-def card(record: Record, curves: bytes) -> str:
+def card(record: ModelRecord, curves: bytes) -> str:
     """The card as a page of HTML that needs nothing beside it. `curves` is the PNG of the learning curves."""
     from swath.training.model_record import hyperparameters
 

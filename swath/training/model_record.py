@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from swath.imagery.labels.labels import LabelSource
     from swath.spec.fields.labels import LabelClass
     from swath.spec.fields.sampling_split import Sampling
-    from swath.training.chips.band_statistics import Moments
-    from swath.training.chips.survey import Plan
+    from swath.training.chips.band_statistics import BandMoments
+    from swath.training.chips.survey import ChipPlan
     from swath.training.loop.epochs import Epoch
     from swath.training.loop.export import Exported
-    from swath.training.loop.settings import Course, Learned
+    from swath.training.loop.settings import TrainResult, TrainSettings
 
 FRAMEWORK = "PyTorch"
 DEGREE_M = 111_320.0
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainingImage:
     """One image that was trained on."""
 
     id: str
@@ -42,7 +42,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Record:
+class ModelRecord:
     """Everything that contract, card and report tell of a training."""
 
     name: str
@@ -56,13 +56,13 @@ class Record:
     colors: tuple[str, ...]
     """Of each class, RGB as six hexadecimal digits."""
     resolution_m: float | None
-    course: Course
+    course: TrainSettings
     split: dict[str, Any]
     """As in the spec, with the seed: evaluate makes the same split of it."""
     sampling: dict[str, Any]
     pixels: dict[str, tuple[int, ...]]
     """Labelled pixels of each class, by split."""
-    sources: tuple[Source, ...]
+    sources: tuple[TrainingImage, ...]
     licence: str
     history: tuple[Epoch, ...]
     best: Epoch
@@ -100,7 +100,7 @@ class Record:
         return {**kept, "model": self.exported.sha256[:12]}
 
 
-def contract(record: Record) -> dict[str, Any]:
+def contract(record: ModelRecord) -> dict[str, Any]:
     """The contract as JSON values."""
     course, bands = record.course, list(record.bands)
     document: dict[str, Any] = {
@@ -169,7 +169,7 @@ def contract(record: Record) -> dict[str, Any]:
     return document
 
 
-def hyperparameters(record: Record) -> dict[str, Any]:
+def hyperparameters(record: ModelRecord) -> dict[str, Any]:
     """What decided how the network learned."""
     course = record.course
     return {
@@ -193,16 +193,16 @@ def _rounded(value: float | None) -> float | None:
 
 def record_of(
     name: str,
-    learned: Learned,
+    learned: TrainResult,
     exported: Exported,
-    course: Course,
-    plan: Plan,
+    course: TrainSettings,
+    plan: ChipPlan,
     classes: tuple[LabelClass, ...],
     sampling: Sampling,
     licence: str,
     software: dict[str, str],
     git: str,
-) -> Record:
+) -> ModelRecord:
     """Everything that is known of a training once its network is written."""
     moments = plan.moments
     statistics = tuple(
@@ -215,7 +215,7 @@ def record_of(
         }
         for low, high, mean, deviation in zip(moments.low, moments.high, moments.mean, moments.stddev, strict=True)
     )
-    return Record(
+    return ModelRecord(
         name=name,
         bands=plan.images[0].scenes.bands,
         units="reflectance" if plan.reflectance else "dn",
@@ -239,7 +239,7 @@ def record_of(
     )
 
 
-def value_scaling(moments: Moments) -> tuple[dict[str, Any], ...]:
+def value_scaling(moments: BandMoments) -> tuple[dict[str, Any], ...]:
     """MLM value_scaling that brings each band to mean 0 and standard deviation 1, in numbers that a contract writes out whole. A
     band of one value everywhere is only shifted."""
     return tuple(
@@ -259,10 +259,10 @@ def resolution_m(image: GeoBox) -> float | None:
     return _rounded(size)
 
 
-def _source(image: LabelledImage) -> Source:
+def _source(image: LabelledImage) -> TrainingImage:
     scene = image.scenes.scenes[0]
     _, box = footprint_of(image.scenes.image)
-    return Source(
+    return TrainingImage(
         scene.id, scene.datetime, labels_text(image.labels), None if box is None else (box[0], box[1], box[2], box[3])
     )
 

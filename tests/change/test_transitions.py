@@ -18,11 +18,11 @@ from rasterio.transform import from_origin
 
 from swath.change.transitions import (
     NODATA,
-    Compared,
-    Pair,
-    Row,
-    State,
+    MapState,
+    RegionComparison,
+    StatePair,
     Transition,
+    TransitionRow,
     compare_region,
     csv_of,
     find_pair,
@@ -32,8 +32,8 @@ from swath.change.transitions import (
 )  # fmt: skip
 from swath.errors import AreaError, ImageryError
 from swath.maps.cog.cog import write_cog
-from swath.maps.layout import Form, form_of_bytes, plan_sheets
-from swath.maps.region import Parts
+from swath.maps.layout import MapLayout, form_of_bytes, plan_sheets
+from swath.maps.region import FileParts
 from swath.spec.fields.fields import FilesImagery, Output
 from swath.spec.fields.labels import ExpressionLabels, LabelClass
 
@@ -50,16 +50,16 @@ def raster(path: Path, values: NDArray[Any], *, crs: str | None = "EPSG:32633", 
     return str(path)
 
 
-def pair_of(before: str, after: str, classes: tuple[LabelClass, ...] = LAND_WATER, **options: Any) -> Pair:
+def pair_of(before: str, after: str, classes: tuple[LabelClass, ...] = LAND_WATER, **options: Any) -> StatePair:
     settings: dict[str, Any] = {"rule": None, "classes": classes, "area": None, "grid": None}
-    return find_pair((State("then", before), State("now", after)), **settings | options)
+    return find_pair((MapState("then", before), MapState("now", after)), **settings | options)
 
 
-def compared(pair: Pair, region: int = 64) -> tuple[NDArray[np.uint8], list[Compared]]:
+def compared(pair: StatePair, region: int = 64) -> tuple[NDArray[np.uint8], list[RegionComparison]]:
     """The change map (height, width) and what the calls made."""
     output = Output(to="unused", blocksize=64)
     regions = plan_sheets((pair.scenes,), None, output, region)
-    form: Form = form_of_bytes(regions, output, NODATA)
+    form: MapLayout = form_of_bytes(regions, output, NODATA)
     made = [compare_region(each, pair, form) for each in regions]
     whole = np.full(pair.scenes.image.shape, NODATA, np.uint8)
     for each in made:
@@ -67,7 +67,7 @@ def compared(pair: Pair, region: int = 64) -> tuple[NDArray[np.uint8], list[Comp
     return whole, made
 
 
-def table(pair: Pair, region: int = 64) -> tuple[Row, ...]:
+def table(pair: StatePair, region: int = 64) -> tuple[TransitionRow, ...]:
     return table_of(compared(pair, region)[1], pair)
 
 
@@ -162,7 +162,7 @@ def test_a_rule_over_bands_makes_the_states_and_where_it_is_no_number_nothing_is
         bands[1, :, 20:] = 200
         paths.append(FilesImagery(paths=(str(path),), names=("green", "nir")))
     rule = ExpressionLabels(expression="(green - nir) / (green + nir) > 0", label="water", otherwise="land")
-    states = State("", imagery=paths[0]), State("", imagery=paths[1])
+    states = MapState("", imagery=paths[0]), MapState("", imagery=paths[1])
     pair = find_pair(states, rule, (LabelClass(name="water", color="#0000ff"),), None, None)
     assert pair.names == ("a", "b")
     values, made = compared(pair)
@@ -212,7 +212,7 @@ def test_the_map_of_the_most_classes_is_a_cog_with_the_names_of_its_transitions(
     assert [row.transition.value for row in rows] == list(range(225))
     facts = write_cog(
         tmp_path / "change.tif",
-        Parts.of(made, "map", regions, 0),
+        FileParts.of(made, "map", regions, 0),
         regions.sheets[0],
         form.encoding,
         classes=legend(rows),

@@ -18,7 +18,7 @@ from swath.cli.view.frame import frame
 from swath.cli.view.lines import JsonView
 from swath.cli.view.live import LiveView
 from swath.cli.view.plain import PlainView
-from swath.cli.view.progress import Tally
+from swath.cli.view.progress import RunProgress
 
 RUN = "20240601-120000-map-abcd"
 
@@ -45,15 +45,15 @@ def a_run(calls: int = 20, *, fail: int = -1, seconds: float = 1.0) -> Iterator[
             yield events.CallDone(time=now, run=RUN, node="predict_region", item=item, worker="w0", seconds=seconds)
 
 
-def told(source: Iterator[events.Event]) -> Tally:
-    tally = Tally()
+def told(source: Iterator[events.Event]) -> RunProgress:
+    tally = RunProgress()
     for event in source:
         tally.take(event)
     return tally
 
 
 def test_rate_pixels_and_time_left_follow_the_last_half_minute() -> None:
-    tally = Tally()
+    tally = RunProgress()
     source = a_run(100)
     for event in source:
         tally.take(event)
@@ -67,7 +67,7 @@ def test_rate_pixels_and_time_left_follow_the_last_half_minute() -> None:
 
 
 def test_reused_calls_are_done_but_do_not_count_for_the_rate() -> None:
-    tally = Tally()
+    tally = RunProgress()
     tally.take(events.NodeOpened(time=0, run=RUN, node="n", total=10))
     for item in range(8):
         tally.take(events.CallDone(time=0.1, run=RUN, node="n", item=item, worker="", seconds=0, reused=True))
@@ -76,7 +76,7 @@ def test_reused_calls_are_done_but_do_not_count_for_the_rate() -> None:
 
 
 def test_the_time_that_a_call_takes_to_get_going_is_not_in_the_time_left() -> None:
-    tally = Tally()
+    tally = RunProgress()
     tally.take(events.NodeOpened(time=0, run=RUN, node="learn", total=1))
     tally.take(events.CallStarted(time=60, run=RUN, node="learn", item=None, worker="", attempt=1))
     for step in range(1, 11):
@@ -137,7 +137,7 @@ def test_no_picture_is_wider_or_higher_than_the_terminal(wide: int, high: int, n
 
 
 def test_the_nodes_of_a_mapped_step_are_counted_together_below_it() -> None:
-    tally = Tally()
+    tally = RunProgress()
     for name, depth in [("detect", 0), ("publish", 0), ("detect[0]/fetch", 1), ("detect[1]/fetch", 1)]:
         tally.take(events.NodeOpened(time=0, run=RUN, node=name, total=1, depth=depth))
     tally.take(events.NodeDone(time=1, run=RUN, node="publish", state="skipped"))
@@ -150,7 +150,7 @@ def test_the_nodes_of_a_mapped_step_are_counted_together_below_it() -> None:
 
 
 def test_when_there_are_more_nodes_than_lines_the_failed_and_the_open_are_shown() -> None:
-    tally = Tally()
+    tally = RunProgress()
     for number in range(40):
         tally.take(events.NodeOpened(time=number, run=RUN, node=f"n{number}", total=1))
         tally.take(events.NodeDone(time=number, run=RUN, node=f"n{number}", state="done"))

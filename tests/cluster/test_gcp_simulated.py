@@ -15,8 +15,8 @@ import distributed
 import pytest
 from distributed.utils import LoopRunner
 
-from swath.cluster.cloud.gcp import GceMaker, gce_cluster, name_of
-from swath.cluster.cloud.provider import Order
+from swath.cluster.cloud.gcp import GceProvider, gce_cluster, name_of
+from swath.cluster.cloud.provider import LaunchRequest
 from swath.cluster.machine import cloud_init
 from swath.cluster.providers.gce import GceFleet
 from swath.cluster.teardown.removal import remove_all
@@ -48,8 +48,8 @@ def there(cloud: Cloud, **fields: Any) -> GcpCluster:
     return spec(**{**place, "processes": 1, "workers": {"min": 1, "max": 2}, "start_timeout_s": 60, **fields})
 
 
-def order(name: str, *, role: str = "worker", seconds: float = 3600) -> Order:
-    return Order(name, role, "n2-standard-4", False, "run-1", time.time() + seconds, "#cloud-config\n")
+def order(name: str, *, role: str = "worker", seconds: float = 3600) -> LaunchRequest:
+    return LaunchRequest(name, role, "n2-standard-4", False, "run-1", time.time() + seconds, "#cloud-config\n")
 
 
 class Running:
@@ -121,7 +121,7 @@ def test_a_cluster_that_cannot_be_had_says_why_and_where(cloud: Cloud, short: st
 def test_a_create_request_whose_answer_was_lost_makes_one_machine(cloud: Cloud) -> None:
     cloud.fate(boot="never")
     cloud.fail_create(when="after")
-    made = GceMaker(there(cloud)).make(order("run-1-a"))
+    made = GceProvider(there(cloud)).make(order("run-1-a"))
     fleet = GceFleet(cloud.network["project"])
     assert [each.id for each in fleet.machines("run-1")] == [made.id]
     assert fleet.machines("run-2") == []
@@ -136,7 +136,7 @@ def test_a_create_request_whose_answer_was_lost_makes_one_machine(cloud: Cloud) 
 def test_a_machine_is_deleted_by_the_cloud_at_its_time_limit(cloud: Cloud) -> None:
     cloud.fate(boot="never")
     cloud.speed(3600)
-    maker = GceMaker(there(cloud))
+    maker = GceProvider(there(cloud))
     made = maker.make(order("run-1-a", seconds=3600))
     assert dataclasses.replace(maker.fleet.machines()[0], state="") == dataclasses.replace(made, state="")
     assert cloud.empty()
@@ -147,9 +147,9 @@ def test_a_machine_is_deleted_by_the_cloud_at_its_time_limit(cloud: Cloud) -> No
 def test_a_machine_that_nobody_deletes_deletes_itself_where_it_may(cloud: Cloud, allowed: bool) -> None:
     cloud.self_removal(allowed)
     words = ("python", "-m", "swath.cluster.machine.self_removal", "--after-s", "0")
-    made = cloud_init.Boot("swath:1", ("false",), {}, 0, afterwards=words)
+    made = cloud_init.BootPlan("swath:1", ("false",), {}, 0, afterwards=words)
     name = "run-1-worker-1"
-    GceMaker(there(cloud)).make(dataclasses.replace(order(name), user_data=cloud_init.user_data(made)))
+    GceProvider(there(cloud)).make(dataclasses.replace(order(name), user_data=cloud_init.user_data(made)))
     if allowed:
         assert cloud.until(lambda: not cloud.alive())
         assert [call["who"] for call in cloud.calls() if call["action"] == "instances.delete"] == ["machine"]
@@ -160,12 +160,12 @@ def test_a_machine_that_nobody_deletes_deletes_itself_where_it_may(cloud: Cloud,
 
 def test_what_is_not_there_is_named(cloud: Cloud) -> None:
     with pytest.raises(InfrastructureError, match=r"(?s)missing-net.*cluster\.(sub)?network"):
-        GceMaker(there(cloud, network="missing-net")).make(order("run-1-a"))
+        GceProvider(there(cloud, network="missing-net")).make(order("run-1-a"))
 
 
 def test_gpus_need_a_machine_image_with_their_driver() -> None:
     with pytest.raises(UsageError, match="machine_image"):
-        GceMaker(spec(machine="g2-standard-8"))
+        GceProvider(spec(machine="g2-standard-8"))
 
 
 def test_without_credentials_and_without_an_answer_it_is_told_which_of_them(

@@ -18,7 +18,7 @@ from rasterio.crs import CRS
 from rio_cogeo.cogeo import cog_validate
 
 from swath.collection.inventory import read_holdings
-from swath.collection.load_plan import Loading, Pieces, load_piece, plan_loading
+from swath.collection.load_plan import LoadPlan, Pieces, load_piece, plan_loading
 from swath.collection.write import write_images
 from swath.errors import ImageryError
 from swath.geo import Window
@@ -30,7 +30,7 @@ from swath.storage.publication import Published
 SCENE = "S2A_29RKH_20200219_0_L2A"
 
 
-def plan(folder: Path, imagery: FilesImagery | StacImagery, **options: Any) -> Loading:
+def plan(folder: Path, imagery: FilesImagery | StacImagery, **options: Any) -> LoadPlan:
     settings: dict[str, Any] = {
         "area": None, "grid": None, "composite": None, "physical": False, "margin": 128, "blocksize": 128, "sheet": 65536,
     }  # fmt: skip

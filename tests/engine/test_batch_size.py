@@ -4,21 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.engine.batch_size import GROWTH, LARGEST, LEAST_S, Pace
+from swath.engine.batch_size import GROWTH, LARGEST, LEAST_S, BatchSize
 
 BATCH_S = 0.3
 
 
-def settled(mean_s: float) -> Pace:
+def settled(mean_s: float) -> BatchSize:
     """The pace of a task whose calls all take so long, after a while."""
-    pace = Pace()
+    pace = BatchSize()
     for _ in range(12):
         pace.learn(pace.size(BATCH_S, None, 1), 0.0 or mean_s * pace.last)
     return pace
 
 
 def test_the_first_call_goes_alone() -> None:
-    assert Pace().size(BATCH_S, 10**6, 4) == 1
+    assert BatchSize().size(BATCH_S, 10**6, 4) == 1
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_a_batch_is_about_as_much_work_as_asked_for_and_a_long_call_goes_alone(m
 
 
 def test_batches_grow_by_steps() -> None:
-    pace = Pace()
+    pace = BatchSize()
     sizes = []
     for _ in range(4):
         sizes.append(pace.size(BATCH_S, None, 1))
@@ -66,7 +66,7 @@ def test_a_batch_that_made_no_call_teaches_nothing() -> None:
 def test_a_batch_has_at_least_one_call_and_is_never_too_large(
     learned: list[tuple[int, float]], batch_s: float, left: int | None, slots: int
 ) -> None:
-    pace = Pace()
+    pace = BatchSize()
     for calls, seconds in learned:
         before = pace.last
         size = pace.size(batch_s, left, slots)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from swath.engine.call import Answer, Batch
+from swath.engine.call import BatchResult, CallBatch
 from swath.engine.engine import Engine
 from swath.engine.executors.executor import InlineExecutor
 from swath.engine.journal import Journal
@@ -104,14 +104,14 @@ class Narrow:
 
     def __init__(self, inner: InlineExecutor) -> None:
         self._inner = inner
-        self._batches: list[Batch] = []
+        self._batches: list[CallBatch] = []
         self.most = 0
 
-    def submit(self, batch: Batch) -> None:
+    def submit(self, batch: CallBatch) -> None:
         self._batches.append(batch)
         self.most = max(self.most, len(self._batches))
 
-    def wait(self, timeout_s: float) -> list[Answer]:
+    def wait(self, timeout_s: float) -> list[BatchResult]:
         if not self._batches:
             return []
         batch = self._batches.pop(0)
@@ -236,7 +236,7 @@ def test_calls_of_quick_batches_that_turn_slow_are_journalled_as_they_end(tmp_pa
     longest: list[int] = []
 
     class Watching(InlineExecutor):
-        def wait(self, timeout_s: float) -> list[Answer]:
+        def wait(self, timeout_s: float) -> list[BatchResult]:
             answers = super().wait(timeout_s)
             longest.extend(
                 len(answer.outcomes) for answer in answers if answer.outcomes and answer.outcomes[-1].seconds > 0.05

@@ -14,7 +14,7 @@ import pytest
 
 from swath.engine import journal_schema
 from swath.engine.journal import CallRow, Journal
-from swath.engine.prune import Limits, Surplus, give_back, remove_results, remove_runs, survey
+from swath.engine.prune import PruneCandidates, PruneLimits, give_back, remove_results, remove_runs, survey
 from swath.engine.store import ResultStore, Stored
 from swath.engine.storefiles import StoreFiles
 from swath.runner.lock import in_use, unused
@@ -22,7 +22,7 @@ from tests.engine.conftest import run_row
 
 DAY = 86400.0
 NOW = time.time()
-MONTH = Limits(30 * DAY)
+MONTH = PruneLimits(30 * DAY)
 
 
 class Home:
@@ -60,14 +60,14 @@ class Home:
     def files(self) -> set[str]:
         return set(StoreFiles(self.root).files)
 
-    def prune(self, limits: Limits = MONTH) -> Surplus:
+    def prune(self, limits: PruneLimits = MONTH) -> PruneCandidates:
         found = survey(self.journal, StoreFiles(self.root), limits, NOW)
         list(remove_runs(self.journal, found.runs))
         alone = functools.partial(unused, self.folder)
         with alone() as free:
             if free:
                 store = StoreFiles(self.root)
-                again = survey(self.journal, store, Limits(limits.older_than_s), NOW)
+                again = survey(self.journal, store, PruneLimits(limits.older_than_s), NOW)
                 version = self.journal.version()
         if free:
             list(remove_results(self.journal, store, again, alone, version))
@@ -132,9 +132,9 @@ def test_two_results_with_one_content_share_a_file_that_stays_for_the_kept_one(h
 @pytest.mark.parametrize("status", ["interrupted", "terminated", "failed", "partial", "timed out"])
 def test_a_run_that_can_be_resumed_stays_until_it_is_old_even_for_the_size(home: Home, status: str) -> None:
     home.run("stopped", 20, {"a": large(1)}, status)
-    assert home.prune(Limits(30 * DAY, 0)).runs == ()
+    assert home.prune(PruneLimits(30 * DAY, 0)).runs == ()
     assert home.result("a") is not None
-    assert [run.id for run in home.prune(Limits(10 * DAY)).runs] == ["stopped"]
+    assert [run.id for run in home.prune(PruneLimits(10 * DAY)).runs] == ["stopped"]
 
 
 def test_a_run_that_goes_on_is_never_old_and_a_crashed_one_is_by_its_last_beat(home: Home) -> None:
@@ -157,7 +157,7 @@ def test_for_a_size_the_oldest_done_runs_go_and_no_more_than_needed(home: Home) 
     for age in (1, 2, 3, 4):
         home.run(f"run{age}", age, {f"k{age}": large(age)})
     total = survey(home.journal, StoreFiles(home.root), MONTH, NOW).kept_bytes
-    found = home.prune(Limits(30 * DAY, total - 30_000))
+    found = home.prune(PruneLimits(30 * DAY, total - 30_000))
     assert [run.id for run in found.runs] == ["run4", "run3"]
     assert found.kept_bytes <= total - 30_000
     assert {run.id for run in home.journal.runs()} == {"run1", "run2"}
@@ -168,7 +168,7 @@ def test_a_result_that_two_runs_share_is_free_only_with_the_later_one(home: Home
     home.run("second", 3, {"b": large(1)})
     home.run("third", 1, {"c": large(3)})
     total = survey(home.journal, StoreFiles(home.root), MONTH, NOW).kept_bytes
-    found = survey(home.journal, StoreFiles(home.root), Limits(30 * DAY, total - 15_000), NOW)
+    found = survey(home.journal, StoreFiles(home.root), PruneLimits(30 * DAY, total - 15_000), NOW)
     assert [run.id for run in found.runs] == ["first", "second"]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from swath.engine import stored_args
 from swath.engine.fingerprint import fingerprint
 from swath.engine.store import ResultStore
-from swath.engine.stored_args import Items, Kept, KeptItems, loaded
+from swath.engine.stored_args import LazyItems, StoredArgument, StoredItems, loaded
 
 
 class Counting(ResultStore):
@@ -30,8 +30,8 @@ def store(tmp_path: Path) -> Counting:
     return Counting(str(tmp_path / "results"))
 
 
-def items(store: ResultStore, values: Sequence[Any]) -> Items:
-    return Items(store, KeptItems.write([store.put(value) for value in values], store))
+def items(store: ResultStore, values: Sequence[Any]) -> LazyItems:
+    return LazyItems(store, StoredItems.write([store.put(value) for value in values], store))
 
 
 @settings(max_examples=40, deadline=None)
@@ -58,13 +58,13 @@ def test_the_digest_tells_what_is_in_it_not_how_it_is_paged(store: Counting, mon
     for page_items, page_bytes in ((1000, 2**20), (7, 2**20), (1000, 100)):
         monkeypatch.setattr(stored_args, "PAGE_ITEMS", page_items)
         monkeypatch.setattr(stored_args, "PAGE_BYTES", page_bytes)
-        written = KeptItems.write([store.put(value) for value in values], store)
+        written = StoredItems.write([store.put(value) for value in values], store)
         assert (len(written.pages) > 1) == (page_items < 30 or page_bytes < 1000)
-        assert list(Items(store, written)) == values
+        assert list(LazyItems(store, written)) == values
         digests.add(written.digest)
-        digests.add(Items(store, written).__dask_tokenize__())
+        digests.add(LazyItems(store, written).__dask_tokenize__())
     assert len(digests) == 1
-    other = KeptItems.write([store.put(value) for value in values[::-1]], store)
+    other = StoredItems.write([store.put(value) for value in values[::-1]], store)
     assert other.digest not in digests
     assert fingerprint(other) != fingerprint(written)
 
@@ -93,20 +93,25 @@ def test_large_items_are_not_held_by_who_walks_them(store: Counting) -> None:
 
 
 def test_no_page_is_larger_than_its_limit_by_more_than_an_item(store: Counting) -> None:
-    written = KeptItems.write([store.put(bytes([number % 256]) * 8000) for number in range(400)], store)
+    written = StoredItems.write([store.put(bytes([number % 256]) * 8000) for number in range(400)], store)
     assert len(written.pages) > 2
     assert all(page.size < stored_args.PAGE_BYTES + 20_000 for page in written.pages)
 
 
 def test_parts_of_stored_results_are_found_by_their_path(store: Counting) -> None:
-    one = Kept(store.put({"a": [10, 20]}), (("item", "a"), ("item", 1)))
-    many = KeptItems.write([store.put(number) for number in (5, 6)], store)
-    template = {"x": [one, (1, one)], "y": many, "z": many._replace(path=(("item", -1),)), "w": Kept(one.stored)}
+    one = StoredArgument(store.put({"a": [10, 20]}), (("item", "a"), ("item", 1)))
+    many = StoredItems.write([store.put(number) for number in (5, 6)], store)
+    template = {
+        "x": [one, (1, one)],
+        "y": many,
+        "z": many._replace(path=(("item", -1),)),
+        "w": StoredArgument(one.stored),
+    }
     found = loaded(template, store)
     assert found["x"] == [20, (1, 20)]
     assert list(found["y"]) == [5, 6]
     assert (found["z"], found["w"]) == (6, {"a": [10, 20]})
-    assert fingerprint(one) != fingerprint(Kept(one.stored))
+    assert fingerprint(one) != fingerprint(StoredArgument(one.stored))
 
 
 def test_items_that_a_task_returns_are_kept_as_a_list(store: Counting) -> None:

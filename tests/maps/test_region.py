@@ -18,10 +18,10 @@ from swath.graph.current import listening
 from swath.imagery.geometry.image_grid import area_mask
 from swath.imagery.scene import Scenes
 from swath.imagery.sources.find import find
-from swath.maps.cog.encoded_part import Part
+from swath.maps.cog.encoded_part import EncodedPart
 from swath.maps.cog.encoding import Encoding
-from swath.maps.layout import Form, region_edge
-from swath.maps.region import Made, Parts, map_region, map_strips
+from swath.maps.layout import MapLayout, region_edge
+from swath.maps.region import FileParts, RegionResult, map_region, map_strips
 from swath.models.contract import ModelInfo
 from swath.models.infer import infer
 from swath.models.info import inspect
@@ -41,8 +41,8 @@ class Case:
     pixels: NDArray[np.uint8]
     whole: NDArray[np.uint8]
 
-    def form(self, edge: int, blocksize: int = 16) -> Form:
-        return Form(Encoding("uint8", 255, classes=True, blocksize=blocksize), (2,), edge)
+    def form(self, edge: int, blocksize: int = 16) -> MapLayout:
+        return MapLayout(Encoding("uint8", 255, classes=True, blocksize=blocksize), (2,), edge)
 
     def regions(self, size: int) -> Regions:
         return Regions((Blocks(self.scenes.image, self.window, size, self.model.halo, self.model.stride),), (0,))
@@ -171,18 +171,18 @@ def test_the_parts_of_a_file_are_taken_when_they_are_asked_for(case: Case) -> No
     made = [map_region(region, case.scenes, case.model, None, case.form(64)) for region in case.regions(128)]
     asked: list[int] = []
 
-    class Counting(list[Made]):
+    class Counting(list[RegionResult]):
         def __getitem__(self, item):  # type: ignore[no-untyped-def]
             asked.append(item)
             return super().__getitem__(item)
 
-    parts = Parts.of(Counting(made), "map", case.regions(128), 0)
+    parts = FileParts.of(Counting(made), "map", case.regions(128), 0)
     assert len(parts) == 4
     assert parts[2] is made[2].map
     assert asked == [2]
     assert [part.index for part in parts] == [0, 1, 2, 3]
     assert [part.index for part in parts[1:3]] == [1, 2]
-    assert all(isinstance(part, Part) for part in parts)
+    assert all(isinstance(part, EncodedPart) for part in parts)
 
 
 @pytest.mark.parametrize(

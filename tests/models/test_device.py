@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from swath.errors import ModelError
 from swath.models import device
-from swath.models.device import Batches, Busy, chosen
+from swath.models.device import Batches, DeviceUsage, chosen
 from swath.models.load import TorchPredictor
 from swath.models.unet import UNet
 
@@ -95,7 +95,7 @@ def test_a_network_on_the_cpu_goes_through_the_same_batches() -> None:
 
 
 def test_nothing_is_busy_before_the_first_call() -> None:
-    assert Busy("cpu").share == 0
+    assert DeviceUsage("cpu").share == 0
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

@@ -10,7 +10,7 @@ import torch
 
 from swath.errors import ModelError
 from swath.geo import Window
-from swath.models.contract import Contract, ModelClass, ModelInfo, Receptive
+from swath.models.contract import Contract, ModelClass, ModelInfo, ReceptiveField
 from swath.models.info import describe, fingerprint, inspect
 from swath.models.load import load
 from swath.models.precision import Agreement, agreement, compare
@@ -48,7 +48,7 @@ def test_bfloat16_is_chosen_and_its_agreement_is_measured(tmp_path: Path) -> Non
 
 def test_precision_of_the_spec_reaches_the_model(tmp_path: Path) -> None:
     wanted = ref(tmp_path, precision="bfloat16", device="cpu")
-    assert describe(wanted, Receptive(5, 2, True)).precision == "bfloat16"
+    assert describe(wanted, ReceptiveField(5, 2, True)).precision == "bfloat16"
 
 
 def test_float16_on_the_cpu_is_refused(tmp_path: Path) -> None:

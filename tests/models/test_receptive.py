@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from swath.errors import ModelError
-from swath.models.contract import Receptive, Weights
+from swath.models.contract import ReceptiveField, Weights
 from swath.models.info import describe, fingerprint, inspect, measure
 from swath.models.load import Predictor, TorchPredictor, digest
 from swath.models.receptive import FALLBACK_HALO, measure_predictor
@@ -21,7 +21,7 @@ from tests.models.cloud_contracts import ENDINGS, write_cloud_contract
 from tests.models.tiny_models import Identity, export, write_integer_unet
 
 
-def measured(network: nn.Module, bands: int = 2) -> Receptive:
+def measured(network: nn.Module, bands: int = 2) -> ReceptiveField:
     torch.manual_seed(4)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):

@@ -8,7 +8,7 @@ import pytest
 
 from swath.project import uncommitted
 from swath.project.git import Repository
-from swath.project.provenance import Reproduction, Source, reproduction
+from swath.project.provenance import CodeSource, Reproduction, reproduction
 from swath.project.uncommitted import Changes
 from tests.repositories import contents, git, repository, write
 
@@ -40,10 +40,10 @@ def project(tmp_path: Path) -> Path:
     return repository(tmp_path / "project", FILES)
 
 
-def source(project: Path, text: str | None = None, scrub: uncommitted.Callable[[str], str] = str) -> Source:
+def source(project: Path, text: str | None = None, scrub: uncommitted.Callable[[str], str] = str) -> CodeSource:
     spec = project / "specs" / "a.yaml"
     used = [project / "pipelines", project / "swath.yaml"]
-    return Source.of_files((spec, spec.read_bytes().decode() if text is None else text), project, used, scrub)
+    return CodeSource.of_files((spec, spec.read_bytes().decode() if text is None else text), project, used, scrub)
 
 
 def test_a_clean_repository_gives_its_commit_and_branch_and_no_diff(project: Path) -> None:
@@ -60,10 +60,10 @@ def test_without_a_repository_a_commit_or_git_there_is_nothing_to_tell(
 ) -> None:
     write(tmp_path, {"plain/specs/a.yaml": "", "new/specs/a.yaml": ""})
     git(tmp_path / "new", "init", "--quiet")
-    assert source(tmp_path / "plain") == source(tmp_path / "new") == Source()
+    assert source(tmp_path / "plain") == source(tmp_path / "new") == CodeSource()
     repository(tmp_path / "full", FILES)
     monkeypatch.setenv("PATH", "")
-    assert source(tmp_path / "full") == Source()
+    assert source(tmp_path / "full") == CodeSource()
 
 
 @pytest.mark.parametrize("settings", [{}, HOSTILE])
@@ -107,7 +107,7 @@ def test_only_untracked_files_that_the_run_used_count_and_ignored_ones_do_too(pr
             "out/map.tif": b"II*\0",
         },
     )
-    assert source(project) == Source(source(project).git | {"dirty": False, "changes": ""})
+    assert source(project) == CodeSource(source(project).git | {"dirty": False, "changes": ""})
     write(project, {".git/info/exclude": "pipelines/mine.py\n", "pipelines/mine.py": "mine = 1\n"})
     assert "+mine = 1" in source(project).diff
     assert source(project).git["dirty"] is True
@@ -115,7 +115,7 @@ def test_only_untracked_files_that_the_run_used_count_and_ignored_ones_do_too(pr
 
 def test_of_pipelines_at_the_top_of_a_repository_only_python_counts(project: Path) -> None:
     write(project, {"lone.py": "lone = 1\n", "out/map.txt": "much\n"})
-    found = Source.of_files((project / "specs" / "a.yaml", "pipeline: a\n"), project, [project])
+    found = CodeSource.of_files((project / "specs" / "a.yaml", "pipeline: a\n"), project, [project])
     assert "+lone = 1" in found.diff
     assert "much" not in found.diff
 
@@ -179,9 +179,9 @@ def test_a_hook_of_another_repository_does_not_mislead(
 
 
 def test_a_diff_of_an_earlier_session_goes_when_there_is_none(project: Path, tmp_path: Path) -> None:
-    Source({}, "something").write(tmp_path)
+    CodeSource({}, "something").write(tmp_path)
     assert (tmp_path / uncommitted.FILE).read_text() == "something"
-    Source().write(tmp_path)
+    CodeSource().write(tmp_path)
     assert not (tmp_path / uncommitted.FILE).exists()
 
 

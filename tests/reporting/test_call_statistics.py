@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from swath.engine.journal import CallRow
 from swath.events import CallRetried
-from swath.reporting.call_statistics import LANES, TROUBLES, Account, Troubles, account
+from swath.reporting.call_statistics import LANES, TROUBLES, CallStatistics, FailureGroups, account
 from swath.reporting.run_report import RunFacts, to_html, to_json, write_report
-from swath.reporting.timeline import BINS, Lane
+from swath.reporting.timeline import BINS, WorkerLane
 from swath.reporting.timeline_svg import seconds, to_svg
 
 START = 1.7e9
@@ -28,16 +28,16 @@ def call(node: str, item: int | None, end: float, took: float, worker: str = "wo
     return CallRow(node=node, item=item, worker=worker, finished=START + end, seconds=took, **fields)
 
 
-def told(*calls: CallRow, span: float = 10, troubles: Troubles | None = None) -> Account:
+def told(*calls: CallRow, span: float = 10, troubles: FailureGroups | None = None) -> CallStatistics:
     return account(iter(calls), START, START + span, troubles)
 
 
-def lanes(found: Account) -> dict[str, Lane]:
+def lanes(found: CallStatistics) -> dict[str, WorkerLane]:
     assert found.timeline is not None
     return {lane.name: lane for lane in found.timeline.lanes}
 
 
-def busy_s(found: Account, worker: str) -> float:
+def busy_s(found: CallStatistics, worker: str) -> float:
     assert found.timeline is not None
     return sum(map(sum, lanes(found)[worker].busy)) * found.timeline.bin_s
 
@@ -120,7 +120,7 @@ def test_a_run_in_which_nothing_had_to_be_made_has_no_timeline() -> None:
 
 
 def test_failures_and_new_attempts_are_told_once_for_each_reason() -> None:
-    troubles = Troubles()
+    troubles = FailureGroups()
     for item in range(5):
         troubles(CallRetried(time=1, run="r", node="read", item=item, error=f"timed out: {item}", attempt=1, delay_s=1))
     found = told(
@@ -190,6 +190,6 @@ def test_times_on_the_axis_read_well() -> None:
     ]  # fmt: skip
 
 
-def facts(found: Account, **other: Any) -> RunFacts:
+def facts(found: CallStatistics, **other: Any) -> RunFacts:
     plain = RunFacts("id", "demo", "predict", "done", 0, found.started, found.finished, "s.yaml", "", account=found)
     return dataclasses.replace(plain, **other)

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from swath.errors import SpecError
-from swath.reporting.notifications import Ending, send, whom
+from swath.reporting.notifications import RunEnding, send, whom
 from swath.spec.notify import HIDDEN, Notice, Notify
 from swath.spec.project_file import Home
 from tests.process import Pipe
@@ -63,12 +63,12 @@ def spec(pipe: Pipe, **fields: Any) -> Path:
     return path
 
 
-def ending(**fields: Any) -> Ending:
+def ending(**fields: Any) -> RunEnding:
     known: dict[str, Any] = {
         "run": "20260101-job-1", "pipeline": "job", "name": "nightly", "status": "failed", "exit_code": 1, "seconds": 65.0,
         "error": "ValueError: no", "outputs": (), "set_aside": 0, "report": "/r/report.html", "host": "here",
     }  # fmt: skip
-    return Ending(**known | fields)
+    return RunEnding(**known | fields)
 
 
 def notices(*urls: str) -> tuple[Notice, ...]:

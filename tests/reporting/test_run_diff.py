@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from swath.engine.journal import CallRow, Journal, NodeRow, RunRow
 from swath.engine.store import Stored
-from swath.reporting.run_diff import Changed, Made, _results, compare
+from swath.reporting.run_diff import ChangedValue, OutputDiff, _results, compare
 from tests.repositories import commit, git, repository
 
 ROW = RunRow(
@@ -53,11 +53,11 @@ def test_values_of_specs_are_compared_after_overrides_by_their_keys(journal: Jou
     )
     found = compare(journal, *two(one, other))
     assert found.spec == (
-        Changed("cluster", '"local"', None),
-        Changed("imagery.bands", '["red", "green"]', '["red", "nir"]'),
-        Changed("model.factory", None, '"unet"'),
-        Changed("parts.1.n", "2", "3"),
-        Changed("token", None, '"${env:TOKEN}"'),
+        ChangedValue("cluster", '"local"', None),
+        ChangedValue("imagery.bands", '["red", "green"]', '["red", "nir"]'),
+        ChangedValue("model.factory", None, '"unet"'),
+        ChangedValue("parts.1.n", "2", "3"),
+        ChangedValue("token", None, '"${env:TOKEN}"'),
     )
     assert "-# a note" in found.text
     assert compare(journal, *two(one, one)).spec == ()
@@ -131,8 +131,8 @@ def test_outputs_are_paired_below_the_folder_that_they_share_and_compared_by_con
     }  # fmt: skip
     same = replace(ROW, outputs=(str(tmp_path / "c"), "s3://bucket/map.tif"))
     assert compare(journal, *two(same, same)).outputs == (
-        Made("c", str(tmp_path / "c"), str(tmp_path / "c"), "one file", (9, 9)),
-        Made("0", "s3://bucket/map.tif", "s3://bucket/map.tif", "one address", (None, None)),
+        OutputDiff("c", str(tmp_path / "c"), str(tmp_path / "c"), "one file", (9, 9)),
+        OutputDiff("0", "s3://bucket/map.tif", "s3://bucket/map.tif", "one address", (None, None)),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from swath.reporting.call_statistics import Account, NodeFacts
+from swath.reporting.call_statistics import CallStatistics, NodeFacts
 from swath.reporting.run_report import RunFacts, duration, seam_words, size, to_html, to_json, write_report
 
 SEAMS = {
@@ -23,7 +23,7 @@ SEAMS = {
 FACTS = RunFacts(
     run="20260101-demo-1", name="demo", pipeline="predict", status="done", exit_code=0, started=1.7e9, finished=1.7e9 + 65,
     spec="specs/demo.yaml", spec_text="pipeline: predict\nmodel: <b>bold</b>\n", cluster="local", workers=2,
-    account=Account(1.7e9, 1.7e9 + 65, 4, 1, 0, 0.5, (NodeFacts("predict_region", 4, 1, 0, 9.5),)), versions={"swath": "0.1.0"},
+    account=CallStatistics(1.7e9, 1.7e9 + 65, 4, 1, 0, 0.5, (NodeFacts("predict_region", 4, 1, 0, 9.5),)), versions={"swath": "0.1.0"},
     git={"commit": "abc", "branch": "main", "dirty": True}, command="pipe run specs/demo.yaml",
     result={
         "folder": "out/demo", "seams": SEAMS, "files": [{"name": "map.tif", "bytes": 31435, "sha256": "aa"}],

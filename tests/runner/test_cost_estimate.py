@@ -14,7 +14,7 @@ from swath.project.project import Project
 from swath.project.registry import Registry
 from swath.runner import runner
 from swath.runner.runner import RunOutcome
-from swath.spec.loading.load import Loaded, load
+from swath.spec.loading.load import LoadedSpec, load
 
 PIPELINE = """
 import time
@@ -71,7 +71,7 @@ class Setup:
         for name in ("one", "two"):
             (folder / f"{name}.pt2").write_text(name)
 
-    def load(self, model: str = "one", **fields: Any) -> tuple[Loaded, Project, Registry]:
+    def load(self, model: str = "one", **fields: Any) -> tuple[LoadedSpec, Project, Registry]:
         spec = self.folder / "spec.yaml"
         stage = {} if fields.get("cluster", "inline") == "inline" else {"stage": "s3://bucket/inputs"}
         spec.write_text(json.dumps({"pipeline": "job", "model": f"{model}.pt2", **stage, **fields}))

@@ -24,9 +24,9 @@ from swath.runner import runner
 from swath.runner.lock import locked
 from swath.runner.matrix import ROW, graph, numbers, outputs, plan, table_row
 from swath.runner.runner import RunOutcome
-from swath.runner.variant_table import Row, Table
+from swath.runner.variant_table import VariantRow, VariantTable
 from swath.spec.fields.fields import Destination
-from swath.spec.loading.load import Loaded, load
+from swath.spec.loading.load import LoadedSpec, load
 
 PIPELINE = """
 import os
@@ -93,7 +93,7 @@ class Setup:
         self.project = Project.find(folder)
         self.registry = Registry.discover(self.project.pipelines)
 
-    def load(self, text: str, *overrides: str) -> Loaded:
+    def load(self, text: str, *overrides: str) -> LoadedSpec:
         spec = self.folder / "spec.yaml"
         cluster = "" if "cluster:" in text else "cluster: inline\n"
         spec.write_text(f"pipeline: scores\n{cluster}{text}")
@@ -108,8 +108,8 @@ class Setup:
     def pipeline(self) -> Pipeline:
         return self.registry.find("scores")
 
-    def table(self, outcome: RunOutcome) -> Table:
-        found = Table.read(self.project.state / "runs" / outcome.run)
+    def table(self, outcome: RunOutcome) -> VariantTable:
+        found = VariantTable.read(self.project.state / "runs" / outcome.run)
         assert found is not None
         return found
 
@@ -246,7 +246,7 @@ def test_a_killed_matrix_is_told_and_resumed_with_the_same_variants(setup: Setup
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     with Journal.open(setup.project.state) as journal:
         (row,) = journal.runs()
-        kept = Table.read(setup.project.state / "runs" / row.id)
+        kept = VariantTable.read(setup.project.state / "runs" / row.id)
         assert kept is not None
         assert not kept.final
         told = kept.told(journal, ResultStore(str(setup.project.state / "results")), row.id, over=True)
@@ -260,14 +260,14 @@ def test_a_killed_matrix_is_told_and_resumed_with_the_same_variants(setup: Setup
 
 
 def test_a_table_is_told_while_the_run_goes_on(tmp_path: Path) -> None:
-    table = Table((Row("a=1", {"a": 1}), Row("a=2", {"a": 2})))
+    table = VariantTable((VariantRow("a=1", {"a": 1}), VariantRow("a=2", {"a": 2})))
     table.write(tmp_path, str)
-    assert Table.read(tmp_path) == table
+    assert VariantTable.read(tmp_path) == table
     with Journal.open(tmp_path) as journal:
         assert [row.state for row in table.told(journal, ResultStore(str(tmp_path)), "r", over=False).rows] == [
             "waiting"
         ] * 2
-    assert Table.read(tmp_path / "none") is None
+    assert VariantTable.read(tmp_path / "none") is None
 
 
 def test_secrets_are_in_no_table(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

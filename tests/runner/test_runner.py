@@ -9,7 +9,7 @@ from swath.engine.journal import Journal
 from swath.errors import Locked
 from swath.events import Event, RunDone
 from swath.project.project import Project
-from swath.project.provenance import Source, versions
+from swath.project.provenance import CodeSource, versions
 from swath.project.registry import Registry
 from swath.runner import runner
 from swath.runner.lock import locked
@@ -178,6 +178,6 @@ def test_a_locked_output_names_its_holder_and_is_free_afterwards(tmp_path: Path)
 
 
 def test_provenance_names_commit_and_versions(tmp_path: Path) -> None:
-    assert Source.of_files((tmp_path / "spec.yaml", ""), tmp_path, []) == Source()
+    assert CodeSource.of_files((tmp_path / "spec.yaml", ""), tmp_path, []) == CodeSource()
     found = versions()
     assert {"swath", "python", "dask", "rasterio", "torch"} <= set(found)

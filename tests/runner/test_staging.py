@@ -38,8 +38,8 @@ def bucket(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         fsspec.get_filesystem_class(request.param).clear_instance_cache()
 
 
-def quiet() -> staging.Progress:
-    return staging.Progress(1, 0, "s3://b", lambda text: None)
+def quiet() -> staging.TransferProgress:
+    return staging.TransferProgress(1, 0, "s3://b", lambda text: None)
 
 
 def test_progress_tells_the_whole_first_then_what_is_there_without_what_was_given_up(
@@ -47,7 +47,7 @@ def test_progress_tells_the_whole_first_then_what_is_there_without_what_was_give
 ) -> None:
     monkeypatch.setattr(staging, "TELL_EVERY_S", 0.0)
     told: list[str] = []
-    progress = staging.Progress(2, 3000, "s3://b/stage", told.append)
+    progress = staging.TransferProgress(2, 3000, "s3://b/stage", told.append)
     given_up = progress.counted(iter([b"x" * 1000, b"x" * 1000]))
     next(given_up)
     given_up.close()

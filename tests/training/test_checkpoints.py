@@ -13,7 +13,7 @@ from swath.spec.fields.network import Best
 from swath.training import checkpoints
 from swath.training.checkpoints import Checkpoints
 from swath.training.loop.prefetch import Images
-from swath.training.loop.trainer import BEST, LAST, Lessons, learn
+from swath.training.loop.trainer import BEST, LAST, TrainingData, learn
 from tests.models.learn.course import course, held, images
 
 
@@ -37,7 +37,7 @@ def test_another_machine_goes_on_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends_at: int
 ) -> None:
     asked = course(epochs=4, best=Best(metric="loss"))
-    whole = learn(asked, Lessons(images, held, 2), tmp_path / "whole")
+    whole = learn(asked, TrainingData(images, held, 2), tmp_path / "whole")
 
     def machine(name: str) -> Checkpoints:
         (tmp_path / name).mkdir()
@@ -51,7 +51,7 @@ def test_another_machine_goes_on_to_the_same_weights(
 
     first = machine("first")
     with pytest.raises(Gone):
-        learn(asked, Lessons(ends, held, 2), first.folder, kept=lambda: first.copy(BEST, LAST))
+        learn(asked, TrainingData(ends, held, 2), first.folder, kept=lambda: first.copy(BEST, LAST))
     shutil.rmtree(tmp_path / "first")
     second = machine("second")
     second.fetch()
@@ -61,7 +61,7 @@ def test_another_machine_goes_on_to_the_same_weights(
         seen.append(step)
         return images(step)
 
-    learned = learn(asked, Lessons(batch, held, 2), second.folder, kept=lambda: second.copy(BEST, LAST))
+    learned = learn(asked, TrainingData(batch, held, 2), second.folder, kept=lambda: second.copy(BEST, LAST))
     assert seen[0] == ends_at // 3 * 3 > 0
     assert learned.weights == whole.weights
     assert learned.best.number == whole.best.number
@@ -84,12 +84,12 @@ def test_the_best_epoch_is_not_forgotten_where_the_folder_has_another_name(tmp_p
             raise Gone
         return misleads(step)
 
-    whole = learn(asked, Lessons(misleads, held, 2), tmp_path / "whole")
+    whole = learn(asked, TrainingData(misleads, held, 2), tmp_path / "whole")
     assert whole.best.number == 1
     with pytest.raises(Gone):
-        learn(asked, Lessons(ends, held, 2), tmp_path / "one")
+        learn(asked, TrainingData(ends, held, 2), tmp_path / "one")
     (tmp_path / "one").rename(tmp_path / "two")
-    assert learn(asked, Lessons(misleads, held, 2), tmp_path / "two").weights == whole.weights
+    assert learn(asked, TrainingData(misleads, held, 2), tmp_path / "two").weights == whole.weights
 
 
 def test_copies_that_cannot_be_made_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

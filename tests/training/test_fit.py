@@ -10,27 +10,27 @@ import numpy as np
 from swath.models.contract_file import parse_contract
 from swath.models.infer import prepare
 from swath.spec.fields.labels import IGNORE
-from swath.training.chips.band_statistics import Moments
-from swath.training.chips.chips import Batch
+from swath.training.chips.band_statistics import BandMoments
+from swath.training.chips.chips import ChipBatch
 from swath.training.fit import images_of
 from swath.training.loop.epochs import Epoch
 from swath.training.loop.export import Exported
 from swath.training.model_card import card
-from swath.training.model_record import Record, Source, contract, value_scaling
+from swath.training.model_record import ModelRecord, TrainingImage, contract, value_scaling
 from tests.models.learn.course import CLASSES, course
 
 BEST = Epoch(2, 6, 0.5, 0.001, 3.0, 0.6, ((80, 10), (5, 105)), (80 / 95, 105 / 120), 0.86, 0.925)
 
 
-def record() -> Record:
-    moments = Moments.of(np.random.default_rng(1).normal(50, 9, (3, 400)).astype(np.float32))
+def record() -> ModelRecord:
+    moments = BandMoments.of(np.random.default_rng(1).normal(50, 9, (3, 400)).astype(np.float32))
     statistics = [{"mean": m, "stddev": 9.0, "minimum": 1.0, "maximum": 99.0} for m in moments.mean.tolist()]
-    return Record(
+    return ModelRecord(
         name="water", bands=("green", "red", "nir"), units="dn", scaling=value_scaling(moments),
         statistics=tuple(statistics), colors=("E6DFC8", "2B7BBA"), resolution_m=30.0, course=course(),
         split={"split": {"by": "columns"}, "seed": 1}, sampling={"chip": 32, "batch": 4},
         pixels={"train": (900, 100), "validation": (90, 110), "test": (0, 0)},
-        sources=(Source("scene <1>", None, "weak labels by the rule a > b", (10.0, 50.0, 11.0, 51.0)),), licence="CC0-1.0",
+        sources=(TrainingImage("scene <1>", None, "weak labels by the rule a > b", (10.0, 50.0, 11.0, 51.0)),), licence="CC0-1.0",
         history=(dataclasses.replace(BEST, number=1), BEST), best=BEST, exported=Exported(1234, 2, "ab" * 32, False),
         seconds=12.0, waiting=0.01, software={"torch": "2.13.0+cpu"}, git="c0ffee",
     )  # fmt: skip
@@ -43,7 +43,7 @@ def test_the_network_sees_in_training_exactly_what_it_will_see_in_a_map() -> Non
     pixels = random.integers(0, 100, (1, 3, 13, 18)).astype(np.float32)
     valid = random.random((1, 13, 18)) < 0.9
     labels = random.integers(0, 2, (1, 13, 18)).astype(np.uint8)
-    seen = images_of(Batch(pixels, labels, valid), found.scaling, stride=4)
+    seen = images_of(ChipBatch(pixels, labels, valid), found.scaling, stride=4)
     assert np.array_equal(seen.pixels, prepare(pixels[0], valid[0], known, 4))
     assert (seen.labels[0, :13, :18][~valid[0]] == IGNORE).all()
     assert (seen.labels[0, 13:] == IGNORE).all()
@@ -51,7 +51,7 @@ def test_the_network_sees_in_training_exactly_what_it_will_see_in_a_map() -> Non
 
 
 def test_a_band_of_one_value_is_shifted_and_not_divided_by_nothing() -> None:
-    (scaling,) = value_scaling(Moments.of(np.full((1, 50), 7.0)))
+    (scaling,) = value_scaling(BandMoments.of(np.full((1, 50), 7.0)))
     assert scaling == {"type": "z-score", "mean": 7.0, "stddev": 1.0}
 
 

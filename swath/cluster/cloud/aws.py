@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from swath.cluster.cloud.provider import Look, Maker, Order
+from swath.cluster.cloud.provider import LaunchRequest, MachineProvider, MachineStatus
 from swath.cluster.cloud.vm_cluster import VmCluster
-from swath.cluster.providers.ec2 import EXPIRES, NO_ROOM, ROLE, RUN, Answer, Ec2, Ec2Fleet, Refused, machine
+from swath.cluster.providers.ec2 import EXPIRES, NO_ROOM, ROLE, RUN, Answer, Ec2, Ec2Error, Ec2Fleet, machine
 from swath.cluster.providers.machine import Fleet, Machine
 from swath.cluster.workers.tls import RunSecurity
 from swath.errors import InfrastructureError, UsageError
@@ -22,7 +22,7 @@ from swath.spec.clusters.cloud import AwsCluster
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
-__all__ = ["Ec2Fleet", "Ec2Maker", "ec2_cluster", "request"]
+__all__ = ["Ec2Fleet", "Ec2Provider", "ec2_cluster", "request"]
 CANONICAL = "099720109477"
 UBUNTU = (
     "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-{architecture}-server-*",
@@ -35,10 +35,10 @@ def ec2_cluster(spec: AwsCluster, label: str, security: RunSecurity, loop: IOLoo
     """A cluster of machines on EC2, not started. Raises CredentialsError and InfrastructureError when something that it needs
     is missing, before any machine is made."""
     types = {"scheduler": spec.scheduler_machine, "worker": spec.machine}
-    return VmCluster(spec, label, security, loop, Ec2Maker(spec), types)
+    return VmCluster(spec, label, security, loop, Ec2Provider(spec), types)
 
 
-class Ec2Maker:
+class Ec2Provider:
     """What makes the machines of one cluster."""
 
     powers_off = True
@@ -55,13 +55,13 @@ class Ec2Maker:
                 remedy="make one with `make machine-image`, and set cluster.machine_image",
             )
 
-    def make(self, order: Order) -> Machine:
+    def make(self, order: LaunchRequest) -> Machine:
         token = str(uuid.uuid4())
         for number, subnet in enumerate(self._subnets, 1):
             asked = request(self._spec, order, image=self._image(order.type), subnet=subnet, token=f"{token}-{number}")
             try:
                 return machine(self._spec.region, self._ec2.run(asked))
-            except Refused as error:
+            except Ec2Error as error:
                 if error.code not in NO_ROOM or number == len(self._subnets):
                     raise
         raise InfrastructureError(
@@ -69,13 +69,13 @@ class Ec2Maker:
             remedy="set cluster.subnet, or make one with `aws ec2 create-default-vpc`",
         )
 
-    def look(self, machine: Machine) -> Look:
+    def look(self, machine: Machine) -> MachineStatus:
         found = self._ec2.instance(machine.id)
         if found is None:
-            return Look(state="")
+            return MachineStatus(state="")
         state = found["State"]["Name"]
         reason = found.get("StateReason", {}).get("Message", "")
-        return Look(
+        return MachineStatus(
             state=f"{state}: {reason}" if reason else state,
             over=state not in ("pending", "running"),
             private=found.get("PrivateIpAddress") or "",
@@ -118,7 +118,7 @@ def has_gpus(described: Answer) -> bool:
     return any(each.get("Manufacturer") == "NVIDIA" for each in described.get("GpuInfo", {}).get("Gpus", []))
 
 
-def request(spec: AwsCluster, order: Order, *, image: Answer, subnet: str, token: str) -> dict[str, Any]:
+def request(spec: AwsCluster, order: LaunchRequest, *, image: Answer, subnet: str, token: str) -> dict[str, Any]:
     """What EC2 is asked for. `token`: sent twice with the same one, a request makes one machine."""
     tags = tagged({"Name": order.name, RUN: order.label, EXPIRES: str(int(order.expires)), ROLE: order.role})
     kinds = ("instance", "volume", *(("spot-instances-request",) if order.spot else ()))
@@ -168,4 +168,4 @@ def tagged(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
-_: type[Maker] = Ec2Maker
+_: type[MachineProvider] = Ec2Provider

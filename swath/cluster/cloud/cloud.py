@@ -22,16 +22,16 @@ from distributed.utils import LoopRunner
 
 from swath import crashpoint
 from swath.cluster.cloud.vm_cluster import VmCluster
-from swath.cluster.contract import RunningCluster, Tenant
+from swath.cluster.contract import RunContext, RunningCluster
 from swath.cluster.cost.budget import held
 from swath.cluster.local.address import answering, quiet_client, seen_by_workers
 from swath.cluster.teardown.guardian import guarded
 from swath.cluster.teardown.lease import CloudLease, leases_of
 from swath.cluster.teardown.removal import remove_all
 from swath.cluster.workers import tls, versions
-from swath.cluster.workers.autoscaling import Elastic, MachineScaling
+from swath.cluster.workers.autoscaling import Autoscaler, MachineScaling
 from swath.cluster.workers.dask_settings import SETTINGS
-from swath.cluster.workers.late_joiners import Newcomers
+from swath.cluster.workers.late_joiners import LateJoiners
 from swath.cluster.workers.setup import hosted
 from swath.code_shipping import ProjectCode
 from swath.engine.call import Say
@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 class Cloud:
     """Machines on AWS or Google Cloud."""
 
-    def __init__(self, spec: AwsCluster | GcpCluster, tenant: Tenant) -> None:
+    def __init__(self, spec: AwsCluster | GcpCluster, tenant: RunContext) -> None:
         self.kind: str = spec.kind
         self.address = ""
         self.workers = 0
@@ -61,7 +61,7 @@ class Cloud:
         self._tenant = tenant
         place = spec.region if isinstance(spec, AwsCluster) else spec.project
         self._lease = CloudLease.new(tenant.run, spec.kind, place)
-        self._elastic: Elastic | None = None
+        self._elastic: Autoscaler | None = None
         self._exits = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -95,9 +95,9 @@ class Cloud:
                     self._tenant.say("warning", remark)
                 exits.enter_context(hosted(self._client, ProjectCode.loaded()))
                 self._newcomers = exits.enter_context(
-                    Newcomers(self._client, lambda: versions.check(self._client, self.address))
+                    LateJoiners(self._client, lambda: versions.check(self._client, self.address))
                 )
-            self._elastic = Elastic(cluster, self._spec.workers, MachineScaling)
+            self._elastic = Autoscaler(cluster, self._spec.workers, MachineScaling)
             exits.callback(self._elastic.stop)
             self._machines = cluster
             self.address = cluster.client_address

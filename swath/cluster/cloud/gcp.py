@@ -8,7 +8,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from swath.cluster.cloud.provider import Look, Maker, Order
+from swath.cluster.cloud.provider import LaunchRequest, MachineProvider, MachineStatus
 from swath.cluster.cloud.vm_cluster import VmCluster
 from swath.cluster.providers.gce import EXPIRES, ROLE, RUN, SCOPE, GceFleet, failure, machine
 from swath.cluster.providers.machine import Fleet, Machine
@@ -126,7 +126,7 @@ def interface(spec: GcpCluster) -> dict[str, Any]:
     return named
 
 
-class GceMaker:
+class GceProvider:
     """Makes the machines of one cluster. Raises UsageError for GPUs without a machine image that has their driver."""
 
     powers_off = False
@@ -145,7 +145,7 @@ class GceMaker:
         self._coming: dict[str, str] = {}
         """Of machines by name: the operations that make them, as long as they are under way."""
 
-    def make(self, order: Order) -> Machine:
+    def make(self, order: LaunchRequest) -> Machine:
         name = name_of(order.name)
         body = instance(
             self._spec,
@@ -165,18 +165,18 @@ class GceMaker:
         self._coming[name] = operation["name"]
         return machine(zone, {**body, "id": operation["targetId"], "status": "PROVISIONING"})
 
-    def look(self, machine: Machine) -> Look:
+    def look(self, machine: Machine) -> MachineStatus:
         if machine.name in self._coming:
             operation = self._compute.operation(machine.place, self._coming[machine.name])
             if why := failure(self._spec.project, operation):  # taken at first, but then the zone has no such machine
-                return Look(state="", over=True, why=why)
+                return MachineStatus(state="", over=True, why=why)
             if operation.get("status") == "DONE":
                 del self._coming[machine.name]
         listed = self._compute.instance(machine.place, machine.name) or {}
         [interface, *_] = listed.get("networkInterfaces") or [{}]
         [access, *_] = interface.get("accessConfigs") or [{}]
         state = listed.get("status", "")
-        return Look(state, state in OVER, interface.get("networkIP", ""), access.get("natIP", ""))
+        return MachineStatus(state, state in OVER, interface.get("networkIP", ""), access.get("natIP", ""))
 
 
 OVER = ("PENDING_STOP", "STOPPING", "STOPPED", "SUSPENDING", "SUSPENDED", "TERMINATED", "DEPROVISIONING")
@@ -191,7 +191,7 @@ def name_of(name: str) -> str:
 def gce_cluster(spec: GcpCluster, label: str, security: RunSecurity, loop: IOLoop) -> VmCluster:
     """A cluster that is not started yet."""
     types = {"scheduler": spec.scheduler_machine, "worker": spec.machine}
-    return VmCluster(spec, label, security, loop, GceMaker(spec), types)
+    return VmCluster(spec, label, security, loop, GceProvider(spec), types)
 
 
-_: type[Maker] = GceMaker
+_: type[MachineProvider] = GceProvider

@@ -10,7 +10,7 @@ from typing import Any
 
 import dask.config
 
-from swath.cluster.cloud.provider import Maker, Order
+from swath.cluster.cloud.provider import LaunchRequest, MachineProvider
 from swath.cluster.machine import cloud_init
 from swath.cluster.workers.dask_settings import SETTINGS
 from swath.cluster.workers.tls import RunSecurity
@@ -22,19 +22,19 @@ ALONE = "SWATH_CLOUD_ALONE_S"
 
 
 @dataclass(frozen=True)
-class Orders:
+class LaunchRequests:
     """Of one cluster."""
 
     spec: CloudCluster
     label: str
-    maker: Maker
+    maker: MachineProvider
     types: Mapping[str, str]
     """Machine type of each role."""
     security: RunSecurity
     expires: float
     """Seconds since 1970."""
 
-    def of(self, name: str, role: str, scheduler: str | None) -> Order:
+    def of(self, name: str, role: str, scheduler: str | None) -> LaunchRequest:
         """For a new machine; `scheduler` is the address that a worker goes to. Raises InfrastructureError when its user data
         is too long."""
         worker, left_s = role == "worker", max(1, int(self.expires - time.time()))
@@ -47,7 +47,7 @@ class Orders:
         elif os.environ.get(ALONE):
             words += ("--alone-s", os.environ[ALONE])
         data = cloud_init.user_data(
-            cloud_init.Boot(
+            cloud_init.BootPlan(
                 image=self.spec.image,
                 command=words,
                 env={
@@ -67,7 +67,7 @@ class Orders:
                 f"what {name} needs to boot is {len(data.encode())} bytes long; clouds take {cloud_init.MOST_BYTES}",
                 remedy="have fewer or shorter values in cluster.env",
             )
-        return Order(name, role, self.types[role], spot, self.label, self.expires, data)
+        return LaunchRequest(name, role, self.types[role], spot, self.label, self.expires, data)
 
     def _removal(self) -> tuple[str, ...]:
         """Where a machine that is only powered off would still be paid for."""

@@ -10,7 +10,7 @@ from swath.errors import SwathError
 
 
 @dataclass(frozen=True)
-class Order:
+class LaunchRequest:
     """A machine that is to be made."""
 
     name: str
@@ -28,7 +28,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Look:
+class MachineStatus:
     """How a machine is."""
 
     state: str
@@ -44,7 +44,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Made:
+class CreatedMachine:
     """A machine that was made, for the accountant of costs."""
 
     name: str
@@ -56,7 +56,7 @@ class Made:
     ended: float | None = None
 
 
-class Maker(Protocol):
+class MachineProvider(Protocol):
     """What makes the machines of one cluster. Its calls block and come from any thread; they raise CredentialsError and
     InfrastructureError."""
 
@@ -66,10 +66,10 @@ class Maker(Protocol):
     powers_off: bool
     """Whether a machine that powers itself off is gone (AWS); otherwise the cloud has to end it (Compute Engine)."""
 
-    def make(self, order: Order) -> Machine:
+    def make(self, order: LaunchRequest) -> Machine:
         """Ask for a machine, until the cloud has said that it is coming."""
         ...
 
-    def look(self, machine: Machine) -> Look:
+    def look(self, machine: Machine) -> MachineStatus:
         """How a machine is. One that is not listed (yet) is not over; its state is empty."""
         ...

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from distributed.core import Status
 
-from swath.cluster.cloud.vm_process import Member
+from swath.cluster.cloud.vm_process import VmProcess
 from swath.cluster.machine import cloud_init
 from swath.errors import CredentialsError, InfrastructureError, SwathError
 
@@ -29,7 +29,7 @@ LONGEST_PAUSE_S = 60.0
 log = logging.getLogger(__name__)
 
 
-class Upkeep:
+class ClusterRepair:
     """Of one cluster; belongs to its event loop."""
 
     def __init__(self, cluster: VmCluster) -> None:
@@ -60,7 +60,7 @@ class Upkeep:
         """1, or less in a cloud that is simulated."""
         return self._cluster.pace_s / LOOK_EVERY_S
 
-    def replace(self, process: Member, why: SwathError) -> None:
+    def replace(self, process: VmProcess, why: SwathError) -> None:
         """End a machine that did not come up or is lost, and have another one in its place."""
         log.warning("%s", why.message)
         self.trouble = why
@@ -95,7 +95,7 @@ class Upkeep:
             for process in list(self._cluster.workers.values()):
                 await self._look_after(process, listed)
 
-    async def _look_after(self, process: Member, listed: set[str]) -> None:
+    async def _look_after(self, process: VmProcess, listed: set[str]) -> None:
         if process.machine is None or process.status != Status.running:
             return
         now = time.monotonic()
@@ -115,7 +115,7 @@ class Upkeep:
             return
         self.replace(process, await process.trouble(lost))
 
-    def _gone(self, process: Member, listed: set[str]) -> bool:
+    def _gone(self, process: VmProcess, listed: set[str]) -> bool:
         """Whether it was not listed twice in a row, some time after it was made."""
         machine = process.machine
         if machine is None or machine.id in listed or time.monotonic() - process.began < SETTLE_S * self._settle:

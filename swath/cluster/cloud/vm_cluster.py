@@ -24,14 +24,14 @@ from distributed.deploy.cluster import Cluster
 from distributed.deploy.spec import SpecCluster
 from distributed.utils import NoOpAwaitable
 
-from swath.cluster.cloud.launch_requests import Orders
-from swath.cluster.cloud.provider import Made, Maker, Order
-from swath.cluster.cloud.repair import LOOK_EVERY_S, Upkeep
-from swath.cluster.cloud.vm_process import Member
+from swath.cluster.cloud.launch_requests import LaunchRequests
+from swath.cluster.cloud.provider import CreatedMachine, LaunchRequest, MachineProvider
+from swath.cluster.cloud.repair import LOOK_EVERY_S, ClusterRepair
+from swath.cluster.cloud.vm_process import VmProcess
 from swath.cluster.machine import entrypoint
 from swath.cluster.providers.machine import Machine
 from swath.cluster.workers import resources as offered
-from swath.cluster.workers.autoscaling import Unit
+from swath.cluster.workers.autoscaling import ScalingUnit
 from swath.cluster.workers.tls import RunSecurity
 from swath.errors import InfrastructureError, MissingExtra, SwathError
 from swath.spec.clusters.cloud import CloudCluster
@@ -60,7 +60,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
     """A scheduler machine and worker machines. Everything but `check` and `made` belongs to the event loop."""
 
     worker_spec: dict[str, Any]
-    workers: dict[str, Member]
+    workers: dict[str, VmProcess]
     scheduler: Any
     scheduler_comm: Any
     scheduler_info: Any
@@ -73,7 +73,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         label: str,
         security: RunSecurity,
         loop: IOLoop,
-        maker: Maker,
+        maker: MachineProvider,
         types: Mapping[str, str],
     ) -> None:
         """`types` has the machine type of each role."""
@@ -83,16 +83,16 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         self.protocol = "tls"
         self.pace_s = float(os.environ.get(PACE) or LOOK_EVERY_S)
         self.scheduler_spec = {
-            "cls": Member,
+            "cls": VmProcess,
             "options": {"cluster": self, "name": f"{label}-scheduler", "role": "scheduler"},
         }
-        self.new_spec = {"cls": Member, "options": {}}
-        self._orders = Orders(spec, label, maker, types, security, expires=time.time() + spec.max_hours * 3600)
-        self._records: dict[str, Made] = {}
+        self.new_spec = {"cls": VmProcess, "options": {}}
+        self._orders = LaunchRequests(spec, label, maker, types, security, expires=time.time() + spec.max_hours * 3600)
+        self._records: dict[str, CreatedMachine] = {}
         self._offers: tuple[Mapping[str, float], ...] = ()
         self._expected: dict[str, int] = {}
-        self.upkeep = Upkeep(self)
-        self._living: set[Member] = set()
+        self.upkeep = ClusterRepair(self)
+        self._living: set[VmProcess] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: set[asyncio.Future[Machine]] = set()
         self._threads = concurrent.futures.ThreadPoolExecutor(CALLS, thread_name_prefix="swath-cloud")
@@ -140,7 +140,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         return max(self._expected.values(), default=self.spec.processes or 1)
 
     @property
-    def made(self) -> list[Made]:
+    def made(self) -> list[CreatedMachine]:
         """All machines so far."""
         return list(self._records.values())
 
@@ -199,9 +199,9 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         self._correct_state()
 
     @property
-    def unit(self) -> Unit:
+    def unit(self) -> ScalingUnit:
         """What a machine is to the scaling: it comes slowly, and a minute of it is paid for in any case."""
-        return Unit(processes=self.processes_each, worth_s=12 * self.pace_s, quiet_s=24 * self.pace_s)
+        return ScalingUnit(processes=self.processes_each, worth_s=12 * self.pace_s, quiet_s=24 * self.pace_s)
 
     async def idle(self) -> list[str]:
         """Machines of which no process does anything."""
@@ -217,11 +217,11 @@ class VmCluster(VMCluster):  # type: ignore[misc]
 
     # --- machines come, are looked after, and go
 
-    def order(self, name: str, role: str) -> Order:
+    def order(self, name: str, role: str) -> LaunchRequest:
         """What the cloud is asked for."""
         return self._orders.of(name, role, self.scheduler.address if role == "worker" else None)
 
-    async def ask_for(self, process: Member, order: Order) -> Machine:
+    async def ask_for(self, process: VmProcess, order: LaunchRequest) -> Machine:
         """Have a machine made. When nobody waits for it any more, it is ended as soon as it is there."""
         asked = asyncio.wrap_future(self._threads.submit(self._make, order))
         self._asked.add(asked)
@@ -231,19 +231,19 @@ class VmCluster(VMCluster):  # type: ignore[misc]
             if not answer.cancelled() and answer.exception() is None:
                 process.machine = answer.result()
                 self._living.add(process)
-                self._records[order.name] = Made(order.name, order.type, order.role, order.spot, time.time())
+                self._records[order.name] = CreatedMachine(order.name, order.type, order.role, order.spot, time.time())
 
         asked.add_done_callback(answered)
         return await asyncio.shield(asked)
 
-    def _make(self, order: Order) -> Machine:
+    def _make(self, order: LaunchRequest) -> Machine:
         """In a thread, which this process waits for: what comes of a request that was slow does not outlive a closed cluster."""
         machine = self.maker.make(order)
         if self.status in (Status.closing, Status.closed):
             self.fleet.end([machine])
         return machine
 
-    def ended(self, process: Member) -> None:
+    def ended(self, process: VmProcess) -> None:
         """Note that a machine was given back."""
         if process in self._living:
             self._living.remove(process)
@@ -273,11 +273,11 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         if self.status != Status.running:
             return
         for name in set(self.worker_spec) - set(self.workers):
-            process = Member(self, name, "worker")
+            process = VmProcess(self, name, "worker")
             self.workers[name] = process
             self.do(self._come(process))
 
-    async def _come(self, process: Member) -> None:
+    async def _come(self, process: VmProcess) -> None:
         if pause_s := self.upkeep.pause_s:
             await asyncio.sleep(pause_s)
         if process.name not in self.worker_spec:
@@ -290,7 +290,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         if self.workers.get(process.name) is not process:  # let go while it was made
             await process.close()
 
-    async def _go(self, process: Member) -> None:
+    async def _go(self, process: VmProcess) -> None:
         """Move what is in its memory elsewhere, then end it."""
         names = self.processes_of(process.name)
         if names and self.status == Status.running:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from distributed.core import Status
 
 from swath import crashpoint
-from swath.cluster.cloud.provider import Look
+from swath.cluster.cloud.provider import MachineStatus
 from swath.cluster.machine import cloud_init, entrypoint
 from swath.cluster.providers.machine import Machine
 from swath.errors import CredentialsError, InfrastructureError, MissingExtra, SwathError
@@ -30,7 +30,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Member(VMInterface):  # type: ignore[misc]
+class VmProcess(VMInterface):  # type: ignore[misc]
     """One machine of a cluster, as Dask starts and closes it."""
 
     def __init__(self, cluster: VmCluster, name: str, role: str) -> None:
@@ -55,13 +55,13 @@ class Member(VMInterface):  # type: ignore[misc]
             await self.wait_for_scheduler()
         self.status = Status.running
 
-    async def create_vm(self) -> Look:
+    async def create_vm(self) -> MachineStatus:
         order = self.cluster.order(self.name, self.role)
         crashpoint.reached("asking")
         self.machine = await self.cluster.ask_for(self, order)
         crashpoint.reached("made")
 
-        async def addressed() -> Look | None:
+        async def addressed() -> MachineStatus | None:
             look = await self._look()
             return look if look.private and (look.public or not self.cluster.spec.public_ip) else None
 
@@ -100,7 +100,7 @@ class Member(VMInterface):  # type: ignore[misc]
             return await self.cluster.call(self.cluster.fleet.console, self.machine)
         return ""
 
-    async def _look(self) -> Look:
+    async def _look(self) -> MachineStatus:
         """How it is. Raises InfrastructureError when it has ended; an API that does not answer is asked again later."""
         if self.machine is None:
             raise InfrastructureError(f"{self.name} was not made")
@@ -110,7 +110,7 @@ class Member(VMInterface):  # type: ignore[misc]
             raise
         except SwathError as error:
             log.info("%s: %s", self.name, error.message)
-            return Look(state="")
+            return MachineStatus(state="")
         if look.over:
             raise look.why or await self.trouble(f"ended while it came up ({look.state})")
         return look

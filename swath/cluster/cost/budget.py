@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from swath.cluster.cost.estimate import QUICK_S, SPENT_S
-from swath.cluster.cost.prices import Rates
+from swath.cluster.cost.prices import ClusterPrices
 from swath.errors import OverBudget, Stopped
 
 LOOK_EVERY_S = 1.0
 """Between two looks at which machines there are."""
 
 
-class Paid(Protocol):
+class PaidMachine(Protocol):
     """A machine that is, or was, paid for."""
 
     @property
@@ -41,9 +41,9 @@ class Budget:
     """What the machines of one cluster may cost. A run that is taken up again has all of it once more."""
 
     usd: float
-    rates: Rates
+    rates: ClusterPrices
 
-    def spent_usd(self, machines: Iterable[Paid], now: float) -> float:
+    def spent_usd(self, machines: Iterable[PaidMachine], now: float) -> float:
         """What machines have cost until `now`. Clouds bill a minute at least."""
         return sum(
             self.rates.usd_per_hour(each.role)
@@ -52,7 +52,7 @@ class Budget:
             for each in machines
         )
 
-    def left_s(self, machines: Sequence[Paid], now: float) -> float:
+    def left_s(self, machines: Sequence[PaidMachine], now: float) -> float:
         """Seconds until the run has to stop, if machines stay as they are: what it costs to end them has to be left, too."""
         burning = sum(self.rates.usd_per_hour(each.role) for each in machines if each.ended is None) / 3600
         left = self.usd - self.spent_usd(machines, now) - burning * SPENT_S
@@ -63,7 +63,7 @@ class Budget:
 
 @contextlib.contextmanager
 def held(
-    budget: Budget | None, machines: Callable[[], Sequence[Paid]], ask: Callable[[Stopped], None]
+    budget: Budget | None, machines: Callable[[], Sequence[PaidMachine]], ask: Callable[[Stopped], None]
 ) -> Iterator[None]:
     """Inside, the run is asked to stop before its machines cost more than the budget. None is no limit.
 

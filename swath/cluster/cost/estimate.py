@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from swath.cluster.cost.prices import Rates
+from swath.cluster.cost.prices import ClusterPrices
 from swath.spec.clusters.cloud import AwsCluster, GcpCluster
 
 QUICK_S = 60.0
@@ -22,7 +22,7 @@ SPENT_S = 120.0
 
 
 @dataclass(frozen=True)
-class Rate:
+class Throughput:
     """How long one worker process takes for a million pixels of the map."""
 
     seconds: float
@@ -34,7 +34,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """What is to be done. What is not known is None."""
 
     megapixels: float | None = None
@@ -43,7 +43,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Range:
+class Interval:
     """Between what and what a number is taken to be."""
 
     low: float
@@ -60,8 +60,8 @@ class Range:
 class Cost:
     """What a run would take."""
 
-    hours: Range
-    usd: Range
+    hours: Interval
+    usd: Interval
     """Machines with their disks and addresses; storage and traffic are not in it."""
 
     def surely_passes(self, budget_usd: float | None) -> bool:
@@ -69,12 +69,12 @@ class Cost:
         return budget_usd is not None and self.usd.low > budget_usd
 
 
-def processes_of(spec: AwsCluster | GcpCluster, rates: Rates) -> int | None:
+def processes_of(spec: AwsCluster | GcpCluster, rates: ClusterPrices) -> int | None:
     """Worker processes of one machine; None when the number of its cores is not known."""
     return spec.processes or rates.worker.gpus or rates.worker.cores
 
 
-def cost(spec: AwsCluster | GcpCluster, rates: Rates, work: Work, rate: Rate | None) -> Cost:
+def cost(spec: AwsCluster | GcpCluster, rates: ClusterPrices, work: Workload, rate: Throughput | None) -> Cost:
     """What a run would take. Without a rate only the least is told: machines that come up, and go.
 
     n workers that share the work of m machine-hours are there for m / n hours, so that the work costs the same however many
@@ -90,11 +90,11 @@ def cost(spec: AwsCluster | GcpCluster, rates: Rates, work: Work, rate: Rate | N
     slow_boot = BOOT_S if spec.machine_image else BARE_BOOT_S
     low = _usd(rates, _cheapest(rates, fewest, most, low_s), low_s, QUICK_S)
     high = max(_usd(rates, n, high_s, slow_boot) for n in (fewest, most)) if known else None
-    hours = Range(_hours(most, low_s, QUICK_S), _hours(fewest, high_s, slow_boot) if known else None)
-    return Cost(hours, Range(low, high))
+    hours = Interval(_hours(most, low_s, QUICK_S), _hours(fewest, high_s, slow_boot) if known else None)
+    return Cost(hours, Interval(low, high))
 
 
-def _cheapest(rates: Rates, fewest: int, most: int, machine_s: float) -> float:
+def _cheapest(rates: ClusterPrices, fewest: int, most: int, machine_s: float) -> float:
     """Workers with which a run costs least: what boots cost grows with them, what the scheduler costs falls."""
     boots = rates.worker.usd_per_hour * (QUICK_S + CLOSE_S)
     best = math.sqrt(rates.scheduler.usd_per_hour * machine_s / boots) if boots else most
@@ -106,13 +106,17 @@ def _hours(workers: float, machine_s: float, boot_s: float) -> float:
     return (2 * boot_s + machine_s / workers + CLOSE_S) / 3600
 
 
-def _usd(rates: Rates, workers: float, machine_s: float, boot_s: float) -> float:
+def _usd(rates: ClusterPrices, workers: float, machine_s: float, boot_s: float) -> float:
     busy = workers * (boot_s + CLOSE_S) + machine_s
     return (busy * rates.worker.usd_per_hour) / 3600 + _hours(workers, machine_s, boot_s) * rates.scheduler.usd_per_hour
 
 
 def facts(
-    spec: AwsCluster | GcpCluster, rates: Rates, work: Work, rate: Rate | None, budget_usd: float | None
+    spec: AwsCluster | GcpCluster,
+    rates: ClusterPrices,
+    work: Workload,
+    rate: Throughput | None,
+    budget_usd: float | None,
 ) -> dict[str, Any]:
     """All of it for `pipe plan`: names and plain values."""
     found = cost(spec, rates, work, rate)
@@ -165,7 +169,7 @@ def _count(spec: AwsCluster | GcpCluster) -> str:
     return f"{workers.min} to {workers.max}" if workers.elastic else str(workers.min)
 
 
-def _traffic(rates: Rates, work: Work) -> str:
+def _traffic(rates: ClusterPrices, work: Workload) -> str:
     place = rates.place
     said = ["within the region free"]
     for what, price in (("to or from another region", place.other_region_gb), ("to the internet", place.egress_gb)):

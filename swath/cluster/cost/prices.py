@@ -43,7 +43,7 @@ class MachinePrice:
 
 
 @dataclass(frozen=True)
-class Rates:
+class ClusterPrices:
     """What the machines of one cluster cost."""
 
     region: str
@@ -59,7 +59,7 @@ class Rates:
         return (self.scheduler if role == "scheduler" else self.worker).usd_per_hour
 
 
-def rates(spec: AwsCluster | GcpCluster, own: Prices | None = None) -> Rates:
+def rates(spec: AwsCluster | GcpCluster, own: Prices | None = None) -> ClusterPrices:
     """What a cluster's machines cost. `own` is what the project says. Raises PriceUnknown, which says how to give a price."""
     prices = table() if own is None else own.over(table())
     region = region_of(spec)
@@ -86,7 +86,7 @@ def rates(spec: AwsCluster | GcpCluster, own: Prices | None = None) -> Rates:
     added = _hour(place.gpus[gpus.type], spec.spot) * gpus.count if gpus is not None else 0.0
     worker = machine(spec.machine, spec.spot, added, gpus.count if gpus is not None else 0)
     scheduler = machine(spec.scheduler_machine, spot=False)
-    return Rates(region, worker, scheduler, place, prices.date)
+    return ClusterPrices(region, worker, scheduler, place, prices.date)
 
 
 def region_of(spec: AwsCluster | GcpCluster) -> str:

@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 import distributed
 
 from swath import crashpoint
-from swath.cluster.contract import RunningCluster, Tenant
+from swath.cluster.contract import RunContext, RunningCluster
 from swath.cluster.kubernetes import manifests
 from swath.cluster.kubernetes.manifests import EXPIRES, PORT, ROLE, RUN
 from swath.cluster.local.address import answering, quiet_client, seen_by_workers
@@ -27,7 +27,7 @@ from swath.cluster.teardown.lease import CloudLease, leases_of
 from swath.cluster.teardown.removal import remove_all
 from swath.cluster.workers import resources as offered
 from swath.cluster.workers import tls, versions
-from swath.cluster.workers.late_joiners import Newcomers
+from swath.cluster.workers.late_joiners import LateJoiners
 from swath.cluster.workers.setup import hosted
 from swath.code_shipping import ProjectCode
 from swath.engine.call import Say
@@ -208,7 +208,7 @@ class KubernetesPods:
 
     kind = "kubernetes"
 
-    def __init__(self, spec: KubernetesCluster, tenant: Tenant) -> None:
+    def __init__(self, spec: KubernetesCluster, tenant: RunContext) -> None:
         self.address = ""
         self.workers = 0
         self._spec = spec
@@ -239,7 +239,7 @@ class KubernetesPods:
                     self._tenant.say("warning", remark)
                 exits.enter_context(hosted(self._client, ProjectCode.loaded()))
                 self._newcomers = exits.enter_context(
-                    Newcomers(self._client, lambda: versions.check(self._client, self.address))
+                    LateJoiners(self._client, lambda: versions.check(self._client, self.address))
                 )
             self.workers = self._count()
             self._exits = exits.pop_all()

@@ -16,7 +16,7 @@ import distributed
 from swath.cluster.contract import RunningCluster
 from swath.cluster.workers import resources as offered
 from swath.cluster.workers import tls, versions
-from swath.cluster.workers.late_joiners import Newcomers
+from swath.cluster.workers.late_joiners import LateJoiners
 from swath.cluster.workers.setup import hosted
 from swath.code_shipping import ProjectCode
 from swath.engine.call import Say
@@ -61,7 +61,7 @@ class Address:
                 versions.check(self._client, self.address)
                 exits.enter_context(hosted(self._client, ProjectCode.loaded()))
                 self._newcomers = exits.enter_context(
-                    Newcomers(self._client, lambda: versions.check(self._client, self.address))
+                    LateJoiners(self._client, lambda: versions.check(self._client, self.address))
                 )
             self.workers = len(self._client.scheduler_info(n_workers=-1)["workers"])
             self._exits = exits.pop_all()

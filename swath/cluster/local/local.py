@@ -20,7 +20,7 @@ from swath.cluster.local import fork_server
 from swath.cluster.local.scratch import scratch
 from swath.cluster.workers import resources as offered
 from swath.cluster.workers import tls
-from swath.cluster.workers.autoscaling import Elastic
+from swath.cluster.workers.autoscaling import Autoscaler
 from swath.cluster.workers.dask_settings import SETTINGS
 from swath.cluster.workers.setup import hosted
 from swath.code_shipping import ProjectCode
@@ -55,7 +55,7 @@ class Local:
         memory = int(spec.memory_gb * 1e9) if spec.memory_gb else "auto"
         self._memory = parse_memory_limit(memory, 1, self._limits.max, logger=logging.getLogger(__name__))
         self._offer: dict[str, float] = {offered.CPU: 1, offered.MEMORY: self._memory or 0, **spec.resources}
-        self._elastic: Elastic | None = None
+        self._elastic: Autoscaler | None = None
         self._scratch = state / "scratch"
         self._exits = contextlib.ExitStack()
 
@@ -94,7 +94,7 @@ class Local:
             if code.modules:
                 exits.enter_context(hosted(client, code))
             if self._limits.elastic:
-                self._elastic = Elastic(cluster, self._limits)
+                self._elastic = Autoscaler(cluster, self._limits)
                 exits.callback(self._elastic.stop)
             self._client: Any = client
             self.address = cluster.scheduler_address

@@ -24,25 +24,25 @@ MOST_BYTES = 16_000
 
 
 @dataclass(frozen=True)
-class Registry:
+class ContainerRegistry:
     """A cloud's own registry of containers, which a machine may read with its profile or service account."""
 
     host: str
     kind: Kind
 
 
-def registry_of(image: str) -> Registry | None:
+def registry_of(image: str) -> ContainerRegistry | None:
     """The cloud's registry that an image is in; None for all others: machine images have those that need a password."""
     host = image.partition("/")[0]
     if re.fullmatch(r"\d+\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?", host):
-        return Registry(host, "aws")
+        return ContainerRegistry(host, "aws")
     if re.fullmatch(r"([a-z0-9-]+-docker\.pkg\.dev|([a-z]+\.)?gcr\.io)", host):
-        return Registry(host, "gcp")
+        return ContainerRegistry(host, "gcp")
     return None
 
 
 @dataclass(frozen=True)
-class Boot:
+class BootPlan:
     """What a machine does from its first second on."""
 
     image: str
@@ -59,13 +59,13 @@ class Boot:
     install: bool = False
     """Whether Docker is not in the machine image."""
     gpus: bool = False
-    registry: Registry | None = None
+    registry: ContainerRegistry | None = None
     """A private one that the image is in."""
     afterwards: Words = ()
     """What is run in a second container when the first has ended, however it did; without its environment."""
 
 
-def user_data(boot: Boot) -> str:
+def user_data(boot: BootPlan) -> str:
     """cloud-init's document for a machine."""
     document: dict[str, Any] = {}
     if boot.limit_s is not None:
@@ -114,7 +114,7 @@ http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/def
 """The machine's service account, to a registry of Google's."""
 
 
-def installation(registry: Registry | None) -> tuple[Words, ...]:
+def installation(registry: ContainerRegistry | None) -> tuple[Words, ...]:
     """Docker from Ubuntu's own packages: no other source of packages, no key to fetch."""
     helper = ("amazon-ecr-credential-helper",) if registry is not None and registry.kind == "aws" else ()
     return (
@@ -123,7 +123,7 @@ def installation(registry: Registry | None) -> tuple[Words, ...]:
     )
 
 
-def container(boot: Boot) -> Words:
+def container(boot: BootPlan) -> Words:
     """The container in the foreground, on the machine's own network."""
     return (
         "docker",

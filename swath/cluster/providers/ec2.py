@@ -20,7 +20,7 @@ LOGIN = "run `aws configure` or `aws sso login`, or set AWS_PROFILE"
 Answer: TypeAlias = dict[str, Any]
 
 
-class Refused(InfrastructureError):
+class Ec2Error(InfrastructureError):
     """EC2 answered with an error that is no matter of credentials."""
 
     def __init__(self, message: str, *, code: str = "", remedy: str = "") -> None:
@@ -52,7 +52,7 @@ class Ec2:
         """A machine; None when it is not known, or not yet."""
         try:
             answer = self._call(lambda api: api.describe_instances(InstanceIds=[identity]))
-        except Refused as error:
+        except Ec2Error as error:
             if gone(error):
                 return None
             raise
@@ -81,7 +81,7 @@ class Ec2:
         """What a machine wrote to its console; empty when that cannot be had."""
         try:
             answer = self._call(lambda api: api.get_console_output(InstanceId=identity, Latest=True))
-        except Refused as error:
+        except Ec2Error as error:
             if gone(error):
                 return ""
             # Machines of older types tell only what was written when they booted.
@@ -149,7 +149,7 @@ class Ec2:
         return refusal(self.region, code, message)
 
 
-def gone(error: Refused) -> bool:
+def gone(error: Ec2Error) -> bool:
     """Whether the machine that was asked for does not exist (any more)."""
     return error.code.startswith("InvalidInstanceID")
 
@@ -161,7 +161,7 @@ def refusal(region: str, code: str, message: str) -> SwathError:
         return CredentialsError(told, remedy=LOGIN)
     if code in NOT_ALLOWED:
         return CredentialsError(told, remedy="give this account the policy in infra/iam, or use another account")
-    return Refused(told, code=code, remedy=remedy_of(code, message))
+    return Ec2Error(told, code=code, remedy=remedy_of(code, message))
 
 
 BAD_CREDENTIALS = {
@@ -228,14 +228,14 @@ class Ec2Fleet:
         try:
             self._ec2.terminate(identities)
             return
-        except Refused as error:
+        except Ec2Error as error:
             if len(identities) == 1 and not gone(error):
                 raise
         first: SwathError | None = None
         for identity in identities:  # one that is refused keeps no other
             try:
                 self._ec2.terminate([identity])
-            except Refused as error:
+            except Ec2Error as error:
                 if not gone(error):
                     first = first or error
         if first is not None:

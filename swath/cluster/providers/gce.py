@@ -31,7 +31,7 @@ Ask: TypeAlias = Callable[[Any], Any]
 """From the API's client to one request."""
 
 
-class Refused(InfrastructureError):
+class GceError(InfrastructureError):
     """Compute Engine answered with an error that is no matter of credentials."""
 
     def __init__(self, message: str, *, status: int = 0, remedy: str = "") -> None:
@@ -62,7 +62,7 @@ class Compute:
         """
         try:
             return self._call(lambda api: api.insert(project=self.project, zone=zone, body=body, requestId=request))
-        except Refused as error:
+        except GceError as error:
             if error.status == EXISTS:  # names are never used twice: an answer was lost on its way
                 return None
             raise
@@ -79,7 +79,7 @@ class Compute:
         """Have a machine removed, with its disk. One that is gone, or about to go, is none to complain about."""
         try:
             self._found(lambda api: api.delete(project=self.project, zone=zone, instance=name))
-        except Refused as error:
+        except GceError as error:
             if "not ready" not in error.message:  # another operation of it is under way
                 raise
 
@@ -140,7 +140,7 @@ class Compute:
     def _found(self, ask: Ask) -> Answer | None:
         try:
             return self._call(ask)
-        except Refused as error:
+        except GceError as error:
             if error.status == GONE:
                 return None
             raise
@@ -240,7 +240,7 @@ def _meaning(project: str, status: int, reason: str, message: str) -> SwathError
         return CredentialsError(told, remedy=LOGIN)
     if NOT_ALLOWED.search(said) or (status == 403 and not FORBIDDEN_OTHERWISE.search(said)):
         return CredentialsError(told, remedy="give this account the role in infra/iam, or use another account")
-    return Refused(told, status=status, remedy=remedy_of(said))
+    return GceError(told, status=status, remedy=remedy_of(said))
 
 
 NOT_ALLOWED = re.compile(r"SERVICE_ACCOUNT_ACCESS_DENIED|does not have access|\bpermission\b", re.IGNORECASE)

@@ -138,7 +138,7 @@ class Machines:
 
 
 @dataclass(frozen=True)
-class Found:
+class SweepResult:
     """What is left, and where nobody could look."""
 
     leftovers: list[Leftover] = field(default_factory=list)
@@ -146,12 +146,12 @@ class Found:
     """A lease or a place, and why nobody could look there."""
 
 
-def find(journal: Journal, places: Iterable[Place] = (), run: str | None = None) -> Found:
+def find(journal: Journal, places: Iterable[Place] = (), run: str | None = None) -> SweepResult:
     """What is left, of all runs or of one. Leases of things that are gone, or were never made, are ended on the way, and scratch
     folders go that workers of killed runs had. In `places` it is also looked for machines that have expired, whoever made them.
     """
     scratch.sweep(journal.folder / "scratch")
-    found = Found()
+    found = SweepResult()
     status = {row.id: row.status for row in journal.runs()}
     leases = journal.leases()
     for row in leases:
@@ -172,7 +172,7 @@ def find(journal: Journal, places: Iterable[Place] = (), run: str | None = None)
     return found
 
 
-def _machines_of(lease: CloudLease, row: Lease, status: str, journal: Journal, found: Found) -> None:
+def _machines_of(lease: CloudLease, row: Lease, status: str, journal: Journal, found: SweepResult) -> None:
     try:
         machines = lease.fleet.machines(lease.label)
     except SwathError as error:
@@ -184,7 +184,7 @@ def _machines_of(lease: CloudLease, row: Lease, status: str, journal: Journal, f
         lease.end(journal)
 
 
-def _expired_in(place: Place, known: set[str], found: Found) -> None:
+def _expired_in(place: Place, known: set[str], found: SweepResult) -> None:
     try:
         machines = fleet_of(*place).machines()
     except SwathError as error:

@@ -35,7 +35,7 @@ class Backlog:
 
 
 @dataclass(frozen=True)
-class Unit:
+class ScalingUnit:
     """What a cluster grows by: a process on this machine, a machine with its processes in a cloud."""
 
     processes: int = 1
@@ -45,7 +45,7 @@ class Unit:
     """One goes when it was too many for so long."""
 
 
-def useful(backlog: Backlog, workers: int, unit: Unit = Unit()) -> int:
+def useful(backlog: Backlog, workers: int, unit: ScalingUnit = ScalingUnit()) -> int:
     """How many workers the backlog keeps busy. While nobody knows how long calls take: twice as many as there are."""
     if backlog.seconds is None:
         processes = min(backlog.calls, max(1, 2 * workers * unit.processes))
@@ -54,7 +54,7 @@ def useful(backlog: Backlog, workers: int, unit: Unit = Unit()) -> int:
     return math.ceil(processes / unit.processes)
 
 
-def wanted(backlog: Backlog, workers: int, quiet_s: float, limits: Workers, unit: Unit = Unit()) -> int:
+def wanted(backlog: Backlog, workers: int, quiet_s: float, limits: Workers, unit: ScalingUnit = ScalingUnit()) -> int:
     """How many workers there should be: more at once, fewer only after a quiet time, and always within the limits.
 
     `workers` is how many there are or are coming, `quiet_s` for how long now fewer would have been enough.
@@ -65,7 +65,7 @@ def wanted(backlog: Backlog, workers: int, quiet_s: float, limits: Workers, unit
     return max(limits.min, min(limits.max, enough))
 
 
-class Elastic:
+class Autoscaler:
     """Keeps a cluster's workers at the wanted number, in the background: `tell` returns at once and never raises."""
 
     def __init__(self, cluster: Any, limits: Workers, scaling: type[Scaling] | None = None) -> None:
@@ -80,7 +80,7 @@ class Elastic:
         with self._lock:
             self._backlog = Backlog(calls, seconds)
 
-    def target(self, workers: int, now: float, unit: Unit = Unit()) -> int:
+    def target(self, workers: int, now: float, unit: ScalingUnit = ScalingUnit()) -> int:
         """The number for this moment, `now` in seconds of a monotonic clock."""
         with self._lock:
             backlog = self._backlog
@@ -102,14 +102,14 @@ class Scaling(Adaptive):
     Not Dask's target: the scheduler sees only the window of calls that the engine has submitted.
     """
 
-    def __init__(self, cluster: Any, elastic: Elastic) -> None:
+    def __init__(self, cluster: Any, elastic: Autoscaler) -> None:
         self._elastic = elastic
         super().__init__(
             cluster, interval=EVERY_S, minimum=elastic._limits.min, maximum=elastic._limits.max, wait_count=1
         )
 
     async def target(self) -> int:
-        return self._elastic.target(len(self.plan), time.monotonic(), getattr(self.cluster, "unit", Unit()))
+        return self._elastic.target(len(self.plan), time.monotonic(), getattr(self.cluster, "unit", ScalingUnit()))
 
     async def workers_to_close(self, target: int) -> list[Any]:
         """Only idle ones: a call that runs is not made twice."""

@@ -55,7 +55,7 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Change:
+class PackageDifference:
     """A package that is not the same in an image as here."""
 
     package: str
@@ -68,22 +68,24 @@ class Change:
         return f"{self.package} is {self.image or 'missing'} there, here {self.here}"
 
 
-def unmet(image: Manifest, requirements: list[Requirement]) -> list[Change]:
+def unmet(image: Manifest, requirements: list[Requirement]) -> list[PackageDifference]:
     """What swath needs here and the image lacks, or has in a version that will not do: the image must be made again."""
     found = []
     for each in sorted(requirements, key=lambda each: each.name):
         version = image.packages.get(canonicalize_name(each.name), "")
         if not version or not each.specifier.contains(version, prereleases=True):
             found.append(
-                Change(each.name, version, f"{each.specifier} is needed" if each.specifier else "it is needed")
+                PackageDifference(
+                    each.name, version, f"{each.specifier} is needed" if each.specifier else "it is needed"
+                )
             )
     return found
 
 
-def moved(image: Manifest, here: Mapping[str, str]) -> list[Change]:
+def moved(image: Manifest, here: Mapping[str, str]) -> list[PackageDifference]:
     """Packages that both have, in different versions: what they compute may differ in the last bits."""
     return [
-        Change(name, image.packages[name], here[name])
+        PackageDifference(name, image.packages[name], here[name])
         for name in sorted(here.keys() & image.packages.keys())
         if here[name] != image.packages[name]
     ]

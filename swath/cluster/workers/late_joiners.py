@@ -17,7 +17,7 @@ TOPIC = "all"
 """Where the scheduler tells of workers that come and go."""
 
 
-class Newcomers:
+class LateJoiners:
     """Calls `look` when a worker has joined; what it finds is raised at the next `check`."""
 
     def __init__(self, client: Client, look: Callable[[], None]) -> None:

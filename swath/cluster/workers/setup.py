@@ -11,7 +11,7 @@ from distributed import WorkerPlugin
 
 from swath.cluster.workers import allocator
 from swath.cluster.workers.resources import CPU, MEMORY
-from swath.code_shipping import ProjectCode, Sent
+from swath.code_shipping import ProjectCode, ShippedFinder
 from swath.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ PREFIX = "swath-guest-"
 
 
 @dataclass
-class Guest(WorkerPlugin):
+class WorkerSetup(WorkerPlugin):
     """Runs on each worker when it registers, before its first call."""
 
     owner: str
@@ -30,7 +30,7 @@ class Guest(WorkerPlugin):
 
     async def setup(self, worker: Worker) -> None:
         allocator.keep_pages()  # workers that somebody else started; a thread for calls comes with the first call
-        Sent.here().serve(self.owner, self.code)
+        ShippedFinder.here().serve(self.owner, self.code)
         missing = {
             name: amount for name, amount in offer_of(worker).items() if name not in worker.state.total_resources
         }
@@ -38,7 +38,7 @@ class Guest(WorkerPlugin):
             await worker.set_resources(**missing)
 
     def teardown(self, worker: Worker) -> None:
-        Sent.here().withdraw(self.owner)
+        ShippedFinder.here().withdraw(self.owner)
 
 
 def offer_of(worker: Worker) -> Mapping[str, float]:
@@ -55,7 +55,7 @@ def hosted(client: Client, code: ProjectCode) -> Iterator[None]:
         client.unregister_worker_plugin(left)
     name = PREFIX + client.id
     try:
-        client.register_plugin(Guest(name, code), name=name)
+        client.register_plugin(WorkerSetup(name, code), name=name)
     except ValueError as error:
         _leave(client, name)
         raise InfrastructureError(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.scheduler import KilledWorker
 
-from swath.engine.call import SAY_EVERY_S, Answer, Batch, Common, Said, Say, failure
+from swath.engine.call import SAY_EVERY_S, BatchResult, CallBatch, CallOutput, NodeContext, Say, failure
 from swath.engine.executors.dask_worker import pack_calls, pack_common, run_batch
 from swath.engine.executors.executor import Executor
 from swath.errors import InfrastructureError, TaskFailed, TaskTimeout
@@ -35,8 +35,8 @@ COMMONS = 64
 class _Sent:
     """A batch on its way."""
 
-    batch: Batch
-    future: Future[Answer]
+    batch: CallBatch
+    future: Future[BatchResult]
     alone: bool
     ended: bool = False
     started: float | None = None
@@ -66,9 +66,9 @@ class DaskExecutor:
         self._on_backlog = on_backlog
         self._topic = f"swath-{id(self)}-{time.time_ns()}"
         self._sent: dict[int, _Sent] = {}
-        self._suspects: deque[Batch] = deque()
-        self._held: deque[Batch] = deque()
-        self._packed: OrderedDict[int, tuple[Common, bytes]] = OrderedDict()
+        self._suspects: deque[CallBatch] = deque()
+        self._held: deque[CallBatch] = deque()
+        self._packed: OrderedDict[int, tuple[NodeContext, bytes]] = OrderedDict()
         self._arrived: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._slots = (-1.0, 1)
         self._numbers = itertools.count(1)
@@ -88,7 +88,7 @@ class DaskExecutor:
     def window(self) -> int:
         return max(4, 3 * self.slots)
 
-    def submit(self, batch: Batch) -> None:
+    def submit(self, batch: CallBatch) -> None:
         if self._check is not None:
             self._check(batch.task.policy.resources)
         if self._suspects:
@@ -96,7 +96,7 @@ class DaskExecutor:
         else:
             self._send(batch)
 
-    def _send(self, batch: Batch, *, alone: bool = False) -> None:
+    def _send(self, batch: CallBatch, *, alone: bool = False) -> None:
         commons = list({id(call.common): call.common for call in batch.calls}.values())
         first = batch.calls[0]
         key = f"{first.common.run}/{first.common.node}/{first.item}/{batch.id}/{next(self._numbers)}"
@@ -107,7 +107,7 @@ class DaskExecutor:
         self._sent[batch.id] = _Sent(batch, future, alone)
         self._watch(batch.id)
 
-    def _pack(self, common: Common) -> bytes:
+    def _pack(self, common: NodeContext) -> bytes:
         found = self._packed.pop(id(common), None) or (common, pack_common(common))
         self._packed[id(common)] = found  # holds `common`, so that its id stays its own
         if len(self._packed) > COMMONS:
@@ -134,7 +134,7 @@ class DaskExecutor:
         # Runs on the client's own thread: only hand it on.
         self._arrived.put(("said", event[1]))
 
-    def wait(self, timeout_s: float) -> list[Answer]:
+    def wait(self, timeout_s: float) -> list[BatchResult]:
         answers = self._end_overdue()
         until = time.monotonic() + timeout_s
         while True:
@@ -157,7 +157,7 @@ class DaskExecutor:
     def _pass_on(self, message: dict[str, Any]) -> None:
         sent = self._sent.get(message["batch"])
         for parts in message["said"]:
-            said = Said(*parts)
+            said = CallOutput(*parts)
             if said.level == "started" and sent is not None:
                 sent.started, sent.address = time.monotonic(), message["address"]
             self._say(said)
@@ -176,11 +176,11 @@ class DaskExecutor:
         else:
             self._arrived.put(("fetched", (number, sent.future, None)))
 
-    def _fetch(self, number: int, future: Future[Answer]) -> None:
+    def _fetch(self, number: int, future: Future[BatchResult]) -> None:
         """Wait for an answer as long as somebody has it."""
         while True:
             try:
-                answer: Answer | BaseException | None = future.result(timeout=FETCH_TIMEOUT_S)
+                answer: BatchResult | BaseException | None = future.result(timeout=FETCH_TIMEOUT_S)
             except TimeoutError:
                 if self._client.status == "running" and any(self._client.who_has([future]).values()):
                     continue
@@ -190,7 +190,9 @@ class DaskExecutor:
             self._arrived.put(("fetched", (number, future, answer)))
             return
 
-    def _fetched(self, number: int, future: Future[Answer], answer: Answer | BaseException | None) -> Answer | None:
+    def _fetched(
+        self, number: int, future: Future[BatchResult], answer: BatchResult | BaseException | None
+    ) -> BatchResult | None:
         """What came back for a batch; None when there is nothing to say yet."""
         sent = self._sent.get(number)
         if sent is None or sent.future is not future:
@@ -199,7 +201,7 @@ class DaskExecutor:
         if answer is None and future.status == "finished":
             self._send(sent.batch, alone=sent.alone)  # it went with its worker while it was fetched
             return None
-        found = answer if isinstance(answer, Answer) else self._broken(sent)
+        found = answer if isinstance(answer, BatchResult) else self._broken(sent)
         future.release()
         if found.lost and len(sent.batch.calls) == 1 and not sent.alone:
             self._suspects.append(sent.batch)
@@ -208,7 +210,7 @@ class DaskExecutor:
             self._say(said)
         return found
 
-    def _broken(self, sent: _Sent) -> Answer:
+    def _broken(self, sent: _Sent) -> BatchResult:
         self._check_alive()
         if sent.future.status in ("cancelled", "finished"):
             raise InfrastructureError(
@@ -218,15 +220,15 @@ class DaskExecutor:
         error = sent.future.exception()
         if not isinstance(error, KilledWorker):
             wrong = failure(error or TaskFailed("the call ended without a result"), 0.0)
-            return Answer(sent.batch.id, "", [wrong] * len(sent.batch.calls))
+            return BatchResult(sent.batch.id, "", [wrong] * len(sent.batch.calls))
         failed = TaskFailed(
             "the call killed each worker that tried it",
             remedy="give workers more memory (cluster.memory_gb) or make its input smaller",
         )
         outcomes = [failure(failed, 0.0)._replace(traceback="", retryable=False)] if sent.alone else []
-        return Answer(sent.batch.id, "", outcomes, lost="" if sent.alone else "workers that tried it died")
+        return BatchResult(sent.batch.id, "", outcomes, lost="" if sent.alone else "workers that tried it died")
 
-    def _end_overdue(self) -> list[Answer]:
+    def _end_overdue(self) -> list[BatchResult]:
         """End the workers whose call passed its time limit: nothing else stops a call that sits in C code."""
         now = time.monotonic()
         answers = []
@@ -242,7 +244,7 @@ class DaskExecutor:
                 late = TaskTimeout(f"the call took longer than its time limit of {limit:g} s; its worker was restarted")
                 outcomes = [failure(late, limit)._replace(traceback="")] if single else []
                 lost = "" if single else f"one of its calls took longer than its time limit of {limit:g} s"
-                answers.append(Answer(number, sent.address, outcomes, lost=lost))
+                answers.append(BatchResult(number, sent.address, outcomes, lost=lost))
         return answers
 
     def _end_worker(self, sent: _Sent, limit: float) -> None:

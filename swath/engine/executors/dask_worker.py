@@ -9,16 +9,26 @@ from typing import Any
 
 import cloudpickle
 
-from swath.engine.call import SAY_EVERY_S, Answer, Batch, Call, Common, Said, peak_memory, perform, worker_name
+from swath.engine.call import (
+    SAY_EVERY_S,
+    BatchResult,
+    Call,
+    CallBatch,
+    CallOutput,
+    NodeContext,
+    peak_memory,
+    perform,
+    worker_name,
+)
 
 
-def pack_common(common: Common) -> bytes:
+def pack_common(common: NodeContext) -> bytes:
     """What all calls of a node share, for the way to workers; made once for many batches."""
     data: bytes = cloudpickle.dumps(common)
     return data
 
 
-def pack_calls(batch: Batch, commons: list[Common]) -> bytes:
+def pack_calls(batch: CallBatch, commons: list[NodeContext]) -> bytes:
     """A batch without what its calls share. `commons` are all that occur in it."""
     number = {id(common): index for index, common in enumerate(commons)}
     calls = [(number[id(call.common)], call.item, call.args, call.attempt) for call in batch.calls]
@@ -27,12 +37,12 @@ def pack_calls(batch: Batch, commons: list[Common]) -> bytes:
 
 
 @functools.lru_cache(maxsize=256)
-def _common(data: bytes) -> Common:
-    common: Common = cloudpickle.loads(data)
+def _common(data: bytes) -> NodeContext:
+    common: NodeContext = cloudpickle.loads(data)
     return common
 
 
-def run_batch(commons: list[bytes], data: bytes, topic: str) -> Answer:
+def run_batch(commons: list[bytes], data: bytes, topic: str) -> BatchResult:
     """Make the calls. What they say goes to the client through the scheduler's event log."""
     from distributed import get_worker
 
@@ -40,12 +50,12 @@ def run_batch(commons: list[bytes], data: bytes, topic: str) -> Answer:
     name = f"worker-{worker.name}" if isinstance(worker.name, int) else worker_name()
     identity, budget_s, calls = cloudpickle.loads(data)
     shared = [_common(common) for common in commons]
-    batch = Batch(
+    batch = CallBatch(
         identity, tuple(Call(shared[which], item, "", args, attempt) for which, item, args, attempt in calls), budget_s
     )
     mouth = _Mouth(lambda said: worker.log_event(topic, {"batch": identity, "said": said, "address": worker.address}))
     outcomes = list(perform(batch, mouth.say, name))
-    return Answer(identity, name, outcomes, peak_memory(), mouth.rest())
+    return BatchResult(identity, name, outcomes, peak_memory(), mouth.rest())
 
 
 class _Mouth:
@@ -58,10 +68,10 @@ class _Mouth:
         self._sent = 0.0
         self._timer: threading.Timer | None = None
 
-    def say(self, said: Said) -> None:
+    def say(self, said: CallOutput) -> None:
         with self._lock:
             if said.level == "progress" and self._held and self._held[-1][4] == "progress":
-                last = Said(*self._held.pop())  # only the newest counts, with the pixels of all
+                last = CallOutput(*self._held.pop())  # only the newest counts, with the pixels of all
                 same = (last.node, last.item) == (said.node, said.item)
                 if same:
                     said = said._replace(pixels=said.pixels + last.pixels)
@@ -87,10 +97,10 @@ class _Mouth:
             self._held = []
             self._sent = time.monotonic()
 
-    def rest(self) -> tuple[Said, ...]:
+    def rest(self) -> tuple[CallOutput, ...]:
         """What was not sent yet; nothing is sent afterwards."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
-            rest, self._held = tuple(Said(*said) for said in self._held), []
+            rest, self._held = tuple(CallOutput(*said) for said in self._held), []
         return rest

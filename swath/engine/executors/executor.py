@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Protocol
 
-from swath.engine.call import Answer, Batch, Outcome, Say, failure, peak_memory, perform
+from swath.engine.call import BatchResult, CallBatch, CallOutcome, Say, failure, peak_memory, perform
 from swath.engine.stop import SOON_S, Stop, StopNow, importing
 from swath.errors import TaskTimeout
 
@@ -37,11 +37,11 @@ class Executor(Protocol):
         """How many seconds of work a batch should hold."""
         ...
 
-    def submit(self, batch: Batch) -> None:
+    def submit(self, batch: CallBatch) -> None:
         """Take a batch; returns at once."""
         ...
 
-    def wait(self, timeout_s: float) -> list[Answer]:
+    def wait(self, timeout_s: float) -> list[BatchResult]:
         """Answers that are there, waiting up to `timeout_s` for the first. Raises InfrastructureError when the cluster is lost."""
         ...
 
@@ -65,25 +65,25 @@ class InlineExecutor:
     def __init__(self, say: Say, stop: Stop) -> None:
         self._say = say
         self._stop = stop
-        self._queue: deque[Batch] = deque()
+        self._queue: deque[CallBatch] = deque()
 
-    def submit(self, batch: Batch) -> None:
+    def submit(self, batch: CallBatch) -> None:
         self._queue.append(batch)
 
-    def wait(self, timeout_s: float) -> list[Answer]:
+    def wait(self, timeout_s: float) -> list[BatchResult]:
         if not self._queue:
             time.sleep(timeout_s)
             return []
         batch = self._queue.popleft()
-        outcomes: list[Outcome] = []
+        outcomes: list[CallOutcome] = []
         try:
             with self._stop.in_call():
                 self._make(batch, outcomes)
         except StopNow:
             pass  # what was made until then counts
-        return [Answer(batch.id, NAME, outcomes, peak_memory())]
+        return [BatchResult(batch.id, NAME, outcomes, peak_memory())]
 
-    def _make(self, batch: Batch, outcomes: list[Outcome]) -> None:
+    def _make(self, batch: CallBatch, outcomes: list[CallOutcome]) -> None:
         limit = batch.task.policy.timeout_s
         if limit is None:
             for outcome in perform(batch, self._say, NAME):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from swath.engine.call import Answer, Batch
+from swath.engine.call import BatchResult, CallBatch
 from swath.engine.executors.executor import Executor, InlineExecutor
 
 
@@ -20,7 +20,7 @@ class RoutedExecutor:
         self._start = start
         self._cluster: Executor | None = None
         self._here = 0
-        self._waiting: deque[Batch] = deque()
+        self._waiting: deque[CallBatch] = deque()
 
     @property
     def slots(self) -> int:
@@ -34,7 +34,7 @@ class RoutedExecutor:
     def batch_s(self) -> float:
         return (self._cluster or self._client).batch_s
 
-    def submit(self, batch: Batch) -> None:
+    def submit(self, batch: CallBatch) -> None:
         if batch.task.policy.on_client:
             self._here += 1
             self._client.submit(batch)
@@ -49,7 +49,7 @@ class RoutedExecutor:
             self._cluster = self._start()
         return self._cluster
 
-    def wait(self, timeout_s: float) -> list[Answer]:
+    def wait(self, timeout_s: float) -> list[BatchResult]:
         if self._here:
             self._here -= 1
             ended = self._client.wait(0.0)

@@ -33,7 +33,7 @@ _RADIUS_M = _AXIS_M * np.sqrt(_POLE / 2)
 
 
 @dataclass(frozen=True)
-class Ground:
+class PixelArea:
     """Sizes on the ground of the pixels of one grid.
 
     A pixel's area is that of the small parallelogram that its middle lines span on the authalic sphere of WGS 84: an
@@ -49,7 +49,7 @@ class Ground:
     height_m: float
 
     @classmethod
-    def of(cls, geobox: GeoBox) -> Ground | None:
+    def of(cls, geobox: GeoBox) -> PixelArea | None:
         """For a grid with a CRS; None without one. Pixels outside of the CRS's domain have no area: NaN."""
         if geobox.crs is None:
             return None

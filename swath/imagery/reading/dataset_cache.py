@@ -52,7 +52,7 @@ class _Held(OrderedDict[_Key, ExitStack]):
                 each.close()
 
 
-class Opened(threading.local):
+class DatasetCache(threading.local):
     """The datasets that this thread keeps open (GDAL's handles are not to be shared between threads)."""
 
     def __init__(self) -> None:
@@ -154,6 +154,6 @@ def _warp(file: DatasetReader, band: Band, image: GeoBox, resampling: str, nodat
     )
 
 
-opened = Opened()
+opened = DatasetCache()
 """One for the process; each thread sees its own. It saves opening only: nothing that is read depends on it."""
 atexit.register(opened.close)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from swath.errors import CredentialsError, ImageryError, MissingExtra
 from swath.imagery.remote import timeouts
-from swath.imagery.remote.response import Answer, Passing
+from swath.imagery.remote.response import Response, TransientError
 from swath.storage.address import scheme, shown
 
 _EXTRAS = {"s3": "aws", "gs": "gcp"}
@@ -30,7 +30,7 @@ _FRESH = timedelta(minutes=5)
 """How long credentials are used before botocore is asked again; it renews what is about to expire."""
 
 
-def fetch_object(href: str, start: int, stop: int) -> Answer:
+def fetch_object(href: str, start: int, stop: int) -> Response:
     """One request for bytes start to stop of an object. Raises Passing when another one may do better."""
     parts = urlsplit(href)
     kind = scheme(href)
@@ -54,8 +54,8 @@ def fetch_object(href: str, start: int, stop: int) -> Answer:
     meta = found.meta
     size = int(meta["size"])
     if len(data) != min(stop, size) - start:
-        raise Passing(f"the transfer was cut: {len(data)} of {min(stop, size) - start} bytes came")
-    return Answer(data, size, str(meta["e_tag"] or meta["last_modified"].timestamp()))
+        raise TransientError(f"the transfer was cut: {len(data)} of {min(stop, size) - start} bytes came")
+    return Response(data, size, str(meta["e_tag"] or meta["last_modified"].timestamp()))
 
 
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -76,7 +76,7 @@ def _explained(href: str, kind: str, told: str) -> Exception:
         return CredentialsError(f"{shown(href)}: no usable credentials", remedy=_HINTS[kind])
     status = f"the store answered {code}" if code in ("429", "500", "502", "503", "504") else ""
     timeout = "no answer in time" if "timed out" in told.lower() else ""
-    return Passing(status or timeout or "no connection to the store, or it broke")
+    return TransientError(status or timeout or "no connection to the store, or it broke")
 
 
 @lru_cache(maxsize=64)

@@ -21,7 +21,7 @@ from swath.errors import CredentialsError, ImageryError, ReadFailed, SwathError
 from swath.imagery.remote import timeouts
 from swath.imagery.remote.file_format import HEAD, driver_of
 from swath.imagery.remote.object_store import fetch_object
-from swath.imagery.remote.response import Answer, Passing
+from swath.imagery.remote.response import Response, TransientError
 from swath.imagery.remote.signer import SIGNERS, Signatures
 from swath.storage.address import scheme, shown
 
@@ -37,7 +37,7 @@ _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _REFUSED = (401, 403, 409)  # 409: Azure's answer to who asks a private container without a signature
 
 
-def fetch(href: str, start: int, stop: int) -> Answer:
+def fetch(href: str, start: int, stop: int) -> Response:
     """Bytes start to stop (exclusive) of the file; fewer only where it ends.
 
     Raises CredentialsError when it may not be read, ImageryError when there is no such file or its server knows no ranges,
@@ -48,7 +48,7 @@ def fetch(href: str, start: int, stop: int) -> Answer:
         try:
             with _gates.setdefault(urlsplit(href).netloc, threading.BoundedSemaphore(PER_HOST)):
                 return once(href, start, stop)
-        except Passing as error:
+        except TransientError as error:
             wait = error.retry_after_s
             if not left or wait > MOST_WAIT_S:
                 later = f", and asks to come back in {wait:.0f} s" if wait > MOST_WAIT_S else ""
@@ -67,7 +67,7 @@ _gates: dict[str, threading.BoundedSemaphore] = {}
 _signatures = Signatures()
 
 
-def _fetch_http(href: str, start: int, stop: int) -> Answer:
+def _fetch_http(href: str, start: int, stop: int) -> Response:
     """One request; a second one with a new signature when the first is refused."""
     signed = _signatures.newest(href)
     try:
@@ -90,7 +90,7 @@ class _Refused(Exception):
         self.error, self.by_signature = error, by_signature
 
 
-def _request(href: str, signed: str, start: int, stop: int) -> Answer:
+def _request(href: str, signed: str, start: int, stop: int) -> Response:
     begun = time.monotonic()
     headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
     parts = urlsplit(signed)
@@ -111,11 +111,11 @@ def _request(href: str, signed: str, start: int, stop: int) -> Answer:
     except urllib3.exceptions.LocationParseError as error:
         raise ImageryError(f"{shown(href)}: not an address", remedy="Check it.") from error
     except urllib3.exceptions.HTTPError as error:
-        raise Passing(_told(error)) from error
+        raise TransientError(_told(error)) from error
     try:
         return _taken(href, signed, answer, start, stop, begun)
     except urllib3.exceptions.HTTPError as error:
-        raise Passing(_told(error)) from error
+        raise TransientError(_told(error)) from error
     finally:
         if answer.length_remaining == 0:
             answer.drain_conn()
@@ -124,7 +124,7 @@ def _request(href: str, signed: str, start: int, stop: int) -> Answer:
             answer.close()
 
 
-def _taken(href: str, signed: str, answer: urllib3.BaseHTTPResponse, start: int, stop: int, begun: float) -> Answer:
+def _taken(href: str, signed: str, answer: urllib3.BaseHTTPResponse, start: int, stop: int, begun: float) -> Response:
     told = answer.headers
     etag = told.get("ETag") or told.get("Last-Modified") or ""
     if answer.status == 206:
@@ -134,14 +134,14 @@ def _taken(href: str, signed: str, answer: urllib3.BaseHTTPResponse, start: int,
                 f"{shown(href)}: the server sent bytes {first}-{last} where {start}-{stop - 1} were asked for",
                 remedy="Copy the file to a server that serves ranges, or to this machine.",
             )
-        return Answer(_body(answer, last + 1 - start, begun), size, etag)
+        return Response(_body(answer, last + 1 - start, begun), size, etag)
     if answer.status == 200:
         return _whole(href, answer, start, stop, etag, begun)
     if answer.status == 416 and start == 0:  # an empty file has no such range
-        return Answer(b"", 0, etag)
+        return Response(b"", 0, etag)
     said = f"{shown(href)}: the server answered {answer.status}"
     if answer.status in _PASSING:
-        raise Passing(f"the server answered {answer.status}", retry_after_s(told.get("Retry-After", "")))
+        raise TransientError(f"the server answered {answer.status}", retry_after_s(told.get("Retry-After", "")))
     if answer.status in _REFUSED:
         raise _Refused(
             CredentialsError(
@@ -159,13 +159,13 @@ def _taken(href: str, signed: str, answer: urllib3.BaseHTTPResponse, start: int,
     raise ReadFailed(said, remedy="Check the address.")
 
 
-def _whole(href: str, answer: urllib3.BaseHTTPResponse, start: int, stop: int, etag: str, begun: float) -> Answer:
+def _whole(href: str, answer: urllib3.BaseHTTPResponse, start: int, stop: int, etag: str, begun: float) -> Response:
     """The answer of a server that ignores Range: taken when the file is no longer than what was asked for."""
     length = answer.headers.get("Content-Length", "")
     if start == 0 and length.isdecimal() and int(length) <= stop:
-        return Answer(_body(answer, int(length), begun), int(length), etag)
+        return Response(_body(answer, int(length), begun), int(length), etag)
     if start == 0 and driver_of(head := _body(answer, HEAD, begun, short=True)) is None:
-        return Answer(head, len(head), etag)  # no raster: the caller says what it is instead
+        return Response(head, len(head), etag)  # no raster: the caller says what it is instead
     many = f" ({int(length):,} bytes)" if length.isdecimal() else ""
     raise ImageryError(
         f"{shown(href)}: the server ignores Range: it would send the whole file{many} for every piece",
@@ -178,13 +178,13 @@ def _body(answer: urllib3.BaseHTTPResponse, length: int, begun: float, *, short:
     data = bytearray()
     while len(data) < length:
         if time.monotonic() - begun > timeouts.REQUEST_S:
-            raise Passing(f"{len(data)} of {length} bytes came in {timeouts.REQUEST_S} s")
+            raise TransientError(f"{len(data)} of {length} bytes came in {timeouts.REQUEST_S} s")
         piece = answer.read1(min(length - len(data), 1 << 20))
         if not piece:
             break
         data += piece
     if len(data) < length and not short:
-        raise Passing(f"the transfer was cut: {len(data)} of {length} bytes came")
+        raise TransientError(f"the transfer was cut: {len(data)} of {length} bytes came")
     return bytes(data)
 
 

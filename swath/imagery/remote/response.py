@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What a server sent for a range."""
 
     data: bytes
@@ -16,7 +16,7 @@ class Answer:
     """Changes when the file does; empty when the server does not tell."""
 
 
-class Passing(Exception):
+class TransientError(Exception):
     """A busy server, a broken connection, a cut transfer. The message tells no address."""
 
     def __init__(self, told: str, retry_after_s: float = 0.0) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from swath.errors import TaskFailed
 from swath.geo import Block, Blocks, Window
-from swath.maps.cog.encoded_part import Part, levels_of
+from swath.maps.cog.encoded_part import EncodedPart, levels_of
 from swath.maps.cog.encoding import Encoding
 from swath.maps.cog.tiff_header import LEADER, Level, Tag, header, level_shapes
 from swath.storage.durable_write import writing
@@ -33,7 +33,7 @@ class Assembly:
     overview that is made here a row of its tiles.
     """
 
-    def __init__(self, parts: Sequence[Part], blocks: Blocks, encoding: Encoding, folder: Path) -> None:
+    def __init__(self, parts: Sequence[EncodedPart], blocks: Blocks, encoding: Encoding, folder: Path) -> None:
         """Overviews wait in `folder`. Raises TaskFailed when it is full, or when a part does not belong to the map."""
         self.encoding = encoding
         self.found = array("q")
@@ -89,7 +89,7 @@ class Assembly:
         for rows in above:
             rest = rows.end(rest)
 
-    def _rows(self) -> Iterator[tuple[int, Iterator[Part]]]:
+    def _rows(self) -> Iterator[tuple[int, Iterator[EncodedPart]]]:
         """Each row of regions from the top down, with the parts that are there."""
         count, columns = self._lattice.lattice
         there = iter(groupby(self._parts, lambda part: part.index // columns))
@@ -110,7 +110,7 @@ class Assembly:
             (encoding.bands, -(-height // scale), self._shapes[self._own][1]), encoding.nodata, encoding.dtype
         )
 
-    def _take(self, part: Part) -> None:
+    def _take(self, part: EncodedPart) -> None:
         self.found.append(part.index)
         self.valid += part.valid
         self._sums += part.sums
@@ -122,7 +122,7 @@ class Assembly:
             if level:
                 self.keep(level, tiles, part.level(level))
 
-    def _check(self, part: Part) -> None:
+    def _check(self, part: EncodedPart) -> None:
         index = part.index
         if not 0 <= index < len(self._lattice) or self._lattice[index].window != part.window:
             raise TaskFailed(f"a part says that it is region {index} at {part.window}, but the map has no such region")

@@ -27,7 +27,7 @@ from swath.errors import TaskFailed
 from swath.geo import Blocks, Window
 from swath.imagery.reading.open_raster import gdal_errors, open_raster
 from swath.maps.cog.assembly import Assembly
-from swath.maps.cog.encoded_part import Part
+from swath.maps.cog.encoded_part import EncodedPart
 from swath.maps.cog.encoding import Encoding
 from swath.maps.cog.tiff_header import Tag, statistics_tags, tags_of
 from swath.maps.legend import Legend, color_table
@@ -72,7 +72,7 @@ class CogFacts:
 
 def write_cog(
     path: Path | Upload,
-    parts: Sequence[Part],
+    parts: Sequence[EncodedPart],
     blocks: Blocks,
     encoding: Encoding,
     *,
@@ -210,7 +210,7 @@ def _write(path: Path, made: Path, chunks: Iterable[bytes | memoryview]) -> None
 
 
 def _verified(
-    name: str, file: DatasetReader, size: int, parts: Sequence[Part], blocks: Blocks, assembly: Assembly
+    name: str, file: DatasetReader, size: int, parts: Sequence[EncodedPart], blocks: Blocks, assembly: Assembly
 ) -> CogFacts:
     """What GDAL makes of the file: the map's grid, and tiles that hold the pixels of their parts."""
     if (file.shape, len(file.overviews(1))) != (blocks.output.shape, assembly.overviews):
@@ -234,7 +234,7 @@ def _verified(
     )
 
 
-def _compare_pixels(name: str, file: DatasetReader, part: Part, blocks: Blocks) -> None:
+def _compare_pixels(name: str, file: DatasetReader, part: EncodedPart, blocks: Blocks) -> None:
     """Let GDAL decode the tile in the middle of a part, and compare it with the part's own."""
     edge, window = part.encoding.blocksize, part.window
     row, col = (length // 2 // edge for length in window.shape)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Part:
+class EncodedPart:
     """The finished pixels of one region, encoded as they will stand in the file. Nodata is already in place."""
 
     index: int
@@ -141,7 +141,7 @@ class PartBuilder:
                 bands.append((0.0, 0.0, 0.0, 0.0, 0.0))
         self._sums.append(tuple(bands))
 
-    def part(self) -> Part:
+    def part(self) -> EncodedPart:
         """The finished part, when all strips were added."""
         import numpy as np
 
@@ -158,13 +158,13 @@ class PartBuilder:
             sizes.append(tuple(map(len, more)))
         counts = {value: count for value, count in self._counts.items() if value != encoding.nodata}
         valid = sum(counts.values()) if encoding.classes else self._valid
-        return Part(
+        return EncodedPart(
             self._index, self._window, encoding, tuple(sizes), b"".join(tiles), valid, tuple(sorted(counts.items())),
             tuple(self._sums),
         )  # fmt: skip
 
 
-def pack(index: int, window: Window, pixels: NDArray[Any], encoding: Encoding, levels: int = 1) -> Part:
+def pack(index: int, window: Window, pixels: NDArray[Any], encoding: Encoding, levels: int = 1) -> EncodedPart:
     """A Part of pixels (bands, height, width) that are all there."""
     builder = PartBuilder(index, window, encoding, levels)
     builder.add(pixels)

@@ -20,7 +20,7 @@ from pyproj import CRS
 from rasterio.windows import Window as RasterWindow
 
 from swath.errors import TaskFailed
-from swath.imagery.geometry.pixel_area import Ground
+from swath.imagery.geometry.pixel_area import PixelArea
 from swath.maps.cog.cog import gdal_quiet, open_map
 from swath.maps.legend import Legend
 from swath.maps.vectors.outline import Floats, Ints, Outlines, Strip, Tracer
@@ -70,7 +70,7 @@ def write_vectors(path: Path, source: Path | str, classes: Legend, wanted: Vecto
         )
     with gdal_quiet(), open_map(source) as file:
         wkt = file.crs.to_wkt() if file.crs else None
-        ground = Ground.of(GeoBox(file.shape, file.transform, wkt))
+        ground = PixelArea.of(GeoBox(file.shape, file.transform, wkt))
         if ground is None and (
             wanted.min_area or isinstance(wanted.holes, Holes) or isinstance(wanted.simplify, float)
         ):
@@ -94,7 +94,7 @@ def write_vectors(path: Path, source: Path | str, classes: Legend, wanted: Vecto
 
 
 def _traced(
-    file: rasterio.io.DatasetReader, values: list[int], ground: Ground | None, wanted: Vectors
+    file: rasterio.io.DatasetReader, values: list[int], ground: PixelArea | None, wanted: Vectors
 ) -> Iterator[Outlines]:
     """The objects of a map as they end."""
     tracer = Tracer(
@@ -122,7 +122,7 @@ def _strips(file: rasterio.io.DatasetReader, values: list[int]) -> Iterator[Stri
             yield Strip(row + start, keep[pixels[start : start + step]])
 
 
-def _run_areas(ground: Ground | None, rows: Ints, columns: Ints, lengths: Ints) -> Floats:
+def _run_areas(ground: PixelArea | None, rows: Ints, columns: Ints, lengths: Ints) -> Floats:
     """Areas of runs of pixels in steps, by Simpson's rule along each run; NaN without a CRS."""
     if ground is None:
         return np.full(len(rows), np.nan)
@@ -133,7 +133,7 @@ def _run_areas(ground: Ground | None, rows: Ints, columns: Ints, lengths: Ints) 
     return result
 
 
-def _step_m2(ground: Ground) -> float:
+def _step_m2(ground: PixelArea) -> float:
     return ground.width_m * ground.height_m / _STEPS
 
 
@@ -156,7 +156,7 @@ def _filled(outlines: Outlines, wanted: Vectors, areas_m2: Floats) -> Outlines:
     return outlines.with_rings(outer | (outlines.ring_pixels() * pixel_m2 >= wanted.holes.min_area))
 
 
-def _tolerance(simplify: float | str, ground: Ground | None) -> float:
+def _tolerance(simplify: float | str, ground: PixelArea | None) -> float:
     """In pixels."""
     if isinstance(simplify, str):
         return float(simplify.removesuffix("px"))
@@ -173,7 +173,7 @@ class _Rows:
     transform: Affine
     wkt: str | None
     names: dict[int, str]
-    ground: Ground | None
+    ground: PixelArea | None
     count: int = 0
 
     def __enter__(self) -> Self:

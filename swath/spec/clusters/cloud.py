@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from swath.spec.clusters.workers import Workers
-from swath.spec.loading.base_model import Model, mistake
+from swath.spec.loading.base_model import SpecModel, mistake
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
 """What the providers' names are made of; nothing that a shell or YAML could take for something else."""
@@ -32,7 +32,7 @@ def refuse_secrets(env: Mapping[str, str]) -> None:
             )
 
 
-class CloudCluster(Model):
+class CloudCluster(SpecModel):
     """What clusters on all clouds have in common: one scheduler machine, and machines with a worker process per core."""
 
     workers: Workers = Workers(min=1, max=2)
@@ -95,7 +95,7 @@ class AwsCluster(CloudCluster):
     """Instance profile of the machines (a name or an ARN), with which they read imagery and write results."""
 
 
-class Gpus(Model):
+class Gpus(SpecModel):
     """GPUs of each worker machine on Google Cloud, where the machine type itself has none."""
 
     type: str = Field(pattern=NAME)

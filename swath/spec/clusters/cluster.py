@@ -10,16 +10,16 @@ from swath.spec.clusters.cloud import AwsCluster, GcpCluster
 from swath.spec.clusters.kubernetes import KubernetesCluster
 from swath.spec.clusters.workers import Workers
 from swath.spec.fields.paths import InputPath, context_of
-from swath.spec.loading.base_model import Model, Short, mistake
+from swath.spec.loading.base_model import ShortForm, SpecModel, mistake
 
 
-class InlineCluster(Model):
+class InlineCluster(SpecModel):
     """This process, one call after the other: for debugging, tests and tiny runs."""
 
     kind: Literal["inline"] = "inline"
 
 
-class LocalCluster(Model):
+class LocalCluster(SpecModel):
     """This machine: one single-threaded worker process per core, on loopback."""
 
     kind: Literal["local"] = "local"
@@ -38,7 +38,7 @@ class LocalCluster(Model):
         return self
 
 
-class TlsFiles(Model):
+class TlsFiles(SpecModel):
     """PEM files with which a client shows a scheduler who it is."""
 
     ca: InputPath
@@ -49,7 +49,7 @@ class TlsFiles(Model):
     """Its private key, without a password."""
 
 
-class AddressCluster(Model):
+class AddressCluster(SpecModel):
     """A Dask scheduler that is already running somewhere."""
 
     kind: Literal["address"] = "address"
@@ -100,7 +100,7 @@ def _named(name: str, info: Any) -> Any:
 Cluster = Annotated[
     InlineCluster | LocalCluster | AddressCluster | AwsCluster | GcpCluster | KubernetesCluster,
     Field(discriminator="kind"),
-    Short(
+    ShortForm(
         _expand,
         {"type": "string", "description": "`local`, `inline`, a cluster named in swath.yaml, or a scheduler's address"},
     ),

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from swath.spec.clusters.cloud import NAME, EnvironmentName, refuse_secrets
 from swath.spec.clusters.workers import Workers
-from swath.spec.loading.base_model import Model, mistake
+from swath.spec.loading.base_model import SpecModel, mistake
 
 LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """What Kubernetes takes for a namespace or an account."""
@@ -16,7 +16,7 @@ KEY = r"^([a-z0-9.-]+/)?[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 """What it takes for the key of a label or a taint."""
 
 
-class Toleration(Model):
+class Toleration(SpecModel):
     """A taint of nodes that pods put up with."""
 
     key: str = Field(pattern=KEY)
@@ -27,7 +27,7 @@ class Toleration(Model):
     """Any effect when not given."""
 
 
-class KubernetesCluster(Model):
+class KubernetesCluster(SpecModel):
     """Pods on Kubernetes: a scheduler, and workers of one process with one thread each. Dask's operator must be installed there."""
 
     kind: Literal["kubernetes"]

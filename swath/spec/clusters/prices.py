@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
-from swath.spec.loading.base_model import Model, Short, mistake
+from swath.spec.loading.base_model import ShortForm, SpecModel, mistake
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-M = TypeVar("M", bound=Model)
+M = TypeVar("M", bound=SpecModel)
 
 
-class Price(Model):
+class Price(SpecModel):
     """What a machine (or a GPU that is added to one) costs. In YAML a number of USD per hour, or a mapping."""
 
     short_schemas = ({"type": "number", "minimum": 0, "description": "USD per hour."},)
@@ -32,7 +32,7 @@ class Price(Model):
         return {"hour": value} if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
-class PlacePrices(Model):
+class PlacePrices(SpecModel):
     """What things cost in one region. What is not given is taken from the table in the package."""
 
     machines: dict[str, Price] = Field(default_factory=dict)
@@ -55,7 +55,7 @@ class PlacePrices(Model):
     """USD per GB that goes to another region."""
 
 
-class Prices(Model):
+class Prices(SpecModel):
     """A table of prices by cloud and region."""
 
     date: str = Field(default="", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
@@ -98,6 +98,6 @@ def _usd(value: Any, info: Any) -> Any:
 Usd = Annotated[
     float,
     Field(gt=0, allow_inf_nan=False),
-    Short(_usd, {"type": "string", "pattern": r"^\d+(\.\d+)? USD$", "description": "Such as `20 USD`."}),
+    ShortForm(_usd, {"type": "string", "pattern": r"^\d+(\.\d+)? USD$", "description": "Such as `20 USD`."}),
 ]
 """An amount of money. In YAML a number, or text such as `20 USD`."""

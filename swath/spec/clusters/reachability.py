@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
 
 from swath.spec.fields.fields import Destination, ModelRef, StacImagery
 from swath.spec.fields.paths import InputPath, InputPattern, OutputPath, remote
-from swath.spec.loading.base_model import Model
+from swath.spec.loading.base_model import SpecModel
 
 if TYPE_CHECKING:
     from swath.errors import Mistake
@@ -21,12 +21,12 @@ FAR = ("aws", "gcp", "kubernetes")
 """Kinds of clusters whose workers see no file of this machine."""
 STAGED = (*FAR, "address")
 """Kinds of clusters for which `stage` has an effect: workers of the others share this machine's disk."""
-M = TypeVar("M", bound=Model)
+M = TypeVar("M", bound=SpecModel)
 _INPUTS = [get_args(each)[1] for each in (InputPath, InputPattern)]
 _OUTPUT = get_args(OutputPath)[1]
 
 
-class Named(NamedTuple):
+class NamedPath(NamedTuple):
     """A path on this machine, and the field that names it."""
 
     at: Path
@@ -40,7 +40,7 @@ def local(path: str) -> bool:
     return not remote(path) or path.startswith(("/vsi", "file://"))
 
 
-def named(model: Model, at: Path = ()) -> Iterator[Named]:
+def named(model: SpecModel, at: Path = ()) -> Iterator[NamedPath]:
     """The paths on this machine that workers would need."""
     for name, info in type(model).model_fields.items():
         if _only_client(model, name):
@@ -48,10 +48,10 @@ def named(model: Model, at: Path = ()) -> Iterator[Named]:
         marks = [*info.metadata, *_marks(info.annotation)]
         reads, writes = any(mark in _INPUTS for mark in marks), _OUTPUT in marks
         for place, value in _leaves(getattr(model, name), (*at, name)):
-            if isinstance(value, Model):
+            if isinstance(value, SpecModel):
                 yield from named(value, place)
             elif isinstance(value, str) and (reads or writes) and local(value):
-                yield Named(place, value, writes)
+                yield NamedPath(place, value, writes)
 
 
 def mistakes(spec: Spec, document: Document, results: str | None) -> list[Mistake]:
@@ -87,7 +87,7 @@ def results_of(spec: Spec, results: str | None) -> str | None:
     return results
 
 
-def named_by(spec: Spec) -> Iterator[Named]:
+def named_by(spec: Spec) -> Iterator[NamedPath]:
     """The paths among a pipeline's own parameters."""
     return (each for each in named(spec) if each.at[0] not in spec.reserved)
 
@@ -100,13 +100,13 @@ def replaced(model: M, change: Callable[[Path, str], tuple[str, ...]], at: Path 
         value, place = getattr(model, name), (*at, name)
         if not any(each[: len(place)] == place for each in places):
             continue
-        if isinstance(value, Model):
+        if isinstance(value, SpecModel):
             update[name] = replaced(value, change, place)
         elif isinstance(value, (tuple, list)):
             parts: list[Any] = []
             for index, part in enumerate(value):
                 here = (*place, index)
-                if isinstance(part, Model):
+                if isinstance(part, SpecModel):
                     parts.append(replaced(part, change, here))
                 else:
                     parts += change(here, part) if here in places else (part,)
@@ -116,7 +116,7 @@ def replaced(model: M, change: Callable[[Path, str], tuple[str, ...]], at: Path 
     return model.model_copy(update=update)
 
 
-def _only_client(model: Model, name: str) -> bool:
+def _only_client(model: SpecModel, name: str) -> bool:
     """What no worker opens: see the tasks of pipelines/predict.py that run on the client."""
     return (isinstance(model, ModelRef) and name == "contract") or (
         isinstance(model, (Destination, StacImagery)) and name in ("to", "catalog")

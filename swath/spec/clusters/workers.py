@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from swath.spec.loading.base_model import Model, mistake
+from swath.spec.loading.base_model import SpecModel, mistake
 
 
-class Workers(Model):
+class Workers(SpecModel):
     """How many workers there are: a fixed number, or as many as the work at hand keeps busy. In YAML a number or a mapping."""
 
     min: int = Field(default=1, ge=1, le=1024)

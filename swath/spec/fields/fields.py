@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from swath.errors import AreaError
 from swath.spec.fields import area
 from swath.spec.fields.paths import Context, InputPath, InputPattern, OutputPath, context_of
-from swath.spec.loading.base_model import Model, Short, mistake
+from swath.spec.loading.base_model import ShortForm, SpecModel, mistake
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Resampling = Literal["nearest", "bilinear", "cubic", "average", "mode"]
 
 
-class AreaBox(Model):
+class AreaBox(SpecModel):
     """A box in any coordinate reference system."""
 
     bbox: tuple[float, float, float, float]
@@ -27,7 +27,7 @@ class AreaBox(Model):
     """What the numbers are in; degrees of longitude and latitude when not given."""
 
 
-class AreaFile(Model):
+class AreaFile(SpecModel):
     """Polygons of a vector file: anything that GDAL reads."""
 
     path: str
@@ -40,7 +40,7 @@ class AreaFile(Model):
     """Where the file does not say its own, or says a wrong one."""
 
 
-class Area(Model):
+class Area(SpecModel):
     """An area of interest. In YAML: a path to a vector file, [west, south, east, north] in degrees, WKT, GeoJSON, or
     {bbox: [...], crs: ...} and {path: ..., layer: ..., where: ...}.
 
@@ -126,7 +126,7 @@ class Area(Model):
         return None
 
 
-class Mask(Model):
+class Mask(SpecModel):
     """Which pixels are not to be used, from a quality band of the scene."""
 
     band: str
@@ -137,7 +137,7 @@ class Mask(Model):
     """Names of what is masked out; see swath.imagery.reading.quality_mask for the names of each kind."""
 
 
-class _Imagery(Model):
+class _Imagery(SpecModel):
     bands: tuple[str | int, ...] | None = None
     """Bands to read, in the order in which the model takes them: names, or 1-based indices for `files`. The model's
     contract decides when not given."""
@@ -195,7 +195,7 @@ class StacImagery(_Imagery):
 Imagery = Annotated[FilesImagery | StacImagery, Field(discriminator="source")]
 
 
-class ModelRef(Model):
+class ModelRef(SpecModel):
     """A trained model. In YAML: a path, or a mapping."""
 
     short_schemas = ({"type": "string", "description": "Path of the weights"},)
@@ -219,7 +219,7 @@ class ModelRef(Model):
         return {"path": value} if isinstance(value, str) else value
 
 
-class GridSpec(Model):
+class GridSpec(SpecModel):
     """The output grid, when it is not to be the imagery's own."""
 
     crs: str | None = None
@@ -237,14 +237,14 @@ class GridSpec(Model):
         return self
 
 
-class Holes(Model):
+class Holes(SpecModel):
     """Which holes in polygons are filled."""
 
     min_area: float = Field(gt=0)
     """Holes of less than so many square metres are filled."""
 
 
-class Vectors(Model):
+class Vectors(SpecModel):
     """Polygons of the map's classes. In YAML: true, false, or a mapping.
 
     Polygons run along the pixels' sides. With `simplify`, neighbours keep the border that they share.
@@ -261,7 +261,7 @@ class Vectors(Model):
     """How much detail to give up: the square root of the area of the corners that may be cut, in metres, or in pixels as in 1.5px."""
 
 
-class Tiles(Model):
+class Tiles(SpecModel):
     """Vector tiles of the map's polygons, in one PMTiles file. In YAML: true, false, or a mapping."""
 
     min_zoom: int | None = Field(default=None, ge=0, le=22)
@@ -279,7 +279,7 @@ class Tiles(Model):
 Activation = Literal["softmax", "sigmoid", "none"]
 
 
-class Probabilities(Model):
+class Probabilities(SpecModel):
     """A map of how probable each class is. In YAML: true, false, or a mapping."""
 
     classes: tuple[str, ...] = ()
@@ -301,7 +301,7 @@ def _switched(value: Any, info: Any) -> Any:
     return value
 
 
-class Destination(Model):
+class Destination(SpecModel):
     """Where something is published. In YAML: a path, or a mapping. It is locked while a run writes there, and each variant of a
     matrix has a folder of its own below it."""
 
@@ -318,11 +318,11 @@ class Destination(Model):
 class Output(Destination):
     """Where the map goes and what is made beside it. In YAML: a path, or a mapping."""
 
-    vectors: Annotated[Vectors | None, Short(_switched, _SWITCH)] = Vectors()
+    vectors: Annotated[Vectors | None, ShortForm(_switched, _SWITCH)] = Vectors()
     """Also write polygons of each class as GeoParquet; a mapping says how."""
-    pmtiles: Annotated[Tiles | None, Short(_switched, _SWITCH)] = None
+    pmtiles: Annotated[Tiles | None, ShortForm(_switched, _SWITCH)] = None
     """Also write these polygons as vector tiles for web maps. Needs `vectors`."""
-    probabilities: Annotated[Probabilities | None, Short(_switched, _SWITCH)] = None
+    probabilities: Annotated[Probabilities | None, ShortForm(_switched, _SWITCH)] = None
     """Also write how probable each class is."""
     preview: bool = True
     """Also write a PNG with a legend."""

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from swath.spec.fields.fields import Area, Imagery
 from swath.spec.fields.paths import InputPath
-from swath.spec.loading.base_model import Model, Short, mistake
+from swath.spec.loading.base_model import ShortForm, SpecModel, mistake
 from swath.spec.yaml.expression import Expression, ExpressionError
 
 IGNORE = 255
@@ -20,7 +20,7 @@ IGNORED = "ignore"
 """What a label is mapped to so that its pixels count nowhere."""
 
 
-class LabelClass(Model):
+class LabelClass(SpecModel):
     """One class. In YAML: its name, or a mapping."""
 
     short_schemas = ({"type": "string", "description": "Name of the class"},)
@@ -34,7 +34,7 @@ class LabelClass(Model):
         return {"name": value} if isinstance(value, str) else value
 
 
-class VectorLabels(Model):
+class VectorLabels(SpecModel):
     """Polygons, lines or points of a file that GDAL reads."""
 
     source: Literal["vector"] = "vector"
@@ -67,7 +67,7 @@ class VectorLabels(Model):
         return self
 
 
-class RasterLabels(Model):
+class RasterLabels(SpecModel):
     """A raster of class numbers, on any grid. It is brought onto the image's pixels by its nearest pixel."""
 
     source: Literal["raster"] = "raster"
@@ -81,7 +81,7 @@ class RasterLabels(Model):
     """Where the file does not declare its own."""
 
 
-class ExpressionLabels(Model):
+class ExpressionLabels(SpecModel):
     """Weak labels: a rule over the bands, such as (green - nir) / (green + nir) > 0.1."""
 
     source: Literal["expression"] = "expression"
@@ -115,7 +115,7 @@ class ExpressionLabels(Model):
 Labels = Annotated[VectorLabels | RasterLabels | ExpressionLabels, Field(discriminator="source")]
 
 
-class Labelled(Model):
+class Labelled(SpecModel):
     """Imagery with its labels."""
 
     imagery: Imagery
@@ -128,5 +128,5 @@ def _one_or_more(value: Any, info: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
 
-LabelledData = Annotated[tuple[Labelled, ...], Field(min_length=1), Short(_one_or_more, one=True)]
+LabelledData = Annotated[tuple[Labelled, ...], Field(min_length=1), ShortForm(_one_or_more, one=True)]
 """One or more sets of imagery with labels. In YAML: a mapping, or a list of them."""

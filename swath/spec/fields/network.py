@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from swath.spec.fields.paths import InputPath
-from swath.spec.loading.base_model import Model, Short, mistake
+from swath.spec.loading.base_model import ShortForm, SpecModel, mistake
 
 NETWORK = r"^(unet|smp:[A-Za-z]\w*|timm:[\w.]+|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
 
 
-class Network(Model):
+class Network(SpecModel):
     """The network. In YAML: its name, or a mapping."""
 
     short_schemas = ({"type": "string", "pattern": NETWORK, "description": "Name of the network"},)
@@ -45,7 +45,7 @@ class Network(Model):
         return self
 
 
-class LossPart(Model):
+class LossPart(SpecModel):
     """One term of what is made small. In YAML: its name, or a mapping."""
 
     short_schemas = ({"type": "string", "enum": ["cross_entropy", "focal", "dice"]},)
@@ -70,12 +70,12 @@ def _parts(value: Any, info: Any) -> Any:
 Loss = Annotated[
     tuple[LossPart, ...],
     Field(min_length=1),
-    Short(_parts, one=True),
+    ShortForm(_parts, one=True),
 ]
 """What is made small: a term or the sum of several. In YAML: a name, a mapping, or a list of mappings."""
 
 
-class Augment(Model):
+class Augment(SpecModel):
     """How the images of each step are varied. Numbers are of scaled images, of which 1 is a standard deviation."""
 
     flips: bool = True
@@ -89,7 +89,7 @@ class Augment(Model):
     """Share of bands that are blanked; never all bands of an image."""
 
 
-class Optimizer(Model):
+class Optimizer(SpecModel):
     """AdamW, with a learning rate that rises to its peak and falls to nothing (one cycle)."""
 
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -101,7 +101,7 @@ class Optimizer(Model):
     """Longest gradient; longer ones are shortened to it."""
 
 
-class Best(Model):
+class Best(SpecModel):
     """Which epoch's weights are kept. In YAML: the metric's name, or a mapping."""
 
     short_schemas = ({"type": "string", "description": "Name of the metric"},)

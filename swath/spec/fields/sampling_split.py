@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from swath.spec.fields.fields import Area
-from swath.spec.loading.base_model import Model, mistake
+from swath.spec.loading.base_model import SpecModel, mistake
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class BlockSplit(Model):
+class BlockSplit(SpecModel):
     """Square blocks of ground, drawn by lot. They lie on one grid of the whole Earth: a place is in one split in every image."""
 
     by: Literal["blocks"] = "blocks"
@@ -34,7 +34,7 @@ class BlockSplit(Model):
         return self
 
 
-class AreaSplit(Model):
+class AreaSplit(SpecModel):
     """Areas that are drawn by hand; all else is trained on."""
 
     by: Literal["area"] = "area"
@@ -46,7 +46,7 @@ class AreaSplit(Model):
     """Training stays so many metres away from both."""
 
 
-class SceneSplit(Model):
+class SceneSplit(SpecModel):
     """Whole scenes, by id or by date; all others are trained on."""
 
     by: Literal["scene"] = "scene"
@@ -67,7 +67,7 @@ class SceneSplit(Model):
         return self
 
 
-class ColumnSplit(Model):
+class ColumnSplit(SpecModel):
     """The right part of each image: for images that lie nowhere on Earth."""
 
     by: Literal["columns"] = "columns"
@@ -88,7 +88,7 @@ SplitSpec = Annotated[BlockSplit | AreaSplit | SceneSplit | ColumnSplit, Field(d
 """Which places are held back from training."""
 
 
-class Sampling(Model):
+class Sampling(SpecModel):
     """Which chips (small square windows) a training sees. They are read from the imagery when they are wanted."""
 
     chip: int = Field(default=128, ge=8)

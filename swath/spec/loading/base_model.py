@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _CONTAINERS = frozenset({"list", "tuple", "set", "frozenset"})
 
 
-class Model(BaseModel):
+class SpecModel(BaseModel):
     """Base of every part of a spec: frozen, typed strictly, no unknown keys.
 
     Strict means that text is never read as a number; a list is still accepted for a tuple, because YAML and JSON
@@ -36,7 +36,7 @@ class Model(BaseModel):
 
     short_schemas: ClassVar[tuple[dict[str, Any], ...]] = ()
     """JSON Schema of each short form."""
-    forms: ClassVar[tuple[type[Model], ...]] = ()
+    forms: ClassVar[tuple[type[SpecModel], ...]] = ()
     """Other mappings that may stand in this one's place."""
 
     @classmethod
@@ -53,7 +53,7 @@ class Model(BaseModel):
     def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
         schema = handler(source)
         _accept_lists(schema)
-        if cls.expand.__func__ is Model.expand.__func__:  # type: ignore[attr-defined]
+        if cls.expand.__func__ is SpecModel.expand.__func__:  # type: ignore[attr-defined]
             return schema
         # Put inside of what pydantic keeps by reference: around the reference, only the first of two fields would have it.
         kept: Any = handler.resolve_ref_schema(schema)
@@ -121,7 +121,7 @@ def _docs_of(kind: type) -> dict[str, str]:
     return found
 
 
-class Short:
+class ShortForm:
     """Annotation of a field (not of a model) that has a short form: `expand(value, info)` gives the full one. With `one`, a field of
     several may also be given as one of them."""
 
@@ -149,7 +149,7 @@ def mistake(message: str, *, at: tuple[str | int, ...] = (), **values: object) -
     return PydanticCustomError("swath", message, {"template": message, "at": at, "values": values, **values})
 
 
-def _built(models: tuple[type[Model], ...]) -> tuple[type[Model], ...]:
+def _built(models: tuple[type[SpecModel], ...]) -> tuple[type[SpecModel], ...]:
     for model in models:
         model.model_rebuild()
     return models

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from swath.errors import Mistake
 from swath.spec.loading.guess import fields, hint, tags
 from swath.spec.yaml.document import Path
-from swath.spec.yaml.environment import Resolved
+from swath.spec.yaml.environment import ResolvedDocument
 
 _EXPECTED = {
     "string_type": "text",
@@ -46,7 +46,7 @@ _CHOICES = frozenset({"literal_error", "enum", "union_tag_invalid"})
 _BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 
-def mistakes(error: ValidationError, spec: type[BaseModel], resolved: Resolved) -> list[Mistake]:
+def mistakes(error: ValidationError, spec: type[BaseModel], resolved: ResolvedDocument) -> list[Mistake]:
     """Every mistake that pydantic found, once, without those at values that are blamed already."""
     found: dict[tuple[Path, bool], list[Mistake]] = {}
     alternatives: dict[Path, list[str]] = {}
@@ -69,7 +69,7 @@ def mistakes(error: ValidationError, spec: type[BaseModel], resolved: Resolved) 
 class _Finding:
     """One error of pydantic's, and the part of the document that it is about."""
 
-    def __init__(self, item: Any, spec: type[BaseModel], resolved: Resolved) -> None:
+    def __init__(self, item: Any, spec: type[BaseModel], resolved: ResolvedDocument) -> None:
         self.kind: str = item["type"]
         self.context: dict[str, Any] = item.get("ctx", {})
         self.text: str = item["msg"]
@@ -134,7 +134,7 @@ class _Finding:
         return _either(words)
 
 
-def _type_mistake(path: Path, choices: list[str], resolved: Resolved) -> Mistake:
+def _type_mistake(path: Path, choices: list[str], resolved: ResolvedDocument) -> Mistake:
     document = resolved.document
     value, mark = document.at(path), document.marks[path]
     message = f"expected {_either(list(dict.fromkeys(choices)))}, got {_what(value)}"

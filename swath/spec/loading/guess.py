@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from pydantic import BaseModel
 
-from swath.spec.loading.base_model import Model, Short
+from swath.spec.loading.base_model import ShortForm, SpecModel
 
 if TYPE_CHECKING:
     from swath.spec.yaml.document import Document, Path
@@ -54,7 +54,7 @@ def spread(spec: type[BaseModel], document: Document, path: Path, info: Any) -> 
     """The value at `path` as the mapping that it is short for, or the value itself. `info` has the `context`."""
     value = document.at(path)
     for kind in _types_at(spec, document, path):
-        expand = kind.expand if isinstance(kind, Short) else getattr(kind, "spread", None)
+        expand = kind.expand if isinstance(kind, ShortForm) else getattr(kind, "spread", None)
         try:
             full = expand(value, info) if expand else value
         except ValueError:  # not a form that this alternative knows; validation will say so
@@ -76,7 +76,11 @@ def _below(kind: Any, segment: str | int) -> list[Any]:
     """The types that `kind` has under a key or index."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         info = kind.model_fields.get(str(segment))
-        return [] if info is None else [*_members(info.annotation), *(m for m in info.metadata if isinstance(m, Short))]
+        return (
+            []
+            if info is None
+            else [*_members(info.annotation), *(m for m in info.metadata if isinstance(m, ShortForm))]
+        )
     origin, arguments = get_origin(kind), get_args(kind)
     if isinstance(origin, type) and arguments:
         if issubclass(origin, Mapping):
@@ -93,10 +97,10 @@ def _members(annotation: Any) -> list[Any]:
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *metadata = get_args(annotation)
-        return [*_members(inner), *(m for m in metadata if isinstance(m, Short))]
+        return [*_members(inner), *(m for m in metadata if isinstance(m, ShortForm))]
     if origin in (Union, UnionType):
         return [member for argument in get_args(annotation) for member in _members(argument)]
-    if isinstance(annotation, type) and issubclass(annotation, Model):
+    if isinstance(annotation, type) and issubclass(annotation, SpecModel):
         return [annotation, *annotation.forms]
     return [] if annotation is type(None) else [annotation]
 

@@ -17,8 +17,8 @@ from swath.spec.clusters import reachability
 from swath.spec.fields.fields import Area
 from swath.spec.fields.paths import Context
 from swath.spec.loading import guess
-from swath.spec.loading.base_model import Model
-from swath.spec.loading.validate import Validated, in_order, validate
+from swath.spec.loading.base_model import SpecModel
+from swath.spec.loading.validate import ValidationResult, in_order, validate
 from swath.spec.matrix import matrix, search
 from swath.spec.matrix.variants import Variant, variants
 from swath.spec.project_file import Home
@@ -30,7 +30,7 @@ Find = Callable[[str], type[Spec]]
 """The Spec class of a pipeline's name. Raises PipelineError when there is no such pipeline."""
 
 
-class Surroundings(Protocol):
+class ProjectSettings(Protocol):
     """What a spec's project gives: swath.project.project.Project, or swath.spec.project_file.Home."""
 
     @property
@@ -44,7 +44,7 @@ class Surroundings(Protocol):
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedSpec:
     """A spec that has no mistakes, and where it came from."""
 
     spec: Spec
@@ -78,12 +78,12 @@ def load(
     path: str | Path,
     overrides: Sequence[str] = (),
     cluster: str | None = None,
-    project: Surroundings | None = None,
+    project: ProjectSettings | None = None,
     *,
     find: Find,
     names: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
-) -> Loaded:
+) -> LoadedSpec:
     """Read a spec's file. Arguments as for `parse`. Raises SpecError with every mistake."""
     return parse(documents.read(str(path)), str(path), overrides, cluster, project, find=find, names=names, env=env)
 
@@ -93,12 +93,12 @@ def parse(
     file: str,
     overrides: Sequence[str] = (),
     cluster: str | None = None,
-    project: Surroundings | None = None,
+    project: ProjectSettings | None = None,
     *,
     find: Find,
     names: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
-) -> Loaded:
+) -> LoadedSpec:
     """Read a spec's text.
 
     file: its path, for messages and, without a project, to find the project.
@@ -126,7 +126,7 @@ def parse(
     def expand(document: Document, path: documents.Path) -> Any:
         return guess.spread(kind or Spec, document, path, info)
 
-    def check(document: Document) -> Validated[Spec]:
+    def check(document: Document) -> ValidationResult[Spec]:
         return validate(kind or Spec, document if kind else _shared(document), context, env)
 
     rest = matrix.keyed(rest, named)
@@ -159,7 +159,7 @@ def parse(
         message = f"write the address {unfound[0]} as ${{env:NAME}}: as it is written now it could not be kept a secret"
         raise SpecError([merged.marks[merged.locate(("notify",))].mistake(("notify",), message)])
     secrets = {**secrets, **home.secrets}
-    return Loaded(spec, spec.pipeline, file, text, tuple(overridden), home.root, tuple(notes), secrets, varied)
+    return LoadedSpec(spec, spec.pipeline, file, text, tuple(overridden), home.root, tuple(notes), secrets, varied)
 
 
 def _with_cluster(overrides: Sequence[str], cluster: str | None) -> tuple[str, ...]:
@@ -212,7 +212,7 @@ def _notes(value: object, path: documents.Path) -> list[str]:
     """The notes of every area in a spec, with the field that they are about."""
     if isinstance(value, Area):
         return [f"{documents.dotted(path)}: {note}" for note in value.notes]
-    if isinstance(value, Model):
+    if isinstance(value, SpecModel):
         parts = [(name, getattr(value, name)) for name in type(value).model_fields]
         return [note for name, part in parts for note in _notes(part, (*path, name))]
     if isinstance(value, (list, tuple)):

@@ -12,15 +12,15 @@ from pydantic import ValidationError
 from swath.errors import Mistake, SpecError, SwathError
 from swath.spec.fields.paths import Context
 from swath.spec.loading import error_text
-from swath.spec.loading.base_model import Model
+from swath.spec.loading.base_model import SpecModel
 from swath.spec.yaml import environment
 from swath.spec.yaml.document import Document
 
-M = TypeVar("M", bound=Model)
+M = TypeVar("M", bound=SpecModel)
 
 
 @dataclass(frozen=True)
-class Validated(Generic[M]):
+class ValidationResult(Generic[M]):
     """What a document became, or why it did not."""
 
     value: M | None
@@ -37,7 +37,9 @@ class Validated(Generic[M]):
         return self.value
 
 
-def validate(kind: type[M], document: Document, context: Context, env: Mapping[str, str] | None = None) -> Validated[M]:
+def validate(
+    kind: type[M], document: Document, context: Context, env: Mapping[str, str] | None = None
+) -> ValidationResult[M]:
     """Read a document as a model; never raises for what its author may have written."""
     resolved = environment.resolve(document, env)
     found = list(resolved.document.mistakes)
@@ -49,7 +51,7 @@ def validate(kind: type[M], document: Document, context: Context, env: Mapping[s
         found += error_text.mistakes(error, kind, resolved)
     except SwathError as error:
         found.append(document.marks[()].mistake((), resolved.scrub(str(error))))
-    return Validated(None if found else value, in_order(found, document.file), resolved.secrets)
+    return ValidationResult(None if found else value, in_order(found, document.file), resolved.secrets)
 
 
 def in_order(mistakes: list[Mistake], file: str) -> tuple[Mistake, ...]:

@@ -28,7 +28,7 @@ Combination = dict[str, Path]
 
 
 @dataclass(frozen=True)
-class Draft:
+class DraftVariant:
     """A variant that is not validated yet."""
 
     name: str
@@ -63,7 +63,7 @@ class Matrix:
         added = [name for entry in entries if isinstance(entry, dict) for name in entry]
         return tuple(dict.fromkeys([*(name for name in said if name not in (INCLUDE, EXCLUDE)), *added]))
 
-    def drafts(self, kind: type[Spec] | None, expand: Expand) -> list[Draft]:
+    def drafts(self, kind: type[Spec] | None, expand: Expand) -> list[DraftVariant]:
         """A document for each variant. An output that the variant does not place itself goes to a folder of the variant's name."""
         values = [{name: self.document.at(path) for name, path in one.items()} for one in self.combinations]
         moved: dict[tuple[str, Path], Override] = {}
@@ -76,7 +76,7 @@ class Matrix:
             places = [
                 _below(document, key, name, expand) for key in _outputs(kind) if not {key, f"{key}.to"} & set(one)
             ]
-            found.append(Draft(name, said, override.apply(document, [p for p in places if p], expand)))
+            found.append(DraftVariant(name, said, override.apply(document, [p for p in places if p], expand)))
         return found
 
     def dead(self, changes: Sequence[Override]) -> Iterator[Mistake]:
@@ -128,7 +128,7 @@ class _Reader:
         self.mistakes: list[Mistake] = []
         self.document, self.kind = document, kind
         self.base = Matrix(document, (), ()).base
-        self.trials = search.Trials.of(document)
+        self.trials = search.SearchSpace.of(document)
         self.document, self.ranges, wrong = search.with_ranges(document, KEY)
         for path, message in wrong:
             self.blame(path, message)

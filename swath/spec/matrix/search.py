@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from swath.spec.loading.base_model import Model
+from swath.spec.loading.base_model import SpecModel
 from swath.spec.yaml.document import Document, Path
 
 KEY = "search"
@@ -20,7 +20,7 @@ TRIES = 1000
 """How often a combination is drawn for a trial until one is new and allowed."""
 
 
-class Search(Model):
+class Search(SpecModel):
     """Random trials of a matrix. A field of the matrix is then a list, or a range: `{between: [0.0001, 0.01], scale: log}`."""
 
     random: int = Field(ge=1, le=256)
@@ -34,14 +34,14 @@ class Search(Model):
 
 
 @dataclass(frozen=True)
-class Trials:
+class SearchSpace:
     """What to draw, taken from a document before it is validated."""
 
     count: int
     seed: int
 
     @classmethod
-    def of(cls, document: Document) -> Trials | None:
+    def of(cls, document: Document) -> SearchSpace | None:
         """None where the document has no search, or one that validation will refuse."""
         said = document.data.get(KEY)
         if not isinstance(said, dict):
@@ -90,7 +90,7 @@ class Trials:
 def with_ranges(document: Document, key: str) -> tuple[Document, dict[str, list[Path]], list[tuple[Path, str]]]:
     """A document whose matrix (at `key`) has lists of numbers where ranges were; for each of them where the number of each trial
     stands; and what is wrong, with its place."""
-    said, trials = document.data[key], Trials.of(document)
+    said, trials = document.data[key], SearchSpace.of(document)
     if not isinstance(said, dict):
         return document, {}, []
     matrix, marks = dict(said), dict(document.marks)

@@ -10,12 +10,12 @@ from swath.errors import Mistake
 from swath.spec.base import Spec
 from swath.spec.fields.fields import Destination
 from swath.spec.fields.paths import OutputPath
-from swath.spec.loading.validate import Validated
-from swath.spec.matrix.matrix import KEY, Draft, Matrix
+from swath.spec.loading.validate import ValidationResult
+from swath.spec.matrix.matrix import KEY, DraftVariant, Matrix
 from swath.spec.yaml.document import Document, Path
 from swath.spec.yaml.environment import scrub
 
-Check = Callable[[Document], Validated[Spec]]
+Check = Callable[[Document], ValidationResult[Spec]]
 """Reads a document as the Spec of its pipeline."""
 
 
@@ -40,7 +40,7 @@ class Variants:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def variants(matrix: Matrix, drafts: Sequence[Draft], check: Check) -> Variants:
+def variants(matrix: Matrix, drafts: Sequence[DraftVariant], check: Check) -> Variants:
     """Validate the drafts of a matrix."""
     mistakes = list(matrix.mistakes)
     if mistakes:
@@ -73,7 +73,7 @@ def _known(matrix: Matrix, mistakes: Iterable[Mistake]) -> Iterator[Mistake]:
             yield mistake
 
 
-def _told_once(drafts: Sequence[Draft], checked: Sequence[Validated[Spec]]) -> Iterator[Mistake]:
+def _told_once(drafts: Sequence[DraftVariant], checked: Sequence[ValidationResult[Spec]]) -> Iterator[Mistake]:
     """Each mistake once. One that only some variants have says which, unless it stands in the matrix itself."""
     having: dict[Mistake, list[str]] = {}
     for draft, one in zip(drafts, checked, strict=True):
@@ -88,7 +88,7 @@ def _told_once(drafts: Sequence[Draft], checked: Sequence[Validated[Spec]]) -> I
             yield Mistake(mistake.file, mistake.line, mistake.column, mistake.field, message)
 
 
-def _equal(drafts: Sequence[Draft], found: Sequence[Variant]) -> Iterator[Mistake]:
+def _equal(drafts: Sequence[DraftVariant], found: Sequence[Variant]) -> Iterator[Mistake]:
     """Variants that ask for the same, though they are written differently."""
     seen: dict[str, str] = {}
     for draft, variant in zip(drafts, found, strict=True):
@@ -105,7 +105,9 @@ def _placed(variant: Variant, name: str) -> bool:
     return any(said in (name, f"{name}.to") for said in variant.values)
 
 
-def _same_place(drafts: Sequence[Draft], found: Sequence[Variant], secrets: Mapping[str, str]) -> Iterator[Mistake]:
+def _same_place(
+    drafts: Sequence[DraftVariant], found: Sequence[Variant], secrets: Mapping[str, str]
+) -> Iterator[Mistake]:
     """Variants that would publish to one place."""
     seen: dict[str, str] = {}
     for draft, variant in zip(drafts, found, strict=True):
@@ -132,7 +134,7 @@ def _places(spec: Spec) -> Iterator[tuple[Path, str]]:
             yield (name,), value
 
 
-def _blame(draft: Draft, variant: Variant, message: str, path: Path = ()) -> Mistake:
+def _blame(draft: DraftVariant, variant: Variant, message: str, path: Path = ()) -> Mistake:
     """A mistake at a place of a variant's document, or at the last of its values."""
     document = draft.document
     if not path or (*path,) not in document.marks:

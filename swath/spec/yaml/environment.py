@@ -24,7 +24,7 @@ _SHORTEST_SECRET = 4
 
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedDocument:
     """A document with its references replaced."""
 
     document: Document
@@ -43,7 +43,7 @@ class Resolved:
         return scrub(message, self.secrets)
 
 
-def resolve(document: Document, env: Mapping[str, str] | None = None) -> Resolved:
+def resolve(document: Document, env: Mapping[str, str] | None = None) -> ResolvedDocument:
     """Replace `${env:NAME}` in every text value (never in keys). `$${env:` stands for the text `${env:`.
 
     A variable that is not set, or a reference that is not well-formed, is a mistake of the document.
@@ -84,7 +84,7 @@ def resolve(document: Document, env: Mapping[str, str] | None = None) -> Resolve
 
     data = walk(document.data, ())
     resolved = replace(document, data=data, mistakes=tuple(mistakes), broken=frozenset(broken))
-    return Resolved(resolved, origins, secrets)
+    return ResolvedDocument(resolved, origins, secrets)
 
 
 def scrub(message: str, secrets: Mapping[str, str] | Iterable[str]) -> str:

@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Moments:
+class BandMoments:
     """Of some pixels, for each band: arrays of float64 (bands,)."""
 
     count: int
@@ -25,12 +25,12 @@ class Moments:
     high: Floats
 
     @classmethod
-    def none(cls, bands: int) -> Moments:
+    def none(cls, bands: int) -> BandMoments:
         """Of no pixels at all."""
         return cls(0, np.zeros(bands), np.zeros(bands), np.full(bands, np.inf), np.full(bands, -np.inf))
 
     @classmethod
-    def of(cls, pixels: NDArray[np.generic]) -> Moments:
+    def of(cls, pixels: NDArray[np.generic]) -> BandMoments:
         """Of the pixels (bands, n), by two passes in float64."""
         bands, count = pixels.shape
         if not count:
@@ -41,13 +41,13 @@ class Moments:
         numbers -= mean[:, None]
         return cls(count, mean, np.einsum("bn,bn->b", numbers, numbers), low, high)
 
-    def __add__(self, other: Moments) -> Moments:
+    def __add__(self, other: BandMoments) -> BandMoments:
         """Of both (Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm", 1979)."""
         count = self.count + other.count
         if not other.count:
             return self
         apart = other.mean - self.mean
-        return Moments(
+        return BandMoments(
             count,
             self.mean + apart * (other.count / count),
             self.squares + other.squares + apart**2 * (self.count * other.count / count),
@@ -62,7 +62,7 @@ class Moments:
         return result
 
 
-def total(moments: Iterable[Moments]) -> Moments:
+def total(moments: Iterable[BandMoments]) -> BandMoments:
     """Of all together. Raises ValueError when there is none."""
     first, *rest = moments
     return sum(rest, first)

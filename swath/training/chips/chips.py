@@ -19,7 +19,7 @@ from swath.imagery.reading.window import Pixels
 from swath.spec.fields.labels import IGNORE
 from swath.spec.fields.sampling_split import Sampling
 from swath.training.chips.sampling import Index, centred
-from swath.training.chips.survey import CELL, Plan
+from swath.training.chips.survey import CELL, ChipPlan
 from swath.training.split.split import TEST, TRAIN, VALIDATION
 
 CACHE_BYTES = 256 * 2**20
@@ -33,7 +33,7 @@ NOTHING = 254
 
 
 @dataclass(frozen=True)
-class Batch:
+class ChipBatch:
     """Some windows of one size."""
 
     pixels: NDArray[np.float32]
@@ -45,7 +45,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Held:
+class ValidationWindow:
     """A window in which a split is looked at as a whole."""
 
     image: int
@@ -74,7 +74,7 @@ class Chips:
     what was read before, so a training that is begun again sees the same. Decoded pixels are kept, up to `cache_bytes`, for this and
     the next trainings on the same data in this process: those of a matrix read it once."""
 
-    def __init__(self, plan: Plan, sampling: Sampling, seed: int, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, plan: ChipPlan, sampling: Sampling, seed: int, cache_bytes: int = CACHE_BYTES) -> None:
         self.plan, self.sampling, self.seed = plan, sampling, seed
         self._index = Index(plan.surveys, balanced=sampling.balance == "classes")
         self._tiles = _shared(plan, cache_bytes)
@@ -84,7 +84,7 @@ class Chips:
         """Batches of an epoch."""
         return self.sampling.steps or max(1, -(-self._index.pixels // (self.sampling.chip**2 * self.sampling.batch)))
 
-    def batch(self, number: int) -> Batch:
+    def batch(self, number: int) -> ChipBatch:
         """The batch of a step, counted from 0 on through all epochs. Pixels of validation and test are not in it; those of the buffer
         are, without labels. Raises what swath.imagery.reading.mosaic.read raises."""
         places = self.places(number)
@@ -101,7 +101,7 @@ class Chips:
         chance = np.random.default_rng([self.seed, number])
         return tuple(self._place(chance) for _ in range(self.sampling.batch))
 
-    def windows(self, split: int, edge: int = TILE, halo: int = 0) -> tuple[Held, ...]:
+    def windows(self, split: int, edge: int = TILE, halo: int = 0) -> tuple[ValidationWindow, ...]:
         """Windows that hold each labelled pixel of a split once, `halo` pixels around them read as well."""
         found = []
         for number, survey in enumerate(self.plan.surveys):
@@ -113,10 +113,10 @@ class Chips:
                     stop_row = -(-(window.stop_row - whole.row) // CELL)
                     stop_col = -(-(window.stop_col - whole.col) // CELL)
                     if survey.cells[top:stop_row, left:stop_col, split].any():
-                        found.append(Held(number, window, around(image, window, halo, 1), split))
+                        found.append(ValidationWindow(number, window, around(image, window, halo, 1), split))
         return tuple(found)
 
-    def window(self, held: Held) -> Batch:
+    def window(self, held: ValidationWindow) -> ChipBatch:
         """One of `windows` as a batch of one: the labels of its split in that window, and all valid pixels, as predict sees them; of
         training windows without those that are held back."""
         batch = self._empty(1, held.source)
@@ -128,7 +128,7 @@ class Chips:
         _show(batch, 0, labels, _trained(places) if held.split == TRAIN else places != NOTHING)
         return batch
 
-    def held(self, split: int = VALIDATION, edge: int = TILE, halo: int = 0) -> Iterator[Batch]:
+    def held(self, split: int = VALIDATION, edge: int = TILE, halo: int = 0) -> Iterator[ChipBatch]:
         """All of `windows`, one after the other."""
         return (self.window(each) for each in self.windows(split, edge, halo))
 
@@ -148,9 +148,9 @@ class Chips:
             raise ValueError("a chip is tried at least once")
         return best[1:]
 
-    def _empty(self, count: int, window: Window) -> Batch:
+    def _empty(self, count: int, window: Window) -> ChipBatch:
         bands = len(self.plan.images[0].scenes.bands)
-        return Batch(
+        return ChipBatch(
             np.zeros((count, bands, *window.shape), np.float32),
             np.empty((count, *window.shape), np.uint8),
             np.empty((count, *window.shape), bool),
@@ -168,7 +168,7 @@ class Chips:
 class _Tiles:
     """Decoded tiles, the least recently used thrown away first. Threads may share it; a copy in another process begins empty."""
 
-    def __init__(self, plan: Plan, limit: int) -> None:
+    def __init__(self, plan: ChipPlan, limit: int) -> None:
         self._plan, self._limit = plan, limit
         self._empty()
 
@@ -243,7 +243,7 @@ _HELD: dict[tuple[str, int], _Tiles] = {}
 _HOLDING = threading.Lock()
 
 
-def _shared(plan: Plan, limit: int) -> _Tiles:
+def _shared(plan: ChipPlan, limit: int) -> _Tiles:
     """The tiles of a plan, the same ones as before when the plan is that of before."""
     key = (fingerprint(plan), limit)
     with _HOLDING:
@@ -259,7 +259,7 @@ def _trained(places: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return seen
 
 
-def _show(batch: Batch, at: int, labels: NDArray[np.uint8], seen: NDArray[np.bool_]) -> None:
+def _show(batch: ChipBatch, at: int, labels: NDArray[np.uint8], seen: NDArray[np.bool_]) -> None:
     """Put the labels of one window into a batch that has its pixels, and take away the pixels that are not to be seen."""
     batch.labels[at], batch.valid[at] = labels, seen
     if not seen.all():

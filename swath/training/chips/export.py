@@ -20,13 +20,13 @@ from swath.training.split.split import NAMES
 if TYPE_CHECKING:
     from swath.maps.legend import Legend
     from swath.spec.fields.sampling_split import Sampling
-    from swath.training.chips.survey import Plan
+    from swath.training.chips.survey import ChipPlan
 
 INDEX = "tiles.csv"
 """The file that is published last: of each pair its split, the two files and how many pixels each class has."""
 
 
-def write_tiles(plan: Plan, sampling: Sampling, to: str, run: str, legend: Legend) -> Published:
+def write_tiles(plan: ChipPlan, sampling: Sampling, to: str, run: str, legend: Legend) -> Published:
     """Write pairs SPLIT-IMAGE-ROW-COLUMN.tif and ...-labels.tif of `sampling.chip` pixels and less at an image's edge, and their index.
 
     They lie side by side and hold each labelled pixel once; pairs with fewer labels than `sampling.min_valid` are left out. Pixels

@@ -15,7 +15,7 @@ from swath.imagery.geometry.image_grid import output_window
 from swath.imagery.labels.labels import read_labels
 from swath.imagery.reading.mosaic import read
 from swath.spec.fields.labels import IGNORE
-from swath.training.chips.band_statistics import Moments, total
+from swath.training.chips.band_statistics import BandMoments, total
 from swath.training.split.split import BUFFER, NAMES, TEST, TRAIN, VALIDATION, Split
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Survey:
     """Pixels that are valid and have a label, for each cell, split and class: (rows, columns, 3, classes)."""
     pixels: NDArray[np.int64]
     """Valid pixels of training, validation, test, and of none of them, with and without labels: (4,)."""
-    moments: Moments
+    moments: BandMoments
     """Of all valid training pixels."""
 
     @property
@@ -49,7 +49,7 @@ class Survey:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ChipPlan:
     """All that chips are drawn from."""
 
     images: tuple[LabelledImage, ...]
@@ -69,7 +69,7 @@ class Plan:
         return counts
 
     @property
-    def moments(self) -> Moments:
+    def moments(self) -> BandMoments:
         """Of the training pixels of all images."""
         return total(each.moments for each in self.surveys)
 
@@ -109,7 +109,7 @@ def survey(image: LabelledImage, window: Window, split: Split, classes: int, *, 
     at = ((row // CELL * cols + col // CELL) * 3 + places[counted]) * classes + labels[counted]
     cells = np.bincount(at, minlength=rows * cols * 3 * classes).reshape(rows, cols, 3, classes).astype(np.uint16)
     each = np.array([(valid & (places == number)).sum() for number in (*SPLITS, BUFFER)], np.int64)
-    return Survey(window, cells, each, Moments.of(pixels[:, valid & (places == TRAIN)]))
+    return Survey(window, cells, each, BandMoments.of(pixels[:, valid & (places == TRAIN)]))
 
 
 def merge(surveys: Sequence[Survey]) -> Survey:
@@ -132,7 +132,7 @@ def plan(
     classes: tuple[str, ...],
     *,
     reflectance: bool = False,
-) -> Plan:
+) -> ChipPlan:
     """Put the surveys of all windows of all images (in the order of `survey_windows`) together, and check that there is something
     to train on and something to compare by. Raises ImageryError."""
     merged, start = [], 0
@@ -140,7 +140,7 @@ def plan(
         stop = start + len(survey_windows(image))
         merged.append(merge(surveys[start:stop]))
         start = stop
-    found = Plan(images, split, classes, reflectance, tuple(merged))
+    found = ChipPlan(images, split, classes, reflectance, tuple(merged))
     for number in (TRAIN, VALIDATION):
         if not found.counts[number].any():
             spare = sum(int(each.cells.sum()) for each in merged)

@@ -20,13 +20,13 @@ from swath.training.loop.epochs import Epoch, scores
 from swath.training.loop.losses import Loss
 
 if TYPE_CHECKING:
-    from swath.training.loop.settings import Course
+    from swath.training.loop.settings import TrainSettings
 
 
-class Learner(lightning.LightningModule):
+class SegmentationModule(lightning.LightningModule):
     """A network that learns."""
 
-    def __init__(self, network: nn.Module, course: Course, told: Callable[[Epoch], None]) -> None:
+    def __init__(self, network: nn.Module, course: TrainSettings, told: Callable[[Epoch], None]) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss = Loss(course.loss, course.class_weights)
@@ -112,7 +112,7 @@ class Learner(lightning.LightningModule):
         self._losses = list(checkpoint["losses"])
 
 
-class Held:
+class ValidationData:
     """The windows of the validation split, one after the other."""
 
     def __init__(self, windows: Callable[[], Iterator[tuple[Tensor, Tensor]]], length: int) -> None:

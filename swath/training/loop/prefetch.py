@@ -28,7 +28,7 @@ class Images(NamedTuple):
     """(N, H, W), IGNORE where there is no label."""
 
 
-class Feed:
+class BatchFeed:
     """The batches of each epoch, in order, from the step on that the training has reached to the epoch's end. Which batch a step gets
     depends on its number alone, so a training that goes on sees what it would have seen."""
 

@@ -16,7 +16,7 @@ Precision = Literal["32", "bf16-mixed", "16-mixed"]
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainSettings:
     """Everything that a training depends on beside its batches."""
 
     network: Network
@@ -43,7 +43,7 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Learned:
+class TrainResult:
     """What a training came to."""
 
     weights: bytes

@@ -17,8 +17,8 @@ from swath.errors import MissingExtra
 from swath.graph.current import metrics, progress
 from swath.training.loop.epochs import Epoch
 from swath.training.loop.networks import build, encoded, put_weights, read_state
-from swath.training.loop.prefetch import Feed, Images, tensors
-from swath.training.loop.settings import Course, Learned
+from swath.training.loop.prefetch import BatchFeed, Images, tensors
+from swath.training.loop.settings import TrainResult, TrainSettings
 from swath.training.loop.torchvision_guard import settle
 
 settle()
@@ -27,7 +27,7 @@ try:
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-    from swath.training.loop.lightning_module import Held, Learner
+    from swath.training.loop.lightning_module import SegmentationModule, ValidationData
 except ImportError:
     raise MissingExtra("lightning", "train", "training a network") from None
 
@@ -39,7 +39,7 @@ EVERY_S = 120.0
 
 
 @dataclass(frozen=True)
-class Lessons:
+class TrainingData:
     """What a training reads."""
 
     batch: Callable[[int], Images]
@@ -51,8 +51,12 @@ class Lessons:
 
 
 def learn(
-    course: Course, lessons: Lessons, folder: Path, every_s: float = EVERY_S, kept: Callable[[], object] = lambda: None
-) -> Learned:
+    course: TrainSettings,
+    lessons: TrainingData,
+    folder: Path,
+    every_s: float = EVERY_S,
+    kept: Callable[[], object] = lambda: None,
+) -> TrainResult:
     """Train a network. The last and the best checkpoint lie in `folder`, written at the end of each epoch and every `every_s` seconds
     in between, and then `kept` is called; when there is one from before, the training goes on from it, with the batches that it
     would have seen.
@@ -62,13 +66,13 @@ def learn(
     began = time.perf_counter()
     with _settings(course):
         network = build(course.network, course.bands, len(course.classes), course.seed)
-        learner = Learner(network, course, lambda epoch: _tell(epoch, course))
-        feed = Feed(lessons.batch, course.epoch_steps, lambda: trainer.global_step)
+        learner = SegmentationModule(network, course, lambda epoch: _tell(epoch, course))
+        feed = BatchFeed(lessons.batch, course.epoch_steps, lambda: trainer.global_step)
         last = folder / LAST
         if last.is_file():
             log.info("going on from the checkpoint %s", last)
         checkpoints = _checkpoints(course, folder, kept)
-        held = Held(lambda: map(tensors, lessons.held()), lessons.held_count) if lessons.held_count else None
+        held = ValidationData(lambda: map(tensors, lessons.held()), lessons.held_count) if lessons.held_count else None
         with _quiet():
             trainer = _trainer(course, [*checkpoints, _Steps(course), _Between(last, every_s, kept)])
             trainer.fit(
@@ -79,21 +83,21 @@ def learn(
         put_weights(network, _own(read_state(str(chosen))), str(chosen))
     seconds = time.perf_counter() - began
     epoch = _chosen(learner.history, course) if held is not None else learner.history[-1]
-    return Learned(encoded(network), tuple(learner.history), epoch, seconds, feed.waited_s / max(seconds, 1e-9))
+    return TrainResult(encoded(network), tuple(learner.history), epoch, seconds, feed.waited_s / max(seconds, 1e-9))
 
 
 def _own(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in state.items() if not name.startswith("loss.")}
 
 
-def _chosen(history: list[Epoch], course: Course) -> Epoch:
+def _chosen(history: list[Epoch], course: TrainSettings) -> Epoch:
     """The epoch whose weights were kept: the first of the best."""
     sign = -1 if course.best.metric == "loss" else 1
     told = [(epoch, epoch.metric(course.best.metric, course.classes)) for epoch in history]
     return max(told, key=lambda pair: float("-inf") if pair[1] is None else sign * pair[1])[0]
 
 
-def _checkpoints(course: Course, folder: Path, kept: Callable[[], object]) -> list[Callback]:
+def _checkpoints(course: TrainSettings, folder: Path, kept: Callable[[], object]) -> list[Callback]:
     mode = "min" if course.best.metric == "loss" else "max"
     callbacks: list[Callback] = [
         _Epochs(
@@ -110,7 +114,7 @@ def _checkpoints(course: Course, folder: Path, kept: Callable[[], object]) -> li
     return callbacks
 
 
-def _trainer(course: Course, callbacks: list[Callback]) -> lightning.Trainer:
+def _trainer(course: TrainSettings, callbacks: list[Callback]) -> lightning.Trainer:
     return lightning.Trainer(
         accelerator="gpu" if course.device == "cuda" else "cpu",
         devices=1,
@@ -153,7 +157,7 @@ class _Epochs(ModelCheckpoint):
 class _Steps(Callback):
     """Tells how far the training is."""
 
-    def __init__(self, course: Course) -> None:
+    def __init__(self, course: TrainSettings) -> None:
         self._course = course
 
     def on_train_batch_end(self, trainer: Any, learner: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -177,7 +181,7 @@ class _Between(Callback):
         self._written = time.monotonic()
 
 
-def _tell(epoch: Epoch, course: Course) -> None:
+def _tell(epoch: Epoch, course: TrainSettings) -> None:
     line = [f"loss {epoch.loss:.3g}"]
     numbers = {"loss": epoch.loss}
     if epoch.counts:
@@ -189,7 +193,7 @@ def _tell(epoch: Epoch, course: Course) -> None:
 
 
 @contextmanager
-def _settings(course: Course) -> Iterator[None]:
+def _settings(course: TrainSettings) -> Iterator[None]:
     """Torch as this training wants it, and afterwards as it was."""
     threads, exact = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     warned = torch.is_deterministic_algorithms_warn_only_enabled()

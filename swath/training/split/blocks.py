@@ -20,7 +20,7 @@ _MERIDIAN_M = 6335439.0
 
 
 @dataclass(frozen=True)
-class Lot:
+class LatitudeBlocks:
     """Bands of equal latitude, each cut into a whole number of blocks of about `size_m`: no seam at the antimeridian."""
 
     size_m: float

@@ -25,7 +25,7 @@ from swath.imagery.geometry.lonlat import buffered, degrees
 from swath.imagery.sources.stac_items import interval
 from swath.spec.fields.fields import Area
 from swath.spec.fields.sampling_split import AreaSplit, BlockSplit, ColumnSplit, SceneSplit, SplitSpec
-from swath.training.split.blocks import BUFFER, TEST, TRAIN, VALIDATION, Lot
+from swath.training.split.blocks import BUFFER, TEST, TRAIN, VALIDATION, LatitudeBlocks
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -71,7 +71,7 @@ class Split:
             return found
         _need_place(image, spec.by)
         if isinstance(spec, BlockSplit):
-            lot = Lot(spec.size_m, spec.buffer_m, spec.validation, spec.test, self.seed)
+            lot = LatitudeBlocks(spec.size_m, spec.buffer_m, spec.validation, spec.test, self.seed)
             return lot.of(*degrees(image, window))
         found = np.full(window.shape, TRAIN, np.uint8)
         for area, number in ((self.held, BUFFER), (spec.validation, VALIDATION), (spec.test, TEST)):

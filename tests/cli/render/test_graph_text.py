@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swath.cli.render.example_spec import example_graph
-from swath.cli.render.graph_outline import Outline, Part, outline
+from swath.cli.render.graph_outline import Outline, OutlineNode, outline
 from swath.cli.render.graph_text import dot, draw
 from swath.graph.either import either
 from swath.graph.pipeline import pipeline
@@ -95,7 +95,7 @@ def test_dot_has_every_node_and_edge_and_quotes_names() -> None:
 @given(st.lists(st.sets(st.integers(0, 11), max_size=4), min_size=1, max_size=12))
 def test_every_dependency_can_be_followed_along_the_lines(wanted: list[set[int]]) -> None:
     needs = [tuple(f"n{j}" for j in sorted(some) if j < i) for i, some in enumerate(wanted)]
-    parts = tuple(Part(f"n{i}", f"n{i}", need, "", False, None, "") for i, need in enumerate(needs))
+    parts = tuple(OutlineNode(f"n{i}", f"n{i}", need, "", False, None, "") for i, need in enumerate(needs))
     lines = draw(Outline("p", parts, ()))
     assert [line.split()[-1] for line in lines[::2]] == [part.name for part in parts]
     assert _followed(lines) == {(need, part.name) for part in parts for need in part.needs}

@@ -12,13 +12,13 @@ from distributed import Client
 from distributed.utils import LoopRunner
 
 from swath.cluster.cloud import launch_requests, repair, vm_cluster
-from swath.cluster.cloud.aws import Ec2Maker, ec2_cluster, request
-from swath.cluster.cloud.provider import Order
+from swath.cluster.cloud.aws import Ec2Provider, ec2_cluster, request
+from swath.cluster.cloud.provider import LaunchRequest
 from swath.cluster.cloud.vm_cluster import VmCluster
 from swath.cluster.machine import cloud_init
 from swath.cluster.providers.ec2 import RETRIES, Ec2Fleet, refusal
 from swath.cluster.workers import tls
-from swath.cluster.workers.autoscaling import Elastic, MachineScaling
+from swath.cluster.workers.autoscaling import Autoscaler, MachineScaling
 from swath.errors import CredentialsError, InfrastructureError
 from swath.spec.clusters.cloud import AwsCluster
 from swath.spec.clusters.workers import Workers
@@ -121,7 +121,7 @@ def test_a_cluster_comes_up_works_replaces_what_it_loses_and_leaves_nothing(clou
             run.do(run.cluster.have(1))
 
             # More come while there is much to do; one that is not needed any more hands over what it has.
-            elastic = Elastic(run.cluster, Workers(min=1, max=2), MachineScaling)
+            elastic = Autoscaler(run.cluster, Workers(min=1, max=2), MachineScaling)
             elastic.tell(100, 100 * run.cluster.unit.worth_s)
             run.do(run.cluster.have(2))
             goes, stays = run.cluster.worker_spec
@@ -210,13 +210,13 @@ def test_machines_end_by_themselves_when_there_is_no_client(cloud: Cloud, monkey
         assert not [each for each in machines if each in told]
 
 
-def order(**fields: Any) -> Order:
+def order(**fields: Any) -> LaunchRequest:
     plain = {"name": "m-1", "role": "worker", "type": "m7i.xlarge", "spot": False, "label": "r-9", "expires": 2e9}
-    return Order(**plain | {"user_data": "#cloud-config\n{}\n"} | fields)
+    return LaunchRequest(**plain | {"user_data": "#cloud-config\n{}\n"} | fields)
 
 
 def test_the_fleet_lists_what_is_paid_for_and_ends_all_but_what_is_gone(cloud: Cloud) -> None:
-    maker, fleet = Ec2Maker(spec_for(cloud)), Ec2Fleet(cloud.network["region"])
+    maker, fleet = Ec2Provider(spec_for(cloud)), Ec2Fleet(cloud.network["region"])
     one, two = (maker.make(order(name=name)) for name in ("m-1", "m-2"))
     assert {each.name for each in fleet.machines("r-9")} == {each.name for each in fleet.machines()} == {"m-1", "m-2"}
     assert fleet.machines("r-8") == []
@@ -234,8 +234,8 @@ def test_the_fleet_lists_what_is_paid_for_and_ends_all_but_what_is_gone(cloud: C
 def test_a_machine_ends_at_its_time_limit_whatever_its_container_does(cloud: Cloud) -> None:
     cloud.fate(container="hangs")
     cloud.speed(3600)
-    plain = cloud_init.Boot(image="acme/swath:1", command=("python",), env={}, expires=2_000_000_000, limit_s=3600)
-    Ec2Maker(spec_for(cloud)).make(order(user_data=cloud_init.user_data(plain)))
+    plain = cloud_init.BootPlan(image="acme/swath:1", command=("python",), env={}, expires=2_000_000_000, limit_s=3600)
+    Ec2Provider(spec_for(cloud)).make(order(user_data=cloud_init.user_data(plain)))
     assert cloud.alive()
     assert cloud.empty(within_s=20)
     assert "TerminateInstances" not in cloud.actions()
@@ -243,7 +243,7 @@ def test_a_machine_ends_at_its_time_limit_whatever_its_container_does(cloud: Clo
 
 def test_a_request_that_is_sent_twice_makes_one_machine(cloud: Cloud) -> None:
     cloud.fail_create(when="after")
-    Ec2Maker(spec_for(cloud)).make(order())
+    Ec2Provider(spec_for(cloud)).make(order())
     assert cloud.actions().count("RunInstances") == 2
     assert len(cloud.alive()) == 1
 
@@ -252,7 +252,7 @@ def test_without_a_subnet_machines_are_in_the_default_vpc_and_in_the_next_zone_w
     cloud: Cloud,
 ) -> None:
     cloud.stock_out(nth=1, times=RETRIES)  # the library asks again, too
-    maker = Ec2Maker(spec_for(cloud, subnet=None))
+    maker = Ec2Provider(spec_for(cloud, subnet=None))
     maker.make(order())
     asked = [call["parameters"] for call in cloud.calls() if call["action"] == "RunInstances"]
     zones = list(dict.fromkeys(each["NetworkInterface.1.SubnetId"] for each in asked))
@@ -262,10 +262,10 @@ def test_without_a_subnet_machines_are_in_the_default_vpc_and_in_the_next_zone_w
 
 def test_what_is_missing_is_named(cloud: Cloud) -> None:
     with pytest.raises(InfrastructureError, match="InvalidInstanceType") as told:
-        Ec2Maker(spec_for(cloud, machine="m99.huge"))
+        Ec2Provider(spec_for(cloud, machine="m99.huge"))
     assert "cluster.machine" in told.value.remedy
     with pytest.raises(InfrastructureError, match="image") as told:
-        Ec2Maker(spec_for(cloud, machine_image="ami-00000000")).make(order())
+        Ec2Provider(spec_for(cloud, machine_image="ami-00000000")).make(order())
     assert "cluster.machine_image" in told.value.remedy
     assert "cluster.subnet" in refusal("eu-west-1", "InvalidSubnetID.NotFound", "no such subnet").remedy
 

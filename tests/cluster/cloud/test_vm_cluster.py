@@ -18,7 +18,7 @@ from swath.cluster.cloud import launch_requests
 from swath.cluster.machine import entrypoint, preemption
 from swath.cluster.machine import metadata as metadata_of
 from swath.cluster.workers import tls
-from swath.cluster.workers.autoscaling import Backlog, Unit, useful
+from swath.cluster.workers.autoscaling import Backlog, ScalingUnit, useful
 
 
 @contextlib.contextmanager
@@ -137,7 +137,7 @@ def test_processes_share_memory_equally_and_have_a_gpu_each() -> None:
 
 
 def test_a_machine_is_wanted_for_what_all_its_processes_can_do() -> None:
-    unit = Unit(processes=4, worth_s=60.0)
+    unit = ScalingUnit(processes=4, worth_s=60.0)
     assert useful(Backlog(1000, 16 * 60.0), 1, unit) == 4
     assert useful(Backlog(5, 1e6), 1, unit) == 2
     assert useful(Backlog(1000, None), 2, unit) == 4

@@ -6,25 +6,25 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from swath.cluster.cost.estimate import Rate, Work, cost, facts
-from swath.cluster.cost.prices import MachinePrice, Rates
+from swath.cluster.cost.estimate import Throughput, Workload, cost, facts
+from swath.cluster.cost.prices import ClusterPrices, MachinePrice
 from swath.spec.clusters.cloud import AwsCluster
 from swath.spec.clusters.prices import PlacePrices
 from swath.spec.clusters.workers import Workers
 
 SPEC = AwsCluster(kind="aws", region="eu-central-1", image="x", security_groups=["sg-1"], workers=Workers(min=1, max=4))
-RATES = Rates(
+RATES = ClusterPrices(
     "eu-central-1",
     MachinePrice("w", 1.0, 4, 0),
     MachinePrice("s", 0.1, 2, 0),
     PlacePrices(egress_gb=0.09),
     "2025-01-15",
 )
-RATE = Rate(36.0, "given")
+RATE = Throughput(36.0, "given")
 
 
 def test_the_work_costs_the_same_on_more_machines_and_is_over_sooner() -> None:
-    work = Work(megapixels=4000)  # 36,000 s of a machine with four processes: ten hours
+    work = Workload(megapixels=4000)  # 36,000 s of a machine with four processes: ten hours
     one = cost(SPEC.model_copy(update={"workers": Workers(min=1, max=1)}), RATES, work, RATE)
     ten = cost(SPEC.model_copy(update={"workers": Workers(min=10, max=10)}), RATES, work, RATE)
     assert one.hours.low == pytest.approx(10, abs=0.1)
@@ -46,48 +46,48 @@ def test_the_work_costs_the_same_on_more_machines_and_is_over_sooner() -> None:
 def test_any_number_of_workers_between_costs_something_between(
     megapixels: float, seconds: float, low: int, more: int, least: float, most: float, where: float
 ) -> None:
-    def range_of(fewest: int, most_: int, rate: Rate) -> tuple[float, float]:
+    def range_of(fewest: int, most_: int, rate: Throughput) -> tuple[float, float]:
         spec = SPEC.model_copy(update={"workers": Workers(min=fewest, max=most_)})
-        found = cost(spec, RATES, Work(megapixels), rate)
+        found = cost(spec, RATES, Workload(megapixels), rate)
         assert found.usd.high is not None
         assert found.hours.high is not None
         assert found.hours.low <= found.hours.high
         return found.usd.low, found.usd.high
 
-    whole = range_of(low, low + more, Rate(seconds, "", least, most))
+    whole = range_of(low, low + more, Throughput(seconds, "", least, most))
     between = low + round(where * more)
-    inside = range_of(between, between, Rate(seconds, ""))
+    inside = range_of(between, between, Throughput(seconds, ""))
     assert whole[0] <= inside[0] * (1 + 1e-9)
     assert inside[0] <= inside[1]
     assert inside[1] <= whole[1] * (1 + 1e-9)
 
 
 def test_without_a_rate_only_the_least_is_told_and_how_to_give_one() -> None:
-    found = cost(SPEC, RATES, Work(1000), None)
+    found = cost(SPEC, RATES, Workload(1000), None)
     assert (found.usd.high, found.hours.high) == (None, None)
     assert found.usd.low > 0
-    said = facts(SPEC, RATES, Work(1000), None, 5.0)
+    said = facts(SPEC, RATES, Workload(1000), None, 5.0)
     assert "cluster.seconds_per_megapixel" in said["rate"]
     assert "cannot be compared" in said["budget"]
 
 
 @pytest.mark.parametrize(("budget", "said"), [(0.5, "surely passed"), (2, "may be passed"), (50, "is enough")])
 def test_a_budget_is_compared(budget: float, said: str) -> None:
-    rate = Rate(36.0, "measured", 0.5, 2)
-    work = Work(megapixels=400)
+    rate = Throughput(36.0, "measured", 0.5, 2)
+    work = Workload(megapixels=400)
     assert said in facts(SPEC, RATES, work, rate, budget)["budget"]
     assert cost(SPEC, RATES, work, rate).surely_passes(budget) == (said == "surely passed")
 
 
 def test_a_gpu_has_one_process_and_given_processes_go_before() -> None:
-    gpu = Rates("r", MachinePrice("w", 1.0, 8, 1), RATES.scheduler, RATES.place, "")
-    one = cost(SPEC, gpu, Work(100), RATE).hours.high
+    gpu = ClusterPrices("r", MachinePrice("w", 1.0, 8, 1), RATES.scheduler, RATES.place, "")
+    one = cost(SPEC, gpu, Workload(100), RATE).hours.high
     assert one is not None
-    eight = cost(SPEC.model_copy(update={"processes": 8}), gpu, Work(100), RATE).hours.high
+    eight = cost(SPEC.model_copy(update={"processes": 8}), gpu, Workload(100), RATE).hours.high
     assert eight is not None
     assert eight < one
 
 
 def test_a_run_that_outlasts_its_machines_is_told() -> None:
-    assert "max_hours" in facts(SPEC, RATES, Work(1e5), RATE, None)["time_limit"]
-    assert "time_limit" not in facts(SPEC, RATES, Work(1), RATE, None)
+    assert "max_hours" in facts(SPEC, RATES, Workload(1e5), RATE, None)["time_limit"]
+    assert "time_limit" not in facts(SPEC, RATES, Workload(1), RATE, None)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swath.cluster.machine import cloud_init
-from swath.cluster.machine.cloud_init import Boot, Registry, registry_of, user_data
+from swath.cluster.machine.cloud_init import BootPlan, ContainerRegistry, registry_of, user_data
 from tests.clouds.machine import commands
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
@@ -17,8 +17,10 @@ VALUES = st.text(st.characters(exclude_categories=("C", "Zl", "Zp")), max_size=4
 DOCKER = '#!/bin/sh\nprintf "%s\\0" "$@" > "$OUT"\n'
 
 
-def plain(**fields: object) -> Boot:
-    return Boot(**{"image": "acme/swath:1", "command": ("python", "-V"), "env": {}, "expires": 1_800_000_000} | fields)  # type: ignore[arg-type]
+def plain(**fields: object) -> BootPlan:
+    return BootPlan(
+        **{"image": "acme/swath:1", "command": ("python", "-V"), "env": {}, "expires": 1_800_000_000} | fields
+    )  # type: ignore[arg-type]
 
 
 def told_to_docker(data: str) -> list[str]:
@@ -61,7 +63,7 @@ def test_docker_is_installed_only_where_the_machine_image_has_none() -> None:
 
 def test_a_private_registry_of_the_cloud_is_read_with_the_rights_of_the_machine() -> None:
     mine = registry_of("123456789012.dkr.ecr.eu-central-1.amazonaws.com/swath:1")
-    assert mine == Registry("123456789012.dkr.ecr.eu-central-1.amazonaws.com", "aws")
+    assert mine == ContainerRegistry("123456789012.dkr.ecr.eu-central-1.amazonaws.com", "aws")
     document = yaml.safe_load(user_data(plain(registry=mine, install=True)))
     assert "ecr-login" in document["write_files"][0]["content"]
     assert "amazon-ecr-credential-helper" in document["runcmd"][1]

@@ -25,7 +25,7 @@ from swath.imagery.remote import range_cache, range_request, timeouts
 from swath.imagery.remote.gdal_file import Opener, RemoteFile, failures
 from swath.imagery.remote.object_store import _explained
 from swath.imagery.remote.range_cache import RangeCache, in_bytes
-from swath.imagery.remote.response import Passing
+from swath.imagery.remote.response import TransientError
 from swath.imagery.scene import Scenes
 from swath.imagery.sources.find import find
 from swath.spec.fields.fields import FilesImagery
@@ -371,9 +371,9 @@ def test_a_store_that_fails_is_asked_as_often_as_a_web_server(
 def test_a_store_s_answer_is_its_status_and_not_a_number_or_word_of_its_text() -> None:
     error = "Error performing GET http://127.0.0.1:41603/credentials/redirect.tif in 1.416ms - "
     told = _explained("s3://credentials/redirect.tif", "s3", f"{error}Server returned non-2xx status code: 503 Busy")
-    assert isinstance(told, Passing)
+    assert isinstance(told, TransientError)
     assert "503" in str(told)
-    assert isinstance(_explained("s3://b/a.tif", "s3", f"{error}HTTP error: operation timed out"), Passing)
+    assert isinstance(_explained("s3://b/a.tif", "s3", f"{error}HTTP error: operation timed out"), TransientError)
     empty = _explained("s3://b/a.tif", "s3", f"{error}Server returned non-2xx status code: 416 Range Not Satisfiable")
     assert "empty object" in str(empty)
 

@@ -25,7 +25,7 @@ from rio_cogeo.cogeo import cog_validate
 from swath.errors import TaskFailed
 from swath.geo import Blocks, Window
 from swath.maps.cog.cog import write_cog
-from swath.maps.cog.encoded_part import Part, levels_of, pack
+from swath.maps.cog.encoded_part import EncodedPart, levels_of, pack
 from swath.maps.cog.encoding import Encoding
 from swath.maps.cog.tiff_header import Level, header, level_shapes
 from swath.maps.legend import MapClass
@@ -38,7 +38,7 @@ def blocks_of(geobox: GeoBox, size: int, output: Window | None = None, wanted: t
     return Blocks(image=geobox, output=output, size=size, halo=0, stride=1, wanted=wanted)
 
 
-def parts_of(blocks: Blocks, image: np.ndarray, encoding: Encoding) -> list[Part]:
+def parts_of(blocks: Blocks, image: np.ndarray, encoding: Encoding) -> list[EncodedPart]:
     """Cut `image` (bands, rows, columns of the whole image grid) into the parts of the regions."""
     levels = levels_of(blocks.size, encoding.blocksize, len(level_shapes(*blocks.output.shape, encoding.blocksize)))
     return [pack(block.index, block.window, image[:, *block.window.roi], encoding, levels) for block in blocks]

@@ -23,7 +23,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.features import rasterize, shapes
 
 from swath.errors import TaskFailed
-from swath.imagery.geometry.pixel_area import Ground
+from swath.imagery.geometry.pixel_area import PixelArea
 from swath.maps.legend import MapClass
 from swath.maps.vectors.geoparquet import write_vectors
 from swath.spec.fields.fields import Holes, Vectors
@@ -158,7 +158,7 @@ def test_a_real_water_map_adds_up(shared: Path, tmp_path: Path) -> None:
     ids=["degrees", "Mercator", "over the pole", "feet", "antimeridian", "rotated"],
 )
 def test_the_area_of_pixels_is_the_ellipsoids(transform: Affine, crs: str) -> None:
-    ground = Ground.of(GeoBox((600, 600), transform, crs))
+    ground = PixelArea.of(GeoBox((600, 600), transform, crs))
     assert ground is not None
     geod = pyproj.Geod(ellps="WGS84")
     to_degrees = pyproj.Transformer.from_crs(crs, 4326, always_xy=True)

@@ -10,8 +10,8 @@ import numpy as np
 from swath.spec.fields.labels import IGNORE
 from swath.spec.fields.network import Augment, Best, LossPart, Network, Optimizer
 from swath.training.loop.prefetch import Images
-from swath.training.loop.settings import Course
-from swath.training.loop.trainer import Lessons
+from swath.training.loop.settings import TrainSettings
+from swath.training.loop.trainer import TrainingData
 
 CLASSES = ("land", "water")
 
@@ -32,13 +32,13 @@ def held() -> Iterator[Images]:
     yield images(1_000_002, count=1, edge=64)
 
 
-def lessons() -> Lessons:
-    return Lessons(images, held, 2)
+def lessons() -> TrainingData:
+    return TrainingData(images, held, 2)
 
 
-def course(**changed: Any) -> Course:
+def course(**changed: Any) -> TrainSettings:
     """A short training."""
-    return Course(
+    return TrainSettings(
         **{
             "network": Network(width=4, depth=1),
             "bands": 3,

@@ -9,7 +9,7 @@ import pytest
 from swath.errors import SpecError
 from swath.spec.clusters import reachability
 from swath.spec.fields.fields import FilesImagery, ModelRef, Output
-from swath.spec.loading.load import Loaded, parse
+from swath.spec.loading.load import LoadedSpec, parse
 
 CLOUDS = {
     "aws": "{kind: aws, region: eu-central-1, security_groups: [sg-1], image: swath}",
@@ -34,7 +34,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def load(folder: Path, text: str, results: str | None = "s3://b/results") -> Loaded:
+def load(folder: Path, text: str, results: str | None = "s3://b/results") -> LoadedSpec:
     from pipelines.predict import Predict
 
     (folder / "swath.yaml").write_text(f"results: {results}\n" if results else "")

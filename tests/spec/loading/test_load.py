@@ -16,15 +16,15 @@ from swath.errors import Mistake, PipelineError, SpecError
 from swath.spec.base import Spec
 from swath.spec.clusters.cluster import AddressCluster, InlineCluster, LocalCluster
 from swath.spec.fields.fields import Area, FilesImagery, Imagery, ModelRef, Output, StacImagery
-from swath.spec.loading.base_model import Model
-from swath.spec.loading.load import Loaded, load, parse
+from swath.spec.loading.base_model import SpecModel
+from swath.spec.loading.load import LoadedSpec, load, parse
 from swath.spec.project_file import Home
 from swath.spec.yaml.environment import scrub
 
 CANARY = "canary-7f3a9"
 
 
-class Step(Model):
+class Step(SpecModel):
     """One step."""
 
     name: str
@@ -63,7 +63,7 @@ def find(name: str) -> type[Spec]:
     return KINDS[name]
 
 
-def read(text: str, *overrides: str, env: dict[str, str] | None = None, **said: Any) -> Loaded:
+def read(text: str, *overrides: str, env: dict[str, str] | None = None, **said: Any) -> LoadedSpec:
     return parse(text, "f.yaml", overrides, find=find, names=list(KINDS), env=env or {}, **said)
 
 
@@ -78,7 +78,7 @@ def mistakes(text: str, *overrides: str, **said: Any) -> list[str]:
     return str(caught.value).splitlines()
 
 
-def fate(text: str, *overrides: str) -> Loaded | list[Mistake]:
+def fate(text: str, *overrides: str) -> LoadedSpec | list[Mistake]:
     """What becomes of a text: loaded, or mistakes."""
     try:
         return read(text, *overrides)
@@ -611,7 +611,7 @@ def test_an_area_that_was_read_can_be_validated_again(place: Path) -> None:
 
 
 def test_a_short_form_is_understood_in_every_field_that_has_it() -> None:
-    class Pair(Model):
+    class Pair(SpecModel):
         one: Area | None = None
         other: Area | None = None
 

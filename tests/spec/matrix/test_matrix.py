@@ -15,14 +15,14 @@ from swath.errors import PipelineError, SpecError
 from swath.spec.base import Spec
 from swath.spec.fields.fields import Output
 from swath.spec.fields.paths import OutputPath
-from swath.spec.loading.base_model import Model
-from swath.spec.loading.load import Loaded, parse
+from swath.spec.loading.base_model import SpecModel
+from swath.spec.loading.load import LoadedSpec, parse
 from swath.spec.loading.schema import schema, schemas
 from swath.spec.matrix.matrix import MOST
 from swath.spec.project_file import Home
 
 
-class Step(Model):
+class Step(SpecModel):
     """One step."""
 
     name: str = "s"
@@ -44,7 +44,7 @@ class Flood(Spec):
     log: OutputPath | None = None
 
 
-def read(text: str, *overrides: str, root: Path | None = None, env: dict[str, str] | None = None) -> Loaded:
+def read(text: str, *overrides: str, root: Path | None = None, env: dict[str, str] | None = None) -> LoadedSpec:
     home = Home(root) if root else None
     return parse(
         f"pipeline: flood\n{text}",

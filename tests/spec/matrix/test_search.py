@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swath.errors import SpecError
-from swath.spec.matrix.search import Trials
+from swath.spec.matrix.search import SearchSpace
 from tests.spec.matrix.test_matrix import read
 
 LISTS = "matrix:\n  count: [1, 2, 3, 4, 5]\n  how: [fast, slow, steady]\n"
@@ -55,7 +55,7 @@ def test_a_range_gives_each_trial_a_number_of_its_own():
 )
 def test_numbers_stay_in_their_range_one_in_each_part_of_it(count, seed, low, factor, scale):
     high = low * factor
-    numbers = Trials(count, seed).drawn("a", low, high, scale)
+    numbers = SearchSpace(count, seed).drawn("a", low, high, scale)
     assert len(numbers) == count
     assert all(low <= number <= high for number in numbers)
 

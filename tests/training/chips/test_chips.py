@@ -14,7 +14,7 @@ from swath.spec.fields.fields import Area, FilesImagery
 from swath.spec.fields.labels import IGNORE, ExpressionLabels, Labelled, RasterLabels, VectorLabels
 from swath.spec.fields.sampling_split import AreaSplit, BlockSplit, ColumnSplit, Sampling, SplitSpec
 from swath.training.chips.chips import Chips
-from swath.training.chips.survey import Plan, plan, survey, survey_windows
+from swath.training.chips.survey import ChipPlan, plan, survey, survey_windows
 from swath.training.split.split import BUFFER, TEST, TRAIN, VALIDATION, make_split
 from tests.imagery.labels.test_labels import features, pixel_ring
 from tests.imagery.rasters import write
@@ -28,7 +28,9 @@ GRIDS = {
 }
 
 
-def planned(images: tuple[LabelledImage, ...], spec: SplitSpec, seed: int = 0, *, reflectance: bool = False) -> Plan:
+def planned(
+    images: tuple[LabelledImage, ...], spec: SplitSpec, seed: int = 0, *, reflectance: bool = False
+) -> ChipPlan:
     split = make_split(spec, seed, [image.scenes for image in images])
     surveys = [
         survey(image, window, split, len(CLASSES), reflectance=reflectance)

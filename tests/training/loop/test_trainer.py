@@ -17,7 +17,7 @@ from swath.errors import ModelError
 from swath.graph.current import listening
 from swath.spec.fields.network import Best, Optimizer
 from swath.training.loop.prefetch import Images
-from swath.training.loop.trainer import LAST, Lessons, learn
+from swath.training.loop.trainer import LAST, TrainingData, learn
 from tests.models.learn.course import course, held, images, lessons
 from tests.process import ROOT
 
@@ -62,7 +62,7 @@ def test_a_training_that_was_killed_goes_on_with_the_same_batches_to_the_same_we
         seen.append(step)
         return images(step)
 
-    resumed = learn(course(), Lessons(batch, held, 2), folder)
+    resumed = learn(course(), TrainingData(batch, held, 2), folder)
     assert seen == list(range(seen[0], 6))
     assert seen[0] == 3 if every_s else seen[0] in (4, 5)
     assert resumed.weights == whole.weights
@@ -89,7 +89,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_a_training(tmp_path: Path) -> 
 
 
 def test_without_a_validation_split_the_last_weights_are_kept(tmp_path: Path) -> None:
-    learned = learn(course(), Lessons(images, held, 0), tmp_path)
+    learned = learn(course(), TrainingData(images, held, 0), tmp_path)
     assert (learned.best.number, learned.best.counts) == (2, ())
 
 
@@ -117,7 +117,7 @@ def test_an_error_in_reading_ends_the_training_with_that_error(tmp_path: Path) -
         raise ModelError("the disk is gone")
 
     with pytest.raises(ModelError, match="the disk is gone"):
-        learn(course(), Lessons(batch, held, 2), tmp_path)
+        learn(course(), TrainingData(batch, held, 2), tmp_path)
 
 
 def test_a_loss_that_is_no_number_is_an_error(tmp_path: Path) -> None:
@@ -126,4 +126,4 @@ def test_a_loss_that_is_no_number_is_an_error(tmp_path: Path) -> None:
         return Images(pixels * float("nan"), labels)
 
     with pytest.raises(ModelError, match="no number"):
-        learn(course(), Lessons(batch, held, 2), tmp_path)
+        learn(course(), TrainingData(batch, held, 2), tmp_path)

@@ -17,7 +17,7 @@ from swath.imagery.geometry.lonlat import degrees
 from swath.imagery.scene import Band, Scene, Scenes
 from swath.spec.fields.fields import Area
 from swath.spec.fields.sampling_split import AreaSplit, BlockSplit, ColumnSplit, SceneSplit, SplitSpec
-from swath.training.split.blocks import Lot
+from swath.training.split.blocks import LatitudeBlocks
 from swath.training.split.split import BUFFER, TEST, TRAIN, VALIDATION, Split, make_split
 
 NORTH_UP = Affine(10, 0, 500_000, 0, -10, 5_000_000)
@@ -88,7 +88,7 @@ def test_areas_keep_training_the_buffer_away(name: str) -> None:
 def test_what_is_within_the_buffer_of_a_training_place_is_trained_on_or_in_no_split(
     longitude: float, latitude: float, size: float, part: float, seed: int, bearing: float, share: float
 ) -> None:
-    lot = Lot(size, size * part, 0.4, 0.1, seed)
+    lot = LatitudeBlocks(size, size * part, 0.4, 0.1, seed)
     (here,) = lot.of(np.array([longitude]), np.array([latitude]))
     east, north, _ = WGS84.fwd(longitude, latitude, bearing, size * part * share)
     (there,) = lot.of(np.array([east]), np.array([north]))
@@ -126,11 +126,13 @@ def test_windows_of_one_image_fit_together() -> None:
 
 def test_shares_of_blocks_are_as_asked_for_and_a_test_takes_nothing_from_validation() -> None:
     longitude, latitude = np.meshgrid(np.linspace(-170, 170, 300), np.linspace(-80, 80, 200))
-    found = Lot(2000, 0, 0.2, 0.1, 11).of(longitude, latitude)
+    found = LatitudeBlocks(2000, 0, 0.2, 0.1, 11).of(longitude, latitude)
     assert abs((found == VALIDATION).mean() - 0.2) < 0.01
     assert abs((found == TEST).mean() - 0.1) < 0.01
-    assert ((Lot(2000, 0, 0.2, 0.0, 11).of(longitude, latitude) == VALIDATION) == (found == VALIDATION)).all()
-    assert (Lot(2000, 0, 0.2, 0.1, 12).of(longitude, latitude) != found).any()
+    assert (
+        (LatitudeBlocks(2000, 0, 0.2, 0.0, 11).of(longitude, latitude) == VALIDATION) == (found == VALIDATION)
+    ).all()
+    assert (LatitudeBlocks(2000, 0, 0.2, 0.1, 12).of(longitude, latitude) != found).any()
 
 
 def scene(name: str, image: GeoBox, time: str | None = None) -> Scenes:
