@@ -12,8 +12,8 @@ import difflib
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -62,6 +62,8 @@ class RunRow:
     """When its process last showed itself."""
     fresh: bool = False
     """Whether it looks at no result of an earlier run, also when it is taken up again."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What later runs want to know of this one without reading its spec, such as the model's digest and the machine type."""
 
     @property
     def silent_s(self) -> float:
@@ -232,12 +234,24 @@ class Journal:
             ),
         )  # fmt: skip
 
-    def finish_run(self, run: str, status: str, exit_code: int, error: str, outputs: list[str]) -> None:
-        """How a run ended."""
+    def finish_run(
+        self,
+        run: str,
+        status: str,
+        exit_code: int,
+        error: str,
+        outputs: list[str],
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write how a run ended. `facts` must be JSON values; None leaves those of an earlier session of the run."""
         self._do(
-            "UPDATE runs SET status = ?, exit_code = ?, error = ?, outputs = ?, finished = ? WHERE id = ?",
-            (status, exit_code, error, json.dumps(outputs), time.time(), run),
-        )
+            "UPDATE runs SET status = ?, exit_code = ?, error = ?, outputs = ?, finished = ?, facts = coalesce(?, facts)"
+            " WHERE id = ?",
+            (
+                status, exit_code, error, json.dumps(outputs), time.time(),
+                None if facts is None else json.dumps(dict(facts)), run,
+            ),
+        )  # fmt: skip
 
     def runs(self, limit: int | None = None) -> list[RunRow]:
         """Runs, newest first."""
@@ -409,7 +423,7 @@ class Journal:
         return [Lease(*row) for row in self._do("SELECT id, run, kind, made FROM leases ORDER BY made, id")]
 
 
-_RUN = ", ".join(field.name for field in dataclasses.fields(RunRow))
+_RUN = ", ".join(column.name for column in dataclasses.fields(RunRow))
 
 
 _CALL = ", ".join(CallRow._fields)
@@ -420,10 +434,10 @@ def _call_row(row: tuple[Any, ...]) -> CallRow:
 
 
 def _run_row(row: tuple[Any, ...]) -> RunRow:
-    fields = dict(zip((field.name for field in dataclasses.fields(RunRow)), row, strict=True))
+    fields = dict(zip((column.name for column in dataclasses.fields(RunRow)), row, strict=True))
     if fields["status"] == "running" and _silent(fields):
         fields["status"] = "crashed"
-    for name in ("overrides", "outputs", "git"):
+    for name in ("overrides", "outputs", "git", "facts"):
         fields[name] = json.loads(fields[name])
     fields["fresh"] = bool(fields["fresh"])
     return RunRow(**fields | {name: tuple(fields[name]) for name in ("overrides", "outputs")})

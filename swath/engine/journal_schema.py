@@ -46,6 +46,9 @@ STEPS = (
     """
     CREATE INDEX failed_calls ON calls (run) WHERE state = 'failed';
     """,
+    """
+    ALTER TABLE runs ADD COLUMN facts TEXT NOT NULL DEFAULT '{}';
+    """,
 )
 
 

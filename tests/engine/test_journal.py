@@ -137,6 +137,32 @@ def test_a_journal_of_an_older_version_is_brought_up_to_date_and_keeps_everythin
         assert journal.nodes("r")[0].shared == "shared"
 
 
+def test_a_journal_of_0_1_0_opens_and_its_runs_have_no_facts(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "journal.sqlite")
+    old.executescript("".join(journal_schema.STEPS[:3]) + "PRAGMA user_version = 3;")
+    old.execute(
+        "INSERT INTO runs (id, pipeline, name, spec_path, spec_text, overrides, cluster, root, status, started, host, pid,"
+        " process_started) VALUES ('r', 'p', 'n', 's', 't', '[]', 'local', '/', 'done', 1.0, 'h', 1, 1.0)"
+    )
+    old.commit()
+    old.close()
+    with Journal.open(tmp_path) as journal:
+        assert journal.find("r").facts == {}
+
+
+def test_facts_of_a_run_stay_when_it_is_resumed_and_ends_without_new_ones(tmp_path: Path) -> None:
+    with Journal.open(tmp_path) as journal:
+        journal.start_run(run_row("r"))
+        assert journal.find("r").facts == {}
+        journal.finish_run("r", "failed", 1, "", [], {"model": "abc", "machines": ["c6i.large"]})
+        journal.start_run(run_row("r"))
+        assert journal.find("r").facts == {"model": "abc", "machines": ["c6i.large"]}
+        journal.finish_run("r", "failed", 1, "", [])
+        assert journal.find("r").facts == {"model": "abc", "machines": ["c6i.large"]}
+        journal.finish_run("r", "done", 0, "", [], {"model": "xyz"})
+        assert journal.find("r").facts == {"model": "xyz"}
+
+
 def test_a_run_of_another_host_is_crashed_once_it_was_silent_for_fifteen_seconds(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as journal:
         for name, silent in (("quick", 5), ("slow", 14), ("gone", 16)):
