@@ -1,13 +1,13 @@
-"""Amounts as people write them: durations such as `90`, `30m` or `1h30m`, sizes such as `10GB`."""
+"""Durations and sizes of command line options, such as `30m`, `1h30m` and `10GB`, as numbers."""
 
 from __future__ import annotations
 
 import re
 
 from swath.errors import UsageError
+from swath.units import parse_size
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
 def seconds(text: str, option: str) -> float:
@@ -23,7 +23,7 @@ def seconds(text: str, option: str) -> float:
 
 def size(text: str, option: str) -> int:
     """A size in bytes. Raises UsageError, which names the option."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)((?:[kmgt]i?)?)b?", text.strip().lower().replace(" ", ""))
-    if found is None:
-        raise UsageError(f"{option} {text!r} is not a size", remedy="write it as 500MB, 10GB or 1.5TiB")
-    return int(float(found[1]) * BYTES[found[2]])
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {error}", remedy="write it as 500MB, 10GB or 1.5TiB") from None

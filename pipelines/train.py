@@ -273,10 +273,10 @@ def publish_model(
     from pathlib import Path
 
     from swath.project.git import Repository
-    from swath.project.provenance import versions
     from swath.training.checkpoints import Checkpoints
     from swath.training.fit import publish
     from swath.training.model_record import record_of
+    from swath.version import versions
 
     project = Repository.around(Path.cwd())
     git = project.described() if project else ""

@@ -1,3 +1,32 @@
-"""The version, in one place."""
+"""The version of swath, and those of the libraries that it runs on."""
 
 __version__ = "0.2.0"
+
+LIBRARIES = (
+    "dask",
+    "distributed",
+    "rasterio",
+    "odc-geo",
+    "numpy",
+    "torch",
+    "lightning",
+    "onnxruntime",
+    "geopandas",
+    "pystac",
+    "rio-cogeo",
+)
+"""Distributions whose versions a report, a map's item and a model's record list."""
+
+
+def versions(libraries: tuple[str, ...] = LIBRARIES) -> dict[str, str]:
+    """Versions of swath, Python and the libraries by name; a library that is not installed is left out."""
+    import platform  # here: every command imports this module for the version alone
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"swath": __version__, "python": platform.python_version()}
+    for name in libraries:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from swath import units
 from swath.cli.commands.runs import brief, commit_words, find_run, open_journal
-from swath.cli.render import units
 from swath.cli.render.columns import table
+from swath.cli.render.terminal_text import printable
 from swath.reporting.run_diff import CodeDiff, NodeCalls, NodeDiff, OutputDiff, RunDiff, compare
-from swath.reporting.run_report import size as bytes_of
 
 LONGEST = 60
 """Characters of a value in a table; --json has all of it."""
@@ -27,7 +27,7 @@ def diff_runs(before: str, after: str, *, as_json: bool) -> int:
         print(json.dumps(_plain(found, told), ensure_ascii=False, indent=2))
         return 0
     for line in _lines(found):
-        print(units.printable(line))
+        print(printable(line))
     return 0
 
 
@@ -40,7 +40,14 @@ def _plain(found: RunDiff, told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _lines(found: RunDiff) -> Iterator[str]:
     head = ("", "RUN", "NAME", "STATUS", "STARTED", "TOOK")
     rows = [
-        (side, row.id, row.name, row.status, units.moment(row.started), "-" if took is None else units.duration(took))
+        (
+            side,
+            row.id,
+            row.name,
+            row.status,
+            units.local_time(row.started),
+            "-" if took is None else units.duration(took),
+        )
         for side, row, took in zip(("before", "after"), (found.before, found.after), found.seconds, strict=True)
     ]
     yield from table(head, rows, right=(5,))
@@ -108,8 +115,8 @@ def _nodes(nodes: Sequence[NodeDiff]) -> Iterator[str]:
     rows = [
         (
             node.name, _version(node), _sameness(node.same_shared), _calls(node.before), _calls(node.after), f"{node.same:,}",
-            f"{node.different:,}", f"{node.only_before + node.only_after:,}", units.number(node.before.seconds),
-            units.number(node.after.seconds), "-" if node.ratio is None else _times(node.ratio),
+            f"{node.different:,}", f"{node.only_before + node.only_after:,}", units.significant(node.before.seconds),
+            units.significant(node.after.seconds), "-" if node.ratio is None else _times(node.ratio),
         )
         for node in nodes
     ]  # fmt: skip
@@ -140,7 +147,7 @@ def _outputs(outputs: Sequence[OutputDiff]) -> Iterator[str]:
 def _size(made: OutputDiff, side: int) -> str:
     size, output = made.sizes[side], (made.before, made.after)[side]
     if size is not None:
-        return bytes_of(size)
+        return units.size(size)
     return "-" if output is None or output.startswith("/") or "://" in output else _short(output)
 
 
@@ -151,4 +158,4 @@ def _short(value: str | None) -> str:
 
 
 def _times(ratio: float) -> str:
-    return f"{units.number(ratio)}x"
+    return f"{units.significant(ratio)}x"

@@ -13,9 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swath.cli.render import units
+from swath import units
 from swath.errors import SwathError, UsageError
-from swath.reporting.run_report import size
 
 if TYPE_CHECKING:
     from swath.project.project import Project
@@ -133,7 +132,7 @@ def _machine() -> Iterator[Finding]:
     memory = psutil.virtual_memory()
     yield Finding("ok", "cores", str(cores))
     enough = memory.available > 1e9
-    said = f"{size(memory.available)} free of {size(memory.total)}"
+    said = f"{units.size(memory.available)} free of {units.size(memory.total)}"
     yield Finding(
         "ok" if enough else "warn", "memory", said if enough else f"{said}: use cluster {{kind: local, workers: 1}}"
     )
@@ -161,7 +160,7 @@ def _disk() -> Iterator[Finding]:
 
     for what, folder in (("disk", Path.cwd()), ("state disk", _existing(here().state))):
         free = psutil.disk_usage(str(folder)).free
-        said = f"{size(free)} free at {folder}"
+        said = f"{units.size(free)} free at {folder}"
         yield Finding("ok" if free > LOW_DISK else "warn", what, said)
 
 

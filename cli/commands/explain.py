@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from swath.cli import streams
-from swath.cli.render import units
 from swath.cli.render.columns import table
+from swath.cli.render.terminal_text import printable
 
 
 def explain_spec(
@@ -30,7 +30,7 @@ def explain_spec(
         cells = [
             (
                 reason.node, reason.state, str(reason.finished or "-"), str(reason.runs or "-"), str(reason.waits or "-"),
-                units.printable(reason.why).partition("\n")[0],
+                printable(reason.why).partition("\n")[0],
             )
             for reason in reasons
         ]  # fmt: skip

@@ -8,9 +8,10 @@ import sys
 import time
 from collections.abc import Iterator
 
+from swath import units
 from swath.cli import streams
 from swath.cli.commands.runs import find_run, open_journal
-from swath.cli.render import units
+from swath.cli.render.terminal_text import printable
 from swath.cli.view.plain import call_name
 from swath.engine.journal import CallRow, Journal, LogRow
 from swath.errors import UsageError
@@ -86,5 +87,5 @@ def _end(call: CallRow) -> LogRow:
 def text(line: LogRow) -> str:
     """Such as `12:03:04 warning predict_region[3] worker-1: text`."""
     place = " ".join(part for part in (call_name(line.node, line.item) if line.node else "", line.worker) if part)
-    said = units.printable(line.text).rstrip("\n").replace("\n", "\n  ")
+    said = printable(line.text).rstrip("\n").replace("\n", "\n  ")
     return f"{units.clock(line.time)} {line.level:<7} {place}{': ' if place else ''}{said}"

@@ -8,15 +8,14 @@ import sys
 import time
 from dataclasses import replace
 
+from swath import units
 from swath.cli import parse_amounts
 from swath.cli.context import here
-from swath.cli.render import units
 from swath.cli.render.columns import table
 from swath.engine.journal import Journal
 from swath.engine.prune import OldRun, PruneCandidates, PruneLimits, give_back, remove_results, remove_runs, survey
 from swath.engine.storefiles import StoreFiles
 from swath.project.project import Project
-from swath.reporting.run_report import size
 from swath.runner.lock import unused
 
 
@@ -89,25 +88,23 @@ def _plain(surplus: PruneCandidates, gone: tuple[OldRun, ...], freed: int) -> di
 def _lines(surplus: PruneCandidates) -> list[str]:
     if not surplus.runs:
         return []
-    cells = [(run.id, run.status, units.moment(run.ended), size(run.bytes)) for run in surplus.runs]
+    cells = [(run.id, run.status, units.local_time(run.ended), units.size(run.bytes)) for run in surplus.runs]
     return table(("RUN", "STATUS", "ENDED", "FOLDER"), cells, right=(3,))
 
 
 def _end(surplus: PruneCandidates, limits: PruneLimits, gone: tuple[OldRun, ...], freed: int, *, removed: bool) -> str:
     """What it comes to, in a line or two."""
-    counts = (
-        f"{len(surplus.runs)} runs, {surplus.results} results, {len(surplus.files)} files: about {size(surplus.bytes)}"
-    )
+    counts = f"{len(surplus.runs)} runs, {surplus.results} results, {len(surplus.files)} files: about {units.size(surplus.bytes)}"
     if surplus.open_runs and (surplus.results or surplus.files):
         wait = f"results stay until {', '.join(surplus.open_runs[:3])} {'has' if len(surplus.open_runs) == 1 else 'have'} ended"
     else:
         wait = ""
     if removed:
-        text = f"removed {len(gone)} runs and what only they needed: {size(freed)} are free again"
+        text = f"removed {len(gone)} runs and what only they needed: {units.size(freed)} are free again"
     elif surplus.runs or surplus.results or surplus.files:
         text = f"{counts}; `pipe prune --yes` removes them"
     else:
         text = "nothing is old"
     if limits.max_bytes is not None and surplus.kept_bytes > limits.max_bytes:
-        text += f"\nabout {size(surplus.kept_bytes)} are left: runs that go on, or that can be resumed, need them"
+        text += f"\nabout {units.size(surplus.kept_bytes)} are left: runs that go on, or that can be resumed, need them"
     return f"{text}\n{wait}" if wait else text

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from swath import units
 from swath.cli.context import here
-from swath.cli.render import units
 from swath.cli.render.columns import table
+from swath.cli.render.terminal_text import printable
 from swath.engine.journal import Journal, RunRow
 from swath.project.provenance import Reproduction, reproduction
 
@@ -61,7 +62,7 @@ def list_runs(limit: int, *, as_json: bool) -> int:
     head = ("RUN", "NAME", "PIPELINE", "STATUS", "STARTED", "TOOK", "CALLS", "FAILED")
     cells = [
         (
-            row.id, row.name, row.pipeline, status(row), units.moment(row.started), _took(row),
+            row.id, row.name, row.pipeline, status(row), units.local_time(row.started), _took(row),
             str(told["calls"]), str(told["failed"]),
         )
         for row, told in rows
@@ -98,7 +99,7 @@ def show_run(run: str, *, as_json: bool) -> int:
         print(f"{name:<9} {value}")
     for call in failed[:50]:
         item = "" if call.item is None else f"[{call.item}]"
-        print(f"failed    {call.node}{item}: {units.printable(call.error).partition(chr(10))[0]}")
+        print(f"failed    {call.node}{item}: {printable(call.error).partition(chr(10))[0]}")
     if len(failed) > 50:
         print(f"          and {len(failed) - 50} more: --json lists them all")
     if row.status in ("interrupted", "terminated", "failed", "partial", "crashed", "timed out", "over budget"):
@@ -119,7 +120,7 @@ def _facts(row: RunRow, counts: Counter[str], again: Reproduction) -> list[tuple
         ("spec", row.spec_path),
         *(("set", override) for override in row.overrides),
         ("status", f"{status(row)}{ended}"),
-        ("started", units.moment(row.started)),
+        ("started", units.local_time(row.started)),
         ("took", _took(row)),
         ("process", f"{row.pid} on {row.host}"),
         ("calls", ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"),
@@ -130,7 +131,7 @@ def _facts(row: RunRow, counts: Counter[str], again: Reproduction) -> list[tuple
     if again.caveat:
         facts.append(("", f"not exactly: {again.caveat}"))
     if row.error:
-        facts.append(("error", units.printable(row.error).replace("\n", "\n          ")))
+        facts.append(("error", printable(row.error).replace("\n", "\n          ")))
     return facts
 
 

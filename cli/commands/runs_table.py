@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 from swath.cli.commands.runs import find_run, open_journal
 from swath.cli.context import here
-from swath.cli.render import units
-from swath.cli.render.columns import table
+from swath.cli.render.variant_rows import to_csv, to_lines
 from swath.errors import UsageError
-
-LONGEST = 40
-"""Columns of one value of the spec in a table."""
 
 
 def print_table(run: str, *, as_json: bool, as_csv: bool) -> int:
@@ -39,68 +31,8 @@ def print_table(run: str, *, as_json: bool, as_csv: bool) -> int:
     if as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
     elif as_csv:
-        sys.stdout.write(_csv(rows))
+        sys.stdout.write(to_csv(rows))
     else:
-        for line in lines(rows):
+        for line in to_lines(rows):
             print(line)
     return 0
-
-
-def lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A table for people: the fields of the matrix, what became of it, its numbers, and where it is or why not."""
-    fields, numbers = _names(rows, "values"), _names(rows, "numbers")
-    counts = ("made", "reused", "failed")
-    head = [*(name.upper() for name in fields), "STATE", *(name.upper() for name in counts), "TIME", *numbers, "OUTPUT"]
-    cells = [
-        [
-            *(_value(row["values"].get(name, "")) for name in fields), _state(row), *(str(row[name]) for name in counts),
-            units.duration(row["seconds"]), *(_number(row["numbers"].get(name, "")) for name in numbers), _last(row),
-        ]
-        for row in rows
-    ]  # fmt: skip
-    first = len(fields) + 1
-    return table(head, cells, right=range(first, first + len(counts) + 1 + len(numbers)))
-
-
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Every column for a spreadsheet: texts as they are, other values of the spec as JSON."""
-    fields, numbers = _names(rows, "values"), _names(rows, "numbers")
-    plain = ("state", "best", "made", "reused", "failed", "seconds")
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["variant", *fields, *plain, *numbers, "folder", "error"])
-    for row in rows:
-        values = [row["values"].get(name, "") for name in fields]
-        writer.writerow([
-            row["variant"], *(v if isinstance(v, str) else json.dumps(v) for v in values), *(row[name] for name in plain),
-            *(row["numbers"].get(name, "") for name in numbers), row["folder"], row["error"],
-        ])  # fmt: skip
-    return out.getvalue()
-
-
-def _state(row: Mapping[str, Any]) -> str:
-    return f"{row['state']}, best" if row.get("best") else str(row["state"])
-
-
-def _names(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row[key]))
-
-
-def _value(value: Any) -> str:
-    text = units.printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).replace(
-        "\n", " "
-    )
-    return text if len(text) <= LONGEST else f"…{text[1 - LONGEST :]}"
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if isinstance(value, float) else str(value)
-
-
-def _last(row: Mapping[str, Any]) -> str:
-    """Where the variant's output is, or why there is none."""
-    if row["error"]:
-        return units.printable(row["error"]).partition("\n")[0]
-    return str(row["folder"] or ("" if row["numbers"] else ", ".join(row["outputs"])))

@@ -7,10 +7,10 @@ import sys
 import time
 from typing import Any
 
+from swath import units
 from swath.cli import streams
 from swath.cli.commands import runs
 from swath.cli.context import here
-from swath.cli.render import units
 from swath.cli.render.columns import table
 from swath.engine.journal import Journal
 

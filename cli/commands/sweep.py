@@ -7,11 +7,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from swath import units
 from swath.cli.context import here
-from swath.cli.render import units
 from swath.cli.render.columns import table
 from swath.errors import CredentialsError, InfrastructureError, SwathError, TeardownError, UsageError
-from swath.reporting.run_report import size
 
 if TYPE_CHECKING:
     from swath.cluster.teardown.sweep import Place, SweepResult
@@ -69,8 +68,8 @@ def _print(found: SweepResult, gone: set[str], *, as_json: bool) -> None:
         return
     cells = [
         (
-            left.kind, what, left.run, left.status, units.moment(left.made) if left.made else "",
-            size(left.size) if left.size else "",
+            left.kind, what, left.run, left.status, units.local_time(left.made) if left.made else "",
+            units.size(left.size) if left.size else "",
         )
         for left in found.leftovers
         for what in left.about or ["machines may be about to come up"]

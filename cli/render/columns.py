@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
+
+from swath.cli.render.terminal_text import width
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
@@ -11,13 +12,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[in
     lines = [list(head), *(list(row) for row in rows)]
     widths = [max(width(line[column]) for line in lines) for column in range(len(head))]
     return ["  ".join(_padded(cell, widths[i], i in right) for i, cell in enumerate(line)).rstrip() for line in lines]
-
-
-def width(text: str) -> int:
-    """Columns that the text takes on a terminal."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _padded(text: str, wanted: int, right: bool) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from swath.cli.render import units
-from swath.cli.render.columns import width as columns
+from swath import units
+from swath.cli.render.terminal_text import width as columns
 from swath.cli.view.progress import NodeProgress, RunProgress
 
 Piece = tuple[str, str]

@@ -14,10 +14,10 @@ from rich.live import Live
 from rich.text import Text
 
 from swath import events
-from swath.cli.render.units import clock
 from swath.cli.view.frame import frame
 from swath.cli.view.plain import said, summary
 from swath.cli.view.progress import RunProgress
+from swath.units import clock
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TextIO
 
-from swath import events
-from swath.cli.render import units
+from swath import events, units
+from swath.cli.render.terminal_text import printable
+from swath.cli.render.variant_rows import to_lines
 from swath.cli.view.progress import NodeProgress, RunProgress, in_mapped
 
 EVERY_S = 5.0
@@ -122,11 +123,11 @@ def said(event: events.Event) -> Iterator[str]:
             workers = f"{event.workers} {'worker' if event.workers == 1 else 'workers'}"
             yield f"cluster {event.cluster} ready in {units.duration(event.seconds)}: {workers}{where}"
         case events.CallRetried():
-            first = units.printable(event.error).partition("\n")[0]
+            first = printable(event.error).partition("\n")[0]
             name = call_name(event.node, event.item)
             yield f"{name} attempt {event.attempt} failed, again in {units.duration(event.delay_s)}: {first}"
         case events.CallFailed():
-            head, *rest = units.printable(event.error).splitlines() or [""]
+            head, *rest = printable(event.error).splitlines() or [""]
             yield f"{call_name(event.node, event.item)} failed for good: {head}"
             yield from (f"  {line}" for line in rest)
         case events.Log() if event.node or event.level != "error":  # a run's own error comes with its end
@@ -134,7 +135,7 @@ def said(event: events.Event) -> Iterator[str]:
                 part for part in (call_name(event.node, event.item) if event.node else "", event.worker) if part
             )
             level = "" if event.level in ("info", "debug") else f"{event.level}: "
-            head, *rest = units.printable(event.text).splitlines() or [""]
+            head, *rest = printable(event.text).splitlines() or [""]
             yield f"{where}{' | ' if where else ''}{level}{head}"
             yield from (f"  {line}" for line in rest)
         case events.RunStopping():
@@ -149,16 +150,14 @@ def summary(end: events.RunDone) -> Iterator[str]:
     calls = f"{end.calls} {'call' if end.calls == 1 else 'calls'}"
     yield f"{end.status} in {units.duration(end.seconds)}: {calls}{reused}"
     if end.table:
-        from swath.cli.commands.runs_table import lines
-
-        yield from (f"  {line}" for line in lines(end.table[:100]))
+        yield from (f"  {line}" for line in to_lines(end.table[:100]))
         if len(end.table) > 100:
             yield f"  and {len(end.table) - 100} more: pipe runs table {end.run}"
     for item in end.set_aside[:20]:
-        yield f"  set aside: {units.printable(item).partition(chr(10))[0]}"
+        yield f"  set aside: {printable(item).partition(chr(10))[0]}"
     if len(end.set_aside) > 20:
         yield f"  and {len(end.set_aside) - 20} more: pipe runs show {end.run}"
     if end.error and end.status not in QUIET:
-        head, *rest = units.printable(end.error).splitlines()
+        head, *rest = printable(end.error).splitlines()
         yield f"error: {head}"
         yield from (f"  {line.strip()}" for line in rest)

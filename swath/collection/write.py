@@ -14,9 +14,9 @@ from swath.geo import Blocks
 from swath.graph.current import current_run, progress
 from swath.maps.cog.cog import write_cog
 from swath.maps.cog.encoded_part import EncodedPart
-from swath.project.provenance import versions
 from swath.storage.durable_write import writing
 from swath.storage.publication import Published, PublishedFile, Staging
+from swath.version import versions
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,10 +20,10 @@ from swath.maps.region import FileParts, RegionResult
 from swath.maps.sheets import Sheet, merged, sheet_names, write_collection, write_index
 from swath.maps.stac_item import ModelFacts, write_item, write_model_item
 from swath.maps.vectors.geoparquet import write_vectors
-from swath.project.provenance import versions
 from swath.storage.durable_write import writing
 from swath.storage.publication import MANIFEST, Published, PublishedFile, Staging
 from swath.storage.upload import Upload
+from swath.version import versions
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

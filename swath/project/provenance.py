@@ -4,32 +4,15 @@ does it again."""
 from __future__ import annotations
 
 import os
-import platform
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from swath.project.git import Repository
 from swath.project.uncommitted import FILE, Changes, changes
-from swath.version import __version__
-
-LIBRARIES = (
-    "dask",
-    "distributed",
-    "rasterio",
-    "odc-geo",
-    "numpy",
-    "torch",
-    "lightning",
-    "onnxruntime",
-    "geopandas",
-    "pystac",
-    "rio-cogeo",
-)
 
 
 @dataclass(frozen=True)
@@ -118,14 +101,3 @@ def reproduction(
 def _told(path: Path, start: Path) -> str:
     """A path as it is written in a folder: from there on when it is below."""
     return str(path.relative_to(start)) if path.is_relative_to(start) else str(path)
-
-
-def versions() -> dict[str, str]:
-    """Versions of swath, Python and the libraries that shape a map; those that are not installed are left out."""
-    found = {"swath": __version__, "python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

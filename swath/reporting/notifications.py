@@ -17,8 +17,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from swath.errors import UsageError
-from swath.reporting.run_report import duration
 from swath.spec.notify import HIDDEN, WEB, Notice, Notify
+from swath.units import duration
 from swath.version import __version__
 
 TRY_S = 10.0

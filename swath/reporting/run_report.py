@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import datetime
 import json
 import math
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swath import units
 from swath.reporting.call_statistics import CallStatistics
 from swath.reporting.timeline_svg import to_svg
 
@@ -118,12 +118,12 @@ def _template() -> Template:
         loader=PackageLoader("swath.reporting", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "moment": moment,
-        "duration": duration,
-        "span": span,
-        "size": size,
-        "number": number,
-        "share": share,
+        "duration": units.duration,
+        "fine_duration": lambda seconds: units.fine_duration(seconds) if seconds else "",
+        "number": units.number,
+        "percent": lambda fraction: "" if fraction is None else units.percent(fraction),
+        "size": units.size,
+        "utc_time": units.utc_time,
     }
     return environment.get_template("run_report.html.j2")
 
@@ -134,8 +134,8 @@ def seam_words(result: dict[str, Any]) -> str:
     if not seams:
         return ""
     looked = (
-        f"{number(seams['pixels'])} pixels in {seams['windows']} windows across borders of regions were computed again with another "
-        f"tiling: {'none differs' if not seams['differing'] else number(seams['differing']) + ' differ'}."
+        f"{units.number(seams['pixels'])} pixels in {seams['windows']} windows across borders of regions were computed again with "
+        f"another tiling: {'none differs' if not seams['differing'] else units.number(seams['differing']) + ' differ'}."
     )
     field_ = (
         f"The network looks {seams['radius']} pixels far on a lattice of {seams['stride']}; "
@@ -148,53 +148,12 @@ def seam_words(result: dict[str, Any]) -> str:
         )
     if seams.get("compared"):
         looked += (
-            f" It was computed in {seams['precision']}: {100 * seams['agreement']:.2f} % of {number(seams['compared'])} pixels "
+            f" It was computed in {seams['precision']}: {100 * seams['agreement']:.2f} % of {units.number(seams['compared'])} pixels "
             "have the class that float32 gives."
         )
     if seams["exact"]:
         return f"This map has no seams: each pixel has the value of one pass over the whole image. {field_} {looked}"
     return f"This map is not exact: {seams['reason']}. {field_} {looked}"
-
-
-def moment(seconds: float) -> str:
-    """A time, in UTC."""
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def duration(seconds: float) -> str:
-    """A time span such as `1 h 02 min`, `2 min 05 s` or `3.4 s`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def span(seconds: float | None) -> str:
-    """A time that may be short, such as `250 ms` or `3.2 us`; empty for none."""
-    if not seconds:
-        return ""
-    if seconds >= 1:
-        return duration(seconds)
-    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} us"
-
-
-def share(part: float | None) -> str:
-    """A part of a whole in percent; empty for None."""
-    return "" if part is None else f"{100 * part:.0f} %"
-
-
-def size(count: float) -> str:
-    """Bytes in units that read well."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-def number(value: float) -> str:
-    """A number with its thousands apart."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
 def _told_apart(account: CallStatistics | None) -> tuple[str, ...]:

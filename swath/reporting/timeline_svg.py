@@ -7,6 +7,7 @@ from html import escape
 
 from swath.reporting.call_statistics import CallStatistics
 from swath.reporting.timeline import BINS, TimelineCall, WorkerLane
+from swath.units import fine_duration
 
 WIDTH, LEFT, TOP = 960, 136, 8
 """Units of the picture; the page scales it to its width."""
@@ -40,7 +41,7 @@ def to_svg(account: CallStatistics) -> str:
         parts += _calls(lane, span, y, high) if lane.blocks else _shares(lane, y, high)
         parts += _marks(lane, y)
     height = bottom + 26
-    words = f"{len(lanes)} {'worker' if len(lanes) == 1 else 'workers'} over {seconds(span)}"
+    words = f"{len(lanes)} {'worker' if len(lanes) == 1 else 'workers'} over {fine_duration(span)}"
     return "".join(
         [
             f'<svg class="timeline" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Timeline of calls: {words}">',
@@ -51,28 +52,13 @@ def to_svg(account: CallStatistics) -> str:
     )
 
 
-def seconds(value: float) -> str:
-    """A time on the axis: `0`, `20 ms`, `1.5 s`, `2 min`, `1 h 30 min`."""
-    if value == 0:
-        return "0"
-    if value < 1:
-        return f"{value * 1000:.3g} ms"
-    if value < 60:
-        return f"{value:.3g} s"
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-
-
 def _axis(span: float, bottom: float) -> Iterator[str]:
     step = next((step for step in _STEPS if span / step <= 8), 86400 * (1 + span // (8 * 86400)))
     for tick in range(int(span / step) + 1):
         x = LEFT + PLOT * tick * step / span
         yield f'<path class="tick" d="M{x:.1f} {TOP - 4}V{bottom}"/>'
         if x < WIDTH - 30:
-            yield f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{seconds(round(tick * step, 3))}</text>'
+            yield f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{fine_duration(round(tick * step, 3))}</text>'
 
 
 def _row(label: str, title: str, y: float, high: float) -> Iterator[str]:
@@ -91,7 +77,7 @@ def _calls(lane: WorkerLane, span: float, y: float, high: float) -> Iterator[str
 
 def _told(block: TimelineCall) -> str:
     item = "" if block.item is None else f"[{block.item}]"
-    return f"{block.node}{item}: {'failed after ' if block.failed else ''}{seconds(block.end_s - block.start_s)}"
+    return f"{block.node}{item}: {'failed after ' if block.failed else ''}{fine_duration(block.end_s - block.start_s)}"
 
 
 def _shares(lane: WorkerLane, y: float, high: float) -> Iterator[str]:

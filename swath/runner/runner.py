@@ -40,7 +40,7 @@ from swath.errors import (
 from swath.events import CallDone, ClusterReady, Event, Listener, Log, RunDone, RunStarted
 from swath.graph.graph import Graph
 from swath.project.project import Project
-from swath.project.provenance import CodeSource, reproduction, versions
+from swath.project.provenance import CodeSource, reproduction
 from swath.project.registry import Registry
 from swath.reporting.call_statistics import FailureGroups, account
 from swath.reporting.notifications import RunEnding, check, send, whom
@@ -55,6 +55,7 @@ from swath.spec.fields.fields import Destination
 from swath.spec.fields.paths import staging_folder
 from swath.spec.loading.load import LoadedSpec, parse
 from swath.spec.yaml.environment import scrub, untold
+from swath.version import versions
 
 
 @dataclass(frozen=True)

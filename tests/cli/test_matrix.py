@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from swath.cli.commands.runs_table import lines
+from swath.cli.render.variant_rows import to_lines
 from tests.cli.conftest import Pipe
 
 MATRIX = (
@@ -91,7 +91,7 @@ def test_long_values_are_cut_from_the_front_and_control_characters_are_not_print
         "variant": "v", "values": {"area": "a/" * 40 + "end.tif", "t": "x\x1b[2J\ny"}, "state": "done", "made": 1, "reused": 0,
         "failed": 0, "seconds": 1.0, "numbers": {"ok": True, "n": 12345}, "outputs": [], "folder": "out", "error": "",
     }  # fmt: skip
-    head, line = lines([row])
+    head, line = to_lines([row])
     assert "…" in line
     assert "end.tif" in line
     assert "\x1b" not in line

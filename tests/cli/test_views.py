@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swath import events
-from swath.cli.render import units
 from swath.cli.render.columns import width
 from swath.cli.view.frame import frame
 from swath.cli.view.lines import JsonView
@@ -198,11 +197,3 @@ def test_the_live_view_takes_thousands_of_events_a_second() -> None:
             view(event)
         spent = time.process_time() - began
     assert spent / len(source) < 0.0002
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.04, "0.0 s"), (9.99, "10.0 s"), (12, "12 s"), (62, "1m 02s"), (3700, "1h 01m"), (100_000, "1d 03h")],
-)
-def test_durations_read_well(seconds: float, text: str) -> None:
-    assert units.duration(seconds) == text

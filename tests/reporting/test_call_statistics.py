@@ -17,7 +17,7 @@ from swath.events import CallRetried
 from swath.reporting.call_statistics import LANES, TROUBLES, CallStatistics, FailureGroups, account
 from swath.reporting.run_report import RunFacts, to_html, to_json, write_report
 from swath.reporting.timeline import BINS, WorkerLane
-from swath.reporting.timeline_svg import seconds, to_svg
+from swath.reporting.timeline_svg import to_svg
 
 START = 1.7e9
 
@@ -182,12 +182,6 @@ def test_the_json_has_the_account_beside_the_rest() -> None:
     assert said["slowest"][0]["node"] == "a"
     assert len(said["timeline"]["lanes"][0]["busy"][0]) == BINS
     assert said["started"] == START
-
-
-def test_times_on_the_axis_read_well() -> None:
-    assert [seconds(s) for s in (0, 0.02, 1.5, 120, 5400, 7200, 90)] == [
-        "0", "20 ms", "1.5 s", "2 min", "1 h 30 min", "2 h", "1 min 30 s",
-    ]  # fmt: skip
 
 
 def facts(found: CallStatistics, **other: Any) -> RunFacts:

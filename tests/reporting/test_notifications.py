@@ -321,7 +321,7 @@ def test_an_address_is_not_shown_by_what_prints_objects() -> None:
 
 def test_the_text_has_what_a_person_wants_to_know_and_stays_short() -> None:
     text = ending(error="x" * 10_000, outputs=tuple(f"out/{i}.tif" for i in range(300))).text
-    assert text.startswith("nightly: failed after 1 min 05 s\nxxx")
+    assert text.startswith("nightly: failed after 1m 05s\nxxx")
     assert "and 295 more" in text
     assert text.endswith("run 20260101-job-1 (job) on here, report /r/report.html")
     assert len(text) < 3000

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from swath.cli.commands.runs_table import lines
+from swath.cli.render.variant_rows import to_lines
 from swath.engine.journal import Journal
 from swath.engine.store import ResultStore
 from swath.errors import Locked, PipelineError
@@ -156,7 +156,7 @@ def test_a_search_marks_the_best_of_what_it_tried(setup: Setup) -> None:
         (1.2, True),
     ]
     assert "done, best" in (setup.project.state / "runs" / outcome.run / "report.html").read_text()
-    assert sum("done, best" in line for line in lines(setup.table(outcome).plain())) == 2
+    assert sum("done, best" in line for line in to_lines(setup.table(outcome).plain())) == 2
     outcome = setup.run("matrix: {area: [a]}\nsearch: {random: 1, best: acuracy, goal: min}\n")
     said = [event.text for event in setup.events if isinstance(event, Log)]
     assert "search.best: no variant has a number 'acuracy'; they have accuracy, count" in said

@@ -9,12 +9,13 @@ from swath.engine.journal import Journal
 from swath.errors import Locked
 from swath.events import Event, RunDone
 from swath.project.project import Project
-from swath.project.provenance import CodeSource, versions
+from swath.project.provenance import CodeSource
 from swath.project.registry import Registry
 from swath.runner import runner
 from swath.runner.lock import locked
 from swath.runner.runner import RunOutcome
 from swath.spec.loading.load import load
+from swath.version import versions
 
 PIPELINE = """
 from swath import Output, Spec, pipeline, task

@@ -8,6 +8,7 @@ from typing import Any
 
 from swath.cluster.cost.prices import ClusterPrices
 from swath.spec.clusters.cloud import AwsCluster, GcpCluster
+from swath.units import rounded
 
 QUICK_S = 60.0
 """No machine is paid for less, and none is up sooner."""
@@ -53,7 +54,7 @@ class Interval:
     @property
     def plain(self) -> tuple[float, float | None]:
         """For people and for JSON: two digits that count."""
-        return _short(self.low), None if self.high is None else _short(self.high)
+        return rounded(self.low), None if self.high is None else rounded(self.high)
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def facts(
         "disks": f"{spec.disk_gb} GB each, in the price"
         if place.disk_gb_month is not None
         else f"{spec.disk_gb} GB each; their price in {rates.region} is not known and left out",
-        "boot_minutes": _short(boot / 60),
+        "boot_minutes": rounded(boot / 60),
         "rate": f"{rate.seconds:.3g} s per megapixel and process, {rate.source}" if rate else NO_RATE,
         "hours": found.hours.plain,
         "cost_usd": found.usd.plain,
@@ -140,7 +141,7 @@ def facts(
         "prices": f"approximate list prices of {rates.date}; prices in swath.yaml go before them",
     }
     if work.map_bytes and place.storage_gb_month is not None:
-        said["storage_usd_month"] = _short(work.map_bytes / 1e9 * place.storage_gb_month)
+        said["storage_usd_month"] = rounded(work.map_bytes / 1e9 * place.storage_gb_month)
     if found.hours.high is not None and found.hours.high > spec.max_hours:
         said["time_limit"] = (
             f"machines end themselves after cluster.max_hours, {spec.max_hours:g}: the run may need longer"
@@ -177,12 +178,7 @@ def _traffic(rates: ClusterPrices, work: Workload) -> str:
             said.append(f"{what} {price:g} USD per GB")
     if work.read_bytes and place.other_region_gb is not None:
         gigabytes = work.read_bytes / 1e9
-        said.append(f"so imagery in another region at most {_short(gigabytes * place.other_region_gb):g} USD")
+        said.append(f"so imagery in another region at most {rounded(gigabytes * place.other_region_gb):g} USD")
     if place.reads_1000 is not None and place.writes_1000 is not None:
         said.append(f"1000 reads of a bucket {place.reads_1000:g} USD, 1000 writes {place.writes_1000:g} USD")
     return "; ".join(said)
-
-
-def _short(value: float) -> float:
-    """Three digits that count."""
-    return round(value, max(0, 2 - math.floor(math.log10(abs(value))))) if value else 0.0

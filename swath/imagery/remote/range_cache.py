@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import re
 import secrets
 import time
 from functools import lru_cache
@@ -19,10 +18,10 @@ from pathlib import Path
 
 from swath.errors import UsageError
 from swath.storage.address import shown
+from swath.units import parse_size
 
 FOLDER, SIZE = "SWATH_CACHE", "SWATH_CACHE_SIZE"
 DEFAULT_BYTES = 10 * 10**9
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _DIGEST = 16
 _STALE_S = 3600
 """An unfinished file of a process that died goes after this long."""
@@ -118,10 +117,10 @@ def _made(pid: int, folder: str, size: str) -> RangeCache:
 
 def in_bytes(text: str) -> int:
     """Bytes of a size such as 500MB, 10 GiB or 1000000. Raises UsageError."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", text, re.IGNORECASE)
-    if found is None:
-        raise UsageError(f"{SIZE}: {text!r} is not a size", remedy="Write 500MB, 10GB or 10GiB.")
-    return int(float(found[1]) * _UNITS[(found[2] or "").lower()])
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise UsageError(f"{SIZE}: {error}", remedy="Write 500MB, 10GB or 10GiB.") from None
 
 
 def _digest(data: bytes) -> bytes:
