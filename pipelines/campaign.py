@@ -21,11 +21,16 @@ from swath.pipelines.evaluate import Evaluate, evaluate
 from swath.pipelines.load import CollectionOutput, Load, load
 from swath.pipelines.predict import Predict, predict
 from swath.pipelines.train import ModelOutput, Train, train
-from swath.spec.base import Spec, SpecModel
-from swath.spec.fields.fields import Area, Destination, Imagery, ModelRef, Output, StacImagery, Vectors
+from swath.spec.base import Spec
+from swath.spec.fields.area import Area
+from swath.spec.fields.imagery import Imagery, StacImagery
 from swath.spec.fields.labels import ExpressionLabels, LabelClass, Labelled, Labels
+from swath.spec.fields.model import ModelRef
 from swath.spec.fields.network import Loss, LossPart, Network
-from swath.spec.fields.sampling_split import BlockSplit, Sampling, SplitSpec
+from swath.spec.fields.output import Destination, Output, Vectors
+from swath.spec.fields.sampling import Sampling
+from swath.spec.fields.split import BlockSplit, SplitSpec
+from swath.spec.spec_model import SpecModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

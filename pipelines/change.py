@@ -21,10 +21,15 @@ from pydantic import Field, model_validator
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.pipelines.predict import Predict, grid_text, map_scenes, megapixels_of, predict, read_contract, read_weights
-from swath.spec.base import Spec, SpecModel
-from swath.spec.fields.fields import Area, GridSpec, Imagery, ModelRef, Output, Vectors
+from swath.spec.base import Spec
+from swath.spec.fields.area import Area
+from swath.spec.fields.grid import GridSpec
+from swath.spec.fields.imagery import Imagery
 from swath.spec.fields.labels import ExpressionLabels, LabelClass
+from swath.spec.fields.model import ModelRef
+from swath.spec.fields.output import Output, Vectors
 from swath.spec.fields.paths import InputPath
+from swath.spec.spec_model import SpecModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,10 +17,13 @@ from pydantic import Field, model_validator
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.pipelines.predict import count_channels, describe_model, measure_model, read_contract, read_weights
-from swath.spec.base import Spec, SpecModel
-from swath.spec.fields.fields import Area, Destination, ModelRef, Output, Probabilities
+from swath.spec.base import Spec
+from swath.spec.fields.area import Area
 from swath.spec.fields.labels import LabelClass, LabelledData, Labels
+from swath.spec.fields.model import ModelRef
+from swath.spec.fields.output import Destination, Output, Probabilities
 from swath.spec.fields.paths import InputPath
+from swath.spec.spec_model import SpecModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

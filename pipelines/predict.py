@@ -22,7 +22,11 @@ from pydantic import Field, model_validator
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.spec.base import Spec
-from swath.spec.fields.fields import Area, GridSpec, Imagery, ModelRef, Output
+from swath.spec.fields.area import Area
+from swath.spec.fields.grid import GridSpec
+from swath.spec.fields.imagery import Imagery
+from swath.spec.fields.model import ModelRef
+from swath.spec.fields.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

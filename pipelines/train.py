@@ -18,12 +18,13 @@ from pydantic import Field, model_validator
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.spec.base import Spec
-from swath.spec.fields.fields import Destination
 from swath.spec.fields.labels import LabelClass, Labelled, LabelledData
 from swath.spec.fields.network import Augment, Best, Loss, LossPart, Network, Optimizer
+from swath.spec.fields.output import Destination
 from swath.spec.fields.paths import OutputPath
-from swath.spec.fields.sampling_split import BlockSplit, Sampling, SplitSpec
-from swath.spec.loading.base_model import mistake
+from swath.spec.fields.sampling import Sampling
+from swath.spec.fields.split import BlockSplit, SplitSpec
+from swath.spec.spec_model import mistake
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

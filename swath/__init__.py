@@ -18,22 +18,26 @@ if TYPE_CHECKING:
     from swath.graph.ref import SKIPPED
     from swath.graph.task import Task, task
     from swath.spec.base import Spec
-    from swath.spec.fields.fields import Area, FilesImagery, GridSpec, Imagery, ModelRef, Output, StacImagery
+    from swath.spec.fields.area import Area
+    from swath.spec.fields.grid import GridSpec
+    from swath.spec.fields.imagery import FilesImagery, Imagery, StacImagery
+    from swath.spec.fields.model import ModelRef
+    from swath.spec.fields.output import Output
     from swath.spec.fields.paths import InputPath, OutputPath
 
 _PLACES = {
-    "Area": "swath.spec.fields.fields",
-    "FilesImagery": "swath.spec.fields.fields",
-    "GridSpec": "swath.spec.fields.fields",
-    "Imagery": "swath.spec.fields.fields",
+    "Area": "swath.spec.fields.area",
+    "FilesImagery": "swath.spec.fields.imagery",
+    "GridSpec": "swath.spec.fields.grid",
+    "Imagery": "swath.spec.fields.imagery",
     "InputPath": "swath.spec.fields.paths",
-    "ModelRef": "swath.spec.fields.fields",
-    "Output": "swath.spec.fields.fields",
+    "ModelRef": "swath.spec.fields.model",
+    "Output": "swath.spec.fields.output",
     "OutputPath": "swath.spec.fields.paths",
     "Pipeline": "swath.graph.pipeline",
     "SKIPPED": "swath.graph.ref",
     "Spec": "swath.spec.base",
-    "StacImagery": "swath.spec.fields.fields",
+    "StacImagery": "swath.spec.fields.imagery",
     "SwathError": "swath.errors",
     "Task": "swath.graph.task",
     "either": "swath.graph.either",

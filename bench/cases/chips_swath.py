@@ -19,9 +19,10 @@ from pixels_data import BANDS, image
 from rasterio.windows import Window
 
 from swath.imagery.labels.labelled_image import find_labelled
-from swath.spec.fields.fields import FilesImagery
+from swath.spec.fields.imagery import FilesImagery
 from swath.spec.fields.labels import Labelled, RasterLabels
-from swath.spec.fields.sampling_split import ColumnSplit, Sampling
+from swath.spec.fields.sampling import Sampling
+from swath.spec.fields.split import ColumnSplit
 from swath.training.chips.chips import Chips
 from swath.training.chips.survey import plan, survey, survey_windows
 from swath.training.split.split import make_split

@@ -24,7 +24,8 @@ from swath.imagery.reading.dataset_cache import WARP_ERROR, opened
 from swath.imagery.reading.mosaic import read
 from swath.imagery.scene import Scenes
 from swath.imagery.sources.find import find
-from swath.spec.fields.fields import FilesImagery, GridSpec
+from swath.spec.fields.grid import GridSpec
+from swath.spec.fields.imagery import FilesImagery
 
 TURNS = 3
 BLOCK, HALO = 512, 48

@@ -36,7 +36,9 @@ from swath.spec.fields.labels import IGNORE, IGNORED, LabelClass
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-    from swath.spec.fields.fields import Area, GridSpec, Imagery
+    from swath.spec.fields.area import Area
+    from swath.spec.fields.grid import GridSpec
+    from swath.spec.fields.imagery import Imagery
     from swath.spec.fields.labels import ExpressionLabels
 
 NODATA = 255

@@ -35,7 +35,9 @@ from swath.maps.layout import region_edge
 
 if TYPE_CHECKING:
     from swath.imagery.scene import Band
-    from swath.spec.fields.fields import Area, GridSpec, Imagery
+    from swath.spec.fields.area import Area
+    from swath.spec.fields.grid import GridSpec
+    from swath.spec.fields.imagery import Imagery
 
 FORM = 1
 """Raise it when the files of the same imagery change, so that what is held is loaded again."""

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from swath.engine.batch_queue import BatchQueue
 from swath.engine.call import BatchResult, Call, CallBatch, CallOutcome, NodeContext, failure
@@ -342,11 +342,12 @@ class Engine:
             if (items := self._items(node, item)) is not None:
                 self._expand(node, node.target, item, items[0])
             return 1
-        group = self._group_of(node.target)
+        task = cast(Task, node.target)  # a target is a task or a pipeline
+        group = self._group_of(task)
         size = group.pace.size(batch_s, self._ready.left(name), slots)
         taken = self._ready.take(name, max(group.look, size - len(group.filling)))
         before = len(group.filling)
-        self._calls(node, node.target, taken, group)
+        self._calls(node, task, taken, group)
         group.look = 1 if len(group.filling) > before else min(2 * group.look, LOOK)
         if len(group.filling) >= size:
             self._send(group.filling[:size], group, executor)

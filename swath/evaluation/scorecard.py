@@ -19,7 +19,7 @@ from swath.maps.map_files import MapFiles
 if TYPE_CHECKING:
     from swath.geo import Regions
     from swath.maps.layout import MapLayout
-    from swath.spec.fields.fields import Output
+    from swath.spec.fields.output import Output
     from swath.storage.publication import Published
 
 WORST = 6

@@ -29,13 +29,13 @@ from swath.maps.layout import MapLayout
 from swath.maps.legend import Legend, MapClass
 from swath.maps.region import RegionResult, map_strips
 from swath.spec.fields.labels import IGNORE
-from swath.spec.fields.sampling_split import SceneSplit
+from swath.spec.fields.split import SceneSplit
 from swath.training.split.split import NAMES, TRAIN, Split
 
 if TYPE_CHECKING:
     from swath.geo import Regions
     from swath.models.contract import Contract, ModelInfo
-    from swath.spec.fields.fields import Area
+    from swath.spec.fields.area import Area
     from swath.spec.fields.labels import LabelClass, LabelledData, Labels
 
 log = logging.getLogger(__name__)

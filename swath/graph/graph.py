@@ -1,20 +1,27 @@
-"""The graph: what is to be done, as nodes in the order in which a pipeline named them. Pure: nothing here computes."""
+"""The graph of a pipeline: a node for each task call, in topological order. Pure data: nothing here runs a task."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Iterator
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from swath.errors import PipelineError
 from swath.graph.ref import Ref, fill, node_of, refs_in
 
-if TYPE_CHECKING:
-    from swath.graph.pipeline import Pipeline
-    from swath.graph.task import Task
+
+class Target(Protocol):
+    """What a node runs: a `swath.graph.task.Task`, or a `swath.graph.pipeline.Pipeline` used as a step."""
+
+    @property
+    def name(self) -> str:
+        """The node's name, with a number after it where the graph has the name already."""
+        ...
+
+    @property
+    def fn(self) -> Callable[..., Any]:
+        """The function of the task or of the pipeline."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,7 @@ class Node:
 
     name: str
     """Unique in its graph."""
-    target: Task | Pipeline
+    target: Target
     args: tuple[Any, ...]
     """Templates: values with Refs in them. Of a mapped node: sequences, or Refs to such."""
     kwargs: dict[str, Any]
@@ -76,47 +83,3 @@ class Graph:
             for n in self.nodes
         )
         return Graph(self.pipeline, nodes, fill(self.result, Ref, move))
-
-
-@dataclass
-class Builder:
-    """Collects the nodes while a pipeline function runs."""
-
-    pipeline: str
-    nodes: dict[str, Node] = field(default_factory=dict)
-
-    def add(
-        self, target: Task | Pipeline, args: tuple[Any, ...], kwargs: dict[str, Any], *, when: Any, mapped: bool
-    ) -> Ref:
-        name, number = target.name, 1
-        while name in self.nodes:
-            number += 1
-            name = f"{target.name}-{number}"
-        node = Node(name, target, args, kwargs, when, mapped)
-        for need in node.needs:
-            if need not in self.nodes:
-                raise PipelineError(
-                    f"{self.pipeline}: {name} takes the result of {need!r}, which belongs to another graph",
-                    remedy="pass values between pipelines through what they return",
-                )
-        self.nodes[name] = node
-        return Ref(name)
-
-
-_builder: ContextVar[Builder | None] = ContextVar("swath_builder", default=None)
-
-
-def current_builder() -> Builder | None:
-    """The builder of the pipeline function that is running, if one is."""
-    return _builder.get()
-
-
-@contextlib.contextmanager
-def building(pipeline: str) -> Iterator[Builder]:
-    """Collect the calls that are made inside."""
-    builder = Builder(pipeline)
-    token = _builder.set(builder)
-    try:
-        yield builder
-    finally:
-        _builder.reset(token)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from swath.errors import PipelineError
-from swath.graph.graph import Graph, building, current_builder
+from swath.graph.builder import building, current_builder
+from swath.graph.graph import Graph
 from swath.graph.ref import node_of, refs_in
 from swath.spec.base import Spec
 

@@ -11,7 +11,7 @@ from typing import Any, overload
 
 from swath.code_shipping import carried
 from swath.errors import PipelineError
-from swath.graph.graph import current_builder
+from swath.graph.builder import current_builder
 from swath.version import __version__
 
 RESERVED = frozenset({"when"})

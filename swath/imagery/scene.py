@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-    from swath.spec.fields.fields import Mask
+    from swath.spec.fields.imagery import Mask
 
 
 @dataclass(frozen=True)

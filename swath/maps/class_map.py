@@ -12,7 +12,7 @@ from swath.imagery.reading.open_raster import gdal_errors, open_raster
 from swath.imagery.scene import Scene, Scenes
 from swath.imagery.sources.find import find
 from swath.maps.legend import Legend, MapClass, legend_of, rgb
-from swath.spec.fields.fields import FilesImagery
+from swath.spec.fields.imagery import FilesImagery
 from swath.spec.fields.labels import PALETTE
 from swath.storage.address import shown
 from swath.storage.filesystem import placed

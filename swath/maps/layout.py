@@ -19,7 +19,8 @@ from swath.models.tile_size import tile_edge
 if TYPE_CHECKING:
     from swath.imagery.scene import Scenes
     from swath.models.contract import ModelInfo
-    from swath.spec.fields.fields import Area, Output
+    from swath.spec.fields.area import Area
+    from swath.spec.fields.output import Output
 
 LARGEST = 4096
 """Edge of the largest regions that are chosen."""

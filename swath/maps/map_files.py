@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from swath.imagery.scene import Scenes
-    from swath.spec.fields.fields import Output
+    from swath.spec.fields.output import Output
 
 MODEL_ITEM = "model.json"
 STEPS = 4

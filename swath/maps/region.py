@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from swath.maps.layout import MapLayout
     from swath.models.contract import ModelInfo
     from swath.models.load import Predictor
-    from swath.spec.fields.fields import Area
+    from swath.spec.fields.area import Area
 
 
 READERS = {"cpu": 1, "cuda": 4}

@@ -11,7 +11,7 @@ from swath.models.device import Device, chosen
 from swath.models.load import digest, format_of, load
 from swath.models.receptive import measure_predictor, output_channels
 from swath.models.weights_cache import at_hand
-from swath.spec.fields.fields import ModelRef
+from swath.spec.fields.model import ModelRef
 
 
 def contract_of(ref: ModelRef) -> Contract:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from swath.errors import ModelError
 from swath.models.contract import Contract
-from swath.spec.fields.fields import Activation, Probabilities
+from swath.spec.fields.output import Activation, Probabilities
 
 BYTE_SCALE = 250
 """A byte of 250 is a probability of 1. 251 to 254 are not used."""

@@ -25,8 +25,8 @@ from swath.project.git import PATIENCE_S, GitFailed, Repository, git
 from swath.project.project import Project
 from swath.spec.clusters.cluster import Cluster
 from swath.spec.fields.paths import Context
-from swath.spec.loading.validate import in_order, validate
 from swath.spec.project_file import FILE, Home, HomeFile
+from swath.spec.validation.validate import in_order, validate
 from swath.spec.yaml.document import parse, read
 
 FOLDER = "worktrees"

@@ -15,7 +15,7 @@ from typing import Any
 from swath.engine.journal import Journal, NodeRow, RunRow
 from swath.errors import SpecError
 from swath.project.git import Repository
-from swath.spec.fields.paths import remote
+from swath.spec.locations import remote
 from swath.spec.yaml import override
 from swath.spec.yaml.document import Document, parse
 

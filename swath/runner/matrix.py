@@ -11,7 +11,7 @@ from swath.graph.pipeline import Pipeline
 from swath.graph.ref import SKIPPED, Ref
 from swath.graph.task import task
 from swath.spec.loading.load import LoadedSpec
-from swath.spec.yaml.environment import untold
+from swath.spec.secrets import untold
 
 ROW = "table-row"
 """Name of the node behind each step, after the step's own. No function has such a name."""

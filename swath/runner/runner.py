@@ -50,11 +50,11 @@ from swath.runner import cost_estimate, matrix, staging
 from swath.runner.heartbeat import beating
 from swath.runner.lock import in_use, locked
 from swath.runner.variant_table import VariantTable, scrubbed
-from swath.spec.clusters.reachability import results_of
-from swath.spec.fields.fields import Destination
-from swath.spec.fields.paths import staging_folder
+from swath.spec.fields.output import Destination
 from swath.spec.loading.load import LoadedSpec, parse
-from swath.spec.yaml.environment import scrub, untold
+from swath.spec.secrets import scrub, untold
+from swath.spec.validation.reachability import results_of
+from swath.storage.publication import staging_folder
 from swath.version import versions
 
 

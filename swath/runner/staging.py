@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from swath.errors import CredentialsError, InfrastructureError, SwathError, TaskFailed, UsageError
 from swath.models.contract_file import contract_path
-from swath.spec.clusters import reachability
-from swath.spec.fields.fields import ModelRef, StacImagery
+from swath.spec.fields.imagery import StacImagery
+from swath.spec.fields.model import ModelRef
+from swath.spec.validation import reachability
 from swath.storage.address import local_path
 from swath.storage.filesystem import placed
 from swath.storage.upload import PIECE, Upload

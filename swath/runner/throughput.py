@@ -13,7 +13,7 @@ from swath.graph.pipeline import Pipeline
 from swath.graph.task import Task
 from swath.spec.base import Spec
 from swath.spec.clusters.cloud import AwsCluster, CloudCluster, GcpCluster
-from swath.spec.fields.fields import ModelRef
+from swath.spec.fields.model import ModelRef
 from swath.spec.loading.load import LoadedSpec
 
 MOST_RUNS = 50

@@ -9,9 +9,9 @@ from pydantic import Field
 from swath.errors import PipelineError
 from swath.spec.clusters.cluster import Cluster, LocalCluster
 from swath.spec.clusters.prices import Usd
-from swath.spec.loading.base_model import SpecModel as SpecModel
-from swath.spec.matrix.search import Search
+from swath.spec.fields.search import Search
 from swath.spec.notify import Notify
+from swath.spec.spec_model import SpecModel as SpecModel
 
 
 class Spec(SpecModel):

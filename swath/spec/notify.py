@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import SecretStr, field_validator
 
-from swath.spec.loading.base_model import SpecModel, mistake
+from swath.spec.spec_model import SpecModel, mistake
 
 WEB = ("http", "https")
 """Schemes of plain webhooks; any other is apprise's."""

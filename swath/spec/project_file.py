@@ -11,8 +11,8 @@ from pydantic import Field
 from swath.spec.clusters.cluster import Cluster
 from swath.spec.clusters.prices import Prices
 from swath.spec.fields.paths import Context, InputPath, OutputPath
-from swath.spec.loading.base_model import SpecModel
 from swath.spec.notify import Notify
+from swath.spec.spec_model import SpecModel
 
 FILE = "swath.yaml"
 
@@ -73,7 +73,7 @@ class Home:
 
     @classmethod
     def _read(cls, root: Path, env: Mapping[str, str] | None) -> Home:
-        from swath.spec.loading.validate import validate
+        from swath.spec.validation.validate import validate
         from swath.spec.yaml.document import parse, read
 
         file = str(root / FILE)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from typing import Any, Self
 
 from swath import crashpoint
 from swath.errors import TaskFailed
-from swath.spec.fields.paths import staging_folder
+from swath.spec.locations import remote
 from swath.storage.durable_write import checksum, not_written, sync, writing
 from swath.storage.filesystem import placed
 from swath.storage.upload import Upload
@@ -103,6 +105,17 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(known, handler)
         for number in heard:
             signal.raise_signal(number)
+
+
+def staging_folder(target: str, run: str) -> Path:
+    """Local folder in which a run writes the files of an output before it publishes them.
+
+    It is beside a local target, and in the folder for temporary files when the target is a URL.
+    """
+    if remote(target):
+        which = hashlib.sha256(target.encode()).hexdigest()[:8]  # a run may have several
+        return Path(tempfile.gettempdir()) / f"swath-{run}-{which}.partial"
+    return Path(target).parent / f".{Path(target).name}.{run}.partial"
 
 
 class Staging:

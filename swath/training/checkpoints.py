@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from swath.engine.fingerprint import fingerprint
-from swath.spec.fields.paths import remote
+from swath.spec.locations import remote
 from swath.storage.filesystem import placed
 
 log = logging.getLogger(__name__)

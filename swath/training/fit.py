@@ -19,7 +19,7 @@ from swath.training.model_record import ModelRecord, contract, value_scaling
 from swath.training.split.split import VALIDATION
 
 if TYPE_CHECKING:
-    from swath.spec.fields.sampling_split import Sampling
+    from swath.spec.fields.sampling import Sampling
     from swath.training.checkpoints import Checkpoints
     from swath.training.chips.survey import ChipPlan
     from swath.training.loop.export import Exported

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from swath.imagery.labels.labelled_image import LabelledImage
     from swath.imagery.labels.labels import LabelSource
     from swath.spec.fields.labels import LabelClass
-    from swath.spec.fields.sampling_split import Sampling
+    from swath.spec.fields.sampling import Sampling
     from swath.training.chips.band_statistics import BandMoments
     from swath.training.chips.survey import ChipPlan
     from swath.training.loop.epochs import Epoch

@@ -34,8 +34,9 @@ from swath.errors import AreaError, ImageryError
 from swath.maps.cog.cog import write_cog
 from swath.maps.layout import MapLayout, form_of_bytes, plan_sheets
 from swath.maps.region import FileParts
-from swath.spec.fields.fields import FilesImagery, Output
+from swath.spec.fields.imagery import FilesImagery
 from swath.spec.fields.labels import ExpressionLabels, LabelClass
+from swath.spec.fields.output import Output
 
 LAND_WATER = (LabelClass(name="land"), LabelClass(name="water"))
 

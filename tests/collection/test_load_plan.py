@@ -24,7 +24,9 @@ from swath.errors import ImageryError
 from swath.geo import Window
 from swath.imagery.reading.mosaic import read
 from swath.imagery.sources.find import find
-from swath.spec.fields.fields import Area, FilesImagery, GridSpec, Mask, StacImagery
+from swath.spec.fields.area import Area
+from swath.spec.fields.grid import GridSpec
+from swath.spec.fields.imagery import FilesImagery, Mask, StacImagery
 from swath.storage.publication import Published
 
 SCENE = "S2A_29RKH_20200219_0_L2A"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from swath.pipelines.campaign import names_of
-from swath.spec.fields.fields import Area
+from swath.spec.fields.area import Area
 from tests.process import Pipe
 
 

@@ -20,7 +20,9 @@ from swath.imagery.reading import mosaic as read_module
 from swath.imagery.reading.mosaic import read
 from swath.imagery.scene import Scenes
 from swath.imagery.sources.find import find
-from swath.spec.fields.fields import Area, FilesImagery, GridSpec, Mask, StacImagery
+from swath.spec.fields.area import Area
+from swath.spec.fields.grid import GridSpec
+from swath.spec.fields.imagery import FilesImagery, Mask, StacImagery
 from tests.imagery.rasters import write
 
 EDGE = 40

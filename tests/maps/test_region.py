@@ -27,7 +27,10 @@ from swath.models.infer import infer
 from swath.models.info import inspect
 from swath.models.load import load
 from swath.models.probabilities import probability_layers
-from swath.spec.fields.fields import Area, FilesImagery, ModelRef, Probabilities
+from swath.spec.fields.area import Area
+from swath.spec.fields.imagery import FilesImagery
+from swath.spec.fields.model import ModelRef
+from swath.spec.fields.output import Probabilities
 from tests.imagery.rasters import write
 from tests.models.tiny_models import write_integer_unet
 

@@ -29,7 +29,7 @@ from swath.models.info import inspect
 from swath.models.load import Predictor, TorchPredictor, load
 from swath.models.receptive import measure_predictor
 from swath.models.unet import UNet
-from swath.spec.fields.fields import ModelRef
+from swath.spec.fields.model import ModelRef
 from tests.models.cloud_contracts import ENDINGS, write_cloud_contract
 from tests.models.tiny_models import integer_unet, write_identity_model, write_integer_unet
 

@@ -23,7 +23,7 @@ from swath.models.contract import Weights
 from swath.models.info import fingerprint
 from swath.models.load import OnnxPredictor, TorchPredictor, digest, format_of, load
 from swath.models.unet import UNet
-from swath.spec.fields.fields import ModelRef
+from swath.spec.fields.model import ModelRef
 from tests.models.cloud_contracts import ENDINGS, FACTORIES, write_cloud_contract
 from tests.models.tiny_models import tiny_contract, write_identity_model
 

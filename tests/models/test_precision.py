@@ -15,7 +15,7 @@ from swath.models.info import describe, fingerprint, inspect
 from swath.models.load import load
 from swath.models.precision import Agreement, agreement, compare
 from swath.models.unet import UNet
-from swath.spec.fields.fields import ModelRef
+from swath.spec.fields.model import ModelRef
 from tests.models.cloud_contracts import write_cloud_contract
 from tests.models.tiny_models import export, tiny_contract
 

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from swath.errors import ModelError
 from swath.models.contract import Contract, ModelClass
 from swath.models.probabilities import BYTE_NODATA, BYTE_SCALE, encode_probabilities, probability_layers
-from swath.spec.fields.fields import Probabilities
+from swath.spec.fields.output import Probabilities
 
 CLASSES = (ModelClass(3, "land", (0, 0, 0)), ModelClass(1, "water", (0, 0, 9)), ModelClass(2, "ice", (9, 9, 9)))
 THREE = Contract("three", ("red",), "classes", CLASSES)

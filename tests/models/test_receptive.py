@@ -16,7 +16,7 @@ from swath.models.info import describe, fingerprint, inspect, measure
 from swath.models.load import Predictor, TorchPredictor, digest
 from swath.models.receptive import FALLBACK_HALO, measure_predictor
 from swath.models.unet import UNet
-from swath.spec.fields.fields import ModelRef
+from swath.spec.fields.model import ModelRef
 from tests.models.cloud_contracts import ENDINGS, write_cloud_contract
 from tests.models.tiny_models import Identity, export, write_integer_unet
 

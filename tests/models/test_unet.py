@@ -16,7 +16,7 @@ from swath.models.infer import infer
 from swath.models.info import inspect
 from swath.models.load import load
 from swath.models.unet import UNet
-from swath.spec.fields.fields import ModelRef
+from swath.spec.fields.model import ModelRef
 
 MODELS = Path(__file__).parents[2] / "models"
 

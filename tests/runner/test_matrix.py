@@ -25,7 +25,7 @@ from swath.runner.lock import locked
 from swath.runner.matrix import ROW, graph, numbers, outputs, plan, table_row
 from swath.runner.runner import RunOutcome
 from swath.runner.variant_table import VariantRow, VariantTable
-from swath.spec.fields.fields import Destination
+from swath.spec.fields.output import Destination
 from swath.spec.loading.load import LoadedSpec, load
 
 PIPELINE = """

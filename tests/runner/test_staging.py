@@ -183,7 +183,9 @@ def test_what_cannot_be_staged_is_told_with_its_field(tmp_path: Path) -> None:
 def test_a_catalogue_on_this_machine_may_name_pixels_elsewhere_only(shared: Path) -> None:
     from pipelines.predict import Predict
     from swath.spec.clusters.cloud import GcpCluster
-    from swath.spec.fields.fields import ModelRef, Output, StacImagery
+    from swath.spec.fields.imagery import StacImagery
+    from swath.spec.fields.model import ModelRef
+    from swath.spec.fields.output import Output
 
     item = shared / "data/stac/S2A_29RKH_as_28N_derived/S2A_29RKH_as_28N_derived.json"
     spec = Predict(
@@ -199,7 +201,9 @@ def test_the_plan_counts_what_is_staged_and_nothing_where_workers_share_the_disk
     from pipelines.predict import Predict
     from swath.spec.clusters.cloud import GcpCluster
     from swath.spec.clusters.cluster import LocalCluster
-    from swath.spec.fields.fields import FilesImagery, ModelRef, Output
+    from swath.spec.fields.imagery import FilesImagery
+    from swath.spec.fields.model import ModelRef
+    from swath.spec.fields.output import Output
 
     (tmp_path / "a.tif").write_bytes(b"x" * 1000)
     (tmp_path / "m.pt2").write_bytes(b"x" * 200)

@@ -11,7 +11,7 @@ from swath.errors import UsageError
 from swath.spec.clusters.cloud import AwsCluster, GcpCluster
 from swath.spec.clusters.prices import PlacePrices, Price, Prices
 from swath.spec.fields.paths import Context
-from swath.spec.loading.validate import validate
+from swath.spec.validation.validate import validate
 from swath.spec.yaml.document import parse, read
 
 TABLE = Path(__file__).with_name("prices.yaml")

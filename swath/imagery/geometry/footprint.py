@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-    from swath.spec.fields.fields import Area
+    from swath.spec.fields.area import Area
 
 STEPS = 512
 """A polygon's longest side is cut into so many pieces before it is moved: its edges bend with the projection."""

@@ -21,7 +21,8 @@ from swath.imagery.geometry.footprint import area_degrees, area_pixels, degrees_
 from swath.imagery.scene import Scene
 
 if TYPE_CHECKING:
-    from swath.spec.fields.fields import Area, GridSpec
+    from swath.spec.fields.area import Area
+    from swath.spec.fields.grid import GridSpec
 
 CLOSE = 0.01
 """Two grids are the same where their pixels differ by less than this part of a pixel."""

@@ -26,7 +26,7 @@ from swath.imagery.geometry.image_grid import image_grid, output_window, pixel_a
 from swath.imagery.scene import Scene, Scenes
 
 if TYPE_CHECKING:
-    from swath.spec.fields.fields import GridSpec
+    from swath.spec.fields.grid import GridSpec
 
 _DIGITS = 9
 """Degrees are compared to so many places (0.1 mm): projections to and fro leave less."""

@@ -22,11 +22,12 @@ from swath.imagery.reading.window import read_file
 from swath.imagery.scene import Band, Scenes
 from swath.imagery.sources.files import read_band
 from swath.spec.fields.labels import IGNORE, IGNORED, ExpressionLabels, RasterLabels, VectorLabels
-from swath.spec.fields.paths import remote
+from swath.spec.locations import remote
 from swath.storage.address import shown
 
 if TYPE_CHECKING:
-    from swath.spec.fields.fields import Area, Imagery
+    from swath.spec.fields.area import Area
+    from swath.spec.fields.imagery import Imagery
     from swath.spec.fields.labels import Labels
 
 _SEGMENTS = 512

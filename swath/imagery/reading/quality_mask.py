@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from swath.errors import ImageryError
 
 if TYPE_CHECKING:
-    from swath.spec.fields.fields import Mask
+    from swath.spec.fields.imagery import Mask
 
 SCL: dict[str, tuple[int, ...]] = {
     "no_data": (0,),

@@ -11,7 +11,7 @@ from swath.imagery.reading.quality_mask import looked_at, usable
 from swath.imagery.scene import Scene
 
 if TYPE_CHECKING:
-    from swath.spec.fields.fields import Mask
+    from swath.spec.fields.imagery import Mask
 
 LOOK = 1024
 """A quality band is looked at with at most so many pixels on a side: from its overviews, where it has some."""

@@ -11,7 +11,9 @@ from swath.imagery.scene import Scene, Scenes
 from swath.imagery.sources.find import find, resampled
 
 if TYPE_CHECKING:
-    from swath.spec.fields.fields import Area, GridSpec, Imagery
+    from swath.spec.fields.area import Area
+    from swath.spec.fields.grid import GridSpec
+    from swath.spec.fields.imagery import Imagery
 
 
 def find_both(

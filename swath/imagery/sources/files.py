@@ -21,7 +21,9 @@ from swath.storage.address import local_path, scheme, shown
 from swath.storage.filesystem import file_system
 
 if TYPE_CHECKING:
-    from swath.spec.fields.fields import Area, FilesImagery, GridSpec
+    from swath.spec.fields.area import Area
+    from swath.spec.fields.grid import GridSpec
+    from swath.spec.fields.imagery import FilesImagery
 
 _COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
 

@@ -12,10 +12,12 @@ from swath.imagery.geometry.utm_zones import split_zones, zone_of
 from swath.imagery.scene import Scenes
 from swath.imagery.sources import files, stac
 from swath.imagery.sources.cloud_cover import by_clouds
-from swath.spec.fields.fields import FilesImagery
+from swath.spec.fields.imagery import FilesImagery
 
 if TYPE_CHECKING:
-    from swath.spec.fields.fields import Area, GridSpec, StacImagery
+    from swath.spec.fields.area import Area
+    from swath.spec.fields.grid import GridSpec
+    from swath.spec.fields.imagery import StacImagery
 
 
 def find(

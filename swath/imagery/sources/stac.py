@@ -22,7 +22,9 @@ from swath.storage.address import is_remote, shown
 if TYPE_CHECKING:
     import pystac
 
-    from swath.spec.fields.fields import Area, GridSpec, StacImagery
+    from swath.spec.fields.area import Area
+    from swath.spec.fields.grid import GridSpec
+    from swath.spec.fields.imagery import StacImagery
 
 _LOOK_ONLY = {"thumbnail", "overview", "visual"}
 

@@ -21,7 +21,8 @@ from swath.storage.address import is_remote, shown
 if TYPE_CHECKING:
     import pystac
 
-    from swath.spec.fields.fields import Area, StacImagery
+    from swath.spec.fields.area import Area
+    from swath.spec.fields.imagery import StacImagery
 
 MOST_ITEMS = 10_000
 """Most items that a search may bring; a search for more is a mistake in the spec."""

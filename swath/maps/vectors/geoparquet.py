@@ -25,7 +25,7 @@ from swath.maps.cog.cog import gdal_quiet, open_map
 from swath.maps.legend import Legend
 from swath.maps.vectors.outline import Floats, Ints, Outlines, Strip, Tracer
 from swath.maps.vectors.polygon import bounds, parts, simplified, wkb
-from swath.spec.fields.fields import Holes, Vectors
+from swath.spec.fields.output import Holes, Vectors
 from swath.storage.durable_write import sync, writing
 
 _READ_PIXELS = 1 << 23

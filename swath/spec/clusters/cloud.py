@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from swath.spec.clusters.workers import Workers
-from swath.spec.loading.base_model import SpecModel, mistake
+from swath.spec.spec_model import SpecModel, mistake
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
 """What the providers' names are made of; nothing that a shell or YAML could take for something else."""

@@ -10,7 +10,7 @@ from swath.spec.clusters.cloud import AwsCluster, GcpCluster
 from swath.spec.clusters.kubernetes import KubernetesCluster
 from swath.spec.clusters.workers import Workers
 from swath.spec.fields.paths import InputPath, context_of
-from swath.spec.loading.base_model import ShortForm, SpecModel, mistake
+from swath.spec.spec_model import ShortForm, SpecModel, mistake
 
 
 class InlineCluster(SpecModel):
@@ -91,7 +91,7 @@ def _named(name: str, info: Any) -> Any:
     clusters = context.clusters if context else {}
     if name in clusters:
         return clusters[name].model_dump(exclude_none=True)
-    from swath.spec.loading.guess import hint
+    from swath.spec.spelling import hint
 
     known = ["local", "inline", *clusters]
     raise mistake(f"there is no cluster '{{name}}'; known are {', '.join(known)}{hint(name, known)}", name=name)

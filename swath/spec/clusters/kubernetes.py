@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from swath.spec.clusters.cloud import NAME, EnvironmentName, refuse_secrets
 from swath.spec.clusters.workers import Workers
-from swath.spec.loading.base_model import SpecModel, mistake
+from swath.spec.spec_model import SpecModel, mistake
 
 LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """What Kubernetes takes for a namespace or an account."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
-from swath.spec.loading.base_model import ShortForm, SpecModel, mistake
+from swath.spec.spec_model import ShortForm, SpecModel, mistake
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 M = TypeVar("M", bound=SpecModel)

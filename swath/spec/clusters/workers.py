@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from swath.spec.loading.base_model import SpecModel, mistake
+from swath.spec.spec_model import SpecModel, mistake
 
 
 class Workers(SpecModel):

@@ -1,351 +1,122 @@
-"""Reading an area: boxes, WKT, GeoJSON and vector files become one valid polygon, split at the antimeridian.
-
-Everything heavy is imported inside the functions, so that the module costs nothing until an area is read.
-"""
+"""An area of interest in a spec: a box, polygons of a vector file, WKT or GeoJSON. The value holds the polygon itself."""
 
 from __future__ import annotations
 
-import json
-import re
-import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swath.errors import AreaError
-from swath.spec.fields.paths import absolute, missing
+from swath.spec.fields import area_geometry
+from swath.spec.fields.paths import Context, context_of
+from swath.spec.spec_model import SpecModel, mistake
 
 if TYPE_CHECKING:
-    from pyproj import CRS
-    from shapely import Polygon
     from shapely.geometry.base import BaseGeometry
 
-DEGREES = "EPSG:4326"
-GEOJSON_TYPES = (
-    "Polygon",
-    "MultiPolygon",
-    "GeometryCollection",
-    "Feature",
-    "FeatureCollection",
-    "Point",
-    "MultiPoint",
-    "LineString",
-    "MultiLineString",
-)
 
-_WKT = re.compile(
-    r"\s*(?:SRID=(?P<srid>\d+);)?\s*(?P<body>(?:MULTI)?(?:POLYGON|POINT|LINESTRING|GEOMETRYCOLLECTION)"
-    r"\s*(?:Z|M|ZM)?\s*(?:\(|EMPTY).*)",
-    re.IGNORECASE | re.DOTALL,
-)
+class AreaBox(SpecModel):
+    """A box in any coordinate reference system."""
+
+    bbox: tuple[float, float, float, float]
+    """West, south, east, north; west > east crosses the antimeridian (degrees only)."""
+    crs: str = "EPSG:4326"
+    """What the numbers are in; degrees of longitude and latitude when not given."""
 
 
-_NOT_WKT = "cannot be read as WKT; expected a polygon such as POLYGON ((30 10, 40 40, 20 40, 30 10))"
+class AreaFile(SpecModel):
+    """Polygons of a vector file: anything that GDAL reads."""
+
+    path: str
+    """GeoPackage, GeoJSON, Shapefile or other; a path or URL."""
+    layer: str | None = None
+    """Which layer, where the file has several."""
+    where: str | None = None
+    """Which features, as an SQL condition such as "name = 'north'"; all when not given."""
+    crs: str | None = None
+    """Where the file does not say its own, or says a wrong one."""
 
 
-class PartError(AreaError):
-    """An area is wrong, and it is known which key of its mapping is to blame.
+class Area(SpecModel):
+    """An area of interest. In YAML: a path to a vector file, [west, south, east, north] in degrees, WKT, GeoJSON, or
+    {bbox: [...], crs: ...} and {path: ..., layer: ..., where: ...}.
 
-    `{path}` in the message stands for the absolute path; it is kept apart so that a spec's mistake can mask it.
+    The validated value holds the geometry itself, so a run does not depend on the file any more.
     """
 
-    def __init__(self, message: str, part: str, *, path: str = "") -> None:
-        super().__init__(message.replace("{path}", path) if path else message)
-        self.part, self.template, self.path = part, message, path
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A valid, non-empty polygon or multipolygon."""
+    forms = (AreaBox, AreaFile)
+    short_schemas = (
+        {"type": "string", "description": "Path to a vector file, or a polygon as WKT in degrees"},
+        {
+            "type": "array",
+            "items": {"type": "number"},
+            "minItems": 4,
+            "maxItems": 4,
+            "description": "[west, south, east, north] in degrees; west > east crosses the antimeridian",
+        },
+        {
+            "type": "object",
+            "properties": {"type": {"enum": list(area_geometry.GEOJSON_TYPES)}},
+            "required": ["type"],
+            "description": "GeoJSON: a polygon geometry, a Feature or a FeatureCollection",
+        },
+    )
 
     wkt: str
-    crs: str
-    """Authority code, or WKT when there is none. Axes are x, y."""
-    source: str
+    """A valid, non-empty polygon or multipolygon as WKT, in `crs`. Longitudes of areas that cross the antimeridian are
+    split at 180 degrees, so that each part is within [-180, 180]."""
+    crs: str = "EPSG:4326"
+    """Coordinate reference system of `wkt`, as an authority code or WKT. Axes are always x, y (longitude first)."""
+    source: str = ""
+    """Where it came from, for messages."""
     notes: tuple[str, ...] = ()
-    """What was repaired or assumed."""
+    """What was repaired, for the log and the report."""
 
+    def geometry(self) -> BaseGeometry:
+        """The area as a shapely geometry, in `crs`."""
+        from shapely import from_wkt
 
-def is_wkt(text: str) -> bool:
-    """Whether the text is a geometry as WKT, rather than a path."""
-    return _WKT.fullmatch(text) is not None
+        return from_wkt(self.wkt)
 
+    @classmethod
+    def spread(cls, value: Any, info: Any) -> Any:
+        if isinstance(value, str):
+            return {"wkt" if area_geometry.is_wkt(value) else "path": value}
+        return {"bbox": value} if isinstance(value, list) else value
 
-def from_bbox(bbox: Sequence[float], crs: str = DEGREES) -> Shape:
-    """(west, south, east, north). In degrees, west > east crosses the antimeridian. Raises AreaError."""
-    from shapely import box
+    @classmethod
+    def expand(cls, value: Any, info: Any) -> Any:
+        short = list(value) if isinstance(value, tuple) else value
+        form = cls.spread(short, info)
+        if not isinstance(form, dict):
+            raise mistake("expected an area: a path, [west, south, east, north], WKT, GeoJSON or a mapping")
+        try:
+            shape = cls._read(form, context_of(info))
+        except AreaError as error:
+            message = str(error).replace("\n  ", "; ")
+            if not isinstance(error, area_geometry.PartError):
+                raise mistake(message) from error
+            at = (error.part,) if error.part in form else ()
+            raise mistake(error.template, at=at, path=error.path) from error
+        if shape is None:
+            return form
+        notes = form.get("notes", ()) if "wkt" in form else ()
+        if isinstance(notes, (list, tuple)):
+            notes = (*notes, *(note for note in shape.notes if note not in notes))
+        said = form if "wkt" in form else {}
+        return {"source": shape.source, **said, "wkt": shape.wkt, "crs": shape.crs, "notes": notes}
 
-    system = _crs(crs)
-    west, south, east, north = bbox
-    if south >= north:
-        raise PartError(f"south ({south}) is not below north ({north}); the order is west, south, east, north", "bbox")
-    if west > east and system.is_geographic:
-        east += 360
-    if west >= east:
-        raise PartError(f"west ({west}) is not left of east ({east}); the order is west, south, east, north", "bbox")
-    return _shape([box(west, south, east, north)], system, "bbox", "{bbox: ..., crs: EPSG:...}")
-
-
-def from_wkt(text: str, crs: str | None = None) -> Shape:
-    """A polygon as WKT, in degrees when neither `crs` nor an `SRID=` says otherwise. Raises AreaError."""
-    import shapely
-
-    match = _WKT.fullmatch(text)
-    try:
-        geometry = shapely.from_wkt(match["body"]) if match else None
-    except shapely.GEOSException as error:
-        raise PartError(_NOT_WKT, "wkt") from error  # GEOS's own words may quote what came from the environment
-    if match is None or geometry is None:
-        raise PartError(_NOT_WKT, "wkt")
-    srid = f"EPSG:{match['srid']}" if match["srid"] else DEGREES
-    return _shape([geometry], _crs(crs or srid), "WKT", "{wkt: ..., crs: EPSG:...}")
-
-
-def from_geojson(value: dict[str, Any]) -> Shape:
-    """A GeoJSON geometry, Feature or FeatureCollection as plain data, with the legacy `crs` member if it has one.
-
-    Raises AreaError.
-    """
-    import shapely
-
-    try:
-        geometries = [shapely.from_geojson(json.dumps(geometry)) for geometry in _geometries(value)]
-    except (shapely.GEOSException, ValueError, TypeError) as error:
-        raise AreaError(f"this GeoJSON cannot be read: {error}") from error
-    return _shape(geometries, _crs(_legacy_crs(value)), "GeoJSON", "a crs member")
-
-
-def from_file(
-    path: str,
-    root: Path,
-    *,
-    layer: str | None = None,
-    where: str | None = None,
-    crs: str | None = None,
-) -> Shape:
-    """Polygons of any vector file that GDAL reads, in the file's own CRS.
-
-    path: absolute, relative to `root`, or a URL. layer: needed where there are several. where: an SQL condition.
-    crs: put in place of what the file says. Raises AreaError.
-    """
-    import pyogrio
-    import shapely
-    from pyogrio.errors import DataLayerError, DataSourceError, FieldError, GeometryError
-
-    found = absolute(path, root)
-    if missing(found):
-        raise PartError("there is no such file: {path}", "path", path=found)
-    unreadable = (
-        DataSourceError,
-        DataLayerError,
-        FieldError,
-        GeometryError,
-        shapely.GEOSException,
-        OSError,
-        ValueError,
-    )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # GDAL's remarks on a file that it can read
-            name = _layer(path, pyogrio.list_layers(found), layer)
-            driver = pyogrio.read_info(found, layer=name)["driver"]
-            if driver == "OGR_VRT" and not path.endswith(".vrt"):
-                raise PartError(f"{path} only points at other files; name those, or call it .vrt", "path")
-            meta, _, wkb, _ = pyogrio.raw.read(found, layer=name, where=where, columns=[], force_2d=True)
-            geometries = shapely.from_wkb(wkb)
-    except unreadable as error:
-        if where is not None:
-            raise PartError(
-                f"{path} cannot be read with this condition; write SQL such as name = 'north'", "where"
-            ) from error
-        raise PartError(f"{path} cannot be read as a vector file", "path") from error
-    said, notes = meta["crs"], []
-    if said is None and crs is None:
-        notes.append(f"{path} does not say its CRS: read as degrees")
-    if said is not None and crs is not None and _crs(crs) != _crs(said):
-        notes.append(f"read as {crs}, though {path} says {_code(_crs(said))}")
-    if len(geometries) == 0:
-        raise PartError(
-            f"{path} has no features" + (" that meet the condition" if where else ""), "where" if where else "path"
-        )
-    return _shape(geometries, _crs(crs or said or DEGREES), path, "{path: ..., crs: EPSG:...}", notes)
-
-
-def _layer(path: str, layers: Any, wanted: str | None) -> str:
-    """The layer to read. `layers` has a row (name, geometry type) for each."""
-    from swath.spec.loading.guess import hint
-
-    names = [str(name) for name, kind in layers if kind is not None] or [str(name) for name, _ in layers]
-    if wanted is not None:
-        if wanted not in names:
-            raise PartError(f"{path} has no layer {wanted!r}{hint(wanted, names)}; it has {', '.join(names)}", "layer")
-        return wanted
-    if len(names) != 1:
-        choose = f"say which with {{path: {path}, layer: ...}}: {', '.join(names)}" if names else "it is empty"
-        raise PartError(f"{path} has {len(names) or 'no'} layers; {choose}", "path")
-    return names[0]
-
-
-def _geometries(value: Any) -> Iterable[dict[str, Any]]:
-    """Every geometry object in a GeoJSON object."""
-    kind = value.get("type") if isinstance(value, dict) else None
-    if kind == "FeatureCollection":
-        features = value.get("features")
-        if not isinstance(features, list):
-            raise ValueError("a FeatureCollection needs a list of features")
-        for feature in features:
-            yield from _geometries(feature)
-    elif kind == "Feature":
-        if value.get("geometry") is not None:
-            yield from _geometries(value["geometry"])
-    elif kind in GEOJSON_TYPES:
-        yield value
-    else:
-        raise ValueError(f"{kind!r} is not a type of GeoJSON")
-
-
-def _legacy_crs(value: dict[str, Any]) -> str:
-    """The name in the `crs` member of GeoJSON from before RFC 7946; degrees without one."""
-    member = value.get("crs")
-    if member is None:
-        return DEGREES
-    properties = member.get("properties") if isinstance(member, dict) else None
-    name = properties.get("name") if isinstance(properties, dict) else None
-    if not isinstance(name, str):
-        raise PartError("the crs member is written {type: name, properties: {name: EPSG:...}}", "crs")
-    return name
-
-
-def _crs(text: str) -> CRS:
-    from pyproj import CRS
-    from pyproj.exceptions import CRSError
-
-    try:
-        return CRS.from_user_input(text)
-    except CRSError as error:
-        raise PartError(
-            f"there is no coordinate reference system {text!r}; write a code such as EPSG:32633", "crs"
-        ) from error
-
-
-def _code(crs: CRS) -> str:
-    authority = crs.to_authority(min_confidence=100)
-    code = ":".join(authority) if authority else crs.to_wkt()
-    return DEGREES if code == "OGC:CRS84" else code
-
-
-def _shape(
-    geometries: Iterable[BaseGeometry | None], crs: CRS, source: str, say: str, notes: Sequence[str] = ()
-) -> Shape:
-    """One valid geometry from many. `say` is how the author can name another CRS."""
-    import shapely
-
-    found = list(notes)
-    polygons = _polygons(geometries, source)
-    if crs.is_geographic:
-        _check_degrees(polygons, source, say)
-        polygons = [_unwrapped(polygon, found) for polygon in polygons]
-    reasons = dict.fromkeys(shapely.is_valid_reason(polygon) for polygon in polygons if not polygon.is_valid)
-    found += [f"repaired: {reason}" for reason in list(reasons)[:5]]
-    union = _only_polygons(shapely.union_all([shapely.make_valid(polygon) for polygon in polygons]))
-    if crs.is_geographic:
-        union = _split(union, found)
-    if union.is_empty or not union.area > 0:
-        raise AreaError(f"{source}: the area is empty")
-    return Shape(shapely.normalize(union).wkt, _code(crs), source, tuple(dict.fromkeys(found)))
-
-
-def _polygons(geometries: Iterable[BaseGeometry | None], source: str) -> list[Polygon]:
-    """The single polygons in all geometries, in two dimensions; anything else is refused."""
-    import numpy as np
-    import shapely
-
-    polygons: list[Polygon] = []
-    pending: list[Any] = [geometry for geometry in geometries if geometry is not None and not geometry.is_empty]
-    while pending:
-        geometry = pending.pop()
-        if geometry.geom_type == "Polygon":
-            polygons.append(shapely.force_2d(geometry))
-        elif geometry.geom_type in ("MultiPolygon", "GeometryCollection"):
-            pending.extend(part for part in geometry.geoms if not part.is_empty)
-        else:
-            raise AreaError(f"{source}: expected polygons, found a {geometry.geom_type}", remedy="Buffer it first.")
-    if not polygons:
-        raise AreaError(f"{source}: the area is empty")
-    if not np.isfinite(shapely.get_coordinates(polygons)).all():
-        raise AreaError(f"{source}: a coordinate is not a finite number")
-    return polygons
-
-
-def _only_polygons(geometry: BaseGeometry) -> BaseGeometry:
-    """Without the points and lines that a repair or a cut leaves behind."""
-    import shapely
-
-    parts = shapely.get_parts(shapely.get_parts(geometry))
-    return shapely.union_all([part for part in parts if part.geom_type == "Polygon"])
-
-
-def _check_degrees(polygons: list[Polygon], source: str, say: str) -> None:
-    import shapely
-
-    west, south, east, north = shapely.total_bounds(polygons)
-    if west < -360 or east > 360 or south < -90 or north > 90:
-        raise AreaError(
-            f"{source}: {west:.6g}, {south:.6g}, {east:.6g}, {north:.6g} are no degrees of longitude and latitude",
-            remedy=f"If they are metres, say so with {say}.",
-        )
-
-
-def _unwrapped(polygon: Polygon, notes: list[str]) -> Polygon:
-    """A ring that jumps from one side of the antimeridian to the other, as one that goes on beyond 180 degrees.
-
-    An edge longer than 180 degrees is read as such a jump, as most readers do, unless it goes from -180 to 180.
-    """
-    import numpy as np
-    import shapely
-
-    west, _, east, _ = polygon.bounds
-    if east - west <= 180:
-        return polygon
-    rings = [_unwrapped_ring(shapely.get_coordinates(ring)) for ring in (polygon.exterior, *polygon.interiors)]
-    if not any(jumped for _, jumped in rings):
-        return polygon
-    notes.append("a ring that jumps over the antimeridian is read as crossing it")
-    shell = rings[0][0]
-    holes = []
-    for hole, _ in rings[1:]:
-        turns = round((shell[:, 0].mean() - hole[:, 0].mean()) / 360)
-        holes.append(hole + np.array([360 * turns, 0]))
-    return shapely.Polygon(shell, holes)
-
-
-def _unwrapped_ring(ring: Any) -> tuple[Any, bool]:
-    """(coordinates with shape (n, 2), whether there was a jump)."""
-    import numpy as np
-
-    lon = ring[:, 0]
-    step = np.diff(lon)
-    whole_turn = (np.abs(lon[1:]) == 180) & (np.abs(lon[:-1]) == 180)
-    jump = (np.abs(step) > 180) & ~whole_turn
-    turns = np.concatenate([[0], np.cumsum(-np.sign(step) * jump)])
-    if turns[-1] != 0:
-        raise AreaError("the area goes round a pole", remedy="Give it in a polar CRS, such as EPSG:3413 or EPSG:3031.")
-    return np.column_stack([lon + 360 * turns, ring[:, 1]]), bool(jump.any())
-
-
-def _split(geometry: BaseGeometry, notes: list[str]) -> BaseGeometry:
-    """Every part within [-180, 180] degrees: what is beyond is cut off and turned round."""
-    import numpy as np
-    import shapely
-    from shapely.affinity import translate
-
-    west, _, east, _ = geometry.bounds if not geometry.is_empty else (0, 0, 0, 0)
-    if west >= -180 and east <= 180:
-        return geometry
-    notes.append("split at the antimeridian")
-    pieces = []
-    for turn in range(int(np.floor((west + 180) / 360)), int(np.floor((east + 180) / 360)) + 1):
-        piece = shapely.intersection(geometry, shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90))
-        pieces.append(translate(piece, -360 * turn))
-    return _only_polygons(shapely.union_all(pieces))
+    @staticmethod
+    def _read(form: dict[str, Any], context: Context | None) -> area_geometry.Shape | None:
+        """The shape that a mapping describes; None when it is not even one of the forms."""
+        if form.get("type") in area_geometry.GEOJSON_TYPES:
+            return area_geometry.from_geojson(form)
+        if "bbox" in form:
+            box = AreaBox.model_validate(form, context=context)
+            return area_geometry.from_bbox(box.bbox, box.crs)
+        if "path" in form:
+            file = AreaFile.model_validate(form, context=context)
+            root = context.root if context else Path()
+            return area_geometry.from_file(file.path, root, layer=file.layer, where=file.where, crs=file.crs)
+        if isinstance(form.get("wkt"), str) and isinstance(form.get("crs", ""), str):
+            return area_geometry.from_wkt(form["wkt"], form.get("crs"))
+        return None

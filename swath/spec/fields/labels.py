@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from swath.spec.fields.fields import Area, Imagery
+from swath.spec.fields.area import Area
+from swath.spec.fields.expression import Expression, ExpressionError
+from swath.spec.fields.imagery import Imagery
 from swath.spec.fields.paths import InputPath
-from swath.spec.loading.base_model import ShortForm, SpecModel, mistake
-from swath.spec.yaml.expression import Expression, ExpressionError
+from swath.spec.spec_model import ShortForm, SpecModel, mistake
 
 IGNORE = 255
 """Number of pixels without a label in every array of labels; no class has it."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from swath.spec.fields.paths import InputPath
-from swath.spec.loading.base_model import ShortForm, SpecModel, mistake
+from swath.spec.spec_model import ShortForm, SpecModel, mistake
 
 NETWORK = r"^(unet|smp:[A-Za-z]\w*|timm:[\w.]+|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
 

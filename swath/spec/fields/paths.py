@@ -1,7 +1,7 @@
 """Paths in a spec: made absolute while it is loaded, and checked. Annotate a field with one of the types here."""
 
 # os.path takes any text; pathlib raises for names that are too long and for users that do not exist.
-# ruff: noqa: PTH110, PTH111, PTH117, PTH207
+# ruff: noqa: PTH111, PTH117, PTH207
 from __future__ import annotations
 
 import os
@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ValidationInfo
 
-from swath.spec.loading.base_model import mistake
+from swath.spec.locations import absolute, missing, remote
+from swath.spec.spec_model import mistake
 
 
 @dataclass(frozen=True)
@@ -23,21 +24,6 @@ class Context:
     """Absolute folder that relative paths are relative to."""
     clusters: Mapping[str, Any] = field(default_factory=dict)
     """Clusters that swath.yaml names."""
-
-
-def remote(path: str) -> bool:
-    """Whether it is a URL, or one of GDAL's virtual paths: neither is a file of this machine."""
-    return "://" in path or path.startswith("/vsi")
-
-
-def absolute(path: str, root: Path) -> str:
-    """The path from `root` on, with `~` expanded and `..` resolved; a URL is left alone."""
-    return path if remote(path) else os.path.normpath(root / os.path.expanduser(path))
-
-
-def missing(path: str) -> bool:
-    """Whether it is a path on this machine where nothing is."""
-    return not remote(path) and not os.path.exists(path)
 
 
 def context_of(info: Any) -> Context | None:
@@ -93,14 +79,3 @@ InputPattern = Annotated[str, AfterValidator(_input_pattern)]
 """A file or a glob pattern that must match something, or a URL. Absolute once loaded."""
 OutputPath = Annotated[str, AfterValidator(_output_path)]
 """Something to be written, or a URL; a relative one may not leave the project's folder. Absolute once loaded."""
-
-
-def staging_folder(target: str, run: str) -> Path:
-    """Where a run makes the files of an output before they are published: beside it, or in the temp folder for an address."""
-    if remote(target):
-        import hashlib
-        import tempfile
-
-        which = hashlib.sha256(target.encode()).hexdigest()[:8]  # a run may have several
-        return Path(tempfile.gettempdir()) / f"swath-{run}-{which}.partial"
-    return Path(target).parent / f".{Path(target).name}.{run}.partial"

@@ -11,17 +11,16 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 from swath.errors import Mistake, PipelineError, SpecError
-from swath.spec import notify
+from swath.spec import notify, spelling
 from swath.spec.base import Spec
-from swath.spec.clusters import reachability
-from swath.spec.fields.fields import Area
+from swath.spec.fields.area import Area
 from swath.spec.fields.paths import Context
-from swath.spec.loading import guess
-from swath.spec.loading.base_model import SpecModel
-from swath.spec.loading.validate import ValidationResult, in_order, validate
-from swath.spec.matrix import matrix, search
+from swath.spec.matrix import matrix, search_space
 from swath.spec.matrix.variants import Variant, variants
 from swath.spec.project_file import Home
+from swath.spec.spec_model import SpecModel
+from swath.spec.validation import model_paths, reachability
+from swath.spec.validation.validate import ValidationResult, in_order, validate
 from swath.spec.yaml import document as documents
 from swath.spec.yaml import environment, override
 from swath.spec.yaml.document import Document
@@ -124,7 +123,7 @@ def parse(
     rest = [change for change in changes if change.keys != ("pipeline",)]
 
     def expand(document: Document, path: documents.Path) -> Any:
-        return guess.spread(kind or Spec, document, path, info)
+        return model_paths.spread(kind or Spec, document, path, info)
 
     def check(document: Document) -> ValidationResult[Spec]:
         return validate(kind or Spec, document if kind else _shared(document), context, env)
@@ -139,9 +138,9 @@ def parse(
         varied, secrets = found.found, found.secrets
         spec = varied[0].spec if varied else None
     else:
-        if search.KEY in merged.data:
-            mark = merged.marks[merged.locate((search.KEY,))]
-            mistakes.append(mark.mistake((search.KEY,), "needs a matrix, with the fields that it is to vary"))
+        if search_space.KEY in merged.data:
+            mark = merged.marks[merged.locate((search_space.KEY,))]
+            mistakes.append(mark.mistake((search_space.KEY,), "needs a matrix, with the fields that it is to vary"))
         one = check(merged)
         mistakes += one.mistakes
         spec, secrets = one.value, one.secrets
@@ -188,7 +187,7 @@ def _kind(
     except PipelineError as error:
         if origin := resolved.origin(path):
             return None, [mark.mistake(path, f"there is no pipeline of the name that {origin} stands for")]
-        guessed = guess.nearest(name, names) if name not in names else ""
+        guessed = spelling.nearest(name, names) if name not in names else ""
         message = str(error).replace("\n  ", "; ")
         if guessed and "did you mean" not in message:
             message += f" (did you mean {guessed!r}?)"

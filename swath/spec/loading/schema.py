@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from swath.spec.base import Spec
 from swath.spec.matrix.matrix import EXCLUDE, INCLUDE, KEY
-from swath.spec.matrix.search import RANGE, SCALES
+from swath.spec.matrix.search_space import RANGE, SCALES
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
 _DOTTED = r"^[^.]+(\.[^.]+)+$"

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from swath.errors import Mistake
+from swath.spec import spelling
 from swath.spec.base import Spec
-from swath.spec.fields.fields import Destination
-from swath.spec.loading import guess
-from swath.spec.matrix import search, variant_names
+from swath.spec.fields.output import Destination
+from swath.spec.matrix import variant_names
+from swath.spec.matrix.search_space import SearchSpace, with_ranges
+from swath.spec.validation import model_paths
 from swath.spec.yaml import override
 from swath.spec.yaml.document import Document, Mark, Path
 from swath.spec.yaml.override import Expand, Override
@@ -128,8 +130,8 @@ class _Reader:
         self.mistakes: list[Mistake] = []
         self.document, self.kind = document, kind
         self.base = Matrix(document, (), ()).base
-        self.trials = search.SearchSpace.of(document)
-        self.document, self.ranges, wrong = search.with_ranges(document, KEY)
+        self.trials = SearchSpace.of(document)
+        self.document, self.ranges, wrong = with_ranges(document, KEY)
         for path, message in wrong:
             self.blame(path, message)
         self.refused = {path for path, _ in wrong}
@@ -210,7 +212,7 @@ class _Reader:
     def named(self, name: str, path: Path, axes: Mapping[str, Any] | None) -> bool:
         if axes is None or name in axes:
             return axes is not None or self.field(name, path)
-        self.blame(path, f"the matrix does not vary {name}{guess.hint(name, axes)}", key=True)
+        self.blame(path, f"the matrix does not vary {name}{spelling.hint(name, axes)}", key=True)
         return False
 
     def field(self, name: str, path: Path) -> bool:
@@ -224,10 +226,10 @@ class _Reader:
             self.blame(path, what + ("a matrix has no matrix in it" if parts[0] == KEY else more), key=True)
             return False
         for depth, part in enumerate(parts):
-            known = guess.fields(self.kind, self.base, parts[:depth]) if self.kind is not None else []
+            known = model_paths.fields(self.kind, self.base, parts[:depth]) if self.kind is not None else []
             if not part or (known and part not in known):
                 others = [*known, INCLUDE, EXCLUDE] if not depth and len(path) == 2 else known
-                hint = guess.hint(part, [word for word in others if word not in Spec.reserved])
+                hint = spelling.hint(part, [word for word in others if word not in Spec.reserved])
                 self.blame(path, f"unknown field{hint}", key=True)
                 return False
         return True
@@ -307,7 +309,7 @@ def _outputs(kind: type[Spec] | None) -> list[str]:
     return [
         name
         for name in names
-        if kind and any(issubclass(m, Destination) for m in guess.models_at(kind, nowhere, (name,)))
+        if kind and any(issubclass(m, Destination) for m in model_paths.models_at(kind, nowhere, (name,)))
     ]
 
 

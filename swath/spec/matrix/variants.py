@@ -8,12 +8,12 @@ from typing import Any, get_args
 
 from swath.errors import Mistake
 from swath.spec.base import Spec
-from swath.spec.fields.fields import Destination
+from swath.spec.fields.output import Destination
 from swath.spec.fields.paths import OutputPath
-from swath.spec.loading.validate import ValidationResult
 from swath.spec.matrix.matrix import KEY, DraftVariant, Matrix
+from swath.spec.secrets import scrub
+from swath.spec.validation.validate import ValidationResult
 from swath.spec.yaml.document import Document, Path
-from swath.spec.yaml.environment import scrub
 
 Check = Callable[[Document], ValidationResult[Spec]]
 """Reads a document as the Spec of its pipeline."""

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import json
 import os
 import re
-import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path as Root
 from typing import Any
-from urllib.parse import quote, quote_plus
 
-from swath.errors import SwathError, UsageError
-from swath.spec.fields.paths import absolute
+from swath.spec.secrets import scrub
 from swath.spec.yaml.document import Document, Path
 
 _REFERENCE = re.compile(r"\$\$\{env:|\$\{env:([^{}]*)\}|\$\{env:")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SHORTEST_SECRET = 4
 
 
 @dataclass(frozen=True)
@@ -85,43 +77,3 @@ def resolve(document: Document, env: Mapping[str, str] | None = None) -> Resolve
     data = walk(document.data, ())
     resolved = replace(document, data=data, mistakes=tuple(mistakes), broken=frozenset(broken))
     return ResolvedDocument(resolved, origins, secrets)
-
-
-def scrub(message: str, secrets: Mapping[str, str] | Iterable[str]) -> str:
-    """The message with every secret of at least four characters, in any usual spelling, replaced by its reference."""
-    names = secrets if isinstance(secrets, Mapping) else dict.fromkeys(secrets, "${env:...}")
-    spellings = {spelling: name for secret, name in names.items() for spelling in _spellings(secret)}
-    for spelling in sorted(spellings, key=len, reverse=True):
-        message = message.replace(spelling, spellings[spelling])
-    return message
-
-
-@contextlib.contextmanager
-def untold(secrets: Mapping[str, str], what: str) -> Iterator[None]:
-    """Inside, an error of somebody else's code (`what`) that would show a secret becomes one that says the same without it.
-
-    Raises UsageError in its place; the traceback, which can have the secret in each of its causes, is left out.
-    """
-    try:
-        yield
-    except Exception as error:
-        whole = "".join(traceback.format_exception(error))
-        if scrub(whole, secrets) == whole:
-            raise
-        remedy = ""
-        if isinstance(error, SwathError):
-            text, remedy = error.message, error.remedy
-        else:
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            text = f"{what}: {type(error).__name__}: {error} ({last.filename}:{last.lineno})"
-        raise UsageError(scrub(text, secrets), remedy=scrub(remedy, secrets)) from None
-
-
-@functools.lru_cache(maxsize=1000)
-def _spellings(secret: str) -> frozenset[str]:
-    """The secret itself, as Python, JSON and addresses write it, and as a path comes out of normalisation."""
-    path = absolute(secret, Root())
-    found = {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
-    found |= {quote(secret), quote(secret, safe=""), quote_plus(secret)}
-    found |= {path, re.sub(r"^(\.\./)+", "", path), path.lstrip("/")}
-    return frozenset(spelling for spelling in found if len(spelling) >= _SHORTEST_SECRET)

@@ -17,7 +17,7 @@ from swath.imagery.labels.labels import read_labels
 from swath.imagery.reading.mosaic import read
 from swath.imagery.reading.window import Pixels
 from swath.spec.fields.labels import IGNORE
-from swath.spec.fields.sampling_split import Sampling
+from swath.spec.fields.sampling import Sampling
 from swath.training.chips.sampling import Index, centred
 from swath.training.chips.survey import CELL, ChipPlan
 from swath.training.split.split import TEST, TRAIN, VALIDATION

@@ -19,7 +19,7 @@ from swath.training.split.split import NAMES
 
 if TYPE_CHECKING:
     from swath.maps.legend import Legend
-    from swath.spec.fields.sampling_split import Sampling
+    from swath.spec.fields.sampling import Sampling
     from swath.training.chips.survey import ChipPlan
 
 INDEX = "tiles.csv"

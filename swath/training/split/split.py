@@ -23,8 +23,8 @@ from swath.imagery.geometry.footprint import area_degrees, degrees_of
 from swath.imagery.geometry.image_grid import area_mask
 from swath.imagery.geometry.lonlat import buffered, degrees
 from swath.imagery.sources.stac_items import interval
-from swath.spec.fields.fields import Area
-from swath.spec.fields.sampling_split import AreaSplit, BlockSplit, ColumnSplit, SceneSplit, SplitSpec
+from swath.spec.fields.area import Area
+from swath.spec.fields.split import AreaSplit, BlockSplit, ColumnSplit, SceneSplit, SplitSpec
 from swath.training.split.blocks import BUFFER, TEST, TRAIN, VALIDATION, LatitudeBlocks
 
 if TYPE_CHECKING:

@@ -20,7 +20,9 @@ from swath.imagery.geometry.footprint import area_pixels, degrees_of, to_degrees
 from swath.imagery.geometry.image_grid import area_mask, image_grid, offset_in, output_window, wanted_blocks
 from swath.imagery.scene import Band, Scene
 from swath.imagery.sources.find import find
-from swath.spec.fields.fields import Area, FilesImagery, GridSpec, StacImagery
+from swath.spec.fields.area import Area
+from swath.spec.fields.grid import GridSpec
+from swath.spec.fields.imagery import FilesImagery, StacImagery
 
 RAT_ISLANDS = (
     "MULTIPOLYGON (((179.3 51.3, 180 51.3, 180 52.2, 179.3 52.2, 179.3 51.3)),"

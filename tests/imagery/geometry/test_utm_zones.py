@@ -22,7 +22,8 @@ from swath.imagery.geometry.utm_zones import owned, owned_window, split_zones, z
 from swath.imagery.reading.mosaic import read
 from swath.imagery.scene import Band, Scene, Scenes
 from swath.imagery.sources.find import find, find_sheets
-from swath.spec.fields.fields import FilesImagery, GridSpec, StacImagery
+from swath.spec.fields.grid import GridSpec
+from swath.spec.fields.imagery import FilesImagery, StacImagery
 from tests.imagery.rasters import write
 
 IDS = ("S2A_29RKH_20200219_0_L2A", "S2A_29RKH_as_28N_derived")

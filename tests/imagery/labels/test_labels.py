@@ -14,7 +14,8 @@ from swath.geo import Window
 from swath.imagery.labels.labelled_image import find_labelled
 from swath.imagery.labels.labels import find_labels, read_labels
 from swath.imagery.sources.find import find, find_each
-from swath.spec.fields.fields import Area, FilesImagery
+from swath.spec.fields.area import Area
+from swath.spec.fields.imagery import FilesImagery
 from swath.spec.fields.labels import IGNORE, ExpressionLabels, Labelled, RasterLabels, VectorLabels
 from tests.imagery.rasters import write
 

@@ -26,7 +26,8 @@ from swath.imagery.reading.mosaic import read
 from swath.imagery.remote import range_request, timeouts
 from swath.imagery.scene import Scenes
 from swath.imagery.sources.find import find
-from swath.spec.fields.fields import FilesImagery, GridSpec, Mask, StacImagery
+from swath.spec.fields.grid import GridSpec
+from swath.spec.fields.imagery import FilesImagery, Mask, StacImagery
 from tests.imagery.rasters import write
 
 

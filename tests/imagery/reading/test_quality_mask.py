@@ -10,7 +10,7 @@ import rasterio
 
 from swath.errors import ImageryError
 from swath.imagery.reading.quality_mask import check, usable
-from swath.spec.fields.fields import Mask
+from swath.spec.fields.imagery import Mask
 
 
 def test_cloud_means_both_probabilities_and_no_data_is_never_usable() -> None:

@@ -28,7 +28,7 @@ from swath.imagery.remote.range_cache import RangeCache, in_bytes
 from swath.imagery.remote.response import TransientError
 from swath.imagery.scene import Scenes
 from swath.imagery.sources.find import find
-from swath.spec.fields.fields import FilesImagery
+from swath.spec.fields.imagery import FilesImagery
 from tests.imagery.rasters import write
 from tests.imagery.servers import Asked, Fault, Web, simulated_gs, simulated_s3, web
 
@@ -409,7 +409,7 @@ def worker():
     from swath.imagery.sources.find import find
     from swath.imagery.reading.dataset_cache import OPEN_FILES
     from swath.imagery.reading.mosaic import read
-    from swath.spec.fields.fields import FilesImagery
+    from swath.spec.fields.imagery import FilesImagery
     pool = ThreadPoolExecutor(1)
     scenes = [find(FilesImagery(paths=(f"{sys.argv[1]}/a.tif?{n}",)), None, None, None) for n in range(OPEN_FILES + 3)]
     first = None

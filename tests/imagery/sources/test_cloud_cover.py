@@ -15,7 +15,7 @@ from swath.imagery.reading.mosaic import read
 from swath.imagery.scene import Scene, Scenes
 from swath.imagery.sources.cloud_cover import by_clouds, rejected_share
 from swath.imagery.sources.find import find
-from swath.spec.fields.fields import FilesImagery, Mask, StacImagery
+from swath.spec.fields.imagery import FilesImagery, Mask, StacImagery
 from tests.imagery.rasters import write
 
 FMASK = Mask(band="fmask", kind="fmask")

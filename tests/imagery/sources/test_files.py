@@ -19,7 +19,8 @@ from swath.geo import Window
 from swath.imagery.reading.mosaic import read
 from swath.imagery.scene import Scenes
 from swath.imagery.sources.files import find_scenes
-from swath.spec.fields.fields import Area, FilesImagery, Mask
+from swath.spec.fields.area import Area
+from swath.spec.fields.imagery import FilesImagery, Mask
 from tests.imagery.rasters import write
 
 RGB = np.arange(3 * 20 * 30, dtype=np.uint8).reshape(3, 20, 30)

@@ -16,7 +16,7 @@ from swath.geo import Window
 from swath.imagery.reading.mosaic import read
 from swath.imagery.sources.find import find
 from swath.imagery.sources.radiometry import Radiometry, processing_baseline, radiometry
-from swath.spec.fields.fields import StacImagery
+from swath.spec.fields.imagery import StacImagery
 from tests.imagery.rasters import write
 
 

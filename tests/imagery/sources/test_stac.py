@@ -20,7 +20,8 @@ from swath.imagery.scene import Scene
 from swath.imagery.sources import stac_items as items_module
 from swath.imagery.sources.stac import find_scenes, scene_of
 from swath.imagery.sources.stac_items import find_items, interval, item_footprint
-from swath.spec.fields.fields import Area, Mask, StacImagery
+from swath.spec.fields.area import Area
+from swath.spec.fields.imagery import Mask, StacImagery
 
 TILE = "S2A_29RKH_20200219_0_L2A"
 TWIN = "S2A_29RKH_as_28N_derived"

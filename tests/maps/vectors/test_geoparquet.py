@@ -26,7 +26,7 @@ from swath.errors import TaskFailed
 from swath.imagery.geometry.pixel_area import PixelArea
 from swath.maps.legend import MapClass
 from swath.maps.vectors.geoparquet import write_vectors
-from swath.spec.fields.fields import Holes, Vectors
+from swath.spec.fields.output import Holes, Vectors
 
 CLASSES = (
     MapClass(0, "land", (200, 180, 120)),

@@ -15,11 +15,14 @@ from pydantic import Field
 from swath.errors import Mistake, PipelineError, SpecError
 from swath.spec.base import Spec
 from swath.spec.clusters.cluster import AddressCluster, InlineCluster, LocalCluster
-from swath.spec.fields.fields import Area, FilesImagery, Imagery, ModelRef, Output, StacImagery
-from swath.spec.loading.base_model import SpecModel
+from swath.spec.fields.area import Area
+from swath.spec.fields.imagery import FilesImagery, Imagery, StacImagery
+from swath.spec.fields.model import ModelRef
+from swath.spec.fields.output import Output
 from swath.spec.loading.load import LoadedSpec, load, parse
 from swath.spec.project_file import Home
-from swath.spec.yaml.environment import scrub
+from swath.spec.secrets import scrub
+from swath.spec.spec_model import SpecModel
 
 CANARY = "canary-7f3a9"
 

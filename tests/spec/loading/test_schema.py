@@ -8,9 +8,13 @@ import pytest
 from jsonschema import Draft7Validator
 
 from swath.spec.base import Spec
-from swath.spec.fields.fields import Area, GridSpec, Imagery, ModelRef, Output
-from swath.spec.loading.base_model import docs
+from swath.spec.fields.area import Area
+from swath.spec.fields.grid import GridSpec
+from swath.spec.fields.imagery import Imagery
+from swath.spec.fields.model import ModelRef
+from swath.spec.fields.output import Output
 from swath.spec.loading.schema import schema, schemas
+from swath.spec.spec_model import docs
 
 
 class Map(Spec):

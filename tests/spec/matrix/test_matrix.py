@@ -13,13 +13,13 @@ from pydantic import Field
 
 from swath.errors import PipelineError, SpecError
 from swath.spec.base import Spec
-from swath.spec.fields.fields import Output
+from swath.spec.fields.output import Output
 from swath.spec.fields.paths import OutputPath
-from swath.spec.loading.base_model import SpecModel
 from swath.spec.loading.load import LoadedSpec, parse
 from swath.spec.loading.schema import schema, schemas
 from swath.spec.matrix.matrix import MOST
 from swath.spec.project_file import Home
+from swath.spec.spec_model import SpecModel
 
 
 class Step(SpecModel):

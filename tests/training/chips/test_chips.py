@@ -10,9 +10,11 @@ from affine import Affine
 from swath.errors import ImageryError
 from swath.imagery.labels.labelled_image import LabelledImage, find_labelled
 from swath.imagery.reading.mosaic import read
-from swath.spec.fields.fields import Area, FilesImagery
+from swath.spec.fields.area import Area
+from swath.spec.fields.imagery import FilesImagery
 from swath.spec.fields.labels import IGNORE, ExpressionLabels, Labelled, RasterLabels, VectorLabels
-from swath.spec.fields.sampling_split import AreaSplit, BlockSplit, ColumnSplit, Sampling, SplitSpec
+from swath.spec.fields.sampling import Sampling
+from swath.spec.fields.split import AreaSplit, BlockSplit, ColumnSplit, SplitSpec
 from swath.training.chips.chips import Chips
 from swath.training.chips.survey import ChipPlan, plan, survey, survey_windows
 from swath.training.split.split import BUFFER, TEST, TRAIN, VALIDATION, make_split

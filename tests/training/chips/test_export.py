@@ -8,7 +8,8 @@ import rasterio
 
 from swath.maps.legend import legend_of
 from swath.spec.fields.labels import IGNORE, LabelClass
-from swath.spec.fields.sampling_split import BlockSplit, Sampling
+from swath.spec.fields.sampling import Sampling
+from swath.spec.fields.split import BlockSplit
 from swath.training.chips.export import INDEX, write_tiles
 from swath.training.split.split import NAMES
 from tests.training.chips.test_chips import CLASSES, pair, planned

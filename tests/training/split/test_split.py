@@ -15,8 +15,8 @@ from swath.errors import ImageryError
 from swath.geo import Window
 from swath.imagery.geometry.lonlat import degrees
 from swath.imagery.scene import Band, Scene, Scenes
-from swath.spec.fields.fields import Area
-from swath.spec.fields.sampling_split import AreaSplit, BlockSplit, ColumnSplit, SceneSplit, SplitSpec
+from swath.spec.fields.area import Area
+from swath.spec.fields.split import AreaSplit, BlockSplit, ColumnSplit, SceneSplit, SplitSpec
 from swath.training.split.blocks import LatitudeBlocks
 from swath.training.split.split import BUFFER, TEST, TRAIN, VALIDATION, Split, make_split
 

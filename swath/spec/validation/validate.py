@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from swath.errors import Mistake, SpecError, SwathError
 from swath.spec.fields.paths import Context
-from swath.spec.loading import error_text
-from swath.spec.loading.base_model import SpecModel
+from swath.spec.spec_model import SpecModel
+from swath.spec.validation import error_text
 from swath.spec.yaml import environment
 from swath.spec.yaml.document import Document
 

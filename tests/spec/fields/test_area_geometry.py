@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swath.errors import AreaError
-from swath.spec.fields.area import Shape, from_bbox, from_file, from_geojson, from_wkt, is_wkt
+from swath.spec.fields.area_geometry import Shape, from_bbox, from_file, from_geojson, from_wkt, is_wkt
 
 RAT_ISLANDS = ["split", "unsplit", "wrapped"]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.spec.yaml.expression import Expression, ExpressionError
+from swath.spec.fields.expression import Expression, ExpressionError
 
 
 def test_a_rule_names_its_bands_in_order_and_is_true_where_the_index_is_above_the_limit():

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from swath.spec.fields.fields import Area
-from swath.spec.loading.base_model import SpecModel, mistake
+from swath.spec.fields.area import Area
+from swath.spec.spec_model import SpecModel, mistake
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -86,21 +86,6 @@ class ColumnSplit(SpecModel):
 
 SplitSpec = Annotated[BlockSplit | AreaSplit | SceneSplit | ColumnSplit, Field(discriminator="by")]
 """Which places are held back from training."""
-
-
-class Sampling(SpecModel):
-    """Which chips (small square windows) a training sees. They are read from the imagery when they are wanted."""
-
-    chip: int = Field(default=128, ge=8)
-    """Edge in pixels."""
-    batch: int = Field(default=8, ge=1)
-    """Chips of one step."""
-    steps: int | None = Field(default=None, ge=1)
-    """Batches of an epoch; when not given, as many as have the area of all labelled training pixels."""
-    balance: Literal["none", "classes"] = "none"
-    """`classes`: as many chips are centred on each class; `none`: on any labelled pixel."""
-    min_valid: float = Field(default=0.5, ge=0, le=1)
-    """Share of a chip's pixels that must have a label, where such a chip can be found."""
 
 
 def _shares(validation: float, test: float) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from swath.errors import SpecError
-from swath.spec.clusters import reachability
-from swath.spec.fields.fields import FilesImagery, ModelRef, Output
+from swath.spec.fields.imagery import FilesImagery
+from swath.spec.fields.model import ModelRef
+from swath.spec.fields.output import Output
 from swath.spec.loading.load import LoadedSpec, parse
+from swath.spec.validation import reachability
 
 CLOUDS = {
     "aws": "{kind: aws, region: eu-central-1, security_groups: [sg-1], image: swath}",

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from swath.errors import Mistake
-from swath.spec.loading.guess import fields, hint, tags
+from swath.spec.spelling import hint
+from swath.spec.validation.model_paths import fields, tags
 from swath.spec.yaml.document import Path
 from swath.spec.yaml.environment import ResolvedDocument
 

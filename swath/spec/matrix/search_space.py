@@ -6,11 +6,8 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
-
-from swath.spec.loading.base_model import SpecModel
 from swath.spec.yaml.document import Document, Path
 
 KEY = "search"
@@ -18,19 +15,6 @@ RANGE = "between"
 SCALES = ("linear", "log")
 TRIES = 1000
 """How often a combination is drawn for a trial until one is new and allowed."""
-
-
-class Search(SpecModel):
-    """Random trials of a matrix. A field of the matrix is then a list, or a range: `{between: [0.0001, 0.01], scale: log}`."""
-
-    random: int = Field(ge=1, le=256)
-    """How many variants are tried."""
-    seed: int = 0
-    """The same seed tries the same variants."""
-    best: str | None = None
-    """Name of the number, as `pipe runs table` heads its column, by which the best variant is told."""
-    goal: Literal["max", "min"] = "max"
-    """Whether the largest or the smallest is the best."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from swath.spec.fields.fields import Holes, Output, Probabilities, Tiles, Vectors
+from swath.spec.fields.output import Holes, Output, Probabilities, Tiles, Vectors
 
 
 def output(**more: Any) -> Output:

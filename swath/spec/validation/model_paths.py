@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from swath.spec.loading.base_model import ShortForm, SpecModel
+from swath.spec.spec_model import ShortForm, SpecModel
 
 if TYPE_CHECKING:
     from swath.spec.yaml.document import Document, Path
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that is closest in spelling; empty when none is close."""
-    import difflib
-
-    names = list(known)
-    lowered = {name.lower(): name for name in names}
-    if found := lowered.get(word.lower()):
-        return found if found != word else ""
-    matches = difflib.get_close_matches(word, names, 1)
-    return matches[0] if matches else ""
-
-
-def hint(word: str, known: Iterable[str]) -> str:
-    """` (did you mean 'x'?)`, or nothing."""
-    found = nearest(word, known)
-    return f" (did you mean {found!r}?)" if found else ""
 
 
 def fields(spec: type[BaseModel], document: Document, path: Path) -> list[str]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
 
-from swath.spec.fields.fields import Destination, ModelRef, StacImagery
-from swath.spec.fields.paths import InputPath, InputPattern, OutputPath, remote
-from swath.spec.loading.base_model import SpecModel
+from swath.spec.fields.imagery import StacImagery
+from swath.spec.fields.model import ModelRef
+from swath.spec.fields.output import Destination
+from swath.spec.fields.paths import InputPath, InputPattern, OutputPath
+from swath.spec.locations import remote
+from swath.spec.spec_model import SpecModel
 
 if TYPE_CHECKING:
     from swath.errors import Mistake

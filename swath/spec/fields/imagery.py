@@ -1,0 +1,81 @@
+"""Imagery in a spec: raster files or STAC items, which bands are read, and which pixels are masked out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from swath.spec.fields.paths import InputPath, InputPattern
+from swath.spec.spec_model import SpecModel
+
+Resampling = Literal["nearest", "bilinear", "cubic", "average", "mode"]
+
+
+class Mask(SpecModel):
+    """Which pixels are not to be used, from a quality band of the scene."""
+
+    band: str
+    """Asset or band that holds the flags, such as `scl`, `qa_pixel` or `Fmask`."""
+    kind: Literal["scl", "qa_pixel", "fmask"]
+    """How to read it: Sentinel-2 scene classes, Landsat Collection 2 bits, or the Fmask bits of HLS."""
+    reject: tuple[str, ...] = ("cloud", "cloud_shadow", "cirrus")
+    """Names of what is masked out; see swath.imagery.reading.quality_mask for the names of each kind."""
+
+
+class _Imagery(SpecModel):
+    bands: tuple[str | int, ...] | None = None
+    """Bands to read, in the order in which the model takes them: names, or 1-based indices for `files`. The model's
+    contract decides when not given."""
+    mosaic: Literal["first", "last", "median", "least_cloud"] = "first"
+    """Which scene wins where several cover a pixel. Scenes are ordered as listed (files) or by time (stac); for least_cloud by
+    their cloud cover: the metadata's, else the share of their pixels that `mask` rejects."""
+    resampling: Resampling = "nearest"
+    """How a band that is not on the map's grid is brought onto it."""
+    mask: Mask | None = None
+    """Pixels to leave out, from a quality band."""
+    scale: float | None = None
+    """Physical value = number * scale + offset, where the imagery itself does not say so; overrides what it says."""
+    offset: float | None = None
+    """See scale."""
+
+
+class FilesImagery(_Imagery):
+    """Imagery from raster files."""
+
+    source: Literal["files"] = "files"
+    paths: tuple[InputPattern, ...] = Field(min_length=1)
+    """Files or glob patterns, local or fsspec URLs. Each file is one scene. Absolute once loaded."""
+    names: tuple[str, ...] | None = None
+    """Names of the files' bands in order, where the files do not name them."""
+    nodata: float | None = None
+    """Nodata value, where the files do not declare one."""
+
+
+class StacImagery(_Imagery):
+    """Imagery from STAC items: a local catalogue, an ItemCollection file, an item file, or an API."""
+
+    source: Literal["stac"] = "stac"
+    catalog: InputPath | None = None
+    """Path or URL of a catalogue, collection, ItemCollection or item. Give this or `api`."""
+    api: str | None = None
+    """Root URL of a STAC API. Give this or `catalog`."""
+    collections: tuple[str, ...] = ()
+    """Collections to search; all when empty (catalogues only)."""
+    datetime: str | None = None
+    """A time or an interval such as 2024-06/2024-08 or 2024-06-01/.. of RFC 3339 dates, months or years."""
+    cloud_cover: float | None = Field(default=None, ge=0, le=100)
+    """Largest eo:cloud_cover in percent; items that do not say theirs are kept."""
+    ids: tuple[str, ...] = ()
+    """Item ids to take; all when empty."""
+    limit: int | None = Field(default=None, ge=1)
+    """Most items to take."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> StacImagery:
+        if (self.catalog is None) == (self.api is None):
+            raise ValueError("give either catalog or api")
+        return self
+
+
+Imagery = Annotated[FilesImagery | StacImagery, Field(discriminator="source")]
