@@ -239,7 +239,7 @@ def ours(cloud: Cloud, env: dict[str, str], folder: Path) -> None:
             tenant = RunContext("leaks-1", journal, stop, lambda level, text: print(level, text, file=sys.stderr))
             with Cluster(spec, tenant):
                 print("cluster is up", flush=True)
-                while not told.wait(0.1) and not stop.asked:
+                while not told.wait(0.1) and not stop.requested:
                     continue
     except SwathError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

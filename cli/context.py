@@ -12,7 +12,7 @@ from swath.project.project import Project
 from swath.project.registry import Registry
 
 if TYPE_CHECKING:
-    from swath.engine.journal import RunRow
+    from swath.engine.journal_rows import RunRow
     from swath.project.provenance import CodeSource
     from swath.project.worktree import Worktree
     from swath.spec.loading.load import LoadedSpec

@@ -25,7 +25,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-NOT_OURS = frozenset({"site-packages", "dist-packages", "node_modules", "__pycache__"})
+FOREIGN_FOLDERS = frozenset({"site-packages", "dist-packages", "node_modules", "__pycache__"})
 """Folders in a project whose code is somebody else's."""
 
 
@@ -54,7 +54,7 @@ class ProjectCode:
         return cls(found)
 
 
-def carried(name: str) -> str | None:
+def project_code_id(name: str) -> str | None:
     """Whether a module, given by its full name, is a project's own, so that workers have it by that name.
 
     If it is, the answer tells this code from other code of the same names; None if not.
@@ -102,7 +102,7 @@ class ProjectFinder(MetaPathFinder):
     def _holds(self, spec: ModuleSpec) -> bool:
         return any(_within(place, self.root) or _within(place, self.folder) for place in _places(spec))
 
-    def forget(self) -> None:
+    def remove(self) -> None:
         """Drop what was imported, so that the next import reads the files again."""
         tops = {self.package, *self._found}
         for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
@@ -175,7 +175,7 @@ class ShippedFinder(MetaPathFinder, InspectLoader):
         return self.source_to_code(source.text, source.file)
 
 
-def admit(folder: Path, root: Path, known_as: Path | None = None) -> str:
+def add_project(folder: Path, root: Path, known_as: Path | None = None) -> str:
     """Make a folder of pipelines and its project importable; returns the name of the package that the files are in.
 
     known_as: the folder that gives the package its name, when this one stands in for it.
@@ -183,15 +183,15 @@ def admit(folder: Path, root: Path, known_as: Path | None = None) -> str:
     finder = ProjectFinder(folder, root, known_as or folder)
     for earlier in list(_finders(ProjectFinder)):
         if earlier.package == finder.package:
-            earlier.forget()
+            earlier.remove()
     sys.meta_path.append(finder)
     return finder.package
 
 
-def forget() -> None:
+def remove_projects() -> None:
     """Drop the projects that this process has loaded."""
     for finder in list(_finders(ProjectFinder)):
-        finder.forget()
+        finder.remove()
 
 
 def _finders(kind: type[T]) -> Iterator[T]:
@@ -230,7 +230,7 @@ def _files_of(package: str, folder: Path) -> dict[str, ModuleSource]:
     """Every Python file of a package, by module name. A folder without an __init__.py is a package all the same."""
     found = {package: ModuleSource(str(folder / "__init__.py"), b"", package=True)}
     for here, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name.isidentifier() and name not in NOT_OURS)
+        folders[:] = sorted(name for name in folders if name.isidentifier() and name not in FOREIGN_FOLDERS)
         parts = (package, *Path(here).relative_to(folder).parts)
         for file in sorted(files):
             stem, extension = os.path.splitext(file)  # noqa: PTH122 - of a name, not of a path
@@ -268,7 +268,7 @@ def _places(spec: ModuleSpec) -> list[str]:
 def _within(place: str, folder: Path) -> bool:
     """Whether a file is the project's own: under its folder, and neither installed nor Python's nor swath's."""
     path = Path(place).resolve()
-    if not path.is_relative_to(folder) or NOT_OURS & set(path.relative_to(folder).parts):
+    if not path.is_relative_to(folder) or FOREIGN_FOLDERS & set(path.relative_to(folder).parts):
         return False
     return not any(path.is_relative_to(other) for other in _others())
 

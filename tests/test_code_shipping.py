@@ -10,7 +10,7 @@ import cloudpickle
 import pytest
 
 from swath import code_shipping
-from swath.code_shipping import ModuleSource, ProjectCode, ShippedFinder, carried
+from swath.code_shipping import ModuleSource, ProjectCode, ShippedFinder, project_code_id
 from swath.project.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +68,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
 @pytest.fixture(autouse=True)
 def nothing_stays() -> Iterator[None]:
     yield
-    code_shipping.forget()
+    code_shipping.remove_projects()
 
 
 @pytest.fixture
@@ -120,9 +120,9 @@ def test_a_project_that_is_loaded_again_is_read_again_and_another_s_modules_are_
     registry: Registry, tmp_path: Path
 ) -> None:
     old = sys.modules[registry.find("job").fn.__module__]
-    assert carried("beside")
-    assert not carried("json")
-    assert not carried("swath.code_shipping")
+    assert project_code_id("beside")
+    assert not project_code_id("json")
+    assert not project_code_id("swath.code_shipping")
     (tmp_path / "project" / "far.py").write_text("NAME = 'further'")
     again = Registry.discover([tmp_path / "project" / "pipelines"])
     module = sys.modules[again.find("job").fn.__module__]
@@ -135,7 +135,7 @@ def test_a_project_that_is_loaded_again_is_read_again_and_another_s_modules_are_
     }
     Registry.discover([write(tmp_path / "other", {**other, "pipelines/near.py": ""}) / "pipelines"])
     assert "lib.deep" not in ProjectCode.loaded().modules
-    assert not carried("lib.deep")
+    assert not project_code_id("lib.deep")
 
 
 def test_a_pickle_that_names_a_task_is_another_one_when_the_code_is_read_again(

@@ -21,9 +21,10 @@ import psutil
 
 from swath.cluster.contract import RunningCluster, cluster_of
 from swath.engine.engine import Engine
-from swath.engine.executors.executor import InlineExecutor
+from swath.engine.executors.inline import InlineExecutor
 from swath.engine.executors.routed import RoutedExecutor
-from swath.engine.journal import Journal, RunRow
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import RunRow
 from swath.engine.process import Process
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
@@ -158,13 +159,13 @@ def execute(graph: Graph, folder: Path, cluster: RunningCluster) -> dict[str, An
         engine = Engine(identity, journal=journal, store=store, emit=reader, stop=stop)
         began = time.perf_counter()
         with measured() as clock:
-            client = InlineExecutor(engine.hear, stop)
-            result = engine.execute(graph, RoutedExecutor(client, lambda: cluster.executor(engine.hear, stop)))
+            client = InlineExecutor(engine.on_output, stop)
+            result = engine.execute(graph, RoutedExecutor(client, lambda: cluster.executor(engine.on_output, stop)))
     if result.failed or result.exit_code:
         raise SystemExit(f"{result.failed} calls failed: {result.set_aside[:3]}")
     size = sum(file.stat().st_size for file in folder.glob("journal.sqlite*"))
     return {
-        "calls": reader.done, "made": result.made, "reused": result.reused, "wall_s": clock.wall_s, "cpu_s": clock.cpu_s,
+        "calls": reader.done, "made": result.executed, "reused": result.reused, "wall_s": clock.wall_s, "cpu_s": clock.cpu_s,
         "journal_bytes": size, "first_of": {node: at - began for node, at in reader.first_of.items()},
     }  # fmt: skip
 

@@ -8,7 +8,8 @@ import sys
 import time
 
 from swath.cli.commands.runs import open_journal
-from swath.engine.journal import Journal, RunRow
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import RunRow
 from swath.engine.process import Process
 from swath.errors import CredentialsError, Interrupted, StateError, UsageError
 

@@ -13,7 +13,8 @@ from swath.cli import streams
 from swath.cli.commands.runs import find_run, open_journal
 from swath.cli.render.terminal_text import printable
 from swath.cli.view.plain import call_name
-from swath.engine.journal import CallRow, Journal, LogRow
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import CallRow, LogRow
 from swath.errors import UsageError
 
 LEVELS = ("debug", "info", "warning", "error")

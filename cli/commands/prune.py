@@ -13,8 +13,16 @@ from swath.cli import parse_amounts
 from swath.cli.context import here
 from swath.cli.render.columns import table
 from swath.engine.journal import Journal
-from swath.engine.prune import OldRun, PruneCandidates, PruneLimits, give_back, remove_results, remove_runs, survey
-from swath.engine.storefiles import StoreFiles
+from swath.engine.prune import (
+    OldRun,
+    PruneCandidates,
+    PruneLimits,
+    find_candidates,
+    remove_results,
+    remove_runs,
+    shrink_journal,
+)
+from swath.engine.store_files import StoreFiles
 from swath.project.project import Project
 from swath.runner.lock import unused
 
@@ -33,7 +41,7 @@ def prune(older_than: str, max_size: str | None, *, remove: bool, as_json: bool)
         return 0
     with Journal.open(project.state) as journal:
         store = StoreFiles(project.results or str(project.state / "results"))
-        surplus = survey(journal, store, limits, time.time())
+        surplus = find_candidates(journal, store, limits, time.time())
         gone: tuple[OldRun, ...] = ()
         freed = 0
         if remove:
@@ -57,11 +65,11 @@ def _remove(
     freed = sum(run.bytes for run in gone)
     with alone() as free:
         # Looked at once more where no run can come in between: what was listed may have been taken up since.
-        again = survey(journal, store, replace(limits, max_bytes=None), time.time()) if free else None
+        again = find_candidates(journal, store, replace(limits, max_bytes=None), time.time()) if free else None
         version = journal.version()
     if again is not None and not again.open_runs:
         freed += sum(remove_results(journal, store, again, alone, version))
-    give_back(journal, alone)
+    shrink_journal(journal, alone)
     return gone, freed + max(0, before - _journal_bytes(journal))
 
 

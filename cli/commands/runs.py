@@ -16,7 +16,8 @@ from swath import units
 from swath.cli.context import here
 from swath.cli.render.columns import table
 from swath.cli.render.terminal_text import printable
-from swath.engine.journal import Journal, RunRow
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import RunRow
 from swath.project.provenance import Reproduction, reproduction
 
 FAILED = "failed"

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from swath.cluster.cost.budget import Budget
-from swath.engine.call import Say
+from swath.engine.call import OutputListener
 from swath.engine.executors.executor import Executor
 from swath.engine.journal import Journal
 from swath.engine.stop import Stop
@@ -52,7 +52,7 @@ class RunningCluster(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def executor(self, say: Say, stop: Stop) -> Executor:
+    def executor(self, on_output: OutputListener, stop: Stop) -> Executor:
         """The executor on this cluster."""
         ...
 

@@ -18,7 +18,7 @@ from swath.errors import ImageryError
 from swath.imagery.sources.stac_items import UNDATED
 from swath.maps.sheets import around_boxes
 from swath.maps.stac_item import FILE, footprint_of, times_of
-from swath.storage.filesystem import placed
+from swath.storage.filesystem import located
 from swath.storage.publication import Published, PublishedFile, intact
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _read(folder: str, name: str) -> str | None:
     """The text of a file of the folder; None when it is not there."""
     try:
         if "://" in folder:
-            filesystem, place = placed(folder)
+            filesystem, place = located(folder)
             return bytes(filesystem.cat_file(f"{place}/{name}")).decode("utf-8")
         return (Path(folder) / name).read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):

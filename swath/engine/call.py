@@ -1,4 +1,4 @@
-"""Calls as they travel to where they run, and what comes back. `perform` is all that a worker executes."""
+"""Calls as they travel to where they run, and what comes back. `execute_batch` is all that a worker executes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from swath.engine.store import ResultStore, Stored
-from swath.engine.stored_args import StoredArgument, StoredItems, loaded
+from swath.engine.store import ResultStore
+from swath.engine.stored_args import StoredArgument, StoredItems, load_arguments
+from swath.engine.stored_result import StoredResult
 from swath.errors import SwathError
 from swath.graph.current import listening
 from swath.graph.task import Task
 
-SAY_EVERY_S = 0.2
+OUTPUT_INTERVAL_S = 0.2
 """Starts and progress are told at most so often by one worker."""
-ANSWER_BYTES = 4 * 2**20
+BATCH_RESULT_BYTES = 4 * 2**20
 """A worker answers before its batch is done when the results in hand are as large as this."""
 
 
@@ -91,7 +92,7 @@ class CallOutcome(NamedTuple):
 
     seconds: float
     cpu_s: float | None = None
-    result: Stored | None = None
+    result: StoredResult | None = None
     error: str = ""
     """One line: the error's class and message, or just the message of a SwathError."""
     traceback: str = ""
@@ -124,11 +125,11 @@ class BatchResult(NamedTuple):
 
 def _answer(columns: tuple[Sequence[Any], ...], fields: tuple[Any, ...]) -> BatchResult:
     seconds, cpu_s, results, *rest = columns
-    outcomes = list(map(CallOutcome, seconds, cpu_s, [result and Stored(*result) for result in results], *rest))
+    outcomes = list(map(CallOutcome, seconds, cpu_s, [result and StoredResult(*result) for result in results], *rest))
     return BatchResult(*fields)._replace(outcomes=outcomes)
 
 
-Say = Callable[[CallOutput], None]
+OutputListener = Callable[[CallOutput], None]
 
 
 def worker_name() -> str:
@@ -142,7 +143,7 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def perform(batch: CallBatch, say: Say, worker: str) -> Iterator[CallOutcome]:
+def execute_batch(batch: CallBatch, say: OutputListener, worker: str) -> Iterator[CallOutcome]:
     """Make the first call, and others after it until the budget is used up. Never raises for what a task does: an error is an
     Outcome. Signals and exits pass through."""
     voice = _Voice(say, worker)
@@ -152,7 +153,7 @@ def perform(batch: CallBatch, say: Say, worker: str) -> Iterator[CallOutcome]:
         spent = time.process_time()
         for number, call in enumerate(batch.calls):
             clock, before = time.perf_counter(), spent  # processor time is slow to ask for: once for each call
-            if number and (clock - began > batch.budget_s or size > ANSWER_BYTES):
+            if number and (clock - began > batch.budget_s or size > BATCH_RESULT_BYTES):
                 return
             voice.begin(call)
             try:
@@ -180,13 +181,13 @@ class _Arguments:
     def of(self, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
         common = call.common
         if common is not self._common:
-            self._kwargs = loaded(common.kwargs, common.store)
+            self._kwargs = load_arguments(common.kwargs, common.store)
             self._common = common
         if not common.mapped:
-            return loaded(call.args, common.store), self._kwargs
+            return load_arguments(call.args, common.store), self._kwargs
         for arg in call.args:
             if type(arg) is StoredArgument or type(arg) is StoredItems:
-                return tuple(loaded(arg, common.store) for arg in call.args), self._kwargs
+                return tuple(load_arguments(arg, common.store) for arg in call.args), self._kwargs
         return call.args, self._kwargs
 
 
@@ -203,7 +204,7 @@ def failure(error: BaseException, seconds: float, cpu_s: float | None = None) ->
 class _Voice:
     """What calls print, log, warn and report, as lines that say where they come from."""
 
-    def __init__(self, say: Say, worker: str) -> None:
+    def __init__(self, say: OutputListener, worker: str) -> None:
         self._say = say
         self._worker = worker
         self._call: Call | None = None
@@ -213,7 +214,7 @@ class _Voice:
     def begin(self, call: Call) -> None:
         self._call = call
         now = time.monotonic()
-        if now - self._started >= SAY_EVERY_S:  # of quick calls not each start is worth a message
+        if now - self._started >= OUTPUT_INTERVAL_S:  # of quick calls not each start is worth a message
             self._started = now
             self.line("started", "")
 
@@ -284,7 +285,7 @@ class _Lines(io.TextIOBase):
             self._rest = ""
 
 
-TALKATIVE = frozenset(
+VERBOSE_PACKAGES = frozenset(
     {
         "aiobotocore",
         "boto3",
@@ -309,6 +310,6 @@ class _Records(logging.Handler):
         self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno < logging.WARNING and record.name.partition(".")[0] in TALKATIVE:
+        if record.levelno < logging.WARNING and record.name.partition(".")[0] in VERBOSE_PACKAGES:
             return
         self._say(record.levelname.lower().replace("critical", "error"), self.format(record))

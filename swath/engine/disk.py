@@ -10,9 +10,9 @@ from swath.errors import StateError
 
 MOUNTS = Path("/proc/self/mountinfo")
 """Where Linux lists what is mounted; elsewhere there is no such file."""
-ROOM = 8 * 2**20
+MIN_FREE_BYTES = 8 * 2**20
 """Bytes that must be free before a run begins: less is used up by the journal's own log at once."""
-NETWORK = frozenset(
+NETWORK_FILE_SYSTEMS = frozenset(
     (
         *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "beegfs", "ceph", "gfs2", "glusterfs", "gpfs", "lustre"),
         *("ocfs2", "orangefs", "pvfs2", "virtiofs", "vboxsf", "wekafs"),
@@ -28,11 +28,11 @@ def network_file_system(folder: Path) -> str:
         mounts = MOUNTS.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    kind = kind_of(folder.resolve(), mounts)
-    return kind if kind in NETWORK else ""
+    kind = file_system_of(folder.resolve(), mounts)
+    return kind if kind in NETWORK_FILE_SYSTEMS else ""
 
 
-def kind_of(path: PurePath, mounts: str) -> str:
+def file_system_of(path: PurePath, mounts: str) -> str:
     """The file system that an absolute path lies on, by the text of mountinfo (see proc(5)); empty when it names none."""
     found, depth = "", -1
     for line in mounts.splitlines():
@@ -46,11 +46,12 @@ def kind_of(path: PurePath, mounts: str) -> str:
     return found
 
 
-def check_room(folder: Path) -> None:
+def check_free_space(folder: Path) -> None:
     """Raise StateError when a folder's disk is as good as full."""
     free = shutil.disk_usage(folder).free
-    if free < ROOM:
+    if free < MIN_FREE_BYTES:
         raise StateError(
-            f"the disk of the state folder {folder} is full: {free / 2**20:.1f} MB are free, a run needs {ROOM >> 20} MB to begin",
+            f"the disk of the state folder {folder} is full: {free / 2**20:.1f} MB are free,"
+            f" a run needs {MIN_FREE_BYTES >> 20} MB to begin",
             remedy="free some space (`pipe prune` shows what old runs hold), or set SWATH_HOME to another disk",
         )

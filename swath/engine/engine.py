@@ -16,13 +16,15 @@ from swath.engine.call import BatchResult, Call, CallBatch, CallOutcome, NodeCon
 from swath.engine.code_hash import code_fingerprint
 from swath.engine.executors.executor import Executor
 from swath.engine.fingerprint import fingerprint, fingerprints_after
-from swath.engine.journal import Journal, NodeRow
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import NodeRow
+from swath.engine.node_results import ItemSources, NodeResults
 from swath.engine.ready_set import ReadySet
-from swath.engine.record import Recorder
+from swath.engine.recorder import Recorder
 from swath.engine.stop import Stop
-from swath.engine.store import ResultStore, Stored
+from swath.engine.store import ResultStore
 from swath.engine.stored_args import StoredArgument
-from swath.engine.values import Values, Walks
+from swath.engine.stored_result import StoredResult
 from swath.errors import StateError, TaskFailed
 from swath.events import Event
 from swath.graph.collect import collect
@@ -51,7 +53,7 @@ TOLD = 1000
 class CallCounts:
     """What came of the calls until now."""
 
-    made: int = 0
+    executed: int = 0
     reused: int = 0
     """Calls whose result was there already."""
     failed: int = 0
@@ -66,7 +68,7 @@ class CallCounts:
 class EngineResult(CallCounts):
     """How the graph ended."""
 
-    value: Stored | None = None
+    value: StoredResult | None = None
     """Result of the graph; None when it could not be computed or was skipped."""
 
 
@@ -80,7 +82,7 @@ class _Open:
     """Both None of a step."""
     key: Callable[[Any], str] = fingerprint
     """Key of a call, from its positional arguments."""
-    walks: Walks = ()
+    walks: ItemSources = ()
     tried: int = 0
     failed: int = 0
 
@@ -110,7 +112,7 @@ class Engine:
         fresh: bool = False,
         scrub: Callable[[str], str] = str,
     ) -> None:
-        self.tally = CallCounts()
+        self.counts = CallCounts()
         self._run = run
         self._journal = journal
         self._stop = stop
@@ -118,7 +120,7 @@ class Engine:
         self._only_run = run if fresh else None
         self._record = Recorder(run, journal, emit, scrub)
         self._ready = ReadySet()
-        self._values = Values(store, self._ready, lambda node: self._record.results_of(node))
+        self._values = NodeResults(store, self._ready, lambda node: self._record.results_of(node))
         self._open: dict[str, _Open] = {}
         self._groups: dict[Any, BatchQueue] = {}
         self._code: dict[Any, str] = {}
@@ -136,7 +138,7 @@ class Engine:
         """By every node of a step."""
         self._told = time.monotonic()
         self._more = False
-        self.hear = self._record.said
+        self.on_output = self._record.said
         """What a call said while it ran; the executor hands it over on the engine's own thread."""
 
     # --- the loop
@@ -155,14 +157,14 @@ class Engine:
                 for answer in executor.wait(self._patience()):
                     self._settle(answer)
                 self._record.write()
-                if self._stop.asked is not None:
-                    self._record.stopping(self._stop.asked.message)
-                    raise self._stop.asked
+                if self._stop.requested is not None:
+                    self._record.stopping(self._stop.requested.message)
+                    raise self._stop.requested
         finally:
             executor.cancel()
             self._record.write()
         value = self._values.of(result) if self._ready.state(result) == "done" else None
-        return EngineResult(**vars(self.tally), value=value)
+        return EngineResult(**vars(self.counts), value=value)
 
     def _hopeless(self, result: str) -> bool:
         """Whether there is nothing to go on for, because there will be no result."""
@@ -268,7 +270,7 @@ class Engine:
             for inner in step.names:
                 del self._inside[inner]
 
-    def _end_item(self, name: str, item: int, result: Stored | None) -> None:
+    def _end_item(self, name: str, item: int, result: StoredResult | None) -> None:
         """An item has its result, or was set aside."""
         if result is not None:
             self._values.put(name, item, result)
@@ -392,15 +394,15 @@ class Engine:
         """Put a call into the next batch."""
         group.filling.append(call)
 
-    def _reuse(self, name: str, item: int, key: str, found: Stored) -> None:
+    def _reuse(self, name: str, item: int, key: str, found: StoredResult) -> None:
         if name not in self._open:
             return  # its step was given up meanwhile
-        self.tally.reused += 1
+        self.counts.reused += 1
         self._open[name].tried += 1
         self._record.reused(name, item if self._values.nodes[name].mapped else None, key)
         self._end_item(name, item, found)
 
-    def _finished(self, target: Task, keys: list[str]) -> dict[str, Stored]:
+    def _finished(self, target: Task, keys: list[str]) -> dict[str, StoredResult]:
         """The results of earlier calls with these keys that are still there and still hold."""
         store = self._values.store
         found = {key: one for key, one in self._journal.results(keys, self._only_run).items() if store.has(one)}
@@ -459,7 +461,7 @@ class Engine:
                 self._retry(call, outcome, answer.worker)
                 return
         this = self._open.get(node)
-        self.tally.made += 1
+        self.counts.executed += 1
         same = self._same.pop(call.key, ())
         if outcome.result is not None:
             self._record.done(call, outcome, outcome.result, answer)
@@ -504,10 +506,10 @@ class Engine:
         self, node: str, item: int | None, outcome: CallOutcome, attempt: int = 1, key: str = "", worker: str = ""
     ) -> None:
         place = node if item is None else f"{node}[{item}]"
-        self.tally.failed += 1
-        if len(self.tally.set_aside) < TOLD:
-            self.tally.set_aside.append(f"{place}: {outcome.error}")
-        self.tally.exit_code = self.tally.exit_code or outcome.exit_code
+        self.counts.failed += 1
+        if len(self.counts.set_aside) < TOLD:
+            self.counts.set_aside.append(f"{place}: {outcome.error}")
+        self.counts.exit_code = self.counts.exit_code or outcome.exit_code
         self._record.failed(node, item, outcome, attempt, key, worker)
         if outcome.exit_code == StateError.exit_code:  # the disk is full, not the item wrong
             raise StateError(outcome.error)
@@ -534,7 +536,7 @@ class Engine:
         executor.backlog(calls, None if unknown else seconds)
 
 
-def _holds(valid: Callable[[Any], bool], store: ResultStore, found: Stored) -> bool:
+def _holds(valid: Callable[[Any], bool], store: ResultStore, found: StoredResult) -> bool:
     try:
         return bool(valid(store.get(found)))
     except Exception:  # noqa: BLE001 - whatever a project's check raises: in doubt the call is made again

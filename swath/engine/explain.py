@@ -14,18 +14,20 @@ from swath.engine.batch_queue import BatchQueue
 from swath.engine.call import Call, CallOutcome
 from swath.engine.code_hash import code_fingerprint
 from swath.engine.engine import Engine
-from swath.engine.executors.executor import InlineExecutor
-from swath.engine.journal import Journal, NodeRow
-from swath.engine.record import Recorder
+from swath.engine.executors.inline import InlineExecutor
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import NodeRow
+from swath.engine.recorder import Recorder
 from swath.engine.stop import Stop
-from swath.engine.store import ResultStore, Stored
+from swath.engine.store import ResultStore
+from swath.engine.stored_result import StoredResult
 from swath.graph.collect import collect
 from swath.graph.graph import Graph, Node
 from swath.graph.task import Task
 
 
 @dataclass(frozen=True)
-class Reason:
+class NodeExplanation:
     """What a run would do with one node, and why."""
 
     node: str
@@ -47,7 +49,7 @@ class Reason:
 
 def explain(
     graph: Graph, *, journal: Journal, store: ResultStore, earlier: str | None = None, fresh: bool = False
-) -> list[Reason]:
+) -> list[NodeExplanation]:
     """What a run of `graph` would do, node by node. `earlier` is the id of the run to compare with: the last one like it."""
     before = {} if earlier is None else {row.node: row for row in journal.nodes(earlier)}
     return _Explainer(journal, store, fresh=fresh).reasons(graph, before)
@@ -72,7 +74,7 @@ class _Unwritten(Recorder):
     def __init__(self, run: str, journal: Journal) -> None:
         super().__init__(run, journal, lambda event: None)
         self.seen: dict[str, _Seen] = {}
-        self._found: dict[str, list[tuple[int, Stored]]] = {}
+        self._found: dict[str, list[tuple[int, StoredResult]]] = {}
 
     def of(self, node: str) -> _Seen:
         """What has been seen of a node until now."""
@@ -81,10 +83,10 @@ class _Unwritten(Recorder):
     def write(self) -> None:
         """Nothing is written."""
 
-    def results_of(self, node: str) -> Iterable[Stored]:
+    def results_of(self, node: str) -> Iterable[StoredResult]:
         return [stored for _, stored in sorted(self._found.get(node, ()))]
 
-    def keep(self, node: str, item: int, stored: Stored) -> None:
+    def keep(self, node: str, item: int, stored: StoredResult) -> None:
         """A result of an item, for who reads the node as a whole."""
         self._found.setdefault(node, []).append((item, stored))
 
@@ -113,7 +115,7 @@ class _Explainer(Engine):
         self._all: dict[str, Node] = {}
         self._fresh = fresh
 
-    def reasons(self, graph: Graph, before: dict[str, NodeRow]) -> list[Reason]:
+    def reasons(self, graph: Graph, before: dict[str, NodeRow]) -> list[NodeExplanation]:
         """Go through the graph; then say what was seen, in the order of the graph."""
         self.execute(graph, InlineExecutor(self._record.said, self._stop))
         return [
@@ -142,7 +144,7 @@ class _Explainer(Engine):
         self._same.pop(call.key, None)
         self._end_item(node, call.item, None)
 
-    def _end_item(self, name: str, item: int, result: Stored | None) -> None:
+    def _end_item(self, name: str, item: int, result: StoredResult | None) -> None:
         if result is None:
             self._record.of(name).without += 1
         else:
@@ -151,7 +153,7 @@ class _Explainer(Engine):
 
     # --- what is said
 
-    def _reason(self, node: Node, seen: _Seen, before: dict[str, NodeRow]) -> Reason:
+    def _reason(self, node: Node, seen: _Seen, before: dict[str, NodeRow]) -> NodeExplanation:
         waits = seen.without - seen.runs
         row = seen.row
         if seen.error:
@@ -169,7 +171,9 @@ class _Explainer(Engine):
                 why += "; its code changed"
         else:
             state, why = "finished", "its results are those of an earlier run"
-        return Reason(node.name, state, seen.finished, seen.runs, max(0, waits) if state != "failed" else 0, why)
+        return NodeExplanation(
+            node.name, state, seen.finished, seen.runs, max(0, waits) if state != "failed" else 0, why
+        )
 
     def _unfinished(self, name: str) -> bool:
         seen = self._record.of(name)

@@ -7,130 +7,35 @@ number of other processes may read.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import difflib
 import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
-from swath.engine.disk import check_room, network_file_system
+from swath.engine.disk import check_free_space, network_file_system
+from swath.engine.journal_rows import (
+    CALL_COLUMNS,
+    RUN_COLUMNS,
+    CallRow,
+    LeaseRow,
+    LogRow,
+    NodeRow,
+    RunRow,
+    call_row,
+    run_row,
+)
 from swath.engine.journal_schema import migrate
-from swath.engine.process import Process
-from swath.engine.store import Stored
+from swath.engine.stored_result import StoredResult
 from swath.errors import StateError
 
-_MANY = 500
-"""So many keys are asked for at once."""
-PATIENCE_S = 10.0
+_KEYS_PER_QUERY = 500
+"""Keys of results that one statement asks for."""
+LOCK_TIMEOUT_S = 10.0
 """How long an operation waits for another process that holds the journal."""
-SILENT_S = 15.0
-"""A run on another host that has not shown itself for so long is taken for crashed."""
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """One run, as the journal keeps it."""
-
-    id: str
-    pipeline: str
-    name: str
-    spec_path: str
-    spec_text: str
-    """As written, with environment references unresolved."""
-    overrides: tuple[str, ...]
-    cluster: str
-    """Its kind."""
-    root: str
-    """Folder that the spec's relative paths are relative to."""
-    status: str
-    """running, done, partial, failed, interrupted, terminated, timed out, over budget, or crashed: its process is gone."""
-    started: float
-    finished: float | None
-    exit_code: int | None
-    error: str
-    host: str
-    pid: int
-    process_started: float
-    outputs: tuple[str, ...]
-    git: dict[str, Any]
-    heartbeat: float | None = None
-    """When its process last showed itself."""
-    fresh: bool = False
-    """Whether it looks at no result of an earlier run, also when it is taken up again."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """What later runs want to know of this one without reading its spec, such as the model's digest and the machine type."""
-
-    @property
-    def silent_s(self) -> float:
-        """For how long a run that is going on has not shown itself; 0 while that is no longer than it may be."""
-        if self.status != "running" or self.heartbeat is None:
-            return 0.0
-        silent = time.time() - self.heartbeat
-        return silent if silent > SILENT_S else 0.0
-
-
-class NodeRow(NamedTuple):
-    """One node of one run, with what all its calls have in common of their keys."""
-
-    node: str
-    code: str
-    """Fingerprint of the task's code; empty for a pipeline used as a step."""
-    version: str
-    """Of the task, as its author wrote it."""
-    shared: str
-    """Fingerprint of the arguments that are the same for all calls."""
-    state: str
-    """open, done, skipped or failed."""
-
-
-class CallRow(NamedTuple):
-    """One call of one run: its last state."""
-
-    node: str
-    item: int | None
-    key: str
-    state: str
-    """done, reused, retried or failed; `step` of an item of a mapped step that has its result."""
-    attempt: int
-    worker: str
-    finished: float | None
-    seconds: float | None
-    """From its start to its end on the worker."""
-    error: str
-    traceback: str
-    cpu_s: float | None = None
-    """Processor time of the worker's process meanwhile."""
-    memory: int | None = None
-    """Largest memory that the worker's process ever had until then, in bytes."""
-
-
-@dataclass(frozen=True)
-class LogRow:
-    """One line that a run said."""
-
-    id: int
-    time: float
-    level: str
-    text: str
-    node: str
-    item: int | None
-    worker: str
-
-
-@dataclass(frozen=True)
-class Lease:
-    """Something that a run may leave behind, written down before it is made."""
-
-    id: str
-    """What `pipe sweep` needs to find it, such as a path."""
-    run: str
-    kind: str
-    made: float
 
 
 class Journal:
@@ -144,13 +49,13 @@ class Journal:
         """The network file system that it lies on; empty when it lies on a disk of this machine."""
 
     @classmethod
-    def open(cls, folder: Path, *, patience_s: float = PATIENCE_S) -> Journal:
+    def open(cls, folder: Path, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> Journal:
         """Open or make the journal in a state folder. Raises StateError when it is locked, full, unreadable or of a newer version.
 
-        `patience_s` is how long every later operation waits for another process that holds the journal.
+        `lock_timeout_s` is how long every later operation waits for another process that holds the journal.
         """
         file = folder / "journal.sqlite"
-        with _told(file):
+        with _translated_errors(file):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -158,7 +63,7 @@ class Journal:
                     f"the state folder cannot be made: {error}", remedy="set SWATH_HOME to a folder that you can write"
                 ) from error
             shared_by = network_file_system(folder)
-            connection = sqlite3.connect(file, timeout=patience_s, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(file, timeout=lock_timeout_s, isolation_level=None, check_same_thread=False)
             try:
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file: pruning can make it smaller
                 # https://sqlite.org/wal.html: all processes that use a WAL must be on the same host.
@@ -188,7 +93,7 @@ class Journal:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Everything inside is committed together, or not at all."""
-        with _told(self.folder / "journal.sqlite"):
+        with _translated_errors(self.folder / "journal.sqlite"):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -198,22 +103,19 @@ class Journal:
                     self._db.execute("ROLLBACK")
                 raise
 
-    def _do(self, sql: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+    def execute(self, sql: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        """Run one statement. Public for what works on the journal as a whole, such as pruning."""
         try:
             return self._db.execute(sql, values)
         except sqlite3.Error as error:
-            raise _meaning(error, self.folder / "journal.sqlite") from error
-
-    def execute(self, sql: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
-        """Any statement, for what works on the journal as a whole, such as pruning."""
-        return self._do(sql, values)
+            raise _state_error(error, self.folder / "journal.sqlite") from error
 
     def version(self) -> int:
         """A number that is another one once another process has written anything."""
-        found: int = self._do("PRAGMA data_version").fetchone()[0]
+        found: int = self.execute("PRAGMA data_version").fetchone()[0]
         return found
 
-    def _many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    def _execute_many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         with contextlib.nullcontext() if self._db.in_transaction else self.transaction():
             self._db.executemany(sql, rows)
 
@@ -221,8 +123,8 @@ class Journal:
 
     def start_run(self, row: RunRow) -> None:
         """Write a new run down, or take up an old one again under the same id. Raises StateError when the disk is full."""
-        check_room(self.folder)
-        self._do(
+        check_free_space(self.folder)
+        self.execute(
             "INSERT INTO runs (id, pipeline, name, spec_path, spec_text, overrides, cluster, root, status, started, host, pid,"
             " process_started, git, heartbeat, fresh) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET status = 'running', finished = NULL, exit_code = NULL, error = '',"
@@ -244,7 +146,7 @@ class Journal:
         facts: Mapping[str, Any] | None = None,
     ) -> None:
         """Write how a run ended. `facts` must be JSON values; None leaves those of an earlier session of the run."""
-        self._do(
+        self.execute(
             "UPDATE runs SET status = ?, exit_code = ?, error = ?, outputs = ?, finished = ?, facts = coalesce(?, facts)"
             " WHERE id = ?",
             (
@@ -255,10 +157,10 @@ class Journal:
 
     def runs(self, limit: int | None = None) -> list[RunRow]:
         """Runs, newest first."""
-        rows = self._do(
-            f"SELECT {_RUN} FROM runs ORDER BY started DESC, id DESC LIMIT ?", (-1 if limit is None else limit,)
+        rows = self.execute(
+            f"SELECT {RUN_COLUMNS} FROM runs ORDER BY started DESC, id DESC LIMIT ?", (-1 if limit is None else limit,)
         )
-        return [_run_row(row) for row in rows]
+        return [run_row(row) for row in rows]
 
     def find(self, run: str) -> RunRow:
         """The run with this id, the only one whose id starts so, or the newest for `last`. Raises StateError with close ids."""
@@ -267,33 +169,35 @@ class Journal:
             if newest:
                 return newest[0]
             raise StateError("there is no run yet", remedy="`pipe run SPEC` makes one")
-        rows = self._do(f"SELECT {_RUN} FROM runs WHERE substr(id, 1, ?) = ? ORDER BY id", (len(run), run)).fetchall()
+        rows = self.execute(
+            f"SELECT {RUN_COLUMNS} FROM runs WHERE substr(id, 1, ?) = ? ORDER BY id", (len(run), run)
+        ).fetchall()
         exact = [row for row in rows if row[0] == run]
         if exact or len(rows) == 1:
-            return _run_row((exact or rows)[0])
+            return run_row((exact or rows)[0])
         if rows:
             raise StateError(f"{run!r} could be {', '.join(row[0] for row in rows[:5])}", remedy="write more of the id")
-        ids = [row[0] for row in self._do("SELECT id FROM runs ORDER BY started DESC")]
+        ids = [row[0] for row in self.execute("SELECT id FROM runs ORDER BY started DESC")]
         close = difflib.get_close_matches(run, ids, 3, 0.4)
         guess = f" (did you mean {' or '.join(close)}?)" if close else ""
         raise StateError(f"there is no run {run!r} in {self.folder}{guess}", remedy="`pipe runs` lists the runs")
 
-    def beat(self, run: str) -> None:
-        """Say that the run's process is there."""
-        self._do("UPDATE runs SET heartbeat = ? WHERE id = ?", (time.time(), run))
+    def write_heartbeat(self, run: str) -> None:
+        """Record that the run's process is alive now."""
+        self.execute("UPDATE runs SET heartbeat = ? WHERE id = ?", (time.time(), run))
 
     # --- nodes, calls and results
 
     def write_nodes(self, run: str, nodes: Iterable[NodeRow]) -> None:
         """The newest state of nodes."""
-        self._many(
+        self._execute_many(
             "INSERT OR REPLACE INTO nodes (run, node, code, version, shared, state) VALUES (?, ?, ?, ?, ?, ?)",
             ((run, *node) for node in nodes),
         )
 
     def write_calls(self, run: str, calls: Iterable[CallRow]) -> None:
         """The newest state of calls."""
-        self._many(
+        self._execute_many(
             "INSERT OR REPLACE INTO calls (run, node, item, key, state, attempt, worker, finished, seconds, error, traceback,"
             " cpu_s, memory) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(run, call[0], -1 if call[1] is None else call[1], *call[2:]) for call in calls],
@@ -301,43 +205,43 @@ class Journal:
 
     def drop_calls(self, run: str, gone: Iterable[tuple[str, int, int]]) -> None:
         """Take out the calls of (node, first item, last item)."""
-        self._many(
+        self._execute_many(
             "DELETE FROM calls WHERE run = ? AND node = ? AND item BETWEEN ? AND ?", [(run, *which) for which in gone]
         )
 
-    def write_results(self, run: str, results: Iterable[tuple[str, Stored]]) -> None:
+    def write_results(self, run: str, results: Iterable[tuple[str, StoredResult]]) -> None:
         """The results of finished calls, by key."""
         now = time.time()
-        self._many(
+        self._execute_many(
             "INSERT OR REPLACE INTO results (key, digest, size, data, made, run) VALUES (?, ?, ?, ?, ?, ?)",
             [(key, *stored, now, run) for key, stored in results],
         )
 
-    def results(self, keys: Sequence[str], run: str | None = None) -> dict[str, Stored]:
+    def results(self, keys: Sequence[str], run: str | None = None) -> dict[str, StoredResult]:
         """The results of finished calls with these keys, of any run, or of that run alone; keys without a result are left out."""
-        found: dict[str, Stored] = {}
-        for begin in range(0, len(keys), _MANY):
-            some = tuple(keys[begin : begin + _MANY])
+        found: dict[str, StoredResult] = {}
+        for begin in range(0, len(keys), _KEYS_PER_QUERY):
+            some = tuple(keys[begin : begin + _KEYS_PER_QUERY])
             marks = ", ".join("?" * len(some))
-            for row in self._do(
+            for row in self.execute(
                 f"SELECT key, digest, size, data FROM results WHERE key IN ({marks}) AND (? IS NULL OR run = ?)",
                 (*some, run, run),
             ):
-                found[row[0]] = Stored(*row[1:])
+                found[row[0]] = StoredResult(*row[1:])
         return found
 
-    def results_of(self, run: str, node: str) -> Iterator[Stored]:
+    def results_of(self, run: str, node: str) -> Iterator[StoredResult]:
         """The results of a node's finished calls in the order of its items, one at a time."""
-        for row in self._do(
+        for row in self.execute(
             "SELECT results.digest, results.size, results.data FROM calls JOIN results USING (key)"
             " WHERE calls.run = ? AND calls.node = ? AND calls.state IN ('done', 'reused', 'step') ORDER BY calls.item",
             (run, node),
         ):
-            yield Stored(*row)
+            yield StoredResult(*row)
 
     def digests(self, run: str) -> Iterator[tuple[str, int | None, str]]:
         """(node, item, digest of the result) of a run's finished calls, by node and item."""
-        for node, item, digest in self._do(
+        for node, item, digest in self.execute(
             "SELECT calls.node, calls.item, results.digest FROM calls JOIN results USING (key)"
             " WHERE calls.run = ? AND calls.state IN ('done', 'reused') ORDER BY calls.node, calls.item",
             (run,),
@@ -346,29 +250,29 @@ class Journal:
 
     def nodes(self, run: str) -> list[NodeRow]:
         """The nodes of a run by name."""
-        rows = self._do("SELECT node, code, version, shared, state FROM nodes WHERE run = ? ORDER BY node", (run,))
+        rows = self.execute("SELECT node, code, version, shared, state FROM nodes WHERE run = ? ORDER BY node", (run,))
         return [NodeRow(*row) for row in rows]
 
     def calls(self, run: str) -> Iterator[CallRow]:
         """The calls of a run by node and item, one at a time."""
-        for row in self._do(f"SELECT {_CALL} FROM calls WHERE run = ? ORDER BY node, item", (run,)):
-            yield _call_row(row)
+        for row in self.execute(f"SELECT {CALL_COLUMNS} FROM calls WHERE run = ? ORDER BY node, item", (run,)):
+            yield call_row(row)
 
     def failures(self, run: str, node: str | None = None) -> list[CallRow]:
         """The calls of a run, or of one node of it, that failed for good."""
-        rows = self._do(
-            f"SELECT {_CALL} FROM calls WHERE run = ? AND state = 'failed' AND (? IS NULL OR node = ?) ORDER BY node, item",
+        rows = self.execute(
+            f"SELECT {CALL_COLUMNS} FROM calls WHERE run = ? AND state = 'failed' AND (? IS NULL OR node = ?) ORDER BY node, item",
             (run, node, node),
         )
-        return [_call_row(row) for row in rows]
+        return [call_row(row) for row in rows]
 
     def counts(self, run: str) -> dict[str, int]:
         """Number of calls of a run by state."""
-        return dict(self._do("SELECT state, COUNT(*) FROM calls WHERE run = ? GROUP BY state", (run,)).fetchall())
+        return dict(self.execute("SELECT state, COUNT(*) FROM calls WHERE run = ? GROUP BY state", (run,)).fetchall())
 
     def totals(self, run: str) -> list[tuple[str, str, int, float]]:
         """(node, state, number of calls, their seconds) of a run, in the order in which the nodes first ended a call."""
-        rows = self._do(
+        rows = self.execute(
             "SELECT node, state, count(*), coalesce(sum(seconds), 0) FROM calls WHERE run = ? GROUP BY node, state"
             " ORDER BY min(finished)",
             (run,),
@@ -379,7 +283,7 @@ class Journal:
 
     def write_logs(self, run: str, lines: Iterable[tuple[float, str, str, str, int | None, str]]) -> None:
         """Lines as (time, level, text, node, item, worker)."""
-        self._many(
+        self._execute_many(
             "INSERT INTO logs (run, time, level, text, node, item, worker) VALUES (?, ?, ?, ?, ?, ?, ?)",
             ((run, *line) for line in lines),
         )
@@ -397,7 +301,7 @@ class Journal:
         of calls that failed."""
         levels = ("debug", "info", "warning", "error")
         wanted = levels[levels.index(level) :] if level else levels
-        rows = self._do(
+        rows = self.execute(
             "SELECT id, time, level, text, node, item, worker FROM logs WHERE run = ? AND id > ? AND (? IS NULL OR node = ?)"
             f" AND level IN ({', '.join('?' * len(wanted))}) AND (NOT ? OR EXISTS (SELECT 1 FROM calls WHERE"
             " calls.run = logs.run AND calls.node = logs.node AND calls.item = coalesce(logs.item, -1)"
@@ -410,57 +314,29 @@ class Journal:
 
     def write_lease(self, run: str, kind: str, name: str) -> None:
         """Write down what is about to be made, so that it can be found after a crash."""
-        self._do(
+        self.execute(
             "INSERT OR REPLACE INTO leases (id, run, kind, made) VALUES (?, ?, ?, ?)", (name, run, kind, time.time())
         )
 
     def end_lease(self, name: str) -> None:
         """It is confirmed gone."""
-        self._do("DELETE FROM leases WHERE id = ?", (name,))
+        self.execute("DELETE FROM leases WHERE id = ?", (name,))
 
-    def leases(self) -> list[Lease]:
+    def leases(self) -> list[LeaseRow]:
         """Everything that runs may have left behind, oldest first."""
-        return [Lease(*row) for row in self._do("SELECT id, run, kind, made FROM leases ORDER BY made, id")]
-
-
-_RUN = ", ".join(column.name for column in dataclasses.fields(RunRow))
-
-
-_CALL = ", ".join(CallRow._fields)
-
-
-def _call_row(row: tuple[Any, ...]) -> CallRow:
-    return CallRow(row[0], None if row[1] < 0 else row[1], *row[2:])
-
-
-def _run_row(row: tuple[Any, ...]) -> RunRow:
-    fields = dict(zip((column.name for column in dataclasses.fields(RunRow)), row, strict=True))
-    if fields["status"] == "running" and _silent(fields):
-        fields["status"] = "crashed"
-    for name in ("overrides", "outputs", "git", "facts"):
-        fields[name] = json.loads(fields[name])
-    fields["fresh"] = bool(fields["fresh"])
-    return RunRow(**fields | {name: tuple(fields[name]) for name in ("overrides", "outputs")})
-
-
-def _silent(run: dict[str, Any]) -> bool:
-    """Whether a run's process is gone; of another host only its heartbeat can tell."""
-    process = Process(run["host"], run["pid"], run["process_started"])
-    if process.here:
-        return process.gone()
-    return run["heartbeat"] is not None and time.time() - run["heartbeat"] > SILENT_S
+        return [LeaseRow(*row) for row in self.execute("SELECT id, run, kind, made FROM leases ORDER BY made, id")]
 
 
 @contextlib.contextmanager
-def _told(file: Path) -> Iterator[None]:
-    """Say what SQLite's errors mean for the user."""
+def _translated_errors(file: Path) -> Iterator[None]:
+    """Raise SQLite's errors as StateError, with what the user can do."""
     try:
         yield
     except sqlite3.Error as error:
-        raise _meaning(error, file) from error
+        raise _state_error(error, file) from error
 
 
-def _meaning(error: sqlite3.Error, file: Path) -> StateError:
+def _state_error(error: sqlite3.Error, file: Path) -> StateError:
     text = str(error)
     remedy = "set SWATH_HOME to another folder, or move this file away"
     if "full" in text or "disk I/O" in text:

@@ -21,7 +21,7 @@ class Process:
     @classmethod
     def this(cls) -> Process:
         """This process."""
-        return cls(socket.gethostname(), os.getpid(), started(os.getpid()))
+        return cls(socket.gethostname(), os.getpid(), process_start_s(os.getpid()))
 
     @property
     def here(self) -> bool:
@@ -36,14 +36,14 @@ class Process:
 
         try:
             found = psutil.Process(self.pid)
-            return abs(started(self.pid) - self.started) > 0.01 or bool(found.status() == psutil.STATUS_ZOMBIE)
+            return abs(process_start_s(self.pid) - self.started) > 0.01 or bool(found.status() == psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
             return True
         except psutil.AccessDenied:
             return False
 
 
-def started(pid: int) -> float:
+def process_start_s(pid: int) -> float:
     """When a process started. On Linux not by the wall clock: psutil's time moves when the clock is set.
 
     Raises psutil.NoSuchProcess.

@@ -14,8 +14,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from swath.engine.journal import Journal, RunRow
-from swath.engine.storefiles import StoreFiles
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import RunRow
+from swath.engine.store_files import StoreFiles
 
 STEP_S = 1.0
 """How long a run that wants to begin, or to write, is kept waiting at most."""
@@ -71,7 +72,7 @@ class PruneCandidates:
         return sum(run.bytes for run in self.runs) + self.result_bytes + sum(self.files.values())
 
 
-def survey(journal: Journal, store: StoreFiles, limits: PruneLimits, now: float) -> PruneCandidates:
+def find_candidates(journal: Journal, store: StoreFiles, limits: PruneLimits, now: float) -> PruneCandidates:
     """Look at everything; removes nothing. The keys of surplus results are left in a temporary table of the connection."""
     runs = journal.runs()
     leased = {lease.run for lease in journal.leases()}
@@ -132,7 +133,7 @@ def remove_results(
         time.sleep(PAUSE_S)
 
 
-def give_back(journal: Journal, alone: Callable[[], AbstractContextManager[bool]]) -> None:
+def shrink_journal(journal: Journal, alone: Callable[[], AbstractContextManager[bool]]) -> None:
     """Make the journal's file as small as what is in it, a few pages at a time."""
     if journal.execute("PRAGMA auto_vacuum").fetchone()[0] != 2:
         # Made before journals were told to keep account of their pages: once it has to be written anew as a whole.

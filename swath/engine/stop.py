@@ -11,11 +11,11 @@ from types import FrameType
 
 from swath.errors import Interrupted, Stopped, Terminated
 
-SOON_S = 0.05
+IMPORT_CHECK_S = 0.05
 """After so long it is looked again whether an import has ended."""
 
 
-def importing(frame: FrameType | None) -> bool:
+def inside_import(frame: FrameType | None) -> bool:
     """Whether a frame is inside an import. A module that is cut off in the middle stays broken for this process."""
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
@@ -32,7 +32,7 @@ class Stop:
     """Whether a run was asked to stop, and by what."""
 
     def __init__(self) -> None:
-        self.asked: Stopped | None = None
+        self.requested: Stopped | None = None
         self._in_call = False
         self._listening = False
         self._overdue: Stopped | None = None
@@ -42,7 +42,7 @@ class Stop:
     @contextlib.contextmanager
     def in_call(self) -> Iterator[None]:
         """Inside, a signal raises StopNow: a call in this process is not waited for."""
-        if self.asked:
+        if self.requested:
             raise StopNow
         self._in_call = True
         try:
@@ -75,7 +75,7 @@ class Stop:
 
         def wait() -> None:
             if not ended.wait(min(seconds, threading.TIMEOUT_MAX)):
-                self.ask(why)
+                self.request(why)
 
         waiting = threading.Thread(target=wait, name="time limit", daemon=True)
         waiting.start()
@@ -85,22 +85,22 @@ class Stop:
             ended.set()
             waiting.join()
 
-    def ask(self, why: Stopped) -> None:
+    def request(self, why: Stopped) -> None:
         """Ask from another thread. By a signal where that is heard: it ends a call in the main thread too."""
-        if self.asked is not None:
+        if self.requested is not None:
             return
         if self._listening:
             self._overdue = why
             os.kill(os.getpid(), signal.SIGTERM)
         else:
-            self.asked = why
+            self.requested = why
 
     def _leave(self, number: int, frame: FrameType | None) -> None:
         """End the call that runs in this process, as soon as it can be ended."""
-        if not importing(frame):
+        if not inside_import(frame):
             self._in_call = False
             raise StopNow
-        again = threading.Timer(SOON_S, self._remind, (number,))
+        again = threading.Timer(IMPORT_CHECK_S, self._remind, (number,))
         again.daemon = True
         again.start()
 
@@ -116,14 +116,16 @@ class Stop:
                 self._leave(number, frame)
             return
         overdue, self._overdue = self._overdue, None
-        if self.asked is not None and overdue is not None:
+        if self.requested is not None and overdue is not None:
             return  # the time limit came upon a run that is stopping already
-        if self.asked is not None:
+        if self.requested is not None:
             os.write(
                 2,
                 b"\nswath: second signal, leaving at once; `pipe resume last` goes on, `pipe sweep` shows what is left\n",
             )
-            os._exit(self.asked.exit_code)
-        self.asked = overdue or (Terminated("terminated") if number == signal.SIGTERM else Interrupted("interrupted"))
+            os._exit(self.requested.exit_code)
+        self.requested = overdue or (
+            Terminated("terminated") if number == signal.SIGTERM else Interrupted("interrupted")
+        )
         if self._in_call:
             self._leave(number, frame)

@@ -9,12 +9,13 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from swath.engine import secret_pickle
-from swath.engine.bucket import located
 from swath.engine.fingerprint import fingerprint
+from swath.engine.stored_result import StoredResult
 from swath.errors import StateError
+from swath.storage.filesystem import located
 
 INLINE_BYTES = 8192
 """Results up to this size travel and are kept in the journal; larger ones are kept in the store."""
@@ -26,25 +27,10 @@ CACHE_BYTES = 64 * 2**20
 """How much of what was read a process keeps, for values that many calls share."""
 
 
-class Stored(NamedTuple):
-    """A result that can be had again: by value when small, else by its digest."""
-
-    digest: str
-    """Fingerprint of the value."""
-    size: int
-    """Bytes of the pickle."""
-    data: bytes | None = None
-    """The pickle, when small."""
-
-    def __dask_tokenize__(self) -> str:
-        # Equal values can pickle to different bytes: only the digest says what this is.
-        return self.digest
-
-
 class ResultStore:
     """Results of calls under one root: a local folder, or an fsspec URL that workers elsewhere can reach.
 
-    `secrets` are texts that no result may hold in the open, with the names by which they are known: see `seal`.
+    `secrets` are texts that no result may hold in the open, with the names by which they are known: see `swath.engine.secret_pickle`.
     """
 
     def __init__(self, root: str, secrets: Mapping[str, str] | None = None) -> None:
@@ -56,7 +42,7 @@ class ResultStore:
     def __reduce__(self) -> tuple[Any, ...]:
         return (ResultStore, (self.root, self._secrets))
 
-    def put(self, value: Any) -> Stored:
+    def put(self, value: Any) -> StoredResult:
         """Keep a value. Raises StateError when it cannot be pickled or written."""
         try:
             data = secret_pickle.dumps(value, self._secrets)
@@ -67,14 +53,14 @@ class ResultStore:
             ) from error
         return self.keep(fingerprint(value), data)
 
-    def keep(self, digest: str, data: bytes) -> Stored:
+    def keep(self, digest: str, data: bytes) -> StoredResult:
         """Keep a pickle that holds no secrets, of the value with this fingerprint. Raises StateError when it cannot be written."""
         if len(data) <= INLINE_BYTES:
-            return Stored(digest, len(data), data)
+            return StoredResult(digest, len(data), data)
         self._write(digest, data)
-        return Stored(digest, len(data))
+        return StoredResult(digest, len(data))
 
-    def get(self, stored: Stored, *, once: bool = False) -> Any:
+    def get(self, stored: StoredResult, *, once: bool = False) -> Any:
         """The value. `once`: it will not be asked for again soon, and is not held here. Raises StateError when it is not there
         any more."""
         if stored.data is not None:
@@ -87,7 +73,7 @@ class ResultStore:
             self._keep(stored, value)
         return value
 
-    def has(self, stored: Stored) -> bool:
+    def has(self, stored: StoredResult) -> bool:
         """Whether the value can be had."""
         if stored.data is not None:
             return True
@@ -101,7 +87,7 @@ class ResultStore:
             return Path(self._place(stored.digest)).stat().st_size == stored.size
         return False
 
-    def _keep(self, stored: Stored, value: Any) -> None:
+    def _keep(self, stored: StoredResult, value: Any) -> None:
         if stored.size > CACHE_BYTES // 4:
             return
         self._recent[stored.digest] = (stored.size, value)

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, overload
 
 from swath.engine.fingerprint import DIGITS
-from swath.engine.store import ResultStore, Stored
+from swath.engine.store import ResultStore
+from swath.engine.stored_result import StoredResult
 from swath.graph.ref import fill, select
 
 PAGE_ITEMS = 1000
@@ -20,7 +21,7 @@ PAGE_BYTES = 2**20
 class StoredArgument(NamedTuple):
     """A stored result, or a part of it."""
 
-    stored: Stored
+    stored: StoredResult
     path: tuple[tuple[str, Any], ...] = ()
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
@@ -32,8 +33,8 @@ class StoredItems(NamedTuple):
 
     digest: str
     """Of the results' digests, however they are spread over pages."""
-    pages: tuple[Stored, ...]
-    """Each a list of the fields of `Stored`."""
+    pages: tuple[StoredResult, ...]
+    """Each a list of the fields of `StoredResult`."""
     starts: tuple[int, ...]
     """Number of the first item of each page, and behind the last the number of items."""
     path: tuple[tuple[str, Any], ...] = ()
@@ -42,10 +43,10 @@ class StoredItems(NamedTuple):
         return (self.digest, self.path)
 
     @classmethod
-    def write(cls, results: Iterable[Stored], store: ResultStore) -> StoredItems:
+    def write(cls, results: Iterable[StoredResult], store: ResultStore) -> StoredItems:
         """Put references into the store, page by page."""
         state = hashlib.sha256()
-        pages: list[Stored] = []
+        pages: list[StoredResult] = []
         starts = [0]
         page: list[tuple[Any, ...]] = []
         size = 0
@@ -89,12 +90,12 @@ class LazyItems(Sequence[Any]):
         page = bisect.bisect_right(self._kept.starts, number) - 1
         if self._page[0] != page:
             self._page = (page, self._store.get(self._kept.pages[page]))
-        return self._store.get(Stored(*self._page[1][number - self._kept.starts[page]]), once=True)
+        return self._store.get(StoredResult(*self._page[1][number - self._kept.starts[page]]), once=True)
 
     def __iter__(self) -> Iterator[Any]:
         for page in self._kept.pages:
             for stored in self._store.get(page):
-                yield self._store.get(Stored(*stored), once=True)
+                yield self._store.get(StoredResult(*stored), once=True)
 
     def __dask_tokenize__(self) -> str:
         return self._kept.digest
@@ -103,7 +104,7 @@ class LazyItems(Sequence[Any]):
         return (list, (list(self),))
 
 
-def loaded(template: Any, store: ResultStore) -> Any:
+def load_arguments(template: Any, store: ResultStore) -> Any:
     """The template with every stored result in its place."""
 
     def put(kept: StoredArgument | StoredItems) -> Any:

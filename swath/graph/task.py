@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
-from swath.code_shipping import carried
+from swath.code_shipping import project_code_id
 from swath.errors import PipelineError
 from swath.graph.builder import current_builder
 from swath.version import __version__
@@ -99,7 +99,7 @@ class Task:
         # What workers have travels by name: shipped code and a project's own. Anything else travels by value (cloudpickle
         # pickles the function).
         module = self.fn.__module__ or ""
-        code = __version__ if module.partition(".")[0] == "swath" else carried(module)
+        code = __version__ if module.partition(".")[0] == "swath" else project_code_id(module)
         if code is not None and self._has_its_name(module):
             return (_by_name, (module, self.fn.__qualname__, self.name, self.policy, code))
         return (_by_value, (self.fn, self.name, self.policy, self.takes_skipped))

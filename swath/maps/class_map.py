@@ -15,7 +15,7 @@ from swath.maps.legend import Legend, MapClass, legend_of, rgb
 from swath.spec.fields.imagery import FilesImagery
 from swath.spec.fields.labels import PALETTE
 from swath.storage.address import shown
-from swath.storage.filesystem import placed
+from swath.storage.filesystem import located
 from swath.storage.publication import MANIFESTS
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _published(folder: str) -> tuple[dict[str, Any], list[str]]:
 def _json(folder: str, name: str) -> dict[str, Any] | None:
     try:
         if "://" in folder:
-            filesystem, place = placed(folder)
+            filesystem, place = located(folder)
             text = bytes(filesystem.cat_file(f"{place}/{name}")).decode("utf-8")
         else:
             text = (Path(folder) / name).read_text(encoding="utf-8")

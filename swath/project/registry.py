@@ -50,7 +50,7 @@ class Registry:
         """
         entries: dict[str, Entry] = {}
         broken: dict[str, str] = {}
-        code_shipping.forget()
+        code_shipping.remove_projects()
         for found in _stock():
             entries[found.name] = found
         for found in _installed(broken):
@@ -125,7 +125,7 @@ def _project(folder: Path, root: Path | None, known_as: Path, broken: dict[str, 
     if root is None:
         root = Home.root_of(folder)
         root = root if (root / FILE).is_file() else folder.parent
-    package = code_shipping.admit(folder, root, known_as)
+    package = code_shipping.add_project(folder, root, known_as)
     importlib.invalidate_caches()
     for file in sorted(folder.glob("*.py")):
         if file.stem.startswith("_"):

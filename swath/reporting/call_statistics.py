@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from swath.engine.executors.executor import NAME as CLIENT_NAME
+from swath.engine.executors.inline import CLIENT_WORKER as CLIENT_NAME
 from swath.events import CallRetried, Event
 from swath.reporting.timeline import BINS, TimedCalls, Timeline, bins, lane_of
 
 if TYPE_CHECKING:
-    from swath.engine.journal import CallRow
+    from swath.engine.journal_rows import CallRow
 
 LANES = 24
 """Workers that are told one by one; the rest is told together."""

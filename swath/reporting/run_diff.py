@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from swath.engine.journal import Journal, NodeRow, RunRow
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import NodeRow, RunRow
 from swath.errors import SpecError
 from swath.project.git import Repository
 from swath.spec.locations import remote

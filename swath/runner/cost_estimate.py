@@ -8,7 +8,7 @@ from typing import Any
 from swath.cluster.cost.budget import Budget
 from swath.cluster.cost.estimate import Throughput, Workload, cost, facts
 from swath.cluster.cost.prices import ClusterPrices, PriceUnknown, rates
-from swath.engine.journal import RunRow
+from swath.engine.journal_rows import RunRow
 from swath.errors import SwathError, UsageError
 from swath.project.project import Project
 from swath.project.registry import Registry

@@ -24,8 +24,8 @@ def beating(state: Path, run: str, every_s: float = BEAT_S) -> Iterator[None]:
     def beat() -> None:
         while not ended.wait(every_s):
             # A connection for each beat: nothing is held in between, and a journal that was away is found again.
-            with contextlib.suppress(StateError), Journal.open(state, patience_s=PATIENCE_S) as journal:
-                journal.beat(run)
+            with contextlib.suppress(StateError), Journal.open(state, lock_timeout_s=PATIENCE_S) as journal:
+                journal.write_heartbeat(run)
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()

@@ -18,14 +18,17 @@ from swath.cluster.contract import RunContext, RunningCluster, cluster_of
 from swath.cluster.cost.budget import Budget
 from swath.cluster.teardown.sweep import PARTIAL
 from swath.engine.engine import CallCounts, Engine
-from swath.engine.executors.executor import Executor, InlineExecutor
+from swath.engine.executors.executor import Executor
+from swath.engine.executors.inline import InlineExecutor
 from swath.engine.executors.routed import RoutedExecutor
-from swath.engine.explain import Reason
+from swath.engine.explain import NodeExplanation
 from swath.engine.explain import explain as explained
-from swath.engine.journal import Journal, RunRow
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import RunRow
 from swath.engine.process import Process
 from swath.engine.stop import Stop
-from swath.engine.store import ResultStore, Stored
+from swath.engine.store import ResultStore
+from swath.engine.stored_result import StoredResult
 from swath.errors import (
     Locked,
     SetAside,
@@ -187,7 +190,7 @@ def _again(project: Project, registry: Registry) -> Callable[[RunRow], LoadedSpe
     return lambda row: resume_loaded(row, project, registry)
 
 
-def explain(loaded: LoadedSpec, project: Project, registry: Registry, *, fresh: bool = False) -> list[Reason]:
+def explain(loaded: LoadedSpec, project: Project, registry: Registry, *, fresh: bool = False) -> list[NodeExplanation]:
     """What a run of a spec would do, node by node, compared with the last run of the same pipeline and name. Looks at imagery and
     model as a run would; starts no cluster and writes nothing."""
     project = replace(project, results=results_of(loaded.spec, project.results))
@@ -360,11 +363,11 @@ class _Run:
             self.id, journal=self.journal, store=store, emit=self.emit, stop=self.stop, on_error=self.loaded.spec.on_error,
             fresh=self.fresh, scrub=self.scrub,
         )  # fmt: skip
-        self.tally = engine.tally
+        self.tally = engine.counts
         try:
             with contextlib.ExitStack() as exits:
                 executor = RoutedExecutor(
-                    InlineExecutor(engine.hear, self.stop), lambda: self._start(exits, engine, store)
+                    InlineExecutor(engine.on_output, self.stop), lambda: self._start(exits, engine, store)
                 )
                 result = engine.execute(graph, executor)
             return self._outcome(result.value, store)
@@ -392,7 +395,7 @@ class _Run:
                 raise error.__context__ from None
             raise
         exits.callback(self._close, cluster)
-        executor = cluster.executor(engine.hear, self.stop)
+        executor = cluster.executor(engine.on_output, self.stop)
         cluster.check_store(store)
         self.workers = cluster.workers
         self.emit(
@@ -416,7 +419,7 @@ class _Run:
         self.say("error", str(error))
         self._left = str(error)
 
-    def _outcome(self, result: Stored | None, store: ResultStore) -> RunOutcome:
+    def _outcome(self, result: StoredResult | None, store: ResultStore) -> RunOutcome:
         value = store.get(result) if result is not None else None
         finished = result is not None
         tally = self.tally
@@ -517,7 +520,7 @@ class _Run:
             RunDone(
                 time=time.time(), run=self.id, status=outcome.status, exit_code=outcome.exit_code,
                 seconds=seconds, error=outcome.error, outputs=outcome.outputs,
-                calls=self.tally.made, reused=self.tally.reused, set_aside=outcome.set_aside,
+                calls=self.tally.executed, reused=self.tally.reused, set_aside=outcome.set_aside,
                 table=self._table_rows(),
             )
         )  # fmt: skip
@@ -528,13 +531,13 @@ class _Run:
         told = whom([self.project.notify, self.loaded.spec.notify], outcome.status)
         if not told:
             return
-        page, stopped = self.folder / "report.html", self.stop.asked
+        page, stopped = self.folder / "report.html", self.stop.requested
         ending = RunEnding(
             self.id, self.loaded.pipeline, _name(self.loaded), outcome.status, outcome.exit_code, seconds,
             self.scrub(outcome.error), tuple(outcome.outputs), len(outcome.set_aside),
             str(page) if page.is_file() else "", Process.this().host,
         )  # fmt: skip
-        for line in send(told, ending, leave=lambda: self.stop.asked is not stopped):
+        for line in send(told, ending, leave=lambda: self.stop.requested is not stopped):
             self.say("warning", line)
 
     def _table_rows(self) -> list[dict[str, Any]]:

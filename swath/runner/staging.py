@@ -20,7 +20,7 @@ from swath.spec.fields.imagery import StacImagery
 from swath.spec.fields.model import ModelRef
 from swath.spec.validation import reachability
 from swath.storage.address import local_path
-from swath.storage.filesystem import placed
+from swath.storage.filesystem import located
 from swath.storage.upload import PIECE, Upload
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _sent(file: Path, url: str, sha256: str, progress: TransferProgress) -> Stag
     size = file.stat().st_size
     for left in reversed(range(TRIES)):
         try:
-            files, place = placed(url)
+            files, place = located(url)
             if files.exists(place) and files.info(place)["size"] == size:
                 progress.add(size)
                 return Staged(file, url, size, sent=False)

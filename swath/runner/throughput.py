@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from swath.cluster.cost.estimate import Throughput
-from swath.engine.journal import Journal, RunRow
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import RunRow
 from swath.errors import SwathError
 from swath.graph.pipeline import Pipeline
 from swath.graph.task import Task

@@ -28,7 +28,7 @@ def file_system(href: str) -> Any:
         raise ImageryError(f"{shown(href)}: {kind}:// is not a kind of address that can be opened") from error
 
 
-def placed(href: str) -> tuple[Any, str]:
+def located(href: str) -> tuple[Any, str]:
     """The file system of a URL, and the path there."""
     files = file_system(href)
     return files, files._strip_protocol(href)

@@ -11,7 +11,8 @@ import pytest
 
 from swath.cluster.contract import RunningCluster, cluster_of
 from swath.engine.engine import Engine, EngineResult
-from swath.engine.journal import Journal, RunRow
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import RunRow
 from swath.engine.process import Process
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
@@ -51,7 +52,7 @@ class Bench:
                 stop=stop,
                 **options,
             )
-            return engine.execute(graph, self.cluster.executor(engine.hear, stop))
+            return engine.execute(graph, self.cluster.executor(engine.on_output, stop))
 
     def value(self, graph: Graph, **options: Any) -> Any:
         result = self.execute(graph, **options)

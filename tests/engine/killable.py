@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from swath.engine.engine import Engine
-from swath.engine.executors.executor import InlineExecutor
+from swath.engine.executors.inline import InlineExecutor
 from swath.engine.journal import Journal
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
@@ -47,9 +47,9 @@ def run(plan: Plan, folder: Path, nap_s: float = 0.0, run: str = RUN) -> Ended:
         journal.start_run(run_row(run))
         engine = Engine(run, journal=journal, store=store, emit=lambda event: None, stop=stop)
         graph = pipeline_of(plan, folder, nap_s).build(Spec())
-        result = engine.execute(graph, InlineExecutor(engine.hear, stop))
+        result = engine.execute(graph, InlineExecutor(engine.on_output, stop))
     value = None if result.value is None else plain(store.get(result.value))
-    return Ended(value, sorted(place.partition(": ")[0] for place in result.set_aside), result.made, result.reused)
+    return Ended(value, sorted(place.partition(": ")[0] for place in result.set_aside), result.executed, result.reused)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from swath.engine.call import BatchResult, CallBatch
 from swath.engine.engine import Engine
-from swath.engine.executors.executor import InlineExecutor
+from swath.engine.executors.inline import InlineExecutor
 from swath.engine.journal import Journal
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
@@ -132,7 +132,7 @@ def through(tmp_path: Path, job: Graph, make: Callable[[InlineExecutor], Any]) -
     with Journal.open(tmp_path / "state") as journal:
         journal.start_run(run_row("run"))
         engine = Engine("run", journal=journal, store=store, emit=lambda event: None, stop=stop)
-        executor = make(InlineExecutor(engine.hear, stop))
+        executor = make(InlineExecutor(engine.on_output, stop))
         result = engine.execute(job, executor)
     assert result.value is not None
     return store.get(result.value), executor
@@ -367,7 +367,7 @@ def test_a_resumed_run_reads_back_only_what_is_still_of_it(tmp_path: Path) -> No
         with Journal.open(home) as journal:
             journal.start_run(run_row("run"))
             engine = Engine("run", journal=journal, store=store, emit=lambda event: None, stop=stop)
-            result = engine.execute(graph(job, folder=str(world)), InlineExecutor(engine.hear, stop))
+            result = engine.execute(graph(job, folder=str(world)), InlineExecutor(engine.on_output, stop))
         assert result.value is not None
         return store.get(result.value)
 
@@ -399,7 +399,7 @@ def test_steps_are_not_begun_far_ahead_of_calls_that_wait_for_their_turn(bench: 
         return one(spec.n)
 
     result = bench.execute(graph(lambda spec: step.map([Params(n=x) for x in range(400)])))
-    assert result.made == 401  # with that of the list itself
+    assert result.executed == 401  # with that of the list itself
     opened = most = 0
     for event in bench.events:
         opened += isinstance(event, NodeOpened) - isinstance(event, NodeDone)

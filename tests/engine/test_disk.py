@@ -30,7 +30,7 @@ not a line of it
     ],
 )
 def test_the_deepest_mount_and_of_two_the_later_one_says_what_a_path_lies_on(path: str, kind: str) -> None:
-    assert disk.kind_of(PurePosixPath(path), MOUNTS) == kind
+    assert disk.file_system_of(PurePosixPath(path), MOUNTS) == kind
 
 
 def test_only_network_file_systems_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -47,8 +47,8 @@ def test_a_disk_without_room_is_an_error_that_says_how_much_is_free(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     usage = namedtuple("usage", "total used free")
-    disk.check_room(tmp_path)
+    disk.check_free_space(tmp_path)
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage(100 * 2**20, 98 * 2**20, 2 * 2**20))
     with pytest.raises(StateError, match=r"2\.0 MB are free") as caught:
-        disk.check_room(tmp_path)
+        disk.check_free_space(tmp_path)
     assert caught.value.exit_code == 6

@@ -146,7 +146,7 @@ def test_when_takes_one_branch_and_either_goes_on(bench: Bench, n: int, expected
 
 def test_what_needs_a_skipped_node_is_skipped(bench: Bench) -> None:
     result = bench.execute(graph(lambda spec: total(double.map(numbers(3, when=False)))))
-    assert (result.value, result.made, result.set_aside) == (None, 0, [])
+    assert (result.value, result.executed, result.set_aside) == (None, 0, [])
 
 
 def test_a_pipeline_is_a_step_and_can_be_mapped_and_nested(bench: Bench) -> None:
@@ -233,14 +233,14 @@ def test_a_finished_call_is_not_made_again_and_an_argument_changes_that(bench: B
 
     assert bench.value(graph(job, n=5, folder=str(made))) == 10
     assert bench.value(graph(job, n=5, folder=str(made))) == 10
-    assert bench.execute(graph(job, n=7, folder=str(made))).made == 1 + 2 + 1
+    assert bench.execute(graph(job, n=7, folder=str(made))).executed == 1 + 2 + 1
     assert sorted(f.name.partition("-")[0] for f in made.iterdir()) == [str(i) for i in range(7)]
 
 
 def test_fresh_makes_every_call_again(inline: Bench) -> None:
     job = graph(lambda spec: total(double.map(numbers(spec.n))))
-    assert inline.execute(job).made == 6
-    assert inline.execute(job, fresh=True).made == 6
+    assert inline.execute(job).executed == 6
+    assert inline.execute(job, fresh=True).executed == 6
 
 
 def test_a_task_that_looks_outside_runs_every_time_and_what_needs_it_only_when_it_changed(
@@ -262,7 +262,7 @@ def test_a_task_that_looks_outside_runs_every_time_and_what_needs_it_only_when_i
     made = []
     for text in ("a", "a", "b", "a"):
         file.write_text(text)
-        made.append(inline.execute(graph(job, folder=str(file))).made)
+        made.append(inline.execute(graph(job, folder=str(file))).executed)
     assert made == [2, 1, 2, 1]
 
 
@@ -273,9 +273,9 @@ def test_a_result_that_is_not_valid_any_more_is_made_again(inline: Bench, tmp_pa
         return path
 
     job = graph(lambda spec: write(spec.folder), folder=str(tmp_path / "out"))
-    assert [inline.execute(job).made for _ in range(2)] == [1, 0]
+    assert [inline.execute(job).executed for _ in range(2)] == [1, 0]
     (tmp_path / "out").unlink()
-    assert inline.execute(job).made == 1
+    assert inline.execute(job).executed == 1
 
 
 def test_large_results_are_kept_out_of_the_journal_and_made_again_when_lost(bench: Bench) -> None:
@@ -287,9 +287,9 @@ def test_large_results_are_kept_out_of_the_journal_and_made_again_when_lost(benc
     assert len(bench.value(job)) == 100_000
     files = [f for f in (bench.home / "results").rglob("*") if f.is_file()]
     assert len(files) == 1
-    assert bench.execute(job).made == 0
+    assert bench.execute(job).executed == 0
     files[0].unlink()
-    assert bench.execute(job).made == 1
+    assert bench.execute(job).executed == 1
 
 
 def test_what_a_call_prints_logs_warns_and_reports_becomes_events(bench: Bench) -> None:
@@ -326,7 +326,7 @@ def test_a_stop_is_heard_and_what_was_finished_is_kept(inline: Bench) -> None:
     @task
     def step(x: int) -> int:
         if x == 3:
-            STOPS[-1].asked = Interrupted("interrupted")
+            STOPS[-1].requested = Interrupted("interrupted")
         return x
 
     STOPS.append(Stop())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from swath.engine.explain import Reason, explain
+from swath.engine.explain import NodeExplanation, explain
 from swath.engine.journal import Journal
 from swath.engine.store import ResultStore
 from swath.graph.graph import Graph
@@ -63,7 +63,7 @@ def graph(change: Task | None = None, **values: Any) -> Graph:
     return pipeline(story).build(Ask(**values))
 
 
-def asked(bench: Bench, graph: Graph, *, fresh: bool = False) -> dict[str, Reason]:
+def asked(bench: Bench, graph: Graph, *, fresh: bool = False) -> dict[str, NodeExplanation]:
     with Journal.open(bench.home) as journal:
         before = journal.counts(bench.run)
         found = explain(
@@ -77,7 +77,7 @@ def asked(bench: Bench, graph: Graph, *, fresh: bool = False) -> dict[str, Reaso
     return {reason.node: reason for reason in found}
 
 
-def states(reasons: dict[str, Reason]) -> dict[str, str]:
+def states(reasons: dict[str, NodeExplanation]) -> dict[str, str]:
     return {name: reason.state for name, reason in reasons.items()}
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from swath.engine import disk, journal_schema
-from swath.engine.journal import CallRow, Journal, NodeRow
-from swath.engine.process import Process, started
-from swath.engine.store import Stored
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import CallRow, NodeRow
+from swath.engine.process import Process, process_start_s
+from swath.engine.stored_result import StoredResult
 from swath.errors import StateError
 from tests.engine.conftest import run_row
 
@@ -35,7 +36,7 @@ def test_a_run_is_found_by_id_by_the_start_of_it_and_as_the_last(tmp_path: Path)
 def test_a_run_whose_process_is_gone_is_shown_as_crashed(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     with Journal.open(tmp_path) as journal:
-        journal.start_run(run_row("r", pid=child.pid, process_started=started(child.pid)))
+        journal.start_run(run_row("r", pid=child.pid, process_started=process_start_s(child.pid)))
         assert journal.find("r").status == "running"
         child.communicate(b"\n")
         assert journal.find("r").status == "crashed"
@@ -55,10 +56,10 @@ def test_calls_and_results_come_back_as_they_were_written(tmp_path: Path) -> Non
         with journal.transaction():
             journal.write_calls("r", [call])
             journal.write_calls("r", [call._replace(node="single", item=None)])
-            journal.write_results("r", [("key", Stored("digest", 3, b"abc"))])
+            journal.write_results("r", [("key", StoredResult("digest", 3, b"abc"))])
     with Journal.open(tmp_path) as journal:
         assert list(journal.calls("r")) == [call, call._replace(node="single", item=None)]
-        assert journal.results(["key", "other"]) == {"key": Stored("digest", 3, b"abc")}
+        assert journal.results(["key", "other"]) == {"key": StoredResult("digest", 3, b"abc")}
         assert journal.results(["key"], "other run") == {}
 
 
@@ -77,7 +78,7 @@ def test_nothing_of_a_transaction_that_failed_is_kept(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as journal:
         journal.start_run(run_row("r"))
         with contextlib.suppress(ZeroDivisionError), journal.transaction():
-            journal.write_results("r", [("key", Stored("d", 1, b"x"))])
+            journal.write_results("r", [("key", StoredResult("d", 1, b"x"))])
             raise ZeroDivisionError
         assert journal.results(["key"]) == {}
 
@@ -103,7 +104,7 @@ def test_a_reader_sees_what_a_writer_commits_meanwhile(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as writer, Journal.open(tmp_path) as reader:
         writer.start_run(run_row("r"))
         with writer.transaction():
-            writer.write_results("r", [("key", Stored("d", 1, b"x"))])
+            writer.write_results("r", [("key", StoredResult("d", 1, b"x"))])
             assert reader.results(["key"]) == {}
         assert list(reader.results(["key"])) == ["key"]
 
@@ -132,7 +133,7 @@ def test_a_journal_of_an_older_version_is_brought_up_to_date_and_keeps_everythin
         journal.write_nodes("r", [NodeRow("a", "code", "", "shared", "done")])
         assert journal.find("r").status == "done"
         assert [(call.node, call.item, call.cpu_s) for call in journal.calls("r")] == [("a", None, None)]
-        assert journal.results(["key", "other"]) == {"key": Stored("digest", 3, b"abc")}
+        assert journal.results(["key", "other"]) == {"key": StoredResult("digest", 3, b"abc")}
         assert list(journal.digests("r")) == [("a", None, "digest")]
         assert journal.nodes("r")[0].shared == "shared"
 
@@ -182,7 +183,7 @@ def test_a_run_of_this_host_that_is_silent_is_running_and_says_for_how_long(tmp_
         _set_heartbeat(tmp_path, "r", time.time() - 100)
         assert journal.find("r").status == "running"
         assert 100 <= journal.find("r").silent_s < 110
-        journal.beat("r")
+        journal.write_heartbeat("r")
         assert journal.find("r").silent_s == 0
 
 
@@ -214,7 +215,7 @@ def test_a_journal_on_a_network_file_system_has_no_wal(tmp_path: Path, monkeypat
 
 
 def test_a_locked_journal_is_waited_for_and_then_refused_with_exit_code_6(tmp_path: Path) -> None:
-    with Journal.open(tmp_path, patience_s=0.2) as journal:
+    with Journal.open(tmp_path, lock_timeout_s=0.2) as journal:
         other = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StateError, match="locked") as caught:

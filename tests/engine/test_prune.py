@@ -13,10 +13,19 @@ from pathlib import Path
 import pytest
 
 from swath.engine import journal_schema
-from swath.engine.journal import CallRow, Journal
-from swath.engine.prune import PruneCandidates, PruneLimits, give_back, remove_results, remove_runs, survey
-from swath.engine.store import ResultStore, Stored
-from swath.engine.storefiles import StoreFiles
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import CallRow
+from swath.engine.prune import (
+    PruneCandidates,
+    PruneLimits,
+    find_candidates,
+    remove_results,
+    remove_runs,
+    shrink_journal,
+)
+from swath.engine.store import ResultStore
+from swath.engine.store_files import StoreFiles
+from swath.engine.stored_result import StoredResult
 from swath.runner.lock import in_use, unused
 from tests.engine.conftest import run_row
 
@@ -34,7 +43,9 @@ class Home:
         self.journal = Journal.open(folder)
         self.store = ResultStore(self.root)
 
-    def run(self, name: str, age_days: float, values: dict[str, object], status: str = "done") -> dict[str, Stored]:
+    def run(
+        self, name: str, age_days: float, values: dict[str, object], status: str = "done"
+    ) -> dict[str, StoredResult]:
         """A run that ended so many days ago, with a call per value."""
         self.journal.start_run(run_row(name, started=NOW - age_days * DAY - 10))
         stored = {key: self.store.put(value) for key, value in values.items()}
@@ -54,24 +65,24 @@ class Home:
     def sql(self, text: str, *values: object) -> list[tuple[object, ...]]:
         return self.journal.execute(text, values).fetchall()
 
-    def result(self, key: str) -> Stored | None:
+    def result(self, key: str) -> StoredResult | None:
         return self.journal.results([key]).get(key)
 
     def files(self) -> set[str]:
         return set(StoreFiles(self.root).files)
 
     def prune(self, limits: PruneLimits = MONTH) -> PruneCandidates:
-        found = survey(self.journal, StoreFiles(self.root), limits, NOW)
+        found = find_candidates(self.journal, StoreFiles(self.root), limits, NOW)
         list(remove_runs(self.journal, found.runs))
         alone = functools.partial(unused, self.folder)
         with alone() as free:
             if free:
                 store = StoreFiles(self.root)
-                again = survey(self.journal, store, PruneLimits(limits.older_than_s), NOW)
+                again = find_candidates(self.journal, store, PruneLimits(limits.older_than_s), NOW)
                 version = self.journal.version()
         if free:
             list(remove_results(self.journal, store, again, alone, version))
-        give_back(self.journal, alone)
+        shrink_journal(self.journal, alone)
         return found
 
     def age(self, digest: str, days: float = 1) -> None:
@@ -107,7 +118,7 @@ def test_an_old_run_goes_with_its_folder_lines_and_results_and_a_young_one_stays
 def test_nothing_is_removed_by_looking(home: Home) -> None:
     home.run("old", 40, {"a": large(1)})
     before = home.files()
-    assert survey(home.journal, StoreFiles(home.root), MONTH, NOW).results == 1
+    assert find_candidates(home.journal, StoreFiles(home.root), MONTH, NOW).results == 1
     assert home.files() == before
     assert home.result("a") is not None
 
@@ -156,7 +167,7 @@ def test_a_run_with_something_to_sweep_stays(home: Home) -> None:
 def test_for_a_size_the_oldest_done_runs_go_and_no_more_than_needed(home: Home) -> None:
     for age in (1, 2, 3, 4):
         home.run(f"run{age}", age, {f"k{age}": large(age)})
-    total = survey(home.journal, StoreFiles(home.root), MONTH, NOW).kept_bytes
+    total = find_candidates(home.journal, StoreFiles(home.root), MONTH, NOW).kept_bytes
     found = home.prune(PruneLimits(30 * DAY, total - 30_000))
     assert [run.id for run in found.runs] == ["run4", "run3"]
     assert found.kept_bytes <= total - 30_000
@@ -167,8 +178,8 @@ def test_a_result_that_two_runs_share_is_free_only_with_the_later_one(home: Home
     home.run("first", 4, {"a": large(1)})
     home.run("second", 3, {"b": large(1)})
     home.run("third", 1, {"c": large(3)})
-    total = survey(home.journal, StoreFiles(home.root), MONTH, NOW).kept_bytes
-    found = survey(home.journal, StoreFiles(home.root), PruneLimits(30 * DAY, total - 15_000), NOW)
+    total = find_candidates(home.journal, StoreFiles(home.root), MONTH, NOW).kept_bytes
+    found = find_candidates(home.journal, StoreFiles(home.root), PruneLimits(30 * DAY, total - 15_000), NOW)
     assert [run.id for run in found.runs] == ["first", "second"]
 
 
@@ -214,7 +225,7 @@ def test_while_a_run_goes_on_old_runs_go_but_no_result_does(home: Home) -> None:
 
 def test_when_a_run_came_in_between_results_that_were_listed_stay(home: Home) -> None:
     old = home.run("old", 40, {"a": large(1)})
-    found = survey(home.journal, StoreFiles(home.root), MONTH, NOW)
+    found = find_candidates(home.journal, StoreFiles(home.root), MONTH, NOW)
     version = home.journal.version()
     with Journal.open(home.folder) as other:
         other.start_run(run_row("new"))
@@ -227,7 +238,7 @@ def test_when_a_run_came_in_between_results_that_were_listed_stay(home: Home) ->
 
 def test_a_run_that_is_taken_up_again_after_it_was_listed_stays(home: Home) -> None:
     home.run("old", 40, {"a": large(1)}, "interrupted")
-    found = survey(home.journal, StoreFiles(home.root), MONTH, NOW)
+    found = find_candidates(home.journal, StoreFiles(home.root), MONTH, NOW)
     with Journal.open(home.folder) as other:
         other.start_run(run_row("old"))
     assert list(remove_runs(home.journal, found.runs)) == []

@@ -23,7 +23,7 @@ def test_a_signal_asks_and_handlers_are_put_back(number: signal.Signals, kind: t
     stop = Stop()
     with stop.on_signals():
         os.kill(os.getpid(), number)
-        assert isinstance(stop.asked, kind)
+        assert isinstance(stop.requested, kind)
     assert signal.getsignal(number) is before
 
 
@@ -33,7 +33,7 @@ def test_a_time_limit_ends_a_call_in_this_process() -> None:
     with stop.on_signals(), stop.after(0.1, LIMIT), contextlib.suppress(StopNow), stop.in_call():
         time.sleep(20)
     assert time.monotonic() - began < 10
-    assert stop.asked is LIMIT
+    assert stop.requested is LIMIT
 
 
 def test_an_import_is_not_cut_off_in_the_middle_but_the_call_ends_right_after(
@@ -55,7 +55,7 @@ def test_an_import_is_not_cut_off_in_the_middle_but_the_call_ends_right_after(
             call()
         assert sys.modules.pop("imported_by_a_call").WHOLE
         time.sleep(0.2)
-    assert isinstance(stop.asked, Terminated)
+    assert isinstance(stop.requested, Terminated)
     assert time.monotonic() - began < 10
 
 
@@ -64,7 +64,7 @@ def test_a_run_that_ends_in_time_is_not_asked() -> None:
     with stop.on_signals(), stop.after(0.2, LIMIT):
         pass
     time.sleep(0.3)
-    assert stop.asked is None
+    assert stop.requested is None
 
 
 def test_a_time_limit_that_comes_upon_a_stopping_run_is_no_second_signal() -> None:
@@ -72,7 +72,7 @@ def test_a_time_limit_that_comes_upon_a_stopping_run_is_no_second_signal() -> No
     with stop.on_signals(), stop.after(0.1, LIMIT):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.3)
-    assert isinstance(stop.asked, Interrupted)
+    assert isinstance(stop.requested, Interrupted)
 
 
 def test_off_the_main_thread_a_time_limit_asks_without_a_signal() -> None:
@@ -85,4 +85,4 @@ def test_off_the_main_thread_a_time_limit_asks_without_a_signal() -> None:
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    assert stop.asked is LIMIT
+    assert stop.requested is LIMIT

@@ -13,7 +13,8 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from swath.engine import store as store_module
-from swath.engine.store import INLINE_BYTES, ResultStore, Stored
+from swath.engine.store import INLINE_BYTES, ResultStore
+from swath.engine.stored_result import StoredResult
 from swath.errors import StateError
 
 LARGE = "x" * (INLINE_BYTES + 1)
@@ -94,7 +95,7 @@ def test_a_bucket_that_never_answers_is_a_clear_error(flaky: type[Flaky]) -> Non
 
 def test_a_result_that_is_gone_says_how_to_make_it_anew(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="--fresh"):
-        ResultStore(str(tmp_path)).get(Stored("0" * 32, 9000))
+        ResultStore(str(tmp_path)).get(StoredResult("0" * 32, 9000))
 
 
 def test_what_cannot_be_pickled_is_told(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from swath.engine import stored_args
 from swath.engine.fingerprint import fingerprint
 from swath.engine.store import ResultStore
-from swath.engine.stored_args import LazyItems, StoredArgument, StoredItems, loaded
+from swath.engine.stored_args import LazyItems, StoredArgument, StoredItems, load_arguments
 
 
 class Counting(ResultStore):
@@ -107,7 +107,7 @@ def test_parts_of_stored_results_are_found_by_their_path(store: Counting) -> Non
         "z": many._replace(path=(("item", -1),)),
         "w": StoredArgument(one.stored),
     }
-    found = loaded(template, store)
+    found = load_arguments(template, store)
     assert found["x"] == [20, (1, 20)]
     assert list(found["y"]) == [5, 6]
     assert (found["z"], found["w"]) == (6, {"a": [10, 20]})

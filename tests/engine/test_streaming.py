@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from swath.engine.engine import Engine, EngineResult
-from swath.engine.executors.executor import InlineExecutor
+from swath.engine.executors.inline import InlineExecutor
 from swath.engine.journal import Journal
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
@@ -80,7 +80,7 @@ class Watched:
             self.engine = Engine(
                 "run", journal=journal, store=ResultStore(str(self.folder / "results")), emit=self.look, stop=self.stop
             )
-            return self.engine.execute(job, InlineExecutor(self.engine.hear, self.stop))
+            return self.engine.execute(job, InlineExecutor(self.engine.on_output, self.stop))
 
     def look(self, event: Event) -> None:
         values, ready = self.engine._values, self.engine._ready
@@ -91,7 +91,7 @@ class Watched:
         )
         self.done += isinstance(event, CallDone)
         if self.stop_after is not None and self.done >= self.stop_after:
-            self.stop.asked = Interrupted("interrupted")
+            self.stop.requested = Interrupted("interrupted")
 
 
 @pytest.fixture

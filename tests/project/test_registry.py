@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from swath.code_shipping import carried
+from swath.code_shipping import project_code_id
 from swath.errors import PipelineError
 from swath.project.registry import Registry
 
@@ -44,7 +44,7 @@ def test_a_projects_folder_is_loaded_by_path_and_its_files_import_each_other(tmp
     assert registry.entries["hello"].origin == str(folder / "hello.py")
     assert registry.find("hello").summary == "Greet somebody."
     assert registry.find("hello").spec_class.__name__ == "Hello"
-    assert carried(registry.find("hello").fn.__module__)
+    assert project_code_id(registry.find("hello").fn.__module__)
     assert "pipelines" not in sys.modules
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swath.engine.journal import CallRow
+from swath.engine.journal_rows import CallRow
 from swath.events import CallRetried
 from swath.reporting.call_statistics import LANES, TROUBLES, CallStatistics, FailureGroups, account
 from swath.reporting.run_report import RunFacts, to_html, to_json, write_report

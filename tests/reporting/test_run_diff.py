@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.engine.journal import CallRow, Journal, NodeRow, RunRow
-from swath.engine.store import Stored
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import CallRow, NodeRow, RunRow
+from swath.engine.stored_result import StoredResult
 from swath.reporting.run_diff import ChangedValue, OutputDiff, _results, compare
 from tests.repositories import commit, git, repository
 
@@ -35,7 +36,7 @@ def written(journal: Journal, run: str, results: dict[tuple[str, int | None], by
     calls = []
     for (node, item), data in results.items():
         key = f"{node}-{item}-{data.hex()}"
-        journal.write_results(run, [(key, Stored(data.hex(), len(data), data))])
+        journal.write_results(run, [(key, StoredResult(data.hex(), len(data), data))])
         calls.append(CallRow(node, item, key, state, 1, "inline", 1.0, 2.0, "", ""))
     journal.write_calls(run, calls)
 

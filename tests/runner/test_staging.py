@@ -11,12 +11,13 @@ from typing import Any
 import fsspec
 import pytest
 
-from swath.engine.store import ResultStore, Stored
-from swath.engine.storefiles import StoreFiles
+from swath.engine.store import ResultStore
+from swath.engine.store_files import StoreFiles
+from swath.engine.stored_result import StoredResult
 from swath.errors import InfrastructureError, UsageError
 from swath.models.weights_cache import at_hand
 from swath.runner import staging
-from swath.storage.filesystem import placed
+from swath.storage.filesystem import located
 from tests.imagery.servers import simulated_gs, simulated_s3
 
 
@@ -78,7 +79,7 @@ def test_an_object_that_was_cut_is_not_taken_for_the_file(bucket: str, tmp_path:
     file = tmp_path / "scene.tif"
     file.write_bytes(b"pixels" * 1000)
     name = hashlib.sha256(file.read_bytes()).hexdigest()
-    files, place = placed(f"{bucket}/stage/{name}/scene.tif")
+    files, place = located(f"{bucket}/stage/{name}/scene.tif")
     files.pipe_file(place, b"pixels")
     (made,) = staging._staged(file, f"{bucket}/stage", quiet())
     assert made.sent
@@ -92,7 +93,7 @@ def test_a_file_that_changes_on_its_way_leaves_nothing_in_the_bucket(bucket: str
     url = f"{bucket}/stage/other/growing.tif"
     with pytest.raises(UsageError, match="changed while it was copied"):
         staging._sent(file, url, hashlib.sha256(b"less").hexdigest(), quiet())
-    files, place = placed(url)
+    files, place = located(url)
     files.invalidate_cache()
     assert not files.exists(place)
 
@@ -107,7 +108,7 @@ def test_results_in_a_bucket_are_put_got_listed_and_removed(bucket: str) -> None
     (stored,) = kept
     assert store.has(stored)
     assert ResultStore(f"{bucket}/results").get(stored) == value
-    assert not store.has(Stored("00" * 16, 9000))
+    assert not store.has(StoredResult("00" * 16, 9000))
     listed = StoreFiles(f"{bucket}/results")
     assert list(listed.files) == [stored.digest]
     listed.remove(listed.files[stored.digest].path)
@@ -117,7 +118,7 @@ def test_results_in_a_bucket_are_put_got_listed_and_removed(bucket: str) -> None
 def test_half_a_result_is_no_result(bucket: str) -> None:
     store = ResultStore(f"{bucket}/cut")
     stored = store.put(bytes(range(256)) * 100)
-    files, place = placed(f"{bucket}/cut/{stored.digest[:2]}/{stored.digest[2:]}")
+    files, place = located(f"{bucket}/cut/{stored.digest[:2]}/{stored.digest[2:]}")
     files.pipe_file(place, files.cat_file(place)[:1000])
     assert not store.has(stored)
     store.put(bytes(range(256)) * 100)

@@ -34,7 +34,7 @@ from swath.cluster.workers.dask_settings import SETTINGS
 from swath.cluster.workers.late_joiners import LateJoiners
 from swath.cluster.workers.setup import hosted
 from swath.code_shipping import ProjectCode
-from swath.engine.call import Say
+from swath.engine.call import OutputListener
 from swath.engine.executors.dask import DaskExecutor
 from swath.engine.executors.executor import Executor
 from swath.engine.stop import Stop
@@ -80,7 +80,7 @@ class Cloud:
             security = tls.for_this_run()
             cluster = self._cluster(security, loop)
             exits.callback(self._close, cluster, loop)
-            exits.enter_context(held(self._tenant.budget, lambda: cluster.made, self._tenant.stop.ask))
+            exits.enter_context(held(self._tenant.budget, lambda: cluster.made, self._tenant.stop.request))
             self._wait(cluster.up(), loop, deadline, cluster)
             exits.enter_context(quiet_client())
             with answering(cluster.client_address):
@@ -110,8 +110,8 @@ class Cloud:
     ) -> None:
         self._exits.close()
 
-    def executor(self, say: Say, stop: Stop) -> Executor:
-        return DaskExecutor(self._client, say, check=self.check, on_backlog=self.tell_backlog)
+    def executor(self, on_output: OutputListener, stop: Stop) -> Executor:
+        return DaskExecutor(self._client, on_output, check=self.check, on_backlog=self.tell_backlog)
 
     def check(self, resources: Mapping[str, float]) -> None:
         """Raise InfrastructureError when no worker can have these resources, when one has joined that does not fit, and when
@@ -145,8 +145,8 @@ class Cloud:
         future = asyncio.run_coroutine_threadsafe(coming, loop.loop.asyncio_loop)
         try:
             while True:
-                if self._tenant.stop.asked:
-                    raise self._tenant.stop.asked
+                if self._tenant.stop.requested:
+                    raise self._tenant.stop.requested
                 try:
                     return future.result(LOOK_EVERY_S)
                 except concurrent.futures.TimeoutError:

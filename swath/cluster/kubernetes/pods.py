@@ -30,7 +30,7 @@ from swath.cluster.workers import tls, versions
 from swath.cluster.workers.late_joiners import LateJoiners
 from swath.cluster.workers.setup import hosted
 from swath.code_shipping import ProjectCode
-from swath.engine.call import Say
+from swath.engine.call import OutputListener
 from swath.engine.executors.dask import DaskExecutor
 from swath.engine.executors.executor import Executor
 from swath.engine.stop import Stop
@@ -250,8 +250,8 @@ class KubernetesPods:
     ) -> None:
         self._exits.close()
 
-    def executor(self, say: Say, stop: Stop) -> Executor:
-        return DaskExecutor(self._client, say, check=self.check)
+    def executor(self, on_output: OutputListener, stop: Stop) -> Executor:
+        return DaskExecutor(self._client, on_output, check=self.check)
 
     def check(self, resources: Mapping[str, float]) -> None:
         """Raise InfrastructureError when no worker can have these resources, or when one has joined that does not fit."""
@@ -322,8 +322,8 @@ class KubernetesPods:
         """What `there` gives when it gives something. Raises what the run was asked to stop by, and InfrastructureError with what
         Kubernetes says of the pods when the time is over."""
         while not (found := there()):
-            if self._tenant.stop.asked:
-                raise self._tenant.stop.asked
+            if self._tenant.stop.requested:
+                raise self._tenant.stop.requested
             if time.monotonic() > self._deadline:
                 raise InfrastructureError(
                     f"the cluster on Kubernetes was not up after {self._spec.start_timeout_s:g} s: {self._told()}",

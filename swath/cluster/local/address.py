@@ -19,11 +19,12 @@ from swath.cluster.workers import tls, versions
 from swath.cluster.workers.late_joiners import LateJoiners
 from swath.cluster.workers.setup import hosted
 from swath.code_shipping import ProjectCode
-from swath.engine.call import Say
+from swath.engine.call import OutputListener
 from swath.engine.executors.dask import DaskExecutor
 from swath.engine.executors.executor import Executor
 from swath.engine.stop import Stop
-from swath.engine.store import INLINE_BYTES, ResultStore, Stored
+from swath.engine.store import INLINE_BYTES, ResultStore
+from swath.engine.stored_result import StoredResult
 from swath.errors import InfrastructureError
 from swath.spec.clusters.cluster import AddressCluster
 
@@ -83,8 +84,8 @@ class Address:
                 + (" and cluster.tls" if security else ""),
             ) from error
 
-    def executor(self, say: Say, stop: Stop) -> Executor:
-        return DaskExecutor(self._client, say, check=self.check)
+    def executor(self, on_output: OutputListener, stop: Stop) -> Executor:
+        return DaskExecutor(self._client, on_output, check=self.check)
 
     def check(self, resources: Mapping[str, float]) -> None:
         """Raise InfrastructureError when no worker can have these resources, or when one has joined that does not fit."""
@@ -140,7 +141,7 @@ def quiet_client() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _sees(store: ResultStore, stored: Stored) -> bool:
+def _sees(store: ResultStore, stored: StoredResult) -> bool:
     """On a worker: whether it reads what the client has just written."""
     return store.has(stored)
 

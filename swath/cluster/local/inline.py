@@ -7,8 +7,9 @@ from typing import Self
 
 from swath.cluster.contract import RunningCluster
 from swath.cluster.workers import allocator
-from swath.engine.call import Say
-from swath.engine.executors.executor import Executor, InlineExecutor
+from swath.engine.call import OutputListener
+from swath.engine.executors.executor import Executor
+from swath.engine.executors.inline import InlineExecutor
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
 
@@ -29,8 +30,8 @@ class Inline:
     ) -> None:
         """Nothing was started."""
 
-    def executor(self, say: Say, stop: Stop) -> Executor:
-        return InlineExecutor(say, stop)
+    def executor(self, on_output: OutputListener, stop: Stop) -> Executor:
+        return InlineExecutor(on_output, stop)
 
     def check_store(self, store: ResultStore) -> None:
         """Workers share this machine\'s disk."""

@@ -24,7 +24,7 @@ from swath.cluster.workers.autoscaling import Autoscaler
 from swath.cluster.workers.dask_settings import SETTINGS
 from swath.cluster.workers.setup import hosted
 from swath.code_shipping import ProjectCode
-from swath.engine.call import Say
+from swath.engine.call import OutputListener
 from swath.engine.executors.dask import DaskExecutor
 from swath.engine.executors.executor import Executor
 from swath.engine.stop import Stop
@@ -106,8 +106,8 @@ class Local:
     ) -> None:
         self._exits.close()
 
-    def executor(self, say: Say, stop: Stop) -> Executor:
-        return DaskExecutor(self._client, say, check=self.check, on_backlog=self.tell_backlog)
+    def executor(self, on_output: OutputListener, stop: Stop) -> Executor:
+        return DaskExecutor(self._client, on_output, check=self.check, on_backlog=self.tell_backlog)
 
     def check(self, resources: Mapping[str, float]) -> None:
         """Raise InfrastructureError when no worker can ever have these resources."""

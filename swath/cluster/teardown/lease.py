@@ -8,7 +8,7 @@ from typing import Self
 
 from swath.cluster.providers.machine import KINDS, Fleet, Kind, fleet_of, label
 from swath.engine.journal import Journal
-from swath.engine.journal import Lease as Row
+from swath.engine.journal_rows import LeaseRow as Row
 
 
 @dataclass(frozen=True)

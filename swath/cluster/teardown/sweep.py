@@ -17,7 +17,8 @@ from swath.cluster.local import scratch
 from swath.cluster.providers.machine import Kind, Machine, fleet_of
 from swath.cluster.teardown.lease import CloudLease
 from swath.cluster.teardown.removal import remove_all
-from swath.engine.journal import Journal, Lease
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import LeaseRow
 from swath.errors import SwathError, TeardownError
 
 PARTIAL = "partial"
@@ -72,7 +73,7 @@ class Leftover(Protocol):
 class PartialOutput:
     """An unfinished output folder."""
 
-    lease: Lease
+    lease: LeaseRow
     status: str
     size: int
 
@@ -90,7 +91,7 @@ class PartialOutput:
 
     @property
     def made(self) -> float | None:
-        return self.lease.made
+        return self.lease.created
 
     @property
     def about(self) -> list[str]:
@@ -172,14 +173,14 @@ def find(journal: Journal, places: Iterable[Place] = (), run: str | None = None)
     return found
 
 
-def _machines_of(lease: CloudLease, row: Lease, status: str, journal: Journal, found: SweepResult) -> None:
+def _machines_of(lease: CloudLease, row: LeaseRow, status: str, journal: Journal, found: SweepResult) -> None:
     try:
         machines = lease.fleet.machines(lease.label)
     except SwathError as error:
         found.unknown.append((lease.id, error))
         return
-    if machines or time.time() - row.made < SETTLED_S:
-        found.leftovers.append(Machines(lease, status, tuple(machines), row.made))
+    if machines or time.time() - row.created < SETTLED_S:
+        found.leftovers.append(Machines(lease, status, tuple(machines), row.created))
     else:
         lease.end(journal)
 

@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.scheduler import KilledWorker
 
-from swath.engine.call import SAY_EVERY_S, BatchResult, CallBatch, CallOutput, NodeContext, Say, failure
-from swath.engine.executors.dask_worker import pack_calls, pack_common, run_batch
+from swath.engine.call import (
+    OUTPUT_INTERVAL_S,
+    BatchResult,
+    CallBatch,
+    CallOutput,
+    NodeContext,
+    OutputListener,
+    failure,
+)
+from swath.engine.executors.dask_worker import pack_calls, pack_context, run_batch
 from swath.engine.executors.executor import Executor
 from swath.errors import InfrastructureError, TaskFailed, TaskTimeout
 
@@ -55,7 +63,7 @@ class DaskExecutor:
     def __init__(
         self,
         client: Client,
-        say: Say,
+        say: OutputListener,
         *,
         check: Callable[[Mapping[str, float]], None] | None = None,
         on_backlog: Callable[[int, float | None], None] | None = None,
@@ -108,7 +116,7 @@ class DaskExecutor:
         self._watch(batch.id)
 
     def _pack(self, common: NodeContext) -> bytes:
-        found = self._packed.pop(id(common), None) or (common, pack_common(common))
+        found = self._packed.pop(id(common), None) or (common, pack_context(common))
         self._packed[id(common)] = found  # holds `common`, so that its id stays its own
         if len(self._packed) > COMMONS:
             self._packed.popitem(last=False)
@@ -238,7 +246,7 @@ class DaskExecutor:
                 continue
             single = len(sent.batch.calls) == 1
             # Of many quick calls not each start is told, so the one that hangs may have begun a little later.
-            if now - sent.started > (limit if single else limit + 2 * SAY_EVERY_S):
+            if now - sent.started > (limit if single else limit + 2 * OUTPUT_INTERVAL_S):
                 del self._sent[number]
                 self._end_worker(sent, limit)
                 late = TaskTimeout(f"the call took longer than its time limit of {limit:g} s; its worker was restarted")

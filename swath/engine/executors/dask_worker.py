@@ -10,19 +10,19 @@ from typing import Any
 import cloudpickle
 
 from swath.engine.call import (
-    SAY_EVERY_S,
+    OUTPUT_INTERVAL_S,
     BatchResult,
     Call,
     CallBatch,
     CallOutput,
     NodeContext,
+    execute_batch,
     peak_memory,
-    perform,
     worker_name,
 )
 
 
-def pack_common(common: NodeContext) -> bytes:
+def pack_context(common: NodeContext) -> bytes:
     """What all calls of a node share, for the way to workers; made once for many batches."""
     data: bytes = cloudpickle.dumps(common)
     return data
@@ -54,7 +54,7 @@ def run_batch(commons: list[bytes], data: bytes, topic: str) -> BatchResult:
         identity, tuple(Call(shared[which], item, "", args, attempt) for which, item, args, attempt in calls), budget_s
     )
     mouth = _Mouth(lambda said: worker.log_event(topic, {"batch": identity, "said": said, "address": worker.address}))
-    outcomes = list(perform(batch, mouth.say, name))
+    outcomes = list(execute_batch(batch, mouth.say, name))
     return BatchResult(identity, name, outcomes, peak_memory(), mouth.rest())
 
 
@@ -78,7 +78,7 @@ class _Mouth:
                 else:
                     self._held.append(tuple(last))
             self._held.append(tuple(said))
-            wait = self._sent + SAY_EVERY_S - time.monotonic()
+            wait = self._sent + OUTPUT_INTERVAL_S - time.monotonic()
             if wait <= 0:
                 self._flush()
             elif self._timer is None:

@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable
 
 from swath.engine.call import BatchResult, CallBatch
-from swath.engine.executors.executor import Executor, InlineExecutor
+from swath.engine.executors.executor import Executor
+from swath.engine.executors.inline import InlineExecutor
 
 
 class RoutedExecutor:

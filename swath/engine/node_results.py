@@ -6,30 +6,31 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from swath.engine.ready_set import ReadySet
-from swath.engine.store import ResultStore, Stored
-from swath.engine.stored_args import StoredArgument, StoredItems, loaded
+from swath.engine.store import ResultStore
+from swath.engine.stored_args import StoredArgument, StoredItems, load_arguments
+from swath.engine.stored_result import StoredResult
 from swath.errors import PipelineError
 from swath.graph.graph import Node
 from swath.graph.ref import SKIPPED, Ref, fill, node_of, path_of
 
-Walks = tuple[Any, ...]
+ItemSources = tuple[Any, ...]
 """Of a mapped node: the sequence or iterator behind each positional argument; None where it follows another node."""
 
 
-class Values:
+class NodeResults:
     """What the engine knows of results.
 
     Held are references only: those of single calls, and of a mapped node's items those that a follower has not taken yet. Who
     takes a mapped node as a whole reads it from the journal (`read` gives the results of a node's items in order).
     """
 
-    def __init__(self, store: ResultStore, ready: ReadySet, read: Callable[[str], Iterable[Stored]]) -> None:
+    def __init__(self, store: ResultStore, ready: ReadySet, read: Callable[[str], Iterable[StoredResult]]) -> None:
         self.store = store
         self.nodes: dict[str, Node] = {}
         self._ready = ready
         self._read = read
-        self._single: dict[str, Stored] = {}
-        self._items: dict[str, dict[int, Stored]] = {}
+        self._single: dict[str, StoredResult] = {}
+        self._items: dict[str, dict[int, StoredResult]] = {}
         self._followers: dict[str, int] = {}
         self._taken: dict[tuple[str, int], int] = {}
         self._begun: set[str] = set()
@@ -43,18 +44,18 @@ class Values:
             for stream in self._ready.streams(node.name):
                 self._followers[stream] = self._followers.get(stream, 0) + 1
 
-    def put(self, name: str, item: int, stored: Stored) -> None:
+    def put(self, name: str, item: int, stored: StoredResult) -> None:
         """An item's result."""
         if not self.nodes[name].mapped:
             self._single[name] = stored
         elif self._followers.get(name):
             self._items.setdefault(name, {})[item] = stored
 
-    def of(self, name: str) -> Stored:
+    def of(self, name: str) -> StoredResult:
         """The result of a single call."""
         return self._single[name]
 
-    def _follow(self, name: str, item: int) -> Stored | None:
+    def _follow(self, name: str, item: int) -> StoredResult | None:
         """The result of a mapped node's item, for one of its followers; None when it was set aside."""
         items = self._items.get(name, {})
         stored = items.get(item)
@@ -103,9 +104,9 @@ class Values:
 
     def value(self, template: Any) -> Any:
         """The template's value in this process: for `when`, for lengths, for the specs of steps."""
-        return loaded(self.arguments(template), self.store)
+        return load_arguments(self.arguments(template), self.store)
 
-    def walks(self, node: Node) -> tuple[Walks, int | None]:
+    def walks(self, node: Node) -> tuple[ItemSources, int | None]:
         """What a mapped node walks, and how many items that is; None when only the walk, or what it follows, will tell."""
         follows = set(self._ready.streams(node.name))
         walks = tuple(
@@ -133,7 +134,7 @@ class Values:
                 remedy="pass it by keyword when it is the same for all items",
             ) from None
 
-    def items(self, node: Node, walks: Walks, item: int) -> tuple[Any, ...] | None:
+    def items(self, node: Node, walks: ItemSources, item: int) -> tuple[Any, ...] | None:
         """Positional arguments of one item. None when one was set aside; StopIteration when the walk is at its end."""
         found: list[Any] = []
         whole = True

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from swath.engine.call import BatchResult, Call, CallOutcome, CallOutput
-from swath.engine.journal import CallRow, Journal, NodeRow
-from swath.engine.store import Stored
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import CallRow, NodeRow
+from swath.engine.stored_result import StoredResult
 from swath.events import (
     CallDone,
     CallFailed,
@@ -44,7 +45,7 @@ class Recorder:
         self._emit = emit
         self._nodes: dict[str, NodeRow] = {}
         self._calls: list[CallRow] = []
-        self._results: list[tuple[str, Stored]] = []
+        self._results: list[tuple[str, StoredResult]] = []
         self._logs: list[tuple[float, str, str, str, int | None, str]] = []
         self._earlier = next(journal.calls(run), None) is not None
         """Whether the run is taken up again: what it wrote then may not be so any more."""
@@ -66,7 +67,7 @@ class Recorder:
         for event in told:
             self._emit(event)
 
-    def results_of(self, node: str) -> Iterable[Stored]:
+    def results_of(self, node: str) -> Iterable[StoredResult]:
         """The results of a node's finished calls, in the order of its items."""
         self.write()
         return self._journal.results_of(self.run, node)
@@ -98,7 +99,7 @@ class Recorder:
         self._calls.append(CallRow(node, item, key, "reused", 0, "", now, 0.0, "", ""))
         self._tell(CallDone(time=now, run=self.run, node=node, item=item, worker="", seconds=0.0, reused=True))
 
-    def done(self, call: Call, outcome: CallOutcome, stored: Stored, answer: BatchResult) -> None:
+    def done(self, call: Call, outcome: CallOutcome, stored: StoredResult, answer: BatchResult) -> None:
         """A call has its result."""
         now, node, item = time.time(), call.common.node, call.number
         self._calls.append(
@@ -112,7 +113,7 @@ class Recorder:
             CallDone(time=now, run=self.run, node=node, item=item, worker=answer.worker, seconds=outcome.seconds)
         )
 
-    def step(self, node: str, item: int, key: str, stored: Stored) -> None:
+    def step(self, node: str, item: int, key: str, stored: StoredResult) -> None:
         """An item of a mapped step has its result: it is kept like a call's, so that the step can be read as a whole."""
         now = time.time()
         self._calls.append(CallRow(node, item, key, "step", 0, "", now, None, "", ""))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swath.engine.bucket import located
 from swath.errors import StateError
+from swath.storage.filesystem import located
 
 READ_BYTES = 16 * 2**20
 """Larger files are pixels and the like: nothing in them names another file."""
