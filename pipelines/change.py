@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
-from swath.pipelines.predict import Predict, grid_text, map_scenes, megapixels_of, predict, read_contract, read_weights
+from swath.pipelines.predict import Predict, map_scenes, predict, read_contract, read_weights
 from swath.spec.base import Spec
 from swath.spec.fields.area import Area
 from swath.spec.fields.grid import GridSpec
@@ -292,6 +292,7 @@ def plan(spec: Change) -> dict[str, Any]:
     """What a comparison would take; of maps that a model makes first, what these take."""
     from swath.change.transitions import find_pair
     from swath.maps.layout import plan_sheets
+    from swath.maps.prediction import grid_text
 
     told: dict[str, Any] = {}
     if spec.dates == "together" and spec.model is not None:
@@ -303,7 +304,7 @@ def plan(spec: Change) -> dict[str, Any]:
             "scenes": len(grids[0].scenes),
             "grid": grid_text(regions.sheets[0].image, regions.sheets[0].output),
             "regions": len(regions),
-            "megapixels": round(megapixels_of(regions), 3),
+            "megapixels": round(regions.megapixels, 3),
             "output": spec.output.to,
         }
     if spec.model is not None:
@@ -317,7 +318,7 @@ def plan(spec: Change) -> dict[str, Any]:
     states = (_state(spec.before, None), _state(spec.after, None))
     pair = find_pair(states, spec.rule, spec.classes, spec.area, spec.grid, spec.output.background)
     regions = plan_sheets((pair.scenes,), spec.area, spec.output, spec.region)
-    megapixels = megapixels_of(regions)
+    megapixels = regions.megapixels
     return {
         "before": pair.names[0],
         "after": pair.names[1],

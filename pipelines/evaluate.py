@@ -255,13 +255,12 @@ def plan(spec: Evaluate) -> dict[str, Any]:
     else:
         raise ValueError("neither model nor map")
     regions = plan_sheets(subject.grids, subject.area, output_of(spec.output.to), spec.region)
-    pixels = sum(block.window.height * block.window.width for blocks in regions.sheets for block in blocks)
     return {
         "scored": spec.model.path if spec.model is not None else spec.map,
         "classes": ", ".join(each.name for each in subject.classes),
         "images": len(subject.images),
         "regions": len(regions),
-        "megapixels": round(pixels / 1e6, 3),
+        "megapixels": round(regions.megapixels, 3),
         "bootstrap_blocks_px": ", ".join(str(edge) for edge in subject.blocks),
         "output": spec.output.to,
     }

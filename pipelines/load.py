@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from swath.collection.inventory import Inventory
-    from swath.collection.load_plan import LoadedPiece, LoadPlan, Piece, Pieces
+    from swath.collection.load_piece import LoadedPiece, Piece, Pieces
+    from swath.collection.load_plan import LoadPlan
     from swath.storage.publication import Published
 
 log = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ def find_new(
 @task(on_client=True)
 def cut_pieces(loading: LoadPlan, *, region: int | None, output: CollectionOutput) -> Pieces:
     """The new images in windows, each loaded by one call."""
-    from swath.collection.load_plan import Pieces
+    from swath.collection.load_piece import Pieces
 
     return Pieces.of(loading.new, region, output.blocksize)
 
@@ -131,7 +132,7 @@ def cut_pieces(loading: LoadPlan, *, region: int | None, output: CollectionOutpu
 @task(retries=2)
 def load_window(piece: Piece) -> LoadedPiece:
     """One window of one image: read onto the grid, masked, encoded."""
-    from swath.collection.load_plan import load_piece
+    from swath.collection.load_piece import load_piece
 
     return load_piece(piece)
 
@@ -157,7 +158,8 @@ def publish_collection(
 def plan(spec: Load) -> dict[str, Any]:
     """What loading would take, from the headers of the imagery and what the folder holds."""
     from swath.collection.inventory import read_holdings
-    from swath.collection.load_plan import Pieces, plan_loading
+    from swath.collection.load_piece import Pieces, estimate
+    from swath.collection.load_plan import plan_loading
 
     held = read_holdings(spec.output.to)
     loading = plan_loading(
@@ -165,22 +167,4 @@ def plan(spec: Load) -> dict[str, Any]:
         physical=spec.units == "physical", margin=spec.margin, blocksize=spec.output.blocksize, sheet=spec.output.sheet,
     )  # fmt: skip
     pieces = Pieces.of(loading.new, spec.region, spec.output.blocksize)
-    sizes = [image.window.height * image.window.width for image in loading.new]
-    layers = [len(each.scenes.scenes) if each.scenes.mosaic == "median" else 1 for each in loading.new]
-    widths = [sum(_bytes(form.dtype) for form in image.encodings) for image in loading.new]
-    return {
-        "images": loading.found,
-        "to load": len(loading.new),
-        "bands": ", ".join(loading.held.bands),
-        "regions": len(pieces),
-        "megapixels": round(sum(sizes) / 1e6, 3),
-        "read_bytes": sum(size * layer * width for size, layer, width in zip(sizes, layers, widths, strict=True)),
-        "output": spec.output.to,
-    }
-
-
-def _bytes(dtype: str) -> int:
-    """Of one pixel."""
-    import numpy as np
-
-    return np.dtype(dtype).itemsize
+    return {**estimate(loading, pieces), "output": spec.output.to}

@@ -12,9 +12,7 @@ map                 COG, vectors, picture, STAC item                           o
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-import math
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
@@ -31,32 +29,14 @@ from swath.spec.fields.output import Output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from odc.geo.geobox import GeoBox
-
-    from swath.geo import Region, Regions, Window
+    from swath.geo import Region, Regions
     from swath.imagery.scene import Scenes
     from swath.maps.layout import MapLayout
-    from swath.maps.region import RegionResult
+    from swath.maps.region_result import RegionResult
     from swath.models.contract import Contract, ModelInfo, ReceptiveField, Weights
     from swath.storage.publication import Published
 
 log = logging.getLogger(__name__)
-
-CHECKED = 4
-"""How many windows are computed again to look for seams."""
-CHECKED_EDGE = 128
-"""Edge of such a window in pixels."""
-BLENDED_EDGE = 1024
-"""The same where tiles are blended: it has to hold borders of tiles."""
-MOSAICS = {
-    "first": "the first valid pixel",
-    "last": "the last valid pixel",
-    "least_cloud": "the valid pixel of the least cloudy scene",
-    "median": "the median of the valid pixels",
-}
-"""What is taken where scenes overlap."""
-ARTIFACTS = {"pt2": "torch.export.save", "torchscript": "torch.jit.save", "onnx": "onnx", "safetensors": "safetensors"}
-"""How the STAC extension for models calls the formats of weights."""
 
 
 class Predict(Spec):
@@ -206,58 +186,10 @@ def check_seams(
     area: Area | None,
     form: MapLayout,
 ) -> dict[str, Any]:
-    """Compute windows that lie across the borders of regions again, each in one piece, and count the pixels that differ from
-    the map. Of a model whose tiles are blended, tell as well how much their borders show (see swath.models.blend)."""
-    import numpy as np
+    """Compute windows across the borders of regions again and compare them with the map (see swath.maps.seams)."""
+    from swath.maps import seams
 
-    from swath.maps.region import FileParts, agreement_in, map_strips
-    from swath.models.blend import seam_excess
-    from swath.models.precision import Agreement
-
-    differing = pixels = windows = 0
-    excess: list[float] = []
-    agreed = Agreement(0, 0, 0.0)
-    sheets = range(0, len(regions.sheets), -(-len(regions.sheets) // CHECKED))
-    for sheet in sheets:
-        blocks, parts = regions.sheets[sheet], FileParts.of(made, "map", regions, sheet)
-        for window in blocks.samples(CHECKED // len(sheets), CHECKED_EDGE if model.lattice is None else BLENDED_EDGE):
-            whole = dataclasses.replace(form, edge=max(window.shape))
-            ((again, *_),) = map_strips(window, scenes[regions.grids[sheet]], model, area, whole)
-            for part in parts.touching(blocks, window):
-                shared = part.window.intersection(window)
-                if shared is None:
-                    continue
-                before, now = part.read(shared), again[:, *shared.within(window)]
-                same = (before == now) | (np.isnan(before) & np.isnan(now) if before.dtype.kind == "f" else False)
-                differing += int((~same.all(axis=0)).sum())
-                pixels += shared.height * shared.width
-            windows += 1
-            if model.precision != "float32":
-                agreed += agreement_in(window, scenes[regions.grids[sheet]], model)
-            if model.lattice is not None:
-                rows, columns = (model.lattice.borders(length) for length in blocks.image.shape)
-                excess.append(seam_excess(again, [r - window.row for r in rows], [c - window.col for c in columns]))
-    return {
-        "exact": model.exact and not differing,
-        "reason": model.reason
-        or ("" if not differing else "pixels differ between tilings in the last bits of the network's arithmetic"),
-        "radius": model.radius,
-        "stride": model.stride,
-        "halo": model.halo,
-        "windows": windows,
-        "pixels": pixels,
-        "differing": differing,
-        "device": model.device,
-        "precision": model.precision,
-        **({"excess": mean_of(excess)} if excess else {}),
-        **({"agreement": agreed.share, "compared": agreed.pixels} if agreed.pixels else {}),
-    }
-
-
-def mean_of(numbers: list[float]) -> float | None:
-    """The mean of those that are numbers; None when there is none."""
-    known = [number for number in numbers if math.isfinite(number)]
-    return round(sum(known) / len(known), 3) if known else None
+    return seams.check_seams(made, regions, scenes, model, area, form).certificate(model)
 
 
 def still_there(published: Published) -> bool:
@@ -279,110 +211,18 @@ def publish_map(
     form: MapLayout,
     output: Output,
 ) -> Published:
-    """Write the map and what is made beside it, and put it in its place."""
-    from swath.imagery.scene import all_scenes
-    from swath.maps.legend import MapClass, shares
-    from swath.maps.map_files import MapFiles
-    from swath.maps.stac_item import ModelFacts
-    from swath.models.contract_file import item_properties
+    """Write the map and the files beside it, and publish them together."""
+    from swath.maps.prediction import publish_prediction
 
-    contract = model.contract
-    legend = tuple(MapClass(each.value, each.name, each.color) for each in contract.classes)
-    numbers = tuple(f"value-{n + 1}" for n in range(form.encoding.bands))
-    files = MapFiles(
-        made, regions, scenes, form, output, legend,
-        bands=(contract.name,) if contract.output == "classes" else numbers,
-        subtitle=f"{contract.name}, from {scenes[0].scenes[0].id}{_and_more(len(all_scenes(scenes)) - 1)}",
-        model=ModelFacts(contract.name, model.path, model.sha256, ARTIFACTS[model.format], contract.bands, item_properties(contract)),
-        lineage=lineage(scenes, model),
-    )  # fmt: skip
-    with files:
-        facts = files.write()
-        found = shares(legend, facts.counts)
-        return files.publish(
-            {
-                "seams": seams,
-                "shares": [dataclasses.asdict(share) for share in found],
-                "numbers": {
-                    "valid pixels": facts.valid,
-                    **{f"{share.name} %": round(100 * share.fraction, 3) for share in found},
-                    "seam differences": seams["differing"],
-                },
-                "valid_pixels": facts.valid,
-                "megapixels": round(megapixels_of(regions), 3),
-                "missing_regions": list(facts.missing),
-                "input": describe_input(scenes, model, area, regions),
-            }
-        )
-
-
-def megapixels_of(regions: Regions) -> float:
-    """What all regions together cover, in millions of pixels."""
-    return sum(block.window.height * block.window.width for blocks in regions.sheets for block in blocks) / 1e6
-
-
-def describe_input(scenes: tuple[Scenes, ...], model: ModelInfo, area: Area | None, regions: Regions) -> dict[str, Any]:
-    """What a map was made from, for its report."""
-    from swath.imagery.scene import all_scenes
-    from swath.storage.address import shown
-
-    each = all_scenes(scenes)
-    notes = list(dict.fromkeys(note for grid in scenes for note in grid.notes))
-    return {
-        "area": (area.source or "given in the spec") if area is not None else "everything that the imagery covers",
-        "imagery": [f"{scene.id}{f', {scene.datetime}' if scene.datetime else ''}" for scene in each],
-        "files": sorted({shown(band.href) for scene in each for band in scene.bands}),
-        "bands": ", ".join(scenes[0].bands),
-        "where scenes overlap": MOSAICS[scenes[0].mosaic],
-        "grid": [grid_text(blocks.image, blocks.output) for blocks in regions.sheets],
-        "model": f"{model.contract.name}: {model.path}",
-        "weights": f"SHA-256 {model.sha256}",
-        "notes": notes or "none",
-    }
-
-
-def grid_text(image: GeoBox, window: Window) -> str:
-    """Such as `1489 x 1482 pixels of 30 in EPSG:32612`."""
-    return f"{window.width} x {window.height} pixels of {abs(image.resolution.x):g} in {image.crs or 'no CRS'}"
-
-
-def lineage(scenes: tuple[Scenes, ...], model: ModelInfo) -> str:
-    """One sentence for the map's STAC item."""
-    from swath.imagery.scene import all_scenes
-
-    each = all_scenes(scenes)
-    names = ", ".join(scene.id for scene in each[:20]) + _and_more(len(each) - 20)
-    return f"{model.contract.name} (weights {model.sha256[:12]}) over {names}; {MOSAICS[scenes[0].mosaic]}"
-
-
-def _and_more(count: int) -> str:
-    return f" and {count} more" if count > 0 else ""
+    return publish_prediction(made, regions, scenes, model, area, form, output, seams)
 
 
 @predict.planner
 def plan(spec: Predict) -> dict[str, Any]:
     """What a map would take, from the headers of its imagery and the model's contract."""
-    from swath.imagery.reading.mosaic import common_dtype
-    from swath.imagery.scene import all_scenes
     from swath.maps.layout import plan_sheets
+    from swath.maps.prediction import estimate
 
     contract = read_contract(spec.model)
     grids = find_imagery(spec.imagery, contract=contract, area=spec.area, grid=spec.grid)
-    regions = plan_sheets(grids, spec.area, spec.output, spec.region)
-    pixels = dict.fromkeys(regions.grids, 0)
-    for grid, blocks in zip(regions.grids, regions.sheets, strict=True):
-        pixels[grid] += sum(block.window.height * block.window.width for block in blocks)
-    layers = {grid: len(s.bands) * (len(s.scenes) if s.mosaic == "median" else 1) for grid, s in enumerate(grids)}
-    total = sum(pixels.values())
-    sheets = [grid_text(blocks.image, blocks.output) for blocks in regions.sheets]
-    return {
-        "model": f"{contract.name}: {', '.join(contract.bands)}",
-        "scenes": len(all_scenes(grids)),
-        "grid": sheets[0] if len(sheets) == 1 else sheets,
-        "regions": len(regions),
-        "region": regions.sheets[0].size,
-        "megapixels": round(total / 1e6, 3),
-        "read_bytes": sum(pixels[grid] * layers[grid] * common_dtype(grids[grid]).itemsize for grid in pixels),
-        "map_bytes_at_most": total * (contract.channels or 1 if contract.output == "values" else 1),
-        "output": spec.output.to,
-    }
+    return estimate(contract, grids, plan_sheets(grids, spec.area, spec.output, spec.region), spec.output)

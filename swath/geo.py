@@ -131,6 +131,11 @@ class Blocks(Sequence[Block]):
         )
         return Block(index, window, around(self.image, window, self.halo, self.stride))
 
+    @property
+    def pixels(self) -> int:
+        """Pixels of the wanted blocks together, without halo."""
+        return sum(block.window.height * block.window.width for block in self)
+
     def touching(self, window: Window) -> list[int]:
         """Lattice indices of the blocks that share pixels with `window`, wanted or not."""
         inside = self.output.intersection(window)
@@ -199,6 +204,11 @@ class Regions(Sequence[Region]):
                 return Region(number, self.grids[number], blocks[item])
             item -= len(blocks)
         raise IndexError(item)
+
+    @property
+    def megapixels(self) -> float:
+        """Millions of pixels of all regions together."""
+        return sum(blocks.pixels for blocks in self.sheets) / 1e6
 
     def first(self, sheet: int) -> int:
         """Position of a sheet's first region."""

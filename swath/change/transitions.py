@@ -30,7 +30,7 @@ from swath.maps.class_map import open_class_map
 from swath.maps.cog.encoded_part import PartBuilder
 from swath.maps.layout import MapLayout
 from swath.maps.legend import Legend, MapClass, legend_of
-from swath.maps.region import RegionResult
+from swath.maps.region_result import RegionResult
 from swath.spec.fields.labels import IGNORE, IGNORED, LabelClass
 
 if TYPE_CHECKING:

@@ -1,9 +1,8 @@
-"""Imagery on its way into a collection: which images are new, and the pieces that calls load.
+"""The plan of a load: the images that are found, compared with the collection's inventory, and how their files are encoded.
 
-Every band is a file of its own, as STAC catalogues have it, with its own dtype, nodata, scale and offset. What is valid is told
-once for all bands of an image: a pixel is so where every file of the scene has data (see swath.imagery.reading.mosaic), and
-nowhere else. Where no number can stand for nodata, the file gets an alpha band: it is made and compressed with the pixels,
-tile by tile, and every program with GDAL takes it for the mask of a file with one band beside it.
+Every band is a file of its own, with its own dtype, nodata, scale and offset. Validity is the same for all bands of an image: a
+pixel is valid where every file of the scene has data (see swath.imagery.reading.mosaic). Where no number can stand for nodata,
+the file gets an alpha band: it is compressed with the pixels, tile by tile, and GDAL takes it for the mask of the other band.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -21,17 +20,12 @@ from odc.geo.geobox import GeoBox
 from swath.collection.inventory import Inventory, InventoryImage, file_name
 from swath.engine.fingerprint import fingerprint
 from swath.errors import AreaError, ImageryError
-from swath.geo import Blocks, Region, Regions, Window, sheet_windows
-from swath.graph.current import progress
+from swath.geo import Window, sheet_windows
 from swath.imagery.geometry.footprint import extent_pixels
 from swath.imagery.geometry.image_grid import CLOSE, output_window
-from swath.imagery.reading.mosaic import read
 from swath.imagery.scene import Scene, Scenes
 from swath.imagery.sources.find import find, find_each
-from swath.maps.cog.encoded_part import EncodedPart, PartBuilder, levels_of
 from swath.maps.cog.encoding import Encoding
-from swath.maps.cog.tiff_header import level_shapes
-from swath.maps.layout import region_edge
 
 if TYPE_CHECKING:
     from swath.imagery.scene import Band
@@ -273,81 +267,3 @@ def _numbered(images: list[ImageToLoad]) -> list[ImageToLoad]:
         seen[image.id] += 1
         result.append(image if seen[image.id] == 1 else replace(image, id=f"{image.id}-{seen[image.id]}"))
     return result
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A window of one image, loaded by one call."""
-
-    image: ImageToLoad
-    region: Region
-    levels: int
-    """Of the file: how many, the full resolution among them, the call makes."""
-
-
-@dataclass(frozen=True)
-class Pieces(Sequence[Piece]):
-    """The pieces of all new images, image by image: a lazy sequence. A piece depends on nothing but its image, so what a run
-    that was stopped has loaded is not loaded again, whatever else came in the meantime."""
-
-    images: tuple[ImageToLoad, ...]
-    regions: Regions
-
-    @classmethod
-    def of(cls, images: tuple[ImageToLoad, ...], region: int | None, blocksize: int) -> Pieces:
-        """`region`: edge of a piece in pixels; chosen when not given."""
-        sheets = tuple(
-            Blocks(each.scenes.image, each.window, region or region_edge([each.window], blocksize), 0, 1)
-            for each in images
-        )
-        return cls(images, Regions(sheets, tuple(range(len(images)))))
-
-    def __len__(self) -> int:
-        return len(self.regions)
-
-    @overload
-    def __getitem__(self, item: int) -> Piece: ...
-    @overload
-    def __getitem__(self, item: slice) -> Sequence[Piece]: ...
-    def __getitem__(self, item: int | slice) -> Piece | Sequence[Piece]:
-        if isinstance(item, slice):
-            return [self[number] for number in range(*item.indices(len(self)))]
-        region = self.regions[item]
-        image, blocks = self.images[region.sheet], self.regions.sheets[region.sheet]
-        edge = image.encodings[0].blocksize
-        levels = levels_of(blocks.size, edge, len(level_shapes(*image.window.shape, edge)))
-        # The number of the image among those of a run is no part of what is loaded.
-        return Piece(image, replace(region, sheet=0, grid=0), levels)
-
-
-@dataclass(frozen=True)
-class LoadedPiece:
-    """What one call loaded: a part for each band's file."""
-
-    image: str
-    """Its id."""
-    parts: tuple[EncodedPart, ...]
-    lost: int
-    """Valid pixels that read as nodata in the files: those with the one number that stands for it."""
-
-
-def load_piece(piece: Piece) -> LoadedPiece:
-    """Read a piece and encode it, some rows at a time. Raises what reading raises."""
-    image, block = piece.image, piece.region.block
-    builders = [PartBuilder(block.index, block.window, form, piece.levels) for form in image.encodings]
-    rows, lost = image.encodings[0].blocksize, 0
-    for row in range(block.window.row, block.window.stop_row, rows):
-        strip = Window(row, block.window.col, min(rows, block.window.stop_row - row), block.window.width)
-        pixels, valid = read(image.scenes, strip, reflectance=image.physical)
-        gone = np.zeros(strip.shape, bool)
-        for layer, form, builder in zip(pixels, image.encodings, builders, strict=True):
-            numbers = layer.astype(form.dtype, copy=False)
-            if form.alpha:
-                full = np.iinfo(form.dtype).max
-                builder.add(np.stack([numbers, np.where(valid, full, 0).astype(form.dtype)]))
-            else:
-                gone |= valid & (numbers == form.nodata)
-                builder.add(np.where(valid, numbers, form.nodata).astype(form.dtype, copy=False)[None])
-        lost += int(gone.sum())
-        progress(pixels=strip.height * strip.width)
-    return LoadedPiece(image.id, tuple(builder.part() for builder in builders), lost)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 from swath.collection.inventory import COLLECTION, collection_of, image_item, raster_name
-from swath.collection.load_plan import ImageToLoad, LoadedPiece, LoadPlan, Pieces
+from swath.collection.load_piece import LoadedPiece, Pieces
+from swath.collection.load_plan import ImageToLoad, LoadPlan
 from swath.geo import Blocks
 from swath.graph.current import current_run, progress
 from swath.maps.cog.cog import write_cog

@@ -16,7 +16,7 @@ from swath.geo import Window
 from swath.imagery.geometry.footprint import transformer
 from swath.imagery.labels.label_objects import label_objects, traced
 from swath.imagery.reading.mosaic import read
-from swath.maps.region import FileParts
+from swath.maps.region_result import FileParts
 from swath.spec.fields.labels import IGNORE
 
 if TYPE_CHECKING:

@@ -27,7 +27,8 @@ from swath.maps.class_map import open_class_map
 from swath.maps.cog.encoded_part import PartBuilder
 from swath.maps.layout import MapLayout
 from swath.maps.legend import Legend, MapClass
-from swath.maps.region import RegionResult, map_strips
+from swath.maps.region import map_strips
+from swath.maps.region_result import RegionResult
 from swath.spec.fields.labels import IGNORE
 from swath.spec.fields.split import SceneSplit
 from swath.training.split.split import NAMES, TRAIN, Split

@@ -16,7 +16,7 @@ from swath.maps.cog.cog import CogFacts, names_xml, write_cog
 from swath.maps.layout import MapLayout
 from swath.maps.legend import Legend
 from swath.maps.preview import write_preview
-from swath.maps.region import FileParts, RegionResult
+from swath.maps.region_result import FileParts, RegionResult
 from swath.maps.sheets import Sheet, merged, sheet_names, write_collection, write_index
 from swath.maps.stac_item import ModelFacts, write_item, write_model_item
 from swath.maps.vectors.geoparquet import write_vectors

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rasterio.enums import Resampling
 
 from swath.imagery.geometry.pixel_area import PixelArea
-from swath.maps.cog.cog import gdal_quiet, open_map
+from swath.maps.gdal import gdal_write_env, open_map
 from swath.maps.legend import Legend, shares
 from swath.storage.durable_write import sync, writing
 
@@ -47,7 +47,7 @@ def write_preview(
     its first band from low to high. Nodata is light grey. There is a scale bar where the map has a CRS; pixels that are
     not square on the ground (degrees) are drawn as they lie there. Raises TaskFailed when `path` cannot be written.
     """
-    with gdal_quiet(), open_map(cog) as file:
+    with gdal_write_env(), open_map(cog) as file:
         ground = PixelArea.of(GeoBox(file.shape, file.transform, file.crs.to_wkt() if file.crs else None))
         width, height = _size(file.shape, ground)
         small = (min(height, file.height), min(width, file.width))

@@ -6,30 +6,28 @@ is in memory is a strip of the region and the one that is read ahead; it does no
 
 from __future__ import annotations
 
-import bisect
 import contextvars
 import logging
 from collections import deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import islice
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.geo import Blocks, Region, Regions, Window, around
+from swath.geo import Region, Window, around
 from swath.graph.current import progress
 from swath.imagery.geometry.image_grid import area_mask
 from swath.imagery.geometry.utm_zones import owned
 from swath.imagery.reading.mosaic import read
-from swath.maps.cog.encoded_part import EncodedPart, PartBuilder
+from swath.maps.cog.encoded_part import PartBuilder
+from swath.maps.region_result import RegionResult
 from swath.models.device import Batches
 from swath.models.infer import finish, logits, prepare
 from swath.models.load import TorchPredictor, load
-from swath.models.precision import Agreement, agreement
 from swath.models.probabilities import encode_probabilities
 
 if TYPE_CHECKING:
@@ -43,68 +41,6 @@ if TYPE_CHECKING:
 READERS = {"cpu": 1, "cuda": 4}
 """How many strips are read ahead, each by a thread of its own."""
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RegionResult:
-    """What one call made of a region: a part for each file."""
-
-    sheet: int
-    map: EncodedPart
-    probabilities: EncodedPart | None = None
-
-    @property
-    def place(self) -> tuple[int, int]:
-        """Sheet and index of the region: what comes in this order."""
-        return self.sheet, self.map.index
-
-
-@dataclass(frozen=True)
-class FileParts(Sequence[EncodedPart]):
-    """The parts of one file among all that regions made; taken when they are asked for."""
-
-    made: Sequence[RegionResult]
-    """In the order of their regions; some may have been set aside."""
-    name: str
-    """Of the field of Made."""
-    places: range
-    """Where they are in `made`."""
-
-    @classmethod
-    def of(cls, made: Sequence[RegionResult], name: str, regions: Regions, sheet: int) -> FileParts:
-        """Those of one sheet."""
-        if len(made) == len(regions):
-            start, stop = regions.first(sheet), regions.first(sheet + 1)
-        else:
-            start, stop = (
-                bisect.bisect_left(made, (number, -1), key=lambda each: each.place) for number in (sheet, sheet + 1)
-            )
-        return cls(made, name, range(start, stop))
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    @overload
-    def __getitem__(self, item: int) -> EncodedPart: ...
-    @overload
-    def __getitem__(self, item: slice) -> Sequence[EncodedPart]: ...
-    def __getitem__(self, item: int | slice) -> EncodedPart | Sequence[EncodedPart]:
-        if isinstance(item, slice):
-            return FileParts(self.made, self.name, self.places[item])
-        part: EncodedPart = getattr(self.made[self.places[item]], self.name)
-        return part
-
-    def __iter__(self) -> Iterator[EncodedPart]:
-        return (getattr(made, self.name) for made in islice(self.made, self.places.start, self.places.stop))
-
-    def touching(self, blocks: Blocks, window: Window) -> list[EncodedPart]:
-        """Those that share pixels with `window`."""
-        found = []
-        for index in blocks.touching(window):
-            place = bisect.bisect_left(self, index, key=lambda part: part.index)
-            if place < len(self) and self[place].index == index:
-                found.append(self[place])
-        return found
 
 
 @dataclass(frozen=True)
@@ -208,13 +144,6 @@ def device_share(model: ModelInfo) -> float | None:
     """Which share of the time since its first call this process's GPU has computed; None where there is none."""
     predictor = load(model)
     return predictor.busy.share if model.device != "cpu" and isinstance(predictor, TorchPredictor) else None
-
-
-def agreement_in(window: Window, scenes: Scenes, model: ModelInfo) -> Agreement:
-    """How many pixels of a window have the same class as with float32 on the CPU."""
-    source = around(scenes.image, window, model.halo, model.stride)
-    pixels, valid = read(scenes, source, reflectance=model.contract.units == "reflectance")
-    return agreement(model, pixels, valid, source, window)
 
 
 @cache

@@ -1,11 +1,10 @@
-"""Writing files so that a full disk is noticed: errors that name the file and the free space, sync, checksums."""
+"""Durable writes: errors that name the file and the free space, fsync, checksums."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,24 +15,28 @@ _CHUNK = 1 << 20
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """What goes wrong in the body while `path` is written becomes a TaskFailed with the path and the free space."""
+def writing(path: Path, *errors: type[Exception]) -> Iterator[None]:
+    """While the body writes `path`, an OSError, or one of `errors`, becomes a TaskFailed with the path and the free space.
+
+    `errors` are what the library that writes the file raises beside OSError.
+    """
+    caught: tuple[type[Exception], ...] = (OSError, *errors)
     try:
         yield
-    except _failures() as error:
+    except caught as error:
         raise not_written(path, str(error)) from error
 
 
 def not_written(path: Path, why: str) -> TaskFailed:
-    """The error that says that `path` is not there, or not whole."""
+    """The error for a file that is missing or incomplete."""
     return TaskFailed(
-        f"{path} could not be written: {why} ({_free(path)})",
+        f"{path} could not be written: {why} ({_free_space(path)})",
         remedy="make room or choose another place with output.to; what was there before is untouched, finished blocks are kept",
     )
 
 
 def sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    """Flush a file's bytes, or a folder's entries, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -50,17 +53,7 @@ def checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _failures() -> tuple[type[Exception], ...]:
-    """What a write may raise. Who writes no rasters has not imported rasterio, and need not for this."""
-    if "rasterio" not in sys.modules:
-        return (OSError,)
-    from rasterio._err import CPLE_BaseError  # of GDAL's copy; rasterio gives it no public name
-    from rasterio.errors import RasterioError
-
-    return OSError, RasterioError, CPLE_BaseError
-
-
-def _free(path: Path) -> str:
+def _free_space(path: Path) -> str:
     for folder in path.parents:
         if folder.is_dir():
             return f"{shutil.disk_usage(folder).free} bytes are free in {folder}"

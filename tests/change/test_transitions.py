@@ -33,7 +33,7 @@ from swath.change.transitions import (
 from swath.errors import AreaError, ImageryError
 from swath.maps.cog.cog import write_cog
 from swath.maps.layout import MapLayout, form_of_bytes, plan_sheets
-from swath.maps.region import FileParts
+from swath.maps.region_result import FileParts
 from swath.spec.fields.imagery import FilesImagery
 from swath.spec.fields.labels import ExpressionLabels, LabelClass
 from swath.spec.fields.output import Output

@@ -18,7 +18,8 @@ from rasterio.crs import CRS
 from rio_cogeo.cogeo import cog_validate
 
 from swath.collection.inventory import read_holdings
-from swath.collection.load_plan import LoadPlan, Pieces, load_piece, plan_loading
+from swath.collection.load_piece import Pieces, load_piece
+from swath.collection.load_plan import LoadPlan, plan_loading
 from swath.collection.write import write_images
 from swath.errors import ImageryError
 from swath.geo import Window

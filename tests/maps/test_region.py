@@ -21,7 +21,8 @@ from swath.imagery.sources.find import find
 from swath.maps.cog.encoded_part import EncodedPart
 from swath.maps.cog.encoding import Encoding
 from swath.maps.layout import MapLayout, region_edge
-from swath.maps.region import FileParts, RegionResult, map_region, map_strips
+from swath.maps.region import map_region, map_strips
+from swath.maps.region_result import FileParts, RegionResult
 from swath.models.contract import ModelInfo
 from swath.models.infer import infer
 from swath.models.info import inspect

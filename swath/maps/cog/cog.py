@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,26 +16,23 @@ import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window as RasterWindow
 from rio_cogeo.cogeo import cog_validate
 
 from swath.errors import TaskFailed
 from swath.geo import Blocks, Window
-from swath.imagery.reading.open_raster import gdal_errors, open_raster
 from swath.maps.cog.assembly import Assembly
 from swath.maps.cog.encoded_part import EncodedPart
 from swath.maps.cog.encoding import Encoding
 from swath.maps.cog.tiff_header import Tag, statistics_tags, tags_of
+from swath.maps.gdal import gdal_write_env, open_map, writing_raster
 from swath.maps.legend import Legend, color_table
-from swath.storage.address import is_remote
-from swath.storage.durable_write import not_written, sync, writing
+from swath.storage.durable_write import not_written, sync
 from swath.storage.upload import Upload
 
 COMPARED = 32
 """So many tiles, spread over the map, are decoded again by GDAL and compared with what was given."""
-_CACHE_MB = 128
 
 
 @dataclass(frozen=True)
@@ -97,7 +92,7 @@ def write_cog(
     or when a part does not belong to the map.
     """
     folder = Path(tempfile.gettempdir()) if isinstance(path, Upload) else path.parent
-    with gdal_quiet(), Assembly(parts, blocks, encoding, folder) as assembly:
+    with gdal_write_env(), Assembly(parts, blocks, encoding, folder) as assembly:
         _check_classes(assembly, classes)
         own = _own_tags(assembly, blocks.image[blocks.output.roi], classes, band_names, tags or {}, (scale, offset))
         if isinstance(path, Upload):
@@ -106,7 +101,7 @@ def write_cog(
                 return _verified(path.url, file, path.size, parts, blocks, assembly)
         made = path.with_name(f".{path.name}.made")
         try:
-            with writing(path):
+            with writing_raster(path):
                 _write(path, made, assembly.chunks(own))
                 with rasterio.open(made) as file:
                     facts = _verified(str(path), file, made.stat().st_size, parts, blocks, assembly)
@@ -118,25 +113,6 @@ def write_cog(
         finally:
             for leftover in (made, made.with_name(f"{made.name}.aux.xml")):
                 leftover.unlink(missing_ok=True)
-
-
-@contextmanager
-def gdal_quiet() -> Iterator[None]:
-    """GDAL's settings: a small cache, and no threads, for a threaded writer does not tell when the disk is full."""
-    with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, GDAL_NUM_THREADS=1):
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a map of imagery without a place has none either
-        yield
-
-
-@contextmanager
-def open_map(source: Path | str) -> Iterator[DatasetReader]:
-    """A map's file, or what opens all its sheets: a path, or the address where it waits to be published."""
-    if is_remote(str(source)):
-        with gdal_errors(str(source), "looking at what was sent"), open_raster(str(source)) as file:
-            yield file
-    else:
-        with rasterio.open(source) as file:
-            yield file
 
 
 def _check_classes(assembly: Assembly, classes: Legend) -> None:

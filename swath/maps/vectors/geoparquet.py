@@ -21,7 +21,7 @@ from rasterio.windows import Window as RasterWindow
 
 from swath.errors import TaskFailed
 from swath.imagery.geometry.pixel_area import PixelArea
-from swath.maps.cog.cog import gdal_quiet, open_map
+from swath.maps.gdal import gdal_write_env, open_map, writing_raster
 from swath.maps.legend import Legend
 from swath.maps.vectors.outline import Floats, Ints, Outlines, Strip, Tracer
 from swath.maps.vectors.polygon import bounds, parts, simplified, wkb
@@ -68,7 +68,7 @@ def write_vectors(path: Path, source: Path | str, classes: Legend, wanted: Vecto
             f"{path}: no class is called {', '.join(sorted(strangers))}",
             remedy=f"output.vectors.background names classes of the model: {', '.join(each.name for each in classes)}",
         )
-    with gdal_quiet(), open_map(source) as file:
+    with gdal_write_env(), open_map(source) as file:
         wkt = file.crs.to_wkt() if file.crs else None
         ground = PixelArea.of(GeoBox(file.shape, file.transform, wkt))
         if ground is None and (
@@ -80,7 +80,7 @@ def write_vectors(path: Path, source: Path | str, classes: Legend, wanted: Vecto
             )
         made = _Rows(path, file.transform, wkt, {each.value: each.name for each in classes}, ground)
         values = [each.value for each in classes if each.name not in wanted.background]
-        with writing(path), made:
+        with writing_raster(path), made:
             found = (_wanted(each, wanted, made.areas(each)) for each in _traced(file, values, ground, wanted))
             if wanted.simplify is None:
                 for outlines in found:

@@ -11,10 +11,9 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from swath.maps.cog.cog import gdal_quiet
+from swath.maps.gdal import gdal_write_env, writing_raster
 from swath.maps.legend import Legend, color_table
 from swath.spec.fields.labels import IGNORE
-from swath.storage.durable_write import writing
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -25,8 +24,8 @@ def write_pixels(
 ) -> None:
     """Pixels (bands, height, width) of any dtype, with a mask band where some are not valid."""
     with (
-        writing(path),
-        gdal_quiet(),
+        writing_raster(path),
+        gdal_write_env(),
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
         rasterio.open(path, "w", **_profile(place, pixels), interleave="pixel") as file,
     ):
@@ -38,7 +37,11 @@ def write_pixels(
 
 def write_labels(path: Path, labels: NDArray[np.uint8], place: GeoBox, legend: Legend) -> None:
     """Numbers of classes (height, width); IGNORE is nodata. Colours and names of the classes are in the file."""
-    with writing(path), gdal_quiet(), rasterio.open(path, "w", **_profile(place, labels[None]), nodata=IGNORE) as file:
+    with (
+        writing_raster(path),
+        gdal_write_env(),
+        rasterio.open(path, "w", **_profile(place, labels[None]), nodata=IGNORE) as file,
+    ):
         file.write_colormap(1, color_table(legend, IGNORE))
         file.update_tags(classes=", ".join(f"{each.value} {each.name}" for each in legend))
         file.write(labels, 1)
