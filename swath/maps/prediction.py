@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from swath.maps.layout import MapLayout
     from swath.maps.region_result import RegionResult
     from swath.models.contract import Contract, ModelInfo
-    from swath.spec.fields.fields import Area, Output
+    from swath.spec.fields.area import Area
+    from swath.spec.fields.output import Output
     from swath.storage.publication import Published
 
 MOSAICS = {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from swath.imagery.scene import Scenes
     from swath.maps.layout import MapLayout
     from swath.models.contract import ModelInfo
-    from swath.spec.fields.fields import Area
+    from swath.spec.fields.area import Area
 
 
 @dataclass(frozen=True)
