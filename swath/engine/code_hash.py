@@ -20,7 +20,7 @@ from pathlib import Path
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
-from swath.engine.fingerprint import DIGITS, Hash, feed
+from swath.engine.value_hash import DIGITS, Hash, feed, register
 from swath.graph.task import Task
 from swath.version import __version__
 
@@ -32,6 +32,18 @@ def code_fingerprint(fn: Any) -> str:
     state = hashlib.sha256()
     _feed_code(state, fn, set())
     return state.hexdigest()[:DIGITS]
+
+
+def register_code() -> None:
+    """Have functions, tasks and pipelines among values hashed by their code."""
+    register("builtins.function", lambda state, value: feed(state, ("function", code_fingerprint(value))))
+    register(
+        "swath.graph.task.Task",
+        lambda state, value: feed(state, ("task", code_fingerprint(value.fn), value.policy.version)),
+    )
+    register(
+        "swath.graph.pipeline.Pipeline", lambda state, value: feed(state, ("pipeline", code_fingerprint(value.fn)))
+    )
 
 
 def _feed_code(state: Hash, fn: Any, seen: set[Any]) -> None:

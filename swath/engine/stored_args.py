@@ -8,9 +8,9 @@ import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, overload
 
-from swath.engine.fingerprint import DIGITS
 from swath.engine.store import ResultStore
 from swath.engine.stored_result import StoredResult
+from swath.engine.value_hash import DIGITS
 from swath.graph.ref import fill, select
 
 PAGE_ITEMS = 1000
