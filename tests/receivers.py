@@ -9,7 +9,6 @@ import http.server
 import json
 import socketserver
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +20,9 @@ class Web:
 
     answer: Callable[[int], int] = lambda _: 200
     delay_s: float = 0.0
+    """Time before an answer; it ends with the block."""
     port: int = 0
+    over: threading.Event = field(default_factory=threading.Event)
     bodies: list[bytes] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -47,7 +48,7 @@ def web(answer: Callable[[int], int] = lambda _: 200, delay_s: float = 0.0) -> I
             this.paths.append(self.path)
             this.headers.append(dict(self.headers))
             status = this.answer(len(this.bodies))
-            time.sleep(this.delay_s)
+            this.over.wait(this.delay_s)
             with contextlib.suppress(OSError):
                 self.send_response(status)
                 if status in (301, 302, 307, 308):
@@ -63,7 +64,10 @@ def web(answer: Callable[[int], int] = lambda _: 200, delay_s: float = 0.0) -> I
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         this.port = server.server_address[1]
-        yield from _serving(server, this)
+        try:
+            yield from _serving(server, this)
+        finally:
+            this.over.set()
 
 
 @dataclass

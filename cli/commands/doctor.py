@@ -185,10 +185,10 @@ def _extras() -> Iterator[Finding]:
 
 def _notices() -> Iterator[Finding]:
     from swath.cli.context import here
-    from swath.reporting.notifications import check
+    from swath.reporting.notifications import check_addresses
 
     notify = here().notify
-    check([notify])
+    check_addresses([notify])
     for when, those in (("success", notify.on_success), ("failure", notify.on_failure)):
         if told := [one.shown for one in those if one.scheme]:
             yield Finding("ok", "notices", f"on {when}: {', '.join(told)}")
@@ -238,8 +238,8 @@ def _places(spec: Path | None, name: str | None) -> list[Callable[[], Iterator[F
 def _cloud(cluster: AwsCluster | GcpCluster | KubernetesCluster, folders: list[str]) -> Iterator[Finding]:
     from swath.cluster.doctor.doctor import checks
 
-    for check in checks(cluster, folders):
-        yield Finding(check.state, check.what, check.said, check.exit_code)
+    for check_addresses in checks(cluster, folders):
+        yield Finding(check_addresses.state, check_addresses.what, check_addresses.said, check_addresses.exit_code)
 
 
 def _price(cluster: AwsCluster | GcpCluster, project: Project) -> Iterator[Finding]:

@@ -1,37 +1,40 @@
-"""Notices: tells people how a run ended, by webhook or through apprise. Bounded in time; what goes wrong is only said."""
+"""Notifications: tell people how a run ended, by webhook or through apprise, within a time limit."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import http.client
 import json
 import logging
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from swath.errors import UsageError
+from swath.reporting.webhook import post
 from swath.spec.notify import HIDDEN, WEB, Notice, Notify
 from swath.units import duration
-from swath.version import __version__
 
-TRY_S = 10.0
-"""Time limit of one attempt."""
-PAUSE_S = 1.0
-"""Between the two attempts."""
-LIMIT_S = 2 * TRY_S + PAUSE_S + 1
-"""For all notices of a run together: they are sent at once."""
-HURRY_S = 2.0
-"""The same when the run was terminated: who sends SIGTERM sends SIGKILL soon."""
-_LONGEST = 2000
-"""Characters of the error."""
+_ERROR_LENGTH = 2000
+"""Characters of the error in a message."""
 _OUTPUTS = 100
+"""Outputs in the JSON of a message."""
+_LOGGERS = ("apprise", "urllib3")
+"""They log addresses."""
+
+
+@dataclass(frozen=True)
+class NotificationLimits:
+    """Times of sending, in seconds."""
+
+    attempt_s: float = 10.0
+    """Of one of the two attempts at a webhook."""
+    pause_s: float = 1.0
+    """Between the two attempts at an address."""
+    total_s: float = 22.0
+    """For all notifications of a run together: they are sent at the same time."""
+    terminated_s: float = 2.0
+    """For all together after SIGTERM, which SIGKILL follows soon."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,9 @@ class RunEnding:
     seconds: float
     error: str
     outputs: tuple[str, ...]
-    """What was published; at most 100 of them."""
+    """Paths and URLs of what was published; a message lists at most 100."""
     set_aside: int
-    """How many items were."""
+    """Number of items that failed for good."""
     report: str
     """Path of the report's page on the host; empty when there is none."""
     host: str
@@ -61,10 +64,10 @@ class RunEnding:
 
     @property
     def text(self) -> str:
-        """A few lines that a person reads."""
+        """A few lines for people."""
         lines = [self.subject]
         if self.error and self.status != "partial":
-            lines.append(self.error[:_LONGEST])
+            lines.append(self.error[:_ERROR_LENGTH])
         lines += self.outputs[:5]
         if len(self.outputs) > 5:
             lines.append(f"and {len(self.outputs) - 5} more")
@@ -74,32 +77,32 @@ class RunEnding:
         return "\n".join(lines)
 
     def to_json(self) -> str:
-        """One JSON object; `text` is what Slack and those who do like it show."""
-        fields = asdict(self) | {"error": self.error[:_LONGEST], "outputs": self.outputs[:_OUTPUTS]}
+        """One JSON object; Slack, Mattermost and similar services show its `text`."""
+        fields = asdict(self) | {"error": self.error[:_ERROR_LENGTH], "outputs": self.outputs[:_OUTPUTS]}
         return json.dumps({"text": self.text, **fields}, ensure_ascii=False)
 
 
-def whom(notifies: Sequence[Notify], status: str) -> tuple[Notice, ...]:
-    """Who is told of a run that ended so, each address once."""
+def recipients(notifies: Sequence[Notify], status: str) -> tuple[Notice, ...]:
+    """The addresses to notify of a run with this status, each once; none of an interrupted run."""
     if status == "interrupted":
         return ()
-    told = [one for each in notifies for one in (each.on_success if status == "done" else each.on_failure)]
-    return tuple({one.url: one for one in told if one.scheme}.values())
+    found = [one for each in notifies for one in (each.on_success if status == "done" else each.on_failure)]
+    return tuple({one.url: one for one in found if one.scheme}.values())
 
 
-def check(notifies: Sequence[Notify]) -> None:
-    """Raises UsageError for an address that apprise does not know; webhooks need no look."""
+def check_addresses(notifies: Sequence[Notify]) -> None:
+    """Raises UsageError for an address whose form apprise does not know. Webhooks were checked with the spec."""
     others = [one for each in notifies for one in each.notices if one.scheme not in (*WEB, HIDDEN)]
     if not others:
         return
-    with _captured():
+    with _muted():
         import apprise
 
         for one in others:
             if apprise.Apprise.instantiate(one.url.get_secret_value()) is None:
                 raise UsageError(
-                    f"notify: nobody can be told by the address {one.shown}",
-                    remedy="its form is not one that apprise knows: `apprise --details` lists them",
+                    f"notify: apprise does not know the form of the address {one.shown}",
+                    remedy="`apprise --details` lists the forms",
                 )
 
 
@@ -107,110 +110,82 @@ def send(
     notices: Sequence[Notice],
     ending: RunEnding,
     *,
-    limit_s: float | None = None,
+    limits: NotificationLimits = NotificationLimits(),
     leave: Callable[[], bool] = lambda: False,
 ) -> list[str]:
-    """Tell everybody at once and return what went wrong, a line each, without any secret of an address. Never raises.
+    """Notify all addresses at the same time. Returns a line for each that failed, without secrets. Never raises.
 
-    limit_s: time for all together. leave: asked now and then whether to wait no longer.
+    leave: called every 50 ms; waiting ends when it returns True.
     """
-    wrong: dict[int, str] = {}
-    limit_s = limit_s if limit_s is not None else HURRY_S if ending.status == "terminated" else LIMIT_S
+    limit_s = limits.terminated_s if ending.status == "terminated" else limits.total_s
+    failures: dict[int, str] = {}
 
-    def tell(index: int) -> None:
+    def send_one(index: int) -> None:
         try:
-            wrong[index] = _tell(notices[index], ending)
+            failures[index] = _send(notices[index], ending, limits)
         except Exception as error:  # noqa: BLE001 - a library may raise anything, with the address in its message
-            wrong[index] = f"failed with {type(error).__name__}"
+            failures[index] = f"failed with {type(error).__name__}"
 
-    threads = [threading.Thread(target=tell, args=(index,), daemon=True) for index in range(len(notices))]
-    with _captured() as keep:
+    threads = [threading.Thread(target=send_one, args=(index,), daemon=True) for index in range(len(notices))]
+    with _muted(threads):
         deadline = time.monotonic() + limit_s
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline and not leave():
             next(thread for thread in threads if thread.is_alive()).join(0.05)
-        if any(thread.is_alive() for thread in threads):
-            keep()  # what a late thread logs may name the address
-    late = f"was not told within {limit_s:g} s"
-    said = [wrong.get(index, late) for index in range(len(notices))]
-    return [f"the notice to {one.shown} {why}" for one, why in zip(notices, said, strict=True) if why]
+    late = f"was not sent within {limit_s:g} s"
+    found = [failures.get(index, late) for index in range(len(notices))]
+    return [f"the notification to {one.shown} {why}" for one, why in zip(notices, found, strict=True) if why]
 
 
-def _tell(notice: Notice, ending: RunEnding) -> str:
-    """Tell one. Returns what went wrong, or nothing."""
+def _send(notice: Notice, ending: RunEnding, limits: NotificationLimits) -> str:
+    """Notify one address. Returns what went wrong; empty when nothing did."""
     if notice.scheme == HIDDEN:
-        return "was not sent: its address stood plainly in the spec, so it was not kept; write it as ${env:NAME}"
+        return "was not sent: its address was written in the spec itself, which is not kept; write it as ${env:NAME}"
+    url = notice.url.get_secret_value()
     if notice.scheme in WEB:
-        why, again = _post(notice.url.get_secret_value(), ending)
-        if again:
-            time.sleep(PAUSE_S)
-            why, _ = _post(notice.url.get_secret_value(), ending)
-        return why
-    return _through_apprise(notice, ending)
+        return post(url, ending.to_json().encode(), attempt_s=limits.attempt_s, pause_s=limits.pause_s)
+    return _through_apprise(url, ending, limits.pause_s)
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: the address is where the message goes, and nowhere else."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-def _post(url: str, ending: RunEnding) -> tuple[str, bool]:
-    """What went wrong, or nothing, and whether it may go better a second time."""
-    parts = urlsplit(url)
-    headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": f"swath/{__version__}"}
-    if "@" in parts.netloc:
-        who = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-        headers["Authorization"] = "Basic " + base64.b64encode(who.encode()).decode()
-    address = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
-    request = urllib.request.Request(address, ending.to_json().encode(), headers, method="POST")
-    try:
-        with urllib.request.build_opener(_Stay).open(request, timeout=TRY_S):
-            return "", False
-    except urllib.error.HTTPError as error:
-        error.close()
-        return f"was answered with {error.code}", error.code >= 500 or error.code == 429
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return _why(error), isinstance(error, (OSError, http.client.HTTPException))
-
-
-def _why(error: Exception) -> str:
-    """In words, and without the message of the exception: it may have the address in it."""
-    reason = getattr(error, "reason", error)
-    if isinstance(reason, TimeoutError):
-        return f"was not answered within {TRY_S:g} s"
-    words = reason.strerror if isinstance(reason, OSError) and isinstance(reason.strerror, str) else ""
-    return f"failed: {words}" if words else f"failed with {type(reason).__name__}"
-
-
-def _through_apprise(notice: Notice, ending: RunEnding) -> str:
+def _through_apprise(url: str, ending: RunEnding, pause_s: float) -> str:
     import apprise
 
-    one = apprise.Apprise.instantiate(notice.url.get_secret_value())
+    one = apprise.Apprise.instantiate(url)
     if one is None:
-        return "was not sent: its address has a form that apprise does not know"
+        return "was not sent: apprise does not know the form of its address"
     subject, _, rest = ending.text.partition("\n")
     kind = apprise.NotifyType.SUCCESS if ending.status == "done" else apprise.NotifyType.FAILURE
     for attempt in (1, 2):
         if one.notify(title=subject, body=rest, notify_type=kind):
             return ""
         if attempt == 1:
-            time.sleep(PAUSE_S)
-    return "was not taken, tried twice; `apprise -vv -b test ADDRESS` says why"
+            time.sleep(pause_s)
+    return "was not accepted in two attempts; `apprise -vv -b test ADDRESS` says why"
 
 
 @contextlib.contextmanager
-def _captured() -> Iterator[Callable[[], None]]:
-    """Inside, apprise logs to nobody: its lines name addresses. What is yielded makes that stay so."""
-    logger = logging.getLogger("apprise")
-    before, nobody, stay = logger.propagate, logging.NullHandler(), threading.Event()
-    logger.propagate = False
-    logger.addHandler(nobody)
+def _muted(threads: Sequence[threading.Thread] = ()) -> Iterator[None]:
+    """Inside, and until the threads end, nothing that apprise and urllib3 log is shown: their lines name addresses."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before = [logger.propagate for logger in loggers]
+    nowhere = logging.NullHandler()
+    for logger in loggers:
+        logger.propagate = False
+        logger.addHandler(nowhere)
+
+    def restore() -> None:
+        for thread in late:
+            thread.join()
+        for logger, propagate in zip(loggers, before, strict=True):
+            logger.removeHandler(nowhere)
+            logger.propagate = propagate
+
     try:
-        yield stay.set
+        yield
     finally:
-        if not stay.is_set():
-            logger.removeHandler(nobody)
-            logger.propagate = before
+        late = [thread for thread in threads if thread.is_alive()]
+        if late:
+            threading.Thread(target=restore, daemon=True).start()
+        else:
+            restore()

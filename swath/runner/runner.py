@@ -46,7 +46,7 @@ from swath.project.project import Project
 from swath.project.provenance import CodeSource, reproduction
 from swath.project.registry import Registry
 from swath.reporting.call_statistics import FailureGroups, account
-from swath.reporting.notifications import RunEnding, check, send, whom
+from swath.reporting.notifications import RunEnding, check_addresses, recipients, send
 from swath.reporting.run_report import RunFacts, write_report
 from swath.reporting.tracing import start as start_trace
 from swath.runner import cost_estimate, matrix, staging
@@ -96,7 +96,7 @@ def run(
     not the files as they are.
     """
     crashpoint.reached("parsing")
-    check([project.notify, loaded.spec.notify])
+    check_addresses([project.notify, loaded.spec.notify])
     budget = cost_estimate.budget_of(loaded, project, registry, _again(project, registry), begun=resume is not None)
     identity = identity or (new_identity(loaded) if resume is None else None)
     loaded = staging.staged(loaded, lambda text: _tell(listeners, identity or resume or "", text))
@@ -528,7 +528,7 @@ class _Run:
 
     def tell(self, outcome: RunOutcome, seconds: float) -> None:
         """Tell whom spec and swath.yaml name. It changes nothing in how the run ended."""
-        told = whom([self.project.notify, self.loaded.spec.notify], outcome.status)
+        told = recipients([self.project.notify, self.loaded.spec.notify], outcome.status)
         if not told:
             return
         page, stopped = self.folder / "report.html", self.stop.requested
