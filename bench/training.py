@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from swath.graph.current import listening
-from swath.spec.fields.network import Augment, Best, LossPart, Network, Optimizer
+from swath.spec.fields.network import Augmentation, BestEpoch, LossTerm, Network, Optimizer
 from swath.training.loop.augment import augmented
 from swath.training.loop.losses import Loss
 from swath.training.loop.networks import build
@@ -38,8 +38,8 @@ def course(arguments: argparse.Namespace, steps: int) -> TrainSettings:
     """One epoch of so many steps."""
     return TrainSettings(
         network=Network(width=arguments.width), bands=4, classes=("land", "water"),
-        loss=(LossPart(name="cross_entropy"),), class_weights=((1.0, 1.0),), augment=Augment(), optimizer=Optimizer(),
-        best=Best(), epochs=1, epoch_steps=steps, seed=1, device=arguments.device, threads=arguments.threads,
+        loss=(LossTerm(name="cross_entropy"),), class_weights=((1.0, 1.0),), augment=Augmentation(), optimizer=Optimizer(),
+        best=BestEpoch(), epochs=1, epoch_steps=steps, seed=1, device=arguments.device, threads=arguments.threads,
     )  # fmt: skip
 
 

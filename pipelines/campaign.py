@@ -24,9 +24,9 @@ from swath.pipelines.train import ModelOutput, Train, train
 from swath.spec.base import Spec
 from swath.spec.fields.area import Area
 from swath.spec.fields.imagery import Imagery, StacImagery
-from swath.spec.fields.labels import ExpressionLabels, LabelClass, Labelled, Labels
+from swath.spec.fields.labels import ExpressionLabels, LabelClass, LabelledImagery, Labels
 from swath.spec.fields.model import ModelRef
-from swath.spec.fields.network import Loss, LossPart, Network
+from swath.spec.fields.network import Loss, LossTerm, Network
 from swath.spec.fields.output import Destination, Output, Vectors
 from swath.spec.fields.sampling import Sampling
 from swath.spec.fields.split import BlockSplit, SplitSpec
@@ -72,7 +72,7 @@ class Campaign(Spec):
     """Which chips are seen."""
     network: Network = Network()
     """The network."""
-    loss: Loss = (LossPart(name="cross_entropy"),)
+    loss: Loss = (LossTerm(name="cross_entropy"),)
     """What is made small: cross_entropy, focal, dice, or a list of them, which are summed."""
     epochs: int = Field(default=10, ge=1)
     """So often the validation split is looked at."""
@@ -149,7 +149,7 @@ def held_imagery(spec: Campaign) -> StacImagery:
 def train_spec(spec: Campaign, *, loaded: Published) -> Train:
     """The training's spec, once the imagery is there."""
     return Train(
-        data=(Labelled(imagery=held_imagery(spec), labels=spec.labels, area=spec.area),),
+        data=(LabelledImagery(imagery=held_imagery(spec), labels=spec.labels, area=spec.area),),
         classes=spec.classes, bands=spec.bands, split=spec.split, sampling=spec.sampling, network=spec.network,
         loss=spec.loss, epochs=spec.epochs, seed=spec.seed, output=ModelOutput(to=f"{spec.output.to}/model"),
     )  # fmt: skip
@@ -160,7 +160,7 @@ def evaluate_spec(spec: Campaign, *, trained: Published) -> Evaluate:
     """The scoring's spec, once the model is there: the test split of its own training."""
     return Evaluate(
         model=ModelRef(path=weights_of(trained)),
-        data=(Labelled(imagery=held_imagery(spec), labels=spec.labels, area=spec.area),),
+        data=(LabelledImagery(imagery=held_imagery(spec), labels=spec.labels, area=spec.area),),
         split="test", output=Destination(to=f"{spec.output.to}/scores"), seed=spec.seed,
     )  # fmt: skip
 

@@ -18,8 +18,8 @@ from pydantic import Field, model_validator
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.spec.base import Spec
-from swath.spec.fields.labels import LabelClass, Labelled, LabelledData
-from swath.spec.fields.network import Augment, Best, Loss, LossPart, Network, Optimizer
+from swath.spec.fields.labels import LabelClass, LabelledData, LabelledImagery
+from swath.spec.fields.network import Augmentation, BestEpoch, Loss, LossTerm, Network, Optimizer
 from swath.spec.fields.output import Destination
 from swath.spec.fields.paths import OutputPath
 from swath.spec.fields.sampling import Sampling
@@ -72,13 +72,13 @@ class Train(Spec):
     """Which chips are seen."""
     network: Network = Network()
     """The network."""
-    loss: Loss = (LossPart(name="cross_entropy"),)
+    loss: Loss = (LossTerm(name="cross_entropy"),)
     """What is made small: cross_entropy, focal, dice, or a list of them, which are summed."""
-    augment: Augment = Augment()
+    augment: Augmentation = Augmentation()
     """How images are varied."""
     optimizer: Optimizer = Optimizer()
     """How fast is learned."""
-    best: Best = Best()
+    best: BestEpoch = BestEpoch()
     """Which epoch's weights are kept, and when to stop early."""
     epochs: int = Field(default=10, ge=1)
     """So often the validation split is looked at."""
@@ -144,7 +144,7 @@ def train(spec: Train) -> Any:
 
 @task(cache=False, on_client=True)
 def find_images(
-    data: tuple[Labelled, ...], *, bands: tuple[str, ...], classes: tuple[LabelClass, ...]
+    data: tuple[LabelledImagery, ...], *, bands: tuple[str, ...], classes: tuple[LabelClass, ...]
 ) -> tuple[LabelledImage, ...]:
     """Each image with its labels. Looks at the files or the catalogue in every run."""
     from swath.imagery.labels.labelled_image import find_labelled
@@ -207,10 +207,10 @@ def plan_course(
     plan: ChipPlan,
     *,
     network: Network,
-    loss: tuple[LossPart, ...],
-    augment: Augment,
+    loss: tuple[LossTerm, ...],
+    augment: Augmentation,
     optimizer: Optimizer,
-    best: Best,
+    best: BestEpoch,
     sampling: Sampling,
     epochs: int,
     seed: int,

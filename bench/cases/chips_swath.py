@@ -20,7 +20,7 @@ from rasterio.windows import Window
 
 from swath.imagery.labels.labelled_image import find_labelled
 from swath.spec.fields.imagery import FilesImagery
-from swath.spec.fields.labels import Labelled, RasterLabels
+from swath.spec.fields.labels import LabelledImagery, RasterLabels
 from swath.spec.fields.sampling import Sampling
 from swath.spec.fields.split import ColumnSplit
 from swath.training.chips.chips import Chips
@@ -54,7 +54,9 @@ def main(words: list[str]) -> int:
 
 def loader(pixels: Path, known: Path, edge: int) -> Chips:
     """Ours, with nothing decoded yet."""
-    data = Labelled(imagery=FilesImagery(paths=(str(pixels),), bands=BANDS), labels=RasterLabels(path=str(known)))
+    data = LabelledImagery(
+        imagery=FilesImagery(paths=(str(pixels),), bands=BANDS), labels=RasterLabels(path=str(known))
+    )
     names = tuple(f"class {name}" for name in BANDS)
     images = find_labelled((data,), None, names)
     split = make_split(ColumnSplit(validation=0.1), 0, [each.scenes for each in images])

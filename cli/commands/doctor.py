@@ -190,7 +190,7 @@ def _notices() -> Iterator[Finding]:
     notify = here().notify
     check_addresses([notify])
     for when, those in (("success", notify.on_success), ("failure", notify.on_failure)):
-        if told := [one.shown for one in those if one.scheme]:
+        if told := [one.masked for one in those if one.scheme]:
             yield Finding("ok", "notices", f"on {when}: {', '.join(told)}")
 
 

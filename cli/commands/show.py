@@ -16,7 +16,7 @@ from swath.cli.render.graph_outline import Outline, outline
 from swath.cli.render.graph_text import dot, draw
 from swath.errors import UsageError
 from swath.graph.pipeline import Pipeline
-from swath.project.registry import Entry
+from swath.project.registry import PipelineEntry
 from swath.runner import matrix
 from swath.spec.base import Spec
 from swath.spec.matrix.variants import Variant
@@ -67,7 +67,7 @@ def _schema(pipeline: Pipeline) -> dict[str, Any]:
     return schema(pipeline.spec_class, pipeline.name)
 
 
-def _plain(entry: Entry, graph: Outline | None, why: str) -> dict[str, Any]:
+def _plain(entry: PipelineEntry, graph: Outline | None, why: str) -> dict[str, Any]:
     return {
         "name": entry.name,
         "summary": entry.pipeline.summary,
@@ -78,7 +78,7 @@ def _plain(entry: Entry, graph: Outline | None, why: str) -> dict[str, Any]:
     }
 
 
-def _print(entry: Entry) -> None:
+def _print(entry: PipelineEntry) -> None:
     """Its name and its parameters."""
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     print(f"{entry.name}: {entry.pipeline.summary}" if entry.pipeline.summary else entry.name)

@@ -31,7 +31,7 @@ from swath.maps.cog.encoded_part import PartBuilder
 from swath.maps.layout import MapLayout
 from swath.maps.legend import Legend, MapClass, legend_of
 from swath.maps.region_result import RegionResult
-from swath.spec.fields.labels import IGNORE, IGNORED, LabelClass
+from swath.spec.fields.labels import IGNORE_CLASS, IGNORE_INDEX, LabelClass
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -70,13 +70,13 @@ class MapSource:
     area: Area | None
 
     def read(self, window: Window) -> NDArray[np.uint8]:
-        """Numbers of classes, uint8 (height, width); IGNORE where there is none."""
+        """Numbers of classes, uint8 (height, width); IGNORE_INDEX where there is none."""
         pixels, valid = read(self.scenes, window)
-        numbers = np.full(window.shape, IGNORE, np.uint8)
+        numbers = np.full(window.shape, IGNORE_INDEX, np.uint8)
         for value, number in self.numbers:
             numbers[(pixels[0] == value) & valid] = number
         if self.area is not None:
-            numbers[~area_mask(self.area, self.scenes.image, window)] = IGNORE
+            numbers[~area_mask(self.area, self.scenes.image, window)] = IGNORE_INDEX
         return numbers
 
 
@@ -84,7 +84,7 @@ Source = MapSource | LabelSource
 
 
 def read_state(source: Source, window: Window) -> NDArray[np.uint8]:
-    """Numbers of classes in a window, uint8 (height, width); IGNORE where nothing is known. Raises what reading raises."""
+    """Numbers of classes in a window, uint8 (height, width); IGNORE_INDEX where nothing is known. Raises what reading raises."""
     return source.read(window) if isinstance(source, MapSource) else read_labels(source, window)
 
 
@@ -216,7 +216,9 @@ def _look(
         raise ValueError("a state without a map needs imagery and a rule")
     scenes = find(state.imagery, rule.parsed().bands, area, grid)
     named = {each.name: each for each in classes}
-    wanted = tuple(named.get(name) or LabelClass(name=name) for name in (rule.otherwise, rule.label) if name != IGNORED)
+    wanted = tuple(
+        named.get(name) or LabelClass(name=name) for name in (rule.otherwise, rule.label) if name != IGNORE_CLASS
+    )
     told = tuple(replace(scene, bands=(), quality=None) for scene in scenes.scenes)
     return _Seen(legend_of(wanted), scenes, told, map=False)
 
@@ -274,7 +276,7 @@ def compare_region(region: Region, pair: StatePair, form: MapLayout) -> RegionCo
         strip = Window(row, window.col, min(height, window.stop_row - row), window.width)
         before, after = read_state(pair.before, strip), read_state(pair.after, strip)
         values = np.full(strip.shape, NODATA, np.uint8)
-        known = (before != IGNORE) & (after != IGNORE)
+        known = (before != IGNORE_INDEX) & (after != IGNORE_INDEX)
         values[known] = before[known] * np.uint8(count) + after[known]
         if ground is not None:
             totals += _steps(values, ground, strip)

@@ -17,7 +17,7 @@ from swath.imagery.geometry.footprint import transformer
 from swath.imagery.labels.label_objects import label_objects, traced
 from swath.imagery.reading.mosaic import read
 from swath.maps.region_result import FileParts
-from swath.spec.fields.labels import IGNORE
+from swath.spec.fields.labels import IGNORE_INDEX
 
 if TYPE_CHECKING:
     from swath.evaluation.scoring import RegionScores, ScoreTotals, ScoringInput
@@ -44,11 +44,11 @@ def stitched(scored: Sequence[RegionScores], regions: Regions, grid: int, window
 
 
 def labels_and_predictions(shown: NDArray[np.uint8], classes: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """What a map of errors is made of: class numbers of both, IGNORE where there is nothing."""
+    """What a map of errors is made of: class numbers of both, IGNORE_INDEX where there is nothing."""
     known = shown != NODATA
     return (
-        np.where(known, shown // np.uint8(classes), np.uint8(IGNORE)),
-        np.where(known, shown % np.uint8(classes), np.uint8(IGNORE)),
+        np.where(known, shown // np.uint8(classes), np.uint8(IGNORE_INDEX)),
+        np.where(known, shown % np.uint8(classes), np.uint8(IGNORE_INDEX)),
     )
 
 

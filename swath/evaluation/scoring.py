@@ -29,7 +29,7 @@ from swath.maps.layout import MapLayout
 from swath.maps.legend import Legend, MapClass
 from swath.maps.region import map_strips
 from swath.maps.region_result import RegionResult
-from swath.spec.fields.labels import IGNORE
+from swath.spec.fields.labels import IGNORE_INDEX
 from swath.spec.fields.split import SceneSplit
 from swath.training.split.split import NAMES, TRAIN, Split
 
@@ -250,13 +250,13 @@ def _score(
         if subject.split is not None and (subject.only is not None or known_ground):
             places = subject.split.of_scenes(image.scenes, window)
             if subject.only is not None:
-                labels[places != subject.only] = IGNORE
-        predicted = np.full(window.shape, IGNORE, np.uint8)
+                labels[places != subject.only] = IGNORE_INDEX
+        predicted = np.full(window.shape, IGNORE_INDEX, np.uint8)
         for value, number in subject.numbers:
             if value != nodata:
                 predicted[values == value] = number
-        both = (labels != IGNORE) & (predicted != IGNORE)
-        unpredicted += int(((labels != IGNORE) & ~both).sum())
+        both = (labels != IGNORE_INDEX) & (predicted != IGNORE_INDEX)
+        unpredicted += int(((labels != IGNORE_INDEX) & ~both).sum())
         if known_ground and places is not None:
             trained += int(((places == TRAIN) & both).sum())
         shown = np.full(window.shape, NODATA, np.uint8)
@@ -267,7 +267,7 @@ def _score(
             if counts.any():
                 matrices[key] = matrices.get(key, np.zeros_like(counts)) + counts
         if chances is not None:
-            found = Calibration.of(np.where(both, labels, IGNORE), chances)
+            found = Calibration.of(np.where(both, labels, IGNORE_INDEX), chances)
             calibration = found if calibration is None else calibration + found
         progress(pixels=labels.size)
     keys = tuple(sorted(matrices))

@@ -6,14 +6,14 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 
-Listener = Callable[[float | None, float | None, int], None]
+ProgressListener = Callable[[float | None, float | None, int], None]
 """Takes done, total (of whatever the task counts) and a number of pixels that were finished since the last report."""
 
-_listener: ContextVar[Listener | None] = ContextVar("swath_progress", default=None)
-Teller = Callable[[Mapping[str, float]], None]
+_listener: ContextVar[ProgressListener | None] = ContextVar("swath_progress", default=None)
+MetricsListener = Callable[[Mapping[str, float]], None]
 """Takes numbers by name."""
 
-_teller: ContextVar[Teller | None] = ContextVar("swath_metrics", default=None)
+_teller: ContextVar[MetricsListener | None] = ContextVar("swath_metrics", default=None)
 _run: ContextVar[str] = ContextVar("swath_run", default="")
 
 
@@ -37,7 +37,7 @@ def current_run() -> str:
 
 
 @contextlib.contextmanager
-def listening(listener: Listener, run: str, teller: Teller | None = None) -> Iterator[None]:
+def listening(listener: ProgressListener, run: str, teller: MetricsListener | None = None) -> Iterator[None]:
     """Hear what the call inside reports, and tell it which run it belongs to."""
     token, token_run, token_teller = _listener.set(listener), _run.set(run), _teller.set(teller)
     try:

@@ -14,7 +14,7 @@ from swath.errors import PipelineError
 from swath.graph.builder import current_builder
 from swath.version import __version__
 
-RESERVED = frozenset({"when"})
+RESERVED_PARAMETERS = frozenset({"when"})
 """Keyword arguments that belong to the graph, so a task cannot have a parameter of that name."""
 
 
@@ -167,7 +167,7 @@ def task(
         raise PipelineError(f"limit={limit}: at least one call must be allowed to run")
 
     def make(function: Callable[..., Any]) -> Task:
-        taken = RESERVED & set(inspect.signature(function).parameters)
+        taken = RESERVED_PARAMETERS & set(inspect.signature(function).parameters)
         if taken:
             name_ = min(taken)
             raise PipelineError(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from swath.spec.clusters.cluster import Cluster
 from swath.spec.clusters.prices import Prices
-from swath.spec.notify import Notify
-from swath.spec.project_file import FILE, Home
+from swath.spec.notify import NotifySettings
+from swath.spec.project_file import FILE, ProjectFolder
 from swath.spec.yaml.document import parse, read
 
 
@@ -32,7 +32,7 @@ class Project:
     """The swath.yaml, if there is one."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What swath.yaml took from the environment, and the references that asked for it; no log, message or report may show it."""
-    notify: Notify = field(default_factory=Notify)
+    notify: NotifySettings = field(default_factory=NotifySettings)
     """Who is told how a run ends."""
     prices: Prices = field(default_factory=Prices)
     """What swath.yaml says of prices in clouds."""
@@ -40,7 +40,7 @@ class Project:
     @classmethod
     def find(cls, start: Path, env: Mapping[str, str] | None = None) -> Project:
         """The project around `start`, a file or a folder. Raises SpecError with every mistake in its swath.yaml."""
-        home = Home.find(start, env)
+        home = ProjectFolder.find(start, env)
         said = home.file
         own = home.root / "pipelines"
         folders = said.pipelines if said is not None and said.pipelines is not None else ([own] if own.is_dir() else [])
@@ -53,14 +53,14 @@ class Project:
             results=said.results if said else None,
             file=home.root / "swath.yaml" if said else None,
             secrets=home.secrets,
-            notify=said.notify if said else Notify(),
+            notify=said.notify if said else NotifySettings(),
             prices=said.prices if said else Prices(),
         )
 
 
 def pipeline_folders(start: Path) -> tuple[Path, ...]:
     """`Project.find(start).pipelines`, sooner: where swath.yaml says nothing odd, its other fields are not looked at."""
-    root = Home.root_of(start)
+    root = ProjectFolder.root_of(start)
     own = root / "pipelines"
     file = root / FILE
     if not file.is_file():

@@ -14,14 +14,14 @@ from swath.errors import PipelineError, SwathError
 from swath.graph.pipeline import Pipeline
 from swath.project.entry_points import group_exists
 from swath.spec.base import Spec
-from swath.spec.project_file import FILE, Home
+from swath.spec.project_file import FILE, ProjectFolder
 
 ENTRY_POINTS = "swath.pipelines"
 """Entry point group in which installed packages name modules or pipelines."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class PipelineEntry:
     """One pipeline and where it was found."""
 
     name: str
@@ -34,7 +34,7 @@ class Entry:
 class Registry:
     """All pipelines that a spec can name."""
 
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, PipelineEntry] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
     """Files and packages that could not be loaded, with the reason."""
 
@@ -48,7 +48,7 @@ class Registry:
         for folders that stand in for others, such as those of a commit: the ones whose modules' names theirs get, so that
         results that one made can be read by the other.
         """
-        entries: dict[str, Entry] = {}
+        entries: dict[str, PipelineEntry] = {}
         broken: dict[str, str] = {}
         code_shipping.remove_projects()
         for found in _stock():
@@ -56,7 +56,7 @@ class Registry:
         for found in _installed(broken):
             entries[found.name] = found
         for folder in folders:
-            names: dict[str, Entry] = {}
+            names: dict[str, PipelineEntry] = {}
             for found in _project(folder, root, (known_as or {}).get(folder, folder), broken):
                 if found.name in names:
                     raise PipelineError(
@@ -85,20 +85,20 @@ class Registry:
         return self.find(name).spec_class
 
 
-def _pipelines_in(module: ModuleType, origin: str) -> Iterator[Entry]:
+def _pipelines_in(module: ModuleType, origin: str) -> Iterator[PipelineEntry]:
     for value in vars(module).values():
         if isinstance(value, Pipeline) and value.fn.__module__ == module.__name__:
-            yield Entry(value.name, value, origin)
+            yield PipelineEntry(value.name, value, origin)
 
 
-def _stock() -> Iterator[Entry]:
+def _stock() -> Iterator[PipelineEntry]:
     package = importlib.import_module("swath.pipelines")
     for folder in package.__path__:
         for file in sorted(Path(folder).glob("[a-z]*.py")):
             yield from _pipelines_in(importlib.import_module(f"swath.pipelines.{file.stem}"), "swath")
 
 
-def _installed(broken: dict[str, str]) -> Iterator[Entry]:
+def _installed(broken: dict[str, str]) -> Iterator[PipelineEntry]:
     if not group_exists(ENTRY_POINTS):
         return
     from importlib.metadata import entry_points
@@ -111,19 +111,19 @@ def _installed(broken: dict[str, str]) -> Iterator[Entry]:
             broken[origin] = f"{type(error).__name__}: {error}"
             continue
         if isinstance(loaded, Pipeline):
-            yield Entry(loaded.name, loaded, origin)
+            yield PipelineEntry(loaded.name, loaded, origin)
         elif isinstance(loaded, ModuleType):
             yield from _pipelines_in(loaded, origin)
         else:
             broken[origin] = f"entry point {point.name} is neither a pipeline nor a module"
 
 
-def _project(folder: Path, root: Path | None, known_as: Path, broken: dict[str, str]) -> Iterator[Entry]:
+def _project(folder: Path, root: Path | None, known_as: Path, broken: dict[str, str]) -> Iterator[PipelineEntry]:
     if not folder.is_dir():
         broken[str(folder)] = "no such folder"
         return
     if root is None:
-        root = Home.root_of(folder)
+        root = ProjectFolder.root_of(folder)
         root = root if (root / FILE).is_file() else folder.parent
     package = code_shipping.add_project(folder, root, known_as)
     importlib.invalidate_caches()

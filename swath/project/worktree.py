@@ -24,9 +24,9 @@ from swath.errors import SpecError, StateError, UsageError
 from swath.project.git import PATIENCE_S, GitFailed, Repository, git
 from swath.project.project import Project
 from swath.spec.clusters.cluster import Cluster
-from swath.spec.fields.paths import Context
-from swath.spec.project_file import FILE, Home, HomeFile
-from swath.spec.validation.validate import in_order, validate
+from swath.spec.fields.paths import ValidationContext
+from swath.spec.project_file import FILE, ProjectFile, ProjectFolder
+from swath.spec.validation.validate import sorted_mistakes, validate
 from swath.spec.yaml.document import parse, read
 
 FOLDER = "worktrees"
@@ -68,7 +68,7 @@ class Worktree:
         top = self.repository.top
         place = Path(self.repository.inside(file) or ".").parent
         own = next((each for each in (place, *place.parents) if (self.folder / each / FILE).is_file()), None)
-        outer = Home.root_of(top.parent)
+        outer = ProjectFolder.root_of(top.parent)
         if own is None and (outer / FILE).is_file():  # above the repository: no commit has it
             return replace(working, pipelines=tuple(map(self._code, working.pipelines)))
         root = top / (own or place)
@@ -91,12 +91,15 @@ class Worktree:
         document = parse(read(str(file)), f"{self.commit[:12]}:{self.repository.inside(root / FILE)}")
         data = document.data if document.data is not None else {}
         if not isinstance(data, dict):
-            validate(HomeFile, document, Context(root)).unwrap()
+            validate(ProjectFile, document, ValidationContext(root)).unwrap()
         code = replace(document, data={key: value for key, value in data.items() if key == "pipelines"}, mistakes=())
         rest = replace(document, data={key: value for key, value in data.items() if key != "pipelines"})
-        said, others = validate(HomeFile, code, Context(file.parent)), validate(HomeFile, rest, Context(root))
+        said, others = (
+            validate(ProjectFile, code, ValidationContext(file.parent)),
+            validate(ProjectFile, rest, ValidationContext(root)),
+        )
         if mistakes := [*said.mistakes, *others.mistakes]:
-            raise SpecError(list(in_order(mistakes, document.file)))
+            raise SpecError(list(sorted_mistakes(mistakes, document.file)))
         folders = said.unwrap().pipelines
         pipelines = None if folders is None else tuple(Path(folder) for folder in folders)
         return pipelines, dict(others.unwrap().clusters), {**said.secrets, **others.secrets}

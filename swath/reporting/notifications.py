@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 from swath.errors import UsageError
 from swath.reporting.webhook import post
-from swath.spec.notify import HIDDEN, WEB, Notice, Notify
+from swath.spec.notify import MASKED_SCHEME, WEBHOOK_SCHEMES, NotifySettings, Recipient
 from swath.units import duration
 
 _ERROR_LENGTH = 2000
@@ -82,7 +82,7 @@ class RunEnding:
         return json.dumps({"text": self.text, **fields}, ensure_ascii=False)
 
 
-def recipients(notifies: Sequence[Notify], status: str) -> tuple[Notice, ...]:
+def recipients(notifies: Sequence[NotifySettings], status: str) -> tuple[Recipient, ...]:
     """The addresses to notify of a run with this status, each once; none of an interrupted run."""
     if status == "interrupted":
         return ()
@@ -90,9 +90,11 @@ def recipients(notifies: Sequence[Notify], status: str) -> tuple[Notice, ...]:
     return tuple({one.url: one for one in found if one.scheme}.values())
 
 
-def check_addresses(notifies: Sequence[Notify]) -> None:
+def check_addresses(notifies: Sequence[NotifySettings]) -> None:
     """Raises UsageError for an address whose form apprise does not know. Webhooks were checked with the spec."""
-    others = [one for each in notifies for one in each.notices if one.scheme not in (*WEB, HIDDEN)]
+    others = [
+        one for each in notifies for one in each.recipients if one.scheme not in (*WEBHOOK_SCHEMES, MASKED_SCHEME)
+    ]
     if not others:
         return
     with _muted():
@@ -101,13 +103,13 @@ def check_addresses(notifies: Sequence[Notify]) -> None:
         for one in others:
             if apprise.Apprise.instantiate(one.url.get_secret_value()) is None:
                 raise UsageError(
-                    f"notify: apprise does not know the form of the address {one.shown}",
+                    f"notify: apprise does not know the form of the address {one.masked}",
                     remedy="`apprise --details` lists the forms",
                 )
 
 
 def send(
-    notices: Sequence[Notice],
+    notices: Sequence[Recipient],
     ending: RunEnding,
     *,
     limits: NotificationLimits = NotificationLimits(),
@@ -135,15 +137,15 @@ def send(
             next(thread for thread in threads if thread.is_alive()).join(0.05)
     late = f"was not sent within {limit_s:g} s"
     found = [failures.get(index, late) for index in range(len(notices))]
-    return [f"the notification to {one.shown} {why}" for one, why in zip(notices, found, strict=True) if why]
+    return [f"the notification to {one.masked} {why}" for one, why in zip(notices, found, strict=True) if why]
 
 
-def _send(notice: Notice, ending: RunEnding, limits: NotificationLimits) -> str:
+def _send(notice: Recipient, ending: RunEnding, limits: NotificationLimits) -> str:
     """Notify one address. Returns what went wrong; empty when nothing did."""
-    if notice.scheme == HIDDEN:
+    if notice.scheme == MASKED_SCHEME:
         return "was not sent: its address was written in the spec itself, which is not kept; write it as ${env:NAME}"
     url = notice.url.get_secret_value()
-    if notice.scheme in WEB:
+    if notice.scheme in WEBHOOK_SCHEMES:
         return post(url, ending.to_json().encode(), attempt_s=limits.attempt_s, pause_s=limits.pause_s)
     return _through_apprise(url, ending, limits.pause_s)
 

@@ -16,7 +16,7 @@ from swath.engine.journal import Journal
 from swath.engine.journal_rows import NodeRow, RunRow
 from swath.errors import SpecError
 from swath.project.git import Repository
-from swath.spec.locations import remote
+from swath.spec.locations import is_remote
 from swath.spec.yaml import override
 from swath.spec.yaml.document import Document, parse
 
@@ -281,7 +281,7 @@ def _outputs(before: RunRow, after: RunRow) -> Iterator[OutputDiff]:
 
 def _named(outputs: tuple[str, ...]) -> dict[str, str]:
     """A run's outputs by what tells them apart: the path below the folder that they share."""
-    files = [output for output in outputs if not remote(output) and Path(output).is_absolute()]
+    files = [output for output in outputs if not is_remote(output) and Path(output).is_absolute()]
     shared = os.path.commonpath([str(Path(file).parent) for file in files]) if files else ""
     place = iter(range(len(outputs)))
     return {
@@ -292,7 +292,7 @@ def _named(outputs: tuple[str, ...]) -> dict[str, str]:
 def _made(name: str, before: str | None, after: str | None) -> OutputDiff:
     if before is None or after is None:
         return OutputDiff(name, before, after, "only after" if before is None else "only before")
-    if any(remote(output) for output in (before, after)):
+    if any(is_remote(output) for output in (before, after)):
         return OutputDiff(name, before, after, "one address" if before == after else "not looked at")
     if not all(Path(output).is_absolute() for output in (before, after)):  # values, not files
         return OutputDiff(name, before, after, "same" if before == after else "different")

@@ -11,7 +11,7 @@ from swath.graph.pipeline import Pipeline
 from swath.graph.ref import SKIPPED, Ref
 from swath.graph.task import task
 from swath.spec.loading.load import LoadedSpec
-from swath.spec.secrets import untold
+from swath.spec.secrets import masked_errors
 
 ROW = "table-row"
 """Name of the node behind each step, after the step's own. No function has such a name."""
@@ -27,7 +27,7 @@ def graph(pipeline: Pipeline, loaded: LoadedSpec) -> Graph:
     The result of such a graph needs none of the variants, so that it has one whatever becomes of them: what they came to is
     in their rows. Raises PipelineError when one of them cannot be built, before anything is started.
     """
-    with untold(loaded.secrets, f"pipeline {pipeline.name} cannot be built"):
+    with masked_errors(loaded.secrets, f"pipeline {pipeline.name} cannot be built"):
         return _graph(pipeline, loaded)
 
 

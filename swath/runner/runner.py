@@ -55,8 +55,8 @@ from swath.runner.lock import in_use, locked
 from swath.runner.variant_table import VariantTable, scrubbed
 from swath.spec.fields.output import Destination
 from swath.spec.loading.load import LoadedSpec, parse
-from swath.spec.secrets import scrub, untold
-from swath.spec.validation.reachability import results_of
+from swath.spec.secrets import masked_errors, scrub
+from swath.spec.validation.reachability import results_location
 from swath.storage.publication import staging_folder
 from swath.version import versions
 
@@ -100,7 +100,7 @@ def run(
     budget = cost_estimate.budget_of(loaded, project, registry, _again(project, registry), begun=resume is not None)
     identity = identity or (new_identity(loaded) if resume is None else None)
     loaded = staging.staged(loaded, lambda text: _tell(listeners, identity or resume or "", text))
-    project = replace(project, results=results_of(loaded.spec, project.results))
+    project = replace(project, results=results_location(loaded.spec, project.results))
     graph = matrix.graph(registry.find(loaded.pipeline), loaded)
     with Journal.open(project.state) as journal, contextlib.ExitStack() as exits:
         exits.enter_context(in_use(project.state))
@@ -164,7 +164,7 @@ class Plan:
 def plan(loaded: LoadedSpec, project: Project, registry: Registry) -> Plan:
     """What a run of a spec would take. Looks at imagery and model; starts no cluster and writes nothing."""
     cluster = loaded.spec.cluster
-    with untold(_hidden(loaded, project), f"there is no plan of {loaded.pipeline}"):
+    with masked_errors(_hidden(loaded, project), f"there is no plan of {loaded.pipeline}"):
         facts = matrix.plan(registry.find(loaded.pipeline), loaded)
         facts |= staging.plan(loaded) | cost_estimate.told(loaded, project, registry, facts, _again(project, registry))
     return Plan(
@@ -193,7 +193,7 @@ def _again(project: Project, registry: Registry) -> Callable[[RunRow], LoadedSpe
 def explain(loaded: LoadedSpec, project: Project, registry: Registry, *, fresh: bool = False) -> list[NodeExplanation]:
     """What a run of a spec would do, node by node, compared with the last run of the same pipeline and name. Looks at imagery and
     model as a run would; starts no cluster and writes nothing."""
-    project = replace(project, results=results_of(loaded.spec, project.results))
+    project = replace(project, results=results_location(loaded.spec, project.results))
     graph = matrix.graph(registry.find(loaded.pipeline), loaded)
     with contextlib.ExitStack() as exits:
         known = (project.state / "journal.sqlite").is_file()

@@ -70,7 +70,7 @@ def staged(loaded: LoadedSpec, say: Callable[[str], None] = lambda text: None) -
     addresses = {file: each[0].url for file, each in sent.items()}
 
     def there(spec: Spec) -> Spec:
-        return reachability.replaced(
+        return reachability.with_inputs(
             _with_contracts(spec), lambda at, value: tuple(addresses[f] for f in files_of(value, at))
         )
 
@@ -82,7 +82,7 @@ def staged(loaded: LoadedSpec, say: Callable[[str], None] = lambda text: None) -
 
 def wanted_by(loaded: LoadedSpec) -> list[Path]:
     """The files that a run would stage, each once. Raises UsageError for what cannot be staged."""
-    if loaded.spec.stage is None or loaded.spec.cluster.kind not in reachability.STAGED:
+    if loaded.spec.stage is None or loaded.spec.cluster.kind not in reachability.STAGING_KINDS:
         return []
     named = (file for spec in loaded.specs for each in _inputs(spec) for file in files_of(each.value, each.at))
     return list(dict.fromkeys(named))
@@ -148,8 +148,8 @@ def files_of(pattern: str, at: Place) -> list[Path]:
     return files
 
 
-def _inputs(spec: Spec) -> Iterator[reachability.NamedPath]:
-    return (each for each in reachability.named_by(spec) if not each.output)
+def _inputs(spec: Spec) -> Iterator[reachability.LocalPath]:
+    return (each for each in reachability.parameter_paths(spec) if not each.output)
 
 
 def _with_contracts(model: Spec) -> Spec:
@@ -157,21 +157,21 @@ def _with_contracts(model: Spec) -> Spec:
     update = {}
     for name in type(model).model_fields:
         value = getattr(model, name)
-        if isinstance(value, ModelRef) and value.contract is None and reachability.local(value.path):
+        if isinstance(value, ModelRef) and value.contract is None and reachability.is_local(value.path):
             update[name] = value.model_copy(update={"contract": str(contract_path(value.path))})
     return model.model_copy(update=update)
 
 
 def _check_catalogues(loaded: LoadedSpec) -> None:
     """A catalogue on this machine is read by the client; what its items name has to be elsewhere."""
-    if loaded.spec.cluster.kind not in reachability.FAR:
+    if loaded.spec.cluster.kind not in reachability.REMOTE_KINDS:
         return
     from swath.imagery.sources.stac_items import find_items
 
     for spec in loaded.specs:
         for name in type(spec).model_fields:
             value = getattr(spec, name)
-            if isinstance(value, StacImagery) and value.catalog is not None and reachability.local(value.catalog):
+            if isinstance(value, StacImagery) and value.catalog is not None and reachability.is_local(value.catalog):
                 for item in find_items(value, None):
                     _check_item(item, f"{name}.catalog")
 
@@ -179,7 +179,7 @@ def _check_catalogues(loaded: LoadedSpec) -> None:
 def _check_item(item: pystac.Item, field: str) -> None:
     for key, asset in item.assets.items():
         href = asset.get_absolute_href() or asset.href
-        if reachability.local(href) and not set(asset.roles or ()) & NOT_PIXELS:
+        if reachability.is_local(href) and not set(asset.roles or ()) & NOT_PIXELS:
             raise UsageError(
                 f"{field}: asset {key} of item {item.id} is on this machine, where workers cannot read it: {href}",
                 remedy="copy catalogue and files to a bucket and name that, or list the files: source: files",

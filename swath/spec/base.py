@@ -10,7 +10,7 @@ from swath.errors import PipelineError
 from swath.spec.clusters.cluster import Cluster, LocalCluster
 from swath.spec.clusters.prices import Usd
 from swath.spec.fields.search import Search
-from swath.spec.notify import Notify
+from swath.spec.notify import NotifySettings
 from swath.spec.spec_model import SpecModel as SpecModel
 
 
@@ -38,7 +38,7 @@ class Spec(SpecModel):
     that cannot reach them. What is there already is not copied again."""
     search: Search | None = None
     """Beside `matrix`: try some of its variants by chance, and say which is the best."""
-    notify: Notify = Field(default_factory=Notify)
+    notify: NotifySettings = Field(default_factory=NotifySettings)
     """Who is told how the run ends, besides those whom swath.yaml names."""
 
     @classmethod

@@ -8,16 +8,16 @@ import os
 from pathlib import Path
 
 
-def remote(path: str) -> bool:
+def is_remote(path: str) -> bool:
     """Whether it is a URL, or one of GDAL's virtual paths: neither is a file of this machine."""
     return "://" in path or path.startswith("/vsi")
 
 
 def absolute(path: str, root: Path) -> str:
     """The path from `root` on, with `~` expanded and `..` resolved; a URL is left alone."""
-    return path if remote(path) else os.path.normpath(root / os.path.expanduser(path))
+    return path if is_remote(path) else os.path.normpath(root / os.path.expanduser(path))
 
 
-def missing(path: str) -> bool:
+def is_missing(path: str) -> bool:
     """Whether it is a path on this machine where nothing is."""
-    return not remote(path) and not os.path.exists(path)
+    return not is_remote(path) and not os.path.exists(path)

@@ -12,9 +12,9 @@ from pydantic import SecretStr, field_validator
 
 from swath.spec.spec_model import SpecModel, mistake
 
-WEB = ("http", "https")
+WEBHOOK_SCHEMES = ("http", "https")
 """Schemes of plain webhooks; any other is apprise's."""
-HIDDEN = "hidden"
+MASKED_SCHEME = "hidden"
 """Scheme of an address that stood plainly in a spec, as the journal keeps it: nobody can be told by it."""
 _FORM = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\x00-\x1f]+")
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9.:-]*(/[a-z0-9_-]{0,12})*")
@@ -23,7 +23,7 @@ _SHORTEST = {"password": 4, "value": 8, "path": 16}
 """Parts of an address that are taken out of every text, from so many characters on: shorter ones are common words."""
 
 
-class Notice(SpecModel):
+class Recipient(SpecModel):
     """One address that is told: a webhook (`https://...`), or anything that apprise knows (`mailto://...`)."""
 
     short_schemas = ({"type": "string", "description": "Its address, best as ${env:NAME}"},)
@@ -43,9 +43,9 @@ class Notice(SpecModel):
             return url
         if not _FORM.fullmatch(text) or (parts := _split(text)) is None:
             raise mistake("expected an address such as https://... or mailto://...")
-        if parts.scheme in WEB and not parts.hostname:
+        if parts.scheme in WEBHOOK_SCHEMES and not parts.hostname:
             raise mistake("this address has no host")
-        if parts.scheme not in (*WEB, HIDDEN) and importlib.util.find_spec("apprise") is None:
+        if parts.scheme not in (*WEBHOOK_SCHEMES, MASKED_SCHEME) and importlib.util.find_spec("apprise") is None:
             raise mistake(f"{parts.scheme}:// needs the package apprise: pip install 'swath[notify]'")
         return url
 
@@ -55,50 +55,52 @@ class Notice(SpecModel):
         return self.url.get_secret_value().partition("://")[0].lower()
 
     @property
-    def shown(self) -> str:
+    def masked(self) -> str:
         """What may be shown of it: scheme and host."""
         return _shown(self.url.get_secret_value())
 
 
-class Notify(SpecModel):
+class NotifySettings(SpecModel):
     """Who is told how a run ended."""
 
-    on_success: tuple[Notice, ...] = ()
+    on_success: tuple[Recipient, ...] = ()
     """Told when it is done."""
-    on_failure: tuple[Notice, ...] = ()
+    on_failure: tuple[Recipient, ...] = ()
     """Told when it is not: failed, out of time, terminated, or items were set aside. Not when somebody interrupted it."""
 
     @property
-    def notices(self) -> tuple[Notice, ...]:
+    def recipients(self) -> tuple[Recipient, ...]:
         """All of them that have an address."""
         return tuple(each for each in (*self.on_success, *self.on_failure) if each.url.get_secret_value())
 
     def secrets(self) -> dict[str, str]:
         """What no text may show, and what is shown instead: each address and its parts."""
         found: dict[str, str] = {}
-        for notice in self.notices:
-            url = notice.url.get_secret_value()
-            found |= dict.fromkeys([url, *_parts(url)], notice.shown) if notice.scheme != HIDDEN else {}
+        for recipient in self.recipients:
+            url = recipient.url.get_secret_value()
+            found |= dict.fromkeys([url, *_parts(url)], recipient.masked) if recipient.scheme != MASKED_SCHEME else {}
         return found
 
 
-def hide(texts: Iterable[str], notifies: Iterable[Notify], secrets: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def mask_addresses(
+    texts: Iterable[str], notifies: Iterable[NotifySettings], secrets: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
     """Texts of a spec without the addresses that stand plainly in them, and those (shown) that could not be found in them.
 
     secrets: what the environment gave, and the references that asked for it; what they give is in no text.
     """
     kept, unfound = list(texts), []
-    for notice in {each.url: each for notify in notifies for each in notify.notices}.values():
-        written = notice.url.get_secret_value()
+    for recipient in {each.url: each for notify in notifies for each in notify.recipients}.values():
+        written = recipient.url.get_secret_value()
         for secret, reference in sorted(secrets.items(), key=lambda each: -len(each[0])):
             written = written.replace(secret, reference)
         bare = re.sub(r"\$\{env:[^{}]*\}", "", written)
-        if notice.scheme == HIDDEN or (bare != written and (not bare or _PLAIN.fullmatch(bare))):
+        if recipient.scheme == MASKED_SCHEME or (bare != written and (not bare or _PLAIN.fullmatch(bare))):
             continue
         if not any(written in text for text in kept):
-            unfound += [notice.shown] if bare == written else []
-        shown = notice.shown.partition("://")[2]
-        kept = [text.replace(written, f"{HIDDEN}://{shown}") for text in kept]
+            unfound += [recipient.masked] if bare == written else []
+        shown = recipient.masked.partition("://")[2]
+        kept = [text.replace(written, f"{MASKED_SCHEME}://{shown}") for text in kept]
     return kept, unfound
 
 
@@ -113,7 +115,7 @@ def _split(url: str) -> SplitResult | None:
 
 def _shown(url: str) -> str:
     parts = _split(url)
-    if parts is None or parts.scheme not in (*WEB, HIDDEN, "mailto", "mailtos"):
+    if parts is None or parts.scheme not in (*WEBHOOK_SCHEMES, MASKED_SCHEME, "mailto", "mailtos"):
         return f"{url.partition('://')[0].lower()}://..."  # elsewhere a token may stand in the host's place
     return f"{parts.scheme}://{parts.hostname or '...'}"
 
@@ -130,7 +132,7 @@ def _parts(url: str) -> set[str]:
     if parts.password and len(parts.password) >= _SHORTEST["password"]:
         found.add(parts.password)
     if (
-        parts.scheme not in (*WEB, HIDDEN, "mailto", "mailtos")
+        parts.scheme not in (*WEBHOOK_SCHEMES, MASKED_SCHEME, "mailto", "mailtos")
         and parts.netloc
         and len(parts.netloc) >= _SHORTEST["value"]
     ):

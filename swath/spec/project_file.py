@@ -10,14 +10,14 @@ from pydantic import Field
 
 from swath.spec.clusters.cluster import Cluster
 from swath.spec.clusters.prices import Prices
-from swath.spec.fields.paths import Context, InputPath, OutputPath
-from swath.spec.notify import Notify
+from swath.spec.fields.paths import InputPath, OutputPath, ValidationContext
+from swath.spec.notify import NotifySettings
 from swath.spec.spec_model import SpecModel
 
 FILE = "swath.yaml"
 
 
-class HomeFile(SpecModel):
+class ProjectFile(SpecModel):
     """What swath.yaml may say."""
 
     clusters: dict[str, Cluster] = Field(default_factory=dict)
@@ -28,19 +28,19 @@ class HomeFile(SpecModel):
     """Folder of journals and results; `.swath` when not given. The variable SWATH_HOME goes before it."""
     results: OutputPath | None = None
     """Where large results of calls are kept: a path or an fsspec URL; in the state folder when not given."""
-    notify: Notify = Field(default_factory=Notify)
+    notify: NotifySettings = Field(default_factory=NotifySettings)
     """Who is told how a run ends, of any spec; a spec can name more."""
     prices: Prices = Field(default_factory=Prices)
     """What machines in clouds cost, where that is not what the table in the package says (see docs/costs.md)."""
 
 
 @dataclass(frozen=True)
-class Home:
+class ProjectFolder:
     """A project's folder and what its swath.yaml says."""
 
     root: Path
     """Absolute: the folder of swath.yaml, or the folder that was asked for when there is none."""
-    file: HomeFile | None = None
+    file: ProjectFile | None = None
     """None when there is no swath.yaml."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Values that swath.yaml took from the environment, and the references that asked for them."""
@@ -56,7 +56,7 @@ class Home:
         return self.file.results if self.file else None
 
     @classmethod
-    def find(cls, start: Path, env: Mapping[str, str] | None = None) -> Home:
+    def find(cls, start: Path, env: Mapping[str, str] | None = None) -> ProjectFolder:
         """The nearest folder at or above `start` (a file or a folder) that has a swath.yaml, else `start`'s own.
 
         Raises SpecError with every mistake in swath.yaml.
@@ -72,13 +72,13 @@ class Home:
         return next((root for root in (folder, *folder.parents) if (root / FILE).is_file()), folder)
 
     @classmethod
-    def _read(cls, root: Path, env: Mapping[str, str] | None) -> Home:
+    def _read(cls, root: Path, env: Mapping[str, str] | None) -> ProjectFolder:
         from swath.spec.validation.validate import validate
         from swath.spec.yaml.document import parse, read
 
         file = str(root / FILE)
         document = parse(read(file), file)
         if document.data is None:
-            return cls(root, HomeFile())
-        found = validate(HomeFile, document, Context(root), env)
+            return cls(root, ProjectFile())
+        found = validate(ProjectFile, document, ValidationContext(root), env)
         return cls(root, found.unwrap(), found.secrets)

@@ -27,7 +27,7 @@ def scrub(message: str, secrets: Mapping[str, str] | Iterable[str]) -> str:
 
 
 @contextlib.contextmanager
-def untold(secrets: Mapping[str, str], what: str) -> Iterator[None]:
+def masked_errors(secrets: Mapping[str, str], what: str) -> Iterator[None]:
     """Inside, an error of somebody else's code (`what`) that would show a secret becomes one that says the same without it.
 
     Raises UsageError in its place; the traceback, which can have the secret in each of its causes, is left out.

@@ -45,7 +45,7 @@ class SpecModel(BaseModel):
         return value
 
     @classmethod
-    def spread(cls, value: Any, info: Any) -> Any:
+    def as_mapping(cls, value: Any, info: Any) -> Any:
         """A short form as the mapping that it stands for, so that an override can set something in it."""
         return cls.expand(value, info)
 
@@ -75,7 +75,7 @@ class SpecModel(BaseModel):
         full = handler.resolve_ref_schema(reference)
         if "properties" not in full:  # pydantic comes by twice, for the model and for what is around it
             return reference
-        said = docs(cls)
+        said = field_docs(cls)
         for name, field in full["properties"].items():
             if name in said and cls.model_fields[name].description is None:
                 field["description"] = said[name]
@@ -88,7 +88,7 @@ class SpecModel(BaseModel):
         return reference
 
 
-def docs(model: type[BaseModel]) -> dict[str, str]:
+def field_docs(model: type[BaseModel]) -> dict[str, str]:
     """What the docstring below each field of a model says, for JSON Schema and `pipe show`.
 
     Read from the source only when it is asked for: pydantic's `use_attribute_docstrings` parses the source of every

@@ -17,7 +17,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return matches[0] if matches else ""
 
 
-def hint(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """` (did you mean 'x'?)`, or nothing."""
     found = nearest(word, known)
     return f" (did you mean {found!r}?)" if found else ""

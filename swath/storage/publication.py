@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from swath import crashpoint
 from swath.errors import TaskFailed
-from swath.spec.locations import remote
+from swath.spec.locations import is_remote
 from swath.storage.durable_write import checksum, not_written, sync, writing
 from swath.storage.filesystem import located
 from swath.storage.upload import Upload
@@ -112,7 +112,7 @@ def staging_folder(target: str, run: str) -> Path:
 
     It is beside a local target, and in the folder for temporary files when the target is a URL.
     """
-    if remote(target):
+    if is_remote(target):
         which = hashlib.sha256(target.encode()).hexdigest()[:8]  # a run may have several
         return Path(tempfile.gettempdir()) / f"swath-{run}-{which}.partial"
     return Path(target).parent / f".{Path(target).name}.{run}.partial"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from swath.engine.fingerprint import fingerprint
-from swath.spec.locations import remote
+from swath.spec.locations import is_remote
 from swath.storage.filesystem import located
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Checkpoints:
         """Of a training into the folder `to`, by everything that it depends on: beside the output, or in the temp folder with
         copies in the output for an address."""
         key = fingerprint(depends)[:16]
-        if remote(to):
+        if is_remote(to):
             return cls(
                 Path(tempfile.gettempdir()) / f"swath-training-{key}", f"{to.rstrip('/')}/.{name}.training-{key}"
             )

@@ -11,7 +11,7 @@ import numpy as np
 
 from swath.errors import MissingExtra
 from swath.graph.current import current_run
-from swath.spec.fields.labels import IGNORE
+from swath.spec.fields.labels import IGNORE_INDEX
 from swath.storage.publication import Published, Staging
 from swath.training.chips.chips import ChipBatch, Chips
 from swath.training.model_card import card
@@ -48,8 +48,8 @@ def images_of(batch: ChipBatch, scaling: Sequence[dict[str, Any]], stride: int =
     for number, step in enumerate(scaling):
         band = (batch.pixels[:, number] - np.float32(step["mean"])) / np.float32(step["stddev"])
         np.copyto(pixels[:, :height, :width, number], band, where=batch.valid)
-    labels = np.full((count, height + down, width + right), IGNORE, np.uint8)
-    labels[:, :height, :width] = np.where(batch.valid, batch.labels, np.uint8(IGNORE))
+    labels = np.full((count, height + down, width + right), IGNORE_INDEX, np.uint8)
+    labels[:, :height, :width] = np.where(batch.valid, batch.labels, np.uint8(IGNORE_INDEX))
     return Images(pixels.transpose(0, 3, 1, 2), labels)
 
 

@@ -13,7 +13,7 @@ from swath.evaluation.bootstrap import intervals
 from swath.evaluation.calibration import Calibration
 from swath.evaluation.confusion import Confusion, count_pairs
 from swath.evaluation.objects import match
-from swath.spec.fields.labels import IGNORE
+from swath.spec.fields.labels import IGNORE_INDEX
 
 
 def test_the_score_of_the_whole_area_is_not_the_mean_of_its_tiles():
@@ -34,13 +34,13 @@ def test_the_score_of_the_whole_area_is_not_the_mean_of_its_tiles():
 
 
 @given(
-    arrays(np.uint8, (6, 9), elements=st.sampled_from([0, 1, 2, IGNORE])),
+    arrays(np.uint8, (6, 9), elements=st.sampled_from([0, 1, 2, IGNORE_INDEX])),
     arrays(np.uint8, (6, 9), elements=st.integers(0, 2)),
 )
 def test_matrices_of_parts_add_up_and_ignored_pixels_count_nowhere(labels, predicted):
     whole = count_pairs(labels, predicted, 3)
     assert (count_pairs(labels[:2], predicted[:2], 3) + count_pairs(labels[2:], predicted[2:], 3) == whole).all()
-    assert whole.sum() == (labels != IGNORE).sum()
+    assert whole.sum() == (labels != IGNORE_INDEX).sum()
     for one in range(3):
         for other in range(3):
             assert whole[one, other] == ((labels == one) & (predicted == other)).sum()
@@ -101,7 +101,7 @@ def test_few_blocks_give_no_interval():
 @given(st.integers(0, 2**32 - 1))
 def test_calibration_adds_up_over_parts(seed):
     random = np.random.default_rng(seed)
-    labels = random.choice(np.array([0, 1, 2, IGNORE], np.uint8), (8, 11))
+    labels = random.choice(np.array([0, 1, 2, IGNORE_INDEX], np.uint8), (8, 11))
     chances = random.dirichlet(np.ones(3), (8, 11)).transpose(2, 0, 1).astype(np.float32)
     chances[:, 2, 3] = np.nan
     whole = Calibration.of(labels, chances)
@@ -109,7 +109,7 @@ def test_calibration_adds_up_over_parts(seed):
     assert (whole.counts, whole.right) == (parts.counts, parts.right)
     assert whole.brier == pytest.approx(parts.brier)
     assert whole.error == pytest.approx(parts.error)
-    known = (labels != IGNORE) & ~np.isnan(chances[0])
+    known = (labels != IGNORE_INDEX) & ~np.isnan(chances[0])
     assert whole.pixels == known.sum()
 
 

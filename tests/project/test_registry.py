@@ -38,7 +38,10 @@ def test_the_stock_pipelines_are_there() -> None:
     assert "predict" in Registry.discover().names
 
 
-def test_a_projects_folder_is_loaded_by_path_and_its_files_import_each_other(tmp_path: Path) -> None:
+def test_a_projects_folder_is_loaded_by_path_and_its_files_import_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "pipelines", raising=False)
     folder = write(tmp_path / "pipelines", hello=HELLO, greeting="def word():\n    return 'hello'\n")
     registry = Registry.discover([folder])
     assert registry.entries["hello"].origin == str(folder / "hello.py")

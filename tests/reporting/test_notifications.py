@@ -17,8 +17,8 @@ import yaml
 
 from swath.errors import SpecError
 from swath.reporting.notifications import NotificationLimits, RunEnding, recipients, send
-from swath.spec.notify import HIDDEN, Notice, Notify
-from swath.spec.project_file import Home
+from swath.spec.notify import MASKED_SCHEME, NotifySettings, Recipient
+from swath.spec.project_file import ProjectFolder
 from tests.process import Pipe
 from tests.receivers import mail, web
 from tests.waiting import until
@@ -73,8 +73,8 @@ def ending(**fields: Any) -> RunEnding:
     return RunEnding(**known | fields)
 
 
-def notices(*urls: str) -> tuple[Notice, ...]:
-    return Notify.model_validate_json(json.dumps({"on_failure": urls})).on_failure
+def notices(*urls: str) -> tuple[Recipient, ...]:
+    return NotifySettings.model_validate_json(json.dumps({"on_failure": urls})).on_failure
 
 
 def found(pipe: Pipe, text: str) -> list[Path]:
@@ -216,7 +216,7 @@ def test_an_address_written_plainly_is_kept_nowhere_and_a_resumed_run_says_so(jo
         assert len(server.bodies) == 1
     assert "its address was written in the spec itself" in again.err
     shown = job("runs", "show", "last", "--json").out
-    assert f"{HIDDEN}://127.0.0.1" in shown
+    assert f"{MASKED_SCHEME}://127.0.0.1" in shown
     for text in (done.out, done.err, again.out, again.err, shown):
         assert CANARY not in text
     assert found(job, CANARY) == []
@@ -262,7 +262,7 @@ def test_an_address_that_cannot_be_found_in_the_text_is_a_mistake(job: Pipe) -> 
 def test_a_wrong_address_is_a_mistake_of_its_line_without_the_address(tmp_path: Path, address: str, said: str) -> None:
     (tmp_path / "swath.yaml").write_text(f"notify:\n  on_failure:\n    - '{address}'\n")
     with pytest.raises(SpecError, match=r"swath\.yaml:3:7: notify\.on_failure\.0.*: ") as caught:
-        Home.find(tmp_path)
+        ProjectFolder.find(tmp_path)
     assert said in str(caught.value)
     assert CANARY not in str(caught.value)
 
@@ -291,7 +291,9 @@ def test_without_apprise_an_address_that_needs_it_is_a_mistake_that_names_the_ex
 
 
 def test_an_empty_address_tells_nobody() -> None:
-    notify = Notify(on_success=notices(""), on_failure=notices("", "https://example.org/a", "https://example.org/a"))
+    notify = NotifySettings(
+        on_success=notices(""), on_failure=notices("", "https://example.org/a", "https://example.org/a")
+    )
     assert recipients([notify], "done") == ()
     assert len(recipients([notify, notify], "failed")) == 1
     assert recipients([notify], "interrupted") == ()
@@ -299,9 +301,9 @@ def test_an_empty_address_tells_nobody() -> None:
 
 def test_an_address_is_not_shown_by_what_prints_objects() -> None:
     (one,) = notices(f"https://u:{CANARY}@hooks.example.org/{CANARY}")
-    assert CANARY not in repr(one) + str(one) + one.model_dump_json() + one.shown
-    assert one.shown == "https://hooks.example.org"
-    assert notices(f"slack://{CANARY}/b/c")[0].shown == "slack://..."
+    assert CANARY not in repr(one) + str(one) + one.model_dump_json() + one.masked
+    assert one.masked == "https://hooks.example.org"
+    assert notices(f"slack://{CANARY}/b/c")[0].masked == "slack://..."
 
 
 def test_the_text_has_what_a_person_wants_to_know_and_stays_short() -> None:

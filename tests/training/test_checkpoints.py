@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from swath.spec.fields.network import Best
+from swath.spec.fields.network import BestEpoch
 from swath.training import checkpoints
 from swath.training.checkpoints import Checkpoints
 from swath.training.loop.prefetch import Images
@@ -36,7 +36,7 @@ class Gone(Exception):
 def test_another_machine_goes_on_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends_at: int
 ) -> None:
-    asked = course(epochs=4, best=Best(metric="loss"))
+    asked = course(epochs=4, best=BestEpoch(metric="loss"))
     whole = learn(asked, TrainingData(images, held, 2), tmp_path / "whole")
 
     def machine(name: str) -> Checkpoints:

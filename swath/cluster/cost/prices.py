@@ -9,8 +9,8 @@ from pathlib import Path
 
 from swath.errors import UsageError
 from swath.spec.clusters.cloud import AwsCluster, GcpCluster
-from swath.spec.clusters.prices import PlacePrices, Price, Prices
-from swath.spec.fields.paths import Context
+from swath.spec.clusters.prices import Price, Prices, RegionPrices
+from swath.spec.fields.paths import ValidationContext
 from swath.spec.validation.validate import validate
 from swath.spec.yaml.document import parse, read
 
@@ -24,7 +24,7 @@ _AWS_SIZES = {"large": 2, "xlarge": 4}
 def table() -> Prices:
     """The table in the package."""
     document = parse(read(str(TABLE)), str(TABLE))
-    return validate(Prices, document, Context(TABLE.parent), {}).unwrap()
+    return validate(Prices, document, ValidationContext(TABLE.parent), {}).unwrap()
 
 
 class PriceUnknown(UsageError):
@@ -49,7 +49,7 @@ class ClusterPrices:
     region: str
     worker: MachinePrice
     scheduler: MachinePrice
-    place: PlacePrices
+    place: RegionPrices
     """For disks, storage and traffic."""
     date: str
     """Of the table."""
@@ -61,10 +61,10 @@ class ClusterPrices:
 
 def rates(spec: AwsCluster | GcpCluster, own: Prices | None = None) -> ClusterPrices:
     """What a cluster's machines cost. `own` is what the project says. Raises PriceUnknown, which says how to give a price."""
-    prices = table() if own is None else own.over(table())
+    prices = table() if own is None else own.with_defaults(table())
     region = region_of(spec)
     places = prices.aws if isinstance(spec, AwsCluster) else prices.gcp
-    place = places.get(region, PlacePrices())
+    place = places.get(region, RegionPrices())
     missing = [name for name in dict.fromkeys((spec.machine, spec.scheduler_machine)) if name not in place.machines]
     gpus = spec.gpus if isinstance(spec, GcpCluster) else None
     missing_gpu = gpus is not None and gpus.type not in place.gpus

@@ -12,7 +12,7 @@ from swath.imagery.sources.find import find, find_each
 
 if TYPE_CHECKING:
     from swath.imagery.scene import Scenes
-    from swath.spec.fields.labels import Labelled
+    from swath.spec.fields.labels import LabelledImagery
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class LabelledImage:
 
 
 def find_labelled(
-    data: tuple[Labelled, ...], bands: tuple[str, ...] | None, classes: tuple[str, ...], *, mosaic: bool = False
+    data: tuple[LabelledImagery, ...], bands: tuple[str, ...] | None, classes: tuple[str, ...], *, mosaic: bool = False
 ) -> tuple[LabelledImage, ...]:
     """Every image with its labels: each scene by itself on its own grid, as training wants it (two dates of one place are two
     images), or with `mosaic` one image for each entry of `data`. Scenes that touch neither

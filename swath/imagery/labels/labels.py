@@ -21,8 +21,8 @@ from swath.imagery.reading.open_raster import gdal_errors, open_raster, stamp
 from swath.imagery.reading.window import read_file
 from swath.imagery.scene import Band, Scenes
 from swath.imagery.sources.files import read_band
-from swath.spec.fields.labels import IGNORE, IGNORED, ExpressionLabels, RasterLabels, VectorLabels
-from swath.spec.locations import remote
+from swath.spec.fields.labels import IGNORE_CLASS, IGNORE_INDEX, ExpressionLabels, RasterLabels, VectorLabels
+from swath.spec.locations import is_remote
 from swath.storage.address import shown
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def find_labels(
     `imagery` is what `scenes` came from: a rule may need bands of it that the model does not take. Raises ImageryError when
     a file cannot be read, names a class that is not there, or does not lie on the image.
     """
-    number = {name: position for position, name in enumerate(classes)} | {IGNORED: IGNORE}
+    number = {name: position for position, name in enumerate(classes)} | {IGNORE_CLASS: IGNORE_INDEX}
     source: VectorSource | RasterSource | RuleSource
     if isinstance(labels, VectorLabels):
         source, notes = _vector(labels, scenes.image, number)
@@ -102,14 +102,14 @@ def find_labels(
 
 
 def read_labels(labels: LabelSource, window: Window) -> NDArray[np.uint8]:
-    """Numbers of classes in a window of the image, uint8 (height, width); IGNORE where there is no label. Raises what
+    """Numbers of classes in a window of the image, uint8 (height, width); IGNORE_INDEX where there is no label. Raises what
     swath.imagery.reading.mosaic.read raises."""
     source = labels.source
     if isinstance(source, VectorSource):
         numbers = _burned(source, labels.image, window)
     elif isinstance(source, RasterSource):
         (values,), known = read_file([source.band], labels.image, window, "nearest")
-        numbers = np.full(window.shape, IGNORE, np.uint8)
+        numbers = np.full(window.shape, IGNORE_INDEX, np.uint8)
         for value, number in source.numbers:
             numbers[(values == value) & known] = number
     else:
@@ -117,19 +117,19 @@ def read_labels(labels: LabelSource, window: Window) -> NDArray[np.uint8]:
         rule = ExpressionLabels(expression=source.text, label="", otherwise="").parsed()
         holds, known = rule.evaluate(dict(zip(source.scenes.bands, pixels, strict=True)))
         numbers = np.where(holds, np.uint8(source.true), np.uint8(source.false))
-        numbers[~(known & valid)] = IGNORE
+        numbers[~(known & valid)] = IGNORE_INDEX
     if labels.area is not None:
-        numbers[~area_mask(labels.area, labels.image, window)] = IGNORE
+        numbers[~area_mask(labels.area, labels.image, window)] = IGNORE_INDEX
     return numbers
 
 
 def _number(name: str, numbers: dict[str, int], where: str) -> int:
     if name in numbers:
         return numbers[name]
-    classes = ", ".join(each for each in numbers if each != IGNORED)
+    classes = ", ".join(each for each in numbers if each != IGNORE_CLASS)
     raise ImageryError(
         f"{where}: {name!r} is no class; there are {classes}",
-        remedy=f"Name it in `classes`, or map it in labels.classes to one of them or to `{IGNORED}`.",
+        remedy=f"Name it in `classes`, or map it in labels.classes to one of them or to `{IGNORE_CLASS}`.",
     )
 
 
@@ -169,7 +169,7 @@ def _vector(labels: VectorLabels, image: GeoBox, numbers: dict[str, int]) -> tup
         fixed = tuple(
             (value, _number(labels.classes.get(value, value), numbers, f"{where}: {labels.field}")) for value in values
         )
-    mark = "" if remote(labels.path) else stamp(labels.path)
+    mark = "" if is_remote(labels.path) else stamp(labels.path)
     source = VectorSource(
         labels.path, mark, labels.layer, labels.where, str(crs), labels.field, fixed, background, labels.all_touched
     )
@@ -269,7 +269,7 @@ def _raster(labels: RasterLabels, image: GeoBox, numbers: dict[str, int]) -> tup
     left, top, right, bottom = extent_pixels(band.geobox, image)
     if right <= 0 or bottom <= 0 or left >= image.shape[1] or top >= image.shape[0]:
         raise AreaError(f"{where}: does not touch the imagery", remedy="Check the files, and their CRS.")
-    classes = [name for name in numbers if name != IGNORED]
+    classes = [name for name in numbers if name != IGNORE_CLASS]
     named = {int(value): name for value, name in labels.classes.items()} or dict(enumerate(classes))
     pairs = [(value, _number(name, numbers, f"{where}: labels.classes.{value}")) for value, name in named.items()]
     return RasterSource(band, tuple(pairs)), notes

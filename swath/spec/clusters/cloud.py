@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from swath.spec.clusters.workers import Workers
 from swath.spec.spec_model import SpecModel, mistake
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
 """What the providers' names are made of; nothing that a shell or YAML could take for something else."""
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -37,9 +37,9 @@ class CloudCluster(SpecModel):
 
     workers: Workers = Workers(min=1, max=2)
     """Worker machines: a number, or {min: 1, max: 8}."""
-    image: str = Field(pattern=NAME)
+    image: str = Field(pattern=NAME_PATTERN)
     """The container that all machines run, such as ghcr.io/acme/swath:1.2; made by `make image`."""
-    machine_image: str | None = Field(default=None, pattern=NAME)
+    machine_image: str | None = Field(default=None, pattern=NAME_PATTERN)
     """Machine image with Docker in it, made by `make machine-image`. A plain Ubuntu when not given: Docker is then installed at
     every boot, which takes some minutes."""
     processes: int | None = Field(default=None, ge=1, le=256)
@@ -83,22 +83,22 @@ class AwsCluster(CloudCluster):
     kind: Literal["aws"]
     region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d+$")
     """Such as eu-central-1."""
-    machine: str = Field(default="m7i.xlarge", pattern=NAME)
+    machine: str = Field(default="m7i.xlarge", pattern=NAME_PATTERN)
     """Instance type of the workers."""
-    scheduler_machine: str = Field(default="t3.medium", pattern=NAME)
+    scheduler_machine: str = Field(default="t3.medium", pattern=NAME_PATTERN)
     """Instance type of the scheduler."""
     subnet: str | None = Field(default=None, pattern=r"^subnet-[0-9a-z]+$")
     """Where machines are put; the first subnet of the default VPC when not given."""
     security_groups: list[Annotated[str, Field(pattern=r"^sg-[0-9a-z]+$")]] = Field(min_length=1)
     """They must let this machine reach port 8786 of the scheduler, and machines each other."""
-    profile: str | None = Field(default=None, pattern=NAME)
+    profile: str | None = Field(default=None, pattern=NAME_PATTERN)
     """Instance profile of the machines (a name or an ARN), with which they read imagery and write results."""
 
 
 class Gpus(SpecModel):
     """GPUs of each worker machine on Google Cloud, where the machine type itself has none."""
 
-    type: str = Field(pattern=NAME)
+    type: str = Field(pattern=NAME_PATTERN)
     """Such as nvidia-tesla-t4."""
     count: int = Field(default=1, ge=1, le=16)
 
@@ -111,15 +111,15 @@ class GcpCluster(CloudCluster):
     """The project's id."""
     zone: str = Field(pattern=r"^[a-z]+-[a-z]+\d+-[a-z]$")
     """Such as europe-west4-a."""
-    machine: str = Field(default="n2-standard-4", pattern=NAME)
+    machine: str = Field(default="n2-standard-4", pattern=NAME_PATTERN)
     """Machine type of the workers."""
-    scheduler_machine: str = Field(default="e2-medium", pattern=NAME)
+    scheduler_machine: str = Field(default="e2-medium", pattern=NAME_PATTERN)
     """Machine type of the scheduler."""
     gpus: Gpus | None = None
     """GPUs that are added to each worker, such as {type: nvidia-tesla-t4, count: 1}."""
-    network: str = Field(default="default", pattern=NAME)
+    network: str = Field(default="default", pattern=NAME_PATTERN)
     """A firewall rule of it must let this machine reach port 8786 of the scheduler, and machines each other."""
-    subnetwork: str | None = Field(default=None, pattern=NAME)
+    subnetwork: str | None = Field(default=None, pattern=NAME_PATTERN)
     """In the zone's region; the one that is called as the network when not given."""
     service_account: str | None = Field(default=None, pattern=r"^\S+@\S+$")
     """With which machines read imagery and write results; Compute Engine's default account when not given."""

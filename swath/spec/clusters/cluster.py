@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 from swath.spec.clusters.cloud import AwsCluster, GcpCluster
 from swath.spec.clusters.kubernetes import KubernetesCluster
 from swath.spec.clusters.workers import Workers
-from swath.spec.fields.paths import InputPath, context_of
+from swath.spec.fields.paths import InputPath, validation_context
 from swath.spec.spec_model import ShortForm, SpecModel, mistake
+from swath.spec.spelling import did_you_mean
 
 
 class InlineCluster(SpecModel):
@@ -87,14 +88,12 @@ def _named(name: str, info: Any) -> Any:
         return {"kind": name}
     if "://" in name:
         return {"kind": "address", "url": name}
-    context = context_of(info)
+    context = validation_context(info)
     clusters = context.clusters if context else {}
     if name in clusters:
         return clusters[name].model_dump(exclude_none=True)
-    from swath.spec.spelling import hint
-
     known = ["local", "inline", *clusters]
-    raise mistake(f"there is no cluster '{{name}}'; known are {', '.join(known)}{hint(name, known)}", name=name)
+    raise mistake(f"there is no cluster '{{name}}'; known are {', '.join(known)}{did_you_mean(name, known)}", name=name)
 
 
 Cluster = Annotated[

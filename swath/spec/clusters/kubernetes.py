@@ -6,20 +6,20 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from swath.spec.clusters.cloud import NAME, EnvironmentName, refuse_secrets
+from swath.spec.clusters.cloud import NAME_PATTERN, EnvironmentName, refuse_secrets
 from swath.spec.clusters.workers import Workers
 from swath.spec.spec_model import SpecModel, mistake
 
-LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+LABEL_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """What Kubernetes takes for a namespace or an account."""
-KEY = r"^([a-z0-9.-]+/)?[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+KEY_PATTERN = r"^([a-z0-9.-]+/)?[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 """What it takes for the key of a label or a taint."""
 
 
 class Toleration(SpecModel):
     """A taint of nodes that pods put up with."""
 
-    key: str = Field(pattern=KEY)
+    key: str = Field(pattern=KEY_PATTERN)
     """Such as nvidia.com/gpu."""
     value: str | None = None
     """Any value when not given."""
@@ -33,11 +33,11 @@ class KubernetesCluster(SpecModel):
     kind: Literal["kubernetes"]
     context: str | None = None
     """Of the kubeconfig; the current one when not given."""
-    namespace: str = Field(default="default", pattern=LABEL)
+    namespace: str = Field(default="default", pattern=LABEL_PATTERN)
     """Where pods are made."""
     workers: Workers = Workers(min=1, max=2)
     """Worker pods: a number, or {min: 1, max: 8}, of which the operator takes as many as the scheduler asks for."""
-    image: str = Field(pattern=NAME)
+    image: str = Field(pattern=NAME_PATTERN)
     """The container that all pods run, such as ghcr.io/acme/swath:1.2; made by `make image`."""
     cpu: float = Field(default=1, gt=0, le=256)
     """Cores of each worker."""
@@ -45,13 +45,13 @@ class KubernetesCluster(SpecModel):
     """Memory of each worker in GB (10^9 bytes)."""
     gpus: int = Field(default=0, ge=0, le=1)
     """GPUs of each worker: more of them are more workers."""
-    service_account: str | None = Field(default=None, pattern=LABEL)
+    service_account: str | None = Field(default=None, pattern=LABEL_PATTERN)
     """With which pods read imagery and write results."""
     env: dict[EnvironmentName, str] = Field(default_factory=dict)
     """Environment variables of the workers. Whoever may look at pods can read them: no place for secrets."""
     secret_env: bool = False
     """Whether `env` may hold secrets all the same. Better give pods a `service_account` that may read and write the buckets."""
-    node_selector: dict[Annotated[str, Field(pattern=KEY)], str] = Field(default_factory=dict)
+    node_selector: dict[Annotated[str, Field(pattern=KEY_PATTERN)], str] = Field(default_factory=dict)
     """Labels of the nodes that workers may be on."""
     tolerations: list[Toleration] = Field(default_factory=list)
     """Taints of nodes that workers put up with."""

@@ -32,7 +32,7 @@ class Price(SpecModel):
         return {"hour": value} if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
-class PlacePrices(SpecModel):
+class RegionPrices(SpecModel):
     """What things cost in one region. What is not given is taken from the table in the package."""
 
     machines: dict[str, Price] = Field(default_factory=dict)
@@ -61,21 +61,21 @@ class Prices(SpecModel):
     date: str = Field(default="", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
     """As of when, such as "2026-01-31"."""
     currency: Literal["USD"] = "USD"
-    aws: dict[str, PlacePrices] = Field(default_factory=dict)
+    aws: dict[str, RegionPrices] = Field(default_factory=dict)
     """By region, such as eu-central-1."""
-    gcp: dict[str, PlacePrices] = Field(default_factory=dict)
+    gcp: dict[str, RegionPrices] = Field(default_factory=dict)
     """By region, such as europe-west4."""
 
-    def over(self, table: Prices) -> Prices:
+    def with_defaults(self, table: Prices) -> Prices:
         """This table, with what it does not say taken from another."""
         clouds = {kind: _over(getattr(self, kind), getattr(table, kind)) for kind in ("aws", "gcp")}
         return table.model_copy(update=clouds | ({"date": self.date} if self.date else {}))
 
 
-def _over(own: dict[str, PlacePrices], table: dict[str, PlacePrices]) -> dict[str, PlacePrices]:
+def _over(own: dict[str, RegionPrices], table: dict[str, RegionPrices]) -> dict[str, RegionPrices]:
     merged = dict(table)
     for place, prices in own.items():
-        under = table.get(place, PlacePrices())
+        under = table.get(place, RegionPrices())
         said = {name: getattr(prices, name) for name in prices.model_fields_set}
         for name in ("machines", "gpus"):
             said[name] = {**getattr(under, name), **getattr(prices, name)}

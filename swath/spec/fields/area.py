@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from swath.errors import AreaError
 from swath.spec.fields import area_geometry
-from swath.spec.fields.paths import Context, context_of
+from swath.spec.fields.paths import ValidationContext, validation_context
 from swath.spec.spec_model import SpecModel, mistake
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Area(SpecModel):
         return from_wkt(self.wkt)
 
     @classmethod
-    def spread(cls, value: Any, info: Any) -> Any:
+    def as_mapping(cls, value: Any, info: Any) -> Any:
         if isinstance(value, str):
             return {"wkt" if area_geometry.is_wkt(value) else "path": value}
         return {"bbox": value} if isinstance(value, list) else value
@@ -86,14 +86,14 @@ class Area(SpecModel):
     @classmethod
     def expand(cls, value: Any, info: Any) -> Any:
         short = list(value) if isinstance(value, tuple) else value
-        form = cls.spread(short, info)
+        form = cls.as_mapping(short, info)
         if not isinstance(form, dict):
             raise mistake("expected an area: a path, [west, south, east, north], WKT, GeoJSON or a mapping")
         try:
-            shape = cls._read(form, context_of(info))
+            shape = cls._read(form, validation_context(info))
         except AreaError as error:
             message = str(error).replace("\n  ", "; ")
-            if not isinstance(error, area_geometry.PartError):
+            if not isinstance(error, area_geometry.AreaFieldError):
                 raise mistake(message) from error
             at = (error.part,) if error.part in form else ()
             raise mistake(error.template, at=at, path=error.path) from error
@@ -106,7 +106,7 @@ class Area(SpecModel):
         return {"source": shape.source, **said, "wkt": shape.wkt, "crs": shape.crs, "notes": notes}
 
     @staticmethod
-    def _read(form: dict[str, Any], context: Context | None) -> area_geometry.Shape | None:
+    def _read(form: dict[str, Any], context: ValidationContext | None) -> area_geometry.AreaGeometry | None:
         """The shape that a mapping describes; None when it is not even one of the forms."""
         if form.get("type") in area_geometry.GEOJSON_TYPES:
             return area_geometry.from_geojson(form)

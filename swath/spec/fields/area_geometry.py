@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swath.errors import AreaError
-from swath.spec.locations import absolute, missing
+from swath.spec.locations import absolute, is_missing
+from swath.spec.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from pyproj import CRS
     from shapely import Polygon
     from shapely.geometry.base import BaseGeometry
 
-DEGREES = "EPSG:4326"
+LONLAT = "EPSG:4326"
 GEOJSON_TYPES = (
     "Polygon",
     "MultiPolygon",
@@ -44,7 +45,7 @@ _WKT = re.compile(
 _NOT_WKT = "cannot be read as WKT; expected a polygon such as POLYGON ((30 10, 40 40, 20 40, 30 10))"
 
 
-class PartError(AreaError):
+class AreaFieldError(AreaError):
     """An area is wrong, and it is known which key of its mapping is to blame.
 
     `{path}` in the message stands for the absolute path; it is kept apart so that a spec's mistake can mask it.
@@ -56,7 +57,7 @@ class PartError(AreaError):
 
 
 @dataclass(frozen=True)
-class Shape:
+class AreaGeometry:
     """A valid, non-empty polygon or multipolygon."""
 
     wkt: str
@@ -72,22 +73,26 @@ def is_wkt(text: str) -> bool:
     return _WKT.fullmatch(text) is not None
 
 
-def from_bbox(bbox: Sequence[float], crs: str = DEGREES) -> Shape:
+def from_bbox(bbox: Sequence[float], crs: str = LONLAT) -> AreaGeometry:
     """(west, south, east, north). In degrees, west > east crosses the antimeridian. Raises AreaError."""
     from shapely import box
 
     system = _crs(crs)
     west, south, east, north = bbox
     if south >= north:
-        raise PartError(f"south ({south}) is not below north ({north}); the order is west, south, east, north", "bbox")
+        raise AreaFieldError(
+            f"south ({south}) is not below north ({north}); the order is west, south, east, north", "bbox"
+        )
     if west > east and system.is_geographic:
         east += 360
     if west >= east:
-        raise PartError(f"west ({west}) is not left of east ({east}); the order is west, south, east, north", "bbox")
+        raise AreaFieldError(
+            f"west ({west}) is not left of east ({east}); the order is west, south, east, north", "bbox"
+        )
     return _shape([box(west, south, east, north)], system, "bbox", "{bbox: ..., crs: EPSG:...}")
 
 
-def from_wkt(text: str, crs: str | None = None) -> Shape:
+def from_wkt(text: str, crs: str | None = None) -> AreaGeometry:
     """A polygon as WKT, in degrees when neither `crs` nor an `SRID=` says otherwise. Raises AreaError."""
     import shapely
 
@@ -95,14 +100,14 @@ def from_wkt(text: str, crs: str | None = None) -> Shape:
     try:
         geometry = shapely.from_wkt(match["body"]) if match else None
     except shapely.GEOSException as error:
-        raise PartError(_NOT_WKT, "wkt") from error  # GEOS's own words may quote what came from the environment
+        raise AreaFieldError(_NOT_WKT, "wkt") from error  # GEOS's own words may quote what came from the environment
     if match is None or geometry is None:
-        raise PartError(_NOT_WKT, "wkt")
-    srid = f"EPSG:{match['srid']}" if match["srid"] else DEGREES
+        raise AreaFieldError(_NOT_WKT, "wkt")
+    srid = f"EPSG:{match['srid']}" if match["srid"] else LONLAT
     return _shape([geometry], _crs(crs or srid), "WKT", "{wkt: ..., crs: EPSG:...}")
 
 
-def from_geojson(value: dict[str, Any]) -> Shape:
+def from_geojson(value: dict[str, Any]) -> AreaGeometry:
     """A GeoJSON geometry, Feature or FeatureCollection as plain data, with the legacy `crs` member if it has one.
 
     Raises AreaError.
@@ -123,7 +128,7 @@ def from_file(
     layer: str | None = None,
     where: str | None = None,
     crs: str | None = None,
-) -> Shape:
+) -> AreaGeometry:
     """Polygons of any vector file that GDAL reads, in the file's own CRS.
 
     path: absolute, relative to `root`, or a URL. layer: needed where there are several. where: an SQL condition.
@@ -134,8 +139,8 @@ def from_file(
     from pyogrio.errors import DataLayerError, DataSourceError, FieldError, GeometryError
 
     found = absolute(path, root)
-    if missing(found):
-        raise PartError("there is no such file: {path}", "path", path=found)
+    if is_missing(found):
+        raise AreaFieldError("there is no such file: {path}", "path", path=found)
     unreadable = (
         DataSourceError,
         DataLayerError,
@@ -151,39 +156,40 @@ def from_file(
             name = _layer(path, pyogrio.list_layers(found), layer)
             driver = pyogrio.read_info(found, layer=name)["driver"]
             if driver == "OGR_VRT" and not path.endswith(".vrt"):
-                raise PartError(f"{path} only points at other files; name those, or call it .vrt", "path")
+                raise AreaFieldError(f"{path} only points at other files; name those, or call it .vrt", "path")
             meta, _, wkb, _ = pyogrio.raw.read(found, layer=name, where=where, columns=[], force_2d=True)
             geometries = shapely.from_wkb(wkb)
     except unreadable as error:
         if where is not None:
-            raise PartError(
+            raise AreaFieldError(
                 f"{path} cannot be read with this condition; write SQL such as name = 'north'", "where"
             ) from error
-        raise PartError(f"{path} cannot be read as a vector file", "path") from error
+        raise AreaFieldError(f"{path} cannot be read as a vector file", "path") from error
     said, notes = meta["crs"], []
     if said is None and crs is None:
         notes.append(f"{path} does not say its CRS: read as degrees")
     if said is not None and crs is not None and _crs(crs) != _crs(said):
         notes.append(f"read as {crs}, though {path} says {_code(_crs(said))}")
     if len(geometries) == 0:
-        raise PartError(
+        raise AreaFieldError(
             f"{path} has no features" + (" that meet the condition" if where else ""), "where" if where else "path"
         )
-    return _shape(geometries, _crs(crs or said or DEGREES), path, "{path: ..., crs: EPSG:...}", notes)
+    return _shape(geometries, _crs(crs or said or LONLAT), path, "{path: ..., crs: EPSG:...}", notes)
 
 
 def _layer(path: str, layers: Any, wanted: str | None) -> str:
     """The layer to read. `layers` has a row (name, geometry type) for each."""
-    from swath.spec.spelling import hint
 
     names = [str(name) for name, kind in layers if kind is not None] or [str(name) for name, _ in layers]
     if wanted is not None:
         if wanted not in names:
-            raise PartError(f"{path} has no layer {wanted!r}{hint(wanted, names)}; it has {', '.join(names)}", "layer")
+            raise AreaFieldError(
+                f"{path} has no layer {wanted!r}{did_you_mean(wanted, names)}; it has {', '.join(names)}", "layer"
+            )
         return wanted
     if len(names) != 1:
         choose = f"say which with {{path: {path}, layer: ...}}: {', '.join(names)}" if names else "it is empty"
-        raise PartError(f"{path} has {len(names) or 'no'} layers; {choose}", "path")
+        raise AreaFieldError(f"{path} has {len(names) or 'no'} layers; {choose}", "path")
     return names[0]
 
 
@@ -209,11 +215,11 @@ def _legacy_crs(value: dict[str, Any]) -> str:
     """The name in the `crs` member of GeoJSON from before RFC 7946; degrees without one."""
     member = value.get("crs")
     if member is None:
-        return DEGREES
+        return LONLAT
     properties = member.get("properties") if isinstance(member, dict) else None
     name = properties.get("name") if isinstance(properties, dict) else None
     if not isinstance(name, str):
-        raise PartError("the crs member is written {type: name, properties: {name: EPSG:...}}", "crs")
+        raise AreaFieldError("the crs member is written {type: name, properties: {name: EPSG:...}}", "crs")
     return name
 
 
@@ -224,7 +230,7 @@ def _crs(text: str) -> CRS:
     try:
         return CRS.from_user_input(text)
     except CRSError as error:
-        raise PartError(
+        raise AreaFieldError(
             f"there is no coordinate reference system {text!r}; write a code such as EPSG:32633", "crs"
         ) from error
 
@@ -232,12 +238,12 @@ def _crs(text: str) -> CRS:
 def _code(crs: CRS) -> str:
     authority = crs.to_authority(min_confidence=100)
     code = ":".join(authority) if authority else crs.to_wkt()
-    return DEGREES if code == "OGC:CRS84" else code
+    return LONLAT if code == "OGC:CRS84" else code
 
 
 def _shape(
     geometries: Iterable[BaseGeometry | None], crs: CRS, source: str, say: str, notes: Sequence[str] = ()
-) -> Shape:
+) -> AreaGeometry:
     """One valid geometry from many. `say` is how the author can name another CRS."""
     import shapely
 
@@ -253,7 +259,7 @@ def _shape(
         union = _split(union, found)
     if union.is_empty or not union.area > 0:
         raise AreaError(f"{source}: the area is empty")
-    return Shape(shapely.normalize(union).wkt, _code(crs), source, tuple(dict.fromkeys(found)))
+    return AreaGeometry(shapely.normalize(union).wkt, _code(crs), source, tuple(dict.fromkeys(found)))
 
 
 def _polygons(geometries: Iterable[BaseGeometry | None], source: str) -> list[Polygon]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LONGEST = 1000
+MAX_LENGTH = 1000
 """Characters of an expression."""
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -82,8 +82,8 @@ class Expression:
 
 
 def _tree(text: str) -> ast.expr:
-    if len(text) > LONGEST:
-        raise ExpressionError(f"is longer than {LONGEST} characters")
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(f"is longer than {MAX_LENGTH} characters")
     try:
         return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:

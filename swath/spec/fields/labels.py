@@ -12,12 +12,12 @@ from swath.spec.fields.imagery import Imagery
 from swath.spec.fields.paths import InputPath
 from swath.spec.spec_model import ShortForm, SpecModel, mistake
 
-IGNORE = 255
+IGNORE_INDEX = 255
 """Number of pixels without a label in every array of labels; no class has it."""
 PALETTE = ("4477AA", "EE6677", "228833", "CCBB44", "66CCEE", "AA3377", "BBBBBB", "EE8866", "44BB99", "FFAABB")
 """Colours of classes that have none, in order: Paul Tol's bright and light schemes, which colour-blind readers can tell apart.
 https://personal.sron.nl/~pault/"""
-IGNORED = "ignore"
+IGNORE_CLASS = "ignore"
 """What a label is mapped to so that its pixels count nowhere."""
 
 
@@ -54,7 +54,7 @@ class VectorLabels(SpecModel):
     itself, else a mistake."""
     label: str | None = None
     """The class of every feature. Give this or `field`."""
-    background: str = IGNORED
+    background: str = IGNORE_CLASS
     """The class of pixels outside of all features; `ignore` when only some places are labelled."""
     all_touched: bool = False
     """Whether a pixel belongs to a feature that touches it; otherwise its centre must be inside."""
@@ -116,7 +116,7 @@ class ExpressionLabels(SpecModel):
 Labels = Annotated[VectorLabels | RasterLabels | ExpressionLabels, Field(discriminator="source")]
 
 
-class Labelled(SpecModel):
+class LabelledImagery(SpecModel):
     """Imagery with its labels."""
 
     imagery: Imagery
@@ -129,5 +129,5 @@ def _one_or_more(value: Any, info: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
 
-LabelledData = Annotated[tuple[Labelled, ...], Field(min_length=1), ShortForm(_one_or_more, one=True)]
+LabelledData = Annotated[tuple[LabelledImagery, ...], Field(min_length=1), ShortForm(_one_or_more, one=True)]
 """One or more sets of imagery with labels. In YAML: a mapping, or a list of them."""

@@ -9,15 +9,15 @@ from pydantic import Field, model_validator
 from swath.spec.fields.paths import InputPath
 from swath.spec.spec_model import ShortForm, SpecModel, mistake
 
-NETWORK = r"^(unet|smp:[A-Za-z]\w*|timm:[\w.]+|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
+NETWORK_PATTERN = r"^(unet|smp:[A-Za-z]\w*|timm:[\w.]+|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
 
 
 class Network(SpecModel):
     """The network. In YAML: its name, or a mapping."""
 
-    short_schemas = ({"type": "string", "pattern": NETWORK, "description": "Name of the network"},)
+    short_schemas = ({"type": "string", "pattern": NETWORK_PATTERN, "description": "Name of the network"},)
 
-    name: str = Field(default="unet", pattern=NETWORK)
+    name: str = Field(default="unet", pattern=NETWORK_PATTERN)
     """`unet`; `smp:Unet` and others of segmentation_models_pytorch; `timm:resnet18` and others of timm, with a decoder; or
     `module:factory` of the project, which is called with bands, classes and the options and gives a torch.nn.Module from images
     (N, bands, H, W) to logits (N, classes, H, W)."""
@@ -45,7 +45,7 @@ class Network(SpecModel):
         return self
 
 
-class LossPart(SpecModel):
+class LossTerm(SpecModel):
     """One term of what is made small. In YAML: its name, or a mapping."""
 
     short_schemas = ({"type": "string", "enum": ["cross_entropy", "focal", "dice"]},)
@@ -68,14 +68,14 @@ def _parts(value: Any, info: Any) -> Any:
 
 
 Loss = Annotated[
-    tuple[LossPart, ...],
+    tuple[LossTerm, ...],
     Field(min_length=1),
     ShortForm(_parts, one=True),
 ]
 """What is made small: a term or the sum of several. In YAML: a name, a mapping, or a list of mappings."""
 
 
-class Augment(SpecModel):
+class Augmentation(SpecModel):
     """How the images of each step are varied. Numbers are of scaled images, of which 1 is a standard deviation."""
 
     flips: bool = True
@@ -101,7 +101,7 @@ class Optimizer(SpecModel):
     """Longest gradient; longer ones are shortened to it."""
 
 
-class Best(SpecModel):
+class BestEpoch(SpecModel):
     """Which epoch's weights are kept. In YAML: the metric's name, or a mapping."""
 
     short_schemas = ({"type": "string", "description": "Name of the metric"},)

@@ -12,12 +12,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ValidationInfo
 
-from swath.spec.locations import absolute, missing, remote
+from swath.spec.locations import absolute, is_missing, is_remote
 from swath.spec.spec_model import mistake
 
 
 @dataclass(frozen=True)
-class Context:
+class ValidationContext:
     """What validators know while a spec is loaded. Without it (in plain Python) paths are left as they are."""
 
     root: Path
@@ -26,17 +26,17 @@ class Context:
     """Clusters that swath.yaml names."""
 
 
-def context_of(info: Any) -> Context | None:
+def validation_context(info: Any) -> ValidationContext | None:
     """The context of a validation, if it has one."""
     context = getattr(info, "context", None)
-    return context if isinstance(context, Context) else None
+    return context if isinstance(context, ValidationContext) else None
 
 
 def _input_path(path: str, info: ValidationInfo) -> str:
-    if (context := context_of(info)) is None:
+    if (context := validation_context(info)) is None:
         return path
     found = absolute(_named(path), context.root)
-    if missing(found):
+    if is_missing(found):
         raise mistake("there is no such file: {path}", path=found)
     return found
 
@@ -44,20 +44,20 @@ def _input_path(path: str, info: ValidationInfo) -> str:
 def _input_pattern(path: str, info: ValidationInfo) -> str:
     from glob import iglob
 
-    if (context := context_of(info)) is None:
+    if (context := validation_context(info)) is None:
         return path
     found = absolute(_named(path), context.root)
-    if missing(found) and next(iglob(found, recursive=True), None) is None:
+    if is_missing(found) and next(iglob(found, recursive=True), None) is None:
         what = "no file matches" if any(c in path for c in "*?[") else "there is no such file:"
         raise mistake(what + " {path}", path=found)
     return found
 
 
 def _output_path(path: str, info: ValidationInfo) -> str:
-    if (context := context_of(info)) is None:
+    if (context := validation_context(info)) is None:
         return path
     found = absolute(_named(path), context.root)
-    if remote(found) or os.path.isabs(os.path.expanduser(path)):
+    if is_remote(found) or os.path.isabs(os.path.expanduser(path)):
         return found
     root, real = os.path.realpath(context.root), os.path.realpath(found)
     if found == os.path.normpath(context.root):

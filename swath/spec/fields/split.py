@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from swath.spec.fields.area import Area
 from swath.spec.spec_model import SpecModel, mistake
 
-Share = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class BlockSplit(SpecModel):
@@ -20,9 +20,9 @@ class BlockSplit(SpecModel):
     """Edge of a block, in metres on the ground."""
     buffer_m: float = Field(default=100, ge=0)
     """Training stays so many metres away from validation and test; at most half a block."""
-    validation: Share = 0.2
+    validation: Fraction = 0.2
     """Share of the blocks that training never sees, on which models are compared."""
-    test: Share = 0.0
+    test: Fraction = 0.0
     """Share of the blocks that nothing sees before the model is finished."""
 
     @model_validator(mode="after")
@@ -71,9 +71,9 @@ class ColumnSplit(SpecModel):
     """The right part of each image: for images that lie nowhere on Earth."""
 
     by: Literal["columns"] = "columns"
-    validation: Share = 0.25
+    validation: Fraction = 0.25
     """Share of the columns on which models are compared."""
-    test: Share = 0.0
+    test: Fraction = 0.0
     """Share of the columns, at the right edge, that nothing sees before the model is finished."""
     buffer_px: int = Field(default=0, ge=0)
     """Training stays so many columns away from both."""

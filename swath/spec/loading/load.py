@@ -14,23 +14,23 @@ from swath.errors import Mistake, PipelineError, SpecError
 from swath.spec import notify, spelling
 from swath.spec.base import Spec
 from swath.spec.fields.area import Area
-from swath.spec.fields.paths import Context
+from swath.spec.fields.paths import ValidationContext
 from swath.spec.matrix import matrix, search_space
-from swath.spec.matrix.variants import Variant, variants
-from swath.spec.project_file import Home
+from swath.spec.matrix.variants import Variant, validate_variants
+from swath.spec.project_file import ProjectFolder
 from swath.spec.spec_model import SpecModel
 from swath.spec.validation import model_paths, reachability
-from swath.spec.validation.validate import ValidationResult, in_order, validate
+from swath.spec.validation.validate import ValidationResult, sorted_mistakes, validate
 from swath.spec.yaml import document as documents
 from swath.spec.yaml import environment, override
 from swath.spec.yaml.document import Document
 
-Find = Callable[[str], type[Spec]]
+FindSpecClass = Callable[[str], type[Spec]]
 """The Spec class of a pipeline's name. Raises PipelineError when there is no such pipeline."""
 
 
 class ProjectSettings(Protocol):
-    """What a spec's project gives: swath.project.project.Project, or swath.spec.project_file.Home."""
+    """What a spec's project gives: swath.project.project.Project, or swath.spec.project_file.ProjectFolder."""
 
     @property
     def root(self) -> Path: ...
@@ -79,7 +79,7 @@ def load(
     cluster: str | None = None,
     project: ProjectSettings | None = None,
     *,
-    find: Find,
+    find: FindSpecClass,
     names: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
 ) -> LoadedSpec:
@@ -94,7 +94,7 @@ def parse(
     cluster: str | None = None,
     project: ProjectSettings | None = None,
     *,
-    find: Find,
+    find: FindSpecClass,
     names: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
 ) -> LoadedSpec:
@@ -109,8 +109,8 @@ def parse(
 
     Raises SpecError with every mistake, sorted by place.
     """
-    home = project if project is not None else Home.find(Path(file), env)
-    context = Context(home.root, home.clusters)
+    home = project if project is not None else ProjectFolder.find(Path(file), env)
+    context = ValidationContext(home.root, home.clusters)
     info = SimpleNamespace(context=context)
     texts = _with_cluster(overrides, cluster)
     original = documents.parse(text, file)
@@ -118,23 +118,23 @@ def parse(
     named = override.apply(original, [change for change in changes if change.keys == ("pipeline",)])
     if not isinstance(named.data, dict):
         what = "the spec is empty" if named.data is None else "a spec is a mapping of keys to values"
-        raise SpecError(list(in_order([*unread, *named.mistakes, named.marks[()].mistake((), what)], file)))
+        raise SpecError(list(sorted_mistakes([*unread, *named.mistakes, named.marks[()].mistake((), what)], file)))
     kind, mistakes = _kind(named, find, names, env)
     rest = [change for change in changes if change.keys != ("pipeline",)]
 
     def expand(document: Document, path: documents.Path) -> Any:
-        return model_paths.spread(kind or Spec, document, path, info)
+        return model_paths.mapping_at(kind or Spec, document, path, info)
 
     def check(document: Document) -> ValidationResult[Spec]:
         return validate(kind or Spec, document if kind else _shared(document), context, env)
 
-    rest = matrix.keyed(rest, named)
+    rest = matrix.matrix_overrides(rest, named)
     merged = override.apply(named, rest, expand)
     varied: tuple[Variant, ...] = ()
     if matrix.KEY in merged.data:
         several = matrix.read(merged, kind)
-        found = variants(several, several.drafts(kind, expand), check)
-        mistakes += [*found.mistakes, *several.dead(rest)]
+        found = validate_variants(several, several.drafts(kind, expand), check)
+        mistakes += [*found.mistakes, *several.ineffective(rest)]
         varied, secrets = found.found, found.secrets
         spec = varied[0].spec if varied else None
     else:
@@ -147,13 +147,13 @@ def parse(
     for each in [variant.spec for variant in varied] or ([spec] if spec else []):
         mistakes += reachability.mistakes(each, merged, home.results)
     if unread or mistakes or spec is None:
-        raise SpecError(list(in_order([*unread, *mistakes], file)))
+        raise SpecError(list(sorted_mistakes([*unread, *mistakes], file)))
     notes = [f"{one.name}: {note}" for one in varied for note in _notes(one.spec, ())] or _notes(spec, ())
     name = {} if spec.name else {"name": re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem)[:80]}
     varied = tuple(replace(one, spec=one.spec.model_copy(update=name)) for one in varied)
     spec = varied[0].spec if varied else spec.model_copy(update=name)
     notifies = [one.spec.notify for one in varied] or [spec.notify]
-    [text, *overridden], unfound = notify.hide([text, *texts], notifies, secrets)
+    [text, *overridden], unfound = notify.mask_addresses([text, *texts], notifies, secrets)
     if unfound:
         message = f"write the address {unfound[0]} as ${{env:NAME}}: as it is written now it could not be kept a secret"
         raise SpecError([merged.marks[merged.locate(("notify",))].mistake(("notify",), message)])
@@ -171,7 +171,7 @@ def _with_cluster(overrides: Sequence[str], cluster: str | None) -> tuple[str, .
 
 
 def _kind(
-    document: Document, find: Find, names: Sequence[str], env: Mapping[str, str] | None
+    document: Document, find: FindSpecClass, names: Sequence[str], env: Mapping[str, str] | None
 ) -> tuple[type[Spec] | None, list[Mistake]]:
     """The Spec class of the pipeline that the document names; else the likeliest one or None, and the mistake."""
     path = ("pipeline",)
@@ -194,7 +194,7 @@ def _kind(
         return _likeliest(guessed, find), [mark.mistake(path, message)]
 
 
-def _likeliest(name: str, find: Find) -> type[Spec] | None:
+def _likeliest(name: str, find: FindSpecClass) -> type[Spec] | None:
     """The class to find further mistakes with, once the pipeline's name is wrong."""
     try:
         return find(name) if name else None

@@ -22,7 +22,7 @@ from swath.spec.yaml.override import Expand, Override
 
 KEY = "matrix"
 INCLUDE, EXCLUDE = "include", "exclude"
-MOST = 256
+MAX_VARIANTS = 256
 """Variants of one spec at most."""
 
 Combination = dict[str, Path]
@@ -81,7 +81,7 @@ class Matrix:
             found.append(DraftVariant(name, said, override.apply(document, [p for p in places if p], expand)))
         return found
 
-    def dead(self, changes: Sequence[Override]) -> Iterator[Mistake]:
+    def ineffective(self, changes: Sequence[Override]) -> Iterator[Mistake]:
         """Overrides that would change nothing, because every variant has its own value there."""
         for change in changes:
             for name in self.fields:
@@ -106,7 +106,7 @@ def read(document: Document, kind: type[Spec] | None) -> Matrix:
     return Matrix(reader.document, combinations, tuple(reader.mistakes))
 
 
-def keyed(changes: Sequence[Override], document: Document) -> list[Override]:
+def matrix_overrides(changes: Sequence[Override], document: Document) -> list[Override]:
     """Overrides such as `matrix.output.preview=[true]`, with the dotted field as the one key that it is in a matrix."""
     said = document.data.get(KEY)
     known = set(said) if isinstance(said, dict) else set()
@@ -150,8 +150,8 @@ class _Reader:
             )
         product = math.prod(map(len, axes.values())) if axes else 0
         count = len(included) + (min(product, self.trials.count) if self.trials else product)
-        if count > MOST:
-            return self.blame((KEY,), f"makes {count:,} variants; at most {MOST} are allowed in one run")
+        if count > MAX_VARIANTS:
+            return self.blame((KEY,), f"makes {count:,} variants; at most {MAX_VARIANTS} are allowed in one run")
         kept = self.drawn(axes, excluded) if self.trials else self.product(axes, excluded)
         found = self.including(kept, included)
         if not (found or self.mistakes):
@@ -212,7 +212,7 @@ class _Reader:
     def named(self, name: str, path: Path, axes: Mapping[str, Any] | None) -> bool:
         if axes is None or name in axes:
             return axes is not None or self.field(name, path)
-        self.blame(path, f"the matrix does not vary {name}{spelling.hint(name, axes)}", key=True)
+        self.blame(path, f"the matrix does not vary {name}{spelling.did_you_mean(name, axes)}", key=True)
         return False
 
     def field(self, name: str, path: Path) -> bool:
@@ -226,10 +226,10 @@ class _Reader:
             self.blame(path, what + ("a matrix has no matrix in it" if parts[0] == KEY else more), key=True)
             return False
         for depth, part in enumerate(parts):
-            known = model_paths.fields(self.kind, self.base, parts[:depth]) if self.kind is not None else []
+            known = model_paths.field_names(self.kind, self.base, parts[:depth]) if self.kind is not None else []
             if not part or (known and part not in known):
                 others = [*known, INCLUDE, EXCLUDE] if not depth and len(path) == 2 else known
-                hint = spelling.hint(part, [word for word in others if word not in Spec.reserved])
+                hint = spelling.did_you_mean(part, [word for word in others if word not in Spec.reserved])
                 self.blame(path, f"unknown field{hint}", key=True)
                 return False
         return True
@@ -280,7 +280,7 @@ def _each_once(axes: Mapping[str, list[Path]], included: list[Combination]) -> l
     """Combinations that have every value of the axes at least once, no more of them than there may be variants."""
     longest = max(map(len, axes.values()), default=0)
     paired = [{name: paths[n % len(paths)] for name, paths in axes.items() if paths} for n in range(longest)]
-    return [*paired, *included][:MOST]
+    return [*paired, *included][:MAX_VARIANTS]
 
 
 @dataclass(frozen=True, slots=True)

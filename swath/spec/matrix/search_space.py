@@ -13,7 +13,7 @@ from swath.spec.yaml.document import Document, Path
 KEY = "search"
 RANGE = "between"
 SCALES = ("linear", "log")
-TRIES = 1000
+MAX_DRAWS = 1000
 """How often a combination is drawn for a trial until one is new and allowed."""
 
 
@@ -60,7 +60,7 @@ class SearchSpace:
         source = random.Random(self.seed)
         found: dict[tuple[Path, ...], dict[str, Path]] = {}
         for trial in range(self.count):
-            for _ in range(TRIES):
+            for _ in range(MAX_DRAWS):
                 one = {
                     name: ranges[name][trial] if name in ranges else paths[source.randrange(len(paths))]
                     for name, paths in axes.items()

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-LONGEST_VALUE = 40
+MAX_VALUE_LENGTH = 40
 """Characters of one value in a name."""
-LONGEST = 120
+MAX_LENGTH = 120
 """Characters of a name; file systems take 255 bytes, and staging folders and locks add to it."""
 
 Values = Mapping[str, Any]
@@ -91,7 +91,7 @@ def _value(text: str) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 9]}-{_hash(text)}"
+    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[: MAX_VALUE_LENGTH - 9]}-{_hash(text)}"
 
 
 def _safe(text: str) -> str:
@@ -101,7 +101,7 @@ def _safe(text: str) -> str:
 
 
 def _fitting(name: str, values: Values) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 9].rstrip(',=')}-{_hash(dict(values))}"
+    return name if len(name) <= MAX_LENGTH else f"{name[: MAX_LENGTH - 9].rstrip(',=')}-{_hash(dict(values))}"
 
 
 def _hash(value: Any) -> str:

@@ -31,7 +31,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Variants:
+class ValidatedVariants:
     """What a matrix became, or why it did not."""
 
     found: tuple[Variant, ...]
@@ -40,12 +40,14 @@ class Variants:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def variants(matrix: Matrix, drafts: Sequence[DraftVariant], check: Check) -> Variants:
+def validate_variants(matrix: Matrix, drafts: Sequence[DraftVariant], check: Check) -> ValidatedVariants:
     """Validate the drafts of a matrix."""
     mistakes = list(matrix.mistakes)
     if mistakes:
         looked = [matrix.base, *(draft.document for draft in drafts)]
-        return Variants((), (*mistakes, *_known(matrix, (each for one in looked for each in check(one).mistakes))))
+        return ValidatedVariants(
+            (), (*mistakes, *_known(matrix, (each for one in looked for each in check(one).mistakes)))
+        )
     checked = [check(draft.document) for draft in drafts]
     secrets = {secret: name for one in checked for secret, name in one.secrets.items()}
     mistakes += _told_once(drafts, checked)
@@ -55,7 +57,7 @@ def variants(matrix: Matrix, drafts: Sequence[DraftVariant], check: Check) -> Va
             Variant(d.name, d.values, spec) for d, spec in zip(drafts, specs, strict=True) if spec is not None
         )
         mistakes = [*_equal(drafts, found), *_same_place(drafts, found, secrets)]
-    return Variants(() if mistakes else found, tuple(mistakes), secrets)
+    return ValidatedVariants(() if mistakes else found, tuple(mistakes), secrets)
 
 
 def outputs_of(spec: Spec) -> list[tuple[str, Destination]]:

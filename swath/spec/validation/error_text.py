@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from swath.errors import Mistake
-from swath.spec.spelling import hint
-from swath.spec.validation.model_paths import fields, tags
+from swath.spec.spelling import did_you_mean
+from swath.spec.validation.model_paths import field_names, tag_values
 from swath.spec.yaml.document import Path
 from swath.spec.yaml.environment import ResolvedDocument
 
@@ -103,15 +103,17 @@ class _Finding:
         if self.kind == "swath":
             return _fill(self.context["template"], self.context["values"], origin)
         if self.kind == "extra_forbidden":
-            return "unknown key" + hint(str(self.loc[-1]), fields(self.spec, self.document, self.path[:-1]))
+            return "unknown key" + did_you_mean(
+                str(self.loc[-1]), field_names(self.spec, self.document, self.path[:-1])
+            )
         if self.kind == "missing":
             item = self.loc[-1]
             return "missing; it must be given" if isinstance(item, str) else f"item {item + 1} of the list is missing"
         if self.kind == "union_tag_not_found":
-            known_tags = tags(self.spec, self.document, self.path, str(self.loc[-1]))
+            known_tags = tag_values(self.spec, self.document, self.path, str(self.loc[-1]))
             return f"missing; expected {_either([repr(tag) for tag in known_tags])}"
         if self.kind in _CHOICES:
-            return f"expected {self.choices()}" + (hint(value, self.words()) if known else "")
+            return f"expected {self.choices()}" + (did_you_mean(value, self.words()) if known else "")
         if self.kind in _LIMITS:
             return _LIMITS[self.kind].format_map(self.context)
         if self.kind in ("too_short", "too_long"):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from swath.spec.yaml.document import Document, Path
 
 
-def fields(spec: type[BaseModel], document: Document, path: Path) -> list[str]:
+def field_names(spec: type[BaseModel], document: Document, path: Path) -> list[str]:
     """Names that the mapping at `path` may have as keys."""
     models = models_at(spec, document, path)
     reserved = [name for model in models for name in sorted(getattr(model, "reserved", ()))]
@@ -26,17 +26,17 @@ def models_at(spec: type[BaseModel], document: Document, path: Path) -> list[typ
     return [kind for kind in _types_at(spec, document, path) if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
-def tags(spec: type[BaseModel], document: Document, path: Path, tag: str) -> list[str]:
+def tag_values(spec: type[BaseModel], document: Document, path: Path, tag: str) -> list[str]:
     """What the key that chooses between alternatives (`kind`, `source`) may say, for the mapping at `path`."""
     found = [model.model_fields[tag] for model in models_at(spec, document, path) if tag in model.model_fields]
     return [str(choice) for info in found for choice in get_args(info.annotation)]
 
 
-def spread(spec: type[BaseModel], document: Document, path: Path, info: Any) -> Any:
+def mapping_at(spec: type[BaseModel], document: Document, path: Path, info: Any) -> Any:
     """The value at `path` as the mapping that it is short for, or the value itself. `info` has the `context`."""
     value = document.at(path)
     for kind in _types_at(spec, document, path):
-        expand = kind.expand if isinstance(kind, ShortForm) else getattr(kind, "spread", None)
+        expand = kind.expand if isinstance(kind, ShortForm) else getattr(kind, "as_mapping", None)
         try:
             full = expand(value, info) if expand else value
         except ValueError:  # not a form that this alternative knows; validation will say so

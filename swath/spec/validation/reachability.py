@@ -12,7 +12,7 @@ from swath.spec.fields.imagery import StacImagery
 from swath.spec.fields.model import ModelRef
 from swath.spec.fields.output import Destination
 from swath.spec.fields.paths import InputPath, InputPattern, OutputPath
-from swath.spec.locations import remote
+from swath.spec.locations import is_remote
 from swath.spec.spec_model import SpecModel
 
 if TYPE_CHECKING:
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from swath.spec.base import Spec
     from swath.spec.yaml.document import Document, Path
 
-FAR = ("aws", "gcp", "kubernetes")
+REMOTE_KINDS = ("aws", "gcp", "kubernetes")
 """Kinds of clusters whose workers see no file of this machine."""
-STAGED = (*FAR, "address")
+STAGING_KINDS = (*REMOTE_KINDS, "address")
 """Kinds of clusters for which `stage` has an effect: workers of the others share this machine's disk."""
 M = TypeVar("M", bound=SpecModel)
 _INPUTS = [get_args(each)[1] for each in (InputPath, InputPattern)]
 _OUTPUT = get_args(OutputPath)[1]
 
 
-class NamedPath(NamedTuple):
+class LocalPath(NamedTuple):
     """A path on this machine, and the field that names it."""
 
     at: Path
@@ -38,12 +38,12 @@ class NamedPath(NamedTuple):
     """Whether it is to be written."""
 
 
-def local(path: str) -> bool:
+def is_local(path: str) -> bool:
     """Whether it names something on this machine."""
-    return not remote(path) or path.startswith(("/vsi", "file://"))
+    return not is_remote(path) or path.startswith(("/vsi", "file://"))
 
 
-def named(model: SpecModel, at: Path = ()) -> Iterator[NamedPath]:
+def local_paths(model: SpecModel, at: Path = ()) -> Iterator[LocalPath]:
     """The paths on this machine that workers would need."""
     for name, info in type(model).model_fields.items():
         if _only_client(model, name):
@@ -52,14 +52,14 @@ def named(model: SpecModel, at: Path = ()) -> Iterator[NamedPath]:
         reads, writes = any(mark in _INPUTS for mark in marks), _OUTPUT in marks
         for place, value in _leaves(getattr(model, name), (*at, name)):
             if isinstance(value, SpecModel):
-                yield from named(value, place)
-            elif isinstance(value, str) and (reads or writes) and local(value):
-                yield NamedPath(place, value, writes)
+                yield from local_paths(value, place)
+            elif isinstance(value, str) and (reads or writes) and is_local(value):
+                yield LocalPath(place, value, writes)
 
 
 def mistakes(spec: Spec, document: Document, results: str | None) -> list[Mistake]:
     """What keeps the machines of a spec's cluster from their work. `results` is what swath.yaml says of them."""
-    if spec.cluster.kind not in FAR:
+    if spec.cluster.kind not in REMOTE_KINDS:
         return []
 
     def mistake(at: Path, text: str) -> Mistake:
@@ -67,7 +67,7 @@ def mistakes(spec: Spec, document: Document, results: str | None) -> list[Mistak
         return document.marks[where].mistake(at if where == at else where or at, text)
 
     found = []
-    for each in named_by(spec):
+    for each in parameter_paths(spec):
         if each.output:
             found.append(
                 mistake(each.at, f"{each.value}: workers cannot write here; name a bucket, such as s3://bucket/out")
@@ -75,42 +75,42 @@ def mistakes(spec: Spec, document: Document, results: str | None) -> list[Mistak
         elif spec.stage is None:
             text = f"{each.value} is on this machine, where workers cannot read it; copy it to a bucket, or write `stage: s3://bucket/prefix`"
             found.append(mistake(each.at, text))
-    results = results_of(spec, results)
-    if results is None or local(results):
+    results = results_location(spec, results)
+    if results is None or is_local(results):
         where = results or "the state folder of this machine"
         text = f"workers cannot reach the results in {where}; write `results: s3://bucket/prefix` (or gs://) in swath.yaml, or `stage`"
         found.append(mistake(("cluster",), text))
     return found
 
 
-def results_of(spec: Spec, results: str | None) -> str | None:
+def results_location(spec: Spec, results: str | None) -> str | None:
     """Where large results of a run are kept: what swath.yaml says, or below `stage` when workers could not reach that."""
-    if spec.cluster.kind in FAR and spec.stage is not None and (results is None or local(results)):
+    if spec.cluster.kind in REMOTE_KINDS and spec.stage is not None and (results is None or is_local(results)):
         return f"{spec.stage.rstrip('/')}/results"
     return results
 
 
-def named_by(spec: Spec) -> Iterator[NamedPath]:
+def parameter_paths(spec: Spec) -> Iterator[LocalPath]:
     """The paths among a pipeline's own parameters."""
-    return (each for each in named(spec) if each.at[0] not in spec.reserved)
+    return (each for each in local_paths(spec) if each.at[0] not in spec.reserved)
 
 
-def replaced(model: M, change: Callable[[Path, str], tuple[str, ...]], at: Path = ()) -> M:
+def with_inputs(model: M, change: Callable[[Path, str], tuple[str, ...]], at: Path = ()) -> M:
     """The model with other inputs in place of those on this machine: in a list one may become several."""
     update: dict[str, Any] = {}
-    places = {each.at for each in named(model, at) if not each.output}
+    places = {each.at for each in local_paths(model, at) if not each.output}
     for name in type(model).model_fields:
         value, place = getattr(model, name), (*at, name)
         if not any(each[: len(place)] == place for each in places):
             continue
         if isinstance(value, SpecModel):
-            update[name] = replaced(value, change, place)
+            update[name] = with_inputs(value, change, place)
         elif isinstance(value, (tuple, list)):
             parts: list[Any] = []
             for index, part in enumerate(value):
                 here = (*place, index)
                 if isinstance(part, SpecModel):
-                    parts.append(replaced(part, change, here))
+                    parts.append(with_inputs(part, change, here))
                 else:
                     parts += change(here, part) if here in places else (part,)
             update[name] = type(value)(parts)

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from swath.errors import Mistake, SpecError, SwathError
-from swath.spec.fields.paths import Context
+from swath.spec.fields.paths import ValidationContext
 from swath.spec.spec_model import SpecModel
 from swath.spec.validation import error_text
 from swath.spec.yaml import environment
@@ -38,7 +38,7 @@ class ValidationResult(Generic[M]):
 
 
 def validate(
-    kind: type[M], document: Document, context: Context, env: Mapping[str, str] | None = None
+    kind: type[M], document: Document, context: ValidationContext, env: Mapping[str, str] | None = None
 ) -> ValidationResult[M]:
     """Read a document as a model; never raises for what its author may have written."""
     resolved = environment.resolve(document, env)
@@ -51,9 +51,9 @@ def validate(
         found += error_text.mistakes(error, kind, resolved)
     except SwathError as error:
         found.append(document.marks[()].mistake((), resolved.scrub(str(error))))
-    return ValidationResult(None if found else value, in_order(found, document.file), resolved.secrets)
+    return ValidationResult(None if found else value, sorted_mistakes(found, document.file), resolved.secrets)
 
 
-def in_order(mistakes: list[Mistake], file: str) -> tuple[Mistake, ...]:
+def sorted_mistakes(mistakes: list[Mistake], file: str) -> tuple[Mistake, ...]:
     """Each mistake once, sorted by place, the document's own before those of overrides."""
     return tuple(sorted(dict.fromkeys(mistakes), key=lambda m: (m.file != file, m.file, m.line, m.column, m.field)))

@@ -13,7 +13,7 @@ from rasterio.crs import CRS
 
 from swath.maps.gdal import gdal_write_env, writing_raster
 from swath.maps.legend import Legend, color_table
-from swath.spec.fields.labels import IGNORE
+from swath.spec.fields.labels import IGNORE_INDEX
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -36,13 +36,13 @@ def write_pixels(
 
 
 def write_labels(path: Path, labels: NDArray[np.uint8], place: GeoBox, legend: Legend) -> None:
-    """Numbers of classes (height, width); IGNORE is nodata. Colours and names of the classes are in the file."""
+    """Numbers of classes (height, width); IGNORE_INDEX is nodata. Colours and names of the classes are in the file."""
     with (
         writing_raster(path),
         gdal_write_env(),
-        rasterio.open(path, "w", **_profile(place, labels[None]), nodata=IGNORE) as file,
+        rasterio.open(path, "w", **_profile(place, labels[None]), nodata=IGNORE_INDEX) as file,
     ):
-        file.write_colormap(1, color_table(legend, IGNORE))
+        file.write_colormap(1, color_table(legend, IGNORE_INDEX))
         file.update_tags(classes=", ".join(f"{each.value} {each.name}" for each in legend))
         file.write(labels, 1)
 

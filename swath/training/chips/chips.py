@@ -16,7 +16,7 @@ from swath.geo import Window, around
 from swath.imagery.labels.labels import read_labels
 from swath.imagery.reading.mosaic import read
 from swath.imagery.reading.window import Pixels
-from swath.spec.fields.labels import IGNORE
+from swath.spec.fields.labels import IGNORE_INDEX
 from swath.spec.fields.sampling import Sampling
 from swath.training.chips.sampling import Index, centred
 from swath.training.chips.survey import CELL, ChipPlan
@@ -39,7 +39,7 @@ class ChipBatch:
     pixels: NDArray[np.float32]
     """(n, bands, height, width), the files' numbers or physical values; 0 where not valid."""
     labels: NDArray[np.uint8]
-    """(n, height, width); IGNORE where there is no label, or where it is not of the wanted split."""
+    """(n, height, width); IGNORE_INDEX where there is no label, or where it is not of the wanted split."""
     valid: NDArray[np.bool_]
     """(n, height, width): where there are pixels, and they may be seen."""
 
@@ -91,7 +91,7 @@ class Chips:
         batch = self._empty(len(places), places[0][1])
         for at, (image, window) in enumerate(places):
             labels, found = self._tiles.read(image, window, batch.pixels[at])
-            labels[found != TRAIN] = IGNORE
+            labels[found != TRAIN] = IGNORE_INDEX
             _show(batch, at, labels, _trained(found))
         return batch
 
@@ -124,7 +124,7 @@ class Chips:
         counted = np.zeros(labels.shape, bool)
         counted[held.window.within(held.source)] = True
         counted &= places == held.split
-        labels[~counted] = IGNORE
+        labels[~counted] = IGNORE_INDEX
         _show(batch, 0, labels, _trained(places) if held.split == TRAIN else places != NOTHING)
         return batch
 
@@ -139,7 +139,7 @@ class Chips:
             target = self._index.draw(chance)
             row, col = self._pixel(target.image, target.cell, target.label, target.rank)
             window = centred(row, col, edge, self.plan.images[target.image].scenes.image)
-            share = np.count_nonzero(self._tiles.known(target.image, window) != IGNORE) / edge**2
+            share = np.count_nonzero(self._tiles.known(target.image, window) != IGNORE_INDEX) / edge**2
             if best is None or share > best[0]:
                 best = (share, target.image, window)
             if share >= self.sampling.min_valid:
@@ -160,7 +160,7 @@ class Chips:
         """The pixel of a cell that was drawn."""
         inside = cell.intersection(self.plan.surveys[image].window) or cell
         labels = self._tiles.known(image, inside)
-        fitting = np.flatnonzero(labels != IGNORE if label is None else labels == label)
+        fitting = np.flatnonzero(labels != IGNORE_INDEX if label is None else labels == label)
         row, col = divmod(int(fitting[int(rank * len(fitting))]), inside.width)
         return inside.row + row, inside.col + col
 
@@ -188,7 +188,7 @@ class _Tiles:
         self, image: int, window: Window, pixels: NDArray[np.float32]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Labels and places of a window, NOTHING beyond the image's edge; its pixels are written into `pixels`, which is 0."""
-        labels = np.full(window.shape, IGNORE, np.uint8)
+        labels = np.full(window.shape, IGNORE_INDEX, np.uint8)
         places = np.full(window.shape, NOTHING, np.uint8)
         for tile, here, there in self._touching(image, window):
             pixels[:, *here] = tile.pixels[:, *there]
@@ -196,10 +196,10 @@ class _Tiles:
         return labels, places
 
     def known(self, image: int, window: Window) -> NDArray[np.uint8]:
-        """Labels of the training pixels of a window; IGNORE elsewhere."""
-        found = np.full(window.shape, IGNORE, np.uint8)
+        """Labels of the training pixels of a window; IGNORE_INDEX elsewhere."""
+        found = np.full(window.shape, IGNORE_INDEX, np.uint8)
         for tile, here, there in self._touching(image, window):
-            found[here] = np.where(tile.places[there] == TRAIN, tile.labels[there], np.uint8(IGNORE))
+            found[here] = np.where(tile.places[there] == TRAIN, tile.labels[there], np.uint8(IGNORE_INDEX))
         return found
 
     def _touching(self, image: int, window: Window) -> Iterator[tuple[_Tile, tuple[slice, slice], tuple[slice, slice]]]:

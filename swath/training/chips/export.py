@@ -30,7 +30,7 @@ def write_tiles(plan: ChipPlan, sampling: Sampling, to: str, run: str, legend: L
     """Write pairs SPLIT-IMAGE-ROW-COLUMN.tif and ...-labels.tif of `sampling.chip` pixels and less at an image's edge, and their index.
 
     They lie side by side and hold each labelled pixel once; pairs with fewer labels than `sampling.min_valid` are left out. Pixels
-    have the files' dtype, or float32 in physical values. A file's labels are those of its split: IGNORE (255) elsewhere.
+    have the files' dtype, or float32 in physical values. A file's labels are those of its split: IGNORE_INDEX (255) elsewhere.
     """
     chips = Chips(plan, sampling, 0)
     wanted = [held for split in SPLITS for held in chips.windows(split, sampling.chip)]

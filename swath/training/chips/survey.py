@@ -14,7 +14,7 @@ from swath.geo import Window
 from swath.imagery.geometry.image_grid import output_window
 from swath.imagery.labels.labels import read_labels
 from swath.imagery.reading.mosaic import read
-from swath.spec.fields.labels import IGNORE
+from swath.spec.fields.labels import IGNORE_INDEX
 from swath.training.chips.band_statistics import BandMoments, total
 from swath.training.split.split import BUFFER, NAMES, TEST, TRAIN, VALIDATION, Split
 
@@ -104,7 +104,7 @@ def survey(image: LabelledImage, window: Window, split: Split, classes: int, *, 
     labels = read_labels(image.labels, window)
     places = split.of_scenes(image.scenes, window)
     rows, cols = -(-window.height // CELL), -(-window.width // CELL)
-    counted = valid & (labels != IGNORE) & (places != BUFFER)
+    counted = valid & (labels != IGNORE_INDEX) & (places != BUFFER)
     row, col = np.nonzero(counted)
     at = ((row // CELL * cols + col // CELL) * 3 + places[counted]) * classes + labels[counted]
     cells = np.bincount(at, minlength=rows * cols * 3 * classes).reshape(rows, cols, 3, classes).astype(np.uint16)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from swath.errors import ModelError
-from swath.spec.fields.labels import IGNORE
+from swath.spec.fields.labels import IGNORE_INDEX
 from swath.training.loop.augment import augmented
 from swath.training.loop.epochs import Epoch, scores
 from swath.training.loop.losses import Loss
@@ -67,7 +67,7 @@ class SegmentationModule(lightning.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         images, labels = batch
-        known = labels != IGNORE
+        known = labels != IGNORE_INDEX
         if not known.any():
             return
         logits = self.network(images.contiguous(memory_format=torch.channels_last))

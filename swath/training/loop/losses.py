@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from swath.spec.fields.labels import IGNORE
+from swath.spec.fields.labels import IGNORE_INDEX
 
 if TYPE_CHECKING:
-    from swath.spec.fields.network import LossPart
+    from swath.spec.fields.network import LossTerm
 
 
 class Loss(nn.Module):
@@ -19,7 +19,7 @@ class Loss(nn.Module):
 
     weights: Tensor
 
-    def __init__(self, parts: Sequence[LossPart], weights: Sequence[Sequence[float]]) -> None:
+    def __init__(self, parts: Sequence[LossTerm], weights: Sequence[Sequence[float]]) -> None:
         """`weights` are, for each part, how much each class counts (see `class_weights`)."""
         super().__init__()
         self.parts = tuple(parts)
@@ -27,7 +27,7 @@ class Loss(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         logits = logits.float()
-        known = labels != IGNORE
+        known = labels != IGNORE_INDEX
         # One-hot, as gathering by label has no deterministic gradient on GPUs.
         numbers = torch.arange(logits.shape[1], device=labels.device)[:, None, None]
         right = (labels[:, None] == numbers).to(logits.dtype)

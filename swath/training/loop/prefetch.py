@@ -25,7 +25,7 @@ class Images(NamedTuple):
     pixels: NDArray[np.float32]
     """(N, bands, H, W), scaled, 0 where there is no valid pixel."""
     labels: NDArray[np.uint8]
-    """(N, H, W), IGNORE where there is no label."""
+    """(N, H, W), IGNORE_INDEX where there is no label."""
 
 
 class BatchFeed:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from swath.spec.fields.network import Augment, Best, LossPart, Network, Optimizer
+from swath.spec.fields.network import Augmentation, BestEpoch, LossTerm, Network, Optimizer
 from swath.training.loop.epochs import Epoch
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ class TrainSettings:
     network: Network
     bands: int
     classes: tuple[str, ...]
-    loss: tuple[LossPart, ...]
+    loss: tuple[LossTerm, ...]
     class_weights: tuple[tuple[float, ...], ...]
     """Of each part of the loss, for each class."""
-    augment: Augment
+    augment: Augmentation
     optimizer: Optimizer
-    best: Best
+    best: BestEpoch
     epochs: int
     epoch_steps: int
     seed: int
@@ -56,7 +56,7 @@ class TrainResult:
     """Share of that time in which the network waited for data."""
 
 
-def class_weights(part: LossPart, counts: Sequence[int]) -> tuple[float, ...]:
+def class_weights(part: LossTerm, counts: Sequence[int]) -> tuple[float, ...]:
     """How much each class counts in a part of a loss, from the number of its training pixels. Balanced weights are inverse to
     the counts and have the mean 1 over pixels; a class without pixels has the weight 0."""
     if part.class_weights == "none":

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from swath.cluster.cost.budget import Budget, held
 from swath.cluster.cost.prices import ClusterPrices, MachinePrice
 from swath.errors import OverBudget, Stopped
-from swath.spec.clusters.prices import PlacePrices
+from swath.spec.clusters.prices import RegionPrices
 
-RATES = ClusterPrices("r", MachinePrice("w", 3.6, 4, 0), MachinePrice("s", 0.36, 2, 0), PlacePrices(), "")
+RATES = ClusterPrices("r", MachinePrice("w", 3.6, 4, 0), MachinePrice("s", 0.36, 2, 0), RegionPrices(), "")
 """A worker costs 0.001 USD per second, a scheduler a tenth of it."""
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from swath.cluster.cost.estimate import Throughput, Workload, cost, facts
 from swath.cluster.cost.prices import ClusterPrices, MachinePrice
 from swath.spec.clusters.cloud import AwsCluster
-from swath.spec.clusters.prices import PlacePrices
+from swath.spec.clusters.prices import RegionPrices
 from swath.spec.clusters.workers import Workers
 
 SPEC = AwsCluster(kind="aws", region="eu-central-1", image="x", security_groups=["sg-1"], workers=Workers(min=1, max=4))
@@ -17,7 +17,7 @@ RATES = ClusterPrices(
     "eu-central-1",
     MachinePrice("w", 1.0, 4, 0),
     MachinePrice("s", 0.1, 2, 0),
-    PlacePrices(egress_gb=0.09),
+    RegionPrices(egress_gb=0.09),
     "2025-01-15",
 )
 RATE = Throughput(36.0, "given")

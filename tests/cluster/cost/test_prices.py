@@ -11,7 +11,7 @@ from swath.cluster.cost.prices import PriceUnknown, cores_of, rates, table
 from swath.errors import SpecError
 from swath.project.project import Project
 from swath.spec.clusters.cloud import AwsCluster, GcpCluster, Gpus
-from swath.spec.clusters.prices import PlacePrices, Price, Prices
+from swath.spec.clusters.prices import Price, Prices, RegionPrices
 
 AWS = AwsCluster(kind="aws", region="eu-central-1", image="x", security_groups=["sg-1"], public_ip=False)
 GCP = GcpCluster(kind="gcp", project="acme", zone="europe-west4-a", image="x")
@@ -49,7 +49,7 @@ def test_cores_are_told_by_the_name_or_not_known(name: str, cores: int | None) -
 
 def test_a_machine_is_priced_with_its_disk_and_its_address() -> None:
     own = Prices(
-        aws={"eu-central-1": PlacePrices(machines={"m7i.xlarge": Price(hour=1)}, disk_gb_month=7.3, address_hour=0.5)}
+        aws={"eu-central-1": RegionPrices(machines={"m7i.xlarge": Price(hour=1)}, disk_gb_month=7.3, address_hour=0.5)}
     )
     assert rates(AWS.model_copy(update={"disk_gb": 100}), own).worker.usd_per_hour == pytest.approx(1 + 100 * 0.01)
     with_address = AWS.model_copy(update={"disk_gb": 100, "public_ip": True})
@@ -78,7 +78,7 @@ def test_an_unknown_price_is_no_guess_and_says_how_to_give_it(tmp_path: Path) ->
 
 def test_what_a_project_does_not_say_stays_as_in_the_table(tmp_path: Path) -> None:
     (tmp_path / "swath.yaml").write_text("prices: {aws: {eu-central-1: {machines: {m7i.xlarge: 9}, egress_gb: 0.5}}}")
-    merged = Project.find(tmp_path).prices.over(table())
+    merged = Project.find(tmp_path).prices.with_defaults(table())
     place, before = merged.aws["eu-central-1"], table().aws["eu-central-1"]
     assert (place.machines["m7i.xlarge"].hour, place.egress_gb) == (9, 0.5)
     assert place.machines["t3.medium"] == before.machines["t3.medium"]

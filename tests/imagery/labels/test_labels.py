@@ -16,7 +16,7 @@ from swath.imagery.labels.labels import find_labels, read_labels
 from swath.imagery.sources.find import find, find_each
 from swath.spec.fields.area import Area
 from swath.spec.fields.imagery import FilesImagery
-from swath.spec.fields.labels import IGNORE, ExpressionLabels, Labelled, RasterLabels, VectorLabels
+from swath.spec.fields.labels import IGNORE_INDEX, ExpressionLabels, LabelledImagery, RasterLabels, VectorLabels
 from tests.imagery.rasters import write
 
 WHOLE = Window(0, 0, 40, 50)
@@ -95,7 +95,7 @@ def test_attributes_name_classes_later_features_lie_on_top_and_some_are_ignored(
     read = read_labels(find_labels(labels, scenes, CLASSES), WHOLE)
     assert (read[:10, :10] == 1).sum() == 100 - 9 - 1
     assert (read[2:5, 2:5] == 0).all()
-    assert read[0, 0] == read[20, 20] == IGNORE
+    assert read[0, 0] == read[20, 20] == IGNORE_INDEX
     with pytest.raises(ImageryError, match="'cloud' is no class; there are land, water"):
         find_labels(labels.model_copy(update={"classes": {}}), scenes, CLASSES)
     with pytest.raises(ImageryError, match="no attribute 'sort'; it has kind"):
@@ -132,8 +132,8 @@ def test_a_raster_on_its_own_grid_gives_its_nearest_pixel_and_unknown_numbers_ar
     )
     assert (read[:10, :10] == 0).all()
     assert (read[:10, 10:20] == 1).all()
-    assert (read[10:20, :10] == IGNORE).all()
-    assert (read[20:] == IGNORE).all()
+    assert (read[10:20, :10] == IGNORE_INDEX).all()
+    assert (read[20:] == IGNORE_INDEX).all()
     with pytest.raises(ImageryError, match=r"labels\.classes\.4: 'wood' is no class"):
         find_labels(RasterLabels(path=str(path), classes={"4": "wood"}), scenes, CLASSES)
 
@@ -168,7 +168,7 @@ def test_a_rule_labels_each_scene_from_its_own_bands_even_those_that_the_model_d
     read = read_labels(find_labels(labels, scenes, CLASSES, None, imagery), WHOLE)
     assert (read[1:, :25] == 1).all()
     assert (read[1:, 25:] == 0).all()
-    assert (read[0] == IGNORE).all()  # 0 / 0
+    assert (read[0] == IGNORE_INDEX).all()  # 0 / 0
 
 
 def test_outside_of_the_area_nothing_is_known(tmp_path):
@@ -180,7 +180,7 @@ def test_outside_of_the_area_nothing_is_known(tmp_path):
     labels = ExpressionLabels(expression="green == 0", label="water", otherwise="land")
     read = read_labels(find_labels(labels, scenes, CLASSES, area, imagery), WHOLE)
     assert (read[:10, :10] == 1).all()
-    assert (read == IGNORE).sum() == 2000 - 100
+    assert (read == IGNORE_INDEX).sum() == 2000 - 100
 
 
 def test_two_dates_of_one_place_are_two_images_and_a_mosaic_is_one(tmp_path):
@@ -188,7 +188,7 @@ def test_two_dates_of_one_place_are_two_images_and_a_mosaic_is_one(tmp_path):
         write(tmp_path / f"{name}.tif", np.full((1, 40, 50), value, np.uint8), names=("green",))
     imagery = FilesImagery(paths=(str(tmp_path / "?.tif"),))
     rule = ExpressionLabels(expression="green > 15", label="water", otherwise="land")
-    data = (Labelled(imagery=imagery, labels=rule),)
+    data = (LabelledImagery(imagery=imagery, labels=rule),)
     each = find_labelled(data, ("green",), CLASSES)
     assert [int(read_labels(one.labels, WHOLE).max()) for one in each] == [0, 1]
     assert [scenes.scenes[0].id for scenes in find_each(imagery)] == ["a", "b"]

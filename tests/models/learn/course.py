@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from swath.spec.fields.labels import IGNORE
-from swath.spec.fields.network import Augment, Best, LossPart, Network, Optimizer
+from swath.spec.fields.labels import IGNORE_INDEX
+from swath.spec.fields.network import Augmentation, BestEpoch, LossTerm, Network, Optimizer
 from swath.training.loop.prefetch import Images
 from swath.training.loop.settings import TrainSettings
 from swath.training.loop.trainer import TrainingData
@@ -22,7 +22,7 @@ def images(number: int, *, count: int = 4, edge: int = 32) -> Images:
     coarse = random.standard_normal((count, 3, edge // 8, edge // 8)).astype(np.float32)
     pixels = np.ascontiguousarray(coarse.repeat(8, axis=2).repeat(8, axis=3))
     labels = (pixels[:, 1] > pixels[:, 0]).astype(np.uint8)
-    labels[:, :4] = IGNORE
+    labels[:, :4] = IGNORE_INDEX
     return Images(pixels, labels)
 
 
@@ -43,11 +43,11 @@ def course(**changed: Any) -> TrainSettings:
             "network": Network(width=4, depth=1),
             "bands": 3,
             "classes": CLASSES,
-            "loss": (LossPart(name="cross_entropy"),),
+            "loss": (LossTerm(name="cross_entropy"),),
             "class_weights": ((1.0, 1.0),),
-            "augment": Augment(band_dropout=0.1),
+            "augment": Augmentation(band_dropout=0.1),
             "optimizer": Optimizer(learning_rate=0.02),
-            "best": Best(),
+            "best": BestEpoch(),
             "epochs": 2,
             "epoch_steps": 3,
             "seed": 1,

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swath.errors import AreaError
-from swath.spec.fields.area_geometry import Shape, from_bbox, from_file, from_geojson, from_wkt, is_wkt
+from swath.spec.fields.area_geometry import AreaGeometry, from_bbox, from_file, from_geojson, from_wkt, is_wkt
 
 RAT_ISLANDS = ["split", "unsplit", "wrapped"]
 
 
-def geometry(shape: Shape) -> Any:
+def geometry(shape: AreaGeometry) -> Any:
     found = shapely.from_wkt(shape.wkt)
     assert found.is_valid
     assert not found.is_empty

@@ -20,7 +20,7 @@ from swath.spec.fields.imagery import FilesImagery, Imagery, StacImagery
 from swath.spec.fields.model import ModelRef
 from swath.spec.fields.output import Output
 from swath.spec.loading.load import LoadedSpec, load, parse
-from swath.spec.project_file import Home
+from swath.spec.project_file import ProjectFolder
 from swath.spec.secrets import scrub
 from swath.spec.spec_model import SpecModel
 
@@ -534,7 +534,7 @@ def test_a_folder_is_no_spec(tmp_path: Path) -> None:
 def test_a_project_may_be_given(place: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = tmp_path_factory.mktemp("other") / "spec.yaml"
     other.write_text(MAP)
-    loaded = load(other, project=Home.find(place, {}), find=find, env={})
+    loaded = load(other, project=ProjectFolder.find(place, {}), find=find, env={})
     assert loaded.root == place
 
 

@@ -14,7 +14,7 @@ from swath.spec.fields.imagery import Imagery
 from swath.spec.fields.model import ModelRef
 from swath.spec.fields.output import Output
 from swath.spec.loading.schema import schema, schemas
-from swath.spec.spec_model import docs
+from swath.spec.spec_model import field_docs
 
 
 class Map(Spec):
@@ -143,9 +143,9 @@ def test_descriptions_come_from_the_docstrings(one: Draft7Validator) -> None:
     assert properties["area"]["description"] == "Where."
     assert properties["on_error"]["description"].startswith("When one item of many fails")
     assert one.schema["definitions"]["GridSpec"]["properties"]["resolution"]["description"].startswith("Pixel size")
-    assert docs(Train)["epochs"] == "How often."
-    assert docs(Train)["cluster"].startswith("Where to run")
+    assert field_docs(Train)["epochs"] == "How often."
+    assert field_docs(Train)["cluster"].startswith("Where to run")
 
 
 def test_a_class_without_source_has_no_descriptions() -> None:
-    assert set(docs(type("Bare", (Spec,), {}))) == set(Spec.model_fields)
+    assert set(field_docs(type("Bare", (Spec,), {}))) == set(Spec.model_fields)

@@ -17,8 +17,8 @@ from swath.spec.fields.output import Output
 from swath.spec.fields.paths import OutputPath
 from swath.spec.loading.load import LoadedSpec, parse
 from swath.spec.loading.schema import schema, schemas
-from swath.spec.matrix.matrix import MOST
-from swath.spec.project_file import Home
+from swath.spec.matrix.matrix import MAX_VARIANTS
+from swath.spec.project_file import ProjectFolder
 from swath.spec.spec_model import SpecModel
 
 
@@ -45,7 +45,7 @@ class Flood(Spec):
 
 
 def read(text: str, *overrides: str, root: Path | None = None, env: dict[str, str] | None = None) -> LoadedSpec:
-    home = Home(root) if root else None
+    home = ProjectFolder(root) if root else None
     return parse(
         f"pipeline: flood\n{text}",
         "f.yaml",
@@ -184,7 +184,7 @@ def test_what_makes_no_sense_in_a_matrix_is_one_mistake_with_a_remedy(text: str,
 def test_more_variants_than_a_run_can_have_are_refused_at_once() -> None:
     (found,) = mistakes(f"matrix:\n  count: {list(range(1, 5000))}\n  step.size: {list(range(1, 5000))}\n")
     assert "makes 24,990,001 variants" in found
-    assert str(MOST) in found
+    assert str(MAX_VARIANTS) in found
 
 
 def test_a_mistake_of_some_variants_only_says_which() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.spec.matrix.variant_names import LONGEST, canonical, names
+from swath.spec.matrix.variant_names import MAX_LENGTH, canonical, names
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=60),
@@ -51,6 +51,6 @@ def test_values_that_differ_in_case_or_type_only_have_names_that_differ_in_more(
 def test_names_are_safe_short_stable_and_each_once(variants: list[dict[str, Any]]) -> None:
     found = names(variants)
     assert len({name.casefold() for name in found}) == len(variants)
-    assert all(re.fullmatch(r"[A-Za-z0-9._+=,-]+", name) and len(name) <= LONGEST + 9 for name in found)
+    assert all(re.fullmatch(r"[A-Za-z0-9._+=,-]+", name) and len(name) <= MAX_LENGTH + 9 for name in found)
     assert all(name not in (".", "..") and name[0] not in ".-" for name in found)
     assert names(variants) == found

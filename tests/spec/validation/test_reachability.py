@@ -59,10 +59,13 @@ def test_with_stage_local_inputs_are_fine_and_results_go_there_unless_swath_yaml
     project: Path, cloud: str
 ) -> None:
     loaded = load(project, LOCAL.format(cluster=cloud) + "stage: gs://bucket/stage/\n", results=None)
-    assert reachability.results_of(loaded.spec, None) == "gs://bucket/stage/results"
-    assert reachability.results_of(loaded.spec, "/disk/results") == "gs://bucket/stage/results"
-    assert reachability.results_of(loaded.spec, "s3://b/results") == "s3://b/results"
-    assert [each.at for each in reachability.named_by(loaded.spec)] == [("imagery", "paths", 0), ("model", "path")]
+    assert reachability.results_location(loaded.spec, None) == "gs://bucket/stage/results"
+    assert reachability.results_location(loaded.spec, "/disk/results") == "gs://bucket/stage/results"
+    assert reachability.results_location(loaded.spec, "s3://b/results") == "s3://b/results"
+    assert [each.at for each in reachability.parameter_paths(loaded.spec)] == [
+        ("imagery", "paths", 0),
+        ("model", "path"),
+    ]
 
 
 @pytest.mark.parametrize("cluster", ["local", "inline", "tcp://127.0.0.1:1"])
@@ -100,9 +103,9 @@ def test_inputs_are_replaced_and_the_rest_is_as_it_was() -> None:
         model=ModelRef(path="/m.pt2", contract="/m.json"),
         output=Output(to="/out"),
     )
-    there = reachability.replaced(spec, lambda at, value: ("s3://1", "s3://2") if "*" in value else ("s3://m",))
+    there = reachability.with_inputs(spec, lambda at, value: ("s3://1", "s3://2") if "*" in value else ("s3://m",))
     assert there.imagery == FilesImagery(paths=("s3://1", "s3://2", "s3://b/c.tif"), nodata=3)
     assert there.model == ModelRef(path="s3://m", contract="/m.json")
     assert there.output == spec.output
-    assert list(reachability.named_by(there)) == []
-    assert reachability.replaced(there, lambda at, value: ()) == there
+    assert list(reachability.parameter_paths(there)) == []
+    assert reachability.with_inputs(there, lambda at, value: ()) == there

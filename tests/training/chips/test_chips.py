@@ -12,7 +12,7 @@ from swath.imagery.labels.labelled_image import LabelledImage, find_labelled
 from swath.imagery.reading.mosaic import read
 from swath.spec.fields.area import Area
 from swath.spec.fields.imagery import FilesImagery
-from swath.spec.fields.labels import IGNORE, ExpressionLabels, Labelled, RasterLabels, VectorLabels
+from swath.spec.fields.labels import IGNORE_INDEX, ExpressionLabels, LabelledImagery, RasterLabels, VectorLabels
 from swath.spec.fields.sampling import Sampling
 from swath.spec.fields.split import AreaSplit, BlockSplit, ColumnSplit, SplitSpec
 from swath.training.chips.chips import Chips
@@ -48,10 +48,10 @@ def pair(
     """An image of noise, with labels that say whether its first band is above 200, and none below 10."""
     pixels = np.random.default_rng(seed).integers(1, 255, (2, *shape)).astype(np.uint8)
     labels = np.where(pixels[0] > 200, 1, 0).astype(np.uint8)
-    labels[pixels[0] < 10] = IGNORE
+    labels[pixels[0] < 10] = IGNORE_INDEX
     image = write(folder / f"{name}.tif", pixels, names=("green", "nir"), nodata=0, **options)  # type: ignore[arg-type]
-    known = write(folder / f"{name}-labels.tif", labels[None], nodata=IGNORE, **options)  # type: ignore[arg-type]
-    data = Labelled(imagery=FilesImagery(paths=(str(image),)), labels=RasterLabels(path=str(known)))
+    known = write(folder / f"{name}-labels.tif", labels[None], nodata=IGNORE_INDEX, **options)  # type: ignore[arg-type]
+    data = LabelledImagery(imagery=FilesImagery(paths=(str(image),)), labels=RasterLabels(path=str(known)))
     return find_labelled((data,), None, CLASSES), pixels, labels
 
 
@@ -72,14 +72,14 @@ def test_a_label_of_one_pixel_lands_on_its_pixel(tmp_path: Path, grid: str, crs:
         rings = [[move(*point) for point in ring] for ring in rings]
     path = features(tmp_path / "f.geojson", [(ring, {}) for ring in rings], own if crs == "own" else crs)
     labels = VectorLabels(path=str(path), label="water", background="land")
-    images = find_labelled((Labelled(imagery=FilesImagery(paths=(str(image),)), labels=labels),), None, CLASSES)
+    images = find_labelled((LabelledImagery(imagery=FilesImagery(paths=(str(image),)), labels=labels),), None, CLASSES)
     chips = Chips(planned(images, ColumnSplit(validation=0.25)), Sampling(chip=48, batch=8, balance="classes"), 3)
     seen = 0
     for number in range(4):
         batch = chips.batch(number)
         water = batch.labels == 1
         bright = batch.pixels[:, 0] == 200
-        assert (water == (bright & (batch.labels != IGNORE))).all()
+        assert (water == (bright & (batch.labels != IGNORE_INDEX))).all()
         seen += int(water.sum())
     assert seen >= 16
     (held,) = [each for each in chips.windows(VALIDATION) if each.window.col == 0]
@@ -122,7 +122,7 @@ def test_training_sees_no_pixel_that_is_held_back_and_no_label_of_the_buffer(tmp
     pixels = np.stack([rows + 1, cols + 1]).astype(np.uint16)
     image = write(tmp_path / "a.tif", pixels, names=("green", "nir"), nodata=0)
     known = write(tmp_path / "l.tif", (rows % 2)[None].astype(np.uint8))
-    data = Labelled(imagery=FilesImagery(paths=(str(image),)), labels=RasterLabels(path=str(known)))
+    data = LabelledImagery(imagery=FilesImagery(paths=(str(image),)), labels=RasterLabels(path=str(known)))
     images = find_labelled((data,), None, CLASSES)
     found = planned(images, spec, 1)
     splits = found.split.of_scenes(images[0].scenes, found.surveys[0].window)
@@ -133,15 +133,15 @@ def test_training_sees_no_pixel_that_is_held_back_and_no_label_of_the_buffer(tmp
         places, labels = splits[row, col], batch.labels[batch.valid]
         assert set(np.unique(places)) <= {TRAIN, BUFFER}
         assert (labels[places == TRAIN] == row[places == TRAIN] % 2).all()
-        assert (labels[places == BUFFER] == IGNORE).all()
-        assert (batch.labels[~batch.valid] == IGNORE).all()
+        assert (labels[places == BUFFER] == IGNORE_INDEX).all()
+        assert (batch.labels[~batch.valid] == IGNORE_INDEX).all()
         assert (batch.pixels.transpose(0, 2, 3, 1)[~batch.valid] == 0).all()
     for split in (TRAIN, VALIDATION, TEST):
         counted = np.zeros(splits.shape, int)
         for held in chips.windows(split, edge=256, halo=16):
             batch = chips.window(held)
             assert batch.valid.all() or split == TRAIN
-            seen = batch.labels[0] != IGNORE
+            seen = batch.labels[0] != IGNORE_INDEX
             np.add.at(counted, (batch.pixels[0, 0][seen].astype(int) - 1, batch.pixels[0, 1][seen].astype(int) - 1), 1)
         assert (counted == (splits == split)).all()
 
@@ -152,7 +152,7 @@ def test_chips_are_centred_on_each_class_as_often(tmp_path: Path) -> None:
     labels[100:110, 120:125] = 1  # one pixel in thirteen thousand
     image = write(tmp_path / "a.tif", np.full((1, *shape), 9, np.uint8))
     known = write(tmp_path / "l.tif", labels[None])
-    data = Labelled(imagery=FilesImagery(paths=(str(image),)), labels=RasterLabels(path=str(known)))
+    data = LabelledImagery(imagery=FilesImagery(paths=(str(image),)), labels=RasterLabels(path=str(known)))
     found = planned(find_labelled((data,), None, CLASSES), ColumnSplit())
     shares = {}
     for balance in ("classes", "none"):
@@ -187,17 +187,17 @@ def test_the_survey_counts_what_numpy_counts(tmp_path: Path) -> None:
 
 
 def test_a_chip_has_enough_labels_where_that_can_be(tmp_path: Path) -> None:
-    labels = np.full((1, 640, 640), IGNORE, np.uint8)
+    labels = np.full((1, 640, 640), IGNORE_INDEX, np.uint8)
     labels[0, ::40, ::40] = 1  # single pixels everywhere
     labels[0, :200, 100:300] = 0
     image = write(tmp_path / "a.tif", np.full((1, 640, 640), 9, np.uint8))
-    known = write(tmp_path / "l.tif", labels, nodata=IGNORE)
-    data = Labelled(imagery=FilesImagery(paths=(str(image),)), labels=RasterLabels(path=str(known)))
+    known = write(tmp_path / "l.tif", labels, nodata=IGNORE_INDEX)
+    data = LabelledImagery(imagery=FilesImagery(paths=(str(image),)), labels=RasterLabels(path=str(known)))
     found = planned(
         find_labelled((data,), None, CLASSES), AreaSplit(validation=Area.model_validate([15.0, 45.0, 15.02, 45.2]))
     )
     batch = Chips(found, Sampling(chip=32, batch=64, balance="classes", min_valid=0.5), 0).batch(0)
-    assert ((batch.labels != IGNORE).mean(axis=(1, 2)) >= 0.5).all()
+    assert ((batch.labels != IGNORE_INDEX).mean(axis=(1, 2)) >= 0.5).all()
 
 
 def test_an_image_smaller_than_a_chip_is_filled_up_with_nothing(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_chips_are_in_physical_values_where_the_contract_is(tmp_path: Path) -> N
     write(tmp_path / "a.tif", np.full((1, 128, 128), 5000, np.uint16))
     known = write(tmp_path / "l.tif", np.zeros((1, 128, 128), np.uint8))
     imagery = FilesImagery(paths=(str(tmp_path / "a.tif"),), scale=0.0001, offset=-0.1)
-    images = find_labelled((Labelled(imagery=imagery, labels=RasterLabels(path=str(known))),), None, CLASSES)
+    images = find_labelled((LabelledImagery(imagery=imagery, labels=RasterLabels(path=str(known))),), None, CLASSES)
     chips = Chips(planned(images, ColumnSplit(), reflectance=True), Sampling(chip=32), 0)
     batch = chips.batch(0)
     assert np.allclose(batch.pixels.max(), 0.4)
@@ -234,12 +234,12 @@ def test_real_imagery_comes_out_as_it_is_read(shared: Path) -> None:
 
     imagery = FilesImagery(paths=paths, bands=("red", "green", "blue", "nir"))
     rule = ExpressionLabels(expression="(green - nir) / (green + nir) > 0.1", label="water", otherwise="land")
-    images = find_labelled((Labelled(imagery=imagery, labels=rule),), None, CLASSES)
+    images = find_labelled((LabelledImagery(imagery=imagery, labels=rule),), None, CLASSES)
     found = planned(images, BlockSplit(size_m=800, buffer_m=50), 2)
     chips = Chips(found, Sampling(chip=128, batch=4, balance="classes"), 0)
     batch = chips.batch(0)
     green, nir = batch.pixels[:, 1], batch.pixels[:, 3]
-    known = batch.labels != IGNORE
+    known = batch.labels != IGNORE_INDEX
     with np.errstate(invalid="ignore", divide="ignore"):
         assert (((green - nir) / (green + nir) > 0.1)[known] == (batch.labels == 1)[known]).all()
     held = chips.windows(VALIDATION)[0]

@@ -7,7 +7,7 @@ import numpy as np
 import rasterio
 
 from swath.maps.legend import legend_of
-from swath.spec.fields.labels import IGNORE, LabelClass
+from swath.spec.fields.labels import IGNORE_INDEX, LabelClass
 from swath.spec.fields.sampling import Sampling
 from swath.spec.fields.split import BlockSplit
 from swath.training.chips.export import INDEX, write_tiles
@@ -21,7 +21,7 @@ def test_files_hold_each_labelled_pixel_once_in_its_place(tmp_path: Path) -> Non
     legend = legend_of(LabelClass(name=name) for name in CLASSES)
     published = write_tiles(plan, Sampling(chip=64, min_valid=0), str(tmp_path / "tiles"), "run", legend)
     splits = plan.split.of_scenes(images[0].scenes, plan.surveys[0].window)
-    found = np.full((len(NAMES), *labels.shape), IGNORE, np.uint8)
+    found = np.full((len(NAMES), *labels.shape), IGNORE_INDEX, np.uint8)
     with (tmp_path / "tiles" / INDEX).open() as file:
         rows = list(csv.DictReader(file))
     assert len(published.files) == 2 * len(rows) + 1
@@ -35,14 +35,14 @@ def test_files_hold_each_labelled_pixel_once_in_its_place(tmp_path: Path) -> Non
             here = np.s_[int(top) : int(top) + image.height, int(left) : int(left) + image.width]
             assert image.crs == known.crs == "EPSG:32633"
             assert image.descriptions == ("green", "nir")
-            assert known.nodata == IGNORE
+            assert known.nodata == IGNORE_INDEX
             values, seen = image.read(), image.read_masks(1) > 0
             assert values.dtype == np.uint8
             assert (values == np.where(seen, pixels[:, *here], 0)).all()
             assert not (seen & (splits[here] > 0) & (splits[here] < 250)).any() or number > 0
             written = known.read(1)
-            assert (found[number, *here] == IGNORE).all()
+            assert (found[number, *here] == IGNORE_INDEX).all()
             found[number, *here] = written
             assert [int(row[name]) for name in CLASSES] == [int((written == n).sum()) for n in range(2)]
     for number in range(len(NAMES)):
-        assert (found[number] == np.where(splits == number, labels, IGNORE)).all()
+        assert (found[number] == np.where(splits == number, labels, IGNORE_INDEX)).all()

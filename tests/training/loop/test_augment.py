@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from swath.spec.fields.network import Augment
+from swath.spec.fields.network import Augmentation
 from swath.training.loop.augment import augmented
 
-STILL = Augment(gain=0, brightness=0)
+STILL = Augmentation(gain=0, brightness=0)
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -32,7 +32,7 @@ def test_all_eight_positions_of_a_square_occur() -> None:
 
 
 def test_seed_and_step_decide_alone() -> None:
-    how = Augment(band_dropout=0.3)
+    how = Augmentation(band_dropout=0.3)
     torch.rand(5)
     first = augmented(*batch(), how, 7, 3)[0]
     torch.rand(5)
@@ -42,7 +42,7 @@ def test_seed_and_step_decide_alone() -> None:
 
 
 def test_bands_are_blanked_as_often_as_asked_for_and_never_all_of_an_image() -> None:
-    how = Augment(flips=False, turns=False, gain=0, brightness=0, band_dropout=0.6)
+    how = Augmentation(flips=False, turns=False, gain=0, brightness=0, band_dropout=0.6)
     images = torch.cat([augmented(batch()[0] + 1, batch()[1], how, 1, step)[0] for step in range(200)])
     blank = (images == 0).flatten(2).all(dim=2)
     assert not blank.all(dim=1).any()
@@ -50,5 +50,5 @@ def test_bands_are_blanked_as_often_as_asked_for_and_never_all_of_an_image() -> 
 
 
 def test_images_that_are_no_squares_keep_their_shape() -> None:
-    images, labels = augmented(torch.rand(3, 2, 4, 8), torch.zeros(3, 4, 8, dtype=torch.uint8), Augment(), 1, 1)
+    images, labels = augmented(torch.rand(3, 2, 4, 8), torch.zeros(3, 4, 8, dtype=torch.uint8), Augmentation(), 1, 1)
     assert (images.shape, labels.shape) == ((3, 2, 4, 8), (3, 4, 8))

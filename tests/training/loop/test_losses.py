@@ -6,27 +6,27 @@ import pytest
 import torch
 from torch import Tensor
 
-from swath.spec.fields.labels import IGNORE
-from swath.spec.fields.network import LossPart
+from swath.spec.fields.labels import IGNORE_INDEX
+from swath.spec.fields.network import LossTerm
 from swath.training.loop.losses import Loss
 from swath.training.loop.settings import class_weights
 
-EACH = [LossPart(name="cross_entropy"), LossPart(name="focal"), LossPart(name="dice")]
+EACH = [LossTerm(name="cross_entropy"), LossTerm(name="focal"), LossTerm(name="dice")]
 
 
 def example() -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(3)
     logits = torch.randn(2, 3, 8, 8, generator=generator, requires_grad=True)
     labels = torch.randint(0, 3, (2, 8, 8), generator=generator).to(torch.uint8)
-    labels[0, :3] = IGNORE
+    labels[0, :3] = IGNORE_INDEX
     return logits, labels
 
 
 def test_cross_entropy_is_torchs_own_with_class_weights_and_ignored_pixels() -> None:
     logits, labels = example()
     weights = (0.2, 1.0, 3.0)
-    ours = Loss([LossPart(name="cross_entropy", class_weights=weights)], [weights])(logits, labels)
-    torchs = torch.nn.functional.cross_entropy(logits, labels.long(), torch.tensor(weights), ignore_index=IGNORE)
+    ours = Loss([LossTerm(name="cross_entropy", class_weights=weights)], [weights])(logits, labels)
+    torchs = torch.nn.functional.cross_entropy(logits, labels.long(), torch.tensor(weights), ignore_index=IGNORE_INDEX)
     assert ours.item() == pytest.approx(torchs.item(), rel=1e-6)
 
 
@@ -34,8 +34,8 @@ def test_focal_without_gamma_is_cross_entropy_and_with_it_counts_less_what_is_ri
     logits, labels = example()
     ones = [(1.0, 1.0, 1.0)]
     plain = Loss(EACH[:1], ones)(logits, labels).item()
-    assert Loss([LossPart(name="focal", gamma=0)], ones)(logits, labels).item() == pytest.approx(plain)
-    assert Loss([LossPart(name="focal", gamma=2)], ones)(logits, labels).item() < plain
+    assert Loss([LossTerm(name="focal", gamma=0)], ones)(logits, labels).item() == pytest.approx(plain)
+    assert Loss([LossTerm(name="focal", gamma=2)], ones)(logits, labels).item() < plain
 
 
 def test_dice_is_0_where_all_is_right_and_1_where_nothing_is() -> None:
@@ -48,7 +48,7 @@ def test_dice_is_0_where_all_is_right_and_1_where_nothing_is() -> None:
 
 
 @pytest.mark.parametrize("part", EACH, ids=lambda part: part.name)
-def test_what_is_ignored_changes_neither_loss_nor_gradient(part: LossPart) -> None:
+def test_what_is_ignored_changes_neither_loss_nor_gradient(part: LossTerm) -> None:
     logits, labels = example()
     loss = Loss([part], [(1.0, 2.0, 3.0)])
     before = loss(logits, labels)
@@ -60,9 +60,9 @@ def test_what_is_ignored_changes_neither_loss_nor_gradient(part: LossPart) -> No
 
 
 @pytest.mark.parametrize("part", EACH, ids=lambda part: part.name)
-def test_a_batch_without_labels_has_the_loss_0_and_no_gradient(part: LossPart) -> None:
+def test_a_batch_without_labels_has_the_loss_0_and_no_gradient(part: LossTerm) -> None:
     logits, labels = example()
-    value = Loss([part], [(1.0, 1.0, 1.0)])(logits, torch.full_like(labels, IGNORE))
+    value = Loss([part], [(1.0, 1.0, 1.0)])(logits, torch.full_like(labels, IGNORE_INDEX))
     (gradient,) = torch.autograd.grad(value, logits)
     assert (value.item(), float(gradient.abs().max())) == (0, 0)
 
@@ -78,5 +78,5 @@ def test_a_sum_is_the_weighted_sum_of_its_parts() -> None:
 
 def test_balanced_weights_make_every_class_count_alike() -> None:
     counts = (900, 90, 10, 0)
-    weights = class_weights(LossPart(name="focal", class_weights="balanced"), counts)
+    weights = class_weights(LossTerm(name="focal", class_weights="balanced"), counts)
     assert [w * c for w, c in zip(weights, counts, strict=True)] == pytest.approx([1000 / 3] * 3 + [0])

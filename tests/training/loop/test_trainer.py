@@ -15,7 +15,7 @@ import pytest
 
 from swath.errors import ModelError
 from swath.graph.current import listening
-from swath.spec.fields.network import Best, Optimizer
+from swath.spec.fields.network import BestEpoch, Optimizer
 from swath.training.loop.prefetch import Images
 from swath.training.loop.trainer import LAST, TrainingData, learn
 from tests.models.learn.course import course, held, images, lessons
@@ -81,7 +81,7 @@ def test_the_confusion_matrix_has_every_labelled_pixel_of_the_split_once(tmp_pat
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_a_training(tmp_path: Path) -> None:
-    still = course(epochs=6, optimizer=Optimizer(learning_rate=1e-12), best=Best(metric="loss", patience=2))
+    still = course(epochs=6, optimizer=Optimizer(learning_rate=1e-12), best=BestEpoch(metric="loss", patience=2))
     learned = learn(still, lessons(), tmp_path)
     assert len(learned.history) < 6
     losses = [epoch.validation_loss for epoch in learned.history if epoch.validation_loss is not None]
