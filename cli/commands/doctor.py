@@ -197,9 +197,9 @@ def _notices() -> Iterator[Finding]:
 def _traces() -> Iterator[Finding]:
     from importlib.util import find_spec
 
-    from swath.reporting.tracing import asked
+    from swath.reporting.otel import requested_by
 
-    if name := asked(os.environ):
+    if name := requested_by(os.environ):
         there = find_spec("opentelemetry") is not None and find_spec("opentelemetry.sdk") is not None
         remedy = "" if there else ", but traces need an optional package: pip install 'swath[otel]'"
         yield Finding("ok" if there else "warn", "traces", f"asked for by {name}{remedy}")

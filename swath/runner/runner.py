@@ -48,7 +48,7 @@ from swath.project.registry import Registry
 from swath.reporting.call_statistics import FailureGroups, account
 from swath.reporting.notifications import RunEnding, check_addresses, recipients, send
 from swath.reporting.run_report import RunFacts, write_report
-from swath.reporting.tracing import start as start_trace
+from swath.reporting.tracing import start_trace
 from swath.runner import cost_estimate, matrix, staging
 from swath.runner.heartbeat import beating
 from swath.runner.lock import in_use, locked

@@ -14,7 +14,7 @@ import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from swath.reporting.tracing import CALLS, asked
+from swath.reporting.tracing import TraceLimits
 from tests.process import ROOT, Pipe
 from tests.receivers import Web, web
 
@@ -150,20 +150,6 @@ def test_the_console_exporter_writes_to_stderr(job: Pipe) -> None:
     assert '"name": "run job"' in done.err
 
 
-@pytest.mark.parametrize(
-    "env",
-    [
-        {},
-        {"OTEL_SERVICE_NAME": "x"},
-        {"OTEL_EXPORTER_OTLP_ENDPOINT": ""},
-        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"},
-        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_TRACES_EXPORTER": "none"},
-    ],
-)
-def test_without_being_asked_nothing_is_traced(env: dict[str, str]) -> None:
-    assert asked(env) == ""
-
-
 def test_without_being_asked_nothing_of_the_sdk_is_imported(job: Pipe) -> None:
     code = "import sys; from swath.cli import main; sys.argv[1:] = ['run', 'job.yaml']\ntry: main()\nexcept SystemExit: pass\n"
     code += "print(sorted(name for name in sys.modules if name.startswith('opentelemetry.sdk') or name == 'apprise'))"
@@ -197,7 +183,7 @@ def test_without_the_extra_one_line_names_it(job: Pipe, tmp_path: Path) -> None:
     ("env", "said"),
     [
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "can only be http/protobuf"),
-        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "knows otlp, console and none"),
+        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "can be otlp, console or none"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_the_run_goes_on(job: Pipe, env: dict[str, str], said: str) -> None:
@@ -248,7 +234,7 @@ def test_the_trace_of_many_calls_is_bounded_and_counts_the_rest(job: Pipe) -> No
     (job.folder / "pipelines" / "job.py").write_text(
         text.replace("    time.sleep(0.02)\n", "").replace("(retries=1)", "")
     )
-    many = CALLS + 3000
+    many = TraceLimits().calls + 3000
     with web() as server:
         job("run", spec(job, n=many, bad=[many - 1]), code=3, env={"OTEL_EXPORTER_OTLP_ENDPOINT": server.url})
     found = spans(server)
