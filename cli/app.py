@@ -296,9 +296,9 @@ def _diff(
 
     Example: pipe diff last~1 last
     """
-    from swath.cli.commands.diff import diff_runs
+    from swath.cli.commands.diff import print_diff
 
-    return diff_runs(before, after, as_json=as_json)
+    return print_diff(before, after, as_json=as_json)
 
 
 @app.command("logs")

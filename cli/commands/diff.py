@@ -11,30 +11,32 @@ from swath import units
 from swath.cli.commands.runs import brief, commit_words, find_run, open_journal
 from swath.cli.render.columns import table
 from swath.cli.render.terminal_text import printable
-from swath.reporting.run_diff import CodeDiff, NodeCalls, NodeDiff, OutputDiff, RunDiff, compare
+from swath.reporting.node_diff import NodeCalls, NodeDiff
+from swath.reporting.output_diff import OutputDiff
+from swath.reporting.run_diff import CodeDiff, RunDiff, diff_runs
 
 LONGEST = 60
 """Characters of a value in a table; --json has all of it."""
 
 
-def diff_runs(before: str, after: str, *, as_json: bool) -> int:
+def print_diff(before: str, after: str, *, as_json: bool) -> int:
     """Print what differs between two runs. Returns 0 whether or not something does, as `git diff` does."""
     with open_journal() as journal:
         rows = find_run(journal, before), find_run(journal, after)
-        found = compare(journal, *rows)
-        told = [brief(row, journal) for row in rows]
+        found = diff_runs(journal, *rows)
+        summaries = [brief(row, journal) for row in rows]
     if as_json:
-        print(json.dumps(_plain(found, told), ensure_ascii=False, indent=2))
+        print(json.dumps(_to_json(found, summaries), ensure_ascii=False, indent=2))
         return 0
     for line in _lines(found):
         print(printable(line))
     return 0
 
 
-def _plain(found: RunDiff, told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _to_json(found: RunDiff, summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     fields = dataclasses.asdict(found)
     nodes = [fields_of | {"ratio": node.ratio} for fields_of, node in zip(fields["nodes"], found.nodes, strict=True)]
-    return fields | {"before": told[0], "after": told[1], "nodes": nodes, "ratio": found.ratio}
+    return fields | {"before": summaries[0], "after": summaries[1], "nodes": nodes, "ratio": found.ratio}
 
 
 def _lines(found: RunDiff) -> Iterator[str]:
@@ -52,18 +54,18 @@ def _lines(found: RunDiff) -> Iterator[str]:
     ]
     yield from table(head, rows, right=(5,))
     if found.ratio is not None:
-        yield f"in all the second took {_times(found.ratio)} the time of the first"
+        yield f"the second run took {_times(found.ratio)} the time of the first"
     yield from _section("spec", _spec(found), "no value differs")
     yield from _section("code", _code(found.code), "neither run was under version control")
-    yield from _section("calls", _nodes(found.nodes), "neither run made a call")
+    yield from _section("calls", _nodes(found.nodes), "neither run had calls")
     yield from _section("outputs", _outputs(found.outputs), "neither run published anything")
 
 
 def _section(name: str, lines: Iterator[str], empty: str) -> Iterator[str]:
     yield ""
-    told = list(lines)
-    yield f"{name}:" if told else f"{name}: {empty}"
-    yield from (f"  {line}".rstrip() for line in told)
+    rest = list(lines)
+    yield f"{name}:" if rest else f"{name}: {empty}"
+    yield from (f"  {line}".rstrip() for line in rest)
 
 
 def _spec(found: RunDiff) -> Iterator[str]:
@@ -84,12 +86,13 @@ def _code(code: CodeDiff) -> Iterator[str]:
         yield "the same commit"
     elif code.commits is not None:
         left, right = code.commits
-        one, other = _commits(right), _commits(left)
-        yield (
-            f"{one} later" if not left else f"{other} earlier" if not right else f"{one} on, after going {other} back"
-        )
+        later, earlier = _commits(right), _commits(left)
+        if left and right:
+            yield f"the branches differ: {earlier} only in the first run, {later} only in the second"
+        else:
+            yield f"{later} later" if right else f"{earlier} earlier"
     if code.same_changes is not None:
-        yield "what was in no commit is " + ("the same" if code.same_changes else "not the same")
+        yield "the uncommitted changes are " + ("the same" if code.same_changes else "different")
 
 
 def _commits(count: int) -> str:
@@ -140,15 +143,16 @@ def _calls(side: NodeCalls) -> str:
 def _outputs(outputs: Sequence[OutputDiff]) -> Iterator[str]:
     if not outputs:
         return
-    rows = [(made.name, made.verdict, _size(made, 0), _size(made, 1)) for made in outputs]
+    rows = [(output.name, output.verdict, _size(output, 0), _size(output, 1)) for output in outputs]
     yield from table(("OUTPUT", "", "BEFORE", "AFTER"), rows, right=(2, 3))
 
 
-def _size(made: OutputDiff, side: int) -> str:
-    size, output = made.sizes[side], (made.before, made.after)[side]
+def _size(output: OutputDiff, side: int) -> str:
+    """Size of a file, or the value of an output that is no file. side: 0 of the first run, 1 of the second."""
+    size, value = output.sizes[side], (output.before, output.after)[side]
     if size is not None:
         return units.size(size)
-    return "-" if output is None or output.startswith("/") or "://" in output else _short(output)
+    return "-" if value is None or value.startswith("/") or "://" in value else _short(value)
 
 
 def _short(value: str | None) -> str:

@@ -99,7 +99,7 @@ class Repository:
         except GitFailed:
             return None
 
-    def apart(self, first: str, second: str) -> tuple[int, int] | None:
+    def count_apart(self, first: str, second: str) -> tuple[int, int] | None:
         """How many commits only the first has behind it, and how many only the second; None when one is not here."""
         try:
             left, right = self.git("rev-list", "--count", "--left-right", f"{first}...{second}", "--").split()
