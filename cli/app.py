@@ -65,6 +65,12 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _seconds(timeout: str | None) -> float | None:
+    from swath.cli.parse_amounts import seconds
+
+    return None if timeout is None else seconds(timeout, "--timeout")
+
+
 @app.callback()
 def _pipe(
     version: Annotated[
@@ -83,7 +89,7 @@ def _run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Use no result of an earlier run.")] = False,
     timeout: Timeout = None,
     detach: Detach = False,
-    identity: Annotated[str | None, typer.Option("--id", hidden=True)] = None,
+    run_id: Annotated[str | None, typer.Option("--id", hidden=True)] = None,
     ref: Annotated[
         str | None,
         typer.Option(
@@ -109,12 +115,11 @@ def _run(
         from swath.cli.commands.explain import explain_spec
 
         return explain_spec(spec, sets or [], cluster, ref, patch, fresh=fresh, as_json=as_json)
-    from swath.cli.commands.run import run_spec
+    from swath.cli.commands.run import RunOptions, run_spec
 
     return run_spec(
-        spec, sets or [], cluster, as_json=as_json, fresh=fresh, ref=ref, patch=patch,
-        timeout=timeout, detach=detach, identity=identity,
-    )  # fmt: skip
+        spec, sets or [], cluster, ref, patch, RunOptions(as_json, fresh, _seconds(timeout), detach, run_id)
+    )
 
 
 @app.command("resume")
@@ -125,9 +130,10 @@ def _resume(run: RunId, as_json: AsEvents = False, timeout: Timeout = None, deta
 
     Example: pipe resume last
     """
-    from swath.cli.commands.run import resume_run
+    from swath.cli.commands.resume import resume_run
+    from swath.cli.commands.run import RunOptions
 
-    return resume_run(run, as_json=as_json, timeout=timeout, detach=detach)
+    return resume_run(run, RunOptions(as_json, timeout_s=_seconds(timeout), detach=detach))
 
 
 @app.command("cancel")
@@ -204,7 +210,7 @@ def _plan(spec: SpecFile, sets: Sets = None, cluster: ClusterName = None, as_jso
 
     Example: pipe plan specs/bahamas.yaml
     """
-    from swath.cli.commands.run import plan_spec
+    from swath.cli.commands.plan import plan_spec
 
     return plan_spec(spec, sets or [], cluster, as_json=as_json)
 

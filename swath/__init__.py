@@ -1,6 +1,7 @@
 """swath: one YAML names area, imagery and model; `pipe run` turns it into a map.
 
-This is the public interface, for pipelines in a project's own `pipelines/` folder. Names are loaded when they are used.
+This is the public interface: for pipelines in a project's own `pipelines/` folder, and for programs that run specs
+(docs/library.md). Names are imported when they are used.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from swath.graph.pipeline import Pipeline, pipeline
     from swath.graph.ref import SKIPPED
     from swath.graph.task import Task, task
+    from swath.runner.job import Job
+    from swath.runner.load import load
+    from swath.runner.outcome import RunOutcome
+    from swath.runner.plan import Plan, explain, plan
+    from swath.runner.runner import run
     from swath.spec.base import Spec
     from swath.spec.fields.area import Area
     from swath.spec.fields.grid import GridSpec
@@ -31,18 +37,25 @@ _PLACES = {
     "GridSpec": "swath.spec.fields.grid",
     "Imagery": "swath.spec.fields.imagery",
     "InputPath": "swath.spec.fields.paths",
+    "Job": "swath.runner.job",
     "ModelRef": "swath.spec.fields.model",
     "Output": "swath.spec.fields.output",
     "OutputPath": "swath.spec.fields.paths",
     "Pipeline": "swath.graph.pipeline",
+    "Plan": "swath.runner.plan",
+    "RunOutcome": "swath.runner.outcome",
     "SKIPPED": "swath.graph.ref",
     "Spec": "swath.spec.base",
     "StacImagery": "swath.spec.fields.imagery",
     "SwathError": "swath.errors",
     "Task": "swath.graph.task",
     "either": "swath.graph.either",
+    "explain": "swath.runner.plan",
+    "load": "swath.runner.load",
     "pipeline": "swath.graph.pipeline",
+    "plan": "swath.runner.plan",
     "progress": "swath.graph.current",
+    "run": "swath.runner.runner",
     "task": "swath.graph.task",
 }
 
@@ -53,18 +66,25 @@ __all__ = [
     "GridSpec",
     "Imagery",
     "InputPath",
+    "Job",
     "ModelRef",
     "Output",
     "OutputPath",
     "Pipeline",
+    "Plan",
+    "RunOutcome",
     "Spec",
     "StacImagery",
     "SwathError",
     "Task",
     "__version__",
     "either",
+    "explain",
+    "load",
     "pipeline",
+    "plan",
     "progress",
+    "run",
     "task",
 ]
 

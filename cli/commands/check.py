@@ -7,13 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from swath.cli.context import around, load_spec, registry_of
 from swath.errors import SpecError, SwathError, UsageError
-from swath.graph.pipeline import Pipeline
 from swath.project.project import Project
 from swath.project.registry import Registry
-from swath.runner import matrix
-from swath.spec.loading.load import LoadedSpec
+from swath.runner.load import load_in, project_of
 
 
 def check_specs(files: list[Path], sets: list[str], cluster: str | None, *, as_json: bool) -> int:
@@ -34,11 +31,10 @@ def _verdict(
     try:
         folder = file.absolute().parent
         if folder not in known:
-            project = around(folder)
-            known[folder] = (project, registry_of(project))
-        project, registry = known[folder]
-        loaded = load_spec(file, sets, cluster, project, registry)
-        nodes = _nodes(registry.find(loaded.pipeline), loaded)
+            project = project_of(folder)
+            known[folder] = (project, Registry.discover(project.pipelines))
+        job = load_in(file, sets, cluster, *known[folder])
+        _ = job.graph
     except SpecError as error:
         mistakes = [
             {"file": m.file, "line": m.line, "column": m.column, "field": m.field, "message": m.message}
@@ -53,17 +49,11 @@ def _verdict(
     return {
         "file": str(file),
         "ok": True,
-        "pipeline": loaded.pipeline,
-        "nodes": nodes,
-        "variants": [{"name": variant.name, "values": variant.values} for variant in loaded.variants],
-        "notes": list(loaded.notes),
+        "pipeline": job.loaded.pipeline,
+        "nodes": sum(map(len, job.variant_graphs)),
+        "variants": [{"name": variant.name, "values": variant.values} for variant in job.loaded.variants],
+        "notes": list(job.loaded.notes),
     }
-
-
-def _nodes(pipeline: Pipeline, loaded: LoadedSpec) -> int:
-    """Number of nodes of the spec's graph; of a matrix of all its variants."""
-    matrix.graph(pipeline, loaded)
-    return sum(len(pipeline.build(spec)) for spec in loaded.specs)
 
 
 def _print(verdict: dict[str, Any]) -> None:

@@ -165,9 +165,10 @@ def _disk() -> Iterator[Finding]:
 
 
 def _pipelines() -> Iterator[Finding]:
-    from swath.cli.context import here, registry_of
+    from swath.cli.context import here
+    from swath.project.registry import Registry
 
-    registry = registry_of(here())
+    registry = Registry.discover(here().pipelines)
     yield Finding("ok", "pipelines", ", ".join(registry.names) or "none")
     for place, reason in registry.broken.items():
         yield Finding("warn", "pipelines", f"{place} could not be loaded: {reason}")
@@ -207,7 +208,7 @@ def _traces() -> Iterator[Finding]:
 
 def _places(spec: Path | None, name: str | None) -> list[Callable[[], Iterator[Finding]]]:
     """What looks at where a run would be. Raises SpecError for a spec that is wrong, UsageError for an unknown cluster."""
-    from swath.cli.context import here, read_spec
+    from swath.cli.context import here
     from swath.spec.clusters.cloud import AwsCluster, GcpCluster
     from swath.spec.clusters.cluster import LocalCluster
     from swath.spec.clusters.kubernetes import KubernetesCluster
@@ -215,12 +216,12 @@ def _places(spec: Path | None, name: str | None) -> list[Callable[[], Iterator[F
 
     project, outputs, stage = here(), [], None
     if spec is not None:
-        from swath.runner.runner import outputs_of
+        from swath.runner.load import load
 
-        read = read_spec(spec, [], name)
-        project, cluster = read.project, read.loaded.spec.cluster
-        outputs = [output.to for output in outputs_of(read.loaded) if "://" in output.to]  # others this machine writes
-        stage = read.loaded.spec.stage
+        job = load(spec, cluster=name)
+        project, cluster = job.project, job.spec.cluster
+        outputs = [output.to for output in job.outputs if "://" in output.to]  # others this machine writes
+        stage = job.spec.stage
     elif name is not None and name != "local":
         if name not in project.clusters:
             known = ", ".join(["local", *project.clusters])

@@ -1,40 +1,45 @@
-"""`pipe run --explain`: what a run would make and what it would not, and why. It starts nothing."""
+"""`pipe run --explain`: which calls a run would make and which not, and why. Nothing is started."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from swath.cli import streams
 from swath.cli.render.columns import table
 from swath.cli.render.terminal_text import printable
+
+if TYPE_CHECKING:
+    from swath.engine.explain import NodeExplanation
 
 
 def explain_spec(
     spec: Path, sets: list[str], cluster: str | None, ref: str | None, patch: Path | None, *, fresh: bool, as_json: bool
 ) -> int:
     """Print a line for each node."""
-    from swath.cli.context import read_commit, read_spec
-    from swath.runner import runner
+    from swath.runner.load import load, load_commit
+    from swath.runner.plan import explain
 
     with streams.data_only() as out:
         if ref is None:
-            read = read_spec(spec, sets, cluster)
-            reasons = runner.explain(read.loaded, read.project, read.registry, fresh=fresh)
+            reasons = explain(load(spec, sets, cluster), fresh=fresh)
         else:
-            with read_commit(spec, sets, cluster, ref, patch) as read:
-                reasons = runner.explain(read.loaded, read.project, read.registry, fresh=fresh)
+            with load_commit(spec, ref, sets, cluster, patch) as job:
+                reasons = explain(job, fresh=fresh)
         if as_json:
             out.write(json.dumps([reason.to_plain() for reason in reasons], indent=2, ensure_ascii=False) + "\n")
-            return 0
-        cells = [
-            (
-                reason.node, reason.state, str(reason.finished or "-"), str(reason.runs or "-"), str(reason.waits or "-"),
-                printable(reason.why).partition("\n")[0],
-            )
-            for reason in reasons
-        ]  # fmt: skip
-        out.writelines(
-            f"{line}\n" for line in table(("NODE", "STATE", "DONE", "TO DO", "UNKNOWN", "WHY"), cells, right=(2, 3, 4))
-        )
+        else:
+            out.writelines(f"{line}\n" for line in _lines(reasons))
     return 0
+
+
+def _lines(reasons: list[NodeExplanation]) -> list[str]:
+    cells = [
+        (
+            reason.node, reason.state, str(reason.finished or "-"), str(reason.runs or "-"), str(reason.waits or "-"),
+            printable(reason.why).partition("\n")[0],
+        )
+        for reason in reasons
+    ]  # fmt: skip
+    return table(("NODE", "STATE", "DONE", "TO DO", "UNKNOWN", "WHY"), cells, right=(2, 3, 4))

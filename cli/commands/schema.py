@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 
-from swath.cli.context import here, registry_of
+from swath.cli.context import here
+from swath.project.registry import Registry
 
 
 def print_schema(pipeline: str | None) -> int:
     """Print the JSON Schema of one pipeline's specs, or of all."""
     from swath.spec.loading.schema import schema, schemas
 
-    registry = registry_of(here())
+    registry = Registry.discover(here().pipelines)
     if pipeline is not None:
         found = schema(registry.spec_class(pipeline), pipeline)
     else:

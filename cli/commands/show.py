@@ -5,38 +5,37 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from swath.cli.context import here, read_spec, registry_of
+from swath.cli.context import here
 from swath.cli.render import parameters
 from swath.cli.render.example_spec import example_graph
 from swath.cli.render.graph_outline import Outline, outline
 from swath.cli.render.graph_text import dot, draw
 from swath.errors import UsageError
 from swath.graph.pipeline import Pipeline
-from swath.project.registry import PipelineEntry
-from swath.runner import matrix
+from swath.project.registry import PipelineEntry, Registry
+from swath.runner.job import Job
+from swath.runner.load import load
 from swath.spec.base import Spec
-from swath.spec.matrix.variants import Variant
 
 
 def show(what: str, sets: list[str], *, as_json: bool, as_dot: bool) -> int:
     """Print a pipeline by its name, or the pipeline of a spec with the graph that the spec makes."""
     if as_json and as_dot:
         raise UsageError("--json and --dot are two ways to print: give one")
+    job: Job | None = None
+    graph: Outline | None
     if Path(what).is_file() or what.endswith((".yaml", ".yml")):
-        read = read_spec(Path(what), sets, None)
-        entry = read.registry.entries[read.loaded.pipeline]
-        variants: Sequence[Variant] = read.loaded.variants
-        graph: Outline | None = outline(matrix.graph(entry.pipeline, read.loaded))
-        why = ""
+        job = load(what, sets)
+        entry = job.registry.entries[job.loaded.pipeline]
+        graph, why = outline(job.graph), ""
     else:
-        registry = registry_of(here())
-        variants = ()
+        registry = Registry.discover(here().pipelines)
         entry = registry.entries[registry.find(what).name]
         graph, why = _from_example(entry.pipeline)
+    variants = job.loaded.variants if job is not None else ()
     if as_dot:
         if graph is None:
             raise UsageError(f"the graph of {what} {why}", remedy="pipe show SPEC --dot shows the graph of a spec")
@@ -45,9 +44,9 @@ def show(what: str, sets: list[str], *, as_json: bool, as_dot: bool) -> int:
         told = _plain(entry, graph, why)
         told["variants"] = [{"name": variant.name, "values": variant.values} for variant in variants]
         print(json.dumps(told, ensure_ascii=False, indent=2))
-    elif variants:
+    elif job is not None and variants:
         _print(entry)
-        _print_variants(entry.pipeline, variants)
+        _print_variants(job)
     else:
         _print(entry)
         _print_graph(graph, why)
@@ -101,11 +100,12 @@ def _print_graph(graph: Outline | None, why: str) -> None:
     _draw(graph)
 
 
-def _print_variants(pipeline: Pipeline, variants: Sequence[Variant]) -> None:
+def _print_variants(job: Job) -> None:
     """The variants of a matrix, under each graph that they have."""
+    variants = job.loaded.variants
     drawings: dict[str, tuple[Outline, list[str]]] = {}
-    for variant in variants:
-        graph = outline(pipeline.build(variant.spec))
+    for variant, built in zip(variants, job.variant_graphs, strict=True):
+        graph = outline(built)
         drawings.setdefault("\n".join(draw(graph)), (graph, []))[1].append(variant.name)
     print(f"\nMatrix: {len(variants)} {'variant' if len(variants) == 1 else 'variants'} in one run")
     for graph, names in drawings.values():

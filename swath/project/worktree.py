@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 
-import swath
 from swath.errors import SpecError, StateError, UsageError
 from swath.project.git import PATIENCE_S, GitFailed, Repository, git
 from swath.project.project import Project
@@ -116,7 +115,7 @@ class Worktree:
     def imported(self) -> Iterator[None]:
         """Inside, modules that would come from the working tree come from here: places of `sys.path` are moved."""
         before = list(sys.path)
-        program = Path(swath.__file__).parents[1]  # this very program stays what it is, also in its own repository
+        program = Path(__file__).parents[2]  # this very program stays what it is, also in its own repository
         for index, entry in enumerate(before):
             place = Path(entry or ".").absolute()
             moved = self.moved(place)

@@ -2,68 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from swath.cluster.cost.budget import Budget
-from swath.cluster.cost.estimate import Throughput, Workload, cost, facts
-from swath.cluster.cost.prices import ClusterPrices, PriceUnknown, rates
-from swath.engine.journal_rows import RunRow
+from swath.cluster.cost.estimate import Workload, cost, facts
+from swath.cluster.cost.prices import PriceUnknown, rates
 from swath.errors import SwathError, UsageError
-from swath.project.project import Project
-from swath.project.registry import Registry
 from swath.runner import matrix
-from swath.runner.throughput import rate_of
+from swath.runner.throughput import throughput_of
 from swath.spec.clusters.cloud import AwsCluster, GcpCluster
-from swath.spec.loading.load import LoadedSpec
 
-Reread = Callable[[RunRow], LoadedSpec]
-"""The spec of an earlier run."""
+if TYPE_CHECKING:
+    from swath.runner.job import Job
 
 
-def told(
-    loaded: LoadedSpec, project: Project, registry: Registry, planned: Mapping[str, Any], reread: Reread
-) -> dict[str, Any]:
-    """What `pipe plan` says of machines and cost, of what the pipeline's own plan says. A price that is not known is told, with
-    how to give it, and keeps nothing else from being told."""
-    cluster, budget = loaded.spec.cluster, loaded.spec.budget
+def plan(job: Job, planned: Mapping[str, Any]) -> dict[str, Any]:
+    """The lines of a plan about machines, cost and budget, from the pipeline's own plan (`planned`). Where a price is not known
+    there is no cost, and a line that says how to give the price."""
+    cluster, budget = job.spec.cluster, job.spec.budget
     if not isinstance(cluster, AwsCluster | GcpCluster):
         return {} if budget is None else {"budget_usd": budget, "budget": without_effect(cluster.kind)}
     try:
-        known = rates(cluster, project.prices)
+        known = rates(cluster, job.project.prices)
     except PriceUnknown as error:
-        said = {"cost_usd": None, "prices": f"{error.message}; {error.remedy}"}
-        return (
-            said
-            if budget is None
-            else {**said, "budget_usd": budget, "budget": "cannot be held: `pipe run` refuses this"}
-        )
-    work = work_of(planned)
-    rate = _rate(cluster, loaded, project, registry, reread, known)
-    return facts(cluster, known, work, rate, budget)
+        values: dict[str, Any] = {"cost_usd": None, "prices": f"{error.message}; {error.remedy}"}
+        if budget is not None:
+            values |= {"budget_usd": budget, "budget": "cannot be held: `pipe run` refuses this"}
+        return values
+    throughput = throughput_of(job, cluster, gpus=known.worker.gpus > 0)
+    return facts(cluster, known, workload_of(planned), throughput, budget)
 
 
-def budget_of(
-    loaded: LoadedSpec, project: Project, registry: Registry, reread: Reread, *, begun: bool
-) -> Budget | None:
-    """The budget that a run has to keep; None when it has none, or nothing is paid for.
+def budget_of(job: Job) -> Budget | None:
+    """The budget of a run; None when the spec gives none, or nothing is paid for.
 
-    Raises UsageError when the run surely costs more, and when nobody knows the price of its machines. A run that has `begun` is
-    only taken up again: how much of it is left is not known, so that it is not refused.
+    Raises UsageError when the run costs more in any case, and when the price of its machines is not known. A run that is
+    resumed is not refused: how much of its work is left is not known.
     """
-    cluster, usd = loaded.spec.cluster, loaded.spec.budget
+    cluster, usd = job.spec.cluster, job.spec.budget
     if usd is None or not isinstance(cluster, AwsCluster | GcpCluster):
         return None
     try:
-        known = rates(cluster, project.prices)
+        known = rates(cluster, job.project.prices)
     except PriceUnknown as error:
         raise UsageError(f"the budget cannot be held: {error.message}", remedy=error.remedy) from error
-    if not begun:
+    if job.earlier is None:
         try:
-            work = work_of(matrix.plan(registry.find(loaded.pipeline), loaded))
+            work = workload_of(matrix.plan(job.pipeline, job.loaded))
         except SwathError:
             work = Workload()  # imagery or model is wrong: the run itself will say so, before it has any machine
-        found = cost(cluster, known, work, _rate(cluster, loaded, project, registry, reread, known))
+        found = cost(cluster, known, work, throughput_of(job, cluster, gpus=known.worker.gpus > 0))
         if found.surely_passes(usd):
             raise UsageError(
                 f"the run would cost at least {found.usd.plain[0]:g} USD, more than its budget of {usd:g} USD",
@@ -72,8 +61,8 @@ def budget_of(
     return Budget(usd, known)
 
 
-def work_of(planned: Mapping[str, Any]) -> Workload:
-    """The work that a pipeline's plan tells."""
+def workload_of(planned: Mapping[str, Any]) -> Workload:
+    """The work that a pipeline's plan names."""
 
     def number(name: str) -> float | None:
         value = planned.get(name)
@@ -83,17 +72,5 @@ def work_of(planned: Mapping[str, Any]) -> Workload:
 
 
 def without_effect(kind: str) -> str:
-    """What is said of a budget where nothing is paid by the hour."""
+    """The message for a budget on a cluster that nothing is paid for by the hour."""
     return f"has no effect on a cluster of kind {kind}: swath knows no price for it"
-
-
-def _rate(
-    cluster: AwsCluster | GcpCluster,
-    loaded: LoadedSpec,
-    project: Project,
-    registry: Registry,
-    reread: Reread,
-    known: ClusterPrices,
-) -> Throughput | None:
-    pipeline = registry.find(loaded.pipeline)
-    return rate_of(cluster, loaded, pipeline, project.state, reread, gpus=known.worker.gpus > 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from swath.errors import PipelineError, SwathError, UsageError
@@ -10,8 +10,8 @@ from swath.graph.graph import Graph, Node
 from swath.graph.pipeline import Pipeline
 from swath.graph.ref import SKIPPED, Ref
 from swath.graph.task import task
+from swath.runner.reportable import numbers, outputs, report
 from swath.spec.loading.load import LoadedSpec
-from swath.spec.secrets import masked_errors
 
 ROW = "table-row"
 """Name of the node behind each step, after the step's own. No function has such a name."""
@@ -21,25 +21,29 @@ ADDED = frozenset({"calls", "mapped", "regions", "megapixels", "read_bytes", "ma
 """Values of a plan that are amounts of work, so that those of the variants are added up."""
 
 
-def graph(pipeline: Pipeline, loaded: LoadedSpec) -> Graph:
-    """The graph of a spec; of one with a matrix all its variants side by side.
-
-    The result of such a graph needs none of the variants, so that it has one whatever becomes of them: what they came to is
-    in their rows. Raises PipelineError when one of them cannot be built, before anything is started.
-    """
-    with masked_errors(loaded.secrets, f"pipeline {pipeline.name} cannot be built"):
-        return _graph(pipeline, loaded)
-
-
-def _graph(pipeline: Pipeline, loaded: LoadedSpec) -> Graph:
+def variant_graphs(pipeline: Pipeline, loaded: LoadedSpec) -> tuple[Graph, ...]:
+    """The graph of each variant; one graph for a spec without a matrix. Raises PipelineError when one cannot be built."""
     if not loaded.variants:
-        return pipeline.build(loaded.spec)
-    nodes = [Node("variants", variants, (tuple(variant.name for variant in loaded.variants),), {})]
+        return (pipeline.build(loaded.spec),)
+    graphs = []
     for variant in loaded.variants:
         try:
-            inside = pipeline.build(variant.spec)
+            graphs.append(pipeline.build(variant.spec))
         except SwathError as error:
             raise PipelineError(f"{variant.name}: {error.message}", remedy=error.remedy) from error
+    return tuple(graphs)
+
+
+def joined(pipeline: Pipeline, loaded: LoadedSpec, graphs: Sequence[Graph]) -> Graph:
+    """One graph of `variant_graphs`: of a matrix a step for each variant, side by side.
+
+    The result of such a graph needs none of the variants, so it has one whatever happens to them: what they came to is in their
+    rows. Raises PipelineError when a pipeline uses a name that the rows need.
+    """
+    if not loaded.variants:
+        return graphs[0]
+    nodes = [Node("variants", variants, (tuple(variant.name for variant in loaded.variants),), {})]
+    for variant, inside in zip(loaded.variants, graphs, strict=True):
         name = f"{variant.name}/{ROW}"
         if any(node.name == ROW for node in inside):
             raise PipelineError(
@@ -51,42 +55,17 @@ def _graph(pipeline: Pipeline, loaded: LoadedSpec) -> Graph:
 
 @task(on_client=True)
 def variants(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The variants that a run is about."""
+    """The names of the run's variants."""
     return names
 
 
 @task(name=ROW, on_client=True, takes_skipped=True)
 def table_row(result: Any) -> dict[str, Any]:
-    """What a variant's result offers: its outputs, what it says for the report, its numbers. Plain values only."""
+    """What a variant's result offers, as plain values: its outputs, its part of the report (`about`), its numbers."""
     if result is SKIPPED:
         return {"skipped": True, "outputs": [], "about": {}, "numbers": {}}
-    about = dict(result.report()) if hasattr(result, "report") else {}
+    about = report(result)
     return {"skipped": False, "outputs": outputs(result), "about": about, "numbers": numbers(result, about)}
-
-
-def outputs(value: Any) -> list[str]:
-    """What a pipeline returned, a line each, for those who ran it: what was published, or the value itself."""
-    if value is None:
-        return []
-    if hasattr(value, "outputs"):
-        return [str(output) for output in value.outputs()]
-    if isinstance(value, (list, tuple)):
-        return [line for part in value for line in outputs(part)]
-    return [value if isinstance(value, str) else repr(value)]
-
-
-def numbers(value: Any, about: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers that a result offers: those that its report calls so, else the flat ones of its report, or of itself."""
-    said: Any = about.get("numbers", about) or value
-    if not isinstance(said, Mapping):
-        said = {"result": said}
-    found = {str(name): _plain(number) for name, number in said.items()}
-    return {name: number for name, number in found.items() if isinstance(number, (bool, int, float))}
-
-
-def _plain(value: Any) -> Any:
-    """A number of numpy's as Python's own."""
-    return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
 
 
 def plan(pipeline: Pipeline, loaded: LoadedSpec) -> dict[str, Any]:

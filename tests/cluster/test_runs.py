@@ -6,11 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from swath.project.project import Project
-from swath.project.registry import Registry
-from swath.runner import runner
-from swath.runner.runner import RunOutcome
-from swath.spec.loading.load import load
+import swath
+from swath.runner.outcome import RunOutcome
 from tests.test_code_shipping import write
 
 JOB = """
@@ -47,10 +44,7 @@ def project(tmp_path: Path) -> Path:
 def run(root: Path, text: str) -> RunOutcome:
     spec = root / "spec.yaml"
     spec.write_text(text)
-    project = Project.find(spec)
-    registry = Registry.discover(project.pipelines)
-    loaded = load(spec, project=project, find=registry.spec_class, names=registry.names)
-    return runner.run(loaded, project, registry)
+    return swath.run(swath.load(spec))
 
 
 def test_a_call_that_asks_for_what_no_worker_has_ends_the_run_with_exit_code_5_and_does_not_hang(project: Path) -> None:

@@ -111,18 +111,16 @@ def test_the_exit_code_of_a_run_survives_a_journal_that_cannot_be_written_at_its
     """The file size limit stands for a full disk that fills up in the very last moment: it needs no mount."""
     spec = tiles(pipe, n=3)
     code = (
-        "import resource, signal, sys; from swath.runner import runner; from swath.cli import main\n"
-        "end = runner._Run.end\n"
-        "def full(self, outcome):\n"
+        "import resource, signal, sys; from swath.cli import main\n"
+        "def full(*_):\n"
         "    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))\n"
-        "    return end(self, outcome)\n"
-        "runner._Run.end = full\n"
+        "signal.signal(signal.SIGUSR1, full)\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
-    command = [sys.executable, "-c", code, "run", str(spec), "--json"]
+    command, env = [sys.executable, "-c", code, "run", str(spec), "--json"], {"SWATH_CRASH_AT": "ending:USR1"}
     done = subprocess.run(
-        command, cwd=pipe.folder, env=pipe.env, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=pipe.folder, env=pipe.env | env, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 6, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["exit_code"] == 6

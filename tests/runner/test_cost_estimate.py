@@ -11,10 +11,11 @@ import pytest
 from swath.engine.journal import Journal
 from swath.errors import SpecError, UsageError
 from swath.project.project import Project
-from swath.project.registry import Registry
-from swath.runner import runner
-from swath.runner.runner import RunOutcome
-from swath.spec.loading.load import LoadedSpec, load
+from swath.runner.job import Job
+from swath.runner.load import load
+from swath.runner.outcome import RunOutcome
+from swath.runner.plan import plan
+from swath.runner.runner import run
 
 PIPELINE = """
 import time
@@ -71,19 +72,17 @@ class Setup:
         for name in ("one", "two"):
             (folder / f"{name}.pt2").write_text(name)
 
-    def load(self, model: str = "one", **fields: Any) -> tuple[LoadedSpec, Project, Registry]:
+    def load(self, model: str = "one", **fields: Any) -> Job:
         spec = self.folder / "spec.yaml"
         stage = {} if fields.get("cluster", "inline") == "inline" else {"stage": "s3://bucket/inputs"}
         spec.write_text(json.dumps({"pipeline": "job", "model": f"{model}.pt2", **stage, **fields}))
-        project = Project.find(spec)
-        registry = Registry.discover(project.pipelines)
-        return load(spec, project=project, find=registry.spec_class, names=registry.names), project, registry
+        return load(spec)
 
     def run(self, **fields: Any) -> RunOutcome:
-        return runner.run(*self.load(**fields))
+        return run(self.load(**fields))
 
     def plan(self, **fields: Any) -> dict[str, Any]:
-        return runner.plan(*self.load(**fields)).values
+        return plan(self.load(**fields)).values
 
 
 @pytest.fixture
@@ -121,7 +120,7 @@ def test_a_given_rate_goes_before_a_measured_one_and_is_taken_at_its_word(setup:
     assert said["rate"].startswith("144 s per megapixel")
     assert said["hours"][0] == pytest.approx(10, abs=0.1)
     assert said["storage_usd_month"] > 0
-    assert json.loads(runner.plan(*setup.load(cluster={**cluster, "seconds_per_megapixel": 144})).to_json())["hours"]
+    assert json.loads(plan(setup.load(cluster={**cluster, "seconds_per_megapixel": 144})).to_json())["hours"]
 
 
 def test_an_unknown_price_is_told_in_the_plan_and_refused_with_a_budget(setup: Setup) -> None:
@@ -149,7 +148,7 @@ def test_a_wrong_budget_is_a_mistake_with_its_place(setup: Setup, wrong: Any) ->
 
 @pytest.mark.parametrize("right", [20, 20.0, "20", "20 USD", "USD 20", "$20"])
 def test_a_budget_is_a_number_of_usd(setup: Setup, right: Any) -> None:
-    assert setup.load(budget=right)[0].spec.budget == 20
+    assert setup.load(budget=right).spec.budget == 20
 
 
 def test_a_budget_has_no_effect_here_and_says_so(setup: Setup) -> None:

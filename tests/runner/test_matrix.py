@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from swath.cli.render.variant_rows import to_lines
@@ -17,16 +16,16 @@ from swath.engine.store import ResultStore
 from swath.errors import Locked, PipelineError
 from swath.events import CallDone, Event, Log, RunDone
 from swath.graph.pipeline import Pipeline
-from swath.graph.ref import SKIPPED
 from swath.project.project import Project
 from swath.project.registry import Registry
-from swath.runner import runner
+from swath.runner.job import Job
+from swath.runner.load import load_in, resumed
 from swath.runner.lock import locked
-from swath.runner.matrix import ROW, graph, numbers, outputs, plan, table_row
-from swath.runner.runner import RunOutcome
-from swath.runner.variant_table import VariantRow, VariantTable
+from swath.runner.matrix import ROW, plan, variant_graphs
+from swath.runner.outcome import RunOutcome
+from swath.runner.runner import run
+from swath.runner.variant_table import VariantTable
 from swath.spec.fields.output import Destination
-from swath.spec.loading.load import LoadedSpec, load
 
 PIPELINE = """
 import os
@@ -93,16 +92,15 @@ class Setup:
         self.project = Project.find(folder)
         self.registry = Registry.discover(self.project.pipelines)
 
-    def load(self, text: str, *overrides: str) -> LoadedSpec:
+    def load(self, text: str, *overrides: str) -> Job:
         spec = self.folder / "spec.yaml"
         cluster = "" if "cluster:" in text else "cluster: inline\n"
         spec.write_text(f"pipeline: scores\n{cluster}{text}")
-        return load(spec, overrides, project=self.project, find=self.registry.spec_class, names=self.registry.names)
+        return load_in(spec, overrides, None, self.project, self.registry)
 
     def run(self, text: str, *overrides: str, **options: Any) -> RunOutcome:
         self.events.clear()
-        loaded = self.load(text, *overrides)
-        return runner.run(loaded, self.project, self.registry, listeners=[self.events.append], **options)
+        return run(self.load(text, *overrides), listeners=[self.events.append], **options)
 
     @property
     def pipeline(self) -> Pipeline:
@@ -120,10 +118,10 @@ def setup(tmp_path: Path) -> Setup:
 
 
 def test_the_graph_of_a_matrix_has_a_step_and_a_row_for_each_variant(setup: Setup) -> None:
-    made = graph(setup.pipeline, setup.load("matrix: {area: [a, b]}\n"))
+    made = setup.load("matrix: {area: [a, b]}\n").graph
     assert [node.name for node in made] == ["variants", "area=a", f"area=a/{ROW}", "area=b", f"area=b/{ROW}"]
     assert made["area=a"].target is setup.pipeline
-    plain = graph(setup.pipeline, setup.load("area: a\n"))
+    plain = setup.load("area: a\n").graph
     assert [node.name for node in plain] == ["prepare", "measure", "score"]
 
 
@@ -219,8 +217,8 @@ def test_each_variant_has_its_own_folder_report_lock_and_staging(setup: Setup) -
     )  # fmt: skip
     assert json.loads((out / "area=a/report.json").read_text())["name"] == "area=a"
     assert [row.folder for row in setup.table(outcome).rows] == [str(out / "area=a"), str(out / "area=b")]
-    loaded = setup.load("matrix: {area: [a, b]}\noutput: out\n")
-    assert [output.to for output in runner.outputs_of(loaded)] == [str(out / "area=a"), str(out / "area=b")]
+    job = setup.load("matrix: {area: [a, b]}\noutput: out\n")
+    assert [output.to for output in job.outputs] == [str(out / "area=a"), str(out / "area=b")]
     with locked(str(out / "area=b"), "another"), pytest.raises(Locked, match="another"):
         setup.run("matrix: {area: [a, b]}\noutput: out\n")
     with Journal.open(setup.project.state) as journal:
@@ -253,21 +251,9 @@ def test_a_killed_matrix_is_told_and_resumed_with_the_same_variants(setup: Setup
     assert row.status == "crashed"
     assert len(told.rows) == 4
     assert {r.state for r in told.rows} <= {"done", "stopped"}
-    loaded = runner.resume_loaded(row, setup.project, setup.registry)
-    outcome = runner.run(loaded, setup.project, setup.registry, resume=row.id)
+    outcome = run(resumed(row, setup.project, setup.registry))
     assert (outcome.run, outcome.status) == (row.id, "done")
     assert [(r.variant, r.state) for r in setup.table(outcome).rows] == [(r.variant, "done") for r in kept.rows]
-
-
-def test_a_table_is_told_while_the_run_goes_on(tmp_path: Path) -> None:
-    table = VariantTable((VariantRow("a=1", {"a": 1}), VariantRow("a=2", {"a": 2})))
-    table.write(tmp_path, str)
-    assert VariantTable.read(tmp_path) == table
-    with Journal.open(tmp_path) as journal:
-        assert [row.state for row in table.told(journal, ResultStore(str(tmp_path)), "r", over=False).rows] == [
-            "waiting"
-        ] * 2
-    assert VariantTable.read(tmp_path / "none") is None
 
 
 def test_secrets_are_in_no_table(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +274,7 @@ def test_a_variant_that_cannot_be_built_is_named_before_anything_starts(setup: S
         raise PipelineError("not like this")
 
     with pytest.raises(PipelineError, match="area=a: not like this"):
-        graph(broken, setup.load("matrix: {area: [a, b]}\n"))
+        variant_graphs(broken, setup.load("matrix: {area: [a, b]}\n").loaded)
 
 
 def pipeline_of(fn: Any) -> Pipeline:
@@ -299,34 +285,19 @@ def pipeline_of(fn: Any) -> Pipeline:
 
 
 def test_the_plan_of_a_matrix_adds_the_work_of_its_variants_up(setup: Setup) -> None:
-    found = plan(setup.pipeline, setup.load("matrix: {area: [a, b, c]}\n"))
+    found = plan(setup.pipeline, setup.load("matrix: {area: [a, b, c]}\n").loaded)
     assert found == {
         "variants": 3, "calls": 9, "mapped": 3, "each": {f"area={n}": {"calls": 3, "mapped": 1} for n in "abc"},
     }  # fmt: skip
-    assert plan(setup.pipeline, setup.load("area: a\n")) == {"calls": 3, "mapped": 1}
-
-
-class Told:
-    def report(self) -> dict[str, Any]:
-        return {"folder": "f", "count": 3, "deep": {"x": 1}, "share": np.float32(0.5), "n": np.int64(4), "ok": True}
-
-
-def test_a_row_has_the_flat_numbers_of_a_report_of_a_mapping_or_the_number_itself() -> None:
-    assert table_row.fn(Told())["numbers"] == {"count": 3, "share": 0.5, "n": 4, "ok": True}
-    assert numbers({"f1": 0.5, "name": "x"}, {}) == {"f1": 0.5}
-    assert numbers({}, {"numbers": {"a": 1}, "b": 2}) == {"a": 1}
-    assert numbers(7, {}) == {"result": 7}
-    assert numbers("text", {}) == numbers(None, {}) == {}
-    assert table_row.fn(SKIPPED)["skipped"] is True
-    assert outputs([None, "a", ["b", 3]]) == ["a", "b", "3"]
+    assert plan(setup.pipeline, setup.load("area: a\n").loaded) == {"calls": 3, "mapped": 1}
 
 
 def test_a_matrix_of_many_variants_begins_at_once(setup: Setup) -> None:
     began = time.monotonic()
-    loaded = setup.load(
+    job = setup.load(
         f"items: 1\nmatrix: {{model: {[f'm{n}' for n in range(16)]}, area: {[f'a{n}' for n in range(16)]}}}\n"
     )
-    made = graph(setup.pipeline, loaded)
+    made = job.graph
     assert len(made) == 1 + 2 * 256
     assert time.monotonic() - began < 10
 

@@ -10,11 +10,10 @@ from swath.errors import Locked
 from swath.events import Event, RunDone
 from swath.project.project import Project
 from swath.project.provenance import CodeSource
-from swath.project.registry import Registry
-from swath.runner import runner
+from swath.runner.load import load, load_run
 from swath.runner.lock import locked
-from swath.runner.runner import RunOutcome
-from swath.spec.loading.load import load
+from swath.runner.outcome import RunOutcome
+from swath.runner.runner import run
 from swath.version import versions
 
 PIPELINE = """
@@ -58,10 +57,13 @@ class Setup:
     def run(self, text: str, **options: Any) -> RunOutcome:
         spec = self.folder / "spec.yaml"
         spec.write_text(text)
-        project = Project.find(spec)
-        registry = Registry.discover(project.pipelines)
-        loaded = load(spec, project=project, find=registry.spec_class, names=registry.names)
-        return runner.run(loaded, project, registry, listeners=[self.events.append], **options)
+        return run(load(spec), listeners=[self.events.append], **options)
+
+    def resume(self, earlier: str) -> RunOutcome:
+        with self.journal as journal:
+            row = journal.find(earlier)
+        with load_run(row, Project.find(self.folder).state) as job:
+            return run(job)
 
     @property
     def journal(self) -> Journal:
@@ -135,11 +137,7 @@ def test_a_secret_of_the_environment_is_in_no_line_event_or_journal(
 def test_a_run_is_resumed_from_the_text_that_the_journal_kept(setup: Setup) -> None:
     first = setup.run("pipeline: job\nn: 4\ncluster: inline")
     (setup.folder / "spec.yaml").write_text("pipeline: something else entirely")
-    project = Project.find(setup.folder)
-    registry = Registry.discover(project.pipelines)
-    with setup.journal as journal:
-        loaded = runner.resume_loaded(journal.find(first.run), project, registry)
-    again = runner.run(loaded, project, registry, resume=first.run)
+    again = setup.resume(first.run)
     assert (again.run, again.exit_code) == (first.run, 3)
 
 
@@ -151,10 +149,7 @@ def test_a_run_that_looks_at_no_earlier_one_does_not_when_it_is_resumed_either(s
         made = journal.counts(second.run)["done"]
         with journal.transaction():  # as if it had been killed before it journalled anything
             journal.execute("DELETE FROM results WHERE run = ?", (second.run,))
-        project = Project.find(setup.folder)
-        registry = Registry.discover(project.pipelines)
-        loaded = runner.resume_loaded(journal.find(second.run), project, registry)
-    runner.run(loaded, project, registry, resume=second.run)
+    setup.resume(second.run)
     with setup.journal as journal:
         assert journal.counts(second.run)["done"] == made
 
@@ -164,7 +159,7 @@ def test_a_running_run_cannot_be_resumed(setup: Setup) -> None:
     with setup.journal as journal:
         journal.start_run(journal.find(first.run))
     with pytest.raises(Locked, match="still running"):
-        setup.run("pipeline: job\nn: 1\ncluster: inline", resume=first.run)
+        setup.resume(first.run)
 
 
 def test_a_locked_output_names_its_holder_and_is_free_afterwards(tmp_path: Path) -> None:

@@ -13,10 +13,7 @@ from typing import Any
 
 import pytest
 
-from swath.project.project import Project
-from swath.project.registry import Registry
-from swath.runner import runner
-from swath.spec.loading.load import load
+import swath
 from tests.cluster.conftest import ROOT, Theirs
 from tests.test_code_shipping import FILES, write
 
@@ -26,10 +23,7 @@ RESULT = ["near", "beside far", "deep back", "lazy", 0, "0"]
 def run(root: Path, cluster: str) -> Any:
     spec = root / "spec.yaml"
     spec.write_text(f"pipeline: job\ncluster: {cluster}\n")
-    project = Project.find(spec)
-    registry = Registry.discover(project.pipelines)
-    loaded = load(spec, project=project, find=registry.spec_class, names=registry.names)
-    outcome = runner.run(loaded, project, registry, fresh=True)
+    outcome = swath.run(swath.load(spec), fresh=True)
     assert outcome.exit_code == 0, outcome
     return list(outcome.result)
 
