@@ -99,9 +99,9 @@ def read_contract(model: ModelRef) -> Contract:
 @task(cache=False, on_client=True)
 def read_weights(model: ModelRef) -> Weights:
     """Which weights these are. Looks at the file in every run."""
-    from swath.models.info import fingerprint
+    from swath.models.info import weights_of
 
-    return fingerprint(model)
+    return weights_of(model)
 
 
 @task(cache=False, on_client=True)
@@ -123,9 +123,9 @@ def find_imagery(
 @task
 def measure_model(weights: Weights) -> ReceptiveField:
     """Receptive radius and total stride, measured on the network itself."""
-    from swath.models.info import measure
+    from swath.models.info import measure_weights
 
-    return measure(weights)
+    return measure_weights(weights)
 
 
 @task(cache=False, on_client=True)
@@ -143,9 +143,9 @@ def count_channels(weights: Weights, *, contract: Contract) -> int:
         return 1 if contract.threshold is not None else len(contract.classes)
     if contract.channels is not None:
         return contract.channels
-    from swath.models.info import channels_of
+    from swath.models.info import measure_channels
 
-    return channels_of(weights)
+    return measure_channels(weights)
 
 
 @task(on_client=True)

@@ -219,7 +219,7 @@ def plan_course(
     threads: int,
 ) -> TrainSettings:
     """Everything that the training depends on beside its chips."""
-    from swath.models.device import chosen
+    from swath.models.device import resolve_device
     from swath.training.chips.chips import Chips
     from swath.training.loop.settings import TrainSettings, class_weights
     from swath.training.split.split import TRAIN
@@ -229,7 +229,7 @@ def plan_course(
         network=network, bands=len(plan.images[0].scenes.bands), classes=plan.classes, loss=loss,
         class_weights=tuple(class_weights(part, counts) for part in loss), augment=augment, optimizer=optimizer,
         best=best, epochs=epochs, epoch_steps=Chips(plan, sampling, seed).steps_per_epoch, seed=seed,
-        precision=precision, device=chosen(device), threads=threads,
+        precision=precision, device=resolve_device(device), threads=threads,
     )  # fmt: skip
 
 

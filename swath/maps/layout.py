@@ -13,7 +13,7 @@ from swath.imagery.geometry.utm_zones import owned_window
 from swath.maps.cog.encoded_part import levels_of
 from swath.maps.cog.encoding import Encoding
 from swath.maps.cog.tiff_header import level_shapes
-from swath.models.probabilities import ProbabilityBands, probability_layers
+from swath.models.probabilities import ProbabilityBands, probability_bands
 from swath.models.tile_size import tile_edge
 
 if TYPE_CHECKING:
@@ -115,5 +115,5 @@ def form_of(regions: Regions, model: ModelInfo, channels: int, output: Output) -
         contract.dtype, contract.nodata, 1 if classes else channels, classes and bool(contract.classes), size
     )
     edge = min(regions.sheets[0].size, max(size, tile_edge(model)))
-    layers = probability_layers(contract, output.probabilities) if output.probabilities else None
+    layers = probability_bands(contract, output.probabilities) if output.probabilities else None
     return MapLayout(encoding, _levels(regions, size), edge, layers)

@@ -25,16 +25,18 @@ from swath.imagery.geometry.utm_zones import owned
 from swath.imagery.reading.mosaic import read
 from swath.maps.cog.encoded_part import PartBuilder
 from swath.maps.region_result import RegionResult
-from swath.models.device import Batches
-from swath.models.infer import finish, logits, prepare
-from swath.models.load import TorchPredictor, load
+from swath.models.batching import BatchRunner
+from swath.models.infer import masked_map, network_output
+from swath.models.load import load_model
+from swath.models.network_input import prepare
 from swath.models.probabilities import encode_probabilities
+from swath.models.torch_predictor import TorchPredictor
 
 if TYPE_CHECKING:
     from swath.imagery.scene import Scenes
     from swath.maps.layout import MapLayout
     from swath.models.contract import ModelInfo
-    from swath.models.load import Predictor
+    from swath.models.predictor import Predictor
     from swath.spec.fields.area import Area
 
 
@@ -104,7 +106,7 @@ def _map_strip(
         return made
     for piece, kept, output in _inferred(strip, scenes, model):
         here = (slice(None), *piece.within(window))
-        made[0][here], valid = finish(output, kept, model.contract)
+        made[0][here], valid = masked_map(output, kept, model.contract)
         if form.layers is not None:
             made[1][here] = encode_probabilities(output, valid, model.contract, form.layers)
     if strip.mask is not None:
@@ -123,27 +125,28 @@ def _inferred(
     sources = [around(scenes.image, piece, model.halo, model.stride) for piece, _ in pieces]
     cut = [(strip.pixels[:, *at], strip.valid[at]) for at in (source.within(strip.source) for source in sources)]
     if model.device == "cpu" or model.lattice is not None:
-        predictor = load(model)
+        predictor = load_model(model)
         for (piece, kept), source, (pixels, valid) in zip(pieces, sources, cut, strict=True):
-            yield piece, kept, logits(predictor, model, pixels, valid, source, piece, image)
+            yield piece, kept, network_output(predictor, model, pixels, valid, source, piece, image)
         return
-    images = (prepare(pixels, valid, model.contract, model.stride)[0] for pixels, valid in cut)
+    scaling = model.contract.scaling
+    images = (prepare(pixels[None], valid[None], scaling, model.stride)[0] for pixels, valid in cut)
     for (piece, kept), source, said in zip(
-        pieces, sources, _batches(cast("Hashable", load(model)))(images), strict=True
+        pieces, sources, _batches(cast("Hashable", load_model(model)))(images), strict=True
     ):
         yield piece, kept, said[:, *piece.within(source)]
 
 
 @lru_cache(maxsize=2)
-def _batches(predictor: Hashable) -> Batches:
+def _batches(predictor: Hashable) -> BatchRunner:
     """For a GPU: the size of batches that was found for a network stays."""
-    return Batches(cast("Predictor", predictor))
+    return BatchRunner(cast("Predictor", predictor))
 
 
 def device_share(model: ModelInfo) -> float | None:
     """Which share of the time since its first call this process's GPU has computed; None where there is none."""
-    predictor = load(model)
-    return predictor.busy.share if model.device != "cpu" and isinstance(predictor, TorchPredictor) else None
+    predictor = load_model(model)
+    return predictor.usage.share if model.device != "cpu" and isinstance(predictor, TorchPredictor) else None
 
 
 @cache

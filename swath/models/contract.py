@@ -1,4 +1,4 @@
-"""A model's contract: which bands it takes, how they are scaled, what its output means. Fields follow STAC MLM."""
+"""Contract, weights and measured properties of a model, as frozen values. The contract's fields follow STAC MLM."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ from swath.models.lattice import Lattice
 
 Format = Literal["pt2", "torchscript", "onnx", "safetensors"]
 Precision = Literal["float32", "bfloat16", "float16"]
+
+DTYPE_RANGES = {
+    "uint8": (0, 2**8 - 1),
+    "uint16": (0, 2**16 - 1),
+    "int16": (-(2**15), 2**15 - 1),
+    "uint32": (0, 2**32 - 1),
+    "int32": (-(2**31), 2**31 - 1),
+    "float32": (-3.4028234663852886e38, 3.4028234663852886e38),
+}
+"""Data types that a map can have, with their smallest and largest numbers."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +63,10 @@ class Contract:
 
 @dataclass(frozen=True)
 class Weights:
-    """A model's weights as they are on disk: everything that its receptive field depends on."""
+    """The weights file of a model: everything that its receptive field depends on."""
 
     path: str
-    """Absolute, or an address."""
+    """Absolute path, or a URL."""
     format: Format
     sha256: str
     """Of the weights file (and, for ONNX, of the `.onnx.data` file beside it)."""
@@ -68,7 +78,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """How far and on which lattice a model looks, as measured."""
+    """Measured receptive field and total stride of a network."""
 
     radius: int
     """Receptive radius R in pixels; for models without a bound, the halo that is used instead."""
@@ -84,10 +94,10 @@ class ReceptiveField:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model that was looked at: what every call needs to know of it. Does not hold the weights."""
+    """What every call needs to know of a model. Does not hold the weights."""
 
     path: str
-    """Absolute path of the weights, or their address."""
+    """Absolute path of the weights, or their URL."""
     format: Format
     sha256: str
     """See Weights."""
@@ -106,17 +116,17 @@ class ModelInfo:
     precision: Precision = "float32"
     """Of the network's arithmetic."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where the network runs: part of what a map is made from, as its last bits depend on it."""
+    """Where the network runs. Part of the key of every call, as the last bits of a map depend on it."""
 
     @property
     def lattice(self) -> Lattice | None:
-        """The tiles of a model without a bound, which are blended; None for an exact one."""
+        """Lattice of the blended tiles of a model without a bounded receptive field; None for an exact one."""
         return None if self.exact else Lattice.of(self.stride, self.smallest)
 
     @property
     def halo(self) -> int:
-        """Halo in pixels that blocks need: the radius, and enough that a sliver at the edge is not too small a model input; for
-        a model whose tiles are blended, so much that every tile that counts for a pixel is whole."""
+        """Halo in pixels that blocks need: the radius, and enough that a narrow block at the edge is no smaller than the model takes;
+        for a model whose tiles are blended, the edge of a tile, so that every tile that counts for a pixel is complete."""
         if self.lattice is not None:
             return self.lattice.edge
         return max(self.radius, self.smallest if self.smallest > self.stride else 0)

@@ -1,15 +1,17 @@
-"""Parts of a network that look at the whole image, by their names: why tiles of it cannot equal one pass."""
+"""Layers of a network that depend on the whole image, by name: why its tiles cannot equal one pass."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from swath.models.exported import Program
+from swath.models.exported_program import Program
 
 if TYPE_CHECKING:
     import torch
 
-WIDE = {
+TorchNetwork: TypeAlias = "torch.nn.Module | Program"
+
+GLOBAL_LAYERS = {
     "group norm": ("GroupNorm", "group_norm", "native_group_norm"),
     "instance norm": ("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "instance_norm"),
     "attention": ("MultiheadAttention", "scaled_dot_product_attention", "_native_multi_head_attention"),
@@ -18,20 +20,20 @@ WIDE = {
     ),
     "layer norm": ("LayerNorm", "layer_norm", "native_layer_norm"),
 }  # fmt: skip
-"""What messages call them, with torch's names of their modules and operators. A layer norm may be over channels only, so it is
+"""Names for messages, with torch's names of the modules and operators. A layer norm may be over channels only, so it is
 named only where none of the others is there."""
-_DOUBTFUL = "layer norm"
+_UNCERTAIN = "layer norm"
 
 
-def wide_parts(network: torch.nn.Module | Program) -> tuple[str, ...]:
-    """Which of WIDE a network has. That a network has none of them does not say that it is bounded: that is measured."""
+def find_global_layers(network: TorchNetwork) -> tuple[str, ...]:
+    """Which of GLOBAL_LAYERS a network has. Having none does not prove a bounded receptive field: that is measured."""
     names = _names(network)
-    found = tuple(part for part, known in WIDE.items() if names.intersection(known))
-    certain = tuple(part for part in found if part != _DOUBTFUL)
+    found = tuple(layer for layer, known in GLOBAL_LAYERS.items() if names.intersection(known))
+    certain = tuple(layer for layer in found if layer != _UNCERTAIN)
     return certain or found
 
 
-def _names(network: torch.nn.Module | Program) -> set[str]:
+def _names(network: TorchNetwork) -> set[str]:
     if isinstance(network, Program):
         return {_operator(step.call) for step in network.steps}
     names = {getattr(module, "original_name", type(module).__name__) for module in network.modules()}

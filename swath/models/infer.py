@@ -1,7 +1,7 @@
-"""From pixels to a piece of the map: scale, pad, run the network, cut off the halo, decide each pixel.
+"""Inference on one window: pixels through the network, the halo cut off, and what it gives turned into map values.
 
-The same pixels give the same piece wherever the piece's borders are: scaling uses the contract's numbers and nothing
-measured on the piece, and padding is what a pass over the whole image would have there.
+The same pixels give the same map values wherever the window's borders are: scaling uses the contract's numbers and nothing
+measured on the window, and padding is what a pass over the whole image would have there.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 from swath.errors import ModelError
 from swath.geo import Window
 from swath.models.blend import blended
-from swath.models.contract import Contract, ModelInfo
-from swath.models.contract_file import RANGES
-from swath.models.load import Predictor
+from swath.models.contract import DTYPE_RANGES, Contract, ModelInfo
+from swath.models.network_input import prepare
+from swath.models.predictor import Predictor
 
 _ROWS = 64
 """Channels are compared in so many rows at once, which stay in the processor's cache."""
-FILL = np.float32(0)
-"""What the network sees, after scaling, where there is no valid pixel and beyond the image's lower and right edges."""
 
 
 def infer(
@@ -41,26 +39,25 @@ def infer(
     something other than nodata in some band. Raises ModelError when the network does not do what its contract says.
     """
     contract = info.contract
-    here = inner.within(source)
-    kept = valid[here]
-    if not kept.any() and (contract.output == "classes" or contract.channels is not None):
+    inner_valid = valid[inner.within(source)]
+    if not inner_valid.any() and (contract.output == "classes" or contract.channels is not None):
         bands = 1 if contract.output == "classes" else contract.channels
         return np.full((bands or 1, *inner.shape), contract.nodata, contract.dtype), np.zeros(inner.shape, np.bool_)
-    return finish(logits(predictor, info, pixels, valid, source, inner), kept, contract)
+    return masked_map(network_output(predictor, info, pixels, valid, source, inner), inner_valid, contract)
 
 
-def finish(
-    output: NDArray[np.float32], kept: NDArray[np.bool_], contract: Contract
+def masked_map(
+    output: NDArray[np.float32], valid: NDArray[np.bool_], contract: Contract
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """What the network gives (channels, h, w) and where there is a pixel (h, w), to what `infer` returns."""
-    decided = decide(output, contract)
-    if not kept.all():
-        decided[:, ~kept] = contract.nodata
-    nothing = np.isnan(decided) if np.isnan(contract.nodata) else decided == contract.nodata
-    return decided, ~(nothing[0] if len(nothing) == 1 else nothing.all(axis=0))
+    """The network's output (channels, h, w), with `valid` (h, w), as `infer` returns it."""
+    values = map_values(output, contract)
+    if not valid.all():
+        values[:, ~valid] = contract.nodata
+    nodata = np.isnan(values) if np.isnan(contract.nodata) else values == contract.nodata
+    return values, ~(nodata[0] if len(nodata) == 1 else nodata.all(axis=0))
 
 
-def logits(
+def network_output(
     predictor: Predictor,
     info: ModelInfo,
     pixels: NDArray[Any],
@@ -69,10 +66,10 @@ def logits(
     inner: Window,
     image: tuple[int, int] | None = None,
 ) -> NDArray[np.float32]:
-    """What the network gives (channels, h, w) inside `inner`. Arguments as in `infer`; a view, not to be written into.
+    """The network's output (channels, h, w) inside `inner`. Arguments as in `infer`; a view, not to be written into.
 
-    `image` is the whole image's (height, width), which only a network without a bound needs: its tiles lie on a lattice of
-    the image, and are blended (see swath.models.blend).
+    `image` is the whole image's (height, width), which only a network without a bounded receptive field needs: its tiles lie on a
+    lattice of the image, and are blended (see swath.models.blend).
     """
     contract = info.contract
     if pixels.shape != (len(contract.bands), *source.shape) or valid.shape != source.shape:
@@ -82,109 +79,36 @@ def logits(
 
     def run(window: Window) -> NDArray[np.float32]:
         at = window.within(source)
-        given = predictor(prepare(pixels[:, *at], valid[at], contract, info.stride))[0]
-        _check_channels(given.shape[0], info)
-        said: NDArray[np.float32] = given
-        return said
+        images = prepare(pixels[None, :, *at], valid[None, *at], contract.scaling, info.stride)
+        output: NDArray[np.float32] = predictor(images)[0]
+        _check_channels(output.shape[0], info)
+        return output
 
     if info.lattice is not None:
-        around = image or (source.stop_row, source.stop_col)
-        mixed = blended(run, info.lattice, valid, source, inner, around)
+        image_shape = image or (source.stop_row, source.stop_col)
+        mixed = blended(run, info.lattice, valid, source, inner, image_shape)
         if mixed is None:
             raise ValueError(f"{inner} holds no valid pixel")
         return mixed
-    output = run(source)
-    here: NDArray[np.float32] = output[:, *inner.within(source)]
-    return here
+    view: NDArray[np.float32] = run(source)[:, *inner.within(source)]
+    return view
 
 
-def prepare(pixels: NDArray[Any], valid: NDArray[np.bool_], contract: Contract, stride: int) -> NDArray[np.float32]:
-    """What the network sees: (1, bands, H, W), scaled, FILL where there is no valid pixel, and filled up at the bottom and
-    the right to multiples of `stride`. Its memory is pixel by pixel (channels last), as torch wants it."""
-    height, width = (-(-length // stride) * stride for length in valid.shape)
-    everywhere = bool(valid.all())
-    # The one image is an axis of the array as well: `[None]` has a stride of 0, with which torch does not see the order of the
-    # memory, and convolutions take up to twice as long.
-    shape = (1, height, width, len(pixels))
-    images = np.empty(shape, np.float32) if everywhere and (height, width) == valid.shape else np.full(shape, FILL)
-    for number in range(len(pixels)):
-        target = images[0, : valid.shape[0], : valid.shape[1], number]
-        if everywhere:
-            _scale_into(target, pixels, number, contract)
-        else:
-            np.copyto(target, _scaled(pixels, number, contract), where=valid)
-    seen: NDArray[np.float32] = images.transpose(0, 3, 1, 2)
-    return seen
-
-
-def scale(pixels: NDArray[Any], contract: Contract) -> NDArray[np.float32]:
-    """Pixels (bands, H, W) in the contract's units to what the network takes, in float32."""
-    return np.stack([_scaled(pixels, number, contract) for number in range(len(pixels))])
-
-
-def _scaled(pixels: NDArray[Any], number: int, contract: Contract) -> NDArray[np.float32]:
-    """One band, scaled."""
-    band: NDArray[np.float32] = pixels[number].astype(np.float32)
-    if (step := _step(number, contract)) is not None:
-        _scale_band(band, step)
-    return band
-
-
-def _scale_into(target: NDArray[np.float32], pixels: NDArray[Any], number: int, contract: Contract) -> None:
-    """One band, scaled, into memory that need not be in one piece: at once where that is a division."""
-    step = _step(number, contract)
-    if step is not None and step.get("type") == "scale":
-        np.true_divide(pixels[number], np.float32(step["value"]), out=target, dtype=np.float32, casting="unsafe")
-    else:
-        target[...] = _scaled(pixels, number, contract)
-
-
-def _step(number: int, contract: Contract) -> dict[str, Any] | None:
-    """How a band is scaled."""
-    steps = contract.scaling if len(contract.scaling) != 1 else contract.scaling * len(contract.bands)
-    return steps[number] if number < len(steps) else None
-
-
-def _scale_band(band: NDArray[np.float32], step: dict[str, Any]) -> None:
-    number = {key: np.float32(value) for key, value in step.items() if key not in ("type", "format", "expression")}
-    match step.get("type"):
-        case "min-max":
-            band -= number["minimum"]
-            band /= number["maximum"] - number["minimum"]
-        case "z-score":
-            band -= number["mean"]
-            band /= number["stddev"]
-        case "clip":
-            np.clip(band, number["minimum"], number["maximum"], out=band)
-        case "clip-min":
-            np.maximum(band, number["minimum"], out=band)
-        case "clip-max":
-            np.minimum(band, number["maximum"], out=band)
-        case "offset":
-            band -= number["value"]
-        case "scale":
-            band /= number["value"]
-        case None:
-            pass
-        case kind:
-            raise ModelError(f"value scaling {kind!r} cannot be applied", remedy="put it into the model")
-
-
-def decide(output: NDArray[np.float32], contract: Contract) -> NDArray[Any]:
-    """What the network gives (channels, h, w) to the map (1 or channels, h, w); NaN becomes nodata."""
+def map_values(output: NDArray[np.float32], contract: Contract) -> NDArray[Any]:
+    """The network's output (channels, h, w) as values of the map (1 or channels, h, w); NaN becomes nodata."""
     if contract.output == "values":
-        return _values(output, contract)
+        return _numbers(output, contract)
     threshold = contract.threshold
     if threshold is None:
-        number, best = _largest(output)
+        index, largest = _largest(output)
     else:
-        number, best = (output[0] >= np.float32(threshold)).view(np.uint8), output[0]
-    values = [entry.value for entry in contract.classes]
-    if values != list(range(len(values))) or contract.dtype != "uint8":
-        number = np.array(values, contract.dtype)[number]
-    if np.isnan(best.max(initial=0)):
-        number[np.isnan(best)] = contract.nodata
-    return number[None]
+        index, largest = (output[0] >= np.float32(threshold)).view(np.uint8), output[0]
+    class_values = [entry.value for entry in contract.classes]
+    if class_values != list(range(len(class_values))) or contract.dtype != "uint8":
+        index = np.array(class_values, contract.dtype)[index]
+    if np.isnan(largest.max(initial=0)):
+        index[np.isnan(largest)] = contract.nodata
+    return index[None]
 
 
 def _largest(output: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -192,23 +116,23 @@ def _largest(output: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np
 
     Much quicker than argmax: nothing but whole arrays is compared.
     """
-    best = np.empty(output.shape[1:], np.float32)
-    number = np.zeros(output.shape[1:], np.uint8)
-    for row in range(0, len(best), _ROWS):
+    largest = np.empty(output.shape[1:], np.float32)
+    index = np.zeros(output.shape[1:], np.uint8)
+    for row in range(0, len(largest), _ROWS):
         rows = slice(row, row + _ROWS)
-        most, which = best[rows], number[rows]
+        most, which = largest[rows], index[rows]
         most[...] = output[0, rows]
         for channel in range(1, len(output)):
             other = np.ascontiguousarray(output[channel, rows])
             larger = other > most
             np.maximum(which, larger.view(np.uint8) * np.uint8(channel), out=which)
             np.maximum(most, other, out=most)
-    return number, best
+    return index, largest
 
 
-def _values(output: NDArray[np.float32], contract: Contract) -> NDArray[Any]:
+def _numbers(output: NDArray[np.float32], contract: Contract) -> NDArray[Any]:
     """Numbers in the map's type: whole ones are rounded (halves to even), what does not fit is nodata."""
-    low, high = RANGES[contract.dtype]
+    low, high = DTYPE_RANGES[contract.dtype]
     numbers = output if contract.dtype == "float32" else np.rint(output.astype(np.float64))
     fits = (numbers >= low) & (numbers <= high)  # NaN and infinities are in no range
     return np.where(fits, numbers, contract.nodata).astype(contract.dtype)

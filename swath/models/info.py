@@ -1,4 +1,4 @@
-"""Look at a model once: which file it is, what its contract says, what was measured. Calls then carry a ModelInfo."""
+"""Describe a model once per run: checksum of its weights, contract, measured receptive field. Calls then carry a ModelInfo."""
 
 from __future__ import annotations
 
@@ -7,54 +7,54 @@ from pathlib import Path
 from swath.errors import ModelError
 from swath.models.contract import Contract, ModelInfo, ReceptiveField, Weights
 from swath.models.contract_file import contract_path, read_contract
-from swath.models.device import Device, chosen
-from swath.models.load import digest, format_of, load
+from swath.models.device import Device, resolve_device
+from swath.models.load import format_of, load_model, weights_sha256
 from swath.models.receptive import measure_predictor, output_channels
-from swath.models.weights_cache import at_hand
+from swath.models.weights_cache import local_copy
 from swath.spec.fields.model import ModelRef
 
 
 def contract_of(ref: ModelRef) -> Contract:
     """The model's contract: the file that the spec names, or the one beside the weights. Raises ModelError."""
     if ref.contract is not None:
-        return read_contract(at_hand(ref.contract))
+        return read_contract(local_copy(ref.contract))
     if "://" not in ref.path:
         return read_contract(contract_path(ref.path))
     folder, _, name = ref.path.rpartition("/")
-    return read_contract(at_hand(f"{folder}/{contract_path(name).name}"))
+    return read_contract(local_copy(f"{folder}/{contract_path(name).name}"))
 
 
-def fingerprint(ref: ModelRef) -> Weights:
-    """Which weights these are. Reads the file, but loads no network. Raises ModelError."""
+def weights_of(ref: ModelRef) -> Weights:
+    """The weights with their checksum. Reads the file, but loads no network. Raises ModelError."""
     form = format_of(ref.path)
     path: str | Path = ref.path if "://" in ref.path else Path(ref.path).absolute()
     if isinstance(path, Path) and not path.is_file():
         raise ModelError(f"{path}: there is no such file", remedy="check `model` in the spec")
     if ref.factory is not None and form != "safetensors":
-        raise ModelError(f"{path}: a factory only goes with .safetensors; {form} weights bring their own network")
+        raise ModelError(f"{path}: a factory is for .safetensors; a {form} file contains its network")
     if form == "onnx" and (ref.precision != "float32" or ref.device == "cuda"):
-        asked = f"precision {ref.precision}" if ref.precision != "float32" else "device cuda"
+        given = f"precision {ref.precision}" if ref.precision != "float32" else "device cuda"
         raise ModelError(
-            f"{path}: ONNX models run in float32 on the CPU, not with {asked}",
+            f"{path}: ONNX models run in float32 on the CPU, not with {given}",
             remedy="export the model as .pt2, or leave it out",
         )
-    return Weights(str(path), form, digest(at_hand(str(path))), ref.factory, len(contract_of(ref).bands))
+    return Weights(str(path), form, weights_sha256(local_copy(str(path))), ref.factory, len(contract_of(ref).bands))
 
 
-def measure(weights: Weights) -> ReceptiveField:
-    """Load the network and measure its receptive field; a few seconds. The same weights always give the same answer."""
-    return measure_predictor(load(weights), weights.bands)
+def measure_weights(weights: Weights) -> ReceptiveField:
+    """Load the network and measure its receptive field; takes a few seconds. Deterministic for the same weights."""
+    return measure_predictor(load_model(weights), weights.bands)
 
 
-def channels_of(weights: Weights) -> int:
-    """How many numbers the network gives for a pixel, by trying it."""
-    return output_channels(load(weights), weights.bands)
+def measure_channels(weights: Weights) -> int:
+    """How many channels the network gives, by running it."""
+    return output_channels(load_model(weights), weights.bands)
 
 
 def describe(ref: ModelRef, receptive: ReceptiveField) -> ModelInfo:
-    """Everything that a call needs to know of the model, from what was measured before. Loads no network."""
-    weights = fingerprint(ref)
-    device: Device = "cpu" if weights.format == "onnx" else chosen(ref.device)
+    """Everything that a call needs to know of the model, from an earlier measurement. Loads no network."""
+    weights = weights_of(ref)
+    device: Device = "cpu" if weights.format == "onnx" else resolve_device(ref.device)
     if ref.precision == "float16" and device == "cpu":
         raise ModelError(
             f"{weights.path}: precision float16 is for GPUs, and this runs on the CPU", remedy="use bfloat16 or float32"
@@ -76,5 +76,5 @@ def describe(ref: ModelRef, receptive: ReceptiveField) -> ModelInfo:
 
 
 def inspect(ref: ModelRef) -> ModelInfo:
-    """Fingerprint, measure and describe in one go."""
-    return describe(ref, measure(fingerprint(ref)))
+    """Checksum, measurement and description in one call."""
+    return describe(ref, measure_weights(weights_of(ref)))

@@ -1,8 +1,8 @@
-"""Where the tiles of a network without a bound lie, and how much each counts for a pixel: pure arithmetic along one axis.
+"""Lattice: positions and blending weights of the tiles of a network without a bounded receptive field, along one axis.
 
-Tiles lie on one lattice, anchored at the image's first pixel: never at a region, a block or the area. So what a pixel becomes
-does not depend on how the map is cut. Neighbours overlap; of each tile the outer pixels are thrown away, because they lack
-surroundings, and what is left is weighted by a Hann window. Where the image ends, the tile keeps its pixels and their weight.
+The lattice begins at the image's first pixel, never at a region, a block or the area, so a pixel's value does not depend on how the
+map is cut. Neighbouring tiles overlap. The outer pixels of each tile are discarded, because they lack context, and its core is
+weighted by a Hann window. Where the image ends, the core reaches to the image's edge with full weight.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 EDGE, STEP, DISCARD = 512, 320, 64
+"""In pixels, for a network of stride 1."""
 
 
 @dataclass(frozen=True)
 class Lattice:
-    """Tiles of `edge` pixels, one every `step` pixels; `discard` pixels at each side of a tile are thrown away."""
+    """Tiles of `edge` pixels, one every `step` pixels; `discard` pixels at each side of a tile are discarded."""
 
     edge: int
     step: int
@@ -39,8 +40,8 @@ class Lattice:
         """First pixel of a tile, and the one after its last."""
         return number * self.step, min(number * self.step + self.edge, length)
 
-    def kept(self, number: int, length: int) -> tuple[int, int]:
-        """As `tile`, without what is thrown away."""
+    def core(self, number: int, length: int) -> tuple[int, int]:
+        """As `tile`, without the discarded pixels."""
         start, stop = self.tile(number, length)
         return (
             start + (self.discard if number > 0 else 0),
@@ -48,7 +49,7 @@ class Lattice:
         )
 
     def touching(self, start: int, stop: int, length: int) -> range:
-        """Numbers of the tiles that keep pixels of start..stop."""
+        """Numbers of the tiles whose core has pixels of start..stop."""
         last = self.last(length)
         return range(
             min(last, max(0, -(-(start + 1 - self.edge + self.discard) // self.step))),
@@ -56,13 +57,13 @@ class Lattice:
         )
 
     def weights(self, number: int, length: int) -> NDArray[np.float32]:
-        """What a tile counts for the pixels that it keeps; over all tiles it sums to 1. Always made for the whole tile, so
-        that a pixel's weight has the same bits whoever asks."""
-        start, stop = self.kept(number, length)
+        """Weights of a tile for the pixels of its core; those of all tiles sum to 1. Always computed for the whole core, so that a
+        pixel's weight has the same bits for every caller."""
+        start, stop = self.core(number, length)
         own = self._hann(number, length)
         total = np.zeros(stop - start)
         for other in self.touching(start, stop, length):
-            first, end = self.kept(other, length)
+            first, end = self.core(other, length)
             shared = slice(max(first, start), min(end, stop))
             total[shared.start - start : shared.stop - start] += self._hann(other, length)[
                 shared.start - first : shared.stop - first
@@ -71,7 +72,7 @@ class Lattice:
         return result
 
     def _hann(self, number: int, length: int) -> NDArray[np.float64]:
-        start, stop = self.kept(number, length)
+        start, stop = self.core(number, length)
         core = self.edge - 2 * self.discard
         at = np.arange(start, stop) - (number * self.step + self.discard) + 0.5
         if number == 0:
@@ -82,7 +83,7 @@ class Lattice:
         return hann
 
     def borders(self, length: int) -> list[int]:
-        """Pixels at which a tile begins or ceases to count."""
+        """Pixels at which the core of a tile begins or ends."""
         last = self.last(length)
-        starts = [self.kept(number, length)[0] for number in range(1, last + 1)]
-        return sorted(starts + [self.kept(number, length)[1] for number in range(last)])
+        starts = [self.core(number, length)[0] for number in range(1, last + 1)]
+        return sorted(starts + [self.core(number, length)[1] for number in range(last)])

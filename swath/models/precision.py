@@ -1,4 +1,4 @@
-"""How far a network of reduced precision agrees with itself in float32. Reduced precision is a choice, never the default."""
+"""Agreement of a network in reduced precision, or on a GPU, with the same weights in float32 on the CPU."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 
 from swath.geo import Window
 from swath.models.contract import ModelInfo
-from swath.models.infer import logits
-from swath.models.load import load
+from swath.models.infer import network_output
+from swath.models.load import load_model
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of the pixels that were compared."""
+    """How many of the compared pixels agree."""
 
     pixels: int
     same: int
     """Pixels that have the same class; of maps of values, numbers that differ by less than a thousandth of their spread."""
     largest: float
-    """The largest difference of what the network says of a pixel, in its own units."""
+    """The largest difference of the outputs at one pixel, in the network's units."""
 
     @property
     def share(self) -> float:
@@ -38,14 +38,14 @@ def agreement(
 ) -> Agreement:
     """Compare `info` as it is with the same weights in float32 on the CPU, inside `inner`. Arguments as in `infer`."""
     exact = replace(info, precision="float32", device="cpu")
-    one, other = (logits(load(model), model, pixels, valid, source, inner) for model in (info, exact))
+    one, other = (network_output(load_model(model), model, pixels, valid, source, inner) for model in (info, exact))
     return compare(one, other, valid[inner.within(source)], info)
 
 
 def compare(
     one: NDArray[np.float32], other: NDArray[np.float32], valid: NDArray[np.bool_], info: ModelInfo
 ) -> Agreement:
-    """What two networks say (channels, h, w) of the same pixels, where `valid` (h, w)."""
+    """Compare two outputs (channels, h, w) for the same pixels, where `valid` (h, w) and both are finite."""
     known = valid & np.isfinite(one).all(axis=0) & np.isfinite(other).all(axis=0)
     if not known.any():
         return Agreement(0, 0, 0.0)

@@ -1,4 +1,4 @@
-"""How sure the model is: its numbers as the probability of each class, in the few bits that a map of them needs."""
+"""Class probabilities: the network's output as one band per class, in bytes or floats, with nodata."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _SLACK = 1e-3
 
 @dataclass(frozen=True)
 class ProbabilityBands:
-    """What a file of probabilities holds: one band for each class that was asked for, in the contract's order."""
+    """Layout of a file of probabilities: one band for each requested class, in the contract's order."""
 
     names: tuple[str, ...]
     """Of the bands: the classes' names."""
     indices: tuple[int, ...]
-    """Places of these classes among the contract's."""
+    """Indices of these classes among the contract's."""
     activation: Activation
-    """What turns the network's numbers into probabilities."""
+    """What turns the network's output into probabilities."""
     dtype: str
     nodata: float
     """255 for bytes, else NaN."""
@@ -36,20 +36,20 @@ class ProbabilityBands:
     """Probability = number * scale; the bands' GDAL scale, with offset 0."""
 
 
-def probability_layers(contract: Contract, choice: Probabilities) -> ProbabilityBands:
-    """The bands that `choice` asks for. Raises ModelError when this model has no such class, or none at all.
+def probability_bands(contract: Contract, choice: Probabilities) -> ProbabilityBands:
+    """The bands that `choice` asks for. Raises ModelError when this model has no such class, or no classes.
 
-    Not said otherwise, several channels are taken as logits (softmax), and the one channel of a contract with a
-    threshold as the probability that it says it is.
+    Without `choice.activation`, several channels are logits (softmax), and the one channel of a contract with a threshold is a
+    probability.
     """
     names = tuple(each.name for each in contract.classes)
     if contract.output != "classes":
         raise ModelError(
             f"{contract.name}: a model of values has no probabilities", remedy="leave output.probabilities out"
         )
-    if strangers := [name for name in choice.classes if name not in names]:
+    if unknown := [name for name in choice.classes if name not in names]:
         raise ModelError(
-            f"{contract.name}: no class is called {', '.join(strangers)}",
+            f"{contract.name}: no class is called {', '.join(unknown)}",
             remedy=f"output.probabilities.classes are of {', '.join(names)}",
         )
     single = contract.threshold is not None
@@ -71,38 +71,38 @@ def probability_layers(contract: Contract, choice: Probabilities) -> Probability
 
 
 def encode_probabilities(
-    output: NDArray[np.float32], valid: NDArray[np.bool_], contract: Contract, layers: ProbabilityBands
+    output: NDArray[np.float32], valid: NDArray[np.bool_], contract: Contract, bands: ProbabilityBands
 ) -> NDArray[Any]:
-    """What the network gives (channels, h, w) as `layers`: (bands, h, w) of their dtype.
+    """The network's output (channels, h, w) as probabilities (bands, h, w) of the bands' dtype.
 
-    Nodata, in all bands: where `valid` (h, w) is false, and where the network gives NaN, or infinities that have no
-    probability. A NaN is never a number. Each pixel depends on itself alone, so pieces can be cut anywhere.
+    All bands are nodata where `valid` (h, w) is false, and where the output is NaN or its infinities give no probability. Each pixel
+    depends on itself alone, so windows can be cut anywhere.
 
-    Raises ModelError where `activation` is none and a number is no probability.
+    Raises ModelError where `activation` is none and a number is not a probability.
     """
-    if layers.activation == "none":
+    if bands.activation == "none":
         _check_range(output, valid, contract)
-    with np.errstate(invalid="ignore", over="ignore"):  # infinities become NaN, which is looked at below
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities become NaN, which is nodata below
         known = valid & ~np.isnan(output).any(axis=0)
         if contract.threshold is not None:
-            chance = _sigmoid(output[0]) if layers.activation == "sigmoid" else output[0]
-            chances = np.stack([1 - chance if index == 0 else chance for index in layers.indices])
-        elif layers.activation == "softmax":
+            probability = _sigmoid(output[0]) if bands.activation == "sigmoid" else output[0]
+            probabilities = np.stack([1 - probability if index == 0 else probability for index in bands.indices])
+        elif bands.activation == "softmax":
             powers = np.exp(output - output.max(axis=0))
             total = powers.sum(axis=0)
-            chances = powers[list(layers.indices)] / total
+            probabilities = powers[list(bands.indices)] / total
         else:
-            chosen = output[list(layers.indices)]
-            chances = _sigmoid(chosen) if layers.activation == "sigmoid" else chosen
-    known &= ~np.isnan(chances).any(axis=0)
-    chances = np.clip(chances, 0, 1)
-    # Whether the processor counts below this hangs on what other libraries have set in a thread; a map may not.
-    chances[chances < np.finfo(np.float32).tiny] = 0
-    if layers.dtype != "uint8":
-        floats: NDArray[Any] = np.where(known, chances, np.nan).astype(layers.dtype)
+            selected = output[list(bands.indices)]
+            probabilities = _sigmoid(selected) if bands.activation == "sigmoid" else selected
+    known &= ~np.isnan(probabilities).any(axis=0)
+    probabilities = np.clip(probabilities, 0, 1)
+    # Whether the processor flushes smaller numbers to 0 depends on what other libraries set in a thread; a map may not.
+    probabilities[probabilities < np.finfo(np.float32).tiny] = 0
+    if bands.dtype != "uint8":
+        floats: NDArray[Any] = np.where(known, probabilities, np.nan).astype(bands.dtype)
         return floats
-    chances[:, ~known] = 0
-    encoded: NDArray[Any] = np.rint(chances * np.float32(BYTE_SCALE)).astype(np.uint8)
+    probabilities[:, ~known] = 0
+    encoded: NDArray[Any] = np.rint(probabilities * np.float32(BYTE_SCALE)).astype(np.uint8)
     encoded[:, ~known] = BYTE_NODATA
     return encoded
 
@@ -118,6 +118,6 @@ def _check_range(output: NDArray[np.float32], valid: NDArray[np.bool_], contract
     wrong = ((output < -_SLACK) | (output > 1 + _SLACK)) & valid
     if wrong.any():
         raise ModelError(
-            f"{contract.name}: the model gives {output[wrong][0]:g}, which is no probability",
+            f"{contract.name}: the model gives {output[wrong][0]:g}, which is not a probability",
             remedy="set output.probabilities.activation to softmax or sigmoid, whichever its numbers need",
         )

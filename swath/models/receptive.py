@@ -1,10 +1,10 @@
-"""Measure how far a network looks (receptive radius R) and on which lattice (total stride S), by trying it.
+"""Measure the receptive radius R and the total stride S of a network, by running it.
 
-Nothing is read from the graph, so any form of weights can be measured. A stride S is one at which the network takes
+Nothing is read from the graph, so any format of weights can be measured. A stride S is one at which the network takes
 images of any multiple of S and gives the same for a cropped image as for the whole one, away from the border. The radius
 follows from setting one row (then one column) of the input to NaN: through convolutions, ReLU and pooling it reaches
 exactly the outputs that depend on that row. onnxruntime may drop NaN on the way, so other values are tried as well. Rows
-are probed on narrow images, which is cheap; each of the S rows of one stride is probed, as pixels at different places of
+are probed on narrow images, which is cheap; each of the S rows of one stride is probed, as pixels at different positions of
 the lattice are reached from different distances.
 """
 
@@ -17,24 +17,24 @@ from numpy.typing import NDArray
 
 from swath.errors import ModelError
 from swath.models.contract import ReceptiveField
-from swath.models.load import Predictor
+from swath.models.predictor import Predictor
 
 FALLBACK_HALO = 64
-"""Halo in pixels for models without a bound: results still differ at block borders, but less than without."""
+"""Halo in pixels for models without a bound: results still differ at block borders, but less than without a halo."""
 
 STRIDES = (1, 2, 4, 8, 16, 32, 64, 3, 5, 6, 7, 9, 10, 12, 14, 18, 20, 24, 28, 48, 56)
 """Total strides that are tried, in this order."""
 
-_LARGEST = 1024
-"""Longest probe in pixels; a model that reaches all of it counts as one without a bound."""
+_MAX_LENGTH = 1024
+"""Longest probe image in pixels; a model whose radius reaches all of it counts as one without a bound."""
 
 _TOLERANCE = 1e-4
-"""Share of the output's size below which two results agree: rounding is below it, another result is far above."""
+"""Difference relative to the largest output below which two results agree: rounding is below it, another result far above."""
 
-_LOUDNESS = (np.nan, 1.0, -8.0, 64.0)
-"""What probes: NaN, and values of several sizes where NaN is dropped."""
-_BREADTH = 16
-"""Breadth of the probes in pixels, at least."""
+_PROBE_VALUES = (np.nan, 1.0, -8.0, 64.0)
+"""Factors of the noise in a changed line: NaN, and several magnitudes where NaN is dropped."""
+_MIN_BREADTH = 16
+"""Least breadth of probe images in pixels."""
 
 
 def measure_predictor(predictor: Predictor, bands: int) -> ReceptiveField:
@@ -50,17 +50,18 @@ def measure_predictor(predictor: Predictor, bands: int) -> ReceptiveField:
         except ModelError as error:
             refusal = refusal or error
             continue
-        reason = _unsteady(predictor, bands, stride, smallest)
+        reason = _nondeterminism(predictor, bands, stride, smallest)
         if reason:
             return ReceptiveField(FALLBACK_HALO, stride, False, reason, smallest)
         radius = _radius(predictor, bands, stride, smallest)
         if radius is None:
-            parts = (
-                ", ".join(getattr(predictor, "wide", ())) or "attention, or a norm or a pooling over the whole image"
+            layers = (
+                ", ".join(getattr(predictor, "global_layers", ()))
+                or "attention, or a norm or a pooling over the whole image"
             )
-            reason = f"a pixel depends on all others, or on very distant ones ({parts})"
+            reason = f"a pixel depends on all others, or on very distant ones ({layers})"
             return ReceptiveField(FALLBACK_HALO, stride, False, reason, smallest)
-        if _agrees(predictor, bands, stride, radius, smallest):
+        if _crop_matches(predictor, bands, stride, radius, smallest):
             return ReceptiveField(radius, stride, True, "", smallest)
         first = first or ReceptiveField(
             max(radius, FALLBACK_HALO), stride, False, "results depend on where in the image a pixel is", smallest
@@ -74,7 +75,7 @@ def measure_predictor(predictor: Predictor, bands: int) -> ReceptiveField:
 
 
 def output_channels(predictor: Predictor, bands: int) -> int:
-    """How many channels a network with so many input bands gives. Raises ModelError when it takes no size that is tried."""
+    """How many channels a network with so many input bands gives. Raises ModelError when it takes none of the tried sizes."""
     refusal: ModelError | None = None
     for side in (64, 256, 1024, 60, 168):
         try:
@@ -103,8 +104,8 @@ def _smallest(predictor: Predictor, bands: int, stride: int) -> int:
     return side
 
 
-def _unsteady(predictor: Predictor, bands: int, stride: int, smallest: int) -> str:
-    """Why results are not a function of one image alone; empty when they are."""
+def _nondeterminism(predictor: Predictor, bands: int, stride: int, smallest: int) -> str:
+    """Why the output is not a function of one image alone; empty when it is."""
     side = max(smallest, -(-32 // stride) * stride)
     image, other = _noise(bands, side, side), _noise(bands, side, side, seed=1)
     once = predictor(image)
@@ -127,29 +128,29 @@ def _radius(predictor: Predictor, bands: int, stride: int, smallest: int) -> int
     One line of the longest image shows about how far (a dilated convolution may skip all that is near), and whether NaN
     reaches as far as numbers do; then every line of one stride is probed on an image that is just long enough.
     """
-    breadth = max(smallest, -(-_BREADTH // stride) * stride)
-    longest = _longest(predictor, bands, stride, smallest, breadth)
+    breadth = max(smallest, -(-_MIN_BREADTH // stride) * stride)
+    longest = _longest_probe(predictor, bands, stride, smallest, breadth)
     radius = 0
     for vertical in (True, False):
-        about = _reach(predictor, bands, stride, (longest, breadth), vertical, 1, _LOUDNESS)
+        about = _reach(predictor, bands, stride, (longest, breadth), vertical, 1, _PROBE_VALUES)
         if about is None:
             return None
-        marked = _reach(predictor, bands, stride, (longest, breadth), vertical, 1, _LOUDNESS[:1])
-        loudness = _LOUDNESS[:1] if marked == about else _LOUDNESS
+        marked = _reach(predictor, bands, stride, (longest, breadth), vertical, 1, _PROBE_VALUES[:1])
+        values = _PROBE_VALUES[:1] if marked == about else _PROBE_VALUES
         length = min(longest, max(smallest, 2 * -(-(about + 4 * stride) // stride) * stride))
-        reach = _reach(predictor, bands, stride, (length, breadth), vertical, stride, loudness)
+        reach = _reach(predictor, bands, stride, (length, breadth), vertical, stride, values)
         while reach is None and length < longest:
             length = min(longest, 2 * length)
-            reach = _reach(predictor, bands, stride, (length, breadth), vertical, stride, loudness)
+            reach = _reach(predictor, bands, stride, (length, breadth), vertical, stride, values)
         if reach is None:
             return None
         radius = max(radius, reach)
     return radius
 
 
-def _longest(predictor: Predictor, bands: int, stride: int, smallest: int, breadth: int) -> int:
-    """The longest probe that the network takes both upright and lying, a multiple of the stride and of `smallest`."""
-    length = -(-_LARGEST // smallest) * smallest
+def _longest_probe(predictor: Predictor, bands: int, stride: int, smallest: int, breadth: int) -> int:
+    """Length of the longest probe image that the network takes in both orientations, a multiple of the stride and of `smallest`."""
+    length = -(-_MAX_LENGTH // smallest) * smallest
     while length > smallest:
         try:
             predictor(_noise(bands, length, breadth))
@@ -167,44 +168,44 @@ def _reach(
     size: tuple[int, int],
     vertical: bool,
     lines: int,
-    loudness: tuple[float, ...],
+    values: tuple[float, ...],
 ) -> int | None:
-    """Largest distance at which `lines` lines near the middle are felt; None when one of them reaches the border.
+    """Largest distance at which a change of one of `lines` lines near the middle changes the output; None when the border is reached.
 
     `size` is (length, breadth) in pixels.
     """
     length = size[0]
-    quiet = _noise(bands, *(size if vertical else size[::-1]))
-    expected = predictor(quiet)
+    image = _noise(bands, *(size if vertical else size[::-1]))
+    expected = predictor(image)
     middle = length // 2 // stride * stride
     reach = 0
     for line in range(middle, middle + lines):
         at = (..., line, slice(None)) if vertical else (..., line)
-        for changed in _probes(quiet, at, loudness):
-            given = predictor(changed)
-            felt = (given != expected) & ~(np.isnan(given) & np.isnan(expected))
-            places = np.flatnonzero(felt.any(axis=(0, 1, 3 if vertical else 2)))
-            if not places.size:
+        for probe in _probes(image, at, values):
+            output = predictor(probe)
+            changed = (output != expected) & ~(np.isnan(output) & np.isnan(expected))
+            positions = np.flatnonzero(changed.any(axis=(0, 1, 3 if vertical else 2)))
+            if not positions.size:
                 continue
-            reach = max(reach, line - int(places[0]), int(places[-1]) - line)
-            if places[0] == 0 or places[-1] == length - 1:
+            reach = max(reach, line - int(positions[0]), int(positions[-1]) - line)
+            if positions[0] == 0 or positions[-1] == length - 1:
                 return None
     return reach
 
 
 def _probes(
-    quiet: NDArray[np.float32], at: tuple[object, ...], sizes: tuple[float, ...]
+    image: NDArray[np.float32], at: tuple[object, ...], values: tuple[float, ...]
 ) -> Iterator[NDArray[np.float32]]:
-    """The image with one line changed: to NaN, and to other values of several sizes."""
+    """The image with one line changed: to NaN, and to noise of several magnitudes."""
     random = np.random.default_rng(7)
-    for loudness in sizes:
-        changed = quiet.copy()
-        line = changed[at]  # type: ignore[index]
-        line[...] = loudness * np.abs(random.standard_normal(line.shape, dtype=np.float32))
-        yield changed
+    for value in values:
+        probe = image.copy()
+        line = probe[at]  # type: ignore[index]
+        line[...] = value * np.abs(random.standard_normal(line.shape, dtype=np.float32))
+        yield probe
 
 
-def _agrees(predictor: Predictor, bands: int, stride: int, radius: int, smallest: int) -> bool:
+def _crop_matches(predictor: Predictor, bands: int, stride: int, radius: int, smallest: int) -> bool:
     """Whether a crop with that halo, one stride off, gives its middle as the whole image does."""
     halo = max(-(-radius // stride) * stride, smallest)
     inner = 2 * stride

@@ -11,6 +11,7 @@ import numpy as np
 
 from swath.errors import MissingExtra
 from swath.graph.current import current_run
+from swath.models.network_input import prepare
 from swath.spec.fields.labels import IGNORE_INDEX
 from swath.storage.publication import Published, Staging
 from swath.training.chips.chips import ChipBatch, Chips
@@ -41,16 +42,11 @@ def images_of(batch: ChipBatch, scaling: Sequence[dict[str, Any]], stride: int =
     multiples of `stride`."""
     from swath.training.loop.prefetch import Images
 
+    pixels = prepare(batch.pixels, batch.valid, scaling, stride)
     count, height, width = batch.labels.shape
-    down, right = -height % stride, -width % stride
-    # Pixel by pixel in memory (channels last), as torch takes it without another copy.
-    pixels = np.zeros((count, height + down, width + right, len(scaling)), np.float32)
-    for number, step in enumerate(scaling):
-        band = (batch.pixels[:, number] - np.float32(step["mean"])) / np.float32(step["stddev"])
-        np.copyto(pixels[:, :height, :width, number], band, where=batch.valid)
-    labels = np.full((count, height + down, width + right), IGNORE_INDEX, np.uint8)
+    labels = np.full((count, *pixels.shape[2:]), IGNORE_INDEX, np.uint8)
     labels[:, :height, :width] = np.where(batch.valid, batch.labels, np.uint8(IGNORE_INDEX))
-    return Images(pixels.transpose(0, 3, 1, 2), labels)
+    return Images(pixels, labels)
 
 
 def fit(course: TrainSettings, plan: ChipPlan, sampling: Sampling, checkpoints: Checkpoints) -> TrainResult:

@@ -26,8 +26,8 @@ from swath.maps.region_result import FileParts, RegionResult
 from swath.models.contract import ModelInfo
 from swath.models.infer import infer
 from swath.models.info import inspect
-from swath.models.load import load
-from swath.models.probabilities import probability_layers
+from swath.models.load import load_model
+from swath.models.probabilities import probability_bands
 from swath.spec.fields.area import Area
 from swath.spec.fields.imagery import FilesImagery
 from swath.spec.fields.model import ModelRef
@@ -67,7 +67,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     scenes = find(FilesImagery(paths=(str(picture),)), BANDS)
     model = inspect(ModelRef(path=str(write_integer_unet(folder))))
     everything = Window(0, 0, 211, 197)
-    whole, _ = infer(load(model), model, pixels, (pixels != 0).any(axis=0), everything, everything)
+    whole, _ = infer(load_model(model), model, pixels, (pixels != 0).any(axis=0), everything, everything)
     return Case(scenes, model, pixels, whole)
 
 
@@ -159,7 +159,7 @@ def test_progress_counts_every_pixel_once(case: Case) -> None:
 
 
 def test_probabilities_come_with_the_map_pixel_by_pixel(case: Case) -> None:
-    layers = probability_layers(case.model.contract, Probabilities(dtype="float32"))
+    layers = probability_bands(case.model.contract, Probabilities(dtype="float32"))
     (region,) = case.regions(256)
     made = map_region(region, case.scenes, case.model, None, replace(case.form(64), layers=layers))
     assert made.probabilities is not None
@@ -213,13 +213,13 @@ def test_where_there_is_no_pixel_there_is_nodata(case: Case) -> None:
 def test_pieces_go_together_for_a_gpu_and_the_map_is_the_same(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """No GPU is needed: the network runs on the CPU, all else is what a GPU's pieces go through."""
     sizes: list[int] = []
-    network = load(case.model)
+    network = load_model(case.model)
 
     def counting(images: NDArray[np.float32]) -> NDArray[np.float32]:
         sizes.append(len(images))
         return network(images)
 
-    monkeypatch.setattr(region_module, "load", lambda model: counting)
+    monkeypatch.setattr(region_module, "load_model", lambda model: counting)
     (region,) = case.regions(256)
     made = map_region(region, case.scenes, replace(case.model, device="cuda"), None, case.form(16))
     assert np.array_equal(made.map.pixels(), case.whole)

@@ -22,12 +22,13 @@ from torch import nn
 
 from swath.errors import ModelError
 from swath.geo import Blocks, Window
-from swath.models.contract import Contract, ModelClass, ModelInfo
-from swath.models.contract_file import RANGES
-from swath.models.infer import decide, infer, prepare, scale
+from swath.models.contract import DTYPE_RANGES, Contract, ModelClass, ModelInfo
+from swath.models.infer import infer, map_values
 from swath.models.info import inspect
-from swath.models.load import Predictor, TorchPredictor, load
+from swath.models.load import load_model
+from swath.models.predictor import Predictor
 from swath.models.receptive import measure_predictor
+from swath.models.torch_predictor import TorchPredictor
 from swath.models.unet import UNet
 from swath.spec.fields.model import ModelRef
 from tests.models.cloud_contracts import ENDINGS, write_cloud_contract
@@ -164,7 +165,7 @@ def constant(output: NDArray[np.float32]) -> Predictor:
 
 def test_the_largest_channel_wins_and_the_lowest_of_equals() -> None:
     output = np.array([[[1, 2, 5, 0]], [[3, 2, 5, 0]], [[2, 2, 6, -0.0]]], np.float32)
-    assert decide(output, CLASSES).tolist() == [[[20, 10, 30, 10]]]
+    assert map_values(output, CLASSES).tolist() == [[[20, 10, 30, 10]]]
 
 
 @settings(max_examples=30, deadline=None)
@@ -172,7 +173,7 @@ def test_the_largest_channel_wins_and_the_lowest_of_equals() -> None:
 def test_the_running_maximum_is_argmax(seed: int, channels: int) -> None:
     output = np.random.default_rng(seed).integers(-3, 3, (channels, 9, 11)).astype(np.float32)
     contract = replace(CLASSES, classes=tuple(ModelClass(n, str(n), (0, 0, 0)) for n in range(channels)))
-    assert np.array_equal(decide(output, contract)[0], output.argmax(0))
+    assert np.array_equal(map_values(output, contract)[0], output.argmax(0))
 
 
 def test_nan_never_becomes_a_class() -> None:
@@ -181,14 +182,14 @@ def test_nan_never_becomes_a_class() -> None:
     decided, kept = infer(constant(output), info_of(CLASSES), pixels, valid, TOP, TOP)
     assert decided.tolist() == [[[255, 255, 255, 10]]]
     assert kept.tolist() == [[False, False, False, True]]
-    assert decide(np.array([[[np.nan, 0.5, 0.4999]]], np.float32), PROBABILITY).tolist() == [[[255, 20, 10]]]
+    assert map_values(np.array([[[np.nan, 0.5, 0.4999]]], np.float32), PROBABILITY).tolist() == [[[255, 20, 10]]]
 
 
-@pytest.mark.parametrize("dtype", [d for d in RANGES if d != "float32"])
+@pytest.mark.parametrize("dtype", [d for d in DTYPE_RANGES if d != "float32"])
 def test_numbers_that_do_not_fit_are_nodata_and_never_wrap(dtype: str) -> None:
-    low, high = RANGES[dtype]
+    low, high = DTYPE_RANGES[dtype]
     output = np.array([[[np.nan, np.inf, -np.inf, high * 2.0 + 2, low * 2.0 - 2, 7.4, 7.5, 8.5]]], np.float32)
-    decided = decide(output, replace(VALUES, dtype=dtype, nodata=3))
+    decided = map_values(output, replace(VALUES, dtype=dtype, nodata=3))
     assert decided.dtype == dtype
     assert decided.tolist() == [[[3, 3, 3, 3, 3, 7, 8, 8]]]
 
@@ -201,7 +202,7 @@ def test_nan_is_nodata_in_a_map_of_floats() -> None:
     decided, kept = infer(constant(output), info_of(contract), pixels, valid, top, top)
     np.testing.assert_array_equal(decided, [[[np.nan, np.nan, 1.5]], [[2.5, np.nan, 2.5]]])
     assert kept.tolist() == [[True, False, True]]
-    assert decide(output, replace(contract, nodata=-9999))[0, 0].tolist() == [-9999, -9999, 1.5]
+    assert map_values(output, replace(contract, nodata=-9999))[0, 0].tolist() == [-9999, -9999, 1.5]
 
 
 def test_invalid_pixels_are_nodata_and_reach_the_network_as_zeros() -> None:
@@ -241,54 +242,18 @@ def test_channels_that_do_not_match_the_contract_are_refused() -> None:
             infer(constant(np.zeros((channels, 1, 4), np.float32)), info_of(contract), bands, valid, TOP, TOP)
 
 
-@pytest.mark.parametrize(
-    ("step", "formula"),
-    [
-        ({"type": "min-max", "minimum": 10, "maximum": 60}, lambda x: (x - 10) / 50),
-        ({"type": "z-score", "mean": 100, "stddev": 20}, lambda x: (x - 100) / 20),
-        ({"type": "clip", "minimum": 10, "maximum": 60}, lambda x: np.clip(x, 10, 60)),
-        ({"type": "clip-min", "minimum": 10}, lambda x: np.maximum(x, 10)),
-        ({"type": "clip-max", "maximum": 60}, lambda x: np.minimum(x, 60)),
-        ({"type": "offset", "value": 7}, lambda x: x - 7),
-        ({"type": "scale", "value": 10000}, lambda x: x / 10000),
-        ({"type": None}, lambda x: x),
-    ],
-)
-def test_scaling_is_as_the_extension_says(step: dict[str, Any], formula: Any) -> None:
-    pixels = np.array([[[0, 5, 10, 60, 255, 65535]]], np.uint16)
-    scaled = scale(pixels, replace(VALUES, scaling=(step,)))
-    assert scaled.dtype == np.float32
-    np.testing.assert_allclose(scaled, formula(pixels.astype(np.float64)), rtol=1e-6)
-
-
-def test_each_band_has_its_own_scaling_and_the_pixels_stay() -> None:
-    steps = ({"type": "scale", "value": 2}, {"type": None}, {"type": "offset", "value": 1})
-    pixels = np.full((3, 1, 1), 8, np.float32)
-    assert scale(pixels, replace(CLASSES, scaling=steps)).ravel().tolist() == [4, 8, 7]
-    assert pixels.ravel().tolist() == [8, 8, 8]
-
-
-def test_convolutions_see_pixels_whose_channels_lie_side_by_side() -> None:
-    pixels = picture(16, 24)
-    images = torch.from_numpy(prepare(pixels, np.ones((16, 24), np.bool_), CLASSES, 8))
-    # torch goes by the strides, that of the one image as well: seen in the other order, a U-Net takes twice as long.
-    assert images.stride() == torch.empty(images.shape, memory_format=torch.channels_last).stride()
-    with torch.inference_mode():
-        assert nn.Conv2d(3, 8, 3)(images).is_contiguous(memory_format=torch.channels_last)
-
-
 def test_the_identity_model_gives_the_pixels_back(tmp_path: Path) -> None:
     info = inspect(ModelRef(path=str(write_identity_model(tmp_path))))
     pixels, valid = picture(70, 45), np.ones((70, 45), np.bool_)
-    assert np.array_equal(tiled(load(info), info, pixels, valid, 32, info.halo), pixels)
+    assert np.array_equal(tiled(load_model(info), info, pixels, valid, 32, info.halo), pixels)
 
 
 def test_the_exported_integer_network_has_no_seams(tmp_path: Path) -> None:
     info = inspect(ModelRef(path=str(write_integer_unet(tmp_path))))
     pixels, valid = picture(101, 118), np.ones((101, 118), np.bool_)
-    expected = whole(load(info), info, pixels, valid)
+    expected = whole(load_model(info), info, pixels, valid)
     assert len(np.unique(expected)) == 3
-    assert np.array_equal(tiled(load(info), info, pixels, valid, 32, info.halo), expected)
+    assert np.array_equal(tiled(load_model(info), info, pixels, valid, 32, info.halo), expected)
 
 
 @pytest.mark.filterwarnings("ignore:Dataset has no geotransform")  # the labelled images have none
@@ -308,5 +273,5 @@ def test_cloud_scores_are_the_reference_scores(shared: Path, tmp_path: Path, nam
         pixels = image.read(list(range(1, len(info.contract.bands) + 1))) / np.float32(10000)
     with rasterio.open(shared / f"data/labels/clouds/{sensor}_mask.tif") as mask:
         cloud = mask.read(1) == 4
-    found = tiled(load(info), info, pixels, np.ones(cloud.shape, np.bool_), 256, info.halo)[0] == 1
+    found = tiled(load_model(info), info, pixels, np.ones(cloud.shape, np.bool_), 256, info.halo)[0] == 1
     assert abs((found & cloud).sum() / (found | cloud).sum() - reference) < 0.001

@@ -1,3 +1,5 @@
+"""Agreement of a reduced precision with float32."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -5,18 +7,15 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
-from swath.errors import ModelError
 from swath.geo import Window
-from swath.models.contract import Contract, ModelClass, ModelInfo, ReceptiveField
-from swath.models.info import describe, fingerprint, inspect
-from swath.models.load import load
+from swath.models.contract import Contract, ModelClass, ModelInfo
+from swath.models.info import inspect
+from swath.models.load import load_model
 from swath.models.precision import Agreement, agreement, compare
 from swath.models.unet import UNet
 from swath.spec.fields.model import ModelRef
-from tests.models.cloud_contracts import write_cloud_contract
 from tests.models.tiny_models import export, tiny_contract
 
 CLASSES = tuple(ModelClass(n, str(n), (0, 0, 0)) for n in range(2))
@@ -38,34 +37,12 @@ def test_bfloat16_is_chosen_and_its_agreement_is_measured(tmp_path: Path) -> Non
     pixels = np.random.default_rng(0).standard_normal((3, 64, 64), dtype=np.float32)
     valid = np.ones((64, 64), np.bool_)
     valid[:8] = False
-    assert load(reduced) is not load(plain)
+    assert load_model(reduced) is not load_model(plain)
     assert agreement(plain, pixels, valid, WHOLE, WHOLE) == Agreement(56 * 64, 56 * 64, 0.0)
     found = agreement(reduced, pixels, valid, WHOLE, WHOLE)
     assert found.pixels == 56 * 64
     assert 0.9 < found.share <= 1
     assert 0 < found.largest < 0.1
-
-
-def test_precision_of_the_spec_reaches_the_model(tmp_path: Path) -> None:
-    wanted = ref(tmp_path, precision="bfloat16", device="cpu")
-    assert describe(wanted, ReceptiveField(5, 2, True)).precision == "bfloat16"
-
-
-def test_float16_on_the_cpu_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="float16 is for GPUs"):
-        inspect(ref(tmp_path, precision="float16", device="cpu"))
-
-
-@pytest.mark.parametrize(
-    ("more", "asked"), [({"precision": "bfloat16"}, "precision bfloat16"), ({"device": "cuda"}, "device cuda")]
-)
-def test_onnx_models_run_in_float32_on_the_cpu_only(
-    shared: Path, tmp_path: Path, more: dict[str, str], asked: str
-) -> None:
-    contract = write_cloud_contract(tmp_path / "c.json", "clouds_rgbi", "onnx")
-    model = {"path": str(shared / "data/models/clouds_rgbi.onnx"), "contract": str(contract), **more}
-    with pytest.raises(ModelError, match=asked):
-        fingerprint(ModelRef.model_validate(model))
 
 
 def test_nan_and_invalid_pixels_are_not_compared() -> None:

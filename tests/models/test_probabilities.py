@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from swath.errors import ModelError
 from swath.models.contract import Contract, ModelClass
-from swath.models.probabilities import BYTE_NODATA, BYTE_SCALE, encode_probabilities, probability_layers
+from swath.models.probabilities import BYTE_NODATA, BYTE_SCALE, encode_probabilities, probability_bands
 from swath.spec.fields.output import Probabilities
 
 CLASSES = (ModelClass(3, "land", (0, 0, 0)), ModelClass(1, "water", (0, 0, 9)), ModelClass(2, "ice", (9, 9, 9)))
@@ -23,7 +23,7 @@ TWO = Contract("two", ("red",), "classes", CLASSES[:2], threshold=0.5)
 def encoded(output: Any, contract: Contract = THREE, valid: Any = None, **choice: Any) -> np.ndarray:
     numbers = np.asarray(output, dtype=np.float32)
     usable = np.ones(numbers.shape[1:], dtype=bool) if valid is None else valid
-    return encode_probabilities(numbers, usable, contract, probability_layers(contract, Probabilities(**choice)))
+    return encode_probabilities(numbers, usable, contract, probability_bands(contract, Probabilities(**choice)))
 
 
 finite = st.floats(-(2.0**99), 2.0**99, width=32)
@@ -69,7 +69,7 @@ def test_pixels_that_are_not_valid_are_nodata() -> None:
 
 
 def test_bands_are_the_chosen_classes_in_the_contracts_order() -> None:
-    layers = probability_layers(THREE, Probabilities(classes=("ice", "land")))
+    layers = probability_bands(THREE, Probabilities(classes=("ice", "land")))
     assert (layers.names, layers.dtype, layers.nodata, layers.scale) == (("land", "ice"), "uint8", 255, 1 / 250)
     assert encoded([[[9]], [[0]], [[9]]], classes=("ice", "land")).ravel().tolist() == [125, 125]
 
@@ -104,10 +104,10 @@ def test_pieces_cut_anywhere_give_the_same_bytes() -> None:
 )
 def test_what_a_model_does_not_have_is_said(contract: Contract, choice: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        probability_layers(contract, Probabilities(**choice))
+        probability_bands(contract, Probabilities(**choice))
 
 
 def test_numbers_that_are_no_probabilities_are_an_error_and_not_cut_to_fit() -> None:
-    with pytest.raises(ModelError, match=r"gives 3\.5, which is no probability"):
+    with pytest.raises(ModelError, match=r"gives 3\.5, which is not a probability"):
         encoded([[[0.2, 3.5]]], TWO)
     encoded([[[0.2, 3.5]]], TWO, valid=np.array([[True, False]]))

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 from swath.errors import ModelError
 from swath.models.contract import ReceptiveField, Weights
-from swath.models.info import describe, fingerprint, inspect, measure
-from swath.models.load import Predictor, TorchPredictor, digest
+from swath.models.info import inspect, measure_weights
+from swath.models.load import weights_sha256
+from swath.models.predictor import Predictor
 from swath.models.receptive import FALLBACK_HALO, measure_predictor
+from swath.models.torch_predictor import TorchPredictor
 from swath.models.unet import UNet
 from swath.spec.fields.model import ModelRef
 from tests.models.cloud_contracts import ENDINGS, write_cloud_contract
-from tests.models.tiny_models import Identity, export, write_integer_unet
+from tests.models.tiny_models import Identity, export
 
 
 def measured(network: nn.Module, bands: int = 2) -> ReceptiveField:
@@ -156,7 +158,7 @@ def test_a_model_without_a_bound_is_not_exact_and_says_why(network: nn.Module, r
 )
 def test_exported_networks_name_what_looks_at_the_whole_image(part: nn.Module, name: str, tmp_path: Path) -> None:
     path = str(export(nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), part), 2, tmp_path / "network.pt2"))
-    found = measure(Weights(path, "pt2", digest(path), None, 2))
+    found = measure_weights(Weights(path, "pt2", weights_sha256(path), None, 2))
     assert not found.exact
     assert name in found.reason
 
@@ -201,13 +203,3 @@ def test_every_form_of_the_cloud_model_measures_the_same(shared: Path, tmp_path:
         assert (info.format, info.stride, info.radius, info.exact) == (fmt, 4, 23, True)
         # The exported program was made for 32 pixels and more; a strip at the image's edge must not be smaller.
         assert (info.smallest, info.halo) == ((32, 32) if fmt == "pt2" else (4, 23))
-
-
-def test_what_was_measured_before_describes_the_model_without_loading_it(tmp_path: Path) -> None:
-    ref = ModelRef(path=str(write_integer_unet(tmp_path)))
-    weights = fingerprint(ref)
-    receptive = measure(weights)
-    info = describe(ref, receptive)
-    assert info == inspect(ref)
-    assert (info.sha256, info.radius, info.stride, info.exact) == (weights.sha256, receptive.radius, 4, True)
-    assert info.contract.bands == ("red", "green", "blue")

@@ -1,3 +1,5 @@
+"""Tile sizes: larger where the halo costs much."""
+
 from __future__ import annotations
 
 import pytest

@@ -14,7 +14,7 @@ import torch
 from swath.geo import Window
 from swath.models.infer import infer
 from swath.models.info import inspect
-from swath.models.load import load
+from swath.models.load import load_model
 from swath.models.unet import UNet
 from swath.spec.fields.model import ModelRef
 
@@ -56,7 +56,7 @@ def test_the_demo_model_tells_water_from_land() -> None:
         pixels[band, :, :80], pixels[band, :, 80:] = wet, dry
     pixels += np.random.default_rng(0).integers(0, 3, pixels.shape).astype(np.uint8)
     window = Window(0, 0, 120, 160)
-    classes, valid = infer(load(info), info, pixels, np.ones(window.shape, np.bool_), window, window)
+    classes, valid = infer(load_model(info), info, pixels, np.ones(window.shape, np.bool_), window, window)
     assert valid.all()
     assert (classes[0, :, :60] == 1).mean() > 0.95
     assert (classes[0, :, 100:] == 0).mean() > 0.95

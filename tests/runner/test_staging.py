@@ -15,7 +15,7 @@ from swath.engine.store import ResultStore
 from swath.engine.store_files import StoreFiles
 from swath.engine.stored_result import StoredResult
 from swath.errors import InfrastructureError, UsageError
-from swath.models.weights_cache import at_hand
+from swath.models.weights_cache import local_copy
 from swath.runner import staging
 from swath.storage.filesystem import located
 from tests.imagery.servers import simulated_gs, simulated_s3
@@ -69,10 +69,10 @@ def test_a_file_is_staged_once_and_comes_back_as_it_was(bucket: str, tmp_path: P
     assert [each.sent for each in first] == [True, True]
     assert [each.sent for each in again] == [False, False]
     assert [each.url for each in first] == [each.url for each in again]
-    fetched = Path(at_hand(first[0].url))
+    fetched = Path(local_copy(first[0].url))
     assert fetched.read_bytes() == file.read_bytes()
     assert Path(f"{fetched}.data").read_bytes() == b"b" * 50_000
-    assert at_hand(first[0].url) == str(fetched), "fetched once per version"
+    assert local_copy(first[0].url) == str(fetched), "fetched once per version"
 
 
 def test_an_object_that_was_cut_is_not_taken_for_the_file(bucket: str, tmp_path: Path) -> None:

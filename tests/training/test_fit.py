@@ -8,7 +8,7 @@ import json
 import numpy as np
 
 from swath.models.contract_file import parse_contract
-from swath.models.infer import prepare
+from swath.models.network_input import prepare
 from swath.spec.fields.labels import IGNORE_INDEX
 from swath.training.chips.band_statistics import BandMoments
 from swath.training.chips.chips import ChipBatch
@@ -44,7 +44,7 @@ def test_the_network_sees_in_training_exactly_what_it_will_see_in_a_map() -> Non
     valid = random.random((1, 13, 18)) < 0.9
     labels = random.integers(0, 2, (1, 13, 18)).astype(np.uint8)
     seen = images_of(ChipBatch(pixels, labels, valid), found.scaling, stride=4)
-    assert np.array_equal(seen.pixels, prepare(pixels[0], valid[0], known, 4))
+    assert np.array_equal(seen.pixels, prepare(pixels, valid, known.scaling, 4))
     assert (seen.labels[0, :13, :18][~valid[0]] == IGNORE_INDEX).all()
     assert (seen.labels[0, 13:] == IGNORE_INDEX).all()
     assert np.array_equal(seen.labels[0, :13, :18][valid[0]], labels[0][valid[0]])

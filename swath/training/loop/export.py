@@ -15,7 +15,7 @@ from torch import nn
 
 from swath.errors import MissingExtra, ModelError
 from swath.models.contract import Format, Weights
-from swath.models.load import digest, load
+from swath.models.load import load_model, weights_sha256
 from swath.spec.fields.network import Network
 from swath.training.loop.networks import build, put_weights, stride_of
 
@@ -114,7 +114,9 @@ def _agrees(module: nn.Module, bands: int, stride: int, path: Path, form: Format
     shape = (1, bands, max(6 * stride, 48), max(7 * stride, 56))
     images = random.standard_normal(shape).astype(np.float32)
     threads = torch.get_num_threads()
-    predict: Callable[..., NDArray[np.float32]] = load(Weights(str(path), form, digest(str(path)), None, bands))
+    predict: Callable[..., NDArray[np.float32]] = load_model(
+        Weights(str(path), form, weights_sha256(str(path)), None, bands)
+    )
     said = predict(images.copy())
     torch.set_num_threads(threads)
     with torch.inference_mode():

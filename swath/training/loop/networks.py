@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from swath.errors import MissingExtra, ModelError
-from swath.models.load import refuse_code
+from swath.models.torch_files import refuse_code
 from swath.models.unet import UNet
-from swath.models.weights_cache import at_hand
+from swath.models.weights_cache import local_copy
 from swath.training.loop.torchvision_guard import settle
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def read_state(href: str) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path = at_hand(href)
+    path = local_copy(href)
     try:
         if path.endswith(".safetensors"):
             return dict(load_file(path))

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from swath.errors import ModelError
-from swath.models import exported
 from swath.models.contract import Weights
-from swath.models.load import digest, load
+from swath.models.exported_archive import read_program
+from swath.models.load import load_model, weights_sha256
 from swath.spec.fields.network import Network
 from swath.training.loop.curves import picture, table
 from swath.training.loop.epochs import Epoch
@@ -34,11 +34,11 @@ def test_a_network_that_is_written_takes_any_count_and_size_and_is_a_plain_list_
     told = write(network, 3, 2, weights, tmp_path, "water", onnx=onnx)
     assert (told.stride, told.sha256) == (4, hashlib.sha256(weights).hexdigest())
     assert (tmp_path / "water.safetensors").read_bytes() == weights
-    assert exported.read(str(tmp_path / "water.pt2")) is not None
+    assert read_program(str(tmp_path / "water.pt2")) is not None
     assert sorted(path.suffix for path in tmp_path.iterdir()) == sorted([".pt2", ".safetensors", *[".onnx"] * onnx])
     form = "onnx" if onnx else "pt2"
     path = str(tmp_path / f"water.{form}")
-    run = load(Weights(path, form, digest(path), None, 3))
+    run = load_model(Weights(path, form, weights_sha256(path), None, 3))
     for shape in ((1, 3, 8, 12), (3, 3, 36, 20)):
         assert run(np.zeros(shape, np.float32)).shape == (shape[0], 2, *shape[2:])
     assert b"/loop/" not in Path(path).read_bytes()

@@ -1,0 +1,238 @@
+"""The fields of a contract: MLM inputs, outputs and value_scaling, and those under `swath:`, checked and made into a Contract."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Literal, cast
+
+from swath.models.contract import DTYPE_RANGES, Contract, ModelClass
+from swath.models.document_reader import DocumentReader, is_number, suggestion
+from swath.models.network_input import VALUE_SCALINGS
+from swath.spec.fields.labels import PALETTE
+
+SWATH_FIELDS = (
+    "units",
+    "output",
+    "threshold",
+    "dtype",
+    "nodata",
+    "resolution_m",
+    "metrics",
+    "training_data",
+    "training",
+    "licence",
+)
+"""Fields under `swath:`. The last four are for readers; evaluate takes the split from `training`."""
+
+_CHANNELS = ("channel", "channels", "band", "bands", "class", "classes", "score", "confidence")
+
+
+def contract_from_fields(reader: DocumentReader, document: dict[str, Any]) -> Contract | None:
+    """The contract of a document; None where there are mistakes, which the reader then holds."""
+    for key in document:
+        if key.startswith("swath:") and key.removeprefix("swath:") not in SWATH_FIELDS:
+            reader.wrong(key, f"no such field{suggestion(key, tuple('swath:' + name for name in SWATH_FIELDS))}")
+    name = reader.text(document, "mlm:name")
+    bands, scaling = _input(reader, reader.single(document, "mlm:input"))
+    classes, channels = _output(reader, reader.single(document, "mlm:output"))
+    units = reader.one_of(document, "swath:units", ("reflectance", "dn"))
+    output = reader.one_of(document, "swath:output", ("classes", "values"), "classes" if classes else "values")
+    threshold = reader.number(document, "swath:threshold")
+    resolution = reader.number(document, "swath:resolution_m")
+    if resolution is not None and resolution <= 0:
+        reader.wrong("swath:resolution_m", f"must be above 0, not {resolution}")
+    dtype = reader.one_of(document, "swath:dtype", tuple(DTYPE_RANGES), "uint8" if output == "classes" else "float32")
+    nodata = _nodata(reader, document, output, dtype)
+    if output == "classes":
+        _check_classes(reader, classes, channels, threshold, dtype, nodata)
+    else:
+        if threshold is not None:
+            reader.wrong("swath:threshold", "only goes with swath:output classes")
+        if channels is None:
+            reader.wrong("mlm:output.0.result.shape", "must say the number of channels where the output is values")
+    if reader.mistakes:
+        return None
+    return Contract(
+        name=name,
+        bands=bands,
+        output=cast('Literal["classes", "values"]', output),
+        classes=classes,
+        units=cast('Literal["reflectance", "dn"]', units),
+        scaling=scaling,
+        threshold=threshold,
+        dtype=dtype,
+        nodata=nodata,
+        resolution_m=resolution,
+        mlm=document,
+        channels=channels,
+    )
+
+
+def _input(reader: DocumentReader, given: dict[str, Any]) -> tuple[tuple[str, ...], tuple[dict[str, Any], ...]]:
+    if not given:
+        return (), ()
+    where = "mlm:input.0."
+    bands: list[str] = []
+    names = given.get("bands")
+    if not isinstance(names, list) or not names:
+        reader.wrong(where + "bands", "must be a list of band names in the order in which the model takes them")
+        names = []
+    for position, band in enumerate(names):
+        if isinstance(band, dict) and band.get("expression") is not None:
+            reader.wrong(
+                f"{where}bands.{position}.expression", "swath does not compute bands; give bands that imagery has"
+            )
+        band_name = band.get("name") if isinstance(band, dict) else band
+        if not isinstance(band_name, str) or not band_name.strip():
+            reader.wrong(f"{where}bands.{position}", f"must be a band's name, not {json.dumps(band)}")
+        elif band_name in bands:
+            reader.wrong(f"{where}bands.{position}", f"{band_name} is there twice")
+        bands.append(str(band_name))
+    channels = _array(reader, given, "input", where)
+    if channels is not None and bands and channels != len(bands):
+        reader.wrong(where + "input.shape", f"says {channels} channels, but bands names {len(bands)}")
+    if given.get("resize_type") is not None:
+        reader.wrong(
+            where + "resize_type", "must be null: swath reads pixels on the map's grid and does not resize them"
+        )
+    if given.get("pre_processing_function") is not None:
+        reader.wrong(where + "pre_processing_function", "must be null: use value_scaling, or put it into the model")
+    return tuple(bands), _scaling(reader, given.get("value_scaling"), len(bands), where + "value_scaling")
+
+
+def _array(reader: DocumentReader, parent: dict[str, Any], key: str, where: str) -> int | None:
+    """The channels of an input or result structure; None when variable or not known."""
+    structure = parent.get(key)
+    if not isinstance(structure, dict):
+        reader.wrong(where + key, "must be an object with shape, dim_order and data_type")
+        return None
+    if structure.get("data_type") != "float32":
+        reader.wrong(f"{where}{key}.data_type", f"must be float32, not {json.dumps(structure.get('data_type'))}")
+    order = structure.get("dim_order")
+    if (
+        not isinstance(order, list)
+        or len(order) != 4
+        or [order[i] for i in (0, 2, 3)] != ["batch", "height", "width"]
+        or order[1] not in _CHANNELS
+    ):
+        reader.wrong(
+            f"{where}{key}.dim_order", f"must be batch, channel (or class), height, width, not {json.dumps(order)}"
+        )
+    shape = structure.get("shape")
+    if not isinstance(shape, list) or len(shape) != 4 or not all(type(n) is int and (n > 0 or n == -1) for n in shape):
+        reader.wrong(f"{where}{key}.shape", "must be four numbers, each above 0, or -1 where it varies")
+        return None
+    return None if shape[1] == -1 else cast(int, shape[1])
+
+
+def _scaling(reader: DocumentReader, given: Any, bands: int, where: str) -> tuple[dict[str, Any], ...]:
+    if given is None:
+        return ()
+    if not isinstance(given, list) or len(given) not in (1, bands) or not all(isinstance(s, dict) for s in given):
+        reader.wrong(where, f"must be null, or a list with one object for all bands or {bands}: one per band")
+        return ()
+    for position, scaling in enumerate(given):
+        place = f"{where}.{position}."
+        kind = scaling.get("type", "")
+        if kind is None:
+            continue
+        if kind not in VALUE_SCALINGS:
+            known = f"swath knows {', '.join(VALUE_SCALINGS)} and null"
+            reader.wrong(
+                place + "type",
+                f"{json.dumps(kind)} cannot be applied; {known}{suggestion(kind, tuple(VALUE_SCALINGS))}",
+            )
+            continue
+        for need in VALUE_SCALINGS[kind]:
+            if scaling.get(need) is None:
+                reader.wrong(place + need, f"is missing: {kind} needs it")
+        numbers = {need: reader.number(scaling, need, place) for need in VALUE_SCALINGS[kind]}
+        low, high = numbers.get("minimum"), numbers.get("maximum")
+        if low is not None and high is not None and low >= high:
+            reader.wrong(place + "maximum", f"must be above minimum, but {high} is not above {low}")
+        deviation = numbers.get("stddev")
+        if deviation is not None and deviation <= 0:
+            reader.wrong(place + "stddev", f"must be above 0, not {deviation}")
+        if kind == "scale" and numbers["value"] == 0:
+            reader.wrong(place + "value", "must not be 0: pixels are divided by it")
+    return tuple(given)
+
+
+def _output(reader: DocumentReader, given: dict[str, Any]) -> tuple[tuple[ModelClass, ...], int | None]:
+    if not given:
+        return (), None
+    where = "mlm:output.0."
+    channels = _array(reader, given, "result", where)
+    if given.get("post_processing_function") is not None:
+        reader.wrong(
+            where + "post_processing_function", "must be null: swath takes the largest class, or swath:threshold"
+        )
+    listed = given.get("classification:classes")
+    if listed is None:
+        return (), channels
+    where += "classification:classes"
+    if not isinstance(listed, list) or not all(isinstance(c, dict) for c in listed):
+        reader.wrong(where, "must be a list of objects with value, name and color_hint")
+        return (), channels
+    classes: list[ModelClass] = []
+    for position, entry in enumerate(listed):
+        place = f"{where}.{position}."
+        value, name = entry.get("value"), reader.text(entry, "name", place)
+        if type(value) is not int or not 0 <= value <= 254:
+            reader.wrong(place + "value", f"must be a whole number from 0 to 254, not {json.dumps(value)}")
+            value = -1
+        hint = entry.get("color_hint", PALETTE[position % len(PALETTE)])
+        if not _is_color(hint):
+            reader.wrong(place + "color_hint", f"must be six hexadecimal digits such as 2B7BBA, not {json.dumps(hint)}")
+            hint = PALETTE[0]
+        red, green, blue = bytes.fromhex(hint)
+        classes.append(ModelClass(value, name, (red, green, blue)))
+    return tuple(classes), channels
+
+
+def _is_color(hint: Any) -> bool:
+    return isinstance(hint, str) and len(hint) == 6 and all(digit in "0123456789abcdefABCDEF" for digit in hint)
+
+
+def _check_classes(
+    reader: DocumentReader,
+    classes: tuple[ModelClass, ...],
+    channels: int | None,
+    threshold: float | None,
+    dtype: str,
+    nodata: float,
+) -> None:
+    where = "mlm:output.0.classification:classes"
+    if dtype != "uint8":
+        reader.wrong("swath:dtype", f"must be uint8 for a map of classes, not {dtype}")
+    if len(classes) < 2:
+        reader.wrong(where, "must name two classes or more (or say swath:output values)")
+    for what, seen in (("value", [c.value for c in classes]), ("name", [c.name for c in classes])):
+        if len(set(seen)) != len(seen):
+            reader.wrong(where, f"each class needs a {what} of its own")
+    for entry in classes:
+        if entry.value == nodata:
+            reader.wrong("swath:nodata", f"{nodata} is the value of class {entry.name}; take one that no class has")
+    if threshold is not None and len(classes) != 2:
+        reader.wrong("swath:threshold", f"needs two classes, below it and from it on, not {len(classes)}")
+    expected = 1 if threshold is not None else len(classes)
+    if channels is not None and channels != expected and len(classes) >= 2:
+        hint = "; one channel for two classes needs swath:threshold" if channels == 1 and len(classes) == 2 else ""
+        reader.wrong("mlm:output.0.result.shape", f"says {channels} channels, but the classes need {expected}{hint}")
+
+
+def _nodata(reader: DocumentReader, document: dict[str, Any], output: str, dtype: str) -> float:
+    floating = dtype.startswith("float")
+    given = document.get("swath:nodata", 255 if output == "classes" else "nan" if floating else None)
+    if given is None:
+        reader.wrong("swath:nodata", f"is missing: a map of {dtype} values needs one")
+        return math.nan
+    if given == "nan" and floating:
+        return math.nan
+    low, high = DTYPE_RANGES[dtype]
+    if not is_number(given) or not low <= given <= high or (not floating and given != int(given)):
+        also = ', or "nan"' if floating else ""
+        reader.wrong("swath:nodata", f"must be a number that {dtype} can hold{also}, not {json.dumps(given)}")
+        return math.nan
+    return cast(float, given)
