@@ -1,4 +1,4 @@
-"""A group of calls: those of one task with one policy, which can travel in one batch."""
+"""The queue of calls that can share a batch: those of one task with one policy."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ from swath.engine.call import Call
 
 @dataclass
 class BatchQueue:
-    """What is known of one task in this run."""
+    """Calls of one task that wait to be submitted."""
 
     limit: int | None
-    pace: BatchSize = field(default_factory=BatchSize)
-    look: int = 1
-    """How many calls to look up at once: more, when none of those before had to be made."""
-    filling: list[Call] = field(default_factory=list)
+    """Most calls of the task that may run at once."""
+    size: BatchSize = field(default_factory=BatchSize)
+    lookahead: int = 1
+    """Calls whose earlier results are looked up at once: more, while none of those before had to be executed."""
+    pending: list[Call] = field(default_factory=list)
     """Calls for the next batch."""
-    since: float | None = None
-    """When a turn of the engine first left calls in `filling`, by the monotonic clock."""
-    sent: int = 0
-    """Batches on their way; each makes one call at a time."""
+    pending_since: float | None = None
+    """When a turn of the engine first left calls in `pending`, by the monotonic clock."""
+    in_flight: int = 0
+    """Batches that are submitted and have not come back; each runs one call at a time."""
 
-    def unknown(self, slots: int) -> bool:
-        """Whether its pace is not known yet while every slot has a call: what comes next waits, to go in batches of the right size."""
-        return self.pace.mean_s is None and self.sent >= slots
+    def must_wait(self, slots: int) -> bool:
+        """Whether calls are not timed yet while every slot has one: further calls wait, to go in batches of the right size."""
+        return self.size.mean_s is None and self.in_flight >= slots
 
     def due(self, now: float, batch_s: float) -> bool:
-        """Whether calls have waited for others as long as a batch takes: those of a deep node must not wait for a shallow one."""
-        if not self.filling:
-            self.since = None
-        elif self.since is None:
-            self.since = now
-        return self.since is not None and now - self.since >= batch_s
+        """Whether calls are pending as long as a batch takes: those of a deep node must not wait for a shallow one."""
+        if not self.pending:
+            self.pending_since = None
+        elif self.pending_since is None:
+            self.pending_since = now
+        return self.pending_since is not None and now - self.pending_since >= batch_s
 
     @property
     def busy(self) -> bool:
-        """Whether as many batches are on their way as the task's limit allows."""
-        return self.limit is not None and self.sent >= self.limit
+        """Whether as many batches are in flight as the task's limit allows."""
+        return self.limit is not None and self.in_flight >= self.limit
 
     @property
     def full(self) -> bool:
-        """Whether as many calls are on their way as the task's limit allows."""
-        return self.limit is not None and self.sent + bool(self.filling) >= self.limit
+        """Whether as many calls are pending or in flight as the task's limit allows."""
+        return self.limit is not None and self.in_flight + bool(self.pending) >= self.limit

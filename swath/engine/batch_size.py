@@ -1,35 +1,37 @@
-"""The pace of a task: how long its calls take, and so how many of them go into one message."""
+"""The batch size of a task: how many calls go into one message, from how long its calls took so far."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 LARGEST = 4000
+"""Calls in a batch at most."""
 GROWTH = 16
 """A batch is at most so many times larger than the one before: the first calls may not be like the rest."""
 LEAST_S = 0.06
 """Batches are not made shorter than this, in seconds of work, to share the last calls out evenly."""
 WEIGHT = 0.5
-"""Of the newest batch in the mean."""
+"""Of the newest batch in the moving mean."""
 
 
 @dataclass
 class BatchSize:
-    """What has been measured of one task in one run."""
+    """The measured duration of a task's calls in one run, and the batch size that follows from it."""
 
     mean_s: float | None = None
-    """Of one call, as the worker spends it; None until the first ended."""
+    """Moving mean of one call's seconds on the worker; None until the first call ended."""
     last: int = 0
+    """Size of the batch before."""
 
-    def learn(self, calls: int, seconds: float) -> None:
-        """So many calls took so long together."""
+    def update(self, calls: int, seconds: float) -> None:
+        """Add a measurement: so many calls took so many seconds together."""
         if calls:
             mean = max(seconds / calls, 1e-6)
             self.mean_s = mean if self.mean_s is None else WEIGHT * mean + (1 - WEIGHT) * self.mean_s
 
-    def size(self, batch_s: float, left: int | None, slots: int) -> int:
-        """Calls for the next batch: about `batch_s` seconds of work, but where `left` calls are the last ones, so few that
-        every one of `slots` gets some."""
+    def next(self, batch_s: float, left: int | None, slots: int) -> int:
+        """Calls in the next batch: about `batch_s` seconds of work, but where `left` calls are the last ones, so few that
+        each of `slots` gets some."""
         if self.mean_s is None:
             return 1
         size = min(LARGEST, int(batch_s / self.mean_s), GROWTH * max(1, self.last))

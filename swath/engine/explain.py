@@ -1,6 +1,6 @@
-"""Why a run would make its calls, or not: the engine goes through a graph, and of what is not finished makes nothing.
+"""Explains which calls a run would execute, and why: a dry run of the engine, which executes no call that has no result.
 
-Only tasks that look at the outside world before every run (`cache=False` and `on_client`) are made, because what they find
+Only tasks that look at the outside world before every run (`cache=False` and `on_client`) are executed, because what they find
 decides about the rest. Nothing is journalled.
 """
 
@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from swath.engine.batch_queue import BatchQueue
 from swath.engine.call import Call, CallOutcome
 from swath.engine.code_hash import code_fingerprint
 from swath.engine.engine import Engine
@@ -32,14 +31,14 @@ class NodeExplanation:
 
     node: str
     state: str
-    """`finished`: all its calls are; `runs`; `looks`: it is made in every run; `waits`: what it needs runs first, and decides;
-    `skipped`; `failed`: a look at the world failed."""
+    """`finished`: all its calls have results; `runs`; `looks`: it looks at the outside world in every run; `waits`: its inputs
+    run first, and decide; `skipped`; `failed`: a look at the outside world failed."""
     finished: int
-    """Calls whose result is there."""
+    """Calls that have a result."""
     runs: int
-    """Calls that would be made, as far as they are known."""
+    """Calls that would be executed, as far as they are known."""
     waits: int
-    """Items that are known, but not what they will take."""
+    """Items that are known, but not their arguments."""
     why: str
 
     def to_plain(self) -> dict[str, Any]:
@@ -51,13 +50,35 @@ def explain(
     graph: Graph, *, journal: Journal, store: ResultStore, earlier: str | None = None, fresh: bool = False
 ) -> list[NodeExplanation]:
     """What a run of `graph` would do, node by node. `earlier` is the id of the run to compare with: the last one like it."""
+    recorder = _SurveyRecorder(journal)
+
+    def executes(call: Call) -> bool:
+        policy, node = call.common.task.policy, recorder.survey(call.common.node)
+        looks = policy.on_client and not policy.cache
+        node.looks = node.looks or looks
+        node.runs += not looks
+        return looks
+
+    stop = Stop()
+    # The id is of no run, so that with `fresh` no result is found.
+    engine = Engine(
+        "",
+        journal=journal,
+        store=store,
+        emit=lambda event: None,
+        stop=stop,
+        fresh=fresh,
+        dry_run=executes,
+        recorder=recorder,
+    )
+    engine.execute(graph, InlineExecutor(engine.on_output, stop))
     before = {} if earlier is None else {row.node: row for row in journal.nodes(earlier)}
-    return _Explainer(journal, store, fresh=fresh).reasons(graph, before)
+    return _Explanations(recorder, before, fresh=fresh).of_nodes()
 
 
 @dataclass
-class _Seen:
-    """What has been seen of a node."""
+class _NodeSurvey:
+    """What the dry run found of a node."""
 
     finished: int = 0
     runs: int = 0
@@ -68,134 +89,103 @@ class _Seen:
     error: str = ""
 
 
-class _Unwritten(Recorder):
-    """The record of a run that is none: in memory, told to nobody."""
+class _SurveyRecorder(Recorder):
+    """Collects what the dry run does in memory; writes nothing and emits nothing."""
 
-    def __init__(self, run: str, journal: Journal) -> None:
-        super().__init__(run, journal, lambda event: None)
-        self.seen: dict[str, _Seen] = {}
+    def __init__(self, journal: Journal) -> None:
+        super().__init__("", journal, lambda event: None)
+        self.nodes: dict[str, Node] = {}
+        self._surveys: dict[str, _NodeSurvey] = {}
         self._found: dict[str, list[tuple[int, StoredResult]]] = {}
 
-    def of(self, node: str) -> _Seen:
-        """What has been seen of a node until now."""
-        return self.seen.setdefault(node, _Seen())
+    def survey(self, node: str) -> _NodeSurvey:
+        """What was found of a node until now."""
+        return self._surveys.setdefault(node, _NodeSurvey())
 
     def write(self) -> None:
         """Nothing is written."""
 
     def results_of(self, node: str) -> Iterable[StoredResult]:
-        return [stored for _, stored in sorted(self._found.get(node, ()))]
+        return [result for _, result in sorted(self._found.get(node, ()))]
 
-    def keep(self, node: str, item: int, stored: StoredResult) -> None:
-        """A result of an item, for who reads the node as a whole."""
-        self._found.setdefault(node, []).append((item, stored))
+    def added(self, nodes: Iterable[Node]) -> None:
+        self.nodes.update({node.name: node for node in nodes})
 
     def opened(self, row: NodeRow, total: int | None) -> None:
-        self.of(row.node)
+        self.survey(row.node)
 
     def ended(self, row: NodeRow, count: int | None = None) -> None:
-        self.of(row.node).row = row
+        self.survey(row.node).row = row
+
+    def item_ended(self, node: str, item: int, result: StoredResult | None) -> None:
+        if result is None:
+            self.survey(node).without += 1
+        else:
+            self._found.setdefault(node, []).append((item, result))
 
     def reused(self, node: str, item: int | None, key: str) -> None:
-        self.of(node).finished += 1
+        self.survey(node).finished += 1
 
     def failed(
         self, node: str, item: int | None, outcome: CallOutcome, attempt: int = 1, key: str = "", worker: str = ""
     ) -> None:
-        self.of(node).error = outcome.error
+        self.survey(node).error = outcome.error
 
 
-class _Explainer(Engine):
-    """The engine, but a call that is not finished is counted and not made."""
+class _Explanations:
+    """The explanations of all nodes, from the dry run and the nodes of the earlier run."""
 
-    def __init__(self, journal: Journal, store: ResultStore, *, fresh: bool) -> None:
-        # The id is of no run, so that with `fresh` no result is found.
-        super().__init__("", journal=journal, store=store, emit=lambda event: None, stop=Stop(), fresh=fresh)
-        self._record: _Unwritten = _Unwritten("", journal)
-        self._all: dict[str, Node] = {}
+    def __init__(self, recorder: _SurveyRecorder, before: dict[str, NodeRow], *, fresh: bool) -> None:
+        self._recorder = recorder
+        self._before = before
         self._fresh = fresh
 
-    def reasons(self, graph: Graph, before: dict[str, NodeRow]) -> list[NodeExplanation]:
-        """Go through the graph; then say what was seen, in the order of the graph."""
-        self.execute(graph, InlineExecutor(self._record.said, self._stop))
-        return [
-            self._reason(node, self._record.of(name), before)
-            for name, node in self._all.items()
-            if isinstance(node.target, Task) and node.target is not collect
-        ]
+    def of_nodes(self) -> list[NodeExplanation]:
+        """Of the tasks' nodes, in the order of the graph."""
+        nodes = self._recorder.nodes.values()
+        return [self._of(node) for node in nodes if isinstance(node.target, Task) and node.target is not collect]
 
-    # --- what is different from a run
-
-    def _take(self, graph: Graph, prefix: str, depth: int) -> tuple[str, list[str]]:
-        holder, names = super()._take(graph, prefix, depth)
-        self._all.update({name: self._values.nodes[name] for name in names})
-        return holder, names
-
-    def _hopeless(self, result: str) -> bool:
-        return False
-
-    def _make(self, call: Call, group: BatchQueue) -> None:
-        node, policy = call.common.node, call.common.task.policy
-        if policy.on_client and not policy.cache:
-            self._record.of(node).looks = True
-            super()._make(call, group)
-            return
-        self._record.of(node).runs += 1
-        self._same.pop(call.key, None)
-        self._end_item(node, call.item, None)
-
-    def _end_item(self, name: str, item: int, result: StoredResult | None) -> None:
-        if result is None:
-            self._record.of(name).without += 1
-        else:
-            self._record.keep(name, item, result)
-        super()._end_item(name, item, result)
-
-    # --- what is said
-
-    def _reason(self, node: Node, seen: _Seen, before: dict[str, NodeRow]) -> NodeExplanation:
-        waits = seen.without - seen.runs
-        row = seen.row
-        if seen.error:
-            state, why = "failed", seen.error
+    def _of(self, node: Node) -> NodeExplanation:
+        survey, old = self._recorder.survey(node.name), self._before.get(node.name)
+        waits = survey.without - survey.runs
+        row = survey.row
+        if survey.error:
+            state, why = "failed", survey.error
         elif row is not None and row.state == "skipped":
             state, why = "skipped", "its condition is false, or what it needs is skipped"
-        elif seen.looks:
+        elif survey.looks:
             state, why = "looks", "it looks at the outside world in every run"
-        elif seen.runs:
-            state, why = "runs", self._why(node, seen, before.get(node.name), known=bool(before))
+        elif survey.runs:
+            state, why = "runs", self._why(node, survey, old)
         elif waits or row is None or row.state == "failed":
             needs = ", ".join(name for name in node.needs if self._unfinished(name))
             state, why = "waits", f"it takes what {needs or 'is made'} will give"
-            if (old := before.get(node.name)) is not None and old.code and old.code != self._code_of(node):
+            if old is not None and old.code and old.code != code_fingerprint(node.target.fn):
                 why += "; its code changed"
         else:
             state, why = "finished", "its results are those of an earlier run"
         return NodeExplanation(
-            node.name, state, seen.finished, seen.runs, max(0, waits) if state != "failed" else 0, why
+            node.name, state, survey.finished, survey.runs, max(0, waits) if state != "failed" else 0, why
         )
 
     def _unfinished(self, name: str) -> bool:
-        seen = self._record.of(name)
-        return bool(seen.without) or seen.row is None or seen.row.state == "failed"
+        survey = self._recorder.survey(name)
+        return bool(survey.without) or survey.row is None or survey.row.state == "failed"
 
-    def _code_of(self, node: Node) -> str:
-        return code_fingerprint(node.target.fn)
-
-    def _why(self, node: Node, seen: _Seen, old: NodeRow | None, *, known: bool) -> str:
-        row = seen.row
+    def _why(self, node: Node, survey: _NodeSurvey, old: NodeRow | None) -> str:
+        row = survey.row
         if self._fresh:
             return "--fresh"
         if isinstance(node.target, Task) and not node.target.policy.cache:
             return "it runs in every run (cache=False)"
         if old is None or row is None:
-            return "it has not run before" if known else "there is no earlier run like this one"
+            return "it has not run before" if self._before else "there is no earlier run like this one"
         if old.code != row.code:
             return "its code changed"
         if old.version != row.version:
             return f"its version changed from {old.version!r} to {row.version!r}"
         if old.shared and old.shared != row.shared:
             return "its arguments changed"
-        if seen.finished:
+        if survey.finished:
             return "these items are new, or their results are gone"
         return "its arguments changed, or its results are gone"

@@ -1,4 +1,4 @@
-"""The values of a run: results by node and item, and what a template with Refs stands for once they are there."""
+"""The results of a run by node and item, and the values that templates with Refs stand for."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from swath.graph.graph import Node
 from swath.graph.ref import SKIPPED, Ref, fill, node_of, path_of
 
 ItemSources = tuple[Any, ...]
-"""Of a mapped node: the sequence or iterator behind each positional argument; None where it follows another node."""
+"""Of a mapped node: the sequence or iterator behind each positional argument; None where it consumes another node's items."""
 
 
 class NodeResults:
-    """What the engine knows of results.
+    """References to results of single calls, and of a mapped node's items while a follower has not taken them.
 
-    Held are references only: those of single calls, and of a mapped node's items those that a follower has not taken yet. Who
-    takes a mapped node as a whole reads it from the journal (`read` gives the results of a node's items in order).
+    A node that needs all results of a mapped node reads them from the journal: `read` gives them in the order of the items.
     """
 
     def __init__(self, store: ResultStore, ready: ReadySet, read: Callable[[str], Iterable[StoredResult]]) -> None:
@@ -34,40 +33,44 @@ class NodeResults:
         self._followers: dict[str, int] = {}
         self._taken: dict[tuple[str, int], int] = {}
         self._begun: set[str] = set()
-        """Followers that have taken items: such a one takes all before it ends."""
+        """Followers that have taken items: such a node takes all before it ends."""
         self._whole: dict[str, StoredItems] = {}
 
     def add(self, nodes: Iterable[Node]) -> None:
-        """Nodes that the ready set knows already."""
+        """Add nodes that are in the ready set already."""
         for node in nodes:
             self.nodes[node.name] = node
             for stream in self._ready.streams(node.name):
                 self._followers[stream] = self._followers.get(stream, 0) + 1
 
-    def put(self, name: str, item: int, stored: StoredResult) -> None:
-        """An item's result."""
-        if not self.nodes[name].mapped:
-            self._single[name] = stored
-        elif self._followers.get(name):
-            self._items.setdefault(name, {})[item] = stored
+    def __len__(self) -> int:
+        """Number of references in memory, those included that a follower has taken and another has not."""
+        return len(self._single) + sum(map(len, self._items.values())) + len(self._taken)
 
-    def of(self, name: str) -> StoredResult:
+    def put(self, name: str, item: int, result: StoredResult) -> None:
+        """Add an item's result."""
+        if not self.nodes[name].mapped:
+            self._single[name] = result
+        elif self._followers.get(name):
+            self._items.setdefault(name, {})[item] = result
+
+    def of_call(self, name: str) -> StoredResult:
         """The result of a single call."""
         return self._single[name]
 
-    def _follow(self, name: str, item: int) -> StoredResult | None:
+    def _take(self, name: str, item: int) -> StoredResult | None:
         """The result of a mapped node's item, for one of its followers; None when it was set aside."""
         items = self._items.get(name, {})
-        stored = items.get(item)
+        result = items.get(item)
         taken = self._taken.pop((name, item), 0) + 1
         if taken < self._followers[name]:
             self._taken[name, item] = taken
         else:
             items.pop(item, None)
-        return stored
+        return result
 
-    def ended(self, name: str) -> None:
-        """A node will take nothing more."""
+    def end_follower(self, name: str) -> None:
+        """A node ended: it takes no further items."""
         if name in self._begun:
             return
         for stream in self._ready.streams(name):
@@ -78,11 +81,11 @@ class NodeResults:
                 self._taken.pop((stream, item), None)
 
     def forget(self, names: Sequence[str]) -> None:
-        """Nodes whose results nothing will ask for any more."""
+        """Drop nodes whose results no other node needs."""
         self._begun.difference_update(names)
         for name in names:
-            for held in (self.nodes, self._single, self._items, self._followers, self._whole):
-                held.pop(name, None)
+            for by_name in (self.nodes, self._single, self._items, self._followers, self._whole):
+                by_name.pop(name, None)
 
     def _all(self, name: str) -> StoredItems:
         if name not in self._whole:
@@ -90,7 +93,7 @@ class NodeResults:
         return self._whole[name]
 
     def arguments(self, template: Any) -> Any:
-        """The template as a call takes it with it: references to stored results in the place of Refs."""
+        """The template as it travels with a call: references to stored results in the place of Refs."""
 
         def put(ref: Ref) -> Any:
             name = node_of(ref)
@@ -103,26 +106,26 @@ class NodeResults:
         return fill(template, Ref, put)
 
     def value(self, template: Any) -> Any:
-        """The template's value in this process: for `when`, for lengths, for the specs of steps."""
+        """The template's value in this process: for `when`, for the lengths of sequences, for the specs of steps."""
         return load_arguments(self.arguments(template), self.store)
 
-    def walks(self, node: Node) -> tuple[ItemSources, int | None]:
-        """What a mapped node walks, and how many items that is; None when only the walk, or what it follows, will tell."""
+    def sources(self, node: Node) -> tuple[ItemSources, int | None]:
+        """What a mapped node takes its items from, and their number; None where an iterator or another node decides it."""
         follows = set(self._ready.streams(node.name))
-        walks = tuple(
-            None if isinstance(a, Ref) and not path_of(a) and node_of(a) in follows else self._walk(node, a)
+        sources = tuple(
+            None if isinstance(a, Ref) and not path_of(a) and node_of(a) in follows else self._source(node, a)
             for a in node.args
         )
-        lengths = {len(walk) for walk in walks if walk is not None and not isinstance(walk, Iterator)}
+        lengths = {len(source) for source in sources if source is not None and not isinstance(source, Iterator)}
         if len(lengths) > 1:
             raise PipelineError(
-                f"{node.name}: the sequences that it walks together have different lengths: {sorted(lengths)}",
+                f"{node.name}: the sequences that .map() iterates together have different lengths: {sorted(lengths)}",
                 remedy="give .map() sequences of one length, and what is the same for all by keyword",
             )
-        endless = any(isinstance(walk, Iterator) for walk in walks)
-        return walks, None if endless or not lengths else lengths.pop()
+        endless = any(isinstance(source, Iterator) for source in sources)
+        return sources, None if endless or not lengths else lengths.pop()
 
-    def _walk(self, node: Node, argument: Any) -> Any:
+    def _source(self, node: Node, argument: Any) -> Any:
         value = self.value(argument)
         if hasattr(value, "__len__") and hasattr(value, "__getitem__") and not isinstance(value, (str, bytes, dict)):
             return value
@@ -130,22 +133,22 @@ class NodeResults:
             return iter(value)
         except TypeError:
             raise PipelineError(
-                f"{node.name}: .map() walks its positional arguments, but one is a {type(value).__name__}",
+                f"{node.name}: .map() iterates its positional arguments, but one is a {type(value).__name__}",
                 remedy="pass it by keyword when it is the same for all items",
             ) from None
 
-    def items(self, node: Node, walks: ItemSources, item: int) -> tuple[Any, ...] | None:
-        """Positional arguments of one item. None when one was set aside; StopIteration when the walk is at its end."""
+    def item_arguments(self, node: Node, sources: ItemSources, item: int) -> tuple[Any, ...] | None:
+        """Positional arguments of one item. None when one was set aside; raises StopIteration at the end of an iterator."""
         found: list[Any] = []
-        whole = True
-        for argument, walk in zip(node.args, walks, strict=True):
-            if walk is None:
+        complete = True
+        for argument, source in zip(node.args, sources, strict=True):
+            if source is None:
                 self._begun.add(node.name)
-                stored = self._follow(node_of(argument), item)
-                whole = whole and stored is not None
-                found.append(None if stored is None else StoredArgument(stored))
-            elif isinstance(walk, Iterator):
-                found.append(next(walk))
+                result = self._take(node_of(argument), item)
+                complete = complete and result is not None
+                found.append(None if result is None else StoredArgument(result))
+            elif isinstance(source, Iterator):
+                found.append(next(source))
             else:
-                found.append(walk[item])
-        return tuple(found) if whole else None
+                found.append(source[item])
+        return tuple(found) if complete else None

@@ -1,7 +1,7 @@
-"""The ready set: which call comes next. Pure bookkeeping of names and numbers; it knows no values and makes no call.
+"""The ready set: which item of which node runs next. Pure scheduling of names and numbers, without values or calls.
 
-Items of a mapped node are ready one by one: maps on maps stream, there is no barrier between them. Of all that is ready
-the deepest node comes first, so that early items finish early and little is held.
+Items of a mapped node become ready one by one: maps on maps stream, without a barrier between them. Of all ready items those
+of the deepest node come first, so that early items finish early and few results are in memory.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ State = Literal["waiting", "open", "done", "skipped", "failed"]
 
 @dataclass
 class _Entry:
-    """What is known of one node while the run goes on."""
+    """The scheduling state of one node."""
 
     node: Node
     depth: int
     needs: frozenset[str]
     """Nodes that must be settled as a whole before this one opens."""
     streams: tuple[str, ...]
-    """Mapped nodes that this one follows item by item."""
+    """Mapped nodes that this one consumes item by item."""
     state: State = "waiting"
     count: int | None = None
     """Number of items, once known."""
@@ -36,19 +36,21 @@ class _Entry:
     queue: list[int] = field(default_factory=list)
     """Of a streamed node: a heap of the items that are ready."""
     listed: bool = False
-    """Whether it is among the nodes that may have something ready."""
+    """Whether it is in the heap of nodes that may have ready items."""
     settled: int = 0
+    """Items that ended, with a result or without."""
     failed: int = 0
+    """Items that ended without a result."""
     arrived: dict[int, int] = field(default_factory=dict)
-    """Of a node with several streams: how many of them have item i."""
+    """Of a node with several streams: how many of them have ended item i."""
     ended: list[int] = field(default_factory=list)
-    """Settled items, for followers that open later."""
+    """Items that ended, for followers that open later."""
     length: int | None = None
-    """Of a streamed node: length of the plain sequences that it walks beside its streams."""
+    """Of a streamed node: length of the plain sequences that it iterates beside its streams."""
 
     @property
     def ready(self) -> int | None:
-        """How many items can be taken; None when only its walk will tell."""
+        """Number of items that can be taken; None while an iterator's length is unknown."""
         if self.state != "open":
             return 0
         if self.streams:
@@ -57,12 +59,12 @@ class _Entry:
 
 
 def streamed(node: Node) -> tuple[str, ...]:
-    """Names of the nodes whose items a mapped node may follow one by one: its positional arguments that are plain Refs."""
+    """Names of the nodes that a mapped node may consume item by item: its positional arguments that are plain Refs."""
     return tuple(node_of(arg) for arg in node.args if isinstance(arg, Ref) and not path_of(arg)) if node.mapped else ()
 
 
 class ReadySet:
-    """The bookkeeping of one run."""
+    """The scheduling state of all nodes of one run."""
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
@@ -74,7 +76,7 @@ class ReadySet:
         self._unsettled = 0
 
     def add(self, graph: Graph, depth: int = 0) -> None:
-        """Take the nodes of a graph in. Their names must be new. `depth` is that of the node that they belong to."""
+        """Add the nodes of a graph; their names must be new. `depth` is that of the node whose step they are."""
         for node in graph:
             self._add(node, depth)
 
@@ -94,7 +96,7 @@ class ReadySet:
 
     @staticmethod
     def _used_whole(node: Node, name: str) -> bool:
-        """Whether a mapped node also takes `name` as a whole, through a keyword, `when` or a part of it."""
+        """Whether a mapped node also needs all results of `name`: by a keyword, by `when`, or by a part of them."""
         others = [arg for arg in node.args if not (isinstance(arg, Ref) and not path_of(arg))]
         return any(node_of(ref) == name for ref in refs_in([others, node.kwargs, node.when]))
 
@@ -102,7 +104,7 @@ class ReadySet:
         self._order += 1
         return self._order
 
-    # --- what the engine asks
+    # --- state
 
     @property
     def finished(self) -> bool:
@@ -116,25 +118,25 @@ class ReadySet:
         return self._entries[name].depth
 
     def streams(self, name: str) -> tuple[str, ...]:
-        """Mapped nodes that a node follows item by item."""
+        """Mapped nodes that a node consumes item by item."""
         return self._entries[name].streams
 
     def followers(self, name: str) -> tuple[str, ...]:
-        """Mapped nodes that follow a node item by item."""
+        """Mapped nodes that consume a node item by item."""
         return tuple(self._followers.get(name, ()))
 
-    def lost(self, name: str) -> bool:
-        """Whether a node cannot run because something that it needs failed."""
+    def input_failed(self, name: str) -> bool:
+        """Whether a node cannot run because one of its inputs failed."""
         entry = self._entries[name]
         return any(self._entries[need].state == "failed" for need in (*entry.needs, *entry.streams))
 
-    def skipped(self, name: str) -> bool:
-        """Whether something that a node needs was skipped."""
+    def input_skipped(self, name: str) -> bool:
+        """Whether one of a node's inputs was skipped."""
         entry = self._entries[name]
         return any(self._entries[need].state == "skipped" for need in (*entry.needs, *entry.streams))
 
-    def openable(self) -> str | None:
-        """A node whose needs are settled; each is named once. The engine then opens, skips or fails it."""
+    def next_openable(self) -> str | None:
+        """A node whose inputs are settled; each is returned once. The engine then opens, skips or fails it."""
         while self._openable:
             name = heapq.heappop(self._openable)[1]
             entry = self._entries.get(name)
@@ -142,8 +144,8 @@ class ReadySet:
                 return name
         return None
 
-    def first(self, held: Callable[[str], bool] = lambda name: False) -> str | None:
-        """The node whose items come next: the deepest with something ready, of such the first. Not one that is `held` back."""
+    def first(self, deferred: Callable[[str], bool] = lambda name: False) -> str | None:
+        """The node whose items run next: the deepest with ready items, of those the first. Nodes that are `deferred` are left out."""
         aside: list[tuple[int, int, str]] = []
         found = None
         while self._listed and found is None:
@@ -153,7 +155,7 @@ class ReadySet:
                 heapq.heappop(self._listed)
                 if entry is not None:
                     entry.listed = False
-            elif held(name):
+            elif deferred(name):
                 aside.append(heapq.heappop(self._listed))
             else:
                 found = name
@@ -161,35 +163,35 @@ class ReadySet:
             heapq.heappush(self._listed, place)
         return found
 
-    def take(self, name: str, most: int) -> Sequence[int]:
-        """Ready items of a node, in order, at most so many; each is given once. Of a walk of unknown length one."""
+    def take(self, name: str, limit: int) -> Sequence[int]:
+        """Up to `limit` ready items of a node, in order; each is returned once. Of an iterator of unknown length one."""
         entry = self._entries[name]
         if entry.streams:
-            return [heapq.heappop(entry.queue) for _ in range(min(most, len(entry.queue)))]
+            return [heapq.heappop(entry.queue) for _ in range(min(limit, len(entry.queue)))]
         begin = entry.cursor
-        entry.cursor += 1 if entry.count is None else min(most, entry.count - begin)
+        entry.cursor += 1 if entry.count is None else min(limit, entry.count - begin)
         return range(begin, entry.cursor)
 
     def next(self) -> tuple[str, int] | None:
-        """The ready item that comes first."""
+        """Take the ready item that runs next, as (node, item)."""
         name = self.first()
         return None if name is None else (name, self.take(name, 1)[0])
 
-    def left(self, name: str) -> int | None:
-        """How many items of a node are ready; None when only its walk will tell."""
+    def ready_count(self, name: str) -> int | None:
+        """Number of ready items of a node; None while an iterator's length is unknown."""
         return self._entries[name].ready
 
-    def waiting(self) -> dict[str, int]:
-        """How many items are ready, by node; of a walk of unknown length one."""
+    def ready_counts(self) -> dict[str, int]:
+        """Number of ready items by node; of an iterator of unknown length one."""
         names = (name for _, _, name in self._listed if name in self._entries)
         counts = {name: 1 if (ready := self._entries[name].ready) is None else ready for name in names}
         return {name: count for name, count in counts.items() if count}
 
-    # --- what the engine says
+    # --- transitions
 
     def open(self, name: str, count: int | None) -> None:
-        """A node begins. `count` is its number of items: 1 for a single call, None when only its walk will tell. Of a node
-        that follows others item by item it is the length of what it walks beside them, or None when there is no such."""
+        """Open a node. `count` is its number of items: 1 for a single call, None while an iterator's length is unknown. Of a
+        node that consumes others item by item it is the length of the sequences that it iterates beside them, if any."""
         entry = self._entries[name]
         entry.state = "open"
         if entry.streams:
@@ -205,8 +207,8 @@ class ReadySet:
                 self._inherit_count(follower)
         self._maybe_settle(name)
 
-    def ended(self, name: str, count: int) -> None:
-        """The walk of a node of unknown length came to its end."""
+    def set_count(self, name: str, count: int) -> None:
+        """The iterator of a node ended after `count` items."""
         self._entries[name].count = count
         for follower in self._followers.get(name, ()):
             self._inherit_count(follower)
@@ -221,7 +223,7 @@ class ReadySet:
         known = {count for count in (*counts, entry.length) if count is not None}
         if len(known) > 1:
             raise PipelineError(
-                f"{name}: the sequences that it walks together have different lengths: {sorted(known)}",
+                f"{name}: the sequences that .map() iterates together have different lengths: {sorted(known)}",
                 remedy="give .map() sequences of one length, and what is the same for all by keyword",
             )
         if None not in counts:
@@ -233,7 +235,7 @@ class ReadySet:
         return self._entries[name].count
 
     def settle(self, name: str, item: int, *, ok: bool) -> None:
-        """An item ended: with a result, or set aside."""
+        """An item ended, with a result (`ok`) or without."""
         entry = self._entries[name]
         entry.settled += 1
         entry.failed += not ok
@@ -262,7 +264,7 @@ class ReadySet:
             heapq.heappush(self._listed, (-entry.depth, self._next_order(), entry.node.name))
 
     def forget(self, names: Sequence[str]) -> None:
-        """Leave out nodes that are settled and that nothing else will ask for."""
+        """Drop nodes that are settled and that no other node needs."""
         for name in names:
             del self._entries[name]
             self._followers.pop(name, None)
@@ -274,11 +276,11 @@ class ReadySet:
             self._close(name, "failed" if entry.failed and entry.failed == entry.count else "done")
 
     def skip(self, name: str) -> None:
-        """A node does not run, because its `when` was false or what it needs was skipped."""
+        """A node does not run, because its `when` was false or an input was skipped."""
         self._close(name, "skipped")
 
     def fail(self, name: str) -> None:
-        """A node cannot run, because what it needs failed."""
+        """A node cannot run, because an input failed or it was given up."""
         self._close(name, "failed")
 
     def _close(self, name: str, state: State) -> None:
@@ -288,8 +290,10 @@ class ReadySet:
         entry.count = entry.count if entry.count is not None else 0
         self._unsettled -= 1
         for waiting in sorted(self._waiting.pop(name, ())):
-            hopeless = state == "failed"  # it cannot run any more, whatever else it waits for
-            if hopeless or not any(self._entries[n].state in ("waiting", "open") for n in self._entries[waiting].needs):
+            impossible = state == "failed"  # it cannot run any more, whatever its other inputs do
+            if impossible or not any(
+                self._entries[n].state in ("waiting", "open") for n in self._entries[waiting].needs
+            ):
                 heapq.heappush(self._openable, (self._next_order(), waiting))
         for follower in self._followers.get(name, ()):
             if self._entries[follower].state != "open":

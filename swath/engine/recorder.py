@@ -1,4 +1,4 @@
-"""The record of a run: what happens is written to the journal together, once a turn, and then told to the readers."""
+"""The recorder of a run: collects what happens, writes it to the journal once a turn, and then emits the events."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ from swath.events import (
     RunStopping,
     StepDone,
 )
+from swath.graph.graph import Node
 
-LAST = 2**62
+LAST_ITEM = 2**62
 """No item has a higher number."""
 
 
 class Recorder:
-    """Writes down and tells what the engine does. `scrub` takes secrets out of every text that came from a task.
+    """Journals what the engine does and emits it as events. `scrub` takes secrets out of every text that came from a task.
 
-    A call is told to be done when the journal has it, so what a reader has heard of is never made again.
+    The event of a finished call is emitted after the journal has the call, so a call that a listener saw is never executed again.
     """
 
     def __init__(
@@ -47,24 +48,25 @@ class Recorder:
         self._calls: list[CallRow] = []
         self._results: list[tuple[str, StoredResult]] = []
         self._logs: list[tuple[float, str, str, str, int | None, str]] = []
-        self._earlier = next(journal.calls(run), None) is not None
-        """Whether the run is taken up again: what it wrote then may not be so any more."""
-        self._gone: list[tuple[str, int, int]] = []
-        self._untold: list[Event] = []
+        self._resumed = next(journal.calls(run), None) is not None
+        """Whether the run has rows of an earlier session, which may be outdated."""
+        self._outdated: list[tuple[str, int, int]] = []
+        self._pending: list[Event] = []
+        """Events that are emitted with the next write."""
 
     def write(self) -> None:
-        """Commit what happened since the last time, and tell it."""
-        if self._nodes or self._calls or self._logs or self._gone:
+        """Commit what happened since the last write, and emit it."""
+        if self._nodes or self._calls or self._logs or self._outdated:
             with self._journal.transaction():
                 self._journal.write_nodes(self.run, self._nodes.values())
                 self._journal.write_results(self.run, self._results)
-                self._journal.drop_calls(self.run, self._gone)
+                self._journal.drop_calls(self.run, self._outdated)
                 self._journal.write_calls(self.run, self._calls)
                 self._journal.write_logs(self.run, self._logs)
-            for written in (self._nodes, self._calls, self._results, self._logs, self._gone):
+            for written in (self._nodes, self._calls, self._results, self._logs, self._outdated):
                 written.clear()
-        told, self._untold = self._untold, []
-        for event in told:
+        events, self._pending = self._pending, []
+        for event in events:
             self._emit(event)
 
     def results_of(self, node: str) -> Iterable[StoredResult]:
@@ -74,58 +76,63 @@ class Recorder:
 
     # --- nodes
 
+    def added(self, nodes: Iterable[Node]) -> None:
+        """The nodes of a graph or a step were added; the journal gets each when it opens."""
+
     def opened(self, row: NodeRow, total: int | None) -> None:
-        """A node begins."""
+        """A node opened. total: number of its items, if known."""
         self._nodes[row.node] = row
-        self._tell(NodeOpened(time=time.time(), run=self.run, node=row.node, total=total, depth=row.node.count("/")))
+        self._emit_later(
+            NodeOpened(time=time.time(), run=self.run, node=row.node, total=total, depth=row.node.count("/"))
+        )
 
     def ended(self, row: NodeRow, count: int | None = None) -> None:
-        """A node is done, skipped or failed. count: how many items it has."""
+        """A node is done, skipped or failed. count: number of its items."""
         self._nodes[row.node] = row
-        if self._earlier and row.state == "done" and count is not None:
-            self._gone.append((row.node, count, LAST))
-        self._tell(NodeDone(time=time.time(), run=self.run, node=row.node, state=row.state))
+        if self._resumed and row.state == "done" and count is not None:
+            self._outdated.append((row.node, count, LAST_ITEM))
+        self._emit_later(NodeDone(time=time.time(), run=self.run, node=row.node, state=row.state))
 
     # --- calls
 
-    def set_aside(self, node: str, item: int) -> None:
-        """An item has no result, whatever it had when the run began."""
-        if self._earlier:
-            self._gone.append((node, item, item))
+    def item_ended(self, node: str, item: int, result: StoredResult | None) -> None:
+        """An item ended. Without a result, the one that it may have had in an earlier session is outdated."""
+        if result is None and self._resumed:
+            self._outdated.append((node, item, item))
 
     def reused(self, node: str, item: int | None, key: str) -> None:
-        """A call was not made: its result was there."""
+        """A call was not executed: its result is that of an earlier call."""
         now = time.time()
         self._calls.append(CallRow(node, item, key, "reused", 0, "", now, 0.0, "", ""))
-        self._tell(CallDone(time=now, run=self.run, node=node, item=item, worker="", seconds=0.0, reused=True))
+        self._emit_later(CallDone(time=now, run=self.run, node=node, item=item, worker="", seconds=0.0, reused=True))
 
-    def done(self, call: Call, outcome: CallOutcome, stored: StoredResult, answer: BatchResult) -> None:
+    def done(self, call: Call, outcome: CallOutcome, result: StoredResult, batch: BatchResult) -> None:
         """A call has its result."""
         now, node, item = time.time(), call.common.node, call.number
         self._calls.append(
             CallRow(
-                node, item, call.key, "done", call.attempt, answer.worker, now, outcome.seconds, "", "", outcome.cpu_s,
-                answer.memory,
+                node, item, call.key, "done", call.attempt, batch.worker, now, outcome.seconds, "", "", outcome.cpu_s,
+                batch.memory,
             )
         )  # fmt: skip
-        self._results.append((call.key, stored))
-        self._tell(
-            CallDone(time=now, run=self.run, node=node, item=item, worker=answer.worker, seconds=outcome.seconds)
+        self._results.append((call.key, result))
+        self._emit_later(
+            CallDone(time=now, run=self.run, node=node, item=item, worker=batch.worker, seconds=outcome.seconds)
         )
 
-    def step(self, node: str, item: int, key: str, stored: StoredResult) -> None:
-        """An item of a mapped step has its result: it is kept like a call's, so that the step can be read as a whole."""
+    def step(self, node: str, item: int, key: str, result: StoredResult) -> None:
+        """An item of a mapped step has its result: it is journalled like a call's, so that the step can be read as a whole."""
         now = time.time()
         self._calls.append(CallRow(node, item, key, "step", 0, "", now, None, "", ""))
-        self._results.append((key, stored))
-        self._tell(StepDone(time=now, run=self.run, node=node, item=item))
+        self._results.append((key, result))
+        self._emit_later(StepDone(time=now, run=self.run, node=node, item=item))
 
     def retried(self, call: Call, outcome: CallOutcome, worker: str, delay_s: float) -> None:
-        """A call failed and will be made again."""
+        """A call failed and will be retried."""
         self._row(call.common.node, call.number, call.key, "retried", call.attempt, outcome, worker)
         again = f"attempt {call.attempt} failed, again in {delay_s:.1f} s: {outcome.error}"
         self._logs.append((time.time(), "warning", again, call.common.node, call.number, worker))
-        self._tell(
+        self._emit_later(
             CallRetried(
                 time=time.time(), run=self.run, node=call.common.node, item=call.number, error=outcome.error,
                 attempt=call.attempt, delay_s=delay_s,
@@ -139,7 +146,7 @@ class Recorder:
         self._row(node, item, key, "failed", attempt, outcome, worker)
         attempts = f" in attempt {attempt}" if attempt > 1 else ""
         self._logs.append((time.time(), "error", f"failed for good{attempts}: {outcome.error}", node, item, worker))
-        self._tell(
+        self._emit_later(
             CallFailed(
                 time=time.time(), run=self.run, node=node, item=item, error=outcome.error, attempt=attempt,
                 traceback=outcome.traceback,
@@ -156,36 +163,36 @@ class Recorder:
             )
         )  # fmt: skip
 
-    # --- lines
+    # --- output
 
-    def _tell(self, event: Event) -> None:
-        """Tell an event with the next write."""
-        self._untold.append(event)
+    def _emit_later(self, event: Event) -> None:
+        """Emit an event after the next write."""
+        self._pending.append(event)
 
-    def _tell_now(self, event: Event) -> None:
-        """Tell an event of which the journal knows nothing that counts; after those that wait, so that the order is kept."""
-        (self._untold.append if self._untold else self._emit)(event)
+    def _emit_now(self, event: Event) -> None:
+        """Emit an event that needs no row in the journal; after those that are pending, so that the order stays."""
+        (self._pending.append if self._pending else self._emit)(event)
 
-    def said(self, said: CallOutput) -> None:
+    def output(self, output: CallOutput) -> None:
         """A line or a report that came out of a call while it ran."""
-        where: dict[str, Any] = {"time": said.time, "run": self.run, "node": said.node, "item": said.item}
-        if said.level == "started":
-            self._tell_now(CallStarted(**where, worker=said.worker, attempt=said.attempt))
-        elif said.level == "progress":
-            self._tell_now(CallProgress(**where, done=said.done, total=said.total, pixels=said.pixels))
-        elif said.level == "metrics":
-            self._tell_now(CallMetrics(**where, values=json.loads(said.text)))
+        where: dict[str, Any] = {"time": output.time, "run": self.run, "node": output.node, "item": output.item}
+        if output.level == "started":
+            self._emit_now(CallStarted(**where, worker=output.worker, attempt=output.attempt))
+        elif output.level == "progress":
+            self._emit_now(CallProgress(**where, done=output.done, total=output.total, pixels=output.pixels))
+        elif output.level == "metrics":
+            self._emit_now(CallMetrics(**where, values=json.loads(output.text)))
         else:
-            text = self.scrub(said.text)
-            self._logs.append((said.time, said.level, text, said.node, said.item, said.worker))
-            self._tell_now(Log(**where, level=said.level, text=text, worker=said.worker))
+            text = self.scrub(output.text)
+            self._logs.append((output.time, output.level, text, output.node, output.item, output.worker))
+            self._emit_now(Log(**where, level=output.level, text=text, worker=output.worker))
 
     def line(self, level: str, text: str, node: str = "") -> None:
-        """A line of the engine's own."""
+        """A log line of the engine itself."""
         now = time.time()
         self._logs.append((now, level, text, node, None, ""))
-        self._tell_now(Log(time=now, run=self.run, level=level, text=text, node=node))
+        self._emit_now(Log(time=now, run=self.run, level=level, text=text, node=node))
 
     def stopping(self, reason: str) -> None:
-        """A signal or a cancel was heard."""
-        self._tell_now(RunStopping(time=time.time(), run=self.run, reason=reason))
+        """A signal, a cancel or a time limit asked the run to stop."""
+        self._emit_now(RunStopping(time=time.time(), run=self.run, reason=reason))

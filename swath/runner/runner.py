@@ -13,7 +13,8 @@ from swath import crashpoint
 from swath.cluster.contract import RunContext, RunningCluster, cluster_of
 from swath.cluster.cost.budget import Budget
 from swath.cluster.teardown.sweep import PARTIAL
-from swath.engine.engine import CallCounts, Engine
+from swath.engine.engine import Engine
+from swath.engine.engine_result import CallCounts
 from swath.engine.executors.executor import Executor
 from swath.engine.executors.inline import InlineExecutor
 from swath.engine.executors.routed import RoutedExecutor

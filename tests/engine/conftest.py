@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from swath.cluster.contract import RunningCluster, cluster_of
-from swath.engine.engine import Engine, EngineResult
+from swath.engine.engine import Engine
+from swath.engine.engine_result import EngineResult
 from swath.engine.journal import Journal
 from swath.engine.journal_rows import RunRow
 from swath.engine.process import Process

@@ -30,7 +30,7 @@ def ready_set(*nodes: Node) -> ReadySet:
 
 
 def open_all(ready: ReadySet, counts: dict[str, int | None]) -> None:
-    while (name := ready.openable()) is not None:
+    while (name := ready.next_openable()) is not None:
         ready.open(name, counts.get(name, 1))
 
 
@@ -46,7 +46,7 @@ def test_maps_on_maps_stream_without_a_barrier_and_the_deepest_comes_first() -> 
     assert ready.finished
 
 
-def test_a_walk_of_unknown_length_ends_its_followers_too() -> None:
+def test_an_iterator_of_unknown_length_ends_its_followers_too() -> None:
     ready = ready_set(node("a", iter(()), mapped=True), node("b", Ref("a"), mapped=True))
     open_all(ready, {"a": None, "b": None})
     assert ready.next() == ("a", 0)
@@ -54,7 +54,7 @@ def test_a_walk_of_unknown_length_ends_its_followers_too() -> None:
     assert ready.next() == ("b", 0)
     ready.settle("b", 0, ok=True)
     assert ready.next() == ("a", 1)
-    ready.ended("a", 1)
+    ready.set_count("a", 1)
     assert ready.finished
 
 
@@ -62,7 +62,7 @@ def test_what_follows_a_skipped_node_is_skipped_even_when_it_was_open() -> None:
     ready = ready_set(node("z"), node("a", [1], k=Ref("z"), mapped=True), node("b", Ref("a"), mapped=True))
     open_all(ready, {"b": None})
     ready.settle(*(ready.next() or ("", 0)), ok=True)
-    assert ready.openable() == "a"
+    assert ready.next_openable() == "a"
     ready.skip("a")
     assert ready.state("b") == "skipped"
     assert ready.finished
@@ -76,8 +76,8 @@ def test_a_mapped_node_fails_only_when_all_its_items_failed() -> None:
             assert ready.next() == ("a", item)
             ready.settle("a", item, ok=item not in fails)
         assert ready.state("a") == state
-        assert ready.openable() == "b"
-        assert ready.lost("b") == (state == "failed")
+        assert ready.next_openable() == "b"
+        assert ready.input_failed("b") == (state == "failed")
 
 
 def test_streams_of_different_lengths_are_refused() -> None:
@@ -90,7 +90,7 @@ def test_streams_of_different_lengths_are_refused() -> None:
 
 @st.composite
 def graphs(draw: st.DrawFn) -> tuple[tuple[Node, ...], dict[str, int]]:
-    """Random graphs of single and mapped nodes; a mapped node walks a list, or follows mapped nodes of its length."""
+    """Random graphs of single and mapped nodes; a mapped node iterates a list, or follows mapped nodes of its length."""
     nodes: list[Node] = []
     counts: dict[str, int] = {}
     for index in range(draw(st.integers(1, 8))):
@@ -124,7 +124,7 @@ def test_every_item_comes_once_and_after_all_it_needs(
         return all((name, i) in settled for i in range(counts[name]))
 
     while not ready.finished:
-        while (name := ready.openable()) is not None:
+        while (name := ready.next_openable()) is not None:
             ready.open(name, None if ready.streams(name) else counts[name])
         item = ready.next()
         if item is not None:
@@ -151,12 +151,12 @@ def test_what_needs_a_failed_node_fails_at_once_whatever_else_it_waits_for() -> 
     open_all(ready, {})
     assert ready.next() == ("a", 0)
     ready.settle("a", 0, ok=False)
-    assert ready.openable() == "c"
-    assert ready.lost("c")
+    assert ready.next_openable() == "c"
+    assert ready.input_failed("c")
     ready.fail("c")
-    assert ready.openable() == "d"
+    assert ready.next_openable() == "d"
     ready.fail("d")
     assert ready.next() == ("b", 0)
     ready.settle("b", 0, ok=True)
-    assert ready.openable() is None
+    assert ready.next_openable() is None
     assert ready.finished

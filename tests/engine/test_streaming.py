@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from swath.engine.engine import Engine, EngineResult
+from swath.engine.engine import Engine
+from swath.engine.engine_result import EngineResult
 from swath.engine.executors.inline import InlineExecutor
 from swath.engine.journal import Journal
 from swath.engine.stop import Stop
@@ -83,12 +84,9 @@ class Watched:
             return self.engine.execute(job, InlineExecutor(self.engine.on_output, self.stop))
 
     def look(self, event: Event) -> None:
-        values, ready = self.engine._values, self.engine._ready
-        self.nodes = max(self.nodes, len(values.nodes), len(ready._entries))
-        self.held = max(
-            self.held,
-            len(values._single) + sum(map(len, values._items.values())) + len(values._taken) + len(self.engine._same),
-        )
+        nodes = self.engine._nodes
+        self.nodes = max(self.nodes, len(nodes.results.nodes), len(nodes.ready._entries))
+        self.held = max(self.held, len(nodes.results) + len(self.engine._items._duplicates))
         self.done += isinstance(event, CallDone)
         if self.stop_after is not None and self.done >= self.stop_after:
             self.stop.requested = Interrupted("interrupted")
@@ -139,7 +137,13 @@ def test_three_thousand_graphs_of_a_mapped_pipeline_are_never_held_together(watc
     assert ResultStore(str(watched.folder / "results")).get(result.value) == sum(6 * i + 3 for i in range(3000))
     assert watched.nodes < 1000  # of as many steps as a batch holds calls of, with two nodes each and one for its place
     assert watched.held < 1000
-    for left in (watched.engine._inside, watched.engine._steps, watched.engine._same, watched.engine._ended):
+    engine = watched.engine
+    for left in (
+        engine._nodes._steps,
+        engine._nodes._steps._by_result,
+        engine._items._duplicates,
+        engine._nodes._closed,
+    ):
         assert len(left) <= 4
 
 
