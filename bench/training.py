@@ -21,12 +21,12 @@ import torch
 
 from swath.graph.current import listening
 from swath.spec.fields.network import Augmentation, BestEpoch, LossTerm, Network, Optimizer
-from swath.training.loop.augment import augmented
+from swath.training.loop.augment import augment_batch
 from swath.training.loop.losses import Loss
-from swath.training.loop.networks import build
-from swath.training.loop.prefetch import Images, tensors
+from swath.training.loop.networks import build_network
+from swath.training.loop.prefetch import NetworkBatch, to_tensors
 from swath.training.loop.settings import TrainSettings
-from swath.training.loop.trainer import TrainingData, learn
+from swath.training.loop.trainer import TrainingData, train_network
 
 AT_MOST = 1.05
 """Steps of ours, in steps of the bare loop."""
@@ -43,48 +43,48 @@ def course(arguments: argparse.Namespace, steps: int) -> TrainSettings:
     )  # fmt: skip
 
 
-def chips(arguments: argparse.Namespace) -> list[Images]:
+def chips(arguments: argparse.Namespace) -> list[NetworkBatch]:
     """Some batches."""
     random = np.random.default_rng(0)
     shape = (arguments.batch, arguments.chip, arguments.chip)
     found = []
     for _ in range(8):
         pixels = random.standard_normal((*shape, 4), np.float32).transpose(0, 3, 1, 2)
-        found.append(Images(pixels, (pixels[:, 1] > pixels[:, 0]).astype(np.uint8)))
+        found.append(NetworkBatch(pixels, (pixels[:, 1] > pixels[:, 0]).astype(np.uint8)))
     return found
 
 
-def ours(told: TrainSettings, batches: list[Images]) -> tuple[float, float]:
+def ours(told: TrainSettings, batches: list[NetworkBatch]) -> tuple[float, float]:
     """Seconds of a step, and the share of the time that was waited. Starting is not counted: the first steps are left out."""
     marks: list[float] = []
 
-    def batch(step: int) -> Images:
-        return Images(*(np.array(part, order="K") for part in batches[step % len(batches)]))
+    def batch(step: int) -> NetworkBatch:
+        return NetworkBatch(*(np.array(part, order="K") for part in batches[step % len(batches)]))
 
     with (
         tempfile.TemporaryDirectory() as folder,
         listening(lambda done, total, pixels: marks.append(time.perf_counter()), "bench"),
     ):
-        learned = learn(told, TrainingData(batch, lambda: iter(()), 0), Path(folder))
+        learned = train_network(told, TrainingData(batch, lambda: iter(()), 0), Path(folder))
     return _step_s(marks), learned.waiting
 
 
-def bare(told: TrainSettings, batches: list[Images]) -> float:
+def bare(told: TrainSettings, batches: list[NetworkBatch]) -> float:
     """Seconds of a step of a loop without anything around it."""
     torch.set_num_threads(told.threads)
     torch.use_deterministic_algorithms(told.device == "cpu")
-    network = build(told.network, told.bands, 2, told.seed).to(told.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = build_network(told.network, told.bands, 2, told.seed).to(told.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     loss_of = Loss(told.loss, told.class_weights).to(told.device)
     how = told.optimizer
     optimizer = torch.optim.AdamW(network.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, how.learning_rate, total_steps=told.steps, pct_start=how.warmup
     )
-    held = [tuple(part.to(told.device) for part in tensors(each)) for each in batches]
+    held = [tuple(part.to(told.device) for part in to_tensors(each)) for each in batches]
     network.train()
     marks = []
     for step in range(told.steps):
-        images, labels = augmented(*held[step % len(held)], told.augment, told.seed, step)
+        images, labels = augment_batch(*held[step % len(held)], told.augment, told.seed, step)
         loss = loss_of(network(images.contiguous(memory_format=torch.channels_last)), labels)
         optimizer.zero_grad()
         loss.backward()

@@ -230,17 +230,17 @@ def publish_change(
     compared: Sequence[RegionComparison], *, pair: StatePair, regions: Regions, form: MapLayout, output: Output
 ) -> Published:
     """Write the change map, its table and what is made beside it, and put it in its place."""
-    from swath.change.transitions import csv_of, ground_table, legend, table_of
+    from swath.change.transitions import area_matrix, transition_legend, transition_rows, transitions_csv
     from swath.errors import TaskFailed
     from swath.maps.legend import shares
     from swath.maps.map_files import MapFiles
 
-    rows = table_of(compared, pair)
+    rows = transition_rows(compared, pair)
     if not rows:
         raise TaskFailed(
             "no pixel is known in both states", remedy="Check the area, nodata, and where the two have their data."
         )
-    classes = legend(rows)
+    classes = transition_legend(rows)
     if output.vectors is not None:
         unchanged = [row.transition.name for row in rows if not row.transition.changed]
         wanted = [each.name for each in classes if each.name in output.background]
@@ -256,12 +256,12 @@ def publish_change(
         lineage=f"What became of each pixel from {before} to {after}; the value is from * {len(pair.classes)} + to",
     )  # fmt: skip
     with files:
-        files.add("transitions.csv", csv_of(rows))
+        files.add("transitions.csv", transitions_csv(rows))
         facts = files.write()
         return files.publish(
             {
                 "shares": [dataclasses.asdict(each) for each in shares(classes, facts.counts)],
-                "transitions": ground_table(rows, pair),
+                "transitions": area_matrix(rows, pair),
                 "numbers": {
                     "valid pixels": facts.valid,
                     "changed %": round(share, 3),

@@ -103,7 +103,9 @@ def evaluate(spec: Evaluate) -> Any:
     if spec.model is not None:
         contract = read_contract(spec.model)
         weights = read_weights(spec.model)
-        subject = find_truth(spec.data, contract=contract, area=spec.area, split=spec.split, block_m=spec.block_m)
+        subject = find_model_scoring(
+            spec.data, contract=contract, area=spec.area, split=spec.split, block_m=spec.block_m
+        )
         receptive = measure_model(weights)
         channels = count_channels(weights, contract=contract)
         model = describe_model(spec.model, receptive=receptive)
@@ -112,7 +114,7 @@ def evaluate(spec: Evaluate) -> Any:
         errors = plan_errors(regions)
         scored = score_region.map(regions, subject=subject, model=model, errors=errors, form=form)
     else:
-        subject = find_map_truth(
+        subject = find_map_scoring(
             spec.map, labels=spec.labels, classes=spec.classes, area=spec.area, block_m=spec.block_m
         )
         regions = plan_regions(subject, model=None, region=spec.region)
@@ -130,7 +132,7 @@ def output_of(folder: str) -> Output:
 
 
 @task(cache=False, on_client=True)
-def find_truth(
+def find_model_scoring(
     data: LabelledData,
     *,
     contract: Contract,
@@ -139,22 +141,22 @@ def find_truth(
     block_m: float | None,
 ) -> ScoringInput:
     """Imagery and labels, on one grid for each entry. Looks at the files in every run."""
-    from swath.evaluation.scoring import find_subject
+    from swath.evaluation import scoring
 
-    return told(find_subject(data, contract, area, split, block_m))
+    return log_notes(scoring.find_model_scoring(data, contract, area, split, block_m))
 
 
 @task(cache=False, on_client=True)
-def find_map_truth(
+def find_map_scoring(
     path: str, *, labels: Labels, classes: tuple[LabelClass, ...], area: Area | None, block_m: float | None
 ) -> ScoringInput:
     """Map and labels, on the map's pixels. Looks at the files in every run."""
-    from swath.evaluation.scoring import find_map
+    from swath.evaluation import scoring
 
-    return told(find_map(path, labels, classes, area, block_m))
+    return log_notes(scoring.find_map_scoring(path, labels, classes, area, block_m))
 
 
-def told(subject: ScoringInput) -> ScoringInput:
+def log_notes(subject: ScoringInput) -> ScoringInput:
     """The same, after its notes were logged."""
     for note in subject.notes:
         log.info(note)
@@ -245,13 +247,13 @@ def publish_scores(
 @evaluate.planner
 def plan(spec: Evaluate) -> dict[str, Any]:
     """What an evaluation would take, from the headers of its files."""
-    from swath.evaluation.scoring import find_map, find_subject
+    from swath.evaluation import scoring
     from swath.maps.layout import plan_sheets
 
     if spec.model is not None and spec.data is not None:
-        subject = find_subject(spec.data, read_contract(spec.model), spec.area, spec.split, spec.block_m)
+        subject = scoring.find_model_scoring(spec.data, read_contract(spec.model), spec.area, spec.split, spec.block_m)
     elif spec.map is not None and spec.labels is not None:
-        subject = find_map(spec.map, spec.labels, spec.classes, spec.area, spec.block_m)
+        subject = scoring.find_map_scoring(spec.map, spec.labels, spec.classes, spec.area, spec.block_m)
     else:
         raise ValueError("neither model nor map")
     regions = plan_sheets(subject.grids, subject.area, output_of(spec.output.to), spec.region)

@@ -119,7 +119,7 @@ class Train(Spec):
 def train(spec: Train) -> Any:
     """Train a model on imagery with labels."""
     images = find_images(spec.data, bands=spec.bands, classes=spec.classes)
-    split = hold_back(images, split=spec.split, seed=spec.seed)
+    split = make_split_rule(images, split=spec.split, seed=spec.seed)
     windows = cut_windows(images)
     surveys = survey_window.map(
         windows, images=images, split=split, classes=len(spec.classes), reflectance=spec.units == "reflectance"
@@ -127,15 +127,15 @@ def train(spec: Train) -> Any:
     plan = plan_training(
         surveys, images=images, split=split, classes=spec.classes, reflectance=spec.units == "reflectance"
     )
-    course = plan_course(
+    course = make_settings(
         plan, network=spec.network, loss=spec.loss, augment=spec.augment, optimizer=spec.optimizer, best=spec.best,
         sampling=spec.sampling, epochs=spec.epochs, seed=spec.seed, precision=spec.precision, device=spec.device,
         threads=spec.threads,
     )  # fmt: skip
-    learning = learn.options(resources={"gpu": 1}) if spec.device == "cuda" else learn
+    learning = train_network.options(resources={"gpu": 1}) if spec.device == "cuda" else train_network
     learned = learning(course, plan=plan, sampling=spec.sampling, output=spec.output)
     if spec.tiles is not None:
-        write_tiles(plan, sampling=spec.sampling, classes=spec.classes, to=spec.tiles)
+        export_chips(plan, sampling=spec.sampling, classes=spec.classes, to=spec.tiles)
     return publish_model(
         learned, course=course, plan=plan, classes=spec.classes, sampling=spec.sampling, licence=spec.licence,
         output=spec.output,
@@ -148,9 +148,9 @@ def find_images(
 ) -> tuple[LabelledImage, ...]:
     """Each image with its labels. Looks at the files or the catalogue in every run."""
     from swath.imagery.labels.labelled_image import find_labelled
-    from swath.training.fit import need
+    from swath.training.fit import require_package
 
-    need("lightning", "train")
+    require_package("lightning", "train")
     images = find_labelled(data, bands, tuple(each.name for each in classes))
     for note in dict.fromkeys(note for image in images for note in image.notes):
         log.info(note)
@@ -158,7 +158,7 @@ def find_images(
 
 
 @task(on_client=True)
-def hold_back(images: tuple[LabelledImage, ...], *, split: SplitSpec, seed: int) -> Split:
+def make_split_rule(images: tuple[LabelledImage, ...], *, split: SplitSpec, seed: int) -> Split:
     """The rule that tells for every place whether it is trained on."""
     from swath.training.split.split import make_split
 
@@ -194,7 +194,7 @@ def plan_training(
     reflectance: bool,
 ) -> ChipPlan:
     """All that chips are drawn from. An area without labels, or a split without places, is an error here."""
-    from swath.training.chips.survey import plan as put_together
+    from swath.training.chips.survey import plan_chips as put_together
 
     found = put_together(images, list(surveys), split, tuple(each.name for each in classes), reflectance=reflectance)
     for note in found.notes:
@@ -203,7 +203,7 @@ def plan_training(
 
 
 @task(on_client=True)
-def plan_course(
+def make_settings(
     plan: ChipPlan,
     *,
     network: Network,
@@ -234,7 +234,7 @@ def plan_course(
 
 
 @task(retries=2)
-def learn(course: TrainSettings, *, plan: ChipPlan, sampling: Sampling, output: ModelOutput) -> TrainResult:
+def train_network(course: TrainSettings, *, plan: ChipPlan, sampling: Sampling, output: ModelOutput) -> TrainResult:
     """Train the network. A call that is made again goes on from the last checkpoint, two minutes ago at most."""
     from swath.training.checkpoints import Checkpoints
     from swath.training.fit import fit
@@ -250,11 +250,11 @@ def still_there(published: Published) -> bool:
 
 
 @task(on_client=True, valid=still_there)
-def write_tiles(plan: ChipPlan, *, sampling: Sampling, classes: tuple[LabelClass, ...], to: str) -> Published:
+def export_chips(plan: ChipPlan, *, sampling: Sampling, classes: tuple[LabelClass, ...], to: str) -> Published:
     """All labelled places as pairs of files."""
     from swath.graph.current import current_run
     from swath.maps.legend import legend_of
-    from swath.training.chips.export import write_tiles as write
+    from swath.training.chips.export import export_chips as write
 
     return write(plan, sampling, to, current_run() or "tiles", legend_of(classes))
 
@@ -276,13 +276,13 @@ def publish_model(
     from swath.project.git import Repository
     from swath.training.checkpoints import Checkpoints
     from swath.training.fit import publish
-    from swath.training.model_record import record_of
+    from swath.training.model_record import make_record
     from swath.version import versions
 
     project = Repository.around(Path.cwd())
     git = project.described() if project else ""
     return publish(
-        lambda exported: record_of(
+        lambda exported: make_record(
             output.model, learned, exported, course, plan, classes, sampling, licence, versions(), git
         ),
         course, learned.weights, output.to, output.model, onnx=output.onnx,
@@ -297,7 +297,7 @@ def expected(spec: Train) -> dict[str, Any]:
     from swath.training.chips.chips import CACHE_BYTES
 
     images = find_images(spec.data, bands=spec.bands, classes=spec.classes)
-    hold_back(images, split=spec.split, seed=spec.seed)
+    make_split_rule(images, split=spec.split, seed=spec.seed)
     windows = cut_windows(images)
     pixels = sum(window.height * window.width for _, window in windows)
     chip = spec.sampling.chip**2

@@ -193,7 +193,7 @@ def _import() -> None:
         importlib.import_module(name)
     vision = sys.modules["swath.training.loop.torchvision_guard"]
     if importlib.util.find_spec("lightning"):
-        vision.settle()
+        vision.import_torchvision()
         importlib.import_module("lightning")
     if threading.active_count() > 1:
         raise RuntimeError("a thread runs: what is forked now could wait for it for ever")

@@ -24,7 +24,7 @@ from swath.spec.fields.labels import LabelledImagery, RasterLabels
 from swath.spec.fields.sampling import Sampling
 from swath.spec.fields.split import ColumnSplit
 from swath.training.chips.chips import Chips
-from swath.training.chips.survey import plan, survey, survey_windows
+from swath.training.chips.survey import plan_chips, survey, survey_windows
 from swath.training.split.split import make_split
 
 BATCH = 8
@@ -61,7 +61,7 @@ def loader(pixels: Path, known: Path, edge: int) -> Chips:
     images = find_labelled((data,), None, names)
     split = make_split(ColumnSplit(validation=0.1), 0, [each.scenes for each in images])
     surveys = [survey(each, window, split, len(names)) for each in images for window in survey_windows(each)]
-    return Chips(plan(images, surveys, split, names), Sampling(chip=edge, batch=BATCH), 0, CACHE)
+    return Chips(plan_chips(images, surveys, split, names), Sampling(chip=edge, batch=BATCH), 0, CACHE)
 
 
 def windows(paths: list[Path], places: list[list[int]], edge: int, seen: list[int]) -> int:

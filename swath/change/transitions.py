@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 NODATA = 255
 """Of a change map: where either state is not known."""
-MOST = 15
+MAX_CLASSES = 15
 """Classes: the values of their transitions fit into a byte beside nodata."""
 _STEPS = 1 << 16
 """Areas are counted in this part of the middle pixel's: whole numbers add up to the same in any order."""
@@ -154,9 +154,9 @@ def find_pair(
     no polygons. Raises ImageryError when classes or grids do not fit, AreaError when the two do not meet."""
     found = [_look(state, rule, classes, area, grid) for state in states]
     legend = _together([each.classes for each in found])
-    if len(legend) > MOST:
+    if len(legend) > MAX_CLASSES:
         raise ImageryError(
-            f"the two maps have {len(legend)} classes together, and a change map holds the transitions of {MOST}",
+            f"the two maps have {len(legend)} classes together, and a change map holds the transitions of {MAX_CLASSES}",
             remedy="Merge classes before, or compare maps of fewer classes.",
         )
     first, second = found
@@ -317,7 +317,7 @@ class TransitionRow:
     """Of the valid pixels, 0..1."""
 
 
-def table_of(made: Iterable[RegionComparison], pair: StatePair) -> tuple[TransitionRow, ...]:
+def transition_rows(made: Iterable[RegionComparison], pair: StatePair) -> tuple[TransitionRow, ...]:
     """The transitions that occur, in the order of their values."""
     pixels, steps = np.zeros(256, np.int64), np.zeros(256, np.int64)
     for each in made:
@@ -338,12 +338,12 @@ def table_of(made: Iterable[RegionComparison], pair: StatePair) -> tuple[Transit
     )
 
 
-def legend(rows: Sequence[TransitionRow]) -> Legend:
+def transition_legend(rows: Sequence[TransitionRow]) -> Legend:
     """Of the map."""
     return tuple(MapClass(row.transition.value, row.transition.name, row.transition.color) for row in rows)
 
 
-def csv_of(rows: Sequence[TransitionRow]) -> str:
+def transitions_csv(rows: Sequence[TransitionRow]) -> str:
     """One line for each transition that occurs."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -355,7 +355,7 @@ def csv_of(rows: Sequence[TransitionRow]) -> str:
     return text.getvalue()
 
 
-def ground_table(rows: Sequence[TransitionRow], pair: StatePair) -> dict[str, Any]:
+def area_matrix(rows: Sequence[TransitionRow], pair: StatePair) -> dict[str, Any]:
     """For the report: from (down) to (along), in hectares, or in pixels without a CRS."""
     known = {row.transition.value: row for row in rows}
     unit = "pixels" if any(row.hectares is None for row in rows) else "hectares"

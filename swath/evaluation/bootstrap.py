@@ -9,7 +9,7 @@ from swath.evaluation.confusion import Confusion, Counts
 
 LEVEL = 0.95
 """Share of the draws that an interval holds."""
-FEWEST = 8
+MIN_BLOCKS = 8
 """Of fewer blocks no interval is told."""
 _AT_ONCE = 2**22
 """Numbers of drawn matrices that are held at once."""
@@ -28,7 +28,7 @@ def intervals(blocks: Counts, draws: int, seed: int) -> dict[str, list[Interval 
     found: dict[str, list[NDArray[np.float64]]] = {}
     random = np.random.default_rng(seed)
     step = max(1, _AT_ONCE // max(count, classes**2))
-    for start in range(0, draws if count >= FEWEST else 0, step):
+    for start in range(0, draws if count >= MIN_BLOCKS else 0, step):
         size = min(step, draws - start)
         weights = random.multinomial(count, np.full(count, 1 / count), size=size)
         drawn = Confusion((weights @ flat).reshape(size, classes, classes))

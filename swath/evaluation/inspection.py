@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import UsageError
-from swath.evaluation.objects import ObjectScores, match
-from swath.evaluation.page import WorstPlace, painted, photo
+from swath.evaluation.objects import ObjectScores, match_objects
+from swath.evaluation.page import WorstPlace, class_picture, image_picture
 from swath.evaluation.scoring import NODATA
 from swath.geo import Window
 from swath.imagery.geometry.footprint import transformer
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from swath.geo import Regions
     from swath.imagery.labels.labelled_image import LabelledImage
 
-MOST_OBJECT_PIXELS = 400_000_000
+MAX_OBJECT_PIXELS = 400_000_000
 """Of an image whose objects are looked at as a whole."""
-THUMBNAIL = 256
+THUMBNAIL_EDGE = 256
 """Longest edge of a picture of a block, in pixels."""
 
 
-def stitched(scored: Sequence[RegionScores], regions: Regions, grid: int, window: Window) -> NDArray[np.uint8]:
+def stitch_errors(scored: Sequence[RegionScores], regions: Regions, grid: int, window: Window) -> NDArray[np.uint8]:
     """The map of errors in a window of one image, uint8 (height, width)."""
     whole = np.full(window.shape, NODATA, np.uint8)
     for sheet, on in enumerate(regions.grids):
@@ -63,20 +63,20 @@ def object_scores(
         windows = [regions.sheets[sheet].output for sheet, on in enumerate(regions.grids) if on == grid]
         top, left = min(w.row for w in windows), min(w.col for w in windows)
         window = Window(top, left, max(w.stop_row for w in windows) - top, max(w.stop_col for w in windows) - left)
-        if window.height * window.width > MOST_OBJECT_PIXELS:
+        if window.height * window.width > MAX_OBJECT_PIXELS:
             raise UsageError(
                 f"objects: {window.height * window.width / 1e6:.0f} million pixels; objects are told of at most "
-                f"{MOST_OBJECT_PIXELS / 1e6:.0f}",
+                f"{MAX_OBJECT_PIXELS / 1e6:.0f}",
                 remedy="Give an area, or leave objects out.",
             )
-        shown = stitched(scored, regions, grid, window)
+        shown = stitch_errors(scored, regions, grid, window)
         labels, predicted = labels_and_predictions(shown, len(subject.classes))
         for name in names:
             number = known[name]
             own = label_objects(subject.images[grid].labels, number, window)
             if own is None or subject.only is not None:
                 own = traced(labels == number, window)
-            one = match(name, own, traced(predicted == number, window), iou)
+            one = match_objects(name, own, traced(predicted == number, window), iou)
             before = found[name]
             found[name] = ObjectScores(
                 name, before.labelled + one.labelled, before.predicted + one.predicted, before.matched + one.matched
@@ -106,12 +106,14 @@ def worst_places(
         window = Window(row * edge, col * edge, edge, edge).intersection(Window(0, 0, *image.scenes.image.shape))
         if window is None:
             continue
-        step = max(1, -(-max(window.shape) // THUMBNAIL))
-        labels, predicted = labels_and_predictions(stitched(scored, regions, grid, window), len(subject.classes))
-        pictures = [painted(each[::step, ::step], colors) for each in (labels, predicted)]
+        step = max(1, -(-max(window.shape) // THUMBNAIL_EDGE))
+        labels, predicted = labels_and_predictions(stitch_errors(scored, regions, grid, window), len(subject.classes))
+        pictures = [class_picture(each[::step, ::step], colors) for each in (labels, predicted)]
         if photos:
             values, valid = read(image.scenes, window)
-            pictures.insert(0, photo(_colours(values, image.scenes.bands)[:, ::step, ::step], valid[::step, ::step]))
+            pictures.insert(
+                0, image_picture(_colours(values, image.scenes.bands)[:, ::step, ::step], valid[::step, ::step])
+            )
         places.append(WorstPlace(_where(image, window), int(pixels[number]), int(wrong[number]), tuple(pictures)))
     return places
 

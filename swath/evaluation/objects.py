@@ -35,7 +35,7 @@ class ObjectScores:
         return 2 * self.matched / both if both else float("nan")
 
 
-def match(name: str, labelled: NDArray[Any], predicted: NDArray[Any], iou: float) -> ObjectScores:
+def match_objects(name: str, labelled: NDArray[Any], predicted: NDArray[Any], iou: float) -> ObjectScores:
     """Match polygons one to one, the best overlaps first. Both are arrays of shapely geometries in one coordinate system."""
     pairs: list[tuple[float, int, int]] = []
     if len(labelled) and len(predicted):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.evaluation.summary import BY_CLASS, WORDS, Summary
+from swath.evaluation.summary import BY_CLASS, SCORE_NAMES, Summary
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -34,14 +34,14 @@ class WorstPlace:
     """PNG as base64: the image if there is one, labels, predictions."""
 
 
-def painted(numbers: NDArray[np.uint8], colors: Sequence[tuple[int, int, int]]) -> str:
+def class_picture(numbers: NDArray[np.uint8], colors: Sequence[tuple[int, int, int]]) -> str:
     """Class numbers (height, width) as a PNG, base64. What is no class is grey."""
     table = np.full((256, 3), _UNKNOWN, np.uint8)
     table[: len(colors)] = colors
-    return png(table[numbers])
+    return encode_png(table[numbers])
 
 
-def photo(pixels: NDArray[Any], valid: NDArray[np.bool_]) -> str:
+def image_picture(pixels: NDArray[Any], valid: NDArray[np.bool_]) -> str:
     """An image (3 or 1 bands, height, width) stretched from its 2nd to its 98th percentile, as a PNG, base64."""
     layers = pixels[:3] if len(pixels) >= 3 else np.repeat(pixels[:1], 3, axis=0)
     shown = np.zeros((*valid.shape, 3), np.uint8)
@@ -50,10 +50,10 @@ def photo(pixels: NDArray[Any], valid: NDArray[np.bool_]) -> str:
         low, high = np.percentile(known, (2, 98)) if known.size else (0, 1)
         shown[..., number] = np.clip(255 * (layer - low) / max(high - low, 1e-12), 0, 255)
     shown[~valid] = _UNKNOWN
-    return png(shown)
+    return encode_png(shown)
 
 
-def png(rgb: NDArray[np.uint8]) -> str:
+def encode_png(rgb: NDArray[np.uint8]) -> str:
     """Colours (height, width, 3) as a PNG, base64."""
     from PIL import Image
 
@@ -62,7 +62,7 @@ def png(rgb: NDArray[np.uint8]) -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def page(
+def render_page(
     title: str,
     subject: str,
     summary: Summary,
@@ -81,7 +81,7 @@ def page(
         summary=summary,
         classes=classes,
         by_class=BY_CLASS,
-        words=WORDS,
+        words=SCORE_NAMES,
         number=_number,
         draws=draws,
         object_iou=object_iou,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from swath.errors import TaskFailed, UsageError
 from swath.evaluation.inspection import object_scores, worst_places
-from swath.evaluation.page import page
-from swath.evaluation.scoring import RegionScores, ScoreTotals, ScoringInput, error_legend, tally
+from swath.evaluation.page import render_page
+from swath.evaluation.scoring import RegionScores, ScoreTotals, ScoringInput, error_legend, sum_scores
 from swath.evaluation.summary import Summary, summarise
 from swath.maps.legend import shares
 from swath.maps.map_files import MapFiles
@@ -59,7 +59,7 @@ class Scorecard:
     ) -> Scorecard:
         """Put the regions' scores together. `objects` are the classes whose objects are counted as well, found from an overlap of
         `object_iou` on. Raises TaskFailed when nothing could be compared, and UsageError for a class that is not there."""
-        found = tally(scored, regions, len(subject.classes))
+        found = sum_scores(scored, regions, len(subject.classes))
         if not found.whole.sum():
             why = f"; {found.unpredicted:,} labelled pixels have no prediction" if found.unpredicted else ""
             raise TaskFailed(
@@ -128,7 +128,7 @@ class Scorecard:
 
     def _page(self, title: str) -> str:
         photos = bool(self.subject.trained)
-        return page(
+        return render_page(
             title, self.where, self.summary, self.subject.classes, draws=self.draws, object_iou=self.object_iou or 0.5,
             worst=worst_places(self.scored, self.regions, self.subject, self.found, WORST, photos=photos),
             warnings=self.warnings, about=self.about,

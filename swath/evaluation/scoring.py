@@ -31,7 +31,7 @@ from swath.maps.region import map_strips
 from swath.maps.region_result import RegionResult
 from swath.spec.fields.labels import IGNORE_INDEX
 from swath.spec.fields.split import SceneSplit
-from swath.training.split.split import NAMES, TRAIN, Split
+from swath.training.split.split import SPLIT_NAMES, TRAIN, Split
 
 if TYPE_CHECKING:
     from swath.geo import Regions
@@ -43,9 +43,9 @@ log = logging.getLogger(__name__)
 
 NODATA = 255
 """Of the map of errors: where there is no label, or no prediction."""
-MOST = 15
+MAX_CLASSES = 15
 """Classes: the values label * n + prediction fit into a byte beside nodata."""
-BLOCKS = 64
+BOOTSTRAP_BLOCKS = 64
 """About so many blocks an area is cut into when nobody says how large they are."""
 _ROWS = 512
 """Rows of a map that are compared at once; a multiple of every block size below."""
@@ -93,7 +93,7 @@ class RegionScores(RegionResult):
     """Scored pixels on which the model was trained."""
 
 
-def find_subject(
+def find_model_scoring(
     data: LabelledData,
     contract: Contract,
     area: Area | None,
@@ -123,11 +123,11 @@ def find_subject(
         )
     trained = tuple(_trained_on(image, told.get("scenes", ())) for image in images)
     return _subject(
-        images, classes, numbers, area, block_m, split, None if only is None else NAMES.index(only), trained
+        images, classes, numbers, area, block_m, split, None if only is None else SPLIT_NAMES.index(only), trained
     )
 
 
-def find_map(
+def find_map_scoring(
     path: str, labels: Labels, classes: tuple[LabelClass, ...], area: Area | None, block_m: float | None
 ) -> ScoringInput:
     """What a finished map is scored on: its own pixels. Raises what opening the map and finding labels raises."""
@@ -160,9 +160,9 @@ def _subject(
     only: int | None = None,
     trained: tuple[bool, ...] = (),
 ) -> ScoringInput:
-    if len(classes) > MOST:
+    if len(classes) > MAX_CLASSES:
         raise ImageryError(
-            f"{len(classes)} classes: a map of errors holds the pairs of {MOST}", remedy="Merge classes before."
+            f"{len(classes)} classes: a map of errors holds the pairs of {MAX_CLASSES}", remedy="Merge classes before."
         )
     blocks = tuple(_block_edge(image, block_m) for image in images)
     notes = tuple(dict.fromkeys(note for image in images for note in image.notes))
@@ -174,7 +174,7 @@ def _block_edge(image: LabelledImage, block_m: float | None) -> int:
     ground = PixelArea.of(image.scenes.image)
     if block_m is None:
         window = output_window(image.scenes.image, image.labels.area)
-        return max(16, round(math.sqrt(window.height * window.width / BLOCKS)))
+        return max(16, round(math.sqrt(window.height * window.width / BOOTSTRAP_BLOCKS)))
     if ground is None:
         raise ImageryError(
             "block_m: the imagery has no coordinate reference system, so metres mean nothing on it",
@@ -303,7 +303,7 @@ class ScoreTotals:
         return total
 
 
-def tally(scored: Iterable[RegionScores], regions: Regions, classes: int) -> ScoreTotals:
+def sum_scores(scored: Iterable[RegionScores], regions: Regions, classes: int) -> ScoreTotals:
     """Add up what the regions found: block matrices are summed, so no pixel counts twice."""
     matrices: dict[tuple[int, int, int], Counts] = {}
     calibration: Calibration | None = None

@@ -15,7 +15,7 @@ from swath.evaluation.objects import ObjectScores
 
 BY_CLASS = ("iou", "f1", "precision", "recall")
 OVERALL = ("mean_iou", "kappa", "accuracy", "balanced_accuracy")
-WORDS = {
+SCORE_NAMES = {
     "iou": "IoU", "f1": "F1", "precision": "precision", "recall": "recall", "mean_iou": "mean IoU", "kappa": "kappa",
     "accuracy": "overall accuracy", "balanced_accuracy": "balanced accuracy",
 }  # fmt: skip
@@ -73,7 +73,7 @@ class Summary:
         found: dict[str, float | int] = {}
         for name in OVERALL:
             if (value := self.overall[name].value) is not None:
-                found[WORDS[name]] = round(value, 4)
+                found[SCORE_NAMES[name]] = round(value, 4)
         for name, score in zip(self.classes, self.by_class["iou"], strict=True):
             if score.value is not None:
                 found[f"IoU {name}"] = round(score.value, 4)
@@ -129,7 +129,7 @@ class Summary:
 
     def lines(self) -> list[str]:
         """A small table for the terminal."""
-        wide = max(len(name) for name in (*self.classes, WORDS["balanced_accuracy"]))
+        wide = max(len(name) for name in (*self.classes, SCORE_NAMES["balanced_accuracy"]))
         told = [f"{'':{wide}}  {'IoU':22} {'F1':6} {'precision':9} {'recall':6} {'pixels':>12}"]
         for number, name in enumerate(self.classes):
             iou, f1, precision, recall = (self.by_class[score][number] for score in BY_CLASS)
@@ -137,7 +137,7 @@ class Summary:
                 f"{name:{wide}}  {iou!s:22} {_short(f1):6} {_short(precision):9} {_short(recall):6} "
                 f"{self.support[number]:12,}"
             )
-        return [*told, *(f"{WORDS[name]:{wide}}  {self.overall[name]}" for name in OVERALL)]
+        return [*told, *(f"{SCORE_NAMES[name]:{wide}}  {self.overall[name]}" for name in OVERALL)]
 
 
 def _short(score: Score) -> str:

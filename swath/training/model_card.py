@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from swath.training.model_record import ModelRecord
 
 
-def card(record: ModelRecord, curves: bytes) -> str:
+def render_card(record: ModelRecord, curves: bytes) -> str:
     """The card as a page of HTML that needs nothing beside it. `curves` is the PNG of the learning curves."""
     from swath.training.model_record import hyperparameters
 
@@ -47,20 +47,20 @@ def _template() -> Template:
     environment = jinja2.Environment(
         loader=folder, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["words"] = words
+    environment.filters["words"] = setting_text
     return environment.get_template("model_card.html.j2")
 
 
-def words(value: Any) -> str:
+def setting_text(value: Any) -> str:
     """A setting in words: names and values with commas between."""
     match value:
         case bool():
             return "yes" if value else "no"
         case dict():
-            return ", ".join(f"{str(name).replace('_', ' ')} {words(each)}" for name, each in value.items())
+            return ", ".join(f"{str(name).replace('_', ' ')} {setting_text(each)}" for name, each in value.items())
         case list() | tuple():
             nested = any(isinstance(each, dict | list | tuple) for each in value)
-            return ("; " if nested else ", ").join(map(words, value))
+            return ("; " if nested else ", ").join(map(setting_text, value))
         case float():
             return f"{value:g}"
     return str(value)

@@ -10,7 +10,7 @@ from swath.imagery.labels.labels import RasterSource, VectorSource
 from swath.maps.legend import legend_of
 from swath.maps.stac_item import footprint_of
 from swath.storage.address import shown
-from swath.training.split.split import NAMES
+from swath.training.split.split import SPLIT_NAMES
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from swath.training.chips.band_statistics import BandMoments
     from swath.training.chips.survey import ChipPlan
     from swath.training.loop.epochs import Epoch
-    from swath.training.loop.export import Exported
+    from swath.training.loop.export import ExportedNetwork
     from swath.training.loop.settings import TrainResult, TrainSettings
 
 FRAMEWORK = "PyTorch"
@@ -66,7 +66,7 @@ class ModelRecord:
     licence: str
     history: tuple[Epoch, ...]
     best: Epoch
-    exported: Exported
+    exported: ExportedNetwork
     seconds: float
     waiting: float
     """Share of the time in which the network waited for data."""
@@ -100,7 +100,7 @@ class ModelRecord:
         return {**kept, "model": self.exported.sha256[:12]}
 
 
-def contract(record: ModelRecord) -> dict[str, Any]:
+def contract_document(record: ModelRecord) -> dict[str, Any]:
     """The contract as JSON values."""
     course, bands = record.course, list(record.bands)
     document: dict[str, Any] = {
@@ -191,10 +191,10 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.6g}")
 
 
-def record_of(
+def make_record(
     name: str,
     learned: TrainResult,
-    exported: Exported,
+    exported: ExportedNetwork,
     course: TrainSettings,
     plan: ChipPlan,
     classes: tuple[LabelClass, ...],
@@ -226,7 +226,7 @@ def record_of(
         course=course,
         split=plan.split.document(),
         sampling=sampling.model_dump(mode="json"),
-        pixels={name: tuple(counts) for name, counts in zip(NAMES, plan.counts.tolist(), strict=True)},
+        pixels={name: tuple(counts) for name, counts in zip(SPLIT_NAMES, plan.counts.tolist(), strict=True)},
         sources=tuple(_source(image) for image in plan.images),
         licence=licence,
         history=learned.history,

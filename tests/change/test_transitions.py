@@ -23,12 +23,12 @@ from swath.change.transitions import (
     StatePair,
     Transition,
     TransitionRow,
+    area_matrix,
     compare_region,
-    csv_of,
     find_pair,
-    ground_table,
-    legend,
-    table_of,
+    transition_legend,
+    transition_rows,
+    transitions_csv,
 )  # fmt: skip
 from swath.errors import AreaError, ImageryError
 from swath.maps.cog.cog import write_cog
@@ -69,7 +69,7 @@ def compared(pair: StatePair, region: int = 64) -> tuple[NDArray[np.uint8], list
 
 
 def table(pair: StatePair, region: int = 64) -> tuple[TransitionRow, ...]:
-    return table_of(compared(pair, region)[1], pair)
+    return transition_rows(compared(pair, region)[1], pair)
 
 
 @settings(max_examples=20, deadline=None)
@@ -87,7 +87,7 @@ def test_each_pixel_is_from_times_n_plus_to_and_nodata_of_either_is_nodata(
     expected = np.where(known, maps[0].astype(int) * count + maps[1], NODATA)
     values, made = compared(pair, region)
     assert np.array_equal(values, expected)
-    rows = table_of(made, pair)
+    rows = transition_rows(made, pair)
     assert {row.transition.value: row.pixels for row in rows} == dict(
         zip(*np.unique(expected[known], return_counts=True), strict=True)
     )
@@ -168,7 +168,7 @@ def test_a_rule_over_bands_makes_the_states_and_where_it_is_no_number_nothing_is
     assert pair.names == ("a", "b")
     values, made = compared(pair)
     assert (values[:, :10] == NODATA).all()
-    assert {row.transition.name: row.pixels // 64 for row in table_of(made, pair)} == {
+    assert {row.transition.name: row.pixels // 64 for row in transition_rows(made, pair)} == {
         "still land": 24, "water -> land": 20, "still water": 10,
     }  # fmt: skip
     assert pair.classes[1].color == (0, 0, 255)
@@ -180,10 +180,10 @@ def test_table_and_csv_say_the_same(tmp_path: Path) -> None:
     pair = pair_of(raster(tmp_path / "a.tif", before, crs=None), raster(tmp_path / "b.tif", after, crs=None))
     rows = table(pair)
     assert [row.hectares for row in rows] == [None, None]
-    assert csv_of(rows).splitlines() == [
+    assert transitions_csv(rows).splitlines() == [
         "value,from,to,pixels,hectares,percent", "0,land,land,3072,,75.0000", "1,land,water,1024,,25.0000",
     ]  # fmt: skip
-    assert ground_table(rows, pair) == {
+    assert area_matrix(rows, pair) == {
         "unit": "pixels", "from": "then", "to": "now", "classes": ["land", "water"], "rows": [[3072.0, 1024.0], [0.0, 0.0]],
     }  # fmt: skip
 
@@ -209,14 +209,14 @@ def test_the_map_of_the_most_classes_is_a_cog_with_the_names_of_its_transitions(
     regions = plan_sheets((pair.scenes,), None, output, 64)
     form = form_of_bytes(regions, output, NODATA)
     made = [compare_region(each, pair, form) for each in regions]
-    rows = table_of(made, pair)
+    rows = transition_rows(made, pair)
     assert [row.transition.value for row in rows] == list(range(225))
     facts = write_cog(
         tmp_path / "change.tif",
         FileParts.of(made, "map", regions, 0),
         regions.sheets[0],
         form.encoding,
-        classes=legend(rows),
+        classes=transition_legend(rows),
     )
     assert (facts.nodata, facts.valid) == (NODATA, 225 * 64)
     with rasterio.open(tmp_path / "change.tif") as file:

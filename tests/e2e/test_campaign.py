@@ -46,7 +46,7 @@ def test_maps_are_made_if_the_score_passes_and_only_then(pipe: Pipe, shared: Pat
     path.write_text(yaml.safe_dump(spec(shared, at_least=0.0)))
     done = pipe("run", path)
     assert "it passes" in done.err
-    assert "train/learn done, reused" in done.err or "learn done, reused" in done.err
+    assert "train/train_network done, reused" in done.err or "train_network done, reused" in done.err
     assert (pipe.folder / "out/maps/all/map.tif").is_file()
     report = json.loads((pipe.folder / "out/report.json").read_text())
     assert report["numbers"]["passed"] is True

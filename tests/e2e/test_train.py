@@ -95,7 +95,7 @@ def test_a_training_gives_a_model_that_predict_uses_with_contract_curves_and_car
     }  # fmt: skip
     assert not list(out.parent.glob(".*training*"))
     assert done.count("call_metrics") == 3
-    progress = [e for e in done.events if e["event"] == "call_progress" and e["node"] == "learn"]
+    progress = [e for e in done.events if e["event"] == "call_progress" and e["node"] == "train_network"]
     assert (progress[-1]["done"], progress[-1]["total"]) == (18, 18)
     told = json.loads((out / "water.json").read_text())
     metrics, training = told["swath:metrics"], told["swath:training"]
@@ -155,7 +155,7 @@ def test_a_search_looks_at_the_data_once_and_marks_the_best_training(project: Pi
     path = spec(project, epochs=1, matrix=matrix, search={"random": 3, "seed": 1, "best": "mean IoU"}, output=output)
     done = project("run", path, "--json", timeout=PATIENCE_S)
     made = [event["node"] for event in done.events if event["event"] == "call_done" and not event["reused"]]
-    assert (sum("survey" in node for node in made), sum(node.endswith("learn") for node in made)) == (1, 3)
+    assert (sum("survey" in node for node in made), sum(node.endswith("train_network") for node in made)) == (1, 3)
     rows = json.loads(project("runs", "table", "last", "--json").out)
     best = max(rows, key=lambda row: row["numbers"]["mean IoU"])
     assert [row["best"] for row in rows] == [row is best for row in rows]

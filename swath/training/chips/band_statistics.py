@@ -62,7 +62,7 @@ class BandMoments:
         return result
 
 
-def total(moments: Iterable[BandMoments]) -> BandMoments:
+def merge_moments(moments: Iterable[BandMoments]) -> BandMoments:
     """Of all together. Raises ValueError when there is none."""
     first, *rest = moments
     return sum(rest, first)

@@ -18,17 +18,17 @@ from swath.imagery.reading.mosaic import read
 from swath.imagery.reading.window import Pixels
 from swath.spec.fields.labels import IGNORE_INDEX
 from swath.spec.fields.sampling import Sampling
-from swath.training.chips.sampling import Index, centred
-from swath.training.chips.survey import CELL, ChipPlan
+from swath.training.chips.sampling import PixelSampler, centred_window
+from swath.training.chips.survey import CELL_EDGE, ChipPlan
 from swath.training.split.split import TEST, TRAIN, VALIDATION
 
 CACHE_BYTES = 256 * 2**20
 """What one process keeps of decoded pixels."""
-TILE = 512
+TILE_EDGE = 512
 """Edge in pixels of what is kept: the usual block of a COG, so that none is decoded twice for two tiles. A multiple of CELL."""
-TRIES = 16
+MAX_DRAWS = 16
 """How often another place is drawn for a chip with too few labels, before the best of them is taken."""
-NOTHING = 254
+INVALID = 254
 """Beside the numbers of splits: no valid pixel is here."""
 
 
@@ -45,7 +45,7 @@ class ChipBatch:
 
 
 @dataclass(frozen=True)
-class ValidationWindow:
+class SplitWindow:
     """A window in which a split is looked at as a whole."""
 
     image: int
@@ -76,7 +76,7 @@ class Chips:
 
     def __init__(self, plan: ChipPlan, sampling: Sampling, seed: int, cache_bytes: int = CACHE_BYTES) -> None:
         self.plan, self.sampling, self.seed = plan, sampling, seed
-        self._index = Index(plan.surveys, balanced=sampling.balance == "classes")
+        self._index = PixelSampler(plan.surveys, balanced=sampling.balance == "classes")
         self._tiles = _shared(plan, cache_bytes)
 
     @property
@@ -101,7 +101,7 @@ class Chips:
         chance = np.random.default_rng([self.seed, number])
         return tuple(self._place(chance) for _ in range(self.sampling.batch))
 
-    def windows(self, split: int, edge: int = TILE, halo: int = 0) -> tuple[ValidationWindow, ...]:
+    def windows(self, split: int, edge: int = TILE_EDGE, halo: int = 0) -> tuple[SplitWindow, ...]:
         """Windows that hold each labelled pixel of a split once, `halo` pixels around them read as well."""
         found = []
         for number, survey in enumerate(self.plan.surveys):
@@ -109,14 +109,14 @@ class Chips:
             for row in range(whole.row, whole.stop_row, edge):
                 for col in range(whole.col, whole.stop_col, edge):
                     window = Window(row, col, min(edge, whole.stop_row - row), min(edge, whole.stop_col - col))
-                    top, left = (row - whole.row) // CELL, (col - whole.col) // CELL
-                    stop_row = -(-(window.stop_row - whole.row) // CELL)
-                    stop_col = -(-(window.stop_col - whole.col) // CELL)
+                    top, left = (row - whole.row) // CELL_EDGE, (col - whole.col) // CELL_EDGE
+                    stop_row = -(-(window.stop_row - whole.row) // CELL_EDGE)
+                    stop_col = -(-(window.stop_col - whole.col) // CELL_EDGE)
                     if survey.cells[top:stop_row, left:stop_col, split].any():
-                        found.append(ValidationWindow(number, window, around(image, window, halo, 1), split))
+                        found.append(SplitWindow(number, window, around(image, window, halo, 1), split))
         return tuple(found)
 
-    def window(self, held: ValidationWindow) -> ChipBatch:
+    def window(self, held: SplitWindow) -> ChipBatch:
         """One of `windows` as a batch of one: the labels of its split in that window, and all valid pixels, as predict sees them; of
         training windows without those that are held back."""
         batch = self._empty(1, held.source)
@@ -125,20 +125,20 @@ class Chips:
         counted[held.window.within(held.source)] = True
         counted &= places == held.split
         labels[~counted] = IGNORE_INDEX
-        _show(batch, 0, labels, _trained(places) if held.split == TRAIN else places != NOTHING)
+        _show(batch, 0, labels, _trained(places) if held.split == TRAIN else places != INVALID)
         return batch
 
-    def held(self, split: int = VALIDATION, edge: int = TILE, halo: int = 0) -> Iterator[ChipBatch]:
+    def held(self, split: int = VALIDATION, edge: int = TILE_EDGE, halo: int = 0) -> Iterator[ChipBatch]:
         """All of `windows`, one after the other."""
         return (self.window(each) for each in self.windows(split, edge, halo))
 
     def _place(self, chance: np.random.Generator) -> tuple[int, Window]:
         edge = self.sampling.chip
         best: tuple[float, int, Window] | None = None
-        for _ in range(TRIES):
+        for _ in range(MAX_DRAWS):
             target = self._index.draw(chance)
             row, col = self._pixel(target.image, target.cell, target.label, target.rank)
-            window = centred(row, col, edge, self.plan.images[target.image].scenes.image)
+            window = centred_window(row, col, edge, self.plan.images[target.image].scenes.image)
             share = np.count_nonzero(self._tiles.known(target.image, window) != IGNORE_INDEX) / edge**2
             if best is None or share > best[0]:
                 best = (share, target.image, window)
@@ -189,7 +189,7 @@ class _Tiles:
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Labels and places of a window, NOTHING beyond the image's edge; its pixels are written into `pixels`, which is 0."""
         labels = np.full(window.shape, IGNORE_INDEX, np.uint8)
-        places = np.full(window.shape, NOTHING, np.uint8)
+        places = np.full(window.shape, INVALID, np.uint8)
         for tile, here, there in self._touching(image, window):
             pixels[:, *here] = tile.pixels[:, *there]
             labels[here], places[here] = tile.labels[there], tile.places[there]
@@ -208,9 +208,14 @@ class _Tiles:
         inside = window.intersection(Window(0, 0, height, width))
         if inside is None:
             return
-        for row in range(inside.row // TILE, -(-inside.stop_row // TILE)):
-            for col in range(inside.col // TILE, -(-inside.stop_col // TILE)):
-                whole = Window(row * TILE, col * TILE, min(TILE, height - row * TILE), min(TILE, width - col * TILE))
+        for row in range(inside.row // TILE_EDGE, -(-inside.stop_row // TILE_EDGE)):
+            for col in range(inside.col // TILE_EDGE, -(-inside.stop_col // TILE_EDGE)):
+                whole = Window(
+                    row * TILE_EDGE,
+                    col * TILE_EDGE,
+                    min(TILE_EDGE, height - row * TILE_EDGE),
+                    min(TILE_EDGE, width - col * TILE_EDGE),
+                )
                 shared = whole.intersection(inside)
                 if shared is not None:
                     yield self._tile(image, whole), shared.within(window), shared.within(whole)
@@ -234,7 +239,7 @@ class _Tiles:
         labelled = self._plan.images[image]
         pixels, valid = read(labelled.scenes, window, reflectance=self._plan.reflectance)
         places = self._plan.split.of_scenes(labelled.scenes, window)
-        places[~valid] = NOTHING
+        places[~valid] = INVALID
         return _Tile(pixels, read_labels(labelled.labels, window), places)
 
 
@@ -255,7 +260,7 @@ def _shared(plan: ChipPlan, limit: int) -> _Tiles:
 
 def _trained(places: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """What a training may see: valid pixels that are not held back."""
-    seen: NDArray[np.bool_] = (places != NOTHING) & (places != VALIDATION) & (places != TEST)
+    seen: NDArray[np.bool_] = (places != INVALID) & (places != VALIDATION) & (places != TEST)
     return seen
 
 

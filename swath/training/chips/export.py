@@ -15,18 +15,18 @@ from swath.storage.publication import Published, Staging
 from swath.training.chips.chip_geotiff import write_labels, write_pixels
 from swath.training.chips.chips import Chips
 from swath.training.chips.survey import SPLITS
-from swath.training.split.split import NAMES
+from swath.training.split.split import SPLIT_NAMES
 
 if TYPE_CHECKING:
     from swath.maps.legend import Legend
     from swath.spec.fields.sampling import Sampling
     from swath.training.chips.survey import ChipPlan
 
-INDEX = "tiles.csv"
+INDEX_FILE = "tiles.csv"
 """The file that is published last: of each pair its split, the two files and how many pixels each class has."""
 
 
-def write_tiles(plan: ChipPlan, sampling: Sampling, to: str, run: str, legend: Legend) -> Published:
+def export_chips(plan: ChipPlan, sampling: Sampling, to: str, run: str, legend: Legend) -> Published:
     """Write pairs SPLIT-IMAGE-ROW-COLUMN.tif and ...-labels.tif of `sampling.chip` pixels and less at an image's edge, and their index.
 
     They lie side by side and hold each labelled pixel once; pairs with fewer labels than `sampling.min_valid` are left out. Pixels
@@ -36,7 +36,7 @@ def write_tiles(plan: ChipPlan, sampling: Sampling, to: str, run: str, legend: L
     wanted = [held for split in SPLITS for held in chips.windows(split, sampling.chip)]
     counts = np.zeros(len(SPLITS), np.int64)
     with Staging(to, run) as staging:
-        index = staging.folder / INDEX
+        index = staging.folder / INDEX_FILE
         with writing(index), index.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
             table.writerow(["split", "image", "labels", *plan.classes])
@@ -45,17 +45,17 @@ def write_tiles(plan: ChipPlan, sampling: Sampling, to: str, run: str, legend: L
                 found = np.bincount(batch.labels.ravel(), minlength=256)[: len(plan.classes)]
                 if found.sum() >= max(1, sampling.min_valid * batch.labels[0].size):
                     scenes = plan.images[held.image].scenes
-                    name = f"{NAMES[held.split]}-{held.image:03d}-{_plain(scenes.scenes[0].id)}"
+                    name = f"{SPLIT_NAMES[held.split]}-{held.image:03d}-{_plain(scenes.scenes[0].id)}"
                     name += f"-{held.window.row:06d}-{held.window.col:06d}"
                     place = scenes.image[held.window.roi]
                     pixels = batch.pixels[0] if plan.reflectance else batch.pixels[0].astype(common_dtype(scenes))
                     write_pixels(staging.folder / f"{name}.tif", pixels, batch.valid[0], place, scenes.bands)
                     write_labels(staging.folder / f"{name}-labels.tif", batch.labels[0], place, legend)
-                    table.writerow([NAMES[held.split], f"{name}.tif", f"{name}-labels.tif", *found.tolist()])
+                    table.writerow([SPLIT_NAMES[held.split], f"{name}.tif", f"{name}-labels.tif", *found.tolist()])
                     counts[held.split] += 1
                 progress(number + 1, len(wanted))
-        about = {"numbers": {f"tiles, {NAMES[split]}": int(counts[split]) for split in SPLITS if counts[split]}}
-        return staging.publish(about, manifests=(INDEX,))
+        about = {"numbers": {f"tiles, {SPLIT_NAMES[split]}": int(counts[split]) for split in SPLITS if counts[split]}}
+        return staging.publish(about, manifests=(INDEX_FILE,))
 
 
 def _plain(name: str) -> str:

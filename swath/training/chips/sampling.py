@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.geo import Window
-from swath.training.chips.survey import CELL
+from swath.training.chips.survey import CELL_EDGE
 from swath.training.split.blocks import TRAIN
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Target:
+class ChipTarget:
     """A pixel that a chip is to be centred on: one of a cell, of a class."""
 
     image: int
@@ -31,7 +31,7 @@ class Target:
     """Which of the pixels in the cell that fit, 0..1 in row-major order."""
 
 
-class Index:
+class PixelSampler:
     """Cells that have training pixels, with how many of each class; what is drawn depends on the generator alone."""
 
     def __init__(self, surveys: Sequence[Survey], *, balanced: bool) -> None:
@@ -40,7 +40,7 @@ class Index:
         for number, survey in enumerate(surveys):
             cells = survey.cells[:, :, TRAIN].astype(np.int64)
             rows, cols = np.nonzero(cells.any(axis=-1))
-            top, left = survey.window.row + rows * CELL, survey.window.col + cols * CELL
+            top, left = survey.window.row + rows * CELL_EDGE, survey.window.col + cols * CELL_EDGE
             found.append(np.stack([np.full(len(rows), number), top, left], axis=-1))
             counts.append(cells[rows, cols])
         self._cells = np.concatenate(found)
@@ -56,7 +56,7 @@ class Index:
         self.pixels = int(self._sums[-1].sum()) if len(each) else 0
         """Labelled training pixels."""
 
-    def draw(self, chance: np.random.Generator) -> Target:
+    def draw(self, chance: np.random.Generator) -> ChipTarget:
         """A pixel: first the class, then any of its pixels, each as likely as the other."""
         kind = int(chance.integers(len(self.labels)))
         sums = self._sums[:, kind]
@@ -65,10 +65,10 @@ class Index:
         image, row, col = self._cells[at].tolist()
         before = int(sums[at - 1]) if at else 0
         rank = (pixel - before) / (int(sums[at]) - before)
-        return Target(image, Window(row, col, CELL, CELL), self.labels[kind], rank)
+        return ChipTarget(image, Window(row, col, CELL_EDGE, CELL_EDGE), self.labels[kind], rank)
 
 
-def centred(row: int, col: int, edge: int, image: GeoBox) -> Window:
+def centred_window(row: int, col: int, edge: int, image: GeoBox) -> Window:
     """The square around a pixel, moved inwards where it would reach beyond the image; one that is larger than the image
     begins at its corner."""
     height, width = image.shape

@@ -15,15 +15,15 @@ from swath.imagery.geometry.image_grid import output_window
 from swath.imagery.labels.labels import read_labels
 from swath.imagery.reading.mosaic import read
 from swath.spec.fields.labels import IGNORE_INDEX
-from swath.training.chips.band_statistics import BandMoments, total
-from swath.training.split.split import BUFFER, NAMES, TEST, TRAIN, VALIDATION, Split
+from swath.training.chips.band_statistics import BandMoments, merge_moments
+from swath.training.split.split import BUFFER, SPLIT_NAMES, TEST, TRAIN, VALIDATION, Split
 
 if TYPE_CHECKING:
     from swath.imagery.labels.labelled_image import LabelledImage
 
-CELL = 64
+CELL_EDGE = 64
 """Pixels are counted in squares of so many pixels: an index of where classes are that is a thousandth of the image."""
-SURVEYED = 1024
+SURVEY_EDGE = 1024
 """Edge in pixels of what one call surveys."""
 SPLITS = (TRAIN, VALIDATION, TEST)
 
@@ -71,13 +71,13 @@ class ChipPlan:
     @property
     def moments(self) -> BandMoments:
         """Of the training pixels of all images."""
-        return total(each.moments for each in self.surveys)
+        return merge_moments(each.moments for each in self.surveys)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the report should know."""
         found = [
-            f"{NAMES[split]} has no pixel of the class {name}"
+            f"{SPLIT_NAMES[split]} has no pixel of the class {name}"
             for split in SPLITS
             for name, count in zip(self.classes, self.counts[split], strict=True)
             if not count and self.counts[split].any()
@@ -88,13 +88,16 @@ class ChipPlan:
 def survey_windows(image: LabelledImage) -> tuple[Window, ...]:
     """The windows that together hold every labelled pixel: each is surveyed by one call."""
     inside = output_window(image.scenes.image, image.labels.area)
-    row, col = inside.row // CELL * CELL, inside.col // CELL * CELL
+    row, col = inside.row // CELL_EDGE * CELL_EDGE, inside.col // CELL_EDGE * CELL_EDGE
     height, width = image.scenes.image.shape
-    stop_row, stop_col = min(-(-inside.stop_row // CELL) * CELL, height), min(-(-inside.stop_col // CELL) * CELL, width)
+    stop_row, stop_col = (
+        min(-(-inside.stop_row // CELL_EDGE) * CELL_EDGE, height),
+        min(-(-inside.stop_col // CELL_EDGE) * CELL_EDGE, width),
+    )
     return tuple(
-        Window(top, left, min(SURVEYED, stop_row - top), min(SURVEYED, stop_col - left))
-        for top in range(row, stop_row, SURVEYED)
-        for left in range(col, stop_col, SURVEYED)
+        Window(top, left, min(SURVEY_EDGE, stop_row - top), min(SURVEY_EDGE, stop_col - left))
+        for top in range(row, stop_row, SURVEY_EDGE)
+        for left in range(col, stop_col, SURVEY_EDGE)
     )
 
 
@@ -103,29 +106,31 @@ def survey(image: LabelledImage, window: Window, split: Split, classes: int, *, 
     pixels, valid = read(image.scenes, window, reflectance=reflectance)
     labels = read_labels(image.labels, window)
     places = split.of_scenes(image.scenes, window)
-    rows, cols = -(-window.height // CELL), -(-window.width // CELL)
+    rows, cols = -(-window.height // CELL_EDGE), -(-window.width // CELL_EDGE)
     counted = valid & (labels != IGNORE_INDEX) & (places != BUFFER)
     row, col = np.nonzero(counted)
-    at = ((row // CELL * cols + col // CELL) * 3 + places[counted]) * classes + labels[counted]
+    at = ((row // CELL_EDGE * cols + col // CELL_EDGE) * 3 + places[counted]) * classes + labels[counted]
     cells = np.bincount(at, minlength=rows * cols * 3 * classes).reshape(rows, cols, 3, classes).astype(np.uint16)
     each = np.array([(valid & (places == number)).sum() for number in (*SPLITS, BUFFER)], np.int64)
     return Survey(window, cells, each, BandMoments.of(pixels[:, valid & (places == TRAIN)]))
 
 
-def merge(surveys: Sequence[Survey]) -> Survey:
+def merge_surveys(surveys: Sequence[Survey]) -> Survey:
     """All windows of one image as one."""
     row, col = min(each.window.row for each in surveys), min(each.window.col for each in surveys)
     stop_row, stop_col = max(each.window.stop_row for each in surveys), max(each.window.stop_col for each in surveys)
     whole = Window(row, col, stop_row - row, stop_col - col)
-    cells = np.zeros((-(-whole.height // CELL), -(-whole.width // CELL), *surveys[0].cells.shape[2:]), np.uint16)
+    cells = np.zeros(
+        (-(-whole.height // CELL_EDGE), -(-whole.width // CELL_EDGE), *surveys[0].cells.shape[2:]), np.uint16
+    )
     for each in surveys:
-        top, left = (each.window.row - row) // CELL, (each.window.col - col) // CELL
+        top, left = (each.window.row - row) // CELL_EDGE, (each.window.col - col) // CELL_EDGE
         cells[top : top + each.cells.shape[0], left : left + each.cells.shape[1]] = each.cells
     pixels: NDArray[np.int64] = np.sum([each.pixels for each in surveys], axis=0)
-    return Survey(whole, cells, pixels, total(each.moments for each in surveys))
+    return Survey(whole, cells, pixels, merge_moments(each.moments for each in surveys))
 
 
-def plan(
+def plan_chips(
     images: tuple[LabelledImage, ...],
     surveys: Sequence[Survey],
     split: Split,
@@ -138,14 +143,14 @@ def plan(
     merged, start = [], 0
     for image in images:
         stop = start + len(survey_windows(image))
-        merged.append(merge(surveys[start:stop]))
+        merged.append(merge_surveys(surveys[start:stop]))
         start = stop
     found = ChipPlan(images, split, classes, reflectance, tuple(merged))
     for number in (TRAIN, VALIDATION):
         if not found.counts[number].any():
             spare = sum(int(each.cells.sum()) for each in merged)
             raise ImageryError(
-                f"split: no labelled pixel is in {NAMES[number]} ({spare} are in all splits together)",
+                f"split: no labelled pixel is in {SPLIT_NAMES[number]} ({spare} are in all splits together)",
                 remedy=_other(split),
             )
     return found

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from swath.spec.fields.network import Augmentation
 
 
-def augmented(images: Tensor, labels: Tensor, how: Augmentation, seed: int, step: int) -> tuple[Tensor, Tensor]:
+def augment_batch(images: Tensor, labels: Tensor, how: Augmentation, seed: int, step: int) -> tuple[Tensor, Tensor]:
     """Scaled images (N, bands, H, W) and labels (N, H, W), each image varied on its own. Where H and W differ, images are only
     turned by 180 degrees. Neither argument is changed."""
     random = np.random.default_rng((seed, step, 1))

@@ -11,7 +11,7 @@ from swath.errors import MissingExtra
 from swath.training.loop.epochs import Epoch
 
 
-def table(history: Sequence[Epoch], classes: Sequence[str]) -> str:
+def curves_csv(history: Sequence[Epoch], classes: Sequence[str]) -> str:
     """CSV with a line for each epoch."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -23,7 +23,7 @@ def table(history: Sequence[Epoch], classes: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def picture(path: Path, history: Sequence[Epoch], classes: Sequence[str], colors: Sequence[str], best: int) -> None:
+def draw_curves(path: Path, history: Sequence[Epoch], classes: Sequence[str], colors: Sequence[str], best: int) -> None:
     """A PNG: losses on the left, IoU of each class on the right, the epoch that was kept marked. `colors` are RGB as six
     hexadecimal digits. Raises MissingExtra without matplotlib."""
     try:

@@ -41,7 +41,7 @@ class Epoch:
         return self.iou[classes.index(name)]
 
 
-def scores(counts: NDArray[np.int64]) -> tuple[tuple[float | None, ...], float | None, float | None]:
+def scores_of_counts(counts: NDArray[np.int64]) -> tuple[tuple[float | None, ...], float | None, float | None]:
     """IoU of each class, their mean, and the share of right pixels, from one confusion matrix. None where nothing is to be said."""
     right, either = np.diag(counts), counts.sum(0) + counts.sum(1) - np.diag(counts)
     iou = tuple(float(r / e) if e else None for r, e in zip(right, either, strict=True))

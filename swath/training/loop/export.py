@@ -17,14 +17,14 @@ from swath.errors import MissingExtra, ModelError
 from swath.models.contract import Format, Weights
 from swath.models.load import load_model, weights_sha256
 from swath.spec.fields.network import Network
-from swath.training.loop.networks import build, put_weights, stride_of
+from swath.training.loop.networks import build_network, load_weights, stride_of
 
-CLOSE = 1e-3
+TOLERANCE = 1e-3
 """Logits of a file may differ by so much from those of the network, relative to the largest."""
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedNetwork:
     """What is known of a network once it is written."""
 
     parameters: int
@@ -35,9 +35,9 @@ class Exported:
     onnx: bool
 
 
-def write(
+def export_network(
     network: Network, bands: int, classes: int, weights: bytes, folder: Path, name: str, *, onnx: bool = False
-) -> Exported:
+) -> ExportedNetwork:
     """Write NAME.pt2, NAME.safetensors and, when asked for, NAME.onnx into a folder. All take any number of images of any height
     and width that are multiples of the network's stride.
 
@@ -46,8 +46,8 @@ def write(
     """
     from safetensors.torch import load as decode
 
-    module = build(network.model_copy(update={"weights": None}), bands, classes)
-    put_weights(module, decode(weights), name)
+    module = build_network(network.model_copy(update={"weights": None}), bands, classes)
+    load_weights(module, decode(weights), name)
     module = module.eval().cpu()
     stride = stride_of(module, bands)
     path = folder / f"{name}.safetensors"
@@ -58,7 +58,7 @@ def write(
         _onnx(module, bands, stride, folder / f"{name}.onnx", network.name)
         _agrees(module, bands, stride, folder / f"{name}.onnx", "onnx")
     parameters = sum(each.numel() for each in module.parameters())
-    return Exported(parameters, stride, hashlib.sha256(weights).hexdigest(), onnx)
+    return ExportedNetwork(parameters, stride, hashlib.sha256(weights).hexdigest(), onnx)
 
 
 def _sides(stride: int) -> dict[int, object]:
@@ -122,5 +122,5 @@ def _agrees(module: nn.Module, bands: int, stride: int, path: Path, form: Format
     with torch.inference_mode():
         right = module(torch.from_numpy(images)).numpy()
     off = float(np.abs(said - right).max()) / max(float(np.abs(right).max()), 1e-9)
-    if not off <= CLOSE:
+    if not off <= TOLERANCE:
         raise ModelError(f"{path.name}: says something else than the network that was trained (off by {off:.2g})")

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from swath.errors import ModelError
 from swath.spec.fields.labels import IGNORE_INDEX
-from swath.training.loop.augment import augmented
-from swath.training.loop.epochs import Epoch, scores
+from swath.training.loop.augment import augment_batch
+from swath.training.loop.epochs import Epoch, scores_of_counts
 from swath.training.loop.losses import Loss
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class SegmentationModule(lightning.LightningModule):
         torch.manual_seed(self.course.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        images, labels = augmented(*batch, self.course.augment, self.course.seed, self.global_step)
+        images, labels = augment_batch(*batch, self.course.augment, self.course.seed, self.global_step)
         loss: Tensor = self.loss(self.network(images.contiguous(memory_format=torch.channels_last)), labels)
         self._losses.append(loss.detach())
         return loss
@@ -90,7 +90,7 @@ class SegmentationModule(lightning.LightningModule):
         seconds = time.perf_counter() - self._began
         epoch = Epoch(self.current_epoch + 1, self.global_step, loss, rate, seconds)
         if self._validation[1]:
-            iou, mean, accuracy = scores(self._counts)
+            iou, mean, accuracy = scores_of_counts(self._counts)
             counts = tuple(tuple(int(n) for n in row) for row in self._counts)
             validation = self._validation[0] / self._validation[1]
             epoch = replace(epoch, validation_loss=validation, counts=counts, iou=iou, mean_iou=mean, accuracy=accuracy)

@@ -14,17 +14,17 @@ from swath.errors import MissingExtra, ModelError
 from swath.models.torch_files import refuse_code
 from swath.models.unet import UNet
 from swath.models.weights_cache import local_copy
-from swath.training.loop.torchvision_guard import settle
+from swath.training.loop.torchvision_guard import import_torchvision
 
 if TYPE_CHECKING:
     from swath.spec.fields.network import Network
 
-SHOWN = 6
+MAX_LISTED = 6
 """So many names are told of weights that do not fit."""
 LARGEST_STRIDE = 64
 
 
-def build(network: Network, bands: int, classes: int, seed: int = 0) -> nn.Module:
+def build_network(network: Network, bands: int, classes: int, seed: int = 0) -> nn.Module:
     """The network, from images (N, bands, H, W) to logits (N, classes, H, W), float32. Its weights are drawn from `seed`, then
     replaced by those of `network.weights` where that is given.
 
@@ -36,7 +36,7 @@ def build(network: Network, bands: int, classes: int, seed: int = 0) -> nn.Modul
     if not isinstance(module, nn.Module):
         raise ModelError(f"network {network.name}: gives {type(module).__name__}, not a torch.nn.Module")
     if network.weights is not None:
-        put_weights(module, read_state(network.weights), network.weights)
+        load_weights(module, read_state_dict(network.weights), network.weights)
     return module
 
 
@@ -91,7 +91,7 @@ def _made(network: Network, bands: int, classes: int) -> Any:
 
 
 def _package(name: str, why: str) -> Any:
-    settle()
+    import_torchvision()
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -110,7 +110,7 @@ def _called(name: str, factory: Any, **options: Any) -> Any:
         raise ModelError(f"network {name}: cannot be made with {told}: {error}") from error
 
 
-def read_state(href: str) -> dict[str, Tensor]:
+def read_state_dict(href: str) -> dict[str, Tensor]:
     """Tensors by name of a .safetensors file, a .pt2 archive, or a .ckpt of a training. Raises ModelError; runs no code of the
     file."""
     from safetensors import SafetensorError
@@ -131,7 +131,7 @@ def read_state(href: str) -> dict[str, Tensor]:
     raise ModelError(f"{href}: not a form of weights to begin with", remedy="Give a .safetensors, .pt2 or .ckpt file.")
 
 
-def put_weights(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+def load_weights(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
     """Give a network these weights. Raises ModelError, which names what does not fit, and leaves the network as it was."""
     own = module.state_dict()
     wrong = [
@@ -142,15 +142,15 @@ def put_weights(module: nn.Module, state: Mapping[str, Tensor], where: str) -> N
     wrong += [f"{name}: not in the file" for name in own if name not in state and not name.endswith("batches_tracked")]
     wrong += [f"{name}: not in the network" for name in state if name not in own]
     if wrong:
-        more = f"\n  and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        more = f"\n  and {len(wrong) - MAX_LISTED} more" if len(wrong) > MAX_LISTED else ""
         raise ModelError(
-            f"{where}: the weights do not fit the network\n  " + "\n  ".join(wrong[:SHOWN]) + more,
+            f"{where}: the weights do not fit the network\n  " + "\n  ".join(wrong[:MAX_LISTED]) + more,
             remedy="Give the network the width, depth, bands and classes with which the weights were trained.",
         )
     module.load_state_dict(state, strict=False)
 
 
-def encoded(network: nn.Module) -> bytes:
+def encode_weights(network: nn.Module) -> bytes:
     """A network's weights as .safetensors: the same bytes for the same weights."""
     from safetensors.torch import save
 

@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-AHEAD = 4
+QUEUED_BATCHES = 4
 """So many batches wait at most."""
 _PATIENCE_S = 0.1
 
 
-class Images(NamedTuple):
+class NetworkBatch(NamedTuple):
     """A batch as the network takes it."""
 
     pixels: NDArray[np.float32]
@@ -32,7 +32,7 @@ class BatchFeed:
     """The batches of each epoch, in order, from the step on that the training has reached to the epoch's end. Which batch a step gets
     depends on its number alone, so a training that goes on sees what it would have seen."""
 
-    def __init__(self, batch: Callable[[int], Images], length: int, reached: Callable[[], int]) -> None:
+    def __init__(self, batch: Callable[[int], NetworkBatch], length: int, reached: Callable[[], int]) -> None:
         """`batch` gives that of a step (from 0 on); an epoch has `length` of them; `reached` tells how many steps were made."""
         self._batch = batch
         self._length = length
@@ -46,10 +46,10 @@ class BatchFeed:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         first = self._reached()
         stop = (first // self._length + 1) * self._length
-        ready: queue.Queue[Images | BaseException] = queue.Queue(AHEAD)
+        ready: queue.Queue[NetworkBatch | BaseException] = queue.Queue(QUEUED_BATCHES)
         stopped = threading.Event()
 
-        def put(item: Images | BaseException) -> bool:
+        def put(item: NetworkBatch | BaseException) -> bool:
             while not stopped.is_set():
                 try:
                     ready.put(item, timeout=_PATIENCE_S)
@@ -75,12 +75,12 @@ class BatchFeed:
                 self.waited_s += time.perf_counter() - began
                 if isinstance(item, BaseException):
                     raise item
-                yield tensors(item)
+                yield to_tensors(item)
         finally:
             stopped.set()
             thread.join()
 
 
-def tensors(images: Images) -> tuple[Tensor, Tensor]:
+def to_tensors(images: NetworkBatch) -> tuple[Tensor, Tensor]:
     """The same as tensors that share its memory where they can."""
     return torch.from_numpy(images.pixels), torch.from_numpy(images.labels)

@@ -12,7 +12,7 @@ from swath.training.loop.epochs import Epoch
 if TYPE_CHECKING:
     from swath.models.device import Device
 
-Precision = Literal["32", "bf16-mixed", "16-mixed"]
+TrainPrecision = Literal["32", "bf16-mixed", "16-mixed"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TrainSettings:
     epochs: int
     epoch_steps: int
     seed: int
-    precision: Precision = "32"
+    precision: TrainPrecision = "32"
     device: Device = "cpu"
     threads: int = 2
     """Of the processor. The weights depend on it in their last bits."""

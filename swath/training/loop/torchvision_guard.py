@@ -15,7 +15,7 @@ import torch
 
 
 @functools.cache
-def settle() -> torch.library.Library | None:
+def import_torchvision() -> torch.library.Library | None:
     """Import torchvision where it is installed. What is returned is the declaration, which lasts as long as it is held."""
     if importlib.util.find_spec("torchvision") is None:
         return None

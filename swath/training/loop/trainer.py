@@ -16,12 +16,12 @@ import torch
 from swath.errors import MissingExtra
 from swath.graph.current import metrics, progress
 from swath.training.loop.epochs import Epoch
-from swath.training.loop.networks import build, encoded, put_weights, read_state
-from swath.training.loop.prefetch import BatchFeed, Images, tensors
+from swath.training.loop.networks import build_network, encode_weights, load_weights, read_state_dict
+from swath.training.loop.prefetch import BatchFeed, NetworkBatch, to_tensors
 from swath.training.loop.settings import TrainResult, TrainSettings
-from swath.training.loop.torchvision_guard import settle
+from swath.training.loop.torchvision_guard import import_torchvision
 
-settle()
+import_torchvision()
 try:
     import lightning
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -34,7 +34,7 @@ except ImportError:
 log = logging.getLogger(__name__)
 
 LAST, BEST = "last.ckpt", "best.ckpt"
-EVERY_S = 120.0
+CHECKPOINT_INTERVAL_S = 120.0
 """Within an epoch a checkpoint is written when the last one is so old."""
 
 
@@ -42,19 +42,19 @@ EVERY_S = 120.0
 class TrainingData:
     """What a training reads."""
 
-    batch: Callable[[int], Images]
+    batch: Callable[[int], NetworkBatch]
     """The batch of a step, from 0 on; the same whenever it is asked for."""
-    held: Callable[[], Iterator[Images]]
+    held: Callable[[], Iterator[NetworkBatch]]
     """The whole validation split, in windows whose sizes the network takes."""
     held_count: int
     """How many windows that are; 0 where nothing is held back."""
 
 
-def learn(
+def train_network(
     course: TrainSettings,
     lessons: TrainingData,
     folder: Path,
-    every_s: float = EVERY_S,
+    every_s: float = CHECKPOINT_INTERVAL_S,
     kept: Callable[[], object] = lambda: None,
 ) -> TrainResult:
     """Train a network. The last and the best checkpoint lie in `folder`, written at the end of each epoch and every `every_s` seconds
@@ -65,14 +65,16 @@ def learn(
     """
     began = time.perf_counter()
     with _settings(course):
-        network = build(course.network, course.bands, len(course.classes), course.seed)
+        network = build_network(course.network, course.bands, len(course.classes), course.seed)
         learner = SegmentationModule(network, course, lambda epoch: _tell(epoch, course))
         feed = BatchFeed(lessons.batch, course.epoch_steps, lambda: trainer.global_step)
         last = folder / LAST
         if last.is_file():
             log.info("going on from the checkpoint %s", last)
         checkpoints = _checkpoints(course, folder, kept)
-        held = ValidationData(lambda: map(tensors, lessons.held()), lessons.held_count) if lessons.held_count else None
+        held = (
+            ValidationData(lambda: map(to_tensors, lessons.held()), lessons.held_count) if lessons.held_count else None
+        )
         with _quiet():
             trainer = _trainer(course, [*checkpoints, _Steps(course), _Between(last, every_s, kept)])
             trainer.fit(
@@ -80,10 +82,12 @@ def learn(
             )
         best = folder / BEST
         chosen = best if held is not None and best.is_file() else last
-        put_weights(network, _own(read_state(str(chosen))), str(chosen))
+        load_weights(network, _own(read_state_dict(str(chosen))), str(chosen))
     seconds = time.perf_counter() - began
     epoch = _chosen(learner.history, course) if held is not None else learner.history[-1]
-    return TrainResult(encoded(network), tuple(learner.history), epoch, seconds, feed.waited_s / max(seconds, 1e-9))
+    return TrainResult(
+        encode_weights(network), tuple(learner.history), epoch, seconds, feed.waited_s / max(seconds, 1e-9)
+    )
 
 
 def _own(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

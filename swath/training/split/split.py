@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from swath.imagery.scene import Scenes
 
-__all__ = ["BUFFER", "NAMES", "TEST", "TRAIN", "VALIDATION", "Split", "make_split"]
+__all__ = ["BUFFER", "SPLIT_NAMES", "TEST", "TRAIN", "VALIDATION", "Split", "make_split"]
 
-NAMES = ("train", "validation", "test")
+SPLIT_NAMES = ("train", "validation", "test")
 """By number."""
 _SLIVER = 1e-6
 """Part of a footprint that two neighbours may share by rounding."""
@@ -155,7 +155,8 @@ def _by_scene(spec: SceneSplit, seed: int, images: Sequence[Scenes]) -> Split:
         for (one, ground, image), (other, more, beside) in combinations(placed, 2):
             if one != other and _overlap(ground, more):
                 raise ImageryError(
-                    f"split: {image.scenes[0].id} ({NAMES[one]}) and {beside.scenes[0].id} ({NAMES[other]}) show the same ground",
+                    f"split: {image.scenes[0].id} ({SPLIT_NAMES[one]}) and {beside.scenes[0].id} ({SPLIT_NAMES[other]}) "
+                    "show the same ground",
                     remedy="Split by blocks; or set split.overlap to `buffer` (that ground is left out), or to `allow` where "
                     "the score is to tell of other dates.",
                 )

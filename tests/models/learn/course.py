@@ -9,24 +9,24 @@ import numpy as np
 
 from swath.spec.fields.labels import IGNORE_INDEX
 from swath.spec.fields.network import Augmentation, BestEpoch, LossTerm, Network, Optimizer
-from swath.training.loop.prefetch import Images
+from swath.training.loop.prefetch import NetworkBatch
 from swath.training.loop.settings import TrainSettings
 from swath.training.loop.trainer import TrainingData
 
 CLASSES = ("land", "water")
 
 
-def images(number: int, *, count: int = 4, edge: int = 32) -> Images:
+def images(number: int, *, count: int = 4, edge: int = 32) -> NetworkBatch:
     """A batch that depends on its number alone."""
     random = np.random.default_rng(number)
     coarse = random.standard_normal((count, 3, edge // 8, edge // 8)).astype(np.float32)
     pixels = np.ascontiguousarray(coarse.repeat(8, axis=2).repeat(8, axis=3))
     labels = (pixels[:, 1] > pixels[:, 0]).astype(np.uint8)
     labels[:, :4] = IGNORE_INDEX
-    return Images(pixels, labels)
+    return NetworkBatch(pixels, labels)
 
 
-def held() -> Iterator[Images]:
+def held() -> Iterator[NetworkBatch]:
     """What is held back: two windows that no step sees."""
     yield images(1_000_001)
     yield images(1_000_002, count=1, edge=64)

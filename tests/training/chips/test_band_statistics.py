@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.training.chips.band_statistics import BandMoments, total
+from swath.training.chips.band_statistics import BandMoments, merge_moments
 
 
 @given(
@@ -20,7 +20,7 @@ def test_pieces_of_any_size_give_what_numpy_gives_of_all(
     chance = np.random.default_rng(seed)
     pieces = [middle + spread * chance.standard_normal((3, size)) for size in [*sizes, 1]]
     whole = np.concatenate(pieces, axis=1)
-    found = total(BandMoments.of(piece) for piece in pieces)
+    found = merge_moments(BandMoments.of(piece) for piece in pieces)
     assert found.count == whole.shape[1]
     np.testing.assert_allclose(found.mean, whole.mean(axis=1), rtol=1e-9, atol=1e-9 * spread)
     np.testing.assert_allclose(found.stddev, whole.std(axis=1), rtol=1e-9, atol=1e-9 * abs(middle))
@@ -31,6 +31,6 @@ def test_pieces_of_any_size_give_what_numpy_gives_of_all(
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
 def test_small_numbers_are_not_rounded_on_the_way(dtype: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 120, (4, 100_000)).astype(dtype)
-    found = total(BandMoments.of(piece) for piece in np.array_split(pixels, 37, axis=1))
+    found = merge_moments(BandMoments.of(piece) for piece in np.array_split(pixels, 37, axis=1))
     np.testing.assert_allclose(found.mean, pixels.mean(axis=1, dtype=np.float64), rtol=1e-12)
     np.testing.assert_allclose(found.stddev, pixels.std(axis=1, dtype=np.float64), rtol=1e-9)

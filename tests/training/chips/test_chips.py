@@ -16,7 +16,7 @@ from swath.spec.fields.labels import IGNORE_INDEX, ExpressionLabels, LabelledIma
 from swath.spec.fields.sampling import Sampling
 from swath.spec.fields.split import AreaSplit, BlockSplit, ColumnSplit, SplitSpec
 from swath.training.chips.chips import Chips
-from swath.training.chips.survey import ChipPlan, plan, survey, survey_windows
+from swath.training.chips.survey import ChipPlan, plan_chips, survey, survey_windows
 from swath.training.split.split import BUFFER, TEST, TRAIN, VALIDATION, make_split
 from tests.imagery.labels.test_labels import features, pixel_ring
 from tests.imagery.rasters import write
@@ -39,7 +39,7 @@ def planned(
         for image in images
         for window in survey_windows(image)
     ]
-    return plan(images, surveys, split, CLASSES, reflectance=reflectance)
+    return plan_chips(images, surveys, split, CLASSES, reflectance=reflectance)
 
 
 def pair(

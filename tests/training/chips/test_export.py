@@ -10,8 +10,8 @@ from swath.maps.legend import legend_of
 from swath.spec.fields.labels import IGNORE_INDEX, LabelClass
 from swath.spec.fields.sampling import Sampling
 from swath.spec.fields.split import BlockSplit
-from swath.training.chips.export import INDEX, write_tiles
-from swath.training.split.split import NAMES
+from swath.training.chips.export import INDEX_FILE, export_chips
+from swath.training.split.split import SPLIT_NAMES
 from tests.training.chips.test_chips import CLASSES, pair, planned
 
 
@@ -19,14 +19,14 @@ def test_files_hold_each_labelled_pixel_once_in_its_place(tmp_path: Path) -> Non
     images, pixels, labels = pair(tmp_path, (300, 333))
     plan = planned(images, BlockSplit(size_m=800, buffer_m=40, test=0.2), 3)
     legend = legend_of(LabelClass(name=name) for name in CLASSES)
-    published = write_tiles(plan, Sampling(chip=64, min_valid=0), str(tmp_path / "tiles"), "run", legend)
+    published = export_chips(plan, Sampling(chip=64, min_valid=0), str(tmp_path / "tiles"), "run", legend)
     splits = plan.split.of_scenes(images[0].scenes, plan.surveys[0].window)
-    found = np.full((len(NAMES), *labels.shape), IGNORE_INDEX, np.uint8)
-    with (tmp_path / "tiles" / INDEX).open() as file:
+    found = np.full((len(SPLIT_NAMES), *labels.shape), IGNORE_INDEX, np.uint8)
+    with (tmp_path / "tiles" / INDEX_FILE).open() as file:
         rows = list(csv.DictReader(file))
     assert len(published.files) == 2 * len(rows) + 1
     for row in rows:
-        number = NAMES.index(row["split"])
+        number = SPLIT_NAMES.index(row["split"])
         with (
             rasterio.open(tmp_path / "tiles" / row["image"]) as image,
             rasterio.open(tmp_path / "tiles" / row["labels"]) as known,
@@ -44,5 +44,5 @@ def test_files_hold_each_labelled_pixel_once_in_its_place(tmp_path: Path) -> Non
             assert (found[number, *here] == IGNORE_INDEX).all()
             found[number, *here] = written
             assert [int(row[name]) for name in CLASSES] == [int((written == n).sum()) for n in range(2)]
-    for number in range(len(NAMES)):
+    for number in range(len(SPLIT_NAMES)):
         assert (found[number] == np.where(splits == number, labels, IGNORE_INDEX)).all()

@@ -14,10 +14,10 @@ from swath.models.contract import Weights
 from swath.models.exported_archive import read_program
 from swath.models.load import load_model, weights_sha256
 from swath.spec.fields.network import Network
-from swath.training.loop.curves import picture, table
+from swath.training.loop.curves import curves_csv, draw_curves
 from swath.training.loop.epochs import Epoch
-from swath.training.loop.export import write
-from swath.training.loop.networks import build, encoded
+from swath.training.loop.export import export_network
+from swath.training.loop.networks import build_network, encode_weights
 
 HISTORY = (
     Epoch(1, 10, 0.9, 0.004, 1.0, 0.8, ((5, 5), (0, 10)), (0.5, 2 / 3), 0.58, 0.75),
@@ -30,8 +30,8 @@ def test_a_network_that_is_written_takes_any_count_and_size_and_is_a_plain_list_
     tmp_path: Path, onnx: bool
 ) -> None:
     network = Network(width=4, depth=2)
-    weights = encoded(build(network, 3, 2, seed=4))
-    told = write(network, 3, 2, weights, tmp_path, "water", onnx=onnx)
+    weights = encode_weights(build_network(network, 3, 2, seed=4))
+    told = export_network(network, 3, 2, weights, tmp_path, "water", onnx=onnx)
     assert (told.stride, told.sha256) == (4, hashlib.sha256(weights).hexdigest())
     assert (tmp_path / "water.safetensors").read_bytes() == weights
     assert read_program(str(tmp_path / "water.pt2")) is not None
@@ -48,14 +48,14 @@ def test_a_network_that_is_written_takes_any_count_and_size_and_is_a_plain_list_
 def test_a_network_of_segmentation_models_is_written_too(tmp_path: Path) -> None:
     options = {"encoder_name": "resnet18", "decoder_channels": [16, 8, 8, 4, 4]}
     network = Network(name="smp:Unet", options=options)
-    told = write(network, 4, 3, encoded(build(network, 4, 3, seed=1)), tmp_path, "model")
+    told = export_network(network, 4, 3, encode_weights(build_network(network, 4, 3, seed=1)), tmp_path, "model")
     assert told.stride == 32
 
 
 def test_a_network_that_cannot_be_exported_is_an_error_that_names_it(tmp_path: Path) -> None:
     network = Network(name="tests.training.loop.test_export:fickle")
     with pytest.raises(ModelError, match=r"test_export:fickle: torch\.export"):
-        write(network, 3, 2, encoded(fickle(3, 2)), tmp_path, "model")
+        export_network(network, 3, 2, encode_weights(fickle(3, 2)), tmp_path, "model")
 
 
 def fickle(bands: int, classes: int):  # type: ignore[no-untyped-def]
@@ -70,7 +70,7 @@ def fickle(bands: int, classes: int):  # type: ignore[no-untyped-def]
 
 
 def test_the_curves_csv_has_a_line_for_each_epoch() -> None:
-    lines = table(HISTORY, ("land", "water")).splitlines()
+    lines = curves_csv(HISTORY, ("land", "water")).splitlines()
     assert lines[0] == "epoch,step,loss,learning_rate,validation_loss,mean_iou,accuracy,iou land,iou water"
     assert lines[2] == "2,20,0.5,0,0.6,0.905,0.95,0.9,0.909091"
     assert len(lines) == 3
@@ -78,7 +78,7 @@ def test_the_curves_csv_has_a_line_for_each_epoch() -> None:
 
 @pytest.mark.parametrize("history", [HISTORY, HISTORY[:1], (Epoch(1, 10, 0.9, 0.004, 1.0),)], ids=["two", "one", "no"])
 def test_the_curves_are_drawn_with_or_without_validation(tmp_path: Path, history: tuple[Epoch, ...]) -> None:
-    picture(tmp_path / "curves.png", history, ("land", "water"), ("E6DFC8", "2B7BBA"), 1)
+    draw_curves(tmp_path / "curves.png", history, ("land", "water"), ("E6DFC8", "2B7BBA"), 1)
     with Image.open(tmp_path / "curves.png") as image:
         assert image.size[1] > 300
         assert len(image.convert("RGB").getcolors(1 << 20) or ()) > 20

@@ -10,31 +10,35 @@ from pydantic import ValidationError
 
 from swath.errors import ModelError
 from swath.spec.fields.network import Network
-from swath.training.loop.networks import build, encoded, read_state, stride_of
+from swath.training.loop.networks import build_network, encode_weights, read_state_dict, stride_of
 
 
 def test_the_seed_decides_the_first_weights_and_no_generator_is_moved() -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    assert encoded(build(Network(), 4, 2, seed=5)) == encoded(build(Network(), 4, 2, seed=5))
-    assert encoded(build(Network(), 4, 2, seed=5)) != encoded(build(Network(), 4, 2, seed=6))
+    assert encode_weights(build_network(Network(), 4, 2, seed=5)) == encode_weights(
+        build_network(Network(), 4, 2, seed=5)
+    )
+    assert encode_weights(build_network(Network(), 4, 2, seed=5)) != encode_weights(
+        build_network(Network(), 4, 2, seed=6)
+    )
     assert torch.equal(before, torch.get_rng_state())
 
 
 @pytest.mark.parametrize("depth", [1, 3])
 def test_the_stride_is_what_sizes_must_be_multiples_of(depth: int) -> None:
-    assert stride_of(build(Network(depth=depth), 2, 2), 2) == 2**depth
+    assert stride_of(build_network(Network(depth=depth), 2, 2), 2) == 2**depth
 
 
 def test_a_network_of_segmentation_models_is_made_by_name_without_a_download() -> None:
     options = {"encoder_name": "resnet18", "decoder_channels": [16, 8, 8, 4, 4]}
-    network = build(Network(name="smp:Unet", options=options), 5, 3)
+    network = build_network(Network(name="smp:Unet", options=options), 5, 3)
     assert network(torch.zeros(1, 5, 64, 64)).shape == (1, 3, 64, 64)
     assert stride_of(network, 5) == 32
 
 
 def test_a_network_of_the_project_is_called_with_bands_and_classes() -> None:
-    network = build(Network(name="swath.models.unet:UNet", options={"width": 2}), 3, 4)
+    network = build_network(Network(name="swath.models.unet:UNet", options={"width": 2}), 3, 4)
     assert network(torch.zeros(1, 3, 16, 16)).shape == (1, 4, 16, 16)
 
 
@@ -49,22 +53,22 @@ def test_a_network_of_the_project_is_called_with_bands_and_classes() -> None:
 )
 def test_what_is_no_network_is_an_error_that_says_why(network: Network, what: str) -> None:
     with pytest.raises(ModelError, match=what):
-        build(network, 3, 2)
+        build_network(network, 3, 2)
 
 
 def test_weights_to_begin_with_are_those_of_the_file_and_what_does_not_fit_is_named(tmp_path: Path) -> None:
     path = tmp_path / "before.safetensors"
-    path.write_bytes(encoded(build(Network(width=4), 3, 2, seed=9)))
-    assert encoded(build(Network(width=4, weights=str(path)), 3, 2, seed=1)) == path.read_bytes()
+    path.write_bytes(encode_weights(build_network(Network(width=4), 3, 2, seed=9)))
+    assert encode_weights(build_network(Network(width=4, weights=str(path)), 3, 2, seed=1)) == path.read_bytes()
     with pytest.raises(ModelError, match=r"(?s)down\.0\.0\.weight: \(4, 3, 3, 3\) in the file, \(4, 5, 3, 3\).*head"):
-        build(Network(width=4, weights=str(path)), 5, 3)
+        build_network(Network(width=4, weights=str(path)), 5, 3)
 
 
 def test_a_file_that_holds_no_weights_is_an_error(tmp_path: Path) -> None:
     for name in ("a.safetensors", "a.pt2", "a.ckpt", "a.bin"):
         (tmp_path / name).write_bytes(b"nothing")
         with pytest.raises(ModelError):
-            read_state(str(tmp_path / name))
+            read_state_dict(str(tmp_path / name))
 
 
 def test_options_of_one_network_are_refused_for_another() -> None:

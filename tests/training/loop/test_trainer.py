@@ -16,8 +16,8 @@ import pytest
 from swath.errors import ModelError
 from swath.graph.current import listening
 from swath.spec.fields.network import BestEpoch, Optimizer
-from swath.training.loop.prefetch import Images
-from swath.training.loop.trainer import LAST, TrainingData, learn
+from swath.training.loop.prefetch import NetworkBatch
+from swath.training.loop.trainer import LAST, TrainingData, train_network
 from tests.models.learn.course import course, held, images, lessons
 from tests.process import ROOT
 
@@ -25,12 +25,12 @@ from tests.process import ROOT
 @pytest.mark.slow
 def test_a_network_learns_and_two_trainings_of_one_seed_give_the_same_weights(tmp_path: Path) -> None:
     long = course(epochs=4, epoch_steps=10)
-    one, two = learn(long, lessons(), tmp_path / "one"), learn(long, lessons(), tmp_path / "two")
+    one, two = train_network(long, lessons(), tmp_path / "one"), train_network(long, lessons(), tmp_path / "two")
     assert one.best.mean_iou is not None
     assert one.best.mean_iou > 0.7
     assert one.history[0].loss > one.history[-1].loss
     assert hashlib.sha256(one.weights).digest() == hashlib.sha256(two.weights).digest()
-    other = learn(dataclasses.replace(long, seed=2), lessons(), tmp_path / "three")
+    other = train_network(dataclasses.replace(long, seed=2), lessons(), tmp_path / "three")
     assert other.weights != one.weights
 
 
@@ -39,11 +39,11 @@ def test_a_network_learns_and_two_trainings_of_one_seed_give_the_same_weights(tm
 def test_a_training_that_was_killed_goes_on_with_the_same_batches_to_the_same_weights(
     tmp_path: Path, every_s: float, goes_on_at: int
 ) -> None:
-    whole = learn(course(), lessons(), tmp_path / "whole")
+    whole = train_network(course(), lessons(), tmp_path / "whole")
     script = (
         "import os, signal, sys, torch\n"
         "from pathlib import Path\n"
-        "from swath.training.loop.trainer import Lessons, learn\n"
+        "from swath.training.loop.trainer import TrainingData, train_network\n"
         "from tests.models.learn.course import course, held, images\n"
         "def batch(step):\n"
         "    if step == 5:\n"
@@ -51,18 +51,18 @@ def test_a_training_that_was_killed_goes_on_with_the_same_batches_to_the_same_we
         f"        while not last.is_file() or torch.load(last)['global_step'] < {goes_on_at}: pass\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return images(step)\n"
-        f"learn(course(), Lessons(batch, held, 2), Path(sys.argv[1]), {every_s})\n"
+        f"train_network(course(), TrainingData(batch, held, 2), Path(sys.argv[1]), {every_s})\n"
     )
     folder = tmp_path / "killed"
     done = subprocess.run([sys.executable, "-c", script, str(folder)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     seen: list[int] = []
 
-    def batch(step: int) -> Images:
+    def batch(step: int) -> NetworkBatch:
         seen.append(step)
         return images(step)
 
-    resumed = learn(course(), TrainingData(batch, held, 2), folder)
+    resumed = train_network(course(), TrainingData(batch, held, 2), folder)
     assert seen == list(range(seen[0], 6))
     assert seen[0] == 3 if every_s else seen[0] in (4, 5)
     assert resumed.weights == whole.weights
@@ -70,26 +70,26 @@ def test_a_training_that_was_killed_goes_on_with_the_same_batches_to_the_same_we
 
 
 def test_a_finished_training_that_is_asked_for_again_gives_what_it_gave(tmp_path: Path) -> None:
-    first = learn(course(), lessons(), tmp_path)
-    assert learn(course(), lessons(), tmp_path).weights == first.weights
+    first = train_network(course(), lessons(), tmp_path)
+    assert train_network(course(), lessons(), tmp_path).weights == first.weights
 
 
 def test_the_confusion_matrix_has_every_labelled_pixel_of_the_split_once(tmp_path: Path) -> None:
-    learned = learn(course(), lessons(), tmp_path)
+    learned = train_network(course(), lessons(), tmp_path)
     labelled = sum(int((each.labels != 255).sum()) for each in held())
     assert [sum(map(sum, epoch.counts)) for epoch in learned.history] == [labelled, labelled]
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_a_training(tmp_path: Path) -> None:
     still = course(epochs=6, optimizer=Optimizer(learning_rate=1e-12), best=BestEpoch(metric="loss", patience=2))
-    learned = learn(still, lessons(), tmp_path)
+    learned = train_network(still, lessons(), tmp_path)
     assert len(learned.history) < 6
     losses = [epoch.validation_loss for epoch in learned.history if epoch.validation_loss is not None]
     assert learned.best.validation_loss == min(losses)
 
 
 def test_without_a_validation_split_the_last_weights_are_kept(tmp_path: Path) -> None:
-    learned = learn(course(), TrainingData(images, held, 0), tmp_path)
+    learned = train_network(course(), TrainingData(images, held, 0), tmp_path)
     assert (learned.best.number, learned.best.counts) == (2, ())
 
 
@@ -101,7 +101,7 @@ def test_a_training_tells_its_progress_and_a_line_for_each_epoch_and_nothing_els
     heard: list[tuple[float | None, float | None]] = []
     told: list[Mapping[str, float]] = []
     with listening(lambda done, total, pixels: heard.append((done, total)), "run", told.append):
-        learn(course(), lessons(), tmp_path / "kept")
+        train_network(course(), lessons(), tmp_path / "kept")
     assert heard == [(step, 6) for step in range(1, 7)]
     assert [list(each)[:2] for each in told] == [["loss", "mean IoU"]] * 2
     lines = [record.getMessage() for record in caplog.records]
@@ -113,17 +113,17 @@ def test_a_training_tells_its_progress_and_a_line_for_each_epoch_and_nothing_els
 
 
 def test_an_error_in_reading_ends_the_training_with_that_error(tmp_path: Path) -> None:
-    def batch(step: int) -> Images:
+    def batch(step: int) -> NetworkBatch:
         raise ModelError("the disk is gone")
 
     with pytest.raises(ModelError, match="the disk is gone"):
-        learn(course(), TrainingData(batch, held, 2), tmp_path)
+        train_network(course(), TrainingData(batch, held, 2), tmp_path)
 
 
 def test_a_loss_that_is_no_number_is_an_error(tmp_path: Path) -> None:
-    def batch(step: int) -> Images:
+    def batch(step: int) -> NetworkBatch:
         pixels, labels = images(step)
-        return Images(pixels * float("nan"), labels)
+        return NetworkBatch(pixels * float("nan"), labels)
 
     with pytest.raises(ModelError, match="no number"):
-        learn(course(), TrainingData(batch, held, 2), tmp_path)
+        train_network(course(), TrainingData(batch, held, 2), tmp_path)
