@@ -1,4 +1,4 @@
-"""How a command ends: what an error prints, and which exit code the process gets."""
+"""Exit of a command: how errors are printed, and the exit code of the process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run_command(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code. Nothing but KeyboardInterrupt comes out as an exception."""
+    """Run one command line and return its exit code. Errors are printed, never raised."""
     streams.protect()
     # pydantic looks for plugins in the metadata of every installed package; a command has no use for them.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -41,7 +41,7 @@ def _invoke(words: list[str], debug: bool) -> int:
 
     try:
         if words == ["list"]:
-            # What one types to look around should answer at once, and to import typer takes as long as the answer.
+            # Importing typer takes as long as the whole answer.
             from swath.cli.commands.list import list_pipelines
 
             return list_pipelines(as_json=False)
@@ -51,17 +51,17 @@ def _invoke(words: list[str], debug: bool) -> int:
     except SwathError as error:
         if debug:
             _print_traceback()
-        tell(error)
+        print_error(error)
         return error.exit_code
-    except Exception as error:  # noqa: BLE001 - a fault in swath or in somebody's pipeline: say so in a line, keep the rest in a file
+    except Exception as error:  # noqa: BLE001 - a fault in swath or in a pipeline: one line is printed, the traceback goes to a file
         if debug:
             _print_traceback()
-        _tell_unexpected(error, debug)
+        _print_unexpected(error, debug)
         return 1
 
 
-def tell(error: SwathError) -> None:
-    """Print an error and its remedy on stderr. Mistakes of a spec come a line each, without more before them."""
+def print_error(error: SwathError) -> None:
+    """Print an error and its remedy on stderr; of a spec, every mistake on a line of its own."""
     from swath.errors import SpecError
 
     if isinstance(error, SpecError):
@@ -83,9 +83,9 @@ def _print_traceback() -> None:
     traceback.print_exc()
 
 
-def _tell_unexpected(error: Exception, debug: bool) -> None:
+def _print_unexpected(error: Exception, debug: bool) -> None:
     text = str(error).strip()
-    where = "" if debug else _kept_traceback()
+    where = "" if debug else _save_traceback()
     print(f"error: unexpected {type(error).__name__}{': ' if text else ''}{text}", file=sys.stderr)
     if where:
         print(f"  the traceback is in {where}; --debug shows it here", file=sys.stderr)
@@ -93,8 +93,8 @@ def _tell_unexpected(error: Exception, debug: bool) -> None:
         print("  --debug shows the traceback", file=sys.stderr)
 
 
-def _kept_traceback() -> str:
-    """Append the traceback to a file in the state folder; the file's path, or nothing when there is no place for it."""
+def _save_traceback() -> str:
+    """Append the traceback to errors.log in the state folder. Returns the file's path; empty when it cannot be written."""
     import time
     import traceback
 

@@ -1,4 +1,4 @@
-"""Standard streams that outlive their readers: a closed pipe or a full disk is noted, never raised into a run."""
+"""Standard streams that never raise: a closed pipe or a full disk ends the output, not the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TextIO
 
 
 class Stream(io.TextIOWrapper):
-    """A text stream that drops what cannot be written any more and remembers why."""
+    """A text stream that drops output after the first error and keeps the error."""
 
     error: OSError | None = None
 
@@ -41,23 +41,23 @@ class Stream(io.TextIOWrapper):
 
     @property
     def failed(self) -> bool:
-        """Whether data was lost. A reader that left had what it wanted, so that does not count."""
+        """Whether output was lost. A closed pipe does not count: its reader chose to stop."""
         return self.error is not None and self.error.errno != errno.EPIPE
 
 
 def protect() -> None:
-    """Put a Stream in the place of stdout and of stderr."""
+    """Replace stdout and stderr by a Stream."""
     sys.stdout = _protected(sys.stdout, 1)
     sys.stderr = _protected(sys.stderr, 2)
 
 
 def _protected(stream: TextIO | None, number: int) -> TextIO:
     if stream is None:
-        # It was closed before the start. Something must hold its number, or the next file that is opened gets it.
-        held = os.open(os.devnull, os.O_WRONLY)
-        if held != number:
-            os.dup2(held, number)
-            os.close(held)
+        # It was closed before the start. Its number must be taken, or the next file that is opened gets it.
+        null = os.open(os.devnull, os.O_WRONLY)
+        if null != number:
+            os.dup2(null, number)
+            os.close(null)
         return Stream(io.FileIO(number, "w", closefd=False), encoding="utf-8", errors="replace")
     if type(stream) is not io.TextIOWrapper:  # already ours, or a test's
         return stream
@@ -67,23 +67,23 @@ def _protected(stream: TextIO | None, number: int) -> TextIO:
 
 
 def abandoned(stream: TextIO) -> bool:
-    """Whether nobody reads any more what is written to a stream, such as when `head` has had enough."""
+    """Whether the reader of a stream has closed it, as `head` does."""
     if isinstance(stream, Stream) and stream.error is not None:
         return True
     try:
         poll = select.poll()
         poll.register(stream.fileno(), 0)
-    except (OSError, ValueError):  # a stream that somebody put there, such as a test's, has no number
+    except (OSError, ValueError):  # a replaced stream, such as a test's, has no number
         return False
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 @contextlib.contextmanager
 def data_only() -> Iterator[TextIO]:
-    """Keep stdout for data: inside, what anything else writes to it, child processes too, comes out on stderr."""
+    """Keep stdout for data: inside, anything else written to stdout, also by child processes, goes to stderr."""
     outer = sys.stdout
     outer.flush()
-    if not isinstance(outer, Stream):  # a stream that somebody put there, such as a test's: there is no number to move
+    if not isinstance(outer, Stream):  # a replaced stream, such as a test's: there is no number to move
         with contextlib.redirect_stdout(sys.stderr):
             yield outer
         return

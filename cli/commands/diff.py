@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from swath import units
-from swath.cli.commands.runs import brief, commit_words, find_run, open_journal
+from swath.cli.commands.runs import commit_words, find_run, open_journal, run_fields
 from swath.cli.render.columns import table
 from swath.cli.render.terminal_text import printable
 from swath.reporting.node_diff import NodeCalls, NodeDiff
@@ -24,7 +24,7 @@ def print_diff(before: str, after: str, *, as_json: bool) -> int:
     with open_journal() as journal:
         rows = find_run(journal, before), find_run(journal, after)
         found = diff_runs(journal, *rows)
-        summaries = [brief(row, journal) for row in rows]
+        summaries = [run_fields(row, journal) for row in rows]
     if as_json:
         print(json.dumps(_to_json(found, summaries), ensure_ascii=False, indent=2))
         return 0

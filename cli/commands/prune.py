@@ -1,4 +1,4 @@
-"""`pipe prune`: old runs and the results that no other run needs, listed or removed."""
+"""`pipe prune`: lists or removes old runs, and results that no other run needs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from swath.runner.lock import unused
 
 
 def prune(older_than: str, max_size: str | None, *, remove: bool, as_json: bool) -> int:
-    """Print what is old; remove it when asked to."""
+    """Print what can be removed; remove it when asked to."""
     limits = PruneLimits(
         parse_amounts.seconds(older_than, "--older-than"),
         None if max_size is None else parse_amounts.size(max_size, "--max-size"),
@@ -36,83 +36,84 @@ def prune(older_than: str, max_size: str | None, *, remove: bool, as_json: bool)
     project = here()
     if not (project.state / "journal.sqlite").is_file():
         if as_json:
-            print(json.dumps(_plain(PruneCandidates((), 0, 0, {}, (), 0), (), 0)))
+            print(json.dumps(_to_json(PruneCandidates((), 0, 0, {}, (), 0), (), 0)))
         print("nothing to prune: there are no runs here", file=sys.stderr)
         return 0
     with Journal.open(project.state) as journal:
         store = StoreFiles(project.results or str(project.state / "results"))
-        surplus = find_candidates(journal, store, limits, time.time())
-        gone: tuple[OldRun, ...] = ()
+        found = find_candidates(journal, store, limits, time.time())
+        removed: tuple[OldRun, ...] = ()
         freed = 0
         if remove:
-            gone, freed = _remove(project, journal, store, surplus, limits)
+            removed, freed = _remove(project, journal, store, found, limits)
     if as_json:
-        print(json.dumps(_plain(surplus, gone, freed), ensure_ascii=False, indent=2))
+        print(json.dumps(_to_json(found, removed, freed), ensure_ascii=False, indent=2))
     else:
-        for line in _lines(surplus):
+        for line in _lines(found):
             print(line)
-    print(_end(surplus, limits, gone, freed, removed=remove), file=sys.stderr)
+    print(_summary(found, limits, removed, freed, remove=remove), file=sys.stderr)
     return 0
 
 
 def _remove(
-    project: Project, journal: Journal, store: StoreFiles, surplus: PruneCandidates, limits: PruneLimits
+    project: Project, journal: Journal, store: StoreFiles, found: PruneCandidates, limits: PruneLimits
 ) -> tuple[tuple[OldRun, ...], int]:
-    """Remove it all. Gives the runs that are gone, and the bytes that are free again."""
-    alone = functools.partial(unused, project.state)
+    """Remove the candidates. Returns the runs that were removed, and the bytes that were freed."""
+    exclusive = functools.partial(unused, project.state)
     before = _journal_bytes(journal)
-    gone = tuple(remove_runs(journal, surplus.runs))
-    freed = sum(run.bytes for run in gone)
-    with alone() as free:
-        # Looked at once more where no run can come in between: what was listed may have been taken up since.
+    removed = tuple(remove_runs(journal, found.runs))
+    freed = sum(run.bytes for run in removed)
+    with exclusive() as free:
+        # Searched again under the lock that no run can hold: a run may have taken up a result since the first search.
         again = find_candidates(journal, store, replace(limits, max_bytes=None), time.time()) if free else None
         version = journal.version()
     if again is not None and not again.open_runs:
-        freed += sum(remove_results(journal, store, again, alone, version))
-    shrink_journal(journal, alone)
-    return gone, freed + max(0, before - _journal_bytes(journal))
+        freed += sum(remove_results(journal, store, again, exclusive, version))
+    shrink_journal(journal, exclusive)
+    return removed, freed + max(0, before - _journal_bytes(journal))
 
 
 def _journal_bytes(journal: Journal) -> int:
     return sum(file.stat().st_size for file in journal.folder.glob("journal.sqlite*"))
 
 
-def _plain(surplus: PruneCandidates, gone: tuple[OldRun, ...], freed: int) -> dict[str, object]:
-    removed = {run.id for run in gone}
+def _to_json(found: PruneCandidates, removed: tuple[OldRun, ...], freed: int) -> dict[str, object]:
+    ids = {run.id for run in removed}
     return {
         "runs": [
-            {"id": r.id, "status": r.status, "ended": r.ended, "bytes": r.bytes, "removed": r.id in removed}
-            for r in surplus.runs
+            {"id": r.id, "status": r.status, "ended": r.ended, "bytes": r.bytes, "removed": r.id in ids}
+            for r in found.runs
         ],
-        "results": surplus.results,
-        "files": len(surplus.files),
-        "bytes": surplus.bytes,
+        "results": found.results,
+        "files": len(found.files),
+        "bytes": found.bytes,
         "freed_bytes": freed,
-        "kept_bytes": surplus.kept_bytes,
-        "open_runs": list(surplus.open_runs),
+        "kept_bytes": found.kept_bytes,
+        "open_runs": list(found.open_runs),
     }
 
 
-def _lines(surplus: PruneCandidates) -> list[str]:
-    if not surplus.runs:
+def _lines(found: PruneCandidates) -> list[str]:
+    if not found.runs:
         return []
-    cells = [(run.id, run.status, units.local_time(run.ended), units.size(run.bytes)) for run in surplus.runs]
+    cells = [(run.id, run.status, units.local_time(run.ended), units.size(run.bytes)) for run in found.runs]
     return table(("RUN", "STATUS", "ENDED", "FOLDER"), cells, right=(3,))
 
 
-def _end(surplus: PruneCandidates, limits: PruneLimits, gone: tuple[OldRun, ...], freed: int, *, removed: bool) -> str:
-    """What it comes to, in a line or two."""
-    counts = f"{len(surplus.runs)} runs, {surplus.results} results, {len(surplus.files)} files: about {units.size(surplus.bytes)}"
-    if surplus.open_runs and (surplus.results or surplus.files):
-        wait = f"results stay until {', '.join(surplus.open_runs[:3])} {'has' if len(surplus.open_runs) == 1 else 'have'} ended"
+def _summary(
+    found: PruneCandidates, limits: PruneLimits, removed: tuple[OldRun, ...], freed: int, *, remove: bool
+) -> str:
+    """The numbers, in a line or two."""
+    if remove:
+        lines = [f"removed {len(removed)} runs and the results that only they needed: {units.size(freed)} freed"]
+    elif found.runs or found.results or found.files:
+        counts = f"{len(found.runs)} runs, {found.results} results, {len(found.files)} files"
+        lines = [f"{counts}: about {units.size(found.bytes)}; `pipe prune --yes` removes them"]
     else:
-        wait = ""
-    if removed:
-        text = f"removed {len(gone)} runs and what only they needed: {units.size(freed)} are free again"
-    elif surplus.runs or surplus.results or surplus.files:
-        text = f"{counts}; `pipe prune --yes` removes them"
-    else:
-        text = "nothing is old"
-    if limits.max_bytes is not None and surplus.kept_bytes > limits.max_bytes:
-        text += f"\nabout {units.size(surplus.kept_bytes)} are left: runs that go on, or that can be resumed, need them"
-    return f"{text}\n{wait}" if wait else text
+        lines = ["no run is old enough"]
+    if limits.max_bytes is not None and found.kept_bytes > limits.max_bytes:
+        lines.append(f"about {units.size(found.kept_bytes)} stay: runs that are running or can be resumed need them")
+    if found.open_runs and (found.results or found.files):
+        verb = "has" if len(found.open_runs) == 1 else "have"
+        lines.append(f"results stay until {', '.join(found.open_runs[:3])} {verb} ended")
+    return "\n".join(lines)

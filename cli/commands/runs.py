@@ -1,4 +1,4 @@
-"""`pipe runs`: what the journal knows of runs."""
+"""`pipe runs` and `pipe runs show`: the runs of a project as a table, and one run in full."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from swath.cli.render.columns import table
 from swath.cli.render.terminal_text import printable
 from swath.engine.journal import Journal
 from swath.engine.journal_rows import RunRow
+from swath.errors import StateError
 from swath.project.provenance import Reproduction, reproduction
 
 FAILED = "failed"
@@ -25,9 +26,7 @@ FINISHED = ("done", "reused")
 
 
 def open_journal() -> Journal:
-    """The journal of the current folder's project. Reading makes none: without one there are no runs."""
-    from swath.errors import StateError
-
+    """The journal of the current folder's project. Raises StateError when there is none: reading creates no journal."""
     state = here().state
     if not (state / "journal.sqlite").is_file():
         raise StateError(f"there is no run yet in {state}", remedy="`pipe run SPEC` makes one")
@@ -35,14 +34,12 @@ def open_journal() -> Journal:
 
 
 def find_run(journal: Journal, run: str) -> RunRow:
-    """The run that an id, the start of one, `last`, or `last~1` for the one before it, names. Raises StateError."""
+    """A run by its id, the start of its id, `last`, or `last~N` for the Nth before the last. Raises StateError."""
     back = re.fullmatch(r"last~(\d{1,9})", run)
     if back is None:
         return journal.find(run)
     rows = journal.runs(int(back[1]) + 1)
     if len(rows) <= int(back[1]):
-        from swath.errors import StateError
-
         count = "is 1 run" if len(rows) == 1 else f"are {len(rows)} runs"
         raise StateError(f"there {count}, so there is no {run}", remedy="`pipe runs` lists the runs")
     return rows[-1]
@@ -56,17 +53,17 @@ def list_runs(limit: int, *, as_json: bool) -> int:
         print(f"no runs yet in {here().state}", file=sys.stderr)
         return 0
     with open_journal() as journal:
-        rows = [(row, brief(row, journal)) for row in journal.runs(limit)]
+        rows = [(row, run_fields(row, journal)) for row in journal.runs(limit)]
     if as_json:
-        print(json.dumps([told for _, told in rows], ensure_ascii=False, indent=2))
+        print(json.dumps([fields for _, fields in rows], ensure_ascii=False, indent=2))
         return 0
     head = ("RUN", "NAME", "PIPELINE", "STATUS", "STARTED", "TOOK", "CALLS", "FAILED")
     cells = [
         (
-            row.id, row.name, row.pipeline, status(row), units.local_time(row.started), _took(row),
-            str(told["calls"]), str(told["failed"]),
+            row.id, row.name, row.pipeline, status_text(row.status, row.silent_s), units.local_time(row.started),
+            run_time(row.status, row.started, row.finished), str(fields["calls"]), str(fields["failed"]),
         )
-        for row, told in rows
+        for row, fields in rows
     ]  # fmt: skip
     for line in table(head, cells, right=(5, 6, 7)):
         print(line)
@@ -77,13 +74,13 @@ def show_run(run: str, *, as_json: bool) -> int:
     """Print one run in full."""
     with open_journal() as journal:
         row = find_run(journal, run)
-        told = brief(row, journal)
+        fields = run_fields(row, journal)
         counts = Counter(journal.counts(row.id))
         failed = [call for call in journal.calls(row.id) if call.state == FAILED]
         folder = journal.folder / "runs" / row.id
     again = reproduction(row.spec_path, row.overrides, row.git, Path(row.root), folder, start=Path.cwd())
     if as_json:
-        told |= {
+        fields |= {
             "spec_text": row.spec_text,
             "overrides": list(row.overrides),
             "root": row.root,
@@ -94,7 +91,7 @@ def show_run(run: str, *, as_json: bool) -> int:
             "again_caveat": again.caveat,
             "failed_calls": [{"node": c.node, "item": c.item, "error": c.error} for c in failed],
         }
-        print(json.dumps(told, ensure_ascii=False, indent=2))
+        print(json.dumps(fields, ensure_ascii=False, indent=2))
         return 0
     for name, value in _facts(row, counts, again):
         print(f"{name:<9} {value}")
@@ -108,9 +105,16 @@ def show_run(run: str, *, as_json: bool) -> int:
     return 0
 
 
-def status(row: RunRow) -> str:
-    """A run's status; of one that is stopped or asleep also for how long it has not shown itself."""
-    return f"{row.status}, silent for {units.duration(row.silent_s)}" if row.silent_s else row.status
+def status_text(status: str, silent_s: float) -> str:
+    """A run's status, and for how long its process has written no heartbeat when that is suspicious (silent_s > 0)."""
+    return f"{status}, silent for {units.duration(silent_s)}" if silent_s else status
+
+
+def run_time(status: str, started: float, finished: float | None) -> str:
+    """How long a run took, or has been running; `-` of one whose end is not known. Times are seconds since the epoch."""
+    if finished is None and status != "running":
+        return "-"
+    return units.duration((time.time() if finished is None else finished) - started)
 
 
 def _facts(row: RunRow, counts: Counter[str], again: Reproduction) -> list[tuple[str, str]]:
@@ -120,9 +124,9 @@ def _facts(row: RunRow, counts: Counter[str], again: Reproduction) -> list[tuple
         ("pipeline", row.pipeline),
         ("spec", row.spec_path),
         *(("set", override) for override in row.overrides),
-        ("status", f"{status(row)}{ended}"),
+        ("status", f"{status_text(row.status, row.silent_s)}{ended}"),
         ("started", units.local_time(row.started)),
-        ("took", _took(row)),
+        ("took", run_time(row.status, row.started, row.finished)),
         ("process", f"{row.pid} on {row.host}"),
         ("calls", ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"),
         *(("output", output) for output in row.outputs),
@@ -130,37 +134,34 @@ def _facts(row: RunRow, counts: Counter[str], again: Reproduction) -> list[tuple
         ("again", again.line),
     ]
     if again.caveat:
-        facts.append(("", f"not exactly: {again.caveat}"))
+        facts.append(("", f"may differ: {again.caveat}"))
     if row.error:
         facts.append(("error", printable(row.error).replace("\n", "\n          ")))
     return facts
 
 
 def commit_words(git: Mapping[str, Any]) -> str:
-    """A run's commit, branch and whether something differed from it, in a few words."""
+    """A run's commit and branch, and whether it had uncommitted changes, in a few words."""
     if not git.get("commit"):
         return "not under version control"
     more = [f"branch {git['branch']}"] if git.get("branch") else []
     more += [f"taken from {git['ref']}"] if git.get("ref") else []
-    more += ["with changes that are in no commit"] if git.get("dirty") else []
+    more += ["with uncommitted changes"] if git.get("dirty") else []
     return ", ".join([str(git["commit"])[:12], *more])
 
 
-def _took(row: RunRow) -> str:
-    if row.finished is not None:
-        return units.duration(row.finished - row.started)
-    return units.duration(time.time() - row.started) if row.status == "running" else "-"
-
-
-def brief(row: RunRow, journal: Journal) -> dict[str, Any]:
-    """A run as plain values, without what is long."""
+def run_fields(row: RunRow, journal: Journal) -> dict[str, Any]:
+    """A run for JSON, without its spec and the errors of its calls."""
     counts = Counter(journal.counts(row.id))
-    kept = {
+    columns = {
         field.name: getattr(row, field.name)
         for field in dataclasses.fields(row)
         if field.name in ("id", "name", "pipeline", "spec_path", "status", "started", "finished", "exit_code", "error")
     }
     outputs = [str(Path(output)) if "://" not in output else output for output in row.outputs]
     calls = sum(counts[state] for state in FINISHED)
-    known = {"silent_s": round(row.silent_s), "outputs": outputs}
-    return kept | known | {"calls": calls, "reused": counts["reused"], "failed": counts[FAILED]}
+    return (
+        columns
+        | {"silent_s": round(row.silent_s), "outputs": outputs}
+        | {"calls": calls, "reused": counts["reused"], "failed": counts[FAILED]}
+    )

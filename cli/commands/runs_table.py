@@ -1,4 +1,4 @@
-"""`pipe runs table`: what became of each variant of a matrix."""
+"""`pipe runs table`: the variants of a matrix with their states, numbers and outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from swath.errors import UsageError
 
 
 def print_table(run: str, *, as_json: bool, as_csv: bool) -> int:
-    """Print the table of a run that has ended, crashed or goes on."""
+    """Print the table of a run, also while it is running and after a crash."""
     from swath.engine.store import ResultStore
     from swath.runner.variant_table import VariantTable
 
@@ -23,7 +23,7 @@ def print_table(run: str, *, as_json: bool, as_csv: bool) -> int:
         row = find_run(journal, run)
         found = VariantTable.read(project.state / "runs" / row.id)
         if found is None:
-            raise UsageError(f"{row.id} is not the run of a matrix", remedy=f"`pipe runs show {row.id}` tells it")
+            raise UsageError(f"{row.id} is not the run of a matrix", remedy=f"`pipe runs show {row.id}` shows it")
         if not found.final or row.status in ("running", "crashed"):
             store = ResultStore(project.results or str(project.state / "results"))
             found = found.told(journal, store, row.id, over=row.status != "running")

@@ -85,7 +85,7 @@ def _print(entry: PipelineEntry) -> None:
     found = parameters.parameters(_schema(entry.pipeline))
     own = tuple(p for p in found if p.name not in Spec.reserved)
     print("\nParameters")
-    for line in parameters.tell(own, width, "  "):
+    for line in parameters.to_lines(own, width, "  "):
         print(line)
     common = ", ".join(p.name for p in found if p.name in Spec.reserved)
     if common:

@@ -1,4 +1,4 @@
-"""`pipe sweep`: what crashed runs left behind, listed or removed."""
+"""`pipe sweep`: lists or removes what crashed runs left: machines, clusters, unfinished output."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
 
 def sweep(*, remove: bool, as_json: bool, run: str | None = None, places: Sequence[str] = ()) -> int:
-    """Print what is left; remove it when asked to. Raises TeardownError when something stays, and what kept from looking."""
+    """Print leftovers; remove them when asked to.
+
+    Raises TeardownError when something could not be removed, CredentialsError or InfrastructureError where a place
+    could not be searched.
+    """
     project = here()
-    looked_in = [*_named(project), *(_place(text) for text in places)]
-    if not (project.state / "journal.sqlite").is_file() and not looked_in:
+    searched = [*_places_of(project), *(_place(text) for text in places)]
+    if not (project.state / "journal.sqlite").is_file() and not searched:
         if as_json:
             print("[]")
         print("nothing is left: there are no runs here", file=sys.stderr)
@@ -29,38 +33,38 @@ def sweep(*, remove: bool, as_json: bool, run: str | None = None, places: Sequen
     from swath.cluster.teardown import sweep as sweeper
     from swath.engine.journal import Journal
 
-    stays: list[TeardownError] = []
-    gone: set[str] = set()
+    errors: list[TeardownError] = []
+    removed: set[str] = set()
     with Journal.open(project.state) as journal:
-        found = sweeper.find(journal, looked_in, journal.find(run).id if run else None)
+        found = sweeper.find(journal, searched, journal.find(run).id if run else None)
         for leftover in found.leftovers if remove else ():
             try:
                 leftover.remove(journal)
-                gone.add(leftover.id)
+                removed.add(leftover.id)
             except TeardownError as error:
-                stays.append(error)
-    _print(found, gone, as_json=as_json)
-    if stays:
+                errors.append(error)
+    _print(found, removed, as_json=as_json)
+    if errors:
         raise TeardownError(
-            "\n".join(error.message for error in stays), remedy="\n  ".join(error.remedy for error in stays)
+            "\n".join(error.message for error in errors), remedy="\n  ".join(error.remedy for error in errors)
         )
     if found.unknown:
-        raise _unknown(found.unknown)
+        raise _search_error(found.unknown)
     if not found.leftovers:
         print("nothing is left", file=sys.stderr)
     elif remove:
-        print(f"removed {len(gone)}", file=sys.stderr)
+        print(f"removed {len(removed)}", file=sys.stderr)
     else:
         print("`pipe sweep --yes` removes it", file=sys.stderr)
     return 0
 
 
-def _print(found: SweepResult, gone: set[str], *, as_json: bool) -> None:
+def _print(found: SweepResult, removed: set[str], *, as_json: bool) -> None:
     if as_json:
         rows = [
             {
                 "kind": left.kind, "id": left.id, "run": left.run, "status": left.status, "made": left.made,
-                "bytes": left.size, "what": left.about, "removed": left.id in gone,
+                "bytes": left.size, "what": left.about, "removed": left.id in removed,
             }
             for left in found.leftovers
         ]  # fmt: skip
@@ -72,14 +76,14 @@ def _print(found: SweepResult, gone: set[str], *, as_json: bool) -> None:
             units.size(left.size) if left.size else "",
         )
         for left in found.leftovers
-        for what in left.about or ["machines may be about to come up"]
+        for what in left.about or ["machines that may still start"]
     ]  # fmt: skip
-    for line in table(("KIND", "WHAT", "RUN", "STATUS", "MADE", "SIZE"), cells, right=(5,)) if cells else ():
+    for line in table(("KIND", "WHAT", "RUN", "STATUS", "CREATED", "SIZE"), cells, right=(5,)) if cells else ():
         print(line)
 
 
-def _named(project: Project) -> list[Place]:
-    """Where the clusters of swath.yaml are."""
+def _places_of(project: Project) -> list[Place]:
+    """Where the clusters of swath.yaml are: regions, projects, namespaces."""
     from swath.spec.clusters.cloud import AwsCluster, GcpCluster
     from swath.spec.clusters.kubernetes import KubernetesCluster
 
@@ -104,13 +108,11 @@ def _place(text: str) -> Place:
         return "gcp", place
     if kind == "kubernetes" and place:
         return "kubernetes", place
-    raise UsageError(
-        f"--in {text}: not a place of machines", remedy="write aws:REGION, gcp:PROJECT or kubernetes:NAMESPACE"
-    )
+    raise UsageError(f"--in {text}: no such place", remedy="write aws:REGION, gcp:PROJECT or kubernetes:NAMESPACE")
 
 
-def _unknown(errors: Sequence[tuple[str, SwathError]]) -> SwathError:
-    """One error of all that kept from looking."""
+def _search_error(errors: Sequence[tuple[str, SwathError]]) -> SwathError:
+    """One error of all places that could not be searched."""
     kind = CredentialsError if isinstance(errors[0][1], CredentialsError) else InfrastructureError
     lines = [f"{what}: {error.message}" for what, error in errors]
-    return kind("it is not known whether something is left:\n" + "\n".join(lines), remedy=errors[0][1].remedy)
+    return kind("not everything could be searched:\n" + "\n".join(lines), remedy=errors[0][1].remedy)

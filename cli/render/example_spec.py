@@ -1,4 +1,4 @@
-"""An example of a Spec, made without values from anybody, so that a pipeline's graph can be drawn from its name alone."""
+"""Example of a Spec with placeholder values, to draw a pipeline's graph without a spec file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from swath.graph.pipeline import Pipeline
 
 
 class Unknown:
-    """Stands for a value that is known only when a spec is written or a run reaches it."""
+    """Placeholder of a value that only a spec or a run can give; its attributes are placeholders too."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -31,12 +31,12 @@ class Unknown:
 
 
 def example_graph(pipeline: Pipeline) -> Graph:
-    """The graph of a pipeline from an example of its Spec. Raises whatever the pipeline does when it looks at values."""
+    """The graph of a pipeline from an example of its Spec. Raises what the pipeline raises when it computes with placeholders."""
     return pipeline.build(example(pipeline.spec_class))
 
 
 def example(model: type[BaseModel]) -> Any:
-    """An instance with defaults where there are any, and stand-ins of the right kind elsewhere. It is not validated."""
+    """An instance with the defaults, and placeholders of the right type for required fields. It is not validated."""
     values: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         if field.is_required():

@@ -1,4 +1,4 @@
-"""A graph as it is told: its nodes with what they need, steps opened up. Drawn as text, as Graphviz, as JSON."""
+"""Outline of a graph: its nodes with what they depend on, and the nodes inside of steps; for text, Graphviz and JSON."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class OutlineNode:
     """Name of the task or pipeline that it calls."""
     needs: tuple[str, ...]
     when: str
-    """What decides whether it runs; empty when it always does."""
+    """The condition under which it runs; empty when it always does."""
     mapped: bool
     count: int | None
     """Number of calls of a mapped node, when it is known before the run."""
     over: str
-    """What a mapped node walks, when that is another node's result."""
+    """What a mapped node maps over, when that is another node's result."""
     step: Outline | None = None
-    """The inside of a pipeline used as a step."""
+    """The nodes of a pipeline used as a step."""
     unopened: str = ""
-    """Why a step has no inside here."""
+    """Why the nodes of a step are not known."""
 
     @property
     def remark(self) -> str:
-        """What to say behind its name, such as `map over plan_blocks, when check.wet`."""
+        """Shown behind its name, such as `map over plan_blocks, when check.wet`."""
         words = []
         if self.mapped:
             words.append(
@@ -46,7 +46,7 @@ class OutlineNode:
         if self.target != self.name.rpartition("/")[2] and not self.name.startswith(f"{self.target}-"):
             words.append(f"calls {self.target}")
         if self.unopened:
-            words.append(f"its inside is known at run time ({self.unopened})")
+            words.append(f"nodes known at run time ({self.unopened})")
         return ", ".join(words)
 
 
@@ -69,13 +69,17 @@ class Outline:
 
 
 def outline(graph: Graph, within: tuple[str, ...] = (), *, counted: bool = True) -> Outline:
-    """The outline of a graph. `within` names the pipelines that it is inside of; `counted` is false for an example's."""
+    """The outline of a graph.
+
+    within: names of the pipelines that the graph is a step of. counted: whether the numbers of calls are real; they are
+    not in a graph made from an example.
+    """
     parts = tuple(_part(node, (*within, graph.pipeline), counted) for node in graph)
     return Outline(graph.pipeline, parts, tuple(dict.fromkeys(node_of(ref) for ref in refs_in(graph.result))))
 
 
 def _part(node: Node, within: tuple[str, ...], counted: bool) -> OutlineNode:
-    count, over = _walked(node) if node.mapped else (None, "")
+    count, over = _mapped_over(node) if node.mapped else (None, "")
     count = count if counted else None
     when = "" if node.when is True else repr(node.when)
     step, unopened = None, ""
@@ -84,8 +88,8 @@ def _part(node: Node, within: tuple[str, ...], counted: bool) -> OutlineNode:
     return OutlineNode(node.name, node.target.name, node.needs, when, node.mapped, count, over, step, unopened)
 
 
-def _walked(node: Node) -> tuple[int | None, str]:
-    """How many calls a mapped node makes, if it can be said, and whose results it walks."""
+def _mapped_over(node: Node) -> tuple[int | None, str]:
+    """Number of calls of a mapped node, if it is known, and the results that it maps over."""
     over = [repr(argument) for argument in node.args if isinstance(argument, Ref)]
     known = [len(a) for a in node.args if not isinstance(a, (Ref, Unknown)) and hasattr(a, "__len__")]
     return (known[0] if known and not over else None), ", ".join(over)
@@ -102,8 +106,8 @@ def _inside(node: Node, target: Pipeline, within: tuple[str, ...], counted: bool
         graph = target.build(spec) if known else example_graph(target)
     except PipelineError as error:
         return None, error.message
-    except Exception as error:  # noqa: BLE001 - the pipeline's own code, on stand-ins: it may need real values
-        return None, f"it looks at values: {type(error).__name__}"
+    except Exception as error:  # noqa: BLE001 - the pipeline's own code, on placeholders: it may need real values
+        return None, f"its graph depends on values: {type(error).__name__}"
     return outline(graph, within, counted=counted and known), ""
 
 

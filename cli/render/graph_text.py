@@ -1,4 +1,4 @@
-"""A graph drawn as text: a line per node, lanes beside it that lead to whatever takes its result."""
+"""A graph drawn as text, a line per node with edges to its dependents beside it; and as Graphviz source."""
 
 from __future__ import annotations
 
@@ -28,61 +28,61 @@ def _lines(outline: Outline) -> Iterator[str]:
 
 
 def _rows(outline: Outline) -> Iterator[tuple[str, str, str, OutlineNode]]:
-    """Of every node: the lanes above it, the row that it is on, the lanes below it."""
-    lanes: list[str | None] = []
+    """For each node: the edges above its row, the row itself, the edges below."""
+    columns: list[str | None] = []
     left = {part.name: {p.name for p in outline.parts if part.name in p.needs} for part in outline.parts}
     for part in outline.parts:
-        above = _rails(lanes)
+        above = _edges(columns)
         for needed in part.needs:
             left[needed].discard(part.name)
-        own, row = _place(part, lanes, left)
-        lanes[own] = part.name if left[part.name] else None
-        yield above, row, _rails(lanes), part
-        while lanes and lanes[-1] is None:
-            lanes.pop()
+        own, row = _place(part, columns, left)
+        columns[own] = part.name if left[part.name] else None
+        yield above, row, _edges(columns), part
+        while columns and columns[-1] is None:
+            columns.pop()
 
 
-def _inside(step: Outline, rails: str, width: int) -> Iterator[str]:
+def _inside(step: Outline, edges: str, width: int) -> Iterator[str]:
     for line in _lines(step):
-        yield f"{rails:<{width}}    {line}".rstrip()
+        yield f"{edges:<{width}}    {line}".rstrip()
 
 
-def _rails(lanes: list[str | None]) -> str:
-    return " ".join("│" if lane else " " for lane in lanes).rstrip()
+def _edges(columns: list[str | None]) -> str:
+    return " ".join("│" if column else " " for column in columns).rstrip()
 
 
-def _place(part: OutlineNode, lanes: list[str | None], left: dict[str, set[str]]) -> tuple[int, str]:
-    """The node's lane, and the row that joins it with what it needs. Lanes whose last taker it is end here."""
-    joined = {i for i, lane in enumerate(lanes) if lane in part.needs}
-    ending = {i for i in joined if not left[lanes[i] or ""]}
+def _place(part: OutlineNode, columns: list[str | None], left: dict[str, set[str]]) -> tuple[int, str]:
+    """The node's column, and the row that joins it to its dependencies. Columns whose last dependent it is are freed."""
+    joined = {i for i, column in enumerate(columns) if column in part.needs}
+    ending = {i for i in joined if not left[columns[i] or ""]}
     own = (
         min(ending)
         if ending
-        else next((i for i, lane in enumerate(lanes) if lane is None and i > max(joined, default=-1)), -1)
+        else next((i for i, column in enumerate(columns) if column is None and i > max(joined, default=-1)), -1)
     )
     if own < 0:
-        own = len(lanes)
-        lanes.append(None)
+        own = len(columns)
+        columns.append(None)
     marker = "◆" if part.step is not None or part.unopened else "●"
     low, high = min({own, *joined}), max({own, *joined})
     row = []
-    for i, lane in enumerate(lanes):
+    for i, column in enumerate(columns):
         if i == own:
             row.append(marker)
         elif i in joined:
-            row.append(_joint(i, low, high, ends=i in ending))
+            row.append(_corner(i, low, high, ends=i in ending))
         else:
-            row.append("│" if lane else "─" if low < i < high else " ")
+            row.append("│" if column else "─" if low < i < high else " ")
         row.append("─" if low <= i < high else " ")
     for i in ending:
-        lanes[i] = None
+        columns[i] = None
     return own, "".join(row).rstrip()
 
 
-def _joint(lane: int, low: int, high: int, *, ends: bool) -> str:
-    if lane == low:
+def _corner(column: int, low: int, high: int, *, ends: bool) -> str:
+    if column == low:
         return "╰" if ends else "├"
-    if lane == high:
+    if column == high:
         return "╯" if ends else "┤"
     return "┴" if ends else "┼"
 

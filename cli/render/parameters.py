@@ -1,4 +1,4 @@
-"""What a pipeline's specs may say, told from their JSON Schema: names, types, defaults, docs."""
+"""Parameters of a pipeline, read from the JSON Schema of its specs: names, types, defaults, descriptions."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ class Parameter:
     """In words, such as `list of text`."""
     required: bool
     default: Any
-    """None too when there is none."""
+    """None also when there is no default."""
     doc: str
     forms: tuple[ParameterForm, ...] = ()
-    """The mappings that it may be."""
+    """The kinds of mapping that its value can be."""
 
 
 @dataclass(frozen=True)
 class ParameterForm:
-    """One kind of mapping: its keys."""
+    """One kind of mapping that a value can be: its keys."""
 
     mark: str
-    """The key and value that tell it from other forms, such as `source: files`; empty when there are none."""
+    """The key and value that distinguish it from other forms, such as `source: files`; empty when none do."""
     doc: str
     parameters: tuple[Parameter, ...] = field(default=())
 
 
 def parameters(schema: Schema) -> tuple[Parameter, ...]:
-    """The keys that the schema of a spec has, without `pipeline` itself."""
+    """The keys of a spec's schema, without `pipeline`."""
     found = _parameters(schema, schema.get("definitions", {}), ())
     return tuple(parameter for parameter in found if parameter.name != "pipeline")
 
@@ -104,24 +104,24 @@ def to_plain(found: tuple[Parameter, ...]) -> list[dict[str, Any]]:
     return [asdict(parameter) for parameter in found]
 
 
-def tell(found: tuple[Parameter, ...], width: int, indent: str = "") -> Iterator[str]:
-    """Lines for a terminal of a width: required ones first, each with its doc below it."""
+def to_lines(found: tuple[Parameter, ...], width: int, indent: str = "") -> Iterator[str]:
+    """Lines for a terminal: required parameters first, each with its description below. width: in columns."""
     room = max(30, width - len(indent) - 4)
     for parameter in sorted(found, key=lambda p: not p.required):
         yield f"{indent}{parameter.name}  ({parameter.type}{_default(parameter)})"
         yield from _wrapped(parameter.doc, room, indent + "    ")
-        told: list[Parameter] = []
+        listed: list[Parameter] = []
         for form in parameter.forms:
             inner = indent + "    "
             if form.mark:
                 yield f"{inner}with {form.mark}"
                 inner += "  "
             yield from _wrapped(form.doc, room, inner)
-            yield from tell(tuple(p for p in form.parameters if p not in told), width, inner)
-            again = ", ".join(p.name for p in form.parameters if p in told)
+            yield from to_lines(tuple(p for p in form.parameters if p not in listed), width, inner)
+            again = ", ".join(p.name for p in form.parameters if p in listed)
             if again:
                 yield from _wrapped(f"{again}: as above", room, inner)
-            told += form.parameters
+            listed += form.parameters
 
 
 def _default(parameter: Parameter) -> str:

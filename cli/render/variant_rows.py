@@ -17,14 +17,14 @@ LONGEST = 40
 
 
 def to_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A table for people: the fields of the matrix, what became of it, its numbers, and where it is or why not."""
+    """A table: the values of each variant, its state, counts of calls, numbers, and its output or its error."""
     fields, numbers = _names(rows, "values"), _names(rows, "numbers")
     counts = ("made", "reused", "failed")
     head = [*(name.upper() for name in fields), "STATE", *(name.upper() for name in counts), "TIME", *numbers, "OUTPUT"]
     cells = [
         [
             *(_value(row["values"].get(name, "")) for name in fields), _state(row), *(str(row[name]) for name in counts),
-            units.duration(row["seconds"]), *(_number(row["numbers"].get(name, "")) for name in numbers), _last(row),
+            units.duration(row["seconds"]), *(_number(row["numbers"].get(name, "")) for name in numbers), _output(row),
         ]
         for row in rows
     ]  # fmt: skip
@@ -33,7 +33,7 @@ def to_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Every column for a spreadsheet: texts as they are, other values of the spec as JSON."""
+    """CSV with every column: texts as they are, other values of the spec as JSON."""
     fields, numbers = _names(rows, "values"), _names(rows, "numbers")
     plain = ("state", "best", "made", "reused", "failed", "seconds")
     out = io.StringIO()
@@ -67,8 +67,8 @@ def _number(value: Any) -> str:
     return units.number(value) if isinstance(value, (int, float)) else str(value)
 
 
-def _last(row: Mapping[str, Any]) -> str:
-    """Where the variant's output is, or why there is none."""
+def _output(row: Mapping[str, Any]) -> str:
+    """Where the variant's output is, or the first line of its error."""
     if row["error"]:
         return printable(row["error"]).partition("\n")[0]
     return str(row["folder"] or ("" if row["numbers"] else ", ".join(row["outputs"])))

@@ -1,4 +1,4 @@
-"""One picture of a run for a terminal of a given size: pure text with styles, nothing is printed here."""
+"""One frame of the live view: styled text for a terminal of a given size. Nothing is printed here."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from swath.cli.render.terminal_text import width as columns
 from swath.cli.view.progress import NodeProgress, RunProgress
 
 Piece = tuple[str, str]
-"""Text and its style, in rich's words."""
+"""Text and its style, as rich names it."""
 Line = list[Piece]
 
 MARKS = {"open": ("▸", "cyan"), "done": ("✓", "green"), "skipped": ("–", "dim"), "failed": ("✗", "red")}
 BAR = " ▏▎▍▌▋▊▉█"
 
 
-def frame(tally: RunProgress, now: float, width: int, height: int) -> list[Line]:
-    """A head line and a line per node, no wider than `width` and no more than `height` lines."""
-    lines = [_head(tally, now)]
-    nodes = ordered(tally)
+def frame(run: RunProgress, now: float, width: int, height: int) -> list[Line]:
+    """A head line and a line per node, at most `width` columns and `height` lines.
+
+    now: seconds since the epoch.
+    """
+    lines = [_head(run, now)]
+    nodes = ordered(run)
     room = max(1, height - 1)
     hidden: list[NodeProgress] = []
     if len(nodes) > room:
@@ -33,11 +36,11 @@ def frame(tally: RunProgress, now: float, width: int, height: int) -> list[Line]
     return [_cut(line, width) for line in lines]
 
 
-def ordered(tally: RunProgress) -> list[NodeProgress]:
-    """Nodes as they opened, those of a step below it."""
+def ordered(run: RunProgress) -> list[NodeProgress]:
+    """Nodes in the order in which they started, those of a step below the step."""
     below: dict[str, list[NodeProgress]] = {}
-    for node in tally.nodes.values():
-        below.setdefault(parent(node.name), []).append(node)
+    for node in run.nodes.values():
+        below.setdefault(step_of(node.name), []).append(node)
 
     def walk(name: str) -> Iterator[NodeProgress]:
         for node in below.pop(name, ()):
@@ -48,8 +51,8 @@ def ordered(tally: RunProgress) -> list[NodeProgress]:
     return found + [node for rest in below.values() for node in rest]
 
 
-def parent(name: str) -> str:
-    """The step that a node is in: `detect` for `detect/fetch`; empty for a pipeline's own."""
+def step_of(name: str) -> str:
+    """The step that a node is in: `detect` for `detect/fetch`; empty for a node of the pipeline itself."""
     return name.rpartition("/")[0]
 
 
@@ -57,23 +60,23 @@ def _label(node: NodeProgress) -> str:
     return "  " * node.depth + node.name.rpartition("/")[2]
 
 
-def _head(tally: RunProgress, now: float) -> Line:
-    end = tally.end
-    began = tally.started if tally.started is not None else now
+def _head(run: RunProgress, now: float) -> Line:
+    end = run.end
+    began = run.started if run.started is not None else now
     seconds = end.seconds if end else now - began
-    parts: Line = [(tally.name or tally.pipeline or "run", "bold"), (f"  {tally.run}", "dim")]
-    if tally.cluster and tally.workers is not None:
-        parts.append((f"  {tally.cluster}, {tally.workers} {'worker' if tally.workers == 1 else 'workers'}", ""))
-    elif tally.cluster:
-        parts.append((f"  {tally.cluster}", ""))
+    parts: Line = [(run.name or run.pipeline or "run", "bold"), (f"  {run.run}", "dim")]
+    if run.cluster and run.workers is not None:
+        parts.append((f"  {run.cluster}, {run.workers} {'worker' if run.workers == 1 else 'workers'}", ""))
+    elif run.cluster:
+        parts.append((f"  {run.cluster}", ""))
     parts.append((f"  {units.duration(seconds)}", ""))
-    if tally.stopping and not end:
-        parts.append((f"  stopping: {tally.stopping}", "yellow"))
+    if run.stopping and not end:
+        parts.append((f"  stopping: {run.stopping}", "yellow"))
     return parts
 
 
 def _fitting(nodes: list[NodeProgress], room: int) -> tuple[list[NodeProgress], list[NodeProgress]]:
-    """The nodes to show in `room` lines: what failed or goes on first, then the newest; in their order."""
+    """The nodes to show in `room` lines, and the hidden ones: failed and running nodes are shown first, then the newest."""
     ranked = sorted(
         range(len(nodes)), key=lambda i: (not nodes[i].failed, nodes[i].state != "open", not nodes[i].begun, -i)
     )

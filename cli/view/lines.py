@@ -1,4 +1,4 @@
-"""Events as JSON, one a line."""
+"""JSON view: every event as one line of JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from swath.events import Event
 
 
 class JsonView:
-    """Writes every event to a stream as it comes."""
+    """A listener that writes every event to a stream at once."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out

@@ -1,6 +1,6 @@
-"""The picture on a terminal: a line per node that changes in place, with the log above it.
+"""Live view on a terminal: a line per node that is updated in place, log lines above.
 
-Events only count; a thread of its own draws a few times a second, so that thousands of events a second cost little.
+Events only update counts; a thread draws five times a second, so that thousands of events a second cost little.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rich.text import Text
 
 from swath import events
 from swath.cli.view.frame import frame
-from swath.cli.view.plain import said, summary
+from swath.cli.view.plain import event_lines, summary
 from swath.cli.view.progress import RunProgress
 from swath.units import clock
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 EVERY_S = 0.2
-"""Time between two pictures."""
+"""Time between two frames."""
 MOST_LINES = 200
-"""Log lines printed with one picture; what is more stays in the journal."""
+"""Log lines printed with one frame; further ones are only in the journal."""
 
 
 class LiveView:
-    """Shows a run on a terminal. Use as a context manager; the last picture stays."""
+    """A listener that shows a run on a terminal. A context manager; the last frame stays."""
 
     def __init__(self, out: TextIO) -> None:
         self._console = Console(file=out, highlight=False, markup=False, emoji=False)
         self._lock = threading.Lock()
-        self._tally = RunProgress()
+        self._progress = RunProgress()
         self._lines: list[Text] = []
         self._dropped = 0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._draw_on, name="swath-view", daemon=True)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._draw_loop, name="swath-view", daemon=True)
         self._live = Live(
-            console=self._console, auto_refresh=False, get_renderable=self._picture, redirect_stdout=False, transient=False
+            console=self._console, auto_refresh=False, get_renderable=self._render, redirect_stdout=False, transient=False
         )  # fmt: skip
 
     def __enter__(self) -> LiveView:
@@ -51,27 +51,27 @@ class LiveView:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._closed.set()
         self._thread.join()
         self._draw()
         self._live.stop()
-        if self._tally.end:
-            for line in summary(self._tally.end):
+        if self._progress.end:
+            for line in summary(self._progress.end):
                 self._console.print(Text(line, _style(line)), soft_wrap=True)
 
     def __call__(self, event: events.Event) -> None:
         with self._lock:
-            self._tally.take(event)
+            self._progress.take(event)
             if isinstance(event, (events.RunDone, events.RunStarted, events.ClusterReady)):
                 return
-            for line in said(event):
+            for line in event_lines(event):
                 if len(self._lines) < MOST_LINES:
                     self._lines.append(Text(f"{clock(event.time)} {line}", _style(line, event)))
                 else:
                     self._dropped += 1
 
-    def _draw_on(self) -> None:
-        while not self._over.wait(EVERY_S):
+    def _draw_loop(self) -> None:
+        while not self._closed.wait(EVERY_S):
             self._draw()
 
     def _draw(self) -> None:
@@ -79,16 +79,16 @@ class LiveView:
             lines, self._lines = self._lines, []
             dropped, self._dropped = self._dropped, 0
         if dropped:
-            lines.append(Text(f"... {dropped} lines more: pipe logs {self._tally.run}", "dim"))
+            lines.append(Text(f"... {dropped} more lines: pipe logs {self._progress.run}", "dim"))
         if lines:
             self._console.print(Group(*lines), soft_wrap=True)
         self._live.refresh()
 
-    def _picture(self) -> RenderableType:
+    def _render(self) -> RenderableType:
         size = self._console.size
         with self._lock:
             # One column less: some terminals break the line after the last.
-            lines = frame(self._tally, time.time(), max(10, size.width - 1), max(2, size.height - 2))
+            lines = frame(self._progress, time.time(), max(10, size.width - 1), max(2, size.height - 2))
         return Group(*(Text.assemble(*line, no_wrap=True, overflow="crop") for line in lines))
 
 

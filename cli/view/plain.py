@@ -1,4 +1,4 @@
-"""Timestamped lines, for logs and pipes: starts and ends always, progress now and then."""
+"""Plain view: timestamped lines for logs and pipes; starts and ends always, progress every few seconds."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ EVERY_S = 5.0
 """At most one line of progress per node in this time."""
 
 METRICS = 3
-"""So many numbers of a call are shown at most."""
+"""Metrics of a call that a line shows at most."""
 
 QUIET = ("partial", "interrupted", "terminated")
-"""Ways to end whose error says nothing that was not said."""
+"""Statuses whose error repeats what was printed before."""
 
 
 class PlainView:
-    """Writes what happens as lines."""
+    """A listener that writes lines to a stream."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._lock = threading.Lock()
-        self._tally = RunProgress()
-        self._said: dict[str, float] = {}
+        self._progress = RunProgress()
+        self._printed: dict[str, float] = {}
 
     def __enter__(self) -> PlainView:
         return self
@@ -39,30 +39,30 @@ class PlainView:
 
     def __call__(self, event: events.Event) -> None:
         with self._lock:
-            node = self._tally.take(event)
-            for text in self._texts(event, node):
+            node = self._progress.take(event)
+            for text in self._event_lines(event, node):
                 self._out.write(f"{units.clock(event.time)} {text}\n")
             self._out.flush()
 
-    def _texts(self, event: events.Event, node: NodeProgress | None) -> Iterator[str]:
+    def _event_lines(self, event: events.Event, node: NodeProgress | None) -> Iterator[str]:
         match event:
             case events.NodeOpened() | events.NodeDone() | events.CallStarted() if in_mapped(event.node):
-                return  # one of many: the step's own progress tells enough
+                return  # one of many: the step's own progress is shown
             case events.NodeOpened() if node:
-                self._said[node.name] = event.time
+                self._printed[node.name] = event.time
                 if event.total != 1:
                     yield f"{node.name} {'starts' if event.total is None else f'0/{event.total}'}"
             case events.NodeDone() if node:
                 yield ended(node)
             case events.CallDone() | events.CallProgress() | events.StepDone() if node:
                 over = node.total is not None and node.settled >= node.total
-                if node.state == "open" and not over and event.time - self._said.get(node.name, 0.0) >= EVERY_S:
-                    self._said[node.name] = event.time
+                if node.state == "open" and not over and event.time - self._printed.get(node.name, 0.0) >= EVERY_S:
+                    self._printed[node.name] = event.time
                     yield progress(node, event.time)
             case events.CallStarted() if node and node.total == 1 and event.attempt == 1:
                 yield f"{node.name} starts"
             case _:
-                yield from said(event)
+                yield from event_lines(event)
 
 
 def call_name(node: str, item: int | None) -> str:
@@ -78,7 +78,7 @@ def progress(node: NodeProgress, now: float) -> str:
 
 
 def figures(node: NodeProgress, now: float) -> Iterator[str]:
-    """Rates, time left and what is out of the ordinary, in the order of their weight."""
+    """Failures, metrics, rates, time left and counts of reused and retried calls; what is zero or unknown is left out."""
     if node.failed:
         yield f"{node.failed} failed"
     if node.metrics:
@@ -112,11 +112,11 @@ def ended(node: NodeProgress) -> str:
     return f"{node.name} {node.state} in {took}{': ' if rest else ''}{rest}"
 
 
-def said(event: events.Event) -> Iterator[str]:
-    """What an event says in words, a line each; nothing for those that are only counted."""
+def event_lines(event: events.Event) -> Iterator[str]:
+    """Lines for an event; none for those that only change counts."""
     match event:
         case events.RunStarted():
-            again = " goes on" if event.resumed else ""
+            again = ", resumed" if event.resumed else ""
             yield f"run {event.run}: {event.name or event.pipeline} ({event.pipeline}, {event.spec}){again}"
         case events.ClusterReady():
             where = f" at {event.address}" if event.address else ""
@@ -130,7 +130,7 @@ def said(event: events.Event) -> Iterator[str]:
             head, *rest = printable(event.error).splitlines() or [""]
             yield f"{call_name(event.node, event.item)} failed for good: {head}"
             yield from (f"  {line}" for line in rest)
-        case events.Log() if event.node or event.level != "error":  # a run's own error comes with its end
+        case events.Log() if event.node or event.level != "error":  # the error of a run comes with RunDone
             where = " ".join(
                 part for part in (call_name(event.node, event.item) if event.node else "", event.worker) if part
             )
@@ -145,7 +145,7 @@ def said(event: events.Event) -> Iterator[str]:
 
 
 def summary(end: events.RunDone) -> Iterator[str]:
-    """How a run ended."""
+    """Lines for the end of a run."""
     reused = f", {end.reused} reused" if end.reused else ""
     calls = f"{end.calls} {'call' if end.calls == 1 else 'calls'}"
     yield f"{end.status} in {units.duration(end.seconds)}: {calls}{reused}"

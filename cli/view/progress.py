@@ -1,4 +1,4 @@
-"""Where a run stands: what the views show, counted from events. No printing, no clock of its own."""
+"""Progress of a run, counted from its events: calls, rates and time left of each node. The views show it."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from dataclasses import dataclass, field
 from swath import events
 
 WINDOW_S = 30.0
-"""Rates are over this long, so that they follow a change within half a minute and do not jump."""
+"""Rates are means over this time."""
 SAMPLE_S = 0.5
-"""At most one sample of a rate in this time, whatever the number of events."""
+"""Minimum time between two samples of a rate."""
 
 
 def in_mapped(name: str) -> bool:
-    """Whether a node is in one of the items of a mapped step."""
+    """Whether a node belongs to an item of a mapped step, such as `detect[3]/fetch`."""
     return "]/" in name
 
 
-def together(name: str) -> str:
-    """The name under which the items of a mapped step are counted together: `detect/fetch` for `detect[3]/fetch`."""
+def collapsed(name: str) -> str:
+    """The name without the items of mapped steps, under which they are counted: `detect/fetch` for `detect[3]/fetch`."""
     return re.sub(r"\[\d+\]/", "/", name) if "]/" in name else name
 
 
 @dataclass
 class NodeProgress:
-    """One node's counts."""
+    """Counts of one node."""
 
     name: str
     depth: int = 0
     total: int | None = None
     done: int = 0
-    """Calls that have a result, reused ones too."""
+    """Calls that have a result, including reused ones."""
     reused: int = 0
     failed: int = 0
     retried: int = 0
@@ -41,27 +41,27 @@ class NodeProgress:
     opened: float = 0.0
     ended: float | None = None
     pixels: int = 0
-    """Pixels that calls reported, in this session."""
+    """Pixels that calls reported in this session."""
     begun: dict[tuple[str, int | None], float] = field(default_factory=dict)
-    """Calls under way: item -> the part of it that is done, 0 to 1."""
+    """Running calls: (node, item) -> done fraction, 0 to 1."""
     metrics: dict[str, float] = field(default_factory=dict)
-    """What its last call to say so said of how well it does."""
+    """The last metrics that a call reported, by name."""
     samples: deque[tuple[float, float, int]] = field(default_factory=deque)
-    """(time, calls made, pixels) of the last while."""
+    """(time, calls executed, pixels) of the last WINDOW_S seconds."""
 
     @property
     def settled(self) -> int:
-        """Calls that will not be made any more."""
+        """Calls that have ended, for better or worse."""
         return self.done + self.failed
 
     @property
     def made(self) -> float:
-        """Calls' worth of work done in this session: finished ones, and parts of those under way."""
+        """Calls executed in this session, running ones by their done fraction."""
         return self.done - self.reused + sum(self.begun.values())
 
     @property
     def fraction(self) -> float | None:
-        """Done part of all calls, 0 to 1; None while it is not known."""
+        """Done fraction of all calls, 0 to 1; None while their number is unknown."""
         if self.state == "done":
             return 1.0
         if not self.total:
@@ -69,7 +69,7 @@ class NodeProgress:
         return min(1.0, (self.settled + sum(self.begun.values())) / self.total)
 
     def sample(self, now: float) -> None:
-        """Note the counts for the rate."""
+        """Take a sample for the rates."""
         if self.samples and now - self.samples[-1][0] < SAMPLE_S:
             return
         self.samples.append((now, self.made, self.pixels))
@@ -89,15 +89,15 @@ class NodeProgress:
         return max(0.0, self.made - made) / span, max(0, self.pixels - pixels) / span
 
     def calls_per_s(self, now: float) -> float:
-        """Calls made a second of late; of a node that ended, in all. Reused ones do not count."""
+        """Calls executed per second in the last WINDOW_S seconds; of a node that ended, over its whole time."""
         return self._speed(now)[0]
 
     def pixels_per_s(self, now: float) -> float:
-        """Pixels a second of late; 0 when its calls report none."""
+        """Pixels per second over the same time; 0 when its calls report none."""
         return self._speed(now)[1]
 
     def eta_s(self, now: float) -> float | None:
-        """Seconds until all calls are made at the rate of late; None while nothing can be said."""
+        """Seconds until all calls have ended at the current rate; None while that is unknown."""
         speed = self.calls_per_s(now)
         if self.total is None or self.state != "open" or speed <= 0:
             return None
@@ -107,7 +107,7 @@ class NodeProgress:
 
 @dataclass
 class RunProgress:
-    """A whole run's counts."""
+    """Counts of a run."""
 
     run: str = ""
     pipeline: str = ""
@@ -116,24 +116,24 @@ class RunProgress:
     workers: int | None = None
     started: float | None = None
     stopping: str = ""
-    """Why it is being torn down, once it is."""
+    """Why it is being stopped; empty while it is not."""
     end: events.RunDone | None = None
     nodes: dict[str, NodeProgress] = field(default_factory=dict)
 
     def node(self, name: str, now: float) -> NodeProgress:
-        """The node's counts, from now on when it is new."""
+        """The node of that name; a new one starts now."""
         found = self.nodes.get(name)
         if found is None:
             found = self.nodes[name] = NodeProgress(name, opened=now)
         return found
 
     def take(self, event: events.Event) -> NodeProgress | None:
-        """Count one event. Returns the node that it is about."""
+        """Count one event. Returns its node, if it has one."""
         if isinstance(event, events.CallEvent):
             return self._call(event)
         match event:
             case events.NodeOpened():
-                node = self.node(together(event.node), event.time)
+                node = self.node(collapsed(event.node), event.time)
                 if in_mapped(event.node):
                     node.total = None if event.total is None else (node.total or 0) + event.total
                 else:
@@ -143,8 +143,8 @@ class RunProgress:
                 return node
             case events.NodeDone():
                 if in_mapped(event.node):
-                    return self.nodes.get(together(event.node))
-                node = self.node(together(event.node), event.time)
+                    return self.nodes.get(collapsed(event.node))
+                node = self.node(collapsed(event.node), event.time)
                 self._end(node, event)
                 for inner in self.nodes.values():
                     if inner.name.startswith(f"{node.name}/") and inner.state == "open":
@@ -167,13 +167,13 @@ class RunProgress:
         node.begun.clear()
 
     def _call(self, event: events.CallEvent) -> NodeProgress:
-        node = self.node(together(event.node), event.time)
+        node = self.node(collapsed(event.node), event.time)
         match event:
             case events.CallStarted():
                 node.begun[event.node, event.item] = 0.0
             case events.CallProgress():
                 if event.done is not None and event.total:
-                    if not node.made:  # what came before was waiting and getting ready, and says nothing of the pace
+                    if not node.made:  # the time before was start-up and does not count for the rate
                         node.samples.clear()
                     node.begun[event.node, event.item] = min(1.0, max(0.0, event.done / event.total))
                 node.pixels += event.pixels

@@ -223,7 +223,7 @@ def test_the_line_of_a_run_with_changes_does_it_again_with_them(pipe: Pipe, proj
     assert pipe("run", "new.yaml", cwd=project / "specs").returncode == 0
     text = said(project)
     assert text == "uncommitted new, new words, new late words"
-    assert "with changes that are in no commit" in pipe("runs", "show", "last").stdout
+    assert "with uncommitted changes" in pipe("runs", "show", "last").stdout
     (project / "pipelines" / "more.py").unlink()
     (project / "specs" / "new.yaml").unlink()
     git(project, "checkout", "--quiet", ".")
