@@ -1,4 +1,4 @@
-"""What runs hold as long as they live: one run per output, and a state folder whose results are in use."""
+"""File locks of runs: one run per output folder, and no pruning of results while a run uses the state folder."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from pathlib import Path
 from swath.engine.process import Process
 from swath.errors import Locked, StateError
 
-PRUNE_PATIENCE_S = 60.0
-"""How long a run waits at its start for a `pipe prune` to let go; it does so every second."""
+PRUNE_TIMEOUT_S = 60.0
+"""How long a run waits at its start for a `pipe prune` to release its lock; it does so every second."""
+RETRY_S = 0.05
 
 
 @contextlib.contextmanager
 def locked(output: str, run: str) -> Iterator[None]:
-    """Hold the lock of a local output folder. Raises Locked, naming the holder, when another run has it.
+    """Hold the lock of a local output folder. Raises Locked, with the holder's id, when another run has it.
 
-    The operating system lets go when the process ends, however it ends; a file that was left behind holds nothing.
+    The operating system releases it when the process ends, however it ends; a lock file that was left behind locks nothing.
     """
     folder = Path(output)
     file = folder.parent / f".{folder.name}.lock"
-    handle = _only(file, output)
+    handle = _open_locked(file, output)
     try:
-        me = Process.this()
+        process = Process.this()
         with contextlib.suppress(OSError):  # on a full disk the lock holds as well, only without a name
             os.ftruncate(handle, 0)
-            os.write(handle, json.dumps({"run": run, "host": me.host, "pid": me.pid}).encode())
+            os.write(handle, json.dumps({"run": run, "host": process.host, "pid": process.pid}).encode())
         try:
             yield
         finally:
@@ -39,8 +40,8 @@ def locked(output: str, run: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _only(file: Path, output: str) -> int:
-    """The open lock file, locked."""
+def _open_locked(file: Path, output: str) -> int:
+    """The descriptor of the lock file, locked."""
     while True:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,7 @@ def _only(file: Path, output: str) -> int:
             ) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is(file, handle):
+            if _has_name(handle, file):
                 return handle
         except BlockingIOError:
             os.close(handle)
@@ -65,7 +66,7 @@ def _only(file: Path, output: str) -> int:
         os.close(handle)  # its holder ended, and removed it, between our open and our lock
 
 
-def _is(file: Path, handle: int) -> bool:
+def _has_name(handle: int, file: Path) -> bool:
     """Whether an open file is still the one with that name."""
     try:
         return os.path.samestat(file.stat(), os.fstat(handle))
@@ -82,29 +83,30 @@ def _holder(file: Path) -> str:
 
 
 @contextlib.contextmanager
-def in_use(state: Path) -> Iterator[None]:
-    """Inside, no result that the state folder keeps is pruned. Any number of runs may be inside at once.
+def in_use(state: Path, timeout_s: float = PRUNE_TIMEOUT_S) -> Iterator[None]:
+    """Inside, no result in the state folder is pruned. Any number of runs may be inside at once.
 
-    Waits for a pruning to let go, and raises Locked when it does not.
+    Waits for a pruning to end, and raises Locked when it does not.
     """
-    with _open(state) as handle:
-        until = time.monotonic() + PRUNE_PATIENCE_S
-        while not _try(handle, fcntl.LOCK_SH):
-            if time.monotonic() > until:
+    with _state_lock(state) as handle:
+        deadline = time.monotonic() + timeout_s
+        while not _try_lock(handle, fcntl.LOCK_SH):
+            if time.monotonic() > deadline:
                 raise Locked(f"results in {state} are being pruned", remedy="wait for `pipe prune` to end, or end it")
-            time.sleep(0.05)
+            time.sleep(RETRY_S)
         yield
 
 
 @contextlib.contextmanager
 def unused(state: Path) -> Iterator[bool]:
-    """Inside, no run may begin to use the state folder. Gives False, and holds nothing, when a run uses it already."""
-    with _open(state) as handle:
-        yield _try(handle, fcntl.LOCK_EX)
+    """Inside, no run may begin to use the state folder. Yields False, and locks nothing, when a run uses it already."""
+    with _state_lock(state) as handle:
+        yield _try_lock(handle, fcntl.LOCK_EX)
 
 
 @contextlib.contextmanager
-def _open(state: Path) -> Iterator[int]:
+def _state_lock(state: Path) -> Iterator[int]:
+    """The descriptor of the state folder's lock file, not locked yet."""
     try:
         state.mkdir(parents=True, exist_ok=True)
         handle = os.open(state / "runs.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -119,11 +121,11 @@ def _open(state: Path) -> Iterator[int]:
         os.close(handle)
 
 
-def _try(handle: int, how: int) -> bool:
+def _try_lock(handle: int, operation: int) -> bool:
     try:
-        fcntl.flock(handle, how | fcntl.LOCK_NB)
+        fcntl.flock(handle, operation | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks: runs go on, and nothing is pruned beside them
-        return how == fcntl.LOCK_SH
+    except OSError:  # a file system without locks: runs work, and nothing is pruned beside them
+        return operation == fcntl.LOCK_SH
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import time
 import traceback
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ from swath.reporting import notifications, tracing
 from swath.reporting.call_statistics import FailureGroups
 from swath.runner import cost_estimate, reportable, throughput
 from swath.runner.event_stream import EventStream
-from swath.runner.heartbeat import beating
+from swath.runner.heartbeat import heartbeat
 from swath.runner.job import Job
 from swath.runner.lock import in_use, locked
 from swath.runner.outcome import RunOutcome
@@ -69,6 +70,13 @@ def run(
 
     Raises SwathError for what keeps the run from starting; whatever happens later is in the outcome.
     """
+    if getattr(
+        multiprocessing.current_process(), "_inheriting", False
+    ):  # set while a new process imports the main script
+        raise UsageError(
+            "a worker process has imported the script that started it, and has come to its run",
+            remedy="write the run below `if __name__ == '__main__':`, as in every script that starts processes",
+        )
     crashpoint.reached("parsing")
     notifications.check_addresses([job.project.notify, job.spec.notify])
     budget = cost_estimate.budget_of(job)
@@ -93,7 +101,7 @@ def run(
         exits.enter_context(stop.after(timeout_s, _timed_out(timeout_s)))
         fresh = fresh or (earlier is not None and earlier.fresh)
         this = _Run(run_id, job, journal, stop, listeners, budget, models, fresh=fresh)
-        exits.enter_context(beating(job.project.state, run_id))
+        exits.enter_context(heartbeat(job.project.state, run_id))
         this.begin()
         outcome = this.end(this.report(this.execute(graph)))
         if this.raised is not None:

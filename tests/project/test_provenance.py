@@ -227,3 +227,7 @@ def test_the_line_that_does_it_again_is_quoted_for_a_shell_and_names_paths_from_
 def test_changes_are_true_when_there_are_any() -> None:
     assert not Changes()
     assert Changes("# left out\n", "cut")
+
+
+def test_files_outside_of_a_repository_have_no_commit(tmp_path: Path) -> None:
+    assert CodeSource.of_files((tmp_path / "spec.yaml", ""), tmp_path, []) == CodeSource()

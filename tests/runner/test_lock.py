@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from swath.errors import Locked, StateError
-from swath.runner import lock
 from swath.runner.lock import in_use, locked, unused
 
 
 def test_an_output_has_one_run_and_is_free_afterwards(tmp_path: Path) -> None:
     output = str(tmp_path / "deep/out")
-    with locked(output, "first"), pytest.raises(Locked, match=r"first \(process \d+ on "), locked(output, "second"):
-        pass
+    with locked(output, "first"):
+        with pytest.raises(Locked, match=r"first \(process \d+ on ") as caught, locked(output, "second"):
+            pass
+        assert caught.value.exit_code == 6
     with locked(output, "third"):
         pass
     assert list((tmp_path / "deep").iterdir()) == []
@@ -57,7 +58,7 @@ def test_results_are_unused_only_while_no_run_uses_them(tmp_path: Path) -> None:
         assert free
 
 
-def test_a_run_waits_for_a_pruning_and_gives_up_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_waits_for_a_pruning_and_gives_up_in_the_end(tmp_path: Path) -> None:
     entered = threading.Event()
 
     def begin() -> None:
@@ -67,10 +68,9 @@ def test_a_run_waits_for_a_pruning_and_gives_up_in_the_end(tmp_path: Path, monke
     with unused(tmp_path):
         waiting = threading.Thread(target=begin)
         waiting.start()
-        assert not entered.wait(0.3)
-        monkeypatch.setattr(lock, "PRUNE_PATIENCE_S", 0.1)
-        with pytest.raises(Locked, match="being pruned"), in_use(tmp_path):
+        with pytest.raises(Locked, match="being pruned"), in_use(tmp_path, timeout_s=0.2):
             pass
+        assert not entered.is_set()
     assert entered.wait(5)
     waiting.join()
 

@@ -1,20 +1,24 @@
+"""Whole runs of small jobs: how they end, what they write, and what they do to the program that starts them."""
+
 from __future__ import annotations
 
+import json
+import multiprocessing
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from swath.engine.journal import Journal
-from swath.errors import Locked
-from swath.events import Event, RunDone
+from swath.engine.stop import Stop
+from swath.errors import Locked, Terminated, UsageError
+from swath.events import CallDone, Event, RunDone
 from swath.project.project import Project
-from swath.project.provenance import CodeSource
 from swath.runner.load import load, load_run
-from swath.runner.lock import locked
 from swath.runner.outcome import RunOutcome
 from swath.runner.runner import run
-from swath.version import versions
 
 PIPELINE = """
 from swath import Output, Spec, pipeline, task
@@ -57,7 +61,8 @@ class Setup:
     def run(self, text: str, **options: Any) -> RunOutcome:
         spec = self.folder / "spec.yaml"
         spec.write_text(text)
-        return run(load(spec), listeners=[self.events.append], **options)
+        listeners = [self.events.append, *options.pop("listeners", ())]
+        return run(load(spec), listeners=listeners, **options)
 
     def resume(self, earlier: str) -> RunOutcome:
         with self.journal as journal:
@@ -162,18 +167,65 @@ def test_a_running_run_cannot_be_resumed(setup: Setup) -> None:
         setup.resume(first.run)
 
 
-def test_a_locked_output_names_its_holder_and_is_free_afterwards(tmp_path: Path) -> None:
-    output = str(tmp_path / "deep" / "out")
-    with locked(output, "first"):
-        with pytest.raises(Locked, match="first") as caught, locked(output, "second"):
-            pass
-        assert caught.value.exit_code == 6
-    with locked(output, "third"):
-        pass
-    assert list((tmp_path / "deep").iterdir()) == []
+def handlers() -> list[Any]:
+    return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
 
-def test_provenance_names_commit_and_versions(tmp_path: Path) -> None:
-    assert CodeSource.of_files((tmp_path / "spec.yaml", ""), tmp_path, []) == CodeSource()
-    found = versions()
-    assert {"swath", "python", "dask", "rasterio", "torch"} <= set(found)
+SAY = "pipeline: say\nwords: [a]\ncluster: inline"
+
+
+def test_signals_stay_those_of_the_program_unless_they_are_asked_for(setup: Setup) -> None:
+    before, during = handlers(), []
+    setup.run(SAY, listeners=[lambda _: during.append(handlers())])
+    assert all(each == before for each in during)
+    during.clear()
+    setup.run(SAY, listeners=[lambda _: during.append(handlers())], signals=True)
+    assert all(each != before for each in during)
+    assert handlers() == before
+
+
+def test_a_run_works_in_any_thread(setup: Setup) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(setup.run, SAY).result().outputs == ["A"]
+        assert pool.submit(setup.run, SAY, signals=True).result().status == "done", "there nothing can be installed"
+
+
+def test_an_interrupt_of_the_program_ends_the_run_in_the_journal_and_goes_on(setup: Setup) -> None:
+    (setup.folder / "pipelines" / "interrupted.py").write_text(
+        "from swath import Spec, pipeline, task\n@task\ndef wait():\n    raise KeyboardInterrupt\n"
+        "@pipeline\ndef interrupted(spec: Spec):\n    return wait()\n"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        setup.run("pipeline: interrupted\ncluster: inline")
+    with setup.journal as journal:
+        row = journal.find("last")
+    assert (row.status, row.exit_code) == ("interrupted", 130)
+    assert isinstance(setup.events[-1], RunDone)
+    file = setup.folder / "pipelines" / "interrupted.py"
+    file.write_text(file.read_text().replace("raise KeyboardInterrupt", "return 1"))
+    assert setup.resume(row.id).status == "done"
+
+
+def test_a_run_is_stopped_by_its_caller(setup: Setup) -> None:
+    stop = Stop()
+
+    def listener(event: Event) -> None:
+        if isinstance(event, CallDone):
+            stop.request(Terminated("the caller has enough"))
+
+    outcome = setup.run("pipeline: job\nn: 1\ncluster: inline", listeners=[listener], stop=stop)
+    assert (outcome.status, outcome.error) == ("terminated", "the caller has enough")
+
+
+def test_a_listener_may_print(setup: Setup, capsys: pytest.CaptureFixture[str]) -> None:
+    setup.run(SAY, listeners=[lambda event: print(event.to_json())])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["text"] for line in lines if line["event"] == "log"] == ["shouting ['a']"]
+
+
+def test_a_worker_that_imports_the_script_of_the_run_does_not_run_it_again(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(UsageError, match="__main__"):
+        setup.run(SAY)
