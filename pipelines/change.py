@@ -149,12 +149,12 @@ def find_dates(
     before: Dated, after: Dated, *, contract: Contract, area: Area | None, grid: GridSpec | None
 ) -> tuple[Scenes, ...]:
     """The imagery of both dates as scenes that have the bands of both. Looks at the files in every run."""
-    from swath.imagery.sources.date_pairs import find_both
+    from swath.imagery.sources.date_pairs import find_date_pairs
     from swath.maps.layout import grid_windows
 
     if before.imagery is None or after.imagery is None:
         raise ValueError("both dates need imagery")
-    both = find_both(before.imagery, after.imagery, contract.bands, area, grid)
+    both = find_date_pairs(before.imagery, after.imagery, contract.bands, area, grid)
     grid_windows((both,), area)  # an area elsewhere is an error now
     for note in both.notes:
         log.info(note)
@@ -205,9 +205,9 @@ def plan_regions(pair: StatePair, *, area: Area | None, output: Output, region: 
 def plan_map(regions: Regions, *, output: Output) -> MapLayout:
     """How the map's files are laid out."""
     from swath.change.transitions import NODATA
-    from swath.maps.layout import form_of_bytes
+    from swath.maps.layout import byte_layout
 
-    return form_of_bytes(regions, output, NODATA)
+    return byte_layout(regions, output, NODATA)
 
 
 @task(retries=2)
@@ -220,9 +220,9 @@ def compare_states(region: Region, *, pair: StatePair, form: MapLayout) -> Regio
 
 def still_there(published: Published) -> bool:
     """Whether a publication can be reused: its files are still as they were."""
-    from swath.storage.publication import intact
+    from swath.storage.publication import is_intact
 
-    return intact(published)
+    return is_intact(published)
 
 
 @task(on_client=True, valid=still_there)
@@ -232,7 +232,7 @@ def publish_change(
     """Write the change map, its table and what is made beside it, and put it in its place."""
     from swath.change.transitions import area_matrix, transition_legend, transition_rows, transitions_csv
     from swath.errors import TaskFailed
-    from swath.maps.legend import shares
+    from swath.maps.legend import class_shares
     from swath.maps.map_files import MapFiles
 
     rows = transition_rows(compared, pair)
@@ -260,7 +260,7 @@ def publish_change(
         facts = files.write()
         return files.publish(
             {
-                "shares": [dataclasses.asdict(each) for each in shares(classes, facts.counts)],
+                "shares": [dataclasses.asdict(each) for each in class_shares(classes, facts.counts)],
                 "transitions": area_matrix(rows, pair),
                 "numbers": {
                     "valid pixels": facts.valid,

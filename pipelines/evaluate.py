@@ -175,21 +175,21 @@ def plan_regions(subject: ScoringInput, *, model: ModelInfo | None, region: int 
 @task(on_client=True)
 def plan_prediction(regions: Regions, *, model: ModelInfo, channels: int, calibration: bool) -> MapLayout:
     """In which pieces the network gets its pixels, as in predict; with probabilities when they are looked at."""
-    from swath.maps.layout import form_of
+    from swath.maps.layout import model_layout
 
     output = output_of(".").model_copy(
         update={"probabilities": Probabilities(dtype="float32") if calibration else None}
     )
-    return form_of(regions, model, channels, output)
+    return model_layout(regions, model, channels, output)
 
 
 @task(on_client=True)
 def plan_errors(regions: Regions) -> MapLayout:
     """How the map of errors is laid out."""
     from swath.evaluation.scoring import NODATA
-    from swath.maps.layout import form_of_bytes
+    from swath.maps.layout import byte_layout
 
-    return form_of_bytes(regions, output_of("."), NODATA)
+    return byte_layout(regions, output_of("."), NODATA)
 
 
 @task(retries=2)
@@ -212,9 +212,9 @@ def score_map_region(region: Region, *, subject: ScoringInput, errors: MapLayout
 
 def still_there(published: Published) -> bool:
     """Whether a publication can be reused: its files are still as they were."""
-    from swath.storage.publication import intact
+    from swath.storage.publication import is_intact
 
-    return intact(published)
+    return is_intact(published)
 
 
 @task(on_client=True, valid=still_there)

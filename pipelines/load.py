@@ -86,9 +86,9 @@ def load(spec: Load) -> Any:
 @task(cache=False, on_client=True)
 def read_held(output: CollectionOutput) -> Inventory:
     """What the folder holds, each file read and its checksum compared."""
-    from swath.collection.inventory import read_holdings
+    from swath.collection.inventory import read_inventory
 
-    return read_holdings(output.to)
+    return read_inventory(output.to)
 
 
 @task(cache=False, on_client=True)
@@ -104,9 +104,9 @@ def find_new(
     output: CollectionOutput,
 ) -> LoadPlan:
     """The imagery, compared with what is held. Looks at the files or the catalogue in every run."""
-    from swath.collection.load_plan import plan_loading
+    from swath.collection.load_plan import plan_load
 
-    loading = plan_loading(
+    loading = plan_load(
         imagery, held, area=area, grid=grid, composite=composite, physical=units == "physical", margin=margin,
         blocksize=output.blocksize, sheet=output.sheet,
     )  # fmt: skip
@@ -139,9 +139,9 @@ def load_window(piece: Piece) -> LoadedPiece:
 
 def still_there(published: Published) -> bool:
     """Whether a publication can be reused: its files are still as they were."""
-    from swath.storage.publication import intact
+    from swath.storage.publication import is_intact
 
-    return intact(published)
+    return is_intact(published)
 
 
 @task(on_client=True, valid=still_there)
@@ -157,12 +157,12 @@ def publish_collection(
 @load.planner
 def plan(spec: Load) -> dict[str, Any]:
     """What loading would take, from the headers of the imagery and what the folder holds."""
-    from swath.collection.inventory import read_holdings
+    from swath.collection.inventory import read_inventory
     from swath.collection.load_piece import Pieces, estimate
-    from swath.collection.load_plan import plan_loading
+    from swath.collection.load_plan import plan_load
 
-    held = read_holdings(spec.output.to)
-    loading = plan_loading(
+    held = read_inventory(spec.output.to)
+    loading = plan_load(
         spec.imagery, held, area=spec.area, grid=spec.grid, composite=spec.composite,
         physical=spec.units == "physical", margin=spec.margin, blocksize=spec.output.blocksize, sheet=spec.output.sheet,
     )  # fmt: skip

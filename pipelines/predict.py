@@ -161,9 +161,9 @@ def plan_regions(
 @task(on_client=True)
 def plan_map(regions: Regions, *, model: ModelInfo, channels: int, output: Output) -> MapLayout:
     """How the map's files are laid out, and in which pieces the network gets its pixels."""
-    from swath.maps.layout import form_of
+    from swath.maps.layout import model_layout
 
-    return form_of(regions, model, channels, output)
+    return model_layout(regions, model, channels, output)
 
 
 @task(retries=2)
@@ -194,9 +194,9 @@ def check_seams(
 
 def still_there(published: Published) -> bool:
     """Whether a publication can be reused: its files are still as they were."""
-    from swath.storage.publication import intact
+    from swath.storage.publication import is_intact
 
-    return intact(published)
+    return is_intact(published)
 
 
 @task(on_client=True, valid=still_there)

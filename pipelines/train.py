@@ -147,11 +147,11 @@ def find_images(
     data: tuple[LabelledImagery, ...], *, bands: tuple[str, ...], classes: tuple[LabelClass, ...]
 ) -> tuple[LabelledImage, ...]:
     """Each image with its labels. Looks at the files or the catalogue in every run."""
-    from swath.imagery.labels.labelled_image import find_labelled
+    from swath.imagery.labels.labelled_image import find_labelled_images
     from swath.training.fit import require_package
 
     require_package("lightning", "train")
-    images = find_labelled(data, bands, tuple(each.name for each in classes))
+    images = find_labelled_images(data, bands, tuple(each.name for each in classes))
     for note in dict.fromkeys(note for image in images for note in image.notes):
         log.info(note)
     return images
@@ -244,19 +244,19 @@ def train_network(course: TrainSettings, *, plan: ChipPlan, sampling: Sampling, 
 
 def still_there(published: Published) -> bool:
     """Whether a publication can be reused: its files are still as they were."""
-    from swath.storage.publication import intact
+    from swath.storage.publication import is_intact
 
-    return intact(published)
+    return is_intact(published)
 
 
 @task(on_client=True, valid=still_there)
 def export_chips(plan: ChipPlan, *, sampling: Sampling, classes: tuple[LabelClass, ...], to: str) -> Published:
     """All labelled places as pairs of files."""
     from swath.graph.current import current_run
-    from swath.maps.legend import legend_of
+    from swath.maps.legend import legend_from_classes
     from swath.training.chips.export import export_chips as write
 
-    return write(plan, sampling, to, current_run() or "tiles", legend_of(classes))
+    return write(plan, sampling, to, current_run() or "tiles", legend_from_classes(classes))
 
 
 @task(on_client=True, valid=still_there)

@@ -52,7 +52,7 @@ class Window:
         return Window(row, col, height, width) if height > 0 and width > 0 else None
 
 
-def around(image: GeoBox, window: Window, halo: int, stride: int) -> Window:
+def source_window(image: GeoBox, window: Window, halo: int, stride: int) -> Window:
     """What has to be read for `window`: `halo` pixels more on each side, from and to multiples of `stride` on the image
     grid, cut at the image's true edges."""
 
@@ -129,7 +129,7 @@ class Blocks(Sequence[Block]):
         window = Window(
             row, col, min(self.size, self.output.stop_row - row), min(self.size, self.output.stop_col - col)
         )
-        return Block(index, window, around(self.image, window, self.halo, self.stride))
+        return Block(index, window, source_window(self.image, window, self.halo, self.stride))
 
     @property
     def pixels(self) -> int:
@@ -215,11 +215,11 @@ class Regions(Sequence[Region]):
         return sum(map(len, self.sheets[:sheet]))
 
 
-SHEET = 65536
+SHEET_EDGE = 65536
 """Longest edge of one sheet in pixels: files of some gigabytes."""
 
 
-def sheet_windows(output: Window, region: int, limit: int = SHEET) -> list[Window]:
+def sheet_windows(output: Window, region: int, limit: int = SHEET_EDGE) -> list[Window]:
     """Cut the output into sheets of about equal size, row by row; their edges are at most `limit` pixels, or one region's.
 
     They begin at multiples of `region` pixels from the output's corner, so each region is of one sheet only. One sheet,

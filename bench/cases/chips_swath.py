@@ -18,7 +18,7 @@ from chips_data import labels
 from pixels_data import BANDS, image
 from rasterio.windows import Window
 
-from swath.imagery.labels.labelled_image import find_labelled
+from swath.imagery.labels.labelled_image import find_labelled_images
 from swath.spec.fields.imagery import FilesImagery
 from swath.spec.fields.labels import LabelledImagery, RasterLabels
 from swath.spec.fields.sampling import Sampling
@@ -58,7 +58,7 @@ def loader(pixels: Path, known: Path, edge: int) -> Chips:
         imagery=FilesImagery(paths=(str(pixels),), bands=BANDS), labels=RasterLabels(path=str(known))
     )
     names = tuple(f"class {name}" for name in BANDS)
-    images = find_labelled((data,), None, names)
+    images = find_labelled_images((data,), None, names)
     split = make_split(ColumnSplit(validation=0.1), 0, [each.scenes for each in images])
     surveys = [survey(each, window, split, len(names)) for each in images for window in survey_windows(each)]
     return Chips(plan_chips(images, surveys, split, names), Sampling(chip=edge, batch=BATCH), 0, CACHE)

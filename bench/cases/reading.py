@@ -20,8 +20,8 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
 from swath.geo import Window
-from swath.imagery.reading.dataset_cache import WARP_ERROR, opened
-from swath.imagery.reading.mosaic import read
+from swath.imagery.reading.dataset_cache import DATASETS, WARP_TOLERANCE
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.scene import Scenes
 from swath.imagery.sources.find import find
 from swath.spec.fields.grid import GridSpec
@@ -45,9 +45,9 @@ def main(words: list[str]) -> int:
     compare("native, nodata declared", scenes(path, nodata=0), lambda: bare([path], plain))
     compare("mosaic of two, a quarter in both", pair, lambda: bare(halves, pair))
     compare(
-        f"warped, to {WARP_ERROR} pixels, against one warp",
+        f"warped, to {WARP_TOLERANCE} pixels, against one warp",
         warped,
-        lambda: one_warp(path, warped, WARP_ERROR),
+        lambda: one_warp(path, warped, WARP_TOLERANCE),
         whole=True,
     )
     compare("warped, against one warp to 0.125 pixels", warped, lambda: one_warp(path, warped, 0.125), whole=True)
@@ -87,9 +87,9 @@ def bands(scenes: Scenes, *, whole: bool = False) -> Iterator[Window]:
 
 def ours(scenes: Scenes, *, whole: bool) -> None:
     """All windows by swath."""
-    opened.close()
+    DATASETS.close()
     for window in bands(scenes, whole=whole):
-        read(scenes, window)
+        read_mosaic(scenes, window)
 
 
 def bare(paths: list[Path], scenes: Scenes) -> None:

@@ -20,16 +20,16 @@ from swath.errors import AreaError, ImageryError
 from swath.geo import Region, Window
 from swath.graph.current import progress
 from swath.imagery.geometry.footprint import extent_pixels
-from swath.imagery.geometry.image_grid import area_mask, offset_in
+from swath.imagery.geometry.image_grid import area_mask, pixel_offset
 from swath.imagery.geometry.pixel_area import PixelArea
 from swath.imagery.labels.labels import LabelSource, find_labels, read_labels
-from swath.imagery.reading.mosaic import read
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.scene import Scene, Scenes
-from swath.imagery.sources.find import find, resampled
+from swath.imagery.sources.find import find, resampling_notes
 from swath.maps.class_map import open_class_map
 from swath.maps.cog.encoded_part import PartBuilder
 from swath.maps.layout import MapLayout
-from swath.maps.legend import Legend, MapClass, legend_of
+from swath.maps.legend import Legend, MapClass, legend_from_classes
 from swath.maps.region_result import RegionResult
 from swath.spec.fields.labels import IGNORE_CLASS, IGNORE_INDEX, LabelClass
 
@@ -71,7 +71,7 @@ class MapSource:
 
     def read(self, window: Window) -> NDArray[np.uint8]:
         """Numbers of classes, uint8 (height, width); IGNORE_INDEX where there is none."""
-        pixels, valid = read(self.scenes, window)
+        pixels, valid = read_mosaic(self.scenes, window)
         numbers = np.full(window.shape, IGNORE_INDEX, np.uint8)
         for value, number in self.numbers:
             numbers[(pixels[0] == value) & valid] = number
@@ -169,8 +169,8 @@ def find_pair(
     for seen, on in zip(found, scenes, strict=True):
         own = seen.scenes.image
         if not seen.map:
-            notes += resampled(on)
-        elif any(offset_in(band.geobox, image) is None for scene in on.scenes for band in scene.bands):
+            notes += resampling_notes(on)
+        elif any(pixel_offset(band.geobox, image) is None for scene in on.scenes for band in scene.bands):
             notes.append(
                 f"{seen.told[0].id} ({abs(own.affine.a):g} in {own.crs}): brought onto the pixels of "
                 f"{first.told[0].id} by the nearest"
@@ -220,7 +220,7 @@ def _look(
         named.get(name) or LabelClass(name=name) for name in (rule.otherwise, rule.label) if name != IGNORE_CLASS
     )
     told = tuple(replace(scene, bands=(), quality=None) for scene in scenes.scenes)
-    return _Seen(legend_of(wanted), scenes, told, map=False)
+    return _Seen(legend_from_classes(wanted), scenes, told, map=False)
 
 
 def _source(

@@ -16,10 +16,10 @@ from odc.geo.geobox import GeoBox
 
 from swath.errors import ImageryError
 from swath.imagery.sources.stac_items import UNDATED
-from swath.maps.sheets import around_boxes
-from swath.maps.stac_item import FILE, footprint_of, times_of
-from swath.storage.filesystem import located
-from swath.storage.publication import Published, PublishedFile, intact
+from swath.maps.sheets import union_of_boxes
+from swath.maps.stac_item import FILE, footprint_and_bbox, scene_times
+from swath.storage.filesystem import filesystem_and_path
+from swath.storage.publication import Published, PublishedFile, is_intact
 
 if TYPE_CHECKING:
     from swath.imagery.scene import Band, Scenes
@@ -66,7 +66,7 @@ class Inventory:
         return next((each for each in self.images if each.id == identity), None)
 
 
-def read_holdings(folder: str) -> Inventory:
+def read_inventory(folder: str) -> Inventory:
     """What is in a folder or at an address. An image of which a file is missing or is not as it was published (by SHA-256; at an
     address by size) is left out and noted. Raises ImageryError when there is a collection that is none of loaded imagery."""
     text = _read(folder, COLLECTION)
@@ -108,7 +108,7 @@ def _holding(folder: str, name: str) -> InventoryImage | None:
         source, identity = str(item["properties"][SOURCE]), str(item["id"])
     except (ValueError, KeyError, TypeError):
         return None
-    if not intact(Published(folder, files)):
+    if not is_intact(Published(folder, files)):
         return None
     data = text.encode()
     own = PublishedFile(name, len(data), hashlib.sha256(data).hexdigest())
@@ -119,7 +119,7 @@ def _read(folder: str, name: str) -> str | None:
     """The text of a file of the folder; None when it is not there."""
     try:
         if "://" in folder:
-            filesystem, place = located(folder)
+            filesystem, place = filesystem_and_path(folder)
             return bytes(filesystem.cat_file(f"{place}/{name}")).decode("utf-8")
         return (Path(folder) / name).read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
@@ -130,17 +130,17 @@ def _read(folder: str, name: str) -> str | None:
         ) from error
 
 
-def file_name(text: str) -> str:
+def safe_file_name(text: str) -> str:
     """An id or a band's name as part of a file's name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-") or "image"
 
 
 def raster_name(identity: str, band: str) -> str:
     """Of the file of one band."""
-    return f"{identity}-{file_name(band)}.tif"
+    return f"{identity}-{safe_file_name(band)}.tif"
 
 
-def image_item(
+def make_image_item(
     identity: str,
     grid: GeoBox,
     scenes: Scenes,
@@ -155,8 +155,8 @@ def image_item(
 
     `rasters` are the files by band, what is in each, and what its numbers mean (dtype, nodata, scale and offset of the band).
     """
-    geometry, box = footprint_of(grid)
-    times = times_of(scenes.scenes)
+    geometry, box = footprint_and_bbox(grid)
+    times = scene_times(scenes.scenes)
     several = len(set(times)) > 1
     properties: dict[str, Any] = {
         "proj:shape": list(grid.shape),
@@ -202,13 +202,13 @@ def _described(band: Band, facts: CogFacts) -> dict[str, Any]:
     return described | {"statistics": facts.statistics[0]}
 
 
-def collection_of(
+def make_collection(
     identity: str, items: Sequence[Mapping[str, Any]], held: Inventory, description: str
 ) -> dict[str, Any]:
     """The collection of these items, in the order of their ids."""
     ordered = sorted(items, key=lambda item: str(item["id"]))
     read = [pystac.Item.from_dict(dict(item)) for item in ordered]
-    box = around_boxes([item.bbox for item in read if item.bbox is not None]) or [-180.0, -90.0, 180.0, 90.0]
+    box = union_of_boxes([item.bbox for item in read if item.bbox is not None]) or [-180.0, -90.0, 180.0, 90.0]
     first = [
         time for each in read if (time := each.datetime or each.common_metadata.start_datetime) not in (None, UNDATED)
     ]

@@ -11,10 +11,10 @@ import numpy as np
 from swath.collection.load_plan import ImageToLoad
 from swath.geo import Blocks, Region, Regions, Window
 from swath.graph.current import progress
-from swath.imagery.reading.mosaic import read
-from swath.maps.cog.encoded_part import EncodedPart, PartBuilder, levels_of
+from swath.imagery.reading.mosaic import read_mosaic
+from swath.maps.cog.encoded_part import EncodedPart, PartBuilder, count_levels
 from swath.maps.cog.tiff_header import level_shapes
-from swath.maps.layout import region_edge
+from swath.maps.layout import choose_region_edge
 
 if TYPE_CHECKING:
     from swath.collection.load_plan import LoadPlan
@@ -45,7 +45,7 @@ class Pieces(Sequence[Piece]):
     def of(cls, images: tuple[ImageToLoad, ...], region: int | None, blocksize: int) -> Pieces:
         """Cut images into pieces of `region` pixels on a side; of a size chosen from the images' when it is None."""
         sheets = tuple(
-            Blocks(each.scenes.image, each.window, region or region_edge([each.window], blocksize), 0, 1)
+            Blocks(each.scenes.image, each.window, region or choose_region_edge([each.window], blocksize), 0, 1)
             for each in images
         )
         return cls(images, Regions(sheets, tuple(range(len(images)))))
@@ -63,7 +63,7 @@ class Pieces(Sequence[Piece]):
         region = self.regions[item]
         image, blocks = self.images[region.sheet], self.regions.sheets[region.sheet]
         edge = image.encodings[0].blocksize
-        levels = levels_of(blocks.size, edge, len(level_shapes(*image.window.shape, edge)))
+        levels = count_levels(blocks.size, edge, len(level_shapes(*image.window.shape, edge)))
         # Without the image's number in this run: the piece, and the key of its call, must not depend on it.
         return Piece(image, replace(region, sheet=0, grid=0), levels)
 
@@ -80,13 +80,13 @@ class LoadedPiece:
 
 
 def load_piece(piece: Piece) -> LoadedPiece:
-    """Read a piece and encode it, one row of tiles at a time. Raises what swath.imagery.reading.mosaic.read raises."""
+    """Read a piece and encode it, one row of tiles at a time. Raises what swath.imagery.reading.mosaic.read_mosaic raises."""
     image, block = piece.image, piece.region.block
     builders = [PartBuilder(block.index, block.window, encoding, piece.levels) for encoding in image.encodings]
     rows, lost = image.encodings[0].blocksize, 0
     for row in range(block.window.row, block.window.stop_row, rows):
         strip = Window(row, block.window.col, min(rows, block.window.stop_row - row), block.window.width)
-        pixels, valid = read(image.scenes, strip, reflectance=image.physical)
+        pixels, valid = read_mosaic(image.scenes, strip, reflectance=image.physical)
         hidden = np.zeros(strip.shape, bool)
         for layer, encoding, builder in zip(pixels, image.encodings, builders, strict=True):
             values = layer.astype(encoding.dtype, copy=False)

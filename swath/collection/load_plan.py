@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from swath.collection.inventory import Inventory, InventoryImage, file_name
+from swath.collection.inventory import Inventory, InventoryImage, safe_file_name
 from swath.engine.fingerprint import fingerprint
 from swath.errors import AreaError, ImageryError
 from swath.geo import Window, sheet_windows
 from swath.imagery.geometry.footprint import extent_pixels
-from swath.imagery.geometry.image_grid import CLOSE, output_window
+from swath.imagery.geometry.image_grid import PIXEL_TOLERANCE, output_window
 from swath.imagery.scene import Scene, Scenes
 from swath.imagery.sources.find import find, find_each
 from swath.maps.cog.encoding import Encoding
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from swath.spec.fields.grid import GridSpec
     from swath.spec.fields.imagery import Imagery
 
-FORM = 1
+FILES_VERSION = 1
 """Raise it when the files of the same imagery change, so that what is held is loaded again."""
-PART = "-part-"
+PART_SUFFIX = "-part-"
 """In the id of an image that is one of several, for one file of all would be too large."""
-SNAP = 64
+ALIGNMENT = 64
 """Images are cut at multiples of so many pixels: a network's lattice and a file's tiles are the same there as in the original."""
 
 
@@ -58,7 +58,7 @@ class ImageToLoad:
     @cached_property
     def source(self) -> str:
         """Fingerprint of everything that its pixels depend on."""
-        return fingerprint((FORM, replace(self.scenes, notes=()), self.window, self.encodings, self.physical))
+        return fingerprint((FILES_VERSION, replace(self.scenes, notes=()), self.window, self.encodings, self.physical))
 
     @property
     def grid(self) -> GeoBox:
@@ -92,7 +92,7 @@ class LoadPlan:
     notes: tuple[str, ...] = ()
 
 
-def plan_loading(
+def plan_load(
     imagery: Imagery,
     held: Inventory,
     *,
@@ -198,8 +198,8 @@ def _covering(base: GeoBox, scenes: Sequence[Scene]) -> GeoBox:
             f"{scenes[0].id}: cannot be placed on a grid in {base.crs}", remedy="Set grid.crs to one that covers all."
         )
     left, top, right, bottom = np.array(extents).T
-    col, row = math.floor(left.min() + CLOSE), math.floor(top.min() + CLOSE)
-    stop_col, stop_row = math.ceil(right.max() - CLOSE), math.ceil(bottom.max() - CLOSE)
+    col, row = math.floor(left.min() + PIXEL_TOLERANCE), math.floor(top.min() + PIXEL_TOLERANCE)
+    stop_col, stop_row = math.ceil(right.max() - PIXEL_TOLERANCE), math.ceil(bottom.max() - PIXEL_TOLERANCE)
     affine = base.affine if (row, col) == (0, 0) else base.affine @ base.affine.translation(col, row)
     return GeoBox((max(stop_row - row, 1), max(stop_col - col, 1)), affine, base.crs)
 
@@ -216,15 +216,15 @@ def _images(
     if window is None:
         return
     encodings = _encodings(scenes, blocksize, physical)
-    pieces = sheet_windows(window, max(blocksize, SNAP), sheet)
+    pieces = sheet_windows(window, max(blocksize, ALIGNMENT), sheet)
     for number, piece in enumerate(pieces):
-        identity = file_name(name) if len(pieces) == 1 else f"{file_name(name)}{PART}{number}"
+        identity = safe_file_name(name) if len(pieces) == 1 else f"{safe_file_name(name)}{PART_SUFFIX}{number}"
         yield ImageToLoad(identity, scenes, piece, encodings, physical)
 
 
 def _whole(identity: str) -> str:
     """The id of the image that this is a part of, or its own."""
-    whole, part, number = identity.rpartition(PART)
+    whole, part, number = identity.rpartition(PART_SUFFIX)
     return whole if part and number.isdigit() else identity
 
 
@@ -232,8 +232,8 @@ def _widened(window: Window, margin: int) -> Window:
     """With `margin` pixels more on each side, out to multiples of SNAP."""
     if not margin:
         return window
-    row, col = (window.row - margin) // SNAP * SNAP, (window.col - margin) // SNAP * SNAP
-    stop_row, stop_col = (-(-(stop + margin) // SNAP) * SNAP for stop in (window.stop_row, window.stop_col))
+    row, col = (window.row - margin) // ALIGNMENT * ALIGNMENT, (window.col - margin) // ALIGNMENT * ALIGNMENT
+    stop_row, stop_col = (-(-(stop + margin) // ALIGNMENT) * ALIGNMENT for stop in (window.stop_row, window.stop_col))
     return Window(row, col, stop_row - row, stop_col - col)
 
 

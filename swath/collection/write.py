@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
-from swath.collection.inventory import COLLECTION, collection_of, image_item, raster_name
+from swath.collection.inventory import COLLECTION, make_collection, make_image_item, raster_name
 from swath.collection.load_piece import LoadedPiece, Pieces
 from swath.collection.load_plan import ImageToLoad, LoadPlan
 from swath.geo import Blocks
@@ -72,7 +72,7 @@ def write_images(
             whole.append(image.id)
         items += [json.loads(each.item) for each in loading.kept]
         about = f"Imagery that was loaded by swath; {len(loading.held.bands)} bands in {loading.held.units}"
-        _write_json(staging.folder / COLLECTION, collection_of(identity, items, loading.held, about))
+        _write_json(staging.folder / COLLECTION, make_collection(identity, items, loading.held, about))
         kept = [file for each in loading.kept for file in each.files]
         published = staging.publish(_about(loading, pieces, whole, lacking, lost, kept), kept)
         progress(len(pieces.images), len(pieces.images))
@@ -95,7 +95,7 @@ def _write_image(
         (file,) = (each for each in staging.facts() if each.name == name)
         rasters[band.name] = (file, facts, band)
     lineage = f"{', '.join(scene.id for scene in image.scenes.scenes)} on pixels of {abs(image.grid.affine.a):g}"
-    item = image_item(
+    item = make_image_item(
         image.id, image.grid, image.scenes, image.source, rasters,
         collection=collection, software=versions(), lineage=lineage,
     )  # fmt: skip
@@ -112,7 +112,7 @@ def _about(
     loading: LoadPlan, pieces: Pieces, whole: list[str], lacking: list[str], lost: int, kept: list[PublishedFile]
 ) -> dict[str, Any]:
     """For the report."""
-    from swath.storage.address import shown
+    from swath.storage.address import redacted
 
     pixels = sum(image.window.height * image.window.width for image in pieces.images if image.id in whole)
     bands = [band for image in pieces.images for scene in image.scenes.scenes for band in scene.bands]
@@ -131,7 +131,7 @@ def _about(
         "input": {
             "imagery": whole or "nothing new",
             "kept": [each.id for each in loading.kept] or "none",
-            "files": sorted({shown(band.href) for band in bands}) or "none",
+            "files": sorted({redacted(band.href) for band in bands}) or "none",
             "bands": ", ".join(loading.held.bands),
             "units": loading.held.units,
             "grid": _grid_text(loading.held.grid),

@@ -15,7 +15,7 @@ from swath.engine import secret_pickle
 from swath.engine.fingerprint import fingerprint
 from swath.engine.stored_result import StoredResult
 from swath.errors import StateError
-from swath.storage.filesystem import located
+from swath.storage.filesystem import filesystem_and_path
 
 INLINE_BYTES = 8192
 """Results up to this size travel and are kept in the journal; larger ones are kept in the store."""
@@ -78,7 +78,7 @@ class ResultStore:
         if stored.data is not None:
             return True
         if "://" in self.root:
-            filesystem, path = located(self._place(stored.digest))
+            filesystem, path = filesystem_and_path(self._place(stored.digest))
             try:
                 return bool(_patiently(lambda: filesystem.info(path))["size"] == stored.size)
             except FileNotFoundError:
@@ -103,7 +103,7 @@ class ResultStore:
         place = self._place(digest)
         try:
             if "://" in self.root:
-                filesystem, path = located(place)
+                filesystem, path = filesystem_and_path(place)
                 return bytes(_patiently(lambda: filesystem.cat_file(path)))
             return Path(place).read_bytes()
         except OSError as error:
@@ -115,7 +115,7 @@ class ResultStore:
         place = self._place(digest)
         try:
             if "://" in self.root:
-                filesystem, key = located(place)
+                filesystem, key = filesystem_and_path(place)
                 # One put, of content that its name tells: an object that is there is whole, and may be put again.
                 _patiently(lambda: filesystem.pipe_file(key, data))
                 return

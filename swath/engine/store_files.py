@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from swath.errors import StateError
-from swath.storage.filesystem import located
+from swath.storage.filesystem import filesystem_and_path
 
 READ_BYTES = 16 * 2**20
 """Larger files are pixels and the like: nothing in them names another file."""
@@ -58,7 +58,7 @@ class StoreFiles:
         try:
             if "://" not in self.root:
                 return Path(file.path).read_bytes()
-            filesystem, path = located(file.path)
+            filesystem, path = filesystem_and_path(file.path)
             return bytes(filesystem.cat_file(path))
         except FileNotFoundError:
             return None
@@ -71,7 +71,7 @@ class StoreFiles:
             if "://" not in self.root:
                 Path(path).unlink(missing_ok=True)
                 return
-            filesystem, place = located(path)
+            filesystem, place = filesystem_and_path(path)
             filesystem.rm_file(place)
         except FileNotFoundError:
             return
@@ -88,7 +88,7 @@ class StoreFiles:
                     yield folder.name + file.name, StoreFile(file.path, facts.st_size, facts.st_mtime)
 
     def _remote(self) -> Iterator[tuple[str, StoreFile]]:
-        filesystem, root = located(self.root)
+        filesystem, root = filesystem_and_path(self.root)
         for path, facts in filesystem.find(root, detail=True).items():
             folder, _, name = path.removeprefix(root).strip("/").rpartition("/")
             if len(folder) == 2:

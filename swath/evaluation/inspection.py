@@ -14,8 +14,8 @@ from swath.evaluation.page import WorstPlace, class_picture, image_picture
 from swath.evaluation.scoring import NODATA
 from swath.geo import Window
 from swath.imagery.geometry.footprint import transformer
-from swath.imagery.labels.label_objects import label_objects, traced
-from swath.imagery.reading.mosaic import read
+from swath.imagery.labels.label_objects import label_objects, trace_objects
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.maps.region_result import FileParts
 from swath.spec.fields.labels import IGNORE_INDEX
 
@@ -75,8 +75,8 @@ def object_scores(
             number = known[name]
             own = label_objects(subject.images[grid].labels, number, window)
             if own is None or subject.only is not None:
-                own = traced(labels == number, window)
-            one = match_objects(name, own, traced(predicted == number, window), iou)
+                own = trace_objects(labels == number, window)
+            one = match_objects(name, own, trace_objects(predicted == number, window), iou)
             before = found[name]
             found[name] = ObjectScores(
                 name, before.labelled + one.labelled, before.predicted + one.predicted, before.matched + one.matched
@@ -110,7 +110,7 @@ def worst_places(
         labels, predicted = labels_and_predictions(stitch_errors(scored, regions, grid, window), len(subject.classes))
         pictures = [class_picture(each[::step, ::step], colors) for each in (labels, predicted)]
         if photos:
-            values, valid = read(image.scenes, window)
+            values, valid = read_mosaic(image.scenes, window)
             pictures.insert(
                 0, image_picture(_colours(values, image.scenes.bands)[:, ::step, ::step], valid[::step, ::step])
             )

@@ -13,7 +13,7 @@ from swath.evaluation.inspection import object_scores, worst_places
 from swath.evaluation.page import render_page
 from swath.evaluation.scoring import RegionScores, ScoreTotals, ScoringInput, error_legend, sum_scores
 from swath.evaluation.summary import Summary, summarise
-from swath.maps.legend import shares
+from swath.maps.legend import class_shares
 from swath.maps.map_files import MapFiles
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Scorecard:
             facts = files.write()
             return files.publish(
                 {
-                    "shares": [dataclasses.asdict(each) for each in shares(files.legend, facts.counts)],
+                    "shares": [dataclasses.asdict(each) for each in class_shares(files.legend, facts.counts)],
                     "scores": self.summary.plain(),
                     "numbers": self.summary.numbers(),
                     "valid_pixels": facts.valid,

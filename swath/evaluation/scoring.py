@@ -17,12 +17,12 @@ from swath.evaluation.calibration import Calibration
 from swath.evaluation.confusion import Counts, count_pairs
 from swath.geo import Region, Window
 from swath.graph.current import progress
-from swath.imagery.geometry.footprint import degrees_of
+from swath.imagery.geometry.footprint import grid_footprint
 from swath.imagery.geometry.image_grid import output_window
 from swath.imagery.geometry.pixel_area import PixelArea
-from swath.imagery.labels.labelled_image import LabelledImage, find_labelled
+from swath.imagery.labels.labelled_image import LabelledImage, find_labelled_images
 from swath.imagery.labels.labels import find_labels, read_labels
-from swath.imagery.reading.mosaic import read
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.maps.class_map import open_class_map
 from swath.maps.cog.encoded_part import PartBuilder
 from swath.maps.layout import MapLayout
@@ -115,7 +115,7 @@ def find_model_scoring(
     apart = (
         only is not None and split is not None and isinstance(split.spec, SceneSplit)
     )  # each scene has a split of its own
-    images = find_labelled(_within(data, area), contract.bands, names, mosaic=not apart)
+    images = find_labelled_images(_within(data, area), contract.bands, names, mosaic=not apart)
     if only is not None and split is None:
         raise UsageError(
             f"split: {contract.name} does not say how its training was split, so its {only} places are not known",
@@ -189,7 +189,7 @@ def _trained_on(image: LabelledImage, scenes: Iterable[dict[str, Any]]) -> bool:
 
     own = {scene.id for scene in image.scenes.scenes}
     placed = image.scenes.image.crs is not None
-    ground = degrees_of(image.scenes.image) if placed else None
+    ground = grid_footprint(image.scenes.image) if placed else None
     for scene in scenes:
         if scene.get("id") in own:
             return True
@@ -225,7 +225,7 @@ def score_map(region: Region, subject: ScoringInput, errors: MapLayout) -> Regio
         height = max(errors.encoding.blocksize, _ROWS)
         for row in range(window.row, window.stop_row, height):
             strip = Window(row, window.col, min(height, window.stop_row - row), window.width)
-            pixels, valid = read(image.scenes, strip)
+            pixels, valid = read_mosaic(image.scenes, strip)
             yield strip, np.where(valid, pixels[0].astype(np.int64), -1), None
 
     return _score(region, subject, errors, predictions(), -1)

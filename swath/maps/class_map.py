@@ -11,11 +11,11 @@ from swath.errors import ImageryError
 from swath.imagery.reading.open_raster import gdal_errors, open_raster
 from swath.imagery.scene import Scene, Scenes
 from swath.imagery.sources.find import find
-from swath.maps.legend import Legend, MapClass, legend_of, rgb
+from swath.maps.legend import Legend, MapClass, legend_from_classes, parse_rgb
 from swath.spec.fields.imagery import FilesImagery
 from swath.spec.fields.labels import PALETTE
-from swath.storage.address import shown
-from swath.storage.filesystem import located
+from swath.storage.address import redacted
+from swath.storage.filesystem import filesystem_and_path
 from swath.storage.publication import MANIFESTS
 
 if TYPE_CHECKING:
@@ -50,14 +50,14 @@ def open_class_map(path: str, classes: tuple[LabelClass, ...] = ()) -> ClassMap:
         item, files = _published(path)
     scenes = find(FilesImagery(paths=tuple(files), bands=(1,)), ("map",))
     with gdal_errors(files[0], "opening the map"), open_raster(files[0]) as file:
-        named = _from_item(item) or _from_file(file) or legend_of(classes)
+        named = _from_item(item) or _from_file(file) or legend_from_classes(classes)
     if not named:
         raise ImageryError(
-            f"{shown(path)}: does not say what its values mean",
+            f"{redacted(path)}: does not say what its values mean",
             remedy="Name them in `classes`: the n-th name, from 0 on, is that of the value n.",
         )
     own = {each.name: each.color for each in classes if each.color is not None}
-    legend = tuple(MapClass(c.value, c.name, rgb(own[c.name]) if c.name in own else c.color) for c in named)
+    legend = tuple(MapClass(c.value, c.name, parse_rgb(own[c.name]) if c.name in own else c.color) for c in named)
     properties = item.get("properties", {})
     moment = None if "description" in properties else properties.get("datetime") or properties.get("end_datetime")
     name = str(item.get("id") or Path(path.rstrip("/")).stem)
@@ -77,7 +77,7 @@ def _published(folder: str) -> tuple[dict[str, Any], list[str]]:
             files = [str(item["assets"]["map"]["href"]).removeprefix("./") for item in items]
             return items[0] | {"id": told["id"]}, [f"{folder.rstrip('/')}/{name}" for name in files]
     raise ImageryError(
-        f"{shown(folder)}: no map is published there",
+        f"{redacted(folder)}: no map is published there",
         remedy="Name a folder that predict wrote, or a raster of classes.",
     )
 
@@ -85,7 +85,7 @@ def _published(folder: str) -> tuple[dict[str, Any], list[str]]:
 def _json(folder: str, name: str) -> dict[str, Any] | None:
     try:
         if "://" in folder:
-            filesystem, place = located(folder)
+            filesystem, place = filesystem_and_path(folder)
             text = bytes(filesystem.cat_file(f"{place}/{name}")).decode("utf-8")
         else:
             text = (Path(folder) / name).read_text(encoding="utf-8")
@@ -93,14 +93,14 @@ def _json(folder: str, name: str) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise ImageryError(f"{shown(folder)}/{name} cannot be read: {error}", remedy="Check the folder.") from error
+        raise ImageryError(f"{redacted(folder)}/{name} cannot be read: {error}", remedy="Check the folder.") from error
     return told
 
 
 def _from_item(item: dict[str, Any]) -> Legend:
     told = item.get("assets", {}).get("map", {}).get("classification:classes", ())
     return tuple(
-        MapClass(int(each["value"]), str(each["name"]), rgb(each.get("color_hint") or PALETTE[n % len(PALETTE)]))
+        MapClass(int(each["value"]), str(each["name"]), parse_rgb(each.get("color_hint") or PALETTE[n % len(PALETTE)]))
         for n, each in enumerate(told)
     )
 
@@ -117,5 +117,5 @@ def _from_file(file: Any) -> Legend:
         table = file.colormap(1)
     except ValueError:  # none
         table = {}
-    palette = {value: rgb(PALETTE[n % len(PALETTE)]) for n, value in enumerate(names)}
+    palette = {value: parse_rgb(PALETTE[n % len(PALETTE)]) for n, value in enumerate(names)}
     return tuple(MapClass(v, name, tuple(table[v][:3]) if v in table else palette[v]) for v, name in names.items())

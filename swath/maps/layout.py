@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from swath.errors import AreaError
 from swath.geo import Blocks, Regions, Window, sheet_windows
-from swath.imagery.geometry.image_grid import output_window, wanted_blocks
+from swath.imagery.geometry.image_grid import output_window, select_blocks
 from swath.imagery.geometry.utm_zones import owned_window
-from swath.maps.cog.encoded_part import levels_of
+from swath.maps.cog.encoded_part import count_levels
 from swath.maps.cog.encoding import Encoding
 from swath.maps.cog.tiff_header import level_shapes
 from swath.models.probabilities import ProbabilityBands, probability_bands
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from swath.spec.fields.area import Area
     from swath.spec.fields.output import Output
 
-LARGEST = 4096
+MAX_REGION_EDGE = 4096
 """Edge of the largest regions that are chosen."""
-FEWEST = 8
+MIN_REGIONS = 8
 """A map is cut into at least so many regions, as long as they are larger than one tile."""
 
 
@@ -52,10 +52,13 @@ class MapLayout:
         )
 
 
-def region_edge(windows: Sequence[Window], blocksize: int) -> int:
+def choose_region_edge(windows: Sequence[Window], blocksize: int) -> int:
     """Edge of the regions of a map with these windows, in pixels: a power of two times `blocksize`."""
-    edge = max(blocksize, LARGEST // blocksize * blocksize)
-    while edge > blocksize and sum(-(-window.height // edge) * -(-window.width // edge) for window in windows) < FEWEST:
+    edge = max(blocksize, MAX_REGION_EDGE // blocksize * blocksize)
+    while (
+        edge > blocksize
+        and sum(-(-window.height // edge) * -(-window.width // edge) for window in windows) < MIN_REGIONS
+    ):
         edge //= 2
     return edge
 
@@ -85,17 +88,17 @@ def plan_sheets(
 ) -> Regions:
     """The sheets of a map and their regions. Raises AreaError when the area meets none of the grids."""
     windows = grid_windows(grids, area)
-    edge = region or region_edge(list(windows.values()), output.blocksize)
+    edge = region or choose_region_edge(list(windows.values()), output.blocksize)
     sheets, on = [], []
     for number, window in windows.items():
         for sheet in sheet_windows(window, edge, output.sheet):
             blocks = Blocks(grids[number].image, sheet, edge, halo, stride)
-            sheets.append(wanted_blocks(blocks, area))
+            sheets.append(select_blocks(blocks, area))
             on.append(number)
     return Regions(tuple(sheets), tuple(on))
 
 
-def form_of_bytes(regions: Regions, output: Output, nodata: int) -> MapLayout:
+def byte_layout(regions: Regions, output: Output, nodata: int) -> MapLayout:
     """How a map of classes is laid out that no model makes: bytes, with their own nodata."""
     encoding = Encoding("uint8", nodata, 1, classes=True, blocksize=output.blocksize)
     return MapLayout(encoding, _levels(regions, output.blocksize), regions.sheets[0].size)
@@ -104,10 +107,10 @@ def form_of_bytes(regions: Regions, output: Output, nodata: int) -> MapLayout:
 def _levels(regions: Regions, blocksize: int) -> tuple[int, ...]:
     """Of each sheet: how many levels a region makes."""
     counts = [len(level_shapes(*each.output.shape, blocksize)) for each in regions.sheets]
-    return tuple(levels_of(each.size, blocksize, most) for each, most in zip(regions.sheets, counts, strict=True))
+    return tuple(count_levels(each.size, blocksize, most) for each, most in zip(regions.sheets, counts, strict=True))
 
 
-def form_of(regions: Regions, model: ModelInfo, channels: int, output: Output) -> MapLayout:
+def model_layout(regions: Regions, model: ModelInfo, channels: int, output: Output) -> MapLayout:
     """How the files of a map are laid out; `channels` is how many numbers the network gives for a pixel."""
     contract, size = model.contract, output.blocksize
     classes = contract.output == "classes"

@@ -32,15 +32,15 @@ Legend = tuple[MapClass, ...]
 """The classes of a map; empty for a map of values."""
 
 
-def legend_of(classes: Iterable[LabelClass]) -> Legend:
+def legend_from_classes(classes: Iterable[LabelClass]) -> Legend:
     """The classes of a spec: values are positions, colours are their own or those of the palette."""
     return tuple(
-        MapClass(value, each.name, rgb(each.color or PALETTE[value % len(PALETTE)]))
+        MapClass(value, each.name, parse_rgb(each.color or PALETTE[value % len(PALETTE)]))
         for value, each in enumerate(classes)
     )
 
 
-def rgb(text: str) -> tuple[int, int, int]:
+def parse_rgb(text: str) -> tuple[int, int, int]:
     """Of six hexadecimal digits, with or without #."""
     red, green, blue = bytes.fromhex(text.removeprefix("#"))
     return red, green, blue
@@ -68,7 +68,7 @@ class ClassShare:
     """Of the valid pixels, 0..1."""
 
 
-def shares(legend: Legend, counts: dict[int, int]) -> tuple[ClassShare, ...]:
+def class_shares(legend: Legend, counts: dict[int, int]) -> tuple[ClassShare, ...]:
     """The share of each class in the legend's order, from the number of pixels of each value (nodata left out)."""
     total = sum(counts.values())
     return tuple(

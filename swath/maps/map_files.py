@@ -12,12 +12,12 @@ from swath.geo import Regions, Window
 from swath.graph.current import current_run, progress
 from swath.imagery.geometry.pixel_area import PixelArea
 from swath.imagery.scene import all_scenes
-from swath.maps.cog.cog import CogFacts, names_xml, write_cog
+from swath.maps.cog.cog import CogFacts, category_names_xml, write_cog
 from swath.maps.layout import MapLayout
 from swath.maps.legend import Legend
 from swath.maps.preview import write_preview
 from swath.maps.region_result import FileParts, RegionResult
-from swath.maps.sheets import Sheet, merged, sheet_names, write_collection, write_index
+from swath.maps.sheets import Sheet, merge_facts, sheet_names, write_collection, write_index
 from swath.maps.stac_item import ModelFacts, write_item, write_model_item
 from swath.maps.vectors.geoparquet import write_vectors
 from swath.storage.durable_write import writing
@@ -98,11 +98,11 @@ class MapFiles:
 
     def _stem(self, grid: int, what: str = "map") -> str:
         """`map`, or `map-29N` where the map has several grids."""
-        from swath.imagery.geometry.utm_zones import zone_of
+        from swath.imagery.geometry.utm_zones import utm_zone
 
         if len(set(self.regions.grids)) == 1:
             return what
-        return f"{what}-{zone_of(self.grids[grid].image.crs) or grid}"
+        return f"{what}-{utm_zone(self.grids[grid].image.crs) or grid}"
 
     def _window(self, sheets: Sequence[Sheet]) -> Window:
         """What the sheets of one grid cover together."""
@@ -148,7 +148,7 @@ class MapFiles:
         parts = FileParts.of(self.made, "map", self.regions, number)
         facts = write_cog(place(name), parts, blocks, self.form.encoding, classes=self.legend, band_names=self.bands)
         if self.legend and staging.remote and alone:
-            (staging.folder / f"{name}.aux.xml").write_text(names_xml(self.legend), encoding="utf-8")
+            (staging.folder / f"{name}.aux.xml").write_text(category_names_xml(self.legend), encoding="utf-8")
         likely = None
         if self.form.layers is not None:
             likely = write_cog(
@@ -185,7 +185,7 @@ class MapFiles:
         if not self.output.preview:
             return
         path = self._staging.folder / f"{self._stem(grid, 'preview')}.png"
-        facts = merged(sheets, self._window(sheets), self._geobox(grid, self._window(sheets)))
+        facts = merge_facts(sheets, self._window(sheets), self._geobox(grid, self._window(sheets)))
         write_preview(
             path, self._source(grid, sheets), self.legend, self.name, subtitle=self.subtitle, counts=facts.counts
         )
@@ -212,4 +212,4 @@ class MapFiles:
         every = [sheet for each in rasters.values() for sheet in each]
         image = self.grids[grid].image
         write_collection(folder, self.name, every, image, by_name, all_scenes(self.grids), **more)
-        return merged(every, whole, self._geobox(grid, whole))
+        return merge_facts(every, whole, self._geobox(grid, whole))

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from swath.imagery.reading.mosaic import common_dtype
 from swath.imagery.scene import Scenes, all_scenes
-from swath.maps.legend import MapClass, shares
+from swath.maps.legend import MapClass, class_shares
 from swath.maps.map_files import MapFiles
 from swath.maps.stac_item import ModelFacts
 from swath.models.contract_file import item_properties
-from swath.storage.address import shown
+from swath.storage.address import redacted
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -66,7 +66,7 @@ def publish_prediction(
     )  # fmt: skip
     with files:
         facts = files.write()
-        found = shares(legend, facts.counts)
+        found = class_shares(legend, facts.counts)
         return files.publish(
             {
                 "seams": seams,
@@ -91,7 +91,7 @@ def describe_input(grids: tuple[Scenes, ...], model: ModelInfo, area: Area | Non
     return {
         "area": (area.source or "given in the spec") if area is not None else "everything that the imagery covers",
         "imagery": [f"{scene.id}{f', {scene.datetime}' if scene.datetime else ''}" for scene in each],
-        "files": sorted({shown(band.href) for scene in each for band in scene.bands}),
+        "files": sorted({redacted(band.href) for scene in each for band in scene.bands}),
         "bands": ", ".join(grids[0].bands),
         "where scenes overlap": MOSAICS[grids[0].mosaic],
         "grid": [grid_text(blocks.image, blocks.output) for blocks in regions.sheets],

@@ -16,10 +16,10 @@ from rasterio.enums import Resampling
 
 from swath.imagery.geometry.pixel_area import PixelArea
 from swath.maps.gdal import gdal_write_env, open_map
-from swath.maps.legend import Legend, shares
+from swath.maps.legend import Legend, class_shares
 from swath.storage.durable_write import sync, writing
 
-LONGEST = 1600
+MAX_EDGE = 1600
 """Pixels of the picture's longer side at most."""
 _SMALLEST = 900
 """A smaller map is enlarged by a whole number, so that its pixels can be seen."""
@@ -67,7 +67,7 @@ def _size(shape: tuple[int, int], ground: PixelArea | None) -> tuple[int, int]:
     if ground is not None and math.isfinite(ground.width_m / ground.height_m):
         stretch = ground.height_m / ground.width_m  # the shorter side of a pixel is kept, so nothing is lost
         width, height = (width, height * stretch) if stretch >= 1 else (width / stretch, height)
-    room = LONGEST - 3 * _MARGIN - 250  # beside or below the map stand the title and the legend
+    room = MAX_EDGE - 3 * _MARGIN - 250  # beside or below the map stand the title and the legend
     longest = max(width, height)
     scale = room / longest if longest > room else max(1, _SMALLEST // longest)
     return max(1, round(width * scale)), max(1, round(height * scale))
@@ -93,7 +93,7 @@ def _painted(
             counts = {each.value: int(found[each.value]) for each in classes if each.value != file.nodata}
         lines = [
             (each.color, each.name, _percent(share.fraction))
-            for each, share in zip(classes, shares(classes, dict(counts)), strict=True)
+            for each, share in zip(classes, class_shares(classes, dict(counts)), strict=True)
         ]
         return colors[values], lines
     if file.count == 3 and file.dtypes[0] == "uint8":

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.geo import Region, Window, around
+from swath.geo import Region, Window, source_window
 from swath.graph.current import progress
 from swath.imagery.geometry.image_grid import area_mask
-from swath.imagery.geometry.utm_zones import owned
-from swath.imagery.reading.mosaic import read
+from swath.imagery.geometry.utm_zones import owned_mask
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.maps.cog.encoded_part import PartBuilder
 from swath.maps.region_result import RegionResult
 from swath.models.batching import BatchRunner
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from swath.spec.fields.area import Area
 
 
-READERS = {"cpu": 1, "cuda": 4}
+READ_THREADS = {"cpu": 1, "cuda": 4}
 """How many strips are read ahead, each by a thread of its own."""
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def map_region(region: Region, scenes: Scenes, model: ModelInfo, area: Area | No
         for builder, strip in zip(builders, strips, strict=True):
             builder.add(strip)
         progress(pixels=strips[0].shape[1] * strips[0].shape[2])
-    if (share := device_share(model)) is not None:
+    if (share := device_usage(model)) is not None:
         log.info("the GPU has computed for %.0f %% of the time so far", 100 * share)
     return RegionResult(region.sheet, *(builder.part() for builder in builders))
 
@@ -82,7 +82,7 @@ def map_strips(
     """
     rows = range(window.row, window.stop_row, form.edge)
     strips = [Window(row, window.col, min(form.edge, window.stop_row - row), window.width) for row in rows]
-    threads = READERS[model.device]
+    threads = READ_THREADS[model.device]
     ahead: deque[Future[_Strip | None]] = deque()
     context = contextvars.copy_context()
     try:
@@ -122,7 +122,7 @@ def _inferred(
     image = (scenes.image.shape[0], scenes.image.shape[1])
     pieces = [(piece, strip.valid[piece.within(strip.source)]) for piece in strip.pieces]
     pieces = [(piece, kept) for piece, kept in pieces if kept.any()]
-    sources = [around(scenes.image, piece, model.halo, model.stride) for piece, _ in pieces]
+    sources = [source_window(scenes.image, piece, model.halo, model.stride) for piece, _ in pieces]
     cut = [(strip.pixels[:, *at], strip.valid[at]) for at in (source.within(strip.source) for source in sources)]
     if model.device == "cpu" or model.lattice is not None:
         predictor = load_model(model)
@@ -143,7 +143,7 @@ def _batches(predictor: Hashable) -> BatchRunner:
     return BatchRunner(cast("Predictor", predictor))
 
 
-def device_share(model: ModelInfo) -> float | None:
+def device_usage(model: ModelInfo) -> float | None:
     """Which share of the time since its first call this process's GPU has computed; None where there is none."""
     predictor = load_model(model)
     return predictor.usage.share if model.device != "cpu" and isinstance(predictor, TorchPredictor) else None
@@ -161,7 +161,7 @@ def _read_strip(window: Window, scenes: Scenes, model: ModelInfo, area: Area | N
     pieces = tuple(Window(window.row, col, window.height, min(edge, window.stop_col - col)) for col in columns)
     mask = None
     if area is not None or len(scenes.zones) > 1:
-        mask = owned(scenes, window)
+        mask = owned_mask(scenes, window)
         if area is not None:
             mask &= area_mask(area, scenes.image, window)
         pieces = tuple(piece for piece in pieces if mask[piece.within(window)].any())
@@ -171,6 +171,6 @@ def _read_strip(window: Window, scenes: Scenes, model: ModelInfo, area: Area | N
         return None
     first, last = pieces[0], pieces[-1]
     wanted = Window(window.row, first.col, window.height, last.stop_col - first.col)
-    source = around(scenes.image, wanted, model.halo, model.stride)
-    pixels, valid = read(scenes, source, reflectance=model.contract.units == "reflectance")
+    source = source_window(scenes.image, wanted, model.halo, model.stride)
+    pixels, valid = read_mosaic(scenes, source, reflectance=model.contract.units == "reflectance")
     return _Strip(window, pieces, mask, source, pixels, valid)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.geo import Regions, Window, around
-from swath.imagery.reading.mosaic import read
+from swath.geo import Regions, Window, source_window
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.maps.region import map_strips
 from swath.maps.region_result import FileParts, RegionResult
 from swath.models.blend import seam_excess
@@ -122,8 +122,8 @@ def _count_differing(one: NDArray[Any], other: NDArray[Any]) -> int:
 
 def _agreement_in(window: Window, scenes: Scenes, model: ModelInfo) -> Agreement:
     """How many pixels of a window have the same class as with float32 on the CPU."""
-    source = around(scenes.image, window, model.halo, model.stride)
-    pixels, valid = read(scenes, source, reflectance=model.contract.units == "reflectance")
+    source = source_window(scenes.image, window, model.halo, model.stride)
+    pixels, valid = read_mosaic(scenes, source, reflectance=model.contract.units == "reflectance")
     return agreement(model, pixels, valid, source, window)
 
 

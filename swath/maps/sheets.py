@@ -19,7 +19,7 @@ from swath.geo import Window
 from swath.imagery.scene import Scene
 from swath.maps.cog.cog import CogFacts
 from swath.maps.legend import Legend, color_table
-from swath.maps.stac_item import MAP, PROBABILITIES, asset_of, make_item, times_of
+from swath.maps.stac_item import MAP, PROBABILITIES, make_asset, make_item, scene_times
 from swath.storage.durable_write import sync, writing
 from swath.storage.publication import PublishedFile
 
@@ -57,7 +57,7 @@ def sheet_names(windows: Sequence[Window], stem: str = "map") -> list[str]:
     return [f"{stem}-{rows[w.row]:0{digits}}-{cols[w.col]:0{digits}}.tif" for w in windows]
 
 
-def merged(sheets: Sequence[Sheet], output: Window, grid: GeoBox) -> CogFacts:
+def merge_facts(sheets: Sequence[Sheet], output: Window, grid: GeoBox) -> CogFacts:
     """What the sheets hold together; `grid` is that of the output."""
     first = sheets[0].facts
     counts: dict[int, int] = {}
@@ -155,7 +155,7 @@ def _box(grid: GeoBox) -> shapely.Polygon:
 
 
 def _vrt(sheets: Sequence[Sheet], output: Window, grid: GeoBox, classes: Legend, scale: float) -> Xml.Element:
-    facts = merged(sheets, output, grid)
+    facts = merge_facts(sheets, output, grid)
     root = Xml.Element("VRTDataset", rasterXSize=str(output.width), rasterYSize=str(output.height))
     if grid.crs is not None:
         _add(root, "SRS", grid.crs.to_wkt())
@@ -248,7 +248,7 @@ def write_collection(
         _write(folder / f"{Path(sheet.name).stem}.json", item.to_dict(include_self_link=False))
     collection = _collection(identity, sheets, items, scenes, lineage)
     for name in sorted(others):
-        key, asset = asset_of(files[name])
+        key, asset = make_asset(files[name])
         collection.add_asset(key, asset)
     if model:
         collection.add_link(
@@ -260,8 +260,8 @@ def write_collection(
 def _collection(
     identity: str, sheets: Sequence[Sheet], items: Sequence[pystac.Item], scenes: Sequence[Scene], lineage: str
 ) -> pystac.Collection:
-    box = around_boxes([item.bbox for item in items if item.bbox is not None]) or [-180.0, -90.0, 180.0, 90.0]
-    times = times_of(scenes)
+    box = union_of_boxes([item.bbox for item in items if item.bbox is not None]) or [-180.0, -90.0, 180.0, 90.0]
+    times = scene_times(scenes)
     interval: list[datetime.datetime | None] = [times[0], times[-1]] if times else [None, None]
     extent = pystac.Extent(pystac.SpatialExtent([box]), pystac.TemporalExtent([interval]))
     collection = pystac.Collection(
@@ -273,7 +273,7 @@ def _collection(
     return collection
 
 
-def around_boxes(boxes: Sequence[Sequence[float]]) -> list[float] | None:
+def union_of_boxes(boxes: Sequence[Sequence[float]]) -> list[float] | None:
     """The box around boxes of degrees; west > east where it crosses the antimeridian, which it does when it is smaller so."""
     if not boxes:
         return None

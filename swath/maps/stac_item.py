@@ -15,7 +15,7 @@ import shapely
 from odc.geo.geobox import GeoBox
 from shapely.geometry import mapping
 
-from swath.imagery.geometry.footprint import degrees_of
+from swath.imagery.geometry.footprint import grid_footprint
 from swath.imagery.scene import Scene
 from swath.imagery.sources.stac_items import UNDATED
 from swath.maps.cog.cog import CogFacts
@@ -134,8 +134,8 @@ def make_item(
     scale: float = 1.0,
 ) -> pystac.Item:
     """The item of a map with relative hrefs. A map without a CRS has no geometry."""
-    geometry, bbox = footprint_of(grid)
-    times = times_of(scenes)
+    geometry, bbox = footprint_and_bbox(grid)
+    times = scene_times(scenes)
     properties: dict[str, Any] = {
         "proj:shape": list(facts.shape),
         "proj:transform": list(facts.transform),
@@ -162,7 +162,7 @@ def make_item(
     for file in files:
         if file.name == model:
             continue
-        key, asset = asset_of(file)
+        key, asset = make_asset(file)
         if key == MAP:
             asset.extra_fields["bands"] = _bands(facts)
             if classes:
@@ -179,7 +179,7 @@ def make_item(
     return item
 
 
-def asset_of(file: PublishedFile) -> tuple[str, pystac.Asset]:
+def make_asset(file: PublishedFile) -> tuple[str, pystac.Asset]:
     """The asset of a file beside the item, and its key, which is the same for the rasters of all sheets."""
     path = Path(file.name)
     kind = path.stem.partition("-")[0] if path.suffix == ".tif" else "".join(path.suffixes)
@@ -196,12 +196,12 @@ def asset_of(file: PublishedFile) -> tuple[str, pystac.Asset]:
     return f"{KEYS[kind]}-{which}" if which else KEYS[kind], asset
 
 
-def times_of(scenes: Sequence[Scene]) -> list[datetime.datetime]:
+def scene_times(scenes: Sequence[Scene]) -> list[datetime.datetime]:
     """When the scenes were taken, in order; those that do not say so are left out."""
     return sorted(datetime.datetime.fromisoformat(scene.datetime) for scene in scenes if scene.datetime)
 
 
-def footprint_of(grid: GeoBox) -> tuple[dict[str, Any] | None, list[float] | None]:
+def footprint_and_bbox(grid: GeoBox) -> tuple[dict[str, Any] | None, list[float] | None]:
     """A grid's geometry and box in degrees; nothing without a CRS."""
     footprint = _outline(grid)
     return (None, None) if footprint is None else (mapping(footprint), _bbox(footprint))
@@ -211,7 +211,7 @@ def _outline(grid: GeoBox) -> Any:
     """The grid's footprint in degrees, true to a tenth of a pixel with few points; None without a CRS."""
     if grid.crs is None:
         return None
-    footprint = degrees_of(grid)
+    footprint = grid_footprint(grid)
     pixel = math.sqrt(footprint.area / (grid.shape[0] * grid.shape[1]))
     simple = shapely.transform(footprint.simplify(pixel / 10), lambda points: points.round(7))
     parts = list(getattr(simple, "geoms", [simple]))

@@ -20,8 +20,8 @@ from swath.spec.fields.imagery import StacImagery
 from swath.spec.fields.model import ModelRef
 from swath.spec.validation import reachability
 from swath.storage.address import local_path
-from swath.storage.filesystem import located
-from swath.storage.upload import PIECE, Upload
+from swath.storage.filesystem import filesystem_and_path
+from swath.storage.upload import PART_BYTES, Upload
 
 if TYPE_CHECKING:
     import pystac
@@ -205,7 +205,7 @@ def _sent(file: Path, url: str, sha256: str, progress: TransferProgress) -> Stag
     size = file.stat().st_size
     for left in reversed(range(TRIES)):
         try:
-            files, place = located(url)
+            files, place = filesystem_and_path(url)
             if files.exists(place) and files.info(place)["size"] == size:
                 progress.add(size)
                 return Staged(file, url, size, sent=False)
@@ -243,7 +243,7 @@ def _pieces(file: Path, sha256: str) -> Iterator[bytes]:
     """The file's bytes. Raises UsageError before the last of them when they are not what the name says: nothing appears then."""
     state = hashlib.sha256()
     with file.open("rb") as opened:
-        while piece := opened.read(PIECE):
+        while piece := opened.read(PART_BYTES):
             state.update(piece)
             yield piece
     if state.hexdigest() != sha256:

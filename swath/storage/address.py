@@ -17,7 +17,7 @@ def is_remote(href: str) -> bool:
     return scheme(href) != "file"
 
 
-def shown(href: str) -> str:
+def redacted(href: str) -> str:
     """`href` as it may stand in a message: without the query and the user, where secrets are."""
     if not is_remote(href):
         return href

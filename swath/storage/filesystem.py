@@ -6,12 +6,12 @@ import os
 from typing import Any
 
 from swath.errors import ImageryError, MissingExtra
-from swath.storage.address import scheme, shown
+from swath.storage.address import redacted, scheme
 
 _PACKAGES = {"s3": ("s3fs", "aws"), "gs": ("gcsfs", "gcp")}
 
 
-def file_system(href: str) -> Any:
+def open_filesystem(href: str) -> Any:
     """The fsspec file system of a URL. Raises MissingExtra when its package is not installed."""
     import fsspec
 
@@ -22,13 +22,13 @@ def file_system(href: str) -> Any:
         return fsspec.filesystem(kind)
     except ImportError as error:
         if kind in _PACKAGES:
-            raise MissingExtra(*_PACKAGES[kind], f"Opening {shown(href)}") from error
-        raise ImageryError(f"{shown(href)}: {error}") from error
+            raise MissingExtra(*_PACKAGES[kind], f"Opening {redacted(href)}") from error
+        raise ImageryError(f"{redacted(href)}: {error}") from error
     except ValueError as error:
-        raise ImageryError(f"{shown(href)}: {kind}:// is not a kind of address that can be opened") from error
+        raise ImageryError(f"{redacted(href)}: {kind}:// is not a kind of address that can be opened") from error
 
 
-def located(href: str) -> tuple[Any, str]:
+def filesystem_and_path(href: str) -> tuple[Any, str]:
     """The file system of a URL, and the path there."""
-    files = file_system(href)
+    files = open_filesystem(href)
     return files, files._strip_protocol(href)

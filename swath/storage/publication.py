@@ -20,7 +20,7 @@ from swath import crashpoint
 from swath.errors import TaskFailed
 from swath.spec.locations import is_remote
 from swath.storage.durable_write import checksum, not_written, sync, writing
-from swath.storage.filesystem import located
+from swath.storage.filesystem import filesystem_and_path
 from swath.storage.upload import Upload
 
 log = logging.getLogger(__name__)
@@ -60,10 +60,10 @@ class Published:
         return {"folder": self.folder, "files": files, **self.about}
 
 
-def intact(published: Published) -> bool:
+def is_intact(published: Published) -> bool:
     """Whether every file is still there with the bytes that were published."""
     if "://" in published.folder:
-        filesystem, folder = located(published.folder)
+        filesystem, folder = filesystem_and_path(published.folder)
         return all(
             filesystem.exists(f"{folder}/{f.name}") and filesystem.size(f"{folder}/{f.name}") == f.bytes
             for f in published.files
@@ -159,7 +159,7 @@ class Staging:
         """Remove what waits in the store. What cannot be removed does not undo what was published."""
         if not self._uploads:
             return
-        filesystem, held = located(self._held)
+        filesystem, held = filesystem_and_path(self._held)
         try:
             if filesystem.exists(held):
                 filesystem.rm(held, recursive=True)
@@ -204,7 +204,7 @@ class Staging:
                 sync(place)
 
     def _put(self, files: list[PublishedFile]) -> None:
-        filesystem, folder = located(self.target)
+        filesystem, folder = filesystem_and_path(self.target)
         filesystem.makedirs(folder, exist_ok=True)
         for file in files:
             address = f"{folder}/{file.name}"

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from swath.errors import TaskFailed
-from swath.storage.filesystem import file_system
+from swath.storage.filesystem import open_filesystem
 
-PIECE = 16 << 20
+PART_BYTES = 16 << 20
 """Bytes of one part of an upload; this much is in memory. Stores allow 10,000 parts, so a file may have 160 GB."""
 
 
@@ -27,10 +27,10 @@ class Upload:
         Nothing appears before all has arrived: when a chunk cannot be made, or a part not be sent, the upload is given up.
         Raises TaskFailed when the store refuses it or holds another number of bytes than were sent.
         """
-        files = file_system(self.url)
+        files = open_filesystem(self.url)
         digest, sent = hashlib.sha256(), 0
         try:
-            file = files.open(self.url, "wb", block_size=PIECE)
+            file = files.open(self.url, "wb", block_size=PART_BYTES)
             try:
                 for piece in _pieces(chunks):
                     digest.update(piece)
@@ -57,7 +57,7 @@ def _pieces(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     for chunk in chunks:
         held.append(chunk)
         size += len(chunk)
-        if size >= PIECE:
+        if size >= PART_BYTES:
             yield b"".join(held)
             held, size = [], 0
     if held:

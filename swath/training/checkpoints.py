@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from swath.engine.fingerprint import fingerprint
 from swath.spec.locations import is_remote
-from swath.storage.filesystem import located
+from swath.storage.filesystem import filesystem_and_path
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Checkpoints:
         """Get what another machine left, where there is nothing here. Raises what the store raises."""
         if not self.copies or self.folder.is_dir():
             return
-        files, place = located(self.copies)
+        files, place = filesystem_and_path(self.copies)
         if not files.exists(place):
             return
         whole = Path(tempfile.mkdtemp(dir=self.folder.parent, prefix="swath-"))
@@ -61,7 +61,7 @@ class Checkpoints:
         if not self.copies:
             return
         try:
-            files, place = located(self.copies)
+            files, place = filesystem_and_path(self.copies)
             for name in names:
                 file = self.folder / name
                 changed = file.stat().st_mtime_ns if file.is_file() else 0
@@ -76,6 +76,6 @@ class Checkpoints:
         """Once the model is published."""
         shutil.rmtree(self.folder, ignore_errors=True)
         if self.copies:
-            files, place = located(self.copies)
+            files, place = filesystem_and_path(self.copies)
             if files.exists(place):
                 files.rm(place, recursive=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from swath.imagery.labels.labels import RasterSource, VectorSource
-from swath.maps.legend import legend_of
-from swath.maps.stac_item import footprint_of
-from swath.storage.address import shown
+from swath.maps.legend import legend_from_classes
+from swath.maps.stac_item import footprint_and_bbox
+from swath.storage.address import redacted
 from swath.training.split.split import SPLIT_NAMES
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ def make_record(
         units="reflectance" if plan.reflectance else "dn",
         scaling=value_scaling(moments),
         statistics=statistics,
-        colors=tuple(each.hex.removeprefix("#").upper() for each in legend_of(classes)),
+        colors=tuple(each.hex.removeprefix("#").upper() for each in legend_from_classes(classes)),
         resolution_m=resolution_m(plan.images[0].scenes.image),
         course=course,
         split=plan.split.document(),
@@ -261,7 +261,7 @@ def resolution_m(image: GeoBox) -> float | None:
 
 def _source(image: LabelledImage) -> TrainingImage:
     scene = image.scenes.scenes[0]
-    _, box = footprint_of(image.scenes.image)
+    _, box = footprint_and_bbox(image.scenes.image)
     return TrainingImage(
         scene.id, scene.datetime, labels_text(image.labels), None if box is None else (box[0], box[1], box[2], box[3])
     )
@@ -271,7 +271,7 @@ def labels_text(labels: LabelSource) -> str:
     """Where labels come from, in words."""
     source = labels.source
     if isinstance(source, VectorSource):
-        return f"features of {shown(source.path)}{f' where {source.where}' if source.where else ''}"
+        return f"features of {redacted(source.path)}{f' where {source.where}' if source.where else ''}"
     if isinstance(source, RasterSource):
-        return f"raster {shown(source.band.href)}"
+        return f"raster {redacted(source.band.href)}"
     return f"weak labels by the rule {source.text}"

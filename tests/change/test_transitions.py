@@ -32,7 +32,7 @@ from swath.change.transitions import (
 )  # fmt: skip
 from swath.errors import AreaError, ImageryError
 from swath.maps.cog.cog import write_cog
-from swath.maps.layout import MapLayout, form_of_bytes, plan_sheets
+from swath.maps.layout import MapLayout, byte_layout, plan_sheets
 from swath.maps.region_result import FileParts
 from swath.spec.fields.imagery import FilesImagery
 from swath.spec.fields.labels import ExpressionLabels, LabelClass
@@ -60,7 +60,7 @@ def compared(pair: StatePair, region: int = 64) -> tuple[NDArray[np.uint8], list
     """The change map (height, width) and what the calls made."""
     output = Output(to="unused", blocksize=64)
     regions = plan_sheets((pair.scenes,), None, output, region)
-    form: MapLayout = form_of_bytes(regions, output, NODATA)
+    form: MapLayout = byte_layout(regions, output, NODATA)
     made = [compare_region(each, pair, form) for each in regions]
     whole = np.full(pair.scenes.image.shape, NODATA, np.uint8)
     for each in made:
@@ -207,7 +207,7 @@ def test_the_map_of_the_most_classes_is_a_cog_with_the_names_of_its_transitions(
     pair = pair_of(paths[0], paths[1], classes=tuple(LabelClass(name=f"c{n}") for n in range(15)))
     output = Output(to="unused", blocksize=64)
     regions = plan_sheets((pair.scenes,), None, output, 64)
-    form = form_of_bytes(regions, output, NODATA)
+    form = byte_layout(regions, output, NODATA)
     made = [compare_region(each, pair, form) for each in regions]
     rows = transition_rows(made, pair)
     assert [row.transition.value for row in rows] == list(range(225))
@@ -224,9 +224,9 @@ def test_the_map_of_the_most_classes_is_a_cog_with_the_names_of_its_transitions(
 
 
 def test_every_transition_has_a_name_of_its_own_and_what_stays_is_paler() -> None:
-    from swath.maps.legend import legend_of
+    from swath.maps.legend import legend_from_classes
 
-    classes = legend_of(LAND_WATER)
+    classes = legend_from_classes(LAND_WATER)
     every = [Transition(one, other, 2) for one in classes for other in classes]
     assert len({each.name for each in every}) == len({each.color for each in every}) == 4
     assert sum(every[3].color) > sum(every[1].color)

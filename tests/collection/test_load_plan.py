@@ -17,13 +17,13 @@ from pydantic import TypeAdapter
 from rasterio.crs import CRS
 from rio_cogeo.cogeo import cog_validate
 
-from swath.collection.inventory import read_holdings
+from swath.collection.inventory import read_inventory
 from swath.collection.load_piece import Pieces, load_piece
-from swath.collection.load_plan import LoadPlan, plan_loading
+from swath.collection.load_plan import LoadPlan, plan_load
 from swath.collection.write import write_images
 from swath.errors import ImageryError
 from swath.geo import Window
-from swath.imagery.reading.mosaic import read
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.sources.find import find
 from swath.spec.fields.area import Area
 from swath.spec.fields.grid import GridSpec
@@ -37,7 +37,7 @@ def plan(folder: Path, imagery: FilesImagery | StacImagery, **options: Any) -> L
     settings: dict[str, Any] = {
         "area": None, "grid": None, "composite": None, "physical": False, "margin": 128, "blocksize": 128, "sheet": 65536,
     }  # fmt: skip
-    return plan_loading(imagery, read_holdings(str(folder)), **settings | options)
+    return plan_load(imagery, read_inventory(str(folder)), **settings | options)
 
 
 def load(folder: Path, imagery: FilesImagery | StacImagery, *, region: int = 256, **options: Any) -> Published:
@@ -74,7 +74,7 @@ def test_pixels_and_validity_are_those_of_the_original_whatever_the_regions(tmp_
         load(tmp_path / str(region), original, region=region)
         after = find(kept(tmp_path / str(region), *RGB))
         assert after.image == before.image
-        for one, other in zip(read(before, whole), read(after, whole), strict=True):
+        for one, other in zip(read_mosaic(before, whole), read_mosaic(after, whole), strict=True):
             assert np.array_equal(one, other)
     assert digests(tmp_path / "128") == digests(tmp_path / "512")
     for path in (tmp_path / "128").glob("*.tif"):
@@ -159,8 +159,8 @@ def test_a_stac_scene_keeps_its_numbers_scale_time_and_clouds_and_its_quality_ba
     )
     height, width = other.image.shape
     col, row = map(round, ~one.image.affine @ (other.image.affine.c, other.image.affine.f))
-    was = read(one, Window(row, col, height, width), reflectance=True)
-    now = read(other, Window(0, 0, height, width), reflectance=True)
+    was = read_mosaic(one, Window(row, col, height, width), reflectance=True)
+    now = read_mosaic(other, Window(0, 0, height, width), reflectance=True)
     assert np.array_equal(was[1], now[1])
     assert np.array_equal(was[0], now[0])
     assert 64 <= height <= 320
@@ -180,7 +180,7 @@ def test_a_composite_is_one_image_with_what_the_rule_takes_and_floats_have_nan(t
     after = find(kept(tmp_path, *item.assets))
     assert after.image == before.image
     window = Window(0, 0, *before.image.shape)
-    for one, other in zip(read(before, window, reflectance=True), read(after, window), strict=True):
+    for one, other in zip(read_mosaic(before, window, reflectance=True), read_mosaic(after, window), strict=True):
         assert np.array_equal(one, other)
 
 
@@ -220,7 +220,7 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path, shared: Path) -> N
     other.mkdir()
     (other / "collection.json").write_text(json.dumps({"links": []}))
     with pytest.raises(ImageryError, match="is not a collection of loaded imagery"):
-        read_holdings(str(other))
+        read_inventory(str(other))
 
 
 def test_numbers_that_mean_different_things_make_no_composite_but_their_physical_values_do(tmp_path: Path) -> None:
@@ -248,8 +248,8 @@ def test_a_collection_at_an_address_is_as_that_in_a_folder_and_is_kept_as_well(t
     store = fsspec.filesystem("memory")
     try:
         for loaded in (1, 0):
-            loading = plan_loading(
-                imagery, read_holdings(address), area=area, grid=None, composite=None, physical=False, margin=128,
+            loading = plan_load(
+                imagery, read_inventory(address), area=area, grid=None, composite=None, physical=False, margin=128,
                 blocksize=128, sheet=65536,
             )  # fmt: skip
             assert len(loading.new) == loaded

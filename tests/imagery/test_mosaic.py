@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from swath.errors import ReadFailed
 from swath.geo import Window
-from swath.imagery.geometry.image_grid import area_mask, image_grid, offset_in, output_window
+from swath.imagery.geometry.image_grid import area_mask, image_grid, output_window, pixel_offset
 from swath.imagery.reading import mosaic as read_module
-from swath.imagery.reading.mosaic import read
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.scene import Scenes
 from swath.imagery.sources.find import find
 from swath.spec.fields.area import Area
@@ -52,7 +52,7 @@ def layers(
     )
     arrays, known = [], []
     for scene in scenes.scenes:
-        row, col = offset_in(scene.bands[0].geobox, scenes.image) or (0, 0)
+        row, col = pixel_offset(scene.bands[0].geobox, scenes.image) or (0, 0)
         pixels, valid = np.zeros((2, EDGE, EDGE), int), np.zeros((EDGE, EDGE), bool)
         with rasterio.open(scene.bands[0].href) as file:
             everything = file.read()
@@ -82,7 +82,7 @@ def test_every_rule_is_that_rule_pixel_by_pixel(
 ) -> None:
     monkeypatch.setattr(read_module, "MEDIAN_BYTES", 2000)  # several pieces
     scenes, arrays, known = layers
-    pixels, valid = read(replace(scenes, mosaic=rule), Window(row, col, height, width), reflectance=physical)
+    pixels, valid = read_mosaic(replace(scenes, mosaic=rule), Window(row, col, height, width), reflectance=physical)
     assert pixels.dtype == (np.float32 if physical else np.int16)
     for r in range(height):
         for c in range(width):
@@ -104,10 +104,10 @@ def test_a_median_of_many_scenes_takes_no_more_memory_than_of_few(
     peaks = []
     for count in (6, 24):
         scenes = find(FilesImagery(paths=tuple(map(str, paths[:count])), mosaic="median"))
-        read(scenes, Window(0, 0, 8, 8))
+        read_mosaic(scenes, Window(0, 0, 8, 8))
         tracemalloc.start()
         try:
-            pixels, valid = read(scenes, Window(0, 0, 512, 512))
+            pixels, valid = read_mosaic(scenes, Window(0, 0, 512, 512))
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()
@@ -126,9 +126,9 @@ def test_of_a_scene_underneath_only_the_part_is_read_that_is_missing(tmp_path: P
     with below.open("r+b") as file:  # all blocks but the ones that are needed are cut off
         file.truncate(below.stat().st_size - 8 * 128 * 128)
     with pytest.raises(ReadFailed):
-        read(find(FilesImagery(paths=(str(below),))), Window(0, 0, 512, 512))
+        read_mosaic(find(FilesImagery(paths=(str(below),))), Window(0, 0, 512, 512))
     scenes = find(FilesImagery(paths=(str(above), str(below))))
-    pixels, valid = read(scenes, Window(0, 0, 512, 512))
+    pixels, valid = read_mosaic(scenes, Window(0, 0, 512, 512))
     assert valid.all()
     assert (pixels[0, 100:110, 300:310] == noise[0, 100:110, 300:310]).all()
     assert (pixels[0][top[0] == 1] == 1).all()
@@ -164,7 +164,7 @@ def test_ten_twenty_and_sixty_metres_are_one_stack(tmp_path: Path) -> None:
     found = [find(FilesImagery(paths=(str(path),))).scenes[0].bands[0] for path in paths.values()]
     scene = replace(find(FilesImagery(paths=(str(paths["ten"]),))).scenes[0], bands=tuple(found))
     scenes = Scenes((scene,), image_grid([scene]), ("ten", "twenty", "sixty"))
-    pixels, valid = read(scenes, Window(0, 0, 12, 12))
+    pixels, valid = read_mosaic(scenes, Window(0, 0, 12, 12))
     assert valid.all()
     for layer, size, value in zip(pixels, (10, 20, 60), (1, 2, 3), strict=True):
         edge = 120 // size
@@ -183,7 +183,7 @@ def test_three_spellings_of_an_area_over_the_antimeridian_give_the_same_pixels(
         area = Area.model_validate(path)
         scenes = find(imagery, None, area, grid)
         window = output_window(scenes.image, area)
-        pixels, valid = read(scenes, window)
+        pixels, valid = read_mosaic(scenes, window)
         found.append((scenes.image, window, pixels, valid & area_mask(area, scenes.image, window)))
     for image, window, pixels, valid in found[1:]:
         assert (image, window) == found[0][:2]

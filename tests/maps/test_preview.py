@@ -18,7 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from swath.errors import TaskFailed
 from swath.maps import preview
 from swath.maps.legend import MapClass
-from swath.maps.preview import LONGEST, scale_bar, write_preview
+from swath.maps.preview import MAX_EDGE, scale_bar, write_preview
 
 CLASSES = (MapClass(0, "land", (200, 10, 20)), MapClass(1, "water", (30, 90, 210)))
 VOID = (232, 235, 238)
@@ -71,7 +71,7 @@ def test_the_map_is_drawn_in_its_classes_colours_with_nodata_grey(tmp_path: Path
 @pytest.mark.parametrize("shape", [(2000, 2100), (5000, 300), (300, 5000), (40, 30)], ids=str)
 def test_no_side_is_longer_than_the_limit_and_small_maps_are_enlarged(tmp_path: Path, shape: tuple[int, int]) -> None:
     picture = drawn(tmp_path, np.zeros((1, *shape), dtype=np.uint8), subtitle="more")
-    assert max(picture.shape) <= LONGEST
+    assert max(picture.shape) <= MAX_EDGE
     assert max(picture.shape) > 500
 
 

@@ -20,7 +20,7 @@ from swath.imagery.scene import Scenes
 from swath.imagery.sources.find import find
 from swath.maps.cog.encoded_part import EncodedPart
 from swath.maps.cog.encoding import Encoding
-from swath.maps.layout import MapLayout, region_edge
+from swath.maps.layout import MapLayout, choose_region_edge
 from swath.maps.region import map_region, map_strips
 from swath.maps.region_result import FileParts, RegionResult
 from swath.models.contract import ModelInfo
@@ -103,13 +103,13 @@ def test_any_regions_and_pieces_equal_the_whole_image(case: Case, size: int, pie
 @pytest.mark.slow
 def test_only_what_the_area_wants_is_read(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Window] = []
-    honest = region_module.read
+    honest = region_module.read_mosaic
 
     def counting(scenes: Scenes, window: Window, **options: bool) -> tuple[NDArray, NDArray]:  # type: ignore[type-arg]
         asked.append(window)
         return honest(scenes, window, **options)
 
-    monkeypatch.setattr(region_module, "read", counting)
+    monkeypatch.setattr(region_module, "read_mosaic", counting)
     area = diamond(case)
     (region,) = case.regions(256)
     made = map_region(region, case.scenes, case.model, area, case.form(16))
@@ -125,7 +125,7 @@ def test_only_what_the_area_wants_is_read(case: Case, monkeypatch: pytest.Monkey
 def test_a_strip_that_cannot_be_read_ends_the_call_and_the_next_call_is_well(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest, number = region_module.read, itertools.count()
+    honest, number = region_module.read_mosaic, itertools.count()
 
     def torn(scenes: Scenes, window: Window, **options: bool) -> tuple[NDArray, NDArray]:  # type: ignore[type-arg]
         if next(number) == 2:
@@ -133,10 +133,10 @@ def test_a_strip_that_cannot_be_read_ends_the_call_and_the_next_call_is_well(
         return honest(scenes, window, **options)
 
     (region,) = case.regions(256)
-    monkeypatch.setattr(region_module, "read", torn)
+    monkeypatch.setattr(region_module, "read_mosaic", torn)
     with pytest.raises(ReadFailed, match=r"torn\.tif"):
         map_region(region, case.scenes, case.model, None, case.form(32))
-    monkeypatch.setattr(region_module, "read", honest)
+    monkeypatch.setattr(region_module, "read_mosaic", honest)
     made = map_region(region, case.scenes, case.model, None, case.form(32))
     assert np.array_equal(made.map.pixels(), case.whole)
 
@@ -201,7 +201,7 @@ def test_the_parts_of_a_file_are_taken_when_they_are_asked_for(case: Case) -> No
     ],
 )
 def test_a_map_has_several_regions_where_it_is_larger_than_a_tile(height: int, width: int, edge: int) -> None:
-    assert region_edge([Window(0, 0, height, width)], 512) == edge
+    assert choose_region_edge([Window(0, 0, height, width)], 512) == edge
 
 
 def test_where_there_is_no_pixel_there_is_nodata(case: Case) -> None:

@@ -21,7 +21,7 @@ from swath.imagery.scene import Scene
 from swath.maps.cog.cog import CogFacts
 from swath.maps.legend import MapClass, color_table
 from swath.maps.preview import write_preview
-from swath.maps.sheets import Sheet, merged, sheet_names, write_collection, write_index
+from swath.maps.sheets import Sheet, merge_facts, sheet_names, write_collection, write_index
 from swath.maps.vectors.geoparquet import write_vectors
 from swath.storage.publication import PublishedFile
 
@@ -118,7 +118,7 @@ def test_the_mosaic_shows_names_statistics_and_classes(tmp_path: Path, pixels: n
         assert float(tags["STATISTICS_VALID_PERCENT"]) == pytest.approx(100 * 650 / 700)
         assert file.colormap(1)[255] == (0, 0, 0, 0)
         assert file.overviews(1) == [2, 4]
-    whole = merged(sheets, OUTPUT, IMAGE[OUTPUT.roi])
+    whole = merge_facts(sheets, OUTPUT, IMAGE[OUTPUT.roi])
     assert whole.counts == {0: int((pixels == 0).sum()), 1: int((pixels == 1).sum())}
     assert whole.valid == 650 * 900
 

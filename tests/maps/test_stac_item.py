@@ -14,11 +14,11 @@ from pystac.extensions.mlm import MLMExtension
 from pystac.extensions.projection import ProjectionExtension
 from shapely.geometry import shape
 
-from swath.imagery.geometry.footprint import degrees_of
+from swath.imagery.geometry.footprint import grid_footprint
 from swath.imagery.scene import Scene
 from swath.maps.cog.cog import CogFacts
 from swath.maps.legend import MapClass
-from swath.maps.stac_item import ModelFacts, asset_of, make_item, write_item, write_model_item
+from swath.maps.stac_item import ModelFacts, make_asset, make_item, write_item, write_model_item
 from swath.storage.publication import PublishedFile
 
 GRID = GeoBox((200, 100), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32633")
@@ -119,7 +119,7 @@ def test_the_footprint_has_few_points_and_is_true_to_a_tenth_of_a_pixel() -> Non
     assert item.geometry["type"] == "Polygon"
     assert len(item.geometry["coordinates"][0]) < 20
     footprint = shape(item.geometry)
-    exact = degrees_of(GRID)
+    exact = grid_footprint(GRID)
     assert footprint.hausdorff_distance(exact) < 1.5e-5  # degrees; a tenth of a pixel is 1.3e-5 east and 0.9e-5 north
 
 
@@ -180,7 +180,7 @@ def test_every_file_has_an_asset_of_its_own_kind_and_probabilities_say_their_sca
 
 
 def test_files_of_several_grids_have_keys_of_their_own() -> None:
-    keys = [asset_of(PublishedFile(name, 1, "")) [0] for name in (
+    keys = [make_asset(PublishedFile(name, 1, "")) [0] for name in (
         "map-29N.vrt", "map-28N.vrt", "map-29N.parquet", "map-29N-0-1.tif", "preview-29N.png", "map-29N.gti.gpkg",
     )]  # fmt: skip
     assert keys == ["index-29N", "index-28N", "vectors-29N", "map", "preview-29N", "tile-index-29N"]

@@ -17,7 +17,7 @@ from swath.engine.stored_result import StoredResult
 from swath.errors import InfrastructureError, UsageError
 from swath.models.weights_cache import local_copy
 from swath.runner import staging
-from swath.storage.filesystem import located
+from swath.storage.filesystem import filesystem_and_path
 from tests.imagery.servers import simulated_gs, simulated_s3
 
 
@@ -79,7 +79,7 @@ def test_an_object_that_was_cut_is_not_taken_for_the_file(bucket: str, tmp_path:
     file = tmp_path / "scene.tif"
     file.write_bytes(b"pixels" * 1000)
     name = hashlib.sha256(file.read_bytes()).hexdigest()
-    files, place = located(f"{bucket}/stage/{name}/scene.tif")
+    files, place = filesystem_and_path(f"{bucket}/stage/{name}/scene.tif")
     files.pipe_file(place, b"pixels")
     (made,) = staging._staged(file, f"{bucket}/stage", quiet())
     assert made.sent
@@ -93,7 +93,7 @@ def test_a_file_that_changes_on_its_way_leaves_nothing_in_the_bucket(bucket: str
     url = f"{bucket}/stage/other/growing.tif"
     with pytest.raises(UsageError, match="changed while it was copied"):
         staging._sent(file, url, hashlib.sha256(b"less").hexdigest(), quiet())
-    files, place = located(url)
+    files, place = filesystem_and_path(url)
     files.invalidate_cache()
     assert not files.exists(place)
 
@@ -118,7 +118,7 @@ def test_results_in_a_bucket_are_put_got_listed_and_removed(bucket: str) -> None
 def test_half_a_result_is_no_result(bucket: str) -> None:
     store = ResultStore(f"{bucket}/cut")
     stored = store.put(bytes(range(256)) * 100)
-    files, place = located(f"{bucket}/cut/{stored.digest[:2]}/{stored.digest[2:]}")
+    files, place = filesystem_and_path(f"{bucket}/cut/{stored.digest[:2]}/{stored.digest[2:]}")
     files.pipe_file(place, files.cat_file(place)[:1000])
     assert not store.has(stored)
     store.put(bytes(range(256)) * 100)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from swath.errors import TaskFailed
-from swath.storage.publication import MANIFEST, Published, Staging, intact
+from swath.storage.publication import MANIFEST, Published, Staging, is_intact
 
 
 def publish(target: str, run: str = "run", **files: bytes) -> Published:
@@ -62,13 +62,13 @@ def test_a_file_that_only_the_earlier_manifest_names_goes_and_others_stay(tmp_pa
 @pytest.mark.parametrize("harm", ["gone", "shorter", "other bytes"])
 def test_a_publication_that_was_touched_is_not_intact(tmp_path: Path, harm: str) -> None:
     published = publish(str(tmp_path / "out"), map__tif=b"pixels", item__json=b"{}")
-    assert intact(published)
+    assert is_intact(published)
     path = tmp_path / "out/map.tif"
     if harm == "gone":
         path.unlink()
     else:
         path.write_bytes(b"pixel" if harm == "shorter" else b"pixelz")
-    assert not intact(published)
+    assert not is_intact(published)
 
 
 def test_an_address_gets_the_same_files(tmp_path: Path) -> None:
@@ -76,9 +76,9 @@ def test_an_address_gets_the_same_files(tmp_path: Path) -> None:
 
     published = publish("memory://bucket/out", map__tif=b"pixels", item__json=b"{}")
     assert fsspec.filesystem("memory").cat("/bucket/out/map.tif") == b"pixels"
-    assert intact(published)
+    assert is_intact(published)
     fsspec.filesystem("memory").rm("/bucket/out/map.tif")
-    assert not intact(published)
+    assert not is_intact(published)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small file system can be mounted by root only")

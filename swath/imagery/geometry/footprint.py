@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from swath.spec.fields.area import Area
 
-STEPS = 512
+SEGMENTS = 512
 """A polygon's longest side is cut into so many pieces before it is moved: its edges bend with the projection."""
 
 
@@ -41,7 +41,7 @@ def _merge(parts: list[Polygon]) -> BaseGeometry:
 
 def _dense(geometry: BaseGeometry) -> BaseGeometry:
     west, south, east, north = geometry.bounds
-    return shapely.segmentize(geometry, max(east - west, north - south) / STEPS)
+    return shapely.segmentize(geometry, max(east - west, north - south) / SEGMENTS)
 
 
 def _moved(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.float64]:
@@ -101,7 +101,7 @@ def _is_geographic(crs: str) -> bool:
     return bool(CRS.from_user_input(crs).is_geographic)
 
 
-def outline(grid: GeoBox) -> Polygon:
+def grid_polygon(grid: GeoBox) -> Polygon:
     """The outer edge of a grid in its own CRS."""
     height, width = grid.shape
     corners = [(0, 0), (width, 0), (width, height), (0, height)]
@@ -109,9 +109,9 @@ def outline(grid: GeoBox) -> Polygon:
 
 
 @lru_cache(maxsize=4096)
-def degrees_of(grid: GeoBox) -> BaseGeometry:
+def grid_footprint(grid: GeoBox) -> BaseGeometry:
     """The ground that a grid covers, in longitude and latitude, split at the antimeridian."""
-    return to_degrees(outline(grid), str(grid.crs))
+    return to_degrees(grid_polygon(grid), str(grid.crs))
 
 
 def _shape(area: Area) -> BaseGeometry:
@@ -119,7 +119,7 @@ def _shape(area: Area) -> BaseGeometry:
 
 
 @lru_cache(maxsize=64)
-def area_degrees(area: Area) -> BaseGeometry:
+def area_footprint(area: Area) -> BaseGeometry:
     """An area in longitude and latitude, split at the antimeridian."""
     return to_degrees(_shape(area), area.crs)
 
@@ -134,11 +134,11 @@ def area_pixels(area: Area, image: GeoBox) -> BaseGeometry:
     if _same(area.crs, crs):
         ground: BaseGeometry = _shape(area)
     else:
-        ground = _near(area_degrees(area), image)
+        ground = _near(area_footprint(area), image)
         ground = _merge([p for part in _polygons(ground) for p in _project(part, crs)])
     if _is_geographic(crs):
         # The image may count its longitudes beyond 180, or the area may.
-        west, _, east, _ = outline(image).bounds
+        west, _, east, _ = grid_polygon(image).bounds
         turned = [translate(ground, turn) for turn in (-360, 0, 360)]
         ground = _merge([p for g in turned if g.bounds[0] < east and g.bounds[2] > west for p in _polygons(g)])
     return shapely.transform(ground, lambda points: _apply(~image.affine, points))
@@ -146,7 +146,7 @@ def area_pixels(area: Area, image: GeoBox) -> BaseGeometry:
 
 def _near(degrees: BaseGeometry, image: GeoBox) -> BaseGeometry:
     """The part of an area around an image: projections are of no use far away from where they are meant for."""
-    around = degrees_of(image)
+    around = grid_footprint(image)
     west, south, east, north = around.bounds
     room = 0.05 * max(min(east - west, 360.0), north - south) + 0.01
     near = shapely.union_all([translate(around.buffer(room), turn) for turn in (-360, 0, 360)])
@@ -172,7 +172,9 @@ def _apply(affine: Any, points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def extent_pixels(band: GeoBox, image: GeoBox) -> tuple[float, float, float, float]:
     """Bounds (left, top, right, bottom) of one grid in pixels of another; not finite when it has no place there."""
-    edge = shapely.segmentize(outline(band), max(outline(band).bounds[2] - outline(band).bounds[0], 1e-12) / 64)
+    edge = shapely.segmentize(
+        grid_polygon(band), max(grid_polygon(band).bounds[2] - grid_polygon(band).bounds[0], 1e-12) / 64
+    )
     points = shapely.get_coordinates(edge)
     if band.crs != image.crs:
         points = _moved(points, str(band.crs), str(image.crs))
@@ -181,7 +183,7 @@ def extent_pixels(band: GeoBox, image: GeoBox) -> tuple[float, float, float, flo
     return float(left), float(top), float(right), float(bottom)
 
 
-def step_in(band: GeoBox, crs: str) -> float:
+def resolution_in(band: GeoBox, crs: str) -> float:
     """Pixel size in units of `crs` that keeps a grid's number of pixels along its diagonal."""
     height, width = band.shape
     ends = np.array([band.affine @ (0, 0), band.affine @ (width, height)])

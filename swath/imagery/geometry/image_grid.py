@@ -17,14 +17,14 @@ from shapely.geometry.base import BaseGeometry
 
 from swath.errors import AreaError, ImageryError
 from swath.geo import Blocks, Window
-from swath.imagery.geometry.footprint import area_degrees, area_pixels, degrees_of, extent_pixels, step_in
+from swath.imagery.geometry.footprint import area_footprint, area_pixels, extent_pixels, grid_footprint, resolution_in
 from swath.imagery.scene import Scene
 
 if TYPE_CHECKING:
     from swath.spec.fields.area import Area
     from swath.spec.fields.grid import GridSpec
 
-CLOSE = 0.01
+PIXEL_TOLERANCE = 0.01
 """Two grids are the same where their pixels differ by less than this part of a pixel."""
 
 
@@ -35,7 +35,7 @@ def image_grid(scenes: Sequence[Scene], grid: GridSpec | None = None) -> GeoBox:
     scenes only, not on the area, so a pixel's value does not depend on what else is mapped. Raises ImageryError when a
     scene cannot be placed on it.
     """
-    base = min((band.geobox for band in scenes[0].bands), key=pixel_area)
+    base = min((band.geobox for band in scenes[0].bands), key=crs_pixel_area)
     if grid is not None and (grid.crs is not None or grid.resolution is not None):
         base = _asked(base, grid)
     unique: dict[GeoBox, str] = {band.geobox: scene.id for scene in scenes for band in scene.bands}
@@ -55,8 +55,8 @@ def image_grid(scenes: Sequence[Scene], grid: GridSpec | None = None) -> GeoBox:
             )
         extents.append(extent)
     left, top, right, bottom = np.array(extents).T
-    col, row = math.floor(left.min() + CLOSE), math.floor(top.min() + CLOSE)
-    stop_col, stop_row = math.ceil(right.max() - CLOSE), math.ceil(bottom.max() - CLOSE)
+    col, row = math.floor(left.min() + PIXEL_TOLERANCE), math.floor(top.min() + PIXEL_TOLERANCE)
+    stop_col, stop_row = math.ceil(right.max() - PIXEL_TOLERANCE), math.ceil(bottom.max() - PIXEL_TOLERANCE)
     # A fresh Affine, so that an unextended grid keeps the file's own numbers to the last bit.
     affine = base.affine if (row, col) == (0, 0) else base.affine @ Affine.translation(col, row)
     return GeoBox((max(stop_row - row, 1), max(stop_col - col, 1)), affine, base.crs)
@@ -84,11 +84,11 @@ def _asked(base: GeoBox, grid: GridSpec) -> GeoBox:
         ) from error
     step = grid.resolution
     if step is None:
-        step = step_in(base, str(crs)) if crs != base.crs else abs(base.resolution.x)
+        step = resolution_in(base, str(crs)) if crs != base.crs else abs(base.resolution.x)
     return GeoBox((1, 1), Affine(step, 0, 0, 0, -step, 0), crs)
 
 
-def pixel_area(geobox: GeoBox) -> float:
+def crs_pixel_area(geobox: GeoBox) -> float:
     """Area of one pixel in units of the grid's CRS."""
     return abs(float(geobox.affine.determinant))
 
@@ -98,7 +98,7 @@ def grid_key(geobox: GeoBox) -> tuple[Any, ...]:
     return (str(geobox.crs), *geobox.affine[:6], *geobox.shape)
 
 
-def offset_in(band: GeoBox, image: GeoBox) -> tuple[int, int] | None:
+def pixel_offset(band: GeoBox, image: GeoBox) -> tuple[int, int] | None:
     """(row, col) of the band's first pixel on the image grid when the two share their pixels, else None."""
     if band.crs != image.crs:
         return None
@@ -108,7 +108,7 @@ def offset_in(band: GeoBox, image: GeoBox) -> tuple[int, int] | None:
     row_int, col_int = round(row), round(col)
     for x, y in ((0, 0), (width, 0), (0, height), (width, height)):
         at_col, at_row = to_image @ (x, y)
-        if abs(at_col - x - col_int) > CLOSE or abs(at_row - y - row_int) > CLOSE:
+        if abs(at_col - x - col_int) > PIXEL_TOLERANCE or abs(at_row - y - row_int) > PIXEL_TOLERANCE:
             return None
     return row_int, col_int
 
@@ -125,9 +125,9 @@ def output_window(image: GeoBox, area: Area | None) -> Window:
     _need_crs(image)
     inside = area_pixels(area, image).intersection(box(0, 0, width, height))
     if inside.is_empty or inside.area == 0:
-        where = f"the area{f' ({area.source})' if area.source else ''} lies at {_extent(area_degrees(area))}"
+        where = f"the area{f' ({area.source})' if area.source else ''} lies at {_extent(area_footprint(area))}"
         raise AreaError(
-            f"{where}, the imagery at {_extent(degrees_of(image))}: they do not meet",
+            f"{where}, the imagery at {_extent(grid_footprint(image))}: they do not meet",
             remedy="Check the order of coordinates (west, south, east, north) and the area's CRS.",
         )
     left, top, right, bottom = inside.bounds
@@ -153,7 +153,7 @@ def area_mask(area: Area, image: GeoBox, window: Window | None = None) -> NDArra
     return mask
 
 
-def wanted_blocks(blocks: Blocks, area: Area | None) -> Blocks:
+def select_blocks(blocks: Blocks, area: Area | None) -> Blocks:
     """The same blocks with `wanted` set to those that the area touches; unchanged without an area."""
     if area is None:
         return blocks

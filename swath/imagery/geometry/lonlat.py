@@ -28,7 +28,7 @@ _ELLIPSOID = 1.004
 """By how much the ellipsoid's degrees differ from the sphere's."""
 
 
-def degrees(image: GeoBox, window: Window) -> tuple[Floats, Floats]:
+def pixel_lonlat(image: GeoBox, window: Window) -> tuple[Floats, Floats]:
     """Longitude and latitude of each pixel's centre, float64 (height, width) each; NaN where the CRS has no such place.
 
     Nodes count from the image's corner, so a pixel's place does not depend on the window.
@@ -50,7 +50,7 @@ def degrees(image: GeoBox, window: Window) -> tuple[Floats, Floats]:
     return _exact(image, np.arange(window.row, window.stop_row) + 0.5, np.arange(window.col, window.stop_col) + 0.5)
 
 
-def buffered(ground: Any, metres: float) -> Any:
+def buffer_metres(ground: Any, metres: float) -> Any:
     """Polygons in degrees, and all that is less than `metres` from them, in degrees and split at the antimeridian."""
     if not metres:
         return ground

@@ -21,8 +21,8 @@ from odc.geo.geobox import GeoBox
 
 from swath.errors import ImageryError
 from swath.geo import Window
-from swath.imagery.geometry.footprint import degrees_of, transformer
-from swath.imagery.geometry.image_grid import image_grid, output_window, pixel_area
+from swath.imagery.geometry.footprint import grid_footprint, transformer
+from swath.imagery.geometry.image_grid import crs_pixel_area, image_grid, output_window
 from swath.imagery.scene import Scene, Scenes
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _DIGITS = 9
 """Degrees are compared to so many places (0.1 mm): projections to and fro leave less."""
 
 
-def zone_of(crs: CRS | None) -> str | None:
+def utm_zone(crs: CRS | None) -> str | None:
     """The UTM zone of a CRS, such as 29N; None when it is none."""
     return _zone(str(crs)) if crs is not None else None
 
@@ -69,7 +69,7 @@ def split_zones(scenes: Scenes, grid: GridSpec | None = None) -> tuple[Scenes, .
     return tuple(sheets)
 
 
-def owned(scenes: Scenes, window: Window) -> NDArray[np.bool_]:
+def owned_mask(scenes: Scenes, window: Window) -> NDArray[np.bool_]:
     """True where a pixel's centre belongs to the zone of this sheet. Shape of `window`; all True where there is one zone."""
     if len(scenes.zones) < 2:
         return np.ones(window.shape, bool)
@@ -83,7 +83,7 @@ def owned(scenes: Scenes, window: Window) -> NDArray[np.bool_]:
 
 
 def owned_window(scenes: Scenes) -> Window | None:
-    """The smallest window of the image that holds every pixel which `owned` says is the sheet's own; None when none is."""
+    """The smallest window of the image that holds every pixel which `owned_mask` says is the sheet's own; None when none is."""
     whole = output_window(scenes.image, None)
     if len(scenes.zones) < 2:
         return whole
@@ -121,7 +121,7 @@ def _columns(scenes: Scenes, window: Window) -> tuple[NDArray[np.int64], NDArray
 def _side(scenes: Scenes) -> Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]:
     """A function of rows and columns: 0 where the sheet owns the pixel, -1 to the west of its strip, 1 to the east of it, 2 on the
     other side of the equator."""
-    image, zone = scenes.image, zone_of(scenes.image.crs) or ""
+    image, zone = scenes.image, utm_zone(scenes.image.crs) or ""
     affine = image.affine
     numbers = _numbers(scenes.zones)
     meridian, edges = _meridian(int(zone[:-1])), _edges(numbers)
@@ -175,16 +175,16 @@ def _strip(zone: str, zones: tuple[str, ...]) -> shapely.Geometry:
 
 
 def _reaches(scene: Scene, strip: shapely.Geometry) -> bool:
-    return bool(degrees_of(_finest(scene)).intersection(strip).area > 0)
+    return bool(grid_footprint(_finest(scene)).intersection(strip).area > 0)
 
 
 def _finest(scene: Scene) -> GeoBox:
-    return min((band.geobox for band in scene.bands), key=pixel_area)
+    return min((band.geobox for band in scene.bands), key=crs_pixel_area)
 
 
 def _zone_of_scene(scene: Scene) -> str:
     crs = _finest(scene).crs
-    zone = zone_of(crs)
+    zone = utm_zone(crs)
     if zone is None:
         raise ImageryError(
             f"grid.zones: scene {scene.id} is in {crs or 'no coordinate reference system'}, not in a UTM zone",

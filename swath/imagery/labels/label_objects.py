@@ -13,7 +13,7 @@ from swath.imagery.geometry.footprint import area_pixels
 from swath.imagery.labels.labels import LabelSource, VectorSource, features
 
 
-def traced(here: NDArray[np.bool_], window: Window) -> NDArray[Any]:
+def trace_objects(here: NDArray[np.bool_], window: Window) -> NDArray[Any]:
     """Connected pixels (by their sides) as polygons along the pixels' sides, in (column, row) of the image grid that `window` is
     of; an array of shapely geometries."""
     from rasterio.features import shapes

@@ -28,7 +28,7 @@ class LabelledImage:
         return (*self.scenes.notes, *self.labels.notes)
 
 
-def find_labelled(
+def find_labelled_images(
     data: tuple[LabelledImagery, ...], bands: tuple[str, ...] | None, classes: tuple[str, ...], *, mosaic: bool = False
 ) -> tuple[LabelledImage, ...]:
     """Every image with its labels: each scene by itself on its own grid, as training wants it (two dates of one place are two

@@ -14,16 +14,16 @@ from odc.geo.geobox import GeoBox
 
 from swath.errors import AreaError, ImageryError
 from swath.geo import Window
-from swath.imagery.geometry.footprint import degrees_of, extent_pixels, outline, transformer
+from swath.imagery.geometry.footprint import extent_pixels, grid_footprint, grid_polygon, transformer
 from swath.imagery.geometry.image_grid import area_mask
-from swath.imagery.reading.mosaic import read
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.reading.open_raster import gdal_errors, open_raster, stamp
 from swath.imagery.reading.window import read_file
 from swath.imagery.scene import Band, Scenes
 from swath.imagery.sources.files import read_band
 from swath.spec.fields.labels import IGNORE_CLASS, IGNORE_INDEX, ExpressionLabels, RasterLabels, VectorLabels
 from swath.spec.locations import is_remote
-from swath.storage.address import shown
+from swath.storage.address import redacted
 
 if TYPE_CHECKING:
     from swath.spec.fields.area import Area
@@ -103,7 +103,7 @@ def find_labels(
 
 def read_labels(labels: LabelSource, window: Window) -> NDArray[np.uint8]:
     """Numbers of classes in a window of the image, uint8 (height, width); IGNORE_INDEX where there is no label. Raises what
-    swath.imagery.reading.mosaic.read raises."""
+    swath.imagery.reading.mosaic.read_mosaic raises."""
     source = labels.source
     if isinstance(source, VectorSource):
         numbers = _burned(source, labels.image, window)
@@ -113,7 +113,7 @@ def read_labels(labels: LabelSource, window: Window) -> NDArray[np.uint8]:
         for value, number in source.numbers:
             numbers[(values == value) & known] = number
     else:
-        pixels, valid = read(source.scenes, window, reflectance=source.reflectance)
+        pixels, valid = read_mosaic(source.scenes, window, reflectance=source.reflectance)
         rule = ExpressionLabels(expression=source.text, label="", otherwise="").parsed()
         holds, known = rule.evaluate(dict(zip(source.scenes.bands, pixels, strict=True)))
         numbers = np.where(holds, np.uint8(source.true), np.uint8(source.false))
@@ -137,7 +137,7 @@ def _vector(labels: VectorLabels, image: GeoBox, numbers: dict[str, int]) -> tup
     import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError
 
-    where = shown(labels.path)
+    where = redacted(labels.path)
     if image.crs is None:
         raise ImageryError(
             f"{where}: the imagery has no coordinate reference system, so no feature can be found on it",
@@ -185,11 +185,11 @@ def _read(path: str, said: VectorLabels | VectorSource, columns: list[str]) -> t
         _, _, wkb, values = pyogrio.raw.read(path, layer=said.layer, where=said.where, columns=columns, force_2d=True)
     except (DataSourceError, DataLayerError, FieldError, ValueError) as error:
         raise ImageryError(
-            f"{shown(path)}: its features cannot be read: {error}", remedy="Check labels.layer and labels.where."
+            f"{redacted(path)}: its features cannot be read: {error}", remedy="Check labels.layer and labels.where."
         ) from error
     if not len(wkb):
         which = "that meet labels.where" if said.where else "at all"
-        raise ImageryError(f"{shown(path)}: has no features {which}", remedy="Check the file and the condition.")
+        raise ImageryError(f"{redacted(path)}: has no features {which}", remedy="Check the file and the condition.")
     return shapely.from_wkb(wkb), list(values[0]) if columns else [""] * len(wkb)
 
 
@@ -209,8 +209,8 @@ def _features(source: VectorSource, image: GeoBox) -> tuple[NDArray[Any], NDArra
     there = ~shapely.is_empty(shapes) & ~shapely.is_missing(shapes)
     shapes, numbers = shapes[there], numbers[there]
     if move.source_crs != move.target_crs:
-        left, bottom, right, top = outline(image).bounds
-        west, south, east, north = degrees_of(image).bounds
+        left, bottom, right, top = grid_polygon(image).bounds
+        west, south, east, north = grid_footprint(image).bounds
         known = transformer(source.crs, "EPSG:4326").source_crs
         longest = max(east - west, north - south) if known.is_geographic else max(right - left, top - bottom)
         if image.crs is not None and image.crs.geographic and not known.is_geographic:
@@ -221,7 +221,7 @@ def _features(source: VectorSource, image: GeoBox) -> tuple[NDArray[Any], NDArra
     def to_pixels(points: NDArray[np.float64]) -> NDArray[np.float64]:
         x, y = move.transform(points[:, 0], points[:, 1])
         if image.crs is not None and image.crs.geographic:  # the image may count its longitudes beyond 180
-            middle = (outline(image).bounds[0] + outline(image).bounds[2]) / 2
+            middle = (grid_polygon(image).bounds[0] + grid_polygon(image).bounds[2]) / 2
             x = x + 360 * np.round((middle - x) / 360)
         return np.column_stack([inverse.a * x + inverse.b * y + inverse.c, inverse.d * x + inverse.e * y + inverse.f])
 
@@ -250,7 +250,7 @@ def _burned(source: VectorSource, image: GeoBox, window: Window) -> NDArray[np.u
 
 
 def _raster(labels: RasterLabels, image: GeoBox, numbers: dict[str, int]) -> tuple[RasterSource, list[str]]:
-    where, notes = shown(labels.path), []
+    where, notes = redacted(labels.path), []
     with gdal_errors(labels.path, "opening it"), open_raster(labels.path) as file:
         if labels.band > file.count:
             raise ImageryError(f"{where}: no band {labels.band}; it has {file.count}", remedy="Check labels.band.")

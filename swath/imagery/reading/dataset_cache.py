@@ -18,9 +18,9 @@ from swath.errors import ImageryError
 from swath.imagery.geometry.footprint import extent_pixels
 from swath.imagery.geometry.image_grid import grid_key
 from swath.imagery.reading.open_raster import open_raster
-from swath.imagery.remote.gdal_file import in_this_context
+from swath.imagery.remote.gdal_file import share_openers
 from swath.imagery.scene import Band
-from swath.storage.address import shown
+from swath.storage.address import redacted
 
 OPEN_FILES = 24
 """Datasets that one thread keeps open; the least recently used is closed first. Opening one costs ms, or requests."""
@@ -28,7 +28,7 @@ OPEN_FILES = 24
 LEAST_CACHE, MOST_CACHE = 64 * 2**20, 512 * 2**20
 """Bytes of GDAL's block cache. Too little decodes blocks again and again: 16 MiB cost twice the time at 4 bands of uint16 on
 4096 columns. GDAL's own default, 5 % of the machine's memory, is too much where there are many workers."""
-WARP_ERROR = 1e-3
+WARP_TOLERANCE = 1e-3
 """Largest error in source pixels of a position in a warp. An exact transformation of every pixel (1e-9) takes 5 to 8 times as
 long; GDAL's usual 0.125 is no faster than this and takes another source pixel for 0.3 to 1 % of all."""
 
@@ -47,7 +47,7 @@ class _Held(OrderedDict[_Key, ExitStack]):
 
     def __del__(self) -> None:
         if self:
-            in_this_context()
+            share_openers()
             for each in self.values():
                 each.close()
 
@@ -113,7 +113,7 @@ class DatasetCache(threading.local):
 
     def _close(self, key: _Key) -> None:
         self._datasets.pop(key)
-        in_this_context()
+        share_openers()
         self._held.pop(key).close()
 
 
@@ -123,7 +123,7 @@ def _check_promise(file: DatasetReader, band: Band) -> None:
     found = (file.shape, file.dtypes[band.index - 1] if band.index <= file.count else None)
     if found != promised:
         raise ImageryError(
-            f"{shown(band.href)}: is {found[0]} pixels of {found[1]}, not {promised[0]} of {promised[1]} as described",
+            f"{redacted(band.href)}: is {found[0]} pixels of {found[1]}, not {promised[0]} of {promised[1]} as described",
             remedy="The file changed, or its STAC item is wrong; run again, or mend the item.",
         )
 
@@ -146,7 +146,7 @@ def _warp(file: DatasetReader, band: Band, image: GeoBox, resampling: str, nodat
         height=height,
         width=width,
         resampling=Resampling[resampling],
-        tolerance=WARP_ERROR,
+        tolerance=WARP_TOLERANCE,
         # GDAL would estimate the ratio of pixel sizes for each piece anew, and its filters with it.
         XSCALE=(right - left) / cols,
         YSCALE=(bottom - top) / rows,
@@ -154,6 +154,6 @@ def _warp(file: DatasetReader, band: Band, image: GeoBox, resampling: str, nodat
     )
 
 
-opened = DatasetCache()
+DATASETS = DatasetCache()
 """One for the process; each thread sees its own. It saves opening only: nothing that is read depends on it."""
-atexit.register(opened.close)
+atexit.register(DATASETS.close)

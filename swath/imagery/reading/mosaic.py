@@ -13,7 +13,7 @@ from swath.errors import ImageryError
 from swath.geo import Window
 from swath.imagery.geometry.image_grid import grid_key
 from swath.imagery.reading.quality_mask import usable
-from swath.imagery.reading.window import Pixels, Valid, reach, read_file
+from swath.imagery.reading.window import Pixels, Valid, band_window, read_file
 from swath.imagery.scene import Band, Scene, Scenes
 
 MEDIAN_BYTES = 128 * 2**20
@@ -22,7 +22,7 @@ _COLUMNS = 512
 """Columns of a median are cut at multiples of this, the usual width of a block."""
 
 
-def read(scenes: Scenes, window: Window, *, reflectance: bool = False) -> tuple[Pixels, Valid]:
+def read_mosaic(scenes: Scenes, window: Window, *, reflectance: bool = False) -> tuple[Pixels, Valid]:
     """Pixels of `window` on `scenes.image`, and which of them are valid.
 
     Pixels have the shape (bands, height, width) and the scenes' common dtype, or float32 in physical values (number *
@@ -208,4 +208,4 @@ def _table(size: int, scale: float, offset: float) -> NDArray[np.float32]:
 
 def _touches(scene: Scene, image: GeoBox, window: Window) -> bool:
     grids = {grid_key(band.geobox): band.geobox for band in scene.bands}
-    return all(reach(grid, image).intersection(window) for grid in grids.values())
+    return all(band_window(grid, image).intersection(window) for grid in grids.values())

@@ -62,7 +62,7 @@ _FMASK_FILL = 255
 _KNOWN: dict[str, tuple[str, ...]] = {"scl": (*SCL,), "qa_pixel": (*QA_PIXEL,), "fmask": (*FMASK, *AEROSOL)}
 
 
-def check(mask: Mask) -> None:
+def check_mask(mask: Mask) -> None:
     """Raise ImageryError when `mask` names a flag that its kind does not have."""
     known = _KNOWN[mask.kind]
     for name in mask.reject:
@@ -79,14 +79,14 @@ def usable(mask: Mask, values: NDArray[np.generic]) -> NDArray[np.bool_]:
 
     Pixels without a quality (SCL 0, the QA_PIXEL fill bit, Fmask 255) are never usable: nobody looked at them.
     """
-    check(mask)
+    check_mask(mask)
     if values.dtype in (np.uint8, np.uint16):
         found: NDArray[np.bool_] = _table(mask.kind, mask.reject, values.dtype.itemsize)[values]
         return found
     return _usable(mask.kind, mask.reject, values.astype(np.int64))
 
 
-def looked_at(mask: Mask, values: NDArray[np.generic]) -> NDArray[np.bool_]:
+def has_quality(mask: Mask, values: NDArray[np.generic]) -> NDArray[np.bool_]:
     """True where there is a quality at all."""
     return usable(mask.model_copy(update={"reject": ()}), values)
 

@@ -17,11 +17,11 @@ from rasterio.windows import Window as RioWindow
 from swath.errors import FailedRead, ReadFailed
 from swath.geo import Window
 from swath.imagery.geometry.footprint import extent_pixels
-from swath.imagery.geometry.image_grid import grid_key, offset_in, pixel_area
-from swath.imagery.reading.dataset_cache import opened
+from swath.imagery.geometry.image_grid import crs_pixel_area, grid_key, pixel_offset
+from swath.imagery.reading.dataset_cache import DATASETS
 from swath.imagery.reading.open_raster import gdal_errors
 from swath.imagery.scene import Band
-from swath.storage.address import shown
+from swath.storage.address import redacted
 
 Pixels = NDArray[np.generic]
 Valid = NDArray[np.bool_]
@@ -43,7 +43,7 @@ def read_file(
     `beside` says how many files the caller reads for this window: as much is kept of each that the next window below, which
     shares some rows with this one, decodes no block again. Raises ReadFailed and ImageryError.
     """
-    place = FailedRead(shown(bands[0].href), (window.row, window.stop_row), (window.col, window.stop_col))
+    place = FailedRead(redacted(bands[0].href), (window.row, window.stop_row), (window.col, window.stop_col))
     where = "reading rows {}-{}, columns {}-{} of the image, {} pixels".format(
         *place.rows, *place.columns, place.pixels
     )
@@ -59,11 +59,11 @@ def read_file(
                 numbers, known = _warped(bands, image, part, resampling, beside)
             else:
                 inner = Window(part.row - extent.row, part.col - extent.col, part.height, part.width)
-                file = opened.file(bands[0])
+                file = DATASETS.file(bands[0])
                 _make_room(beside * _row_bytes(file, bands, inner.width))
                 numbers, known = _checked(file, bands, inner)
     except ReadFailed as error:
-        opened.drop(bands[0].href)
+        DATASETS.drop(bands[0].href)
         error.failed = place
         raise
     if part == window:
@@ -81,7 +81,7 @@ def _nothing(bands: list[Band], window: Window) -> tuple[Pixels, Valid]:
 
 def _make_room(need: int) -> None:
     """GDAL's block cache, which is the process's, large enough for `need`, until the end of the `with gdal_errors`."""
-    setenv(GDAL_CACHEMAX=opened.room(need))
+    setenv(GDAL_CACHEMAX=DATASETS.room(need))
 
 
 def _row_bytes(file: DatasetReader, bands: list[Band], width: int) -> int:
@@ -94,12 +94,14 @@ def _row_bytes(file: DatasetReader, bands: list[Band], width: int) -> int:
 
 
 def _warped(bands: list[Band], image: GeoBox, window: Window, resampling: str, beside: int) -> tuple[Pixels, Valid]:
-    file = opened.file(bands[0])
+    file = DATASETS.file(bands[0])
     nodata = _nodata(file, bands[0])
-    warp = opened.warped(bands[0], image, resampling, nodata)
+    warp = DATASETS.warped(bands[0], image, resampling, nodata)
     # A mask band or alpha beside a nodata value from the spec: both count.
-    other = opened.warped(bands[0], image, resampling, None) if nodata is not None and _has_mask(file, bands) else None
-    source = round(window.width * bands[0].geobox.shape[1] / reach(bands[0].geobox, image).width)
+    other = (
+        DATASETS.warped(bands[0], image, resampling, None) if nodata is not None and _has_mask(file, bands) else None
+    )
+    source = round(window.width * bands[0].geobox.shape[1] / band_window(bands[0].geobox, image).width)
     made = (window.height + 2 * _STRIP) * window.width * warp.count * np.dtype(warp.dtypes[0]).itemsize
     pixels = np.empty((len(bands), *window.shape), np.result_type(*{band.dtype for band in bands}))
     valid = np.empty(window.shape, bool)
@@ -134,7 +136,7 @@ def _checked(
     numbers: Pixels = file.read([*indexes, file.count] if alpha else indexes, window=at)
     if numbers.shape != (len(bands) + alpha, *window.shape):
         raise ReadFailed(
-            f"{shown(bands[0].href)}: a short read: {numbers.shape} instead of {(len(bands) + alpha, *window.shape)}"
+            f"{redacted(bands[0].href)}: a short read: {numbers.shape} instead of {(len(bands) + alpha, *window.shape)}"
         )
     pixels = numbers[: len(bands)]
     if alpha:
@@ -195,7 +197,7 @@ def _nodata(file: DatasetReader, band: Band) -> float | None:
     return nodata if float(nodata).is_integer() and limits.min <= nodata <= limits.max else None
 
 
-def reach(band: GeoBox, image: GeoBox) -> Window:
+def band_window(band: GeoBox, image: GeoBox) -> Window:
     """Where a band can have pixels on the image grid; some too many rather than one too few."""
     return _place(_Grid(band), _Grid(image))[0]
 
@@ -217,11 +219,11 @@ class _Grid:
 def _place(grid: _Grid, onto: _Grid) -> tuple[Window, bool]:
     """Where a band can have pixels on the image grid, and whether the two share their pixels: then it is exactly there."""
     band, image = grid.box, onto.box
-    origin = offset_in(band, image)
+    origin = pixel_offset(band, image)
     if origin is not None:
         return Window(*origin, *band.shape), True
     left, top, right, bottom = extent_pixels(band, image)
     # Interpolation reaches beyond the edge by some source pixels, which may be larger than the image's.
-    room = 2 + int(4 * (pixel_area(band) / pixel_area(image)) ** 0.5 if band.crs == image.crs else 8)
+    room = 2 + int(4 * (crs_pixel_area(band) / crs_pixel_area(image)) ** 0.5 if band.crs == image.crs else 8)
     row, col = int(top) - room, int(left) - room
     return Window(row, col, int(bottom) + room - row, int(right) + room - col), False

@@ -6,7 +6,7 @@ DRIVERS = ("GTiff", "JP2OpenJPEG", "JPEG", "PNG", "HFA")
 """Formats whose files hold their own pixels. A VRT, a WMS description, a zip or an SQLite file is refused, whatever its
 name ends in: such a file can make GDAL read other files of this machine, or the network, into a map."""
 
-HEAD = 512
+HEAD_BYTES = 512
 """How many bytes are looked at."""
 
 _STARTS = {
@@ -27,7 +27,7 @@ def driver_of(head: bytes) -> str | None:
     return next((driver for start, driver in _STARTS.items() if head.hex().startswith(start)), None)
 
 
-def nature_of(head: bytes) -> str:
+def describe_format(head: bytes) -> str:
     """What a file that is not a raster looks like."""
     text = head.lstrip().lower()
     if not head:

@@ -18,13 +18,13 @@ from rasterio.abc import MultiByteRangeResourceContainer
 from rasterio.io import DatasetReader
 
 from swath.errors import ReadFailed, SwathError
-from swath.imagery.remote.range_cache import cache
-from swath.imagery.remote.range_request import PER_HOST, fetch
-from swath.storage.address import shown
+from swath.imagery.remote.range_cache import configured_cache
+from swath.imagery.remote.range_request import PER_HOST, fetch_range
+from swath.storage.address import redacted
 
-FIRST = 16384
+FIRST_BYTES = 16384
 """Bytes of the first request, which also tells size and etag; and the least of any other. Headers of COGs fit in here."""
-PIECE = 4 * 2**20
+RANGE_BYTES = 4 * 2**20
 """A longer range is fetched as several of about this size, some at once."""
 
 
@@ -33,14 +33,14 @@ class RemoteFile:
 
     def __init__(self, href: str) -> None:
         self.href = href
-        first = fetch(href, 0, FIRST)
+        first = fetch_range(href, 0, FIRST_BYTES)
         self.size, self.etag, self.head = first.size, first.etag, first.data
         self._near = (0, first.data)
 
     @property
     def name(self) -> str:
         """A path of its own for GDAL, without what is secret in the address."""
-        return f"{next(_numbers)}/{PurePosixPath(shown(self.href)).name}"
+        return f"{next(_numbers)}/{PurePosixPath(redacted(self.href)).name}"
 
     def ranges(self, wanted: list[tuple[int, int]]) -> list[bytes]:
         """The bytes of each (start, stop); what is missing is fetched, several pieces at once."""
@@ -56,14 +56,14 @@ class RemoteFile:
         if at <= start and stop <= at + len(near):
             return near[start - at : stop - at]
         # Some more than a few bytes of a header: the next ones are wanted at once.
-        reach = min(max(stop, start + FIRST), self.size)
-        kept = cache() if self.etag else None
+        reach = min(max(stop, start + FIRST_BYTES), self.size)
+        kept = configured_cache() if self.etag else None
         data = kept.get(self.href, self.etag, start, reach) if kept is not None else None
         if data is None:
-            answer = fetch(self.href, start, reach)
+            answer = fetch_range(self.href, start, reach)
             if (answer.size, answer.etag) != (self.size, self.etag):
                 raise ReadFailed(
-                    f"{shown(self.href)}: the file changed while it was read",
+                    f"{redacted(self.href)}: the file changed while it was read",
                     remedy="Run again, to read it as it is now.",
                 )
             data = answer.data
@@ -78,7 +78,7 @@ _numbers = itertools.count()
 
 
 def _pieces(start: int, stop: int) -> list[tuple[int, int]]:
-    count = max(1, (stop - start) // PIECE)
+    count = max(1, (stop - start) // RANGE_BYTES)
     edges = [start + (stop - start) * number // count for number in range(count + 1)]
     return list(itertools.pairwise(edges)) if stop > start else []
 
@@ -99,7 +99,7 @@ class _Handle:
         self._open.add(self)
 
     def read(self, size: int = -1) -> bytes:
-        """Fewer bytes where the file ends; none where they cannot be fetched (the error waits for `failures`)."""
+        """Fewer bytes where the file ends; none where they cannot be fetched (the error waits for `raise_fetch_errors`)."""
         stop = self._file.size if size < 0 else min(self._at + size, self._file.size)
         try:
             data = self._file.ranges([(self._at, max(stop, self._at))])[0]
@@ -111,7 +111,7 @@ class _Handle:
 
     def get_byte_ranges(self, offsets: Any, sizes: Any) -> list[bytes]:
         """Each range whole. GDAL would take what its memory held before for bytes that are missing, and its callbacks lose
-        exceptions: what is missing is zeros, and the error waits for `failures` to raise it.
+        exceptions: what is missing is zeros, and the error waits for `raise_fetch_errors` to raise it.
         """
         wanted = [(int(offset), int(offset) + int(size)) for offset, size in zip(offsets, sizes, strict=True)]
         try:
@@ -119,7 +119,7 @@ class _Handle:
             if any(len(data) < stop - start for data, (start, stop) in zip(found, wanted, strict=True)):
                 last = max(stop for _, stop in wanted)
                 raise ReadFailed(
-                    f"{shown(self._file.href)}: the file is truncated: it ends at byte {self._file.size:,}, its pixels go on to "
+                    f"{redacted(self._file.href)}: the file is truncated: it ends at byte {self._file.size:,}, its pixels go on to "
                     f"byte {last:,}",
                     remedy="Copy it again from where it came, and compare the sizes.",
                 )
@@ -178,7 +178,7 @@ _REGISTRY: dict[Any, Any] = {}
 _STACKS: dict[Any, Any] = {}
 
 
-def in_this_context() -> None:
+def share_openers() -> None:
     """Have rasterio find, wherever a file was opened, what it knows of it. To be called before files are opened or closed.
 
     rasterio (1.4) keeps its openers and open files in context variables. A call's context ends with the call, a file stays open
@@ -196,7 +196,7 @@ def in_this_context() -> None:
 _datasets: WeakSet[DatasetReader] = WeakSet()
 
 
-def kept_until_exit(dataset: DatasetReader) -> DatasetReader:
+def close_at_exit(dataset: DatasetReader) -> DatasetReader:
     """See that `dataset` is closed before Python ends: GDAL would call its opener when there is no Python any more."""
     _datasets.add(dataset)
     return dataset
@@ -205,7 +205,7 @@ def kept_until_exit(dataset: DatasetReader) -> DatasetReader:
 @atexit.register
 def _close_all() -> None:
     if _datasets:
-        in_this_context()
+        share_openers()
     for dataset in list(_datasets):
         dataset.close()
 
@@ -218,7 +218,7 @@ _failed = _Failed()
 
 
 @contextmanager
-def failures() -> Iterator[None]:
+def raise_fetch_errors() -> Iterator[None]:
     """Raise, at the end of the body or in place of what GDAL raises in it, the error of a fetch that failed in the body."""
     before, _failed.error = _failed.error, None
     try:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from swath.errors import CredentialsError, ImageryError, MissingExtra
 from swath.imagery.remote import timeouts
 from swath.imagery.remote.response import Response, TransientError
-from swath.storage.address import scheme, shown
+from swath.storage.address import redacted, scheme
 
 _EXTRAS = {"s3": "aws", "gs": "gcp"}
 _HINTS = {
@@ -35,20 +35,20 @@ def fetch_object(href: str, start: int, stop: int) -> Response:
     parts = urlsplit(href)
     kind = scheme(href)
     if kind not in _EXTRAS:
-        raise ImageryError(f"{shown(href)}: {kind}:// is not a kind of address that can be read")
+        raise ImageryError(f"{redacted(href)}: {kind}:// is not a kind of address that can be read")
     try:
         import obstore
         from obstore import exceptions as wrong
     except ImportError as error:
-        raise MissingExtra("obstore", _EXTRAS[kind], f"Reading {shown(href)}") from error
+        raise MissingExtra("obstore", _EXTRAS[kind], f"Reading {redacted(href)}") from error
     key = href.split("://", 1)[1].partition("/")[2]
     try:
         found = obstore.get(_store(os.getpid(), kind, parts.netloc), key, options={"range": (start, stop)})
         data = bytes(found.bytes())
     except (wrong.NotFoundError, FileNotFoundError) as error:
-        raise ImageryError(f"{shown(href)}: no such object", remedy="Check the bucket and the path.") from error
+        raise ImageryError(f"{redacted(href)}: no such object", remedy="Check the bucket and the path.") from error
     except (wrong.PermissionDeniedError, wrong.UnauthenticatedError) as error:
-        raise CredentialsError(f"{shown(href)}: the store refuses to send it", remedy=_HINTS[kind]) from error
+        raise CredentialsError(f"{redacted(href)}: the store refuses to send it", remedy=_HINTS[kind]) from error
     except wrong.BaseError as error:
         raise _explained(href, kind, str(error)) from error
     meta = found.meta
@@ -67,13 +67,15 @@ def _explained(href: str, kind: str, told: str) -> Exception:
     told = _ADDRESS.sub("", told)
     code = found[1] if (found := _STATUS.search(told)) else ""
     if code == "416" or ("range" in told.lower() and "larger" in told.lower()):
-        return ImageryError(f"{shown(href)}: an empty object", remedy="Write it again.")
+        return ImageryError(f"{redacted(href)}: an empty object", remedy="Write it again.")
     if "redirect" in told and kind == "s3":
-        return ImageryError(f"{shown(href)}: the bucket is in another region", remedy="Set AWS_REGION to its region.")
+        return ImageryError(
+            f"{redacted(href)}: the bucket is in another region", remedy="Set AWS_REGION to its region."
+        )
     if "UserProjectMissing" in told or "requester pays" in told.lower():  # Google Storage answers 400
-        return CredentialsError(f"{shown(href)}: the reader of this bucket pays", remedy=_HINTS[kind])
+        return CredentialsError(f"{redacted(href)}: the reader of this bucket pays", remedy=_HINTS[kind])
     if "credential" in told.lower():
-        return CredentialsError(f"{shown(href)}: no usable credentials", remedy=_HINTS[kind])
+        return CredentialsError(f"{redacted(href)}: no usable credentials", remedy=_HINTS[kind])
     status = f"the store answered {code}" if code in ("429", "500", "502", "503", "504") else ""
     timeout = "no answer in time" if "timed out" in told.lower() else ""
     return TransientError(status or timeout or "no connection to the store, or it broke")

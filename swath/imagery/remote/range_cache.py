@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from swath.errors import UsageError
-from swath.storage.address import shown
+from swath.storage.address import redacted
 from swath.units import parse_size
 
 FOLDER, SIZE = "SWATH_CACHE", "SWATH_CACHE_SIZE"
@@ -66,7 +66,7 @@ class RangeCache:
 
     def _path(self, href: str, etag: str, start: int, stop: int) -> Path:
         # Without its query: a signature is no part of what a file is, and is not to be kept.
-        name = hashlib.sha256("\n".join((shown(href), etag, f"{start}-{stop}")).encode()).hexdigest()
+        name = hashlib.sha256("\n".join((redacted(href), etag, f"{start}-{stop}")).encode()).hexdigest()
         return self.folder / name[:2] / name
 
     def _make_room(self) -> bool:
@@ -99,7 +99,7 @@ class RangeCache:
         return True
 
 
-def cache() -> RangeCache | None:
+def configured_cache() -> RangeCache | None:
     """The cache that the environment names; None when it names none. Raises UsageError when its size cannot be read."""
     folder = os.environ.get(FOLDER)
     return _made(os.getpid(), folder, os.environ.get(SIZE, "")) if folder else None

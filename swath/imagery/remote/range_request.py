@@ -19,11 +19,11 @@ import urllib3
 
 from swath.errors import CredentialsError, ImageryError, ReadFailed, SwathError
 from swath.imagery.remote import timeouts
-from swath.imagery.remote.file_format import HEAD, driver_of
+from swath.imagery.remote.file_format import HEAD_BYTES, driver_of
 from swath.imagery.remote.object_store import fetch_object
 from swath.imagery.remote.response import Response, TransientError
 from swath.imagery.remote.signer import SIGNERS, Signatures
-from swath.storage.address import scheme, shown
+from swath.storage.address import redacted, scheme
 
 TRIES = 4
 """Requests for one range, before the call fails (the engine may then make the call again)."""
@@ -37,7 +37,7 @@ _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _REFUSED = (401, 403, 409)  # 409: Azure's answer to who asks a private container without a signature
 
 
-def fetch(href: str, start: int, stop: int) -> Response:
+def fetch_range(href: str, start: int, stop: int) -> Response:
     """Bytes start to stop (exclusive) of the file; fewer only where it ends.
 
     Raises CredentialsError when it may not be read, ImageryError when there is no such file or its server knows no ranges,
@@ -54,13 +54,13 @@ def fetch(href: str, start: int, stop: int) -> Response:
                 later = f", and asks to come back in {wait:.0f} s" if wait > MOST_WAIT_S else ""
                 tries = f" ({TRIES} tries)" if not left and TRIES > 1 else ""
                 raise ReadFailed(
-                    f"{shown(href)}: {error}{later}{tries}",
+                    f"{redacted(href)}: {error}{later}{tries}",
                     remedy="The server is busy or the network is bad; try again later, or with fewer workers.",
                 ) from error
             backoff = min(FIRST_WAIT_S * 2 ** (TRIES - 1 - left), MOST_WAIT_S) * random.uniform(0.5, 1)
         # Outside of the gate: who waits holds nobody up. A little is added to what the server says, so that not all come at once.
         time.sleep(wait + random.uniform(0, 0.1) * wait if wait else backoff)
-    raise ReadFailed(f"{shown(href)}: not one request was allowed")
+    raise ReadFailed(f"{redacted(href)}: not one request was allowed")
 
 
 _gates: dict[str, threading.BoundedSemaphore] = {}
@@ -109,7 +109,7 @@ def _request(href: str, signed: str, start: int, stop: int) -> Response:
             ),
         )
     except urllib3.exceptions.LocationParseError as error:
-        raise ImageryError(f"{shown(href)}: not an address", remedy="Check it.") from error
+        raise ImageryError(f"{redacted(href)}: not an address", remedy="Check it.") from error
     except urllib3.exceptions.HTTPError as error:
         raise TransientError(_told(error)) from error
     try:
@@ -131,7 +131,7 @@ def _taken(href: str, signed: str, answer: urllib3.BaseHTTPResponse, start: int,
         first, last, size = _content_range(href, told.get("Content-Range", ""))
         if first != start or last + 1 != min(stop, size):
             raise ImageryError(
-                f"{shown(href)}: the server sent bytes {first}-{last} where {start}-{stop - 1} were asked for",
+                f"{redacted(href)}: the server sent bytes {first}-{last} where {start}-{stop - 1} were asked for",
                 remedy="Copy the file to a server that serves ranges, or to this machine.",
             )
         return Response(_body(answer, last + 1 - start, begun), size, etag)
@@ -139,7 +139,7 @@ def _taken(href: str, signed: str, answer: urllib3.BaseHTTPResponse, start: int,
         return _whole(href, answer, start, stop, etag, begun)
     if answer.status == 416 and start == 0:  # an empty file has no such range
         return Response(b"", 0, etag)
-    said = f"{shown(href)}: the server answered {answer.status}"
+    said = f"{redacted(href)}: the server answered {answer.status}"
     if answer.status in _PASSING:
         raise TransientError(f"the server answered {answer.status}", retry_after_s(told.get("Retry-After", "")))
     if answer.status in _REFUSED:
@@ -164,11 +164,11 @@ def _whole(href: str, answer: urllib3.BaseHTTPResponse, start: int, stop: int, e
     length = answer.headers.get("Content-Length", "")
     if start == 0 and length.isdecimal() and int(length) <= stop:
         return Response(_body(answer, int(length), begun), int(length), etag)
-    if start == 0 and driver_of(head := _body(answer, HEAD, begun, short=True)) is None:
+    if start == 0 and driver_of(head := _body(answer, HEAD_BYTES, begun, short=True)) is None:
         return Response(head, len(head), etag)  # no raster: the caller says what it is instead
     many = f" ({int(length):,} bytes)" if length.isdecimal() else ""
     raise ImageryError(
-        f"{shown(href)}: the server ignores Range: it would send the whole file{many} for every piece",
+        f"{redacted(href)}: the server ignores Range: it would send the whole file{many} for every piece",
         remedy="Copy the file to a server or a store that serves ranges, or to this machine, and name that.",
     )
 
@@ -196,7 +196,7 @@ def _content_range(href: str, told: str) -> tuple[int, int, int]:
         return int(first), int(last), int(size)
     except ValueError as error:
         raise ImageryError(
-            f"{shown(href)}: the server's Content-Range {told!r} does not tell what it sent",
+            f"{redacted(href)}: the server's Content-Range {told!r} does not tell what it sent",
             remedy="Copy the file to a server that serves ranges, or to this machine.",
         ) from error
 

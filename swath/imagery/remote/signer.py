@@ -49,7 +49,7 @@ class Signer:
         return signed
 
 
-def signer_of(href: str) -> Signer | None:
+def find_signer(href: str) -> Signer | None:
     """Who signs for the host of `href`; None when nobody is known. What the environment names comes first."""
     host = urlsplit(href).netloc.rpartition("@")[2].lower()
     for entry in [*os.environ.get(SIGNERS, "").split(), _PLANETARY_COMPUTER]:
@@ -74,7 +74,7 @@ class Signatures:
 
     def renewed(self, href: str, refused: str) -> str | None:
         """Another signed address than `refused` for `href`; None when nobody signs for its host."""
-        signer = signer_of(href)
+        signer = find_signer(href)
         if signer is None:
             return None
         with self._lock:

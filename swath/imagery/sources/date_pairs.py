@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from swath.errors import ImageryError
-from swath.imagery.reading.window import reach
+from swath.imagery.reading.window import band_window
 from swath.imagery.scene import Scene, Scenes
-from swath.imagery.sources.find import find, resampled
+from swath.imagery.sources.find import find, resampling_notes
 
 if TYPE_CHECKING:
     from swath.spec.fields.area import Area
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from swath.spec.fields.imagery import Imagery
 
 
-def find_both(
+def find_date_pairs(
     before: Imagery, after: Imagery, bands: tuple[str, ...], area: Area | None = None, grid: GridSpec | None = None
 ) -> Scenes:
     """Every scene of one date with every scene of the other that it meets, on the grid of `before`. `bands` are the model's: the first
@@ -56,9 +56,9 @@ def find_both(
     if not scenes:
         raise ImageryError("the two dates do not meet", remedy="Check the files, and their CRS.")
     both = replace(first, scenes=scenes, bands=bands)
-    return replace(both, notes=tuple(dict.fromkeys([*first.notes, *second.notes, *resampled(both)])))
+    return replace(both, notes=tuple(dict.fromkeys([*first.notes, *second.notes, *resampling_notes(both)])))
 
 
 def _meet(one: Scene, other: Scene, scenes: Scenes) -> bool:
-    places = [reach(band.geobox, scenes.image) for band in (one.bands[0], other.bands[0])]
+    places = [band_window(band.geobox, scenes.image) for band in (one.bands[0], other.bands[0])]
     return places[0].intersection(places[1]) is not None

@@ -15,10 +15,10 @@ from rasterio.io import DatasetReader
 from swath.errors import ImageryError
 from swath.imagery.geometry.image_grid import image_grid
 from swath.imagery.reading.open_raster import gdal_errors, open_raster, stamp
-from swath.imagery.reading.quality_mask import check
+from swath.imagery.reading.quality_mask import check_mask
 from swath.imagery.scene import Band, Scene, Scenes
-from swath.storage.address import local_path, scheme, shown
-from swath.storage.filesystem import file_system
+from swath.storage.address import local_path, redacted, scheme
+from swath.storage.filesystem import open_filesystem
 
 if TYPE_CHECKING:
     from swath.spec.fields.area import Area
@@ -38,7 +38,7 @@ def find_scenes(
     when an address needs a package, CredentialsError when a file may not be read.
     """
     if imagery.mask is not None:
-        check(imagery.mask)
+        check_mask(imagery.mask)
     asked = wanted_bands(imagery.bands, bands)
     notes: list[str] = []
     scenes = [_scene(href, imagery, asked, notes) for href in _paths(imagery.paths)]
@@ -88,7 +88,7 @@ def _paths(patterns: Sequence[str]) -> list[str]:
         matches = _matches(pattern)
         if not matches:
             raise ImageryError(
-                f"imagery.paths: nothing matches {shown(pattern)}",
+                f"imagery.paths: nothing matches {redacted(pattern)}",
                 remedy="Check the path; patterns are *, ? and [abc], ** for folders.",
             )
         found.update(dict.fromkeys(matches))
@@ -106,13 +106,13 @@ def _matches(pattern: str) -> list[str]:
     if kind in ("http", "https"):  # a ? starts the query there
         if "*" in pattern:
             raise ImageryError(
-                f"imagery.paths: {shown(pattern)}: a web address cannot be a pattern",
+                f"imagery.paths: {redacted(pattern)}: a web address cannot be a pattern",
                 remedy="List the addresses one by one, or use a STAC catalogue.",
             )
         return [pattern]
     if not any(sign in pattern for sign in "*?["):
         return [pattern]
-    files = file_system(pattern)
+    files = open_filesystem(pattern)
     return sorted(files.unstrip_protocol(match) for match in files.glob(pattern))
 
 
@@ -121,7 +121,7 @@ def _scene(href: str, imagery: FilesImagery, asked: tuple[str | int, ...] | None
     with gdal_errors(href, "opening it"), open_raster(href) as file:
         if file.crs is None and file.gcps[0]:
             raise ImageryError(
-                f"{shown(href)}: has ground control points instead of a grid",
+                f"{redacted(href)}: has ground control points instead of a grid",
                 remedy="Warp it first, with gdalwarp or rio warp.",
             )
         names = _names(file, imagery, href)
@@ -131,7 +131,7 @@ def _scene(href: str, imagery: FilesImagery, asked: tuple[str | int, ...] | None
         if imagery.mask is not None:
             ((index, name),) = _indexes((imagery.mask.band,), names, href, notes, guess=False)
             quality = read_band(file, href, index, name, mark, imagery, numbers=False)
-    return Scene(PurePosixPath(shown(href)).stem, bands, quality=quality)
+    return Scene(PurePosixPath(redacted(href)).stem, bands, quality=quality)
 
 
 def _names(file: DatasetReader, imagery: FilesImagery, href: str) -> list[str]:
@@ -148,7 +148,7 @@ def _names(file: DatasetReader, imagery: FilesImagery, href: str) -> list[str]:
     ]
     if imagery.names is not None:
         if len(imagery.names) != len(colours):
-            raise ImageryError(f"{shown(href)}: has {len(colours)} bands, imagery.names names {len(imagery.names)}")
+            raise ImageryError(f"{redacted(href)}: has {len(colours)} bands, imagery.names names {len(imagery.names)}")
         return list(imagery.names)
     described = said[: len(colours)]
     return described if any(described) else [_COLOURS.get(c, "") for c in colours]
@@ -161,7 +161,7 @@ def _indexes(
     if asked is None:
         return [(i, name or str(i)) for i, name in enumerate(names, 1)]
     if guess and not any(names) and all(isinstance(a, str) for a in asked) and len(asked) == len(names):
-        notes.append(f"{shown(href)}: its bands have no names; taken in order as {', '.join(map(str, asked))}")
+        notes.append(f"{redacted(href)}: its bands have no names; taken in order as {', '.join(map(str, asked))}")
         return [(i, str(name)) for i, name in enumerate(asked, 1)]
     return [_index(want, names, href) for want in asked]
 
@@ -170,7 +170,7 @@ def _index(want: str | int, names: list[str], href: str) -> tuple[int, str]:
     has = ", ".join(name or str(i) for i, name in enumerate(names, 1))
     if isinstance(want, int):
         if not 1 <= want <= len(names):
-            raise ImageryError(f"{shown(href)}: no band {want}; bands count from 1 and it has {len(names)}: {has}")
+            raise ImageryError(f"{redacted(href)}: no band {want}; bands count from 1 and it has {len(names)}: {has}")
         return want, names[want - 1] or str(want)
     lowered = [name.lower() for name in names]
     if want.lower() in lowered:
@@ -181,7 +181,7 @@ def _index(want: str | int, names: list[str], href: str) -> tuple[int, str]:
     remedy = "Say in imagery.bands which bands to take" + (
         "." if any(names) else ", by number, or name them all in imagery.names."
     )
-    raise ImageryError(f"{shown(href)}: no band {want!r}{hint}; it has {has}", remedy=remedy)
+    raise ImageryError(f"{redacted(href)}: no band {want!r}{hint}; it has {has}", remedy=remedy)
 
 
 def read_band(
@@ -205,7 +205,7 @@ def read_band(
         scale, offset = file.scales[index - 1], file.offsets[index - 1]
     if imagery is not None and numbers:
         nodata = imagery.nodata if nodata is None else nodata
-        scale, offset = overridden(imagery.scale, imagery.offset, scale, offset)
+        scale, offset = with_overrides(imagery.scale, imagery.offset, scale, offset)
     return Band(
         name=name,
         href=href,
@@ -227,7 +227,7 @@ def _crs(file: DatasetReader) -> str | None:
     return f"EPSG:{code}" if code is not None else file.crs.to_wkt()
 
 
-def overridden(
+def with_overrides(
     spec_scale: float | None, spec_offset: float | None, scale: float | None, offset: float | None
 ) -> tuple[float | None, float | None]:
     """Scale and offset with the spec's own in place; both None when nobody says either."""

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from swath.errors import ImageryError
-from swath.imagery.geometry.image_grid import image_grid, offset_in
-from swath.imagery.geometry.utm_zones import split_zones, zone_of
+from swath.imagery.geometry.image_grid import image_grid, pixel_offset
+from swath.imagery.geometry.utm_zones import split_zones, utm_zone
 from swath.imagery.scene import Scenes
 from swath.imagery.sources import files, stac
-from swath.imagery.sources.cloud_cover import by_clouds
+from swath.imagery.sources.cloud_cover import sort_by_cloud_cover
 from swath.spec.fields.imagery import FilesImagery
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def find(
 ) -> Scenes:
     """Everything a map of `imagery` is made from, in the order that its mosaic rule takes. `bands` are the model's names."""
     scenes = _found(imagery, bands, area, grid)
-    if grid is not None and grid.zones and len(zones := {zone_of(s.bands[0].geobox.crs) for s in scenes.scenes}) > 1:
+    if grid is not None and grid.zones and len(zones := {utm_zone(s.bands[0].geobox.crs) for s in scenes.scenes}) > 1:
         raise ImageryError(
             f"grid.zones: the imagery is in the UTM zones {', '.join(sorted(map(str, zones)))}, and this pipeline makes one sheet",
             remedy="Leave grid.zones out, and choose the map's grid with grid.crs.",
@@ -67,14 +67,14 @@ def _found(
     if scenes.mosaic != "least_cloud":
         return scenes
     notes = list(scenes.notes)
-    return replace(scenes, scenes=by_clouds(scenes.scenes, scenes.mask, notes), notes=tuple(notes))
+    return replace(scenes, scenes=sort_by_cloud_cover(scenes.scenes, scenes.mask, notes), notes=tuple(notes))
 
 
 def _told(scenes: Scenes) -> Scenes:
-    return replace(scenes, notes=tuple(dict.fromkeys([*scenes.notes, *resampled(scenes)])))
+    return replace(scenes, notes=tuple(dict.fromkeys([*scenes.notes, *resampling_notes(scenes)])))
 
 
-def resampled(scenes: Scenes) -> list[str]:
+def resampling_notes(scenes: Scenes) -> list[str]:
     """What is not read on its own pixels, and how it is brought onto the map's, one line for each band and kind of grid."""
     found: Counter[str] = Counter()
     for scene in scenes.scenes:
@@ -82,7 +82,7 @@ def resampled(scenes: Scenes) -> list[str]:
         if scene.quality is not None:
             asked.append((scene.quality, "nearest"))
         for band, how in asked:
-            if offset_in(band.geobox, scenes.image) is None:
+            if pixel_offset(band.geobox, scenes.image) is None:
                 found[f"{band.name} ({abs(band.geobox.resolution.x):g} in {band.geobox.crs}): resampled, {how}"] += 1
     count = len(scenes.scenes)
     return [line if times == count else f"{line}, in {times} of {count} scenes" for line, times in found.items()]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pystac
 
-ADDED = 1000
+BOA_OFFSET = 1000
 """What Sentinel-2's processing adds to the numbers since baseline 04.00, so that none is below 1.
 https://sentinels.copernicus.eu/web/sentinel/-/copernicus-sentinel-2-major-products-upgrade-upcoming"""
-SINCE = datetime(2022, 1, 25, tzinfo=UTC)
+BOA_OFFSET_SINCE = datetime(2022, 1, 25, tzinfo=UTC)
 """Products of earlier days have no such offset, unless they were processed again; then they say their baseline."""
 
 _S2_BAND = re.compile(r"B(0?[1-9]|1[0-2]|8A)", re.IGNORECASE)
@@ -68,14 +68,14 @@ def _sentinel2(item: pystac.Item, scale: float | None, offset: float | None, nod
     if offset is not None:
         return Radiometry(0.0001 if scale is None else scale, offset, nodata)
     baseline = processing_baseline(item)
-    if baseline is None and (item.datetime is None or _utc(item.datetime) >= SINCE):
+    if baseline is None and (item.datetime is None or _utc(item.datetime) >= BOA_OFFSET_SINCE):
         unknown = f"{item.id}: neither an offset nor the processing baseline is said, so the scale of its numbers is not known"
         return Radiometry(None, None, nodata, (unknown,))
     scale = 0.0001 if scale is None else scale
     if baseline is None or baseline < (4, 0):
         return Radiometry(scale, 0.0, nodata)
-    told = f"Sentinel-2 of processing baseline {baseline[0]:02}.{baseline[1]:02}: {ADDED} is taken off the numbers for reflectance"
-    return Radiometry(scale, -ADDED * scale, nodata, (told,))
+    told = f"Sentinel-2 of processing baseline {baseline[0]:02}.{baseline[1]:02}: {BOA_OFFSET} is taken off the numbers for reflectance"
+    return Radiometry(scale, -BOA_OFFSET * scale, nodata, (told,))
 
 
 def processing_baseline(item: pystac.Item) -> tuple[int, int] | None:

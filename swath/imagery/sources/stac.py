@@ -12,12 +12,12 @@ from odc.geo.geobox import GeoBox
 from swath.errors import ImageryError
 from swath.imagery.geometry.image_grid import image_grid
 from swath.imagery.reading.open_raster import gdal_errors, open_raster, stamp
-from swath.imagery.reading.quality_mask import check
+from swath.imagery.reading.quality_mask import check_mask
 from swath.imagery.scene import Band, Scene, Scenes
-from swath.imagery.sources.files import overridden, read_band, wanted_bands
+from swath.imagery.sources.files import read_band, wanted_bands, with_overrides
 from swath.imagery.sources.radiometry import radiometry
 from swath.imagery.sources.stac_items import UNDATED, find_items, item_span
-from swath.storage.address import is_remote, shown
+from swath.storage.address import is_remote, redacted
 
 if TYPE_CHECKING:
     import pystac
@@ -39,7 +39,7 @@ def find_scenes(
     an item lacks a band, and what find_items raises.
     """
     if imagery.mask is not None:
-        check(imagery.mask)
+        check_mask(imagery.mask)
     asked = wanted_bands(imagery.bands, bands)
     if not asked:
         raise ImageryError(
@@ -87,17 +87,19 @@ def _band(item: pystac.Item, name: str, imagery: StacImagery, notes: list[str], 
     if geobox is None or dtype is None:
         with gdal_errors(href, f"looking into asset {key} of item {item.id}"), open_raster(href) as file:
             if index > file.count:
-                raise ImageryError(f"{shown(href)}: item {item.id} speaks of band {index}, the file has {file.count}")
+                raise ImageryError(
+                    f"{redacted(href)}: item {item.id} speaks of band {index}, the file has {file.count}"
+                )
             seen = read_band(file, href, index, name, mark)
         geobox, dtype = seen.geobox, seen.dtype
         if geobox.crs is None:
-            raise ImageryError(f"{shown(href)}: no coordinate reference system")
+            raise ImageryError(f"{redacted(href)}: no coordinate reference system")
         facts = {"nodata": seen.nodata, "scale": seen.scale, "offset": seen.offset} | facts
     scale, offset, nodata = facts.get("scale"), facts.get("offset"), facts.get("nodata")
     if numbers:
         described = _described(asset)
         known = radiometry(item, key, described[index - 1] if index <= len(described) else {}, facts)
-        scale, offset = overridden(imagery.scale, imagery.offset, known.scale, known.offset)
+        scale, offset = with_overrides(imagery.scale, imagery.offset, known.scale, known.offset)
         nodata = known.nodata
         if imagery.scale is None and imagery.offset is None:
             notes.extend(known.notes)

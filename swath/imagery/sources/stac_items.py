@@ -15,8 +15,8 @@ from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
 
 from swath.errors import CredentialsError, ImageryError, ReadFailed
-from swath.imagery.geometry.footprint import area_degrees, to_degrees
-from swath.storage.address import is_remote, shown
+from swath.imagery.geometry.footprint import area_footprint, to_degrees
+from swath.storage.address import is_remote, redacted
 
 if TYPE_CHECKING:
     import pystac
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from swath.spec.fields.area import Area
     from swath.spec.fields.imagery import StacImagery
 
-MOST_ITEMS = 10_000
+MAX_ITEMS = 10_000
 """Most items that a search may bring; a search for more is a mistake in the spec."""
 
 TIMEOUT_S = 30
@@ -53,9 +53,9 @@ def _items(imagery: StacImagery, area: Area | None) -> Iterator[pystac.Item]:
         found = _searched(imagery, area) if imagery.api is not None else _read(place)
         for count, item in enumerate(found):
             yield item
-            if count >= MOST_ITEMS:
+            if count >= MAX_ITEMS:
                 raise ImageryError(
-                    f"{shown(place)}: more than {MOST_ITEMS} items",
+                    f"{redacted(place)}: more than {MAX_ITEMS} items",
                     remedy="Narrow the search: area, datetime, collections.",
                 )
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -70,9 +70,9 @@ def _explained(place: str, error: Exception) -> Exception:
     status = getattr(error, "status_code", None)
     if status is None and getattr(error, "response", None) is not None:
         status = error.response.status_code  # type: ignore[attr-defined]
-    said = f"{shown(place)}: {str(error).replace(place, shown(place))}"
+    said = f"{redacted(place)}: {str(error).replace(place, redacted(place))}"
     if status in (401, 403):
-        return CredentialsError(f"{shown(place)}: the server answered {status}", remedy="Check the credentials.")
+        return CredentialsError(f"{redacted(place)}: the server answered {status}", remedy="Check the credentials.")
     if isinstance(error, FileNotFoundError) or (status is not None and 400 <= status < 500 and status != 429):
         return ImageryError(said, remedy="Check imagery.catalog or imagery.api, and imagery.collections.")
     if is_remote(place) and (status is not None or isinstance(error, OSError)):
@@ -109,7 +109,7 @@ def _read(place: str) -> Iterator[pystac.Item]:
             seen.update(fresh)
             waiting = fresh + waiting
         else:
-            raise ImageryError(f"{shown(href)}: a {kind!r}, not a STAC document")
+            raise ImageryError(f"{redacted(href)}: a {kind!r}, not a STAC document")
 
 
 def _searched(imagery: StacImagery, area: Area | None) -> Iterator[pystac.Item]:
@@ -123,10 +123,10 @@ def _searched(imagery: StacImagery, area: Area | None) -> Iterator[pystac.Item]:
     if imagery.ids:
         terms["ids"] = list(imagery.ids)
     if imagery.datetime is not None:
-        start, stop = interval(imagery.datetime)
+        start, stop = parse_interval(imagery.datetime)
         terms["datetime"] = f"{_rfc3339(start)}/{_rfc3339(stop)}"
     if area is not None:
-        ground = area_degrees(area)
+        ground = area_footprint(area)
         if shapely.get_num_coordinates(ground) > 500:  # servers refuse long requests
             ground = shapely.MultiPolygon([shapely.box(*part.bounds) for part in shapely.get_parts(ground)])
         if shapely.get_num_coordinates(ground) > 500:
@@ -140,8 +140,8 @@ def _rfc3339(moment: datetime | None) -> str:
 
 
 def _filtered(items: Iterable[pystac.Item], imagery: StacImagery, area: Area | None) -> list[pystac.Item]:
-    span = interval(imagery.datetime) if imagery.datetime is not None else None
-    ground = area_degrees(area) if area is not None else None
+    span = parse_interval(imagery.datetime) if imagery.datetime is not None else None
+    ground = area_footprint(area) if area is not None else None
     dropped: Counter[str] = Counter()
     kept: dict[tuple[str | None, str], pystac.Item] = {}
     for item in items:
@@ -151,7 +151,7 @@ def _filtered(items: Iterable[pystac.Item], imagery: StacImagery, area: Area | N
         else:
             kept.setdefault((item.collection_id, item.id), item)
     if not kept:
-        place = shown(imagery.api or imagery.catalog or "")
+        place = redacted(imagery.api or imagery.catalog or "")
         why = ", ".join(f"{count} by {reason}" for reason, count in dropped.items())
         raise ImageryError(
             f"{place}: no items" + (f"; dropped: {why}" if why else " found"),
@@ -211,7 +211,7 @@ def item_footprint(item: pystac.Item) -> BaseGeometry:
     return to_degrees(shapely.box(west, south, east + 360 if west > east else east, north), "EPSG:4326")
 
 
-def interval(text: str) -> tuple[datetime | None, datetime | None]:
+def parse_interval(text: str) -> tuple[datetime | None, datetime | None]:
     """First and last moment of a time or an interval: 2024, 2024-06, 2024-06-01/2024-08, 2024-06-01T10:00:00Z/.. .
 
     None is an open end. A year, month or day stands for all of it; times without a zone are UTC. Raises ImageryError.

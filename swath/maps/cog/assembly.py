@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from swath.errors import TaskFailed
 from swath.geo import Block, Blocks, Window
-from swath.maps.cog.encoded_part import EncodedPart, levels_of
+from swath.maps.cog.encoded_part import EncodedPart, count_levels
 from swath.maps.cog.encoding import Encoding
-from swath.maps.cog.tiff_header import LEADER, Level, Tag, header, level_shapes
+from swath.maps.cog.tiff_header import TILE_LEADER, Level, Tag, build_header, level_shapes
 from swath.storage.durable_write import writing
 
 Encoded = bytes | memoryview
@@ -47,7 +47,7 @@ class Assembly:
         edge = encoding.blocksize
         self._shapes = level_shapes(*blocks.output.shape, edge)
         self._tiles = [(-(-height // edge), -(-width // edge)) for height, width in self._shapes]
-        self._own = levels_of(blocks.size, edge, len(self._shapes))
+        self._own = count_levels(blocks.size, edge, len(self._shapes))
         """Levels whose tiles come with the parts; those above are made here."""
         self._sizes = [np.full(shape, len(encoding.empty), np.uint64) for shape in self._tiles]
         self._places = [np.full(shape, -1, np.int64) for shape in self._tiles]
@@ -177,10 +177,10 @@ class Assembly:
         """The file's bytes in order. `own` are the map's tags as GDAL wrote them (see swath.maps.cog.tiff_header)."""
         edge = self.encoding.blocksize
         levels = [Level(*shape, sizes.ravel()) for shape, sizes in zip(self._shapes, self._sizes, strict=True)]
-        yield header(own, levels, edge, self.encoding.predictor)
+        yield build_header(own, levels, edge, self.encoding.predictor)
         for number in reversed(range(len(levels))):
             for tile in self._overview(number) if number else self._main():
-                yield LEADER.pack(len(tile))
+                yield TILE_LEADER.pack(len(tile))
                 yield tile
                 yield tile[-4:]
 

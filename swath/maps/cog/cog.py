@@ -25,13 +25,13 @@ from swath.geo import Blocks, Window
 from swath.maps.cog.assembly import Assembly
 from swath.maps.cog.encoded_part import EncodedPart
 from swath.maps.cog.encoding import Encoding
-from swath.maps.cog.tiff_header import Tag, statistics_tags, tags_of
+from swath.maps.cog.tiff_header import Tag, read_tags, statistics_tags
 from swath.maps.gdal import gdal_write_env, open_map, writing_raster
 from swath.maps.legend import Legend, color_table
 from swath.storage.durable_write import not_written, sync
 from swath.storage.upload import Upload
 
-COMPARED = 32
+COMPARED_PARTS = 32
 """So many tiles, spread over the map, are decoded again by GDAL and compared with what was given."""
 
 
@@ -85,7 +85,7 @@ def write_cog(
     pixels give the same bytes, whatever the regions were. `tags` become the file's metadata; a number times
     `scale`, plus `offset`, is what it stands for. With `classes` (one uint8 band) the file has a colour table, and the names are in its
     metadata and, where QGIS and GDAL look for them, in `<path>.aux.xml`, which is the caller's to send with an upload (see
-    `names_xml`).
+    `category_names_xml`).
 
     Nothing that says it went well is trusted: the file is read again and compared byte by byte, validated, and tiles of it
     are decoded by GDAL and compared with their parts. Raises TaskFailed when it cannot be written or is not what was given,
@@ -107,7 +107,7 @@ def write_cog(
                     facts = _verified(str(path), file, made.stat().st_size, parts, blocks, assembly)
                 made.replace(path)
                 if classes:
-                    path.with_name(f"{path.name}.aux.xml").write_text(names_xml(classes), encoding="utf-8")
+                    path.with_name(f"{path.name}.aux.xml").write_text(category_names_xml(classes), encoding="utf-8")
                     sync(path.with_name(f"{path.name}.aux.xml"))
             return facts
         finally:
@@ -164,7 +164,7 @@ def _own_tags(
                 names = {str(each.value): each.name for each in classes}
                 file.update_tags(1, CLASSES=json.dumps(names, ensure_ascii=False))
                 file.write_colormap(1, color_table(classes, encoding.nodata))
-        return tags_of(memory.read())
+        return read_tags(memory.read())
 
 
 def _write(path: Path, made: Path, chunks: Iterable[bytes | memoryview]) -> None:
@@ -191,7 +191,7 @@ def _verified(
     """What GDAL makes of the file: the map's grid, and tiles that hold the pixels of their parts."""
     if (file.shape, len(file.overviews(1))) != (blocks.output.shape, assembly.overviews):
         raise TaskFailed(f"{name}: it is {file.shape} with overviews {file.overviews(1)}, not {blocks.output.shape}")
-    for number in range(0, len(parts), max(1, len(parts) // COMPARED)):
+    for number in range(0, len(parts), max(1, len(parts) // COMPARED_PARTS)):
         _compare_pixels(name, file, parts[number], blocks)
     return CogFacts(
         shape=file.shape,
@@ -228,7 +228,7 @@ def _relative(window: Window, outer: Window) -> RasterWindow:
     return RasterWindow(window.col - outer.col, window.row - outer.row, window.width, window.height)
 
 
-def names_xml(classes: Legend) -> str:
+def category_names_xml(classes: Legend) -> str:
     """Class names as GDAL keeps them beside a GeoTIFF, so that a GIS shows them in its legend without being told."""
     names = {each.value: each.name for each in classes}
     rows = "".join(f"      <Category>{escape(names.get(value, ''))}</Category>\n" for value in range(max(names) + 1))

@@ -83,7 +83,7 @@ class PartBuilder:
     """Makes a Part from strips of a region, from the top down. Holds a quarter of the region's pixels, for the overviews."""
 
     def __init__(self, index: int, window: Window, encoding: Encoding, levels: int) -> None:
-        """`levels`: how many levels, the full resolution among them, are whole inside of a region (see `levels_of`)."""
+        """`levels`: how many levels, the full resolution among them, are whole inside of a region (see `count_levels`)."""
         self._index = index
         self._window = window
         self._encoding = encoding
@@ -164,14 +164,14 @@ class PartBuilder:
         )  # fmt: skip
 
 
-def pack(index: int, window: Window, pixels: NDArray[Any], encoding: Encoding, levels: int = 1) -> EncodedPart:
+def encode_part(index: int, window: Window, pixels: NDArray[Any], encoding: Encoding, levels: int = 1) -> EncodedPart:
     """A Part of pixels (bands, height, width) that are all there."""
     builder = PartBuilder(index, window, encoding, levels)
     builder.add(pixels)
     return builder.part()
 
 
-def levels_of(region: int, blocksize: int, most: int) -> int:
+def count_levels(region: int, blocksize: int, most: int) -> int:
     """How many of a map's `most` levels, the full resolution among them, have tiles that never reach over the border of a
     region: its edge has to be a multiple of what a tile covers."""
     levels = 1

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[Any]
 
-LEVEL = 1
+DEFLATE_LEVEL = 1
 """Of ISA-L's Deflate: a quarter of the time of zlib's first level, and smaller. zlib's sixth makes a map of classes a third
 smaller again and takes twenty times as long. The same pixels give the same bytes on processors of one kind."""
 
@@ -70,7 +70,7 @@ class Encoding:
             size = rows.dtype.itemsize
             planes = rows.astype(f"<f{size}").view(np.uint8).reshape(edge, -1, size)[..., ::-1]
             rows = _differences(np.ascontiguousarray(planes.transpose(0, 2, 1)).reshape(edge, -1), self.bands)
-        return isal_zlib.compress(rows.data, LEVEL)
+        return isal_zlib.compress(rows.data, DEFLATE_LEVEL)
 
     def decode(self, data: bytes | memoryview) -> Pixels:
         """The whole tile (bands, blocksize, blocksize) that `encode` made."""

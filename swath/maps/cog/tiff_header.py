@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-LEADER = struct.Struct("<I")
+TILE_LEADER = struct.Struct("<I")
 """Before each tile: its size in bytes. Its last four bytes are repeated behind it."""
-AROUND = 8
+TILE_OVERHEAD = 8
 """Bytes around each tile."""
 
 _LAYOUT = (
@@ -62,7 +62,7 @@ class Level:
     @property
     def bytes(self) -> int:
         """All of its tiles, with what stands around them."""
-        return int(self.sizes.sum()) + AROUND * len(self.sizes)
+        return int(self.sizes.sum()) + TILE_OVERHEAD * len(self.sizes)
 
 
 def level_shapes(height: int, width: int, blocksize: int) -> list[tuple[int, int]]:
@@ -73,7 +73,7 @@ def level_shapes(height: int, width: int, blocksize: int) -> list[tuple[int, int
     return shapes
 
 
-def tags_of(file: bytes) -> list[Tag]:
+def read_tags(file: bytes) -> list[Tag]:
     """The tags of the first directory of a little-endian TIFF or BigTIFF. Raises ValueError when it is none."""
     big = file[:4] == b"II+\0"
     if not big and file[:4] != b"II*\0":
@@ -95,7 +95,7 @@ def tags_of(file: bytes) -> list[Tag]:
     return tags
 
 
-def header(own: Sequence[Tag], levels: Sequence[Level], blocksize: int, predictor: int) -> bytes:
+def build_header(own: Sequence[Tag], levels: Sequence[Level], blocksize: int, predictor: int) -> bytes:
     """Everything before the first tile. `own` are the map's tags as GDAL wrote them, `levels` begin with the full resolution.
 
     The tiles follow, without a gap: of the last level first, row by row. It is a BigTIFF only when it has to be.
@@ -129,7 +129,7 @@ def _tags(
 ) -> list[Tag]:
     """The directory of one level whose first tile is at `start`."""
     sizes = level.sizes.astype("<u8")
-    places = start + LEADER.size + AROUND * np.arange(len(sizes), dtype="<u8") + np.cumsum(sizes) - sizes
+    places = start + TILE_LEADER.size + TILE_OVERHEAD * np.arange(len(sizes), dtype="<u8") + np.cumsum(sizes) - sizes
     long, kind = ("<u8", _LONG8) if big else ("<u4", _LONG)
     new = {
         _WIDTH: Tag(_WIDTH, _LONG, 1, struct.pack("<I", level.width)),

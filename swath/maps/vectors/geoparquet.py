@@ -24,7 +24,7 @@ from swath.imagery.geometry.pixel_area import PixelArea
 from swath.maps.gdal import gdal_write_env, open_map, writing_raster
 from swath.maps.legend import Legend
 from swath.maps.vectors.outline import Floats, Ints, Outlines, Strip, Tracer
-from swath.maps.vectors.polygon import bounds, parts, simplified, wkb
+from swath.maps.vectors.polygon import object_bounds, simplify, split_objects, to_wkb
 from swath.spec.fields.output import Holes, Vectors
 from swath.storage.durable_write import sync, writing
 
@@ -86,7 +86,7 @@ def write_vectors(path: Path, source: Path | str, classes: Legend, wanted: Vecto
                 for outlines in found:
                     made.add(outlines)
             else:
-                outlines = simplified(list(found), _tolerance(wanted.simplify, ground))
+                outlines = simplify(list(found), _tolerance(wanted.simplify, ground))
                 made.add(_filled(outlines, wanted, made.areas(outlines)))
         with writing(path):
             sync(path)
@@ -201,11 +201,11 @@ class _Rows:
     def add(self, outlines: Outlines) -> None:
         """The next objects."""
         areas = self.areas(outlines)
-        for part, rings in parts(outlines):
+        for part, rings in split_objects(outlines):
             values = outlines.values[part]
-            boxes = bounds(outlines, part, rings, self.transform)
+            boxes = object_bounds(outlines, part, rings, self.transform)
             self._bounds.append(np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)]))
-            shapes = wkb(outlines, rings, self.transform)
+            shapes = to_wkb(outlines, rings, self.transform)
             if len(shapes[0]) > _LARGEST:
                 raise TaskFailed(
                     f"{self.path}: an object of {self.names[int(values[0])]} takes {len(shapes[0])} bytes, more than Parquet can hold",

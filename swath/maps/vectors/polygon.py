@@ -18,14 +18,14 @@ _HEAD = b"\x01\x03\x00\x00\x00"
 Polygons = NDArray[np.object_]
 
 
-def parts(outlines: Outlines) -> Iterator[tuple[slice, slice]]:
+def split_objects(outlines: Outlines) -> Iterator[tuple[slice, slice]]:
     """The objects in order and their rings, a million points at a time, or one object."""
     first_rings = np.searchsorted(outlines.owners, np.arange(len(outlines.values) + 1))
     for start, stop in portions(outlines.starts[first_rings]):
         yield slice(start, stop), slice(int(first_rings[start]), int(first_rings[stop]))
 
 
-def wkb(outlines: Outlines, rings: slice, transform: Affine) -> list[bytes]:
+def to_wkb(outlines: Outlines, rings: slice, transform: Affine) -> list[bytes]:
     """Polygons of whole objects, which have these rings, in the CRS of `transform`; outer rings counter-clockwise.
 
     There is no geometry object for each ring: an object may have millions.
@@ -63,7 +63,7 @@ def wkb(outlines: Outlines, rings: slice, transform: Affine) -> list[bytes]:
     return [b"".join((_HEAD, words[one:other].data)) for one, other in itertools.pairwise(ends.tolist())]
 
 
-def bounds(outlines: Outlines, objects: slice, rings: slice, transform: Affine) -> Floats:
+def object_bounds(outlines: Outlines, objects: slice, rings: slice, transform: Affine) -> Floats:
     """(objects, 4): west, south, east, north of each, from their outer rings."""
     firsts = np.searchsorted(outlines.owners[rings], np.arange(objects.start, objects.stop)) + rings.start
     lengths = np.diff(outlines.starts)[firsts]
@@ -77,9 +77,9 @@ def bounds(outlines: Outlines, objects: slice, rings: slice, transform: Affine) 
     return np.stack([*low, *high], axis=1)
 
 
-def polygons(outlines: Outlines) -> Iterator[Polygons]:
+def to_polygons(outlines: Outlines) -> Iterator[Polygons]:
     """Some polygons at a time, in pixels: (column, row)."""
-    for objects, rings in parts(outlines):
+    for objects, rings in split_objects(outlines):
         starts = outlines.starts[rings.start : rings.stop + 1]
         chosen = slice(int(starts[0]), int(starts[-1]))
         places = np.stack([outlines.columns[chosen], outlines.rows[chosen]], axis=1).astype(np.float64)
@@ -87,14 +87,14 @@ def polygons(outlines: Outlines) -> Iterator[Polygons]:
         yield np.asarray(shapely.polygons(made, indices=outlines.owners[rings] - objects.start))
 
 
-def simplified(found: list[Outlines], tolerance: float) -> Outlines:
+def simplify(found: list[Outlines], tolerance: float) -> Outlines:
     """The objects of all of `found` with fewer points: corners are cut off whose triangles have areas of up to about `tolerance`
     squared, in pixels. Points that stay do not move.
 
     All outlines are looked at together, by GEOS's simplification of coverages (Visvalingam-Whyatt): a border between two
     objects stays one line, objects do not overlap, none is lost. The outlines must come from a tracer with `noded`.
     """
-    shapes = [shape for each in found for shape in polygons(each)]
+    shapes = [shape for each in found for shape in to_polygons(each)]
     everything = np.concatenate([np.empty(0, dtype=object), *shapes])
     del shapes
     if len(everything):

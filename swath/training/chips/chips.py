@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.engine.fingerprint import fingerprint
-from swath.geo import Window, around
+from swath.geo import Window, source_window
 from swath.imagery.labels.labels import read_labels
-from swath.imagery.reading.mosaic import read
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.reading.window import Pixels
 from swath.spec.fields.labels import IGNORE_INDEX
 from swath.spec.fields.sampling import Sampling
@@ -86,7 +86,7 @@ class Chips:
 
     def batch(self, number: int) -> ChipBatch:
         """The batch of a step, counted from 0 on through all epochs. Pixels of validation and test are not in it; those of the buffer
-        are, without labels. Raises what swath.imagery.reading.mosaic.read raises."""
+        are, without labels. Raises what swath.imagery.reading.mosaic.read_mosaic raises."""
         places = self.places(number)
         batch = self._empty(len(places), places[0][1])
         for at, (image, window) in enumerate(places):
@@ -113,7 +113,7 @@ class Chips:
                     stop_row = -(-(window.stop_row - whole.row) // CELL_EDGE)
                     stop_col = -(-(window.stop_col - whole.col) // CELL_EDGE)
                     if survey.cells[top:stop_row, left:stop_col, split].any():
-                        found.append(SplitWindow(number, window, around(image, window, halo, 1), split))
+                        found.append(SplitWindow(number, window, source_window(image, window, halo, 1), split))
         return tuple(found)
 
     def window(self, held: SplitWindow) -> ChipBatch:
@@ -237,7 +237,7 @@ class _Tiles:
 
     def _decoded(self, image: int, window: Window) -> _Tile:
         labelled = self._plan.images[image]
-        pixels, valid = read(labelled.scenes, window, reflectance=self._plan.reflectance)
+        pixels, valid = read_mosaic(labelled.scenes, window, reflectance=self._plan.reflectance)
         places = self._plan.split.of_scenes(labelled.scenes, window)
         places[~valid] = INVALID
         return _Tile(pixels, read_labels(labelled.labels, window), places)

@@ -13,7 +13,7 @@ from swath.errors import ImageryError
 from swath.geo import Window
 from swath.imagery.geometry.image_grid import output_window
 from swath.imagery.labels.labels import read_labels
-from swath.imagery.reading.mosaic import read
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.spec.fields.labels import IGNORE_INDEX
 from swath.training.chips.band_statistics import BandMoments, merge_moments
 from swath.training.split.split import BUFFER, SPLIT_NAMES, TEST, TRAIN, VALIDATION, Split
@@ -102,8 +102,8 @@ def survey_windows(image: LabelledImage) -> tuple[Window, ...]:
 
 
 def survey(image: LabelledImage, window: Window, split: Split, classes: int, *, reflectance: bool = False) -> Survey:
-    """Count the pixels of a window (of `survey_windows`). Raises what swath.imagery.reading.mosaic.read raises."""
-    pixels, valid = read(image.scenes, window, reflectance=reflectance)
+    """Count the pixels of a window (of `survey_windows`). Raises what swath.imagery.reading.mosaic.read_mosaic raises."""
+    pixels, valid = read_mosaic(image.scenes, window, reflectance=reflectance)
     labels = read_labels(image.labels, window)
     places = split.of_scenes(image.scenes, window)
     rows, cols = -(-window.height // CELL_EDGE), -(-window.width // CELL_EDGE)

@@ -19,10 +19,10 @@ from shapely.geometry.base import BaseGeometry
 
 from swath.errors import ImageryError
 from swath.geo import Window
-from swath.imagery.geometry.footprint import area_degrees, degrees_of
+from swath.imagery.geometry.footprint import area_footprint, grid_footprint
 from swath.imagery.geometry.image_grid import area_mask
-from swath.imagery.geometry.lonlat import buffered, degrees
-from swath.imagery.sources.stac_items import interval
+from swath.imagery.geometry.lonlat import buffer_metres, pixel_lonlat
+from swath.imagery.sources.stac_items import parse_interval
 from swath.spec.fields.area import Area
 from swath.spec.fields.split import AreaSplit, BlockSplit, ColumnSplit, SceneSplit, SplitSpec
 from swath.training.split.blocks import BUFFER, TEST, TRAIN, VALIDATION, LatitudeBlocks
@@ -72,7 +72,7 @@ class Split:
         _need_place(image, spec.by)
         if isinstance(spec, BlockSplit):
             lot = LatitudeBlocks(spec.size_m, spec.buffer_m, spec.validation, spec.test, self.seed)
-            return lot.of(*degrees(image, window))
+            return lot.of(*pixel_lonlat(image, window))
         found = np.full(window.shape, TRAIN, np.uint8)
         for area, number in ((self.held, BUFFER), (spec.validation, VALIDATION), (spec.test, TEST)):
             if area is not None:
@@ -106,7 +106,7 @@ def make_split(spec: SplitSpec, seed: int, images: Sequence[Scenes]) -> Split:
             _need_place(scenes.image, spec.by)
     if isinstance(spec, AreaSplit):
         return Split(
-            spec, seed, held=_around([area_degrees(a) for a in (spec.validation, spec.test) if a], spec.buffer_m)
+            spec, seed, held=_around([area_footprint(a) for a in (spec.validation, spec.test) if a], spec.buffer_m)
         )
     if isinstance(spec, ColumnSplit):
         _same_columns(images)
@@ -129,7 +129,7 @@ def _meant(pattern: str, scene_id: str, datetime: str | None) -> bool:
     if datetime is None or _TIME.fullmatch(pattern) is None:
         return False
     try:
-        start, stop = interval(pattern)
+        start, stop = parse_interval(pattern)
     except ImageryError:  # digits that are no date, such as another scene's id
         return False
     moment = Datetime.fromisoformat(datetime)
@@ -147,7 +147,7 @@ def _by_scene(spec: SceneSplit, seed: int, images: Sequence[Scenes]) -> Split:
             )
     numbers = [_one_split(spec, image) for image in images]
     placed = [
-        (number, degrees_of(image.image), image)
+        (number, grid_footprint(image.image), image)
         for number, image in zip(numbers, images, strict=True)
         if image.image.crs is not None
     ]
@@ -185,7 +185,7 @@ def _overlap(one: BaseGeometry, other: BaseGeometry) -> bool:
 
 def _around(grounds: Sequence[BaseGeometry], buffer_m: float) -> Area:
     """All of these places (degrees), and what is less than `buffer_m` away."""
-    return Area(wkt=buffered(shapely.union_all(list(grounds)), buffer_m).wkt, source="held back from training")
+    return Area(wkt=buffer_metres(shapely.union_all(list(grounds)), buffer_m).wkt, source="held back from training")
 
 
 def _columns(spec: ColumnSplit, width: int) -> NDArray[np.uint8]:
@@ -202,7 +202,7 @@ def _columns(spec: ColumnSplit, width: int) -> NDArray[np.uint8]:
 def _same_columns(images: Sequence[Scenes]) -> None:
     placed = [image for image in images if image.image.crs is not None]
     for one, other in combinations(placed, 2):
-        if one.image != other.image and _overlap(degrees_of(one.image), degrees_of(other.image)):
+        if one.image != other.image and _overlap(grid_footprint(one.image), grid_footprint(other.image)):
             raise ImageryError(
                 f"split: {one.scenes[0].id} and {other.scenes[0].id} show the same ground in different columns",
                 remedy="Split by blocks: their grid is that of the ground.",

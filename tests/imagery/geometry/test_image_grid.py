@@ -16,8 +16,8 @@ from shapely.geometry import box
 
 from swath.errors import AreaError, ImageryError
 from swath.geo import Blocks, Window
-from swath.imagery.geometry.footprint import area_pixels, degrees_of, to_degrees
-from swath.imagery.geometry.image_grid import area_mask, image_grid, offset_in, output_window, wanted_blocks
+from swath.imagery.geometry.footprint import area_pixels, grid_footprint, to_degrees
+from swath.imagery.geometry.image_grid import area_mask, image_grid, output_window, pixel_offset, select_blocks
 from swath.imagery.scene import Band, Scene
 from swath.imagery.sources.find import find
 from swath.spec.fields.area import Area
@@ -49,7 +49,7 @@ def test_the_landsat_pair_shares_one_grid_in_either_order(shared: Path) -> None:
     assert one.image == other.image
     # 724 km to 738 km east, 516 columns and 566 rows apart, 1024 each.
     assert one.image.shape == (566 + 1024, 516 + 1024)
-    offsets = [offset_in(scene.bands[0].geobox, one.image) for scene in one.scenes]
+    offsets = [pixel_offset(scene.bands[0].geobox, one.image) for scene in one.scenes]
     assert offsets == [(0, 0), (566, 516)]
 
 
@@ -74,7 +74,7 @@ def test_the_twin_in_the_next_zone_extends_the_grid_by_whole_pixels(shared: Path
     found = find(StacImagery(catalog=str(shared / "data/stac/catalog.json"), ids=ids, bands=("red",)))
     first = found.scenes[0].bands[0].geobox
     assert str(found.image.crs) == "EPSG:32629"
-    offset = offset_in(first, found.image)
+    offset = pixel_offset(first, found.image)
     assert offset is not None
     assert min(offset) > 0
     for scene in found.scenes:
@@ -111,10 +111,10 @@ def test_a_scene_over_the_antimeridian_does_not_become_a_map_of_the_world(shared
 
 def test_half_a_pixel_apart_is_not_the_same_grid() -> None:
     image = grid_of(10, 10, Affine(10, 0, 0, 0, -10, 0), "EPSG:32633")
-    assert offset_in(grid_of(5, 5, Affine(10, 0, 20, 0, -10, -30), "EPSG:32633"), image) == (3, 2)
-    assert offset_in(grid_of(5, 5, Affine(10, 0, 25, 0, -10, -30), "EPSG:32633"), image) is None
-    assert offset_in(grid_of(5, 5, Affine(20, 0, 20, 0, -20, -30), "EPSG:32633"), image) is None
-    assert offset_in(grid_of(5, 5, Affine(10, 0, 20, 0, -10, -30), "EPSG:32634"), image) is None
+    assert pixel_offset(grid_of(5, 5, Affine(10, 0, 20, 0, -10, -30), "EPSG:32633"), image) == (3, 2)
+    assert pixel_offset(grid_of(5, 5, Affine(10, 0, 25, 0, -10, -30), "EPSG:32633"), image) is None
+    assert pixel_offset(grid_of(5, 5, Affine(20, 0, 20, 0, -20, -30), "EPSG:32633"), image) is None
+    assert pixel_offset(grid_of(5, 5, Affine(10, 0, 20, 0, -10, -30), "EPSG:32634"), image) is None
 
 
 def test_an_area_snapped_to_pixels_is_exactly_those_pixels() -> None:
@@ -186,7 +186,7 @@ def test_an_area_elsewhere_names_both_extents(shared: Path) -> None:
     assert "[10.0000, 45.0000, 11.0000, 46.0000]" in str(missed.value)
     assert "[178.0" in str(missed.value) or "[177." in str(missed.value)
     assert ", -17" in str(missed.value)
-    assert wanted_blocks(Blocks(image, Window(0, 0, 500, 500), 100, 0, 1), away).wanted == ()
+    assert select_blocks(Blocks(image, Window(0, 0, 500, 500), 100, 0, 1), away).wanted == ()
 
 
 def test_the_whole_world_is_cut_to_the_image(shared: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_grid_without_crs_has_no_areas() -> None:
 
 def test_a_footprint_round_the_pole_holds_the_pole() -> None:
     polar = grid_of(100, 100, Affine(10_000, 0, -500_000, 0, -10_000, 500_000), "EPSG:3031")
-    ground = degrees_of(polar)
+    ground = grid_footprint(polar)
     assert ground.contains(shapely.Point(10, -89.9))
     assert ground.contains(shapely.Point(-170, -86))
     assert not ground.intersects(shapely.Point(0, -80))
@@ -226,7 +226,7 @@ def test_wanted_blocks_are_those_that_hold_a_pixel_of_the_area(shared: Path) -> 
     image = aleutians(shared)
     area = Area(wkt="POLYGON ((179.4 51.4, 180 52.1, 180 51.4, 179.4 51.4))")
     blocks = Blocks(image, output_window(image, area), 64, 8, 4)
-    wanted = wanted_blocks(blocks, area)
+    wanted = select_blocks(blocks, area)
     mask = area_mask(area, image)
     needed = {block.index for block in blocks if mask[block.window.roi].any()}
     assert wanted.wanted is not None
@@ -237,7 +237,7 @@ def test_wanted_blocks_are_those_that_hold_a_pixel_of_the_area(shared: Path) -> 
     for block in wanted:
         w = block.window
         assert pixels.intersects(box(w.col, w.row, w.stop_col, w.stop_row))
-    assert wanted_blocks(blocks, None) is blocks
+    assert select_blocks(blocks, None) is blocks
 
 
 def test_a_hundred_thousand_blocks_are_sorted_out_quickly() -> None:
@@ -246,6 +246,6 @@ def test_a_hundred_thousand_blocks_are_sorted_out_quickly() -> None:
     blocks = Blocks(image, Window(0, 0, 40_000, 40_000), 120, 0, 1)
     assert len(blocks) > 100_000
     start = time.perf_counter()
-    wanted = wanted_blocks(blocks, Area(wkt=circle.wkt, crs="EPSG:32633"))
+    wanted = select_blocks(blocks, Area(wkt=circle.wkt, crs="EPSG:32633"))
     assert time.perf_counter() - start < 3
     assert len(wanted) / len(blocks) == pytest.approx(circle.area / 400_000**2, rel=0.02)

@@ -18,8 +18,8 @@ from rasterio.vrt import WarpedVRT
 from swath.errors import ImageryError
 from swath.geo import Window
 from swath.imagery.geometry.image_grid import output_window
-from swath.imagery.geometry.utm_zones import owned, owned_window, split_zones, zone_of
-from swath.imagery.reading.mosaic import read
+from swath.imagery.geometry.utm_zones import owned_mask, owned_window, split_zones, utm_zone
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.scene import Band, Scene, Scenes
 from swath.imagery.sources.find import find, find_sheets
 from swath.spec.fields.grid import GridSpec
@@ -55,8 +55,8 @@ def test_a_tile_and_its_twin_in_the_next_zone_are_one_map_without_gap(shared: Pa
     scenes = find(StacImagery(catalog=str(catalog), ids=IDS, bands=("B04",)), grid=grid)
     scenes = Scenes(tuple(by_id[name] for name in order), scenes.image, scenes.bands)
     window = output_window(scenes.image, None)
-    pixels, valid = read(scenes, window)
-    alone = [read(Scenes((scene,), scenes.image, scenes.bands), window) for scene in scenes.scenes]
+    pixels, valid = read_mosaic(scenes, window)
+    alone = [read_mosaic(Scenes((scene,), scenes.image, scenes.bands), window) for scene in scenes.scenes]
     # No gap: a pixel is valid when either scene has it. No double pixel: it has the first one's value, whole.
     assert (valid == (alone[0][1] | alone[1][1])).all()
     assert (pixels == np.where(alone[0][1], alone[0][0], alone[1][0])).all()
@@ -103,8 +103,10 @@ def test_two_sheets_hold_every_place_once(pair: tuple[Path, Path], turned: bool)
     paths = pair[::-1] if turned else pair
     sheets = find_sheets(FilesImagery(paths=tuple(map(str, paths))), grid=GridSpec(zones=True))
     assert [sheet.zones for sheet in sheets] == [("17N", "18N")] * 2
-    assert [zone_of(sheet.image.crs) for sheet in sheets] == ["17N", "18N"]
-    reads = [(s, owned(s, output_window(s.image, None)), *read(s, output_window(s.image, None))) for s in sheets]
+    assert [utm_zone(sheet.image.crs) for sheet in sheets] == ["17N", "18N"]
+    reads = [
+        (s, owned_mask(s, output_window(s.image, None)), *read_mosaic(s, output_window(s.image, None))) for s in sheets
+    ]
     for sheet, own, pixels, valid in reads:
         to_degrees = Transformer.from_crs(str(sheet.image.crs), "EPSG:4326", always_xy=True)
         lon, _ = to_degrees.transform(*pixel_centres(sheet.image))
@@ -143,26 +145,26 @@ def test_what_only_the_neighbour_saw_is_not_lost(pair: tuple[Path, Path], tmp_pa
     west, east = find_sheets(imagery, grid=GridSpec(zones=True, resolution=1000))
     assert [scene.id for scene in west.scenes] == ["far", "bahamas_rgb"]
     assert abs(west.image.resolution.x) == abs(east.image.resolution.x) == 1000
-    _, valid = read(west, output_window(west.image, None))
-    assert (valid & owned(west, output_window(west.image, None))).sum() > 1000
+    _, valid = read_mosaic(west, output_window(west.image, None))
+    assert (valid & owned_mask(west, output_window(west.image, None))).sum() > 1000
 
 
 def test_one_zone_is_one_sheet_and_owns_all_of_it(shared: Path) -> None:
     imagery = FilesImagery(paths=(str(shared / "data/imagery/bahamas_rgb.tif"),))
     (sheet,) = find_sheets(imagery, grid=GridSpec(zones=True))
     assert sheet.image == find(imagery).image
-    assert owned(sheet, Window(0, 0, 5, 6)).all()
+    assert owned_mask(sheet, Window(0, 0, 5, 6)).all()
     assert owned_window(sheet) == Window(0, 0, 718, 791)
 
 
 def test_the_tile_and_its_twin_lie_in_one_strip_so_one_sheet_has_it_all(shared: Path) -> None:
     imagery = StacImagery(catalog=str(shared / "data/stac/catalog.json"), ids=IDS, bands=("B04",))
     west, east = find_sheets(imagery, grid=GridSpec(zones=True))
-    assert [zone_of(sheet.image.crs) for sheet in (west, east)] == ["28N", "29N"]
+    assert [utm_zone(sheet.image.crs) for sheet in (west, east)] == ["28N", "29N"]
     counts = []
     for one in (west, east):
         whole = output_window(one.image, None)
-        counts.append(int((owned(one, whole) & read(one, whole)[1]).sum()))
+        counts.append(int((owned_mask(one, whole) & read_mosaic(one, whole)[1]).sum()))
     with rasterio.open(shared / f"data/stac/{IDS[0]}/B04.tif") as file:
         has_data = int((file.read(1) != 0).sum())
     assert counts[0] == 0  # all of 29RKH lies east of 12 W; what the twin has beyond is its empty corner
@@ -174,10 +176,10 @@ def test_a_zone_whose_strip_the_imagery_does_not_reach_has_no_sheet(tmp_path: Pa
     far = write(tmp_path / "far.tif", ones, crs="EPSG:32617", at=(1_000_000, 2_700_000))  # near 76 W
     home = write(tmp_path / "home.tif", ones, crs="EPSG:32618", at=(400_000, 2_700_000))
     (sheet,) = find_sheets(FilesImagery(paths=(str(far), str(home))), grid=GridSpec(zones=True))
-    assert zone_of(sheet.image.crs) == "18N"
+    assert utm_zone(sheet.image.crs) == "18N"
     assert [s.id for s in sheet.scenes] == ["home", "far"]
     assert sheet.zones == ("17N", "18N")
-    assert read(sheet, output_window(sheet.image, None))[1].sum() > 100
+    assert read_mosaic(sheet, output_window(sheet.image, None))[1].sum() > 100
 
 
 def test_a_pipeline_of_one_map_says_so_and_zones_and_crs_exclude_each_other(
@@ -216,13 +218,13 @@ def test_every_pixel_is_its_nearest_zones_and_windows_agree(
     mine = ordered[which % len(ordered)]
     zones = tuple(f"{n}{'S' if south else 'N'}" for n in ordered)
     one = sheet(mine, "S" if south else "N", zones, x, y, 20_000, 40)
-    whole = owned(one, Window(0, 0, 40, 40))
+    whole = owned_mask(one, Window(0, 0, 40, 40))
     lon, _ = Transformer.from_crs(str(one.image.crs), "EPSG:4326", always_xy=True).transform(*pixel_centres(one.image))
     away = np.array([np.abs((lon - (6 * n - 183) + 180) % 360 - 180) for n in ordered])
     nearest = np.array(ordered)[away.argmin(axis=0)]
     clear = np.sort(away, axis=0)[1] - np.sort(away, axis=0)[0] > 1e-6
     assert (whole.ravel() == (nearest == mine))[clear].all()
-    assert (owned(one, Window(part, part // 2, 9, 10)) == whole[part : part + 9, part // 2 : part // 2 + 10]).all()
+    assert (owned_mask(one, Window(part, part // 2, 9, 10)) == whole[part : part + 9, part // 2 : part // 2 + 10]).all()
     window = owned_window(one)
     assert (window is None) == (not whole.any())
 
@@ -231,8 +233,8 @@ def test_the_equator_divides_the_two_sheets_of_a_zone() -> None:
     zones = ("30N", "30S", "31N")
     north = sheet(30, "N", zones, 500_000, 20_000, 10_000, 4)
     south = sheet(30, "S", zones, 500_000, 10_020_000, 10_000, 4)
-    assert owned(north, Window(0, 0, 4, 4))[:, 0].tolist() == [True, True, False, False]
-    assert owned(south, Window(0, 0, 4, 4))[:, 0].tolist() == [False, False, True, True]
+    assert owned_mask(north, Window(0, 0, 4, 4))[:, 0].tolist() == [True, True, False, False]
+    assert owned_mask(south, Window(0, 0, 4, 4))[:, 0].tolist() == [False, False, True, True]
 
 
 def test_zones_on_both_sides_of_the_antimeridian_are_neighbours() -> None:
@@ -240,7 +242,7 @@ def test_zones_on_both_sides_of_the_antimeridian_are_neighbours() -> None:
     last = sheet(60, "N", zones, 700_000, 5_700_000, 10_000, 40)
     first = sheet(1, "N", zones, -50_000, 5_700_000, 10_000, 40)
     for one in (last, first):
-        mine = owned(one, Window(0, 0, 40, 40))
+        mine = owned_mask(one, Window(0, 0, 40, 40))
         lon, _ = Transformer.from_crs(str(one.image.crs), "EPSG:4326", always_xy=True).transform(
             *pixel_centres(one.image)
         )

@@ -11,7 +11,7 @@ from pyproj import Transformer
 
 from swath.errors import AreaError, ImageryError
 from swath.geo import Window
-from swath.imagery.labels.labelled_image import find_labelled
+from swath.imagery.labels.labelled_image import find_labelled_images
 from swath.imagery.labels.labels import find_labels, read_labels
 from swath.imagery.sources.find import find, find_each
 from swath.spec.fields.area import Area
@@ -189,10 +189,10 @@ def test_two_dates_of_one_place_are_two_images_and_a_mosaic_is_one(tmp_path):
     imagery = FilesImagery(paths=(str(tmp_path / "?.tif"),))
     rule = ExpressionLabels(expression="green > 15", label="water", otherwise="land")
     data = (LabelledImagery(imagery=imagery, labels=rule),)
-    each = find_labelled(data, ("green",), CLASSES)
+    each = find_labelled_images(data, ("green",), CLASSES)
     assert [int(read_labels(one.labels, WHOLE).max()) for one in each] == [0, 1]
     assert [scenes.scenes[0].id for scenes in find_each(imagery)] == ["a", "b"]
-    (mosaic,) = find_labelled(data, ("green",), CLASSES, mosaic=True)
+    (mosaic,) = find_labelled_images(data, ("green",), CLASSES, mosaic=True)
     assert int(read_labels(mosaic.labels, WHOLE).max()) == 0  # from the scene that the pixels come from: the first
 
 

@@ -9,7 +9,7 @@ import pytest
 import rasterio
 
 from swath.errors import ImageryError
-from swath.imagery.reading.quality_mask import check, usable
+from swath.imagery.reading.quality_mask import check_mask, usable
 from swath.spec.fields.imagery import Mask
 
 
@@ -37,9 +37,9 @@ def test_the_aleutians_lose_their_clouds(shared: Path) -> None:
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(ImageryError, match=r"has no 'clouds' \(did you mean cloud\?\)"):
-        check(Mask(band="scl", kind="scl", reject=("clouds",)))
+        check_mask(Mask(band="scl", kind="scl", reject=("clouds",)))
     with pytest.raises(ImageryError, match="It has: fill, dilated_cloud"):
-        check(Mask(band="qa", kind="qa_pixel", reject=("vegetation",)))
+        check_mask(Mask(band="qa", kind="qa_pixel", reject=("vegetation",)))
 
 
 def test_fmask_bits_and_its_aerosol_levels_are_read_and_255_is_nothing() -> None:

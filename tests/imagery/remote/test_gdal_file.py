@@ -20,9 +20,9 @@ import rasterio
 
 from swath.errors import CredentialsError, FailedRead, ImageryError, ReadFailed, UsageError
 from swath.geo import Window
-from swath.imagery.reading.mosaic import read
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.remote import range_cache, range_request, timeouts
-from swath.imagery.remote.gdal_file import Opener, RemoteFile, failures
+from swath.imagery.remote.gdal_file import Opener, RemoteFile, raise_fetch_errors
 from swath.imagery.remote.object_store import _explained
 from swath.imagery.remote.range_cache import RangeCache, in_bytes
 from swath.imagery.remote.response import TransientError
@@ -57,7 +57,7 @@ def scenes_of(*hrefs: str) -> Scenes:
 
 
 def check(href: str, folder: Path, name: str = "a.tif") -> None:
-    pixels, valid = read(scenes_of(href), ALL)
+    pixels, valid = read_mosaic(scenes_of(href), ALL)
     with rasterio.open(folder / name) as file:
         assert (pixels == file.read()).all()
     assert valid.all()
@@ -97,7 +97,7 @@ def test_a_server_that_stays_busy_fails_the_read_which_names_its_pixels(server: 
     with pytest.raises(
         ReadFailed, match=r"a\.tif: .*503.*4 tries.*rows 10-30, columns 5-45 of the image, 800 pixels"
     ) as bad:
-        read(scenes, Window(10, 5, 20, 40))
+        read_mosaic(scenes, Window(10, 5, 20, 40))
     assert len(server.asked) - before == range_request.TRIES
     assert "canary" not in str(bad.value)
     expected = FailedRead(f"{server.address}/a.tif", (10, 30), (5, 45))
@@ -143,7 +143,7 @@ def test_a_small_file_of_a_server_that_ignores_range_is_read(server: Web, folder
     pixels = np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
     write(folder / "small.tif", pixels)
     server.rule = lambda _: Fault(whole=True)
-    found, _ = read(scenes_of(f"{server.address}/small.tif"), Window(0, 0, 8, 8))
+    found, _ = read_mosaic(scenes_of(f"{server.address}/small.tif"), Window(0, 0, 8, 8))
     assert (found == pixels).all()
 
 
@@ -175,22 +175,25 @@ def test_a_truncated_and_a_damaged_file_fail_with_their_address(server: Web, fol
         # Memory that held the right bytes before must not stand in for those that are missing.
         check(f"{server.address}/a.tif", folder)
         with pytest.raises(ReadFailed, match=rf"{name}.*(rows 0-256|opening)"):
-            read(scenes_of(f"{server.address}/{name}"), ALL)
+            read_mosaic(scenes_of(f"{server.address}/{name}"), ALL)
 
 
 def test_a_range_beyond_the_end_of_a_file_is_an_error_and_no_stale_memory(server: Web, folder: Path) -> None:
     handle = Opener(RemoteFile(f"{server.address}/a.tif")).open("a.tif")
     size = (folder / "a.tif").stat().st_size
-    with pytest.raises(ReadFailed, match=rf"a\.tif: the file is truncated: it ends at byte {size:,}"), failures():
+    with (
+        pytest.raises(ReadFailed, match=rf"a\.tif: the file is truncated: it ends at byte {size:,}"),
+        raise_fetch_errors(),
+    ):
         assert handle.get_byte_ranges([size - 10], [30]) == [bytes(30)]
 
 
 def test_a_file_that_changes_while_it_is_read_fails(server: Web, folder: Path) -> None:
     scenes = scenes_of(f"{server.address}/a.tif")
-    read(scenes, Window(0, 0, 8, 8))
+    read_mosaic(scenes, Window(0, 0, 8, 8))
     os.utime(folder / "a.tif", (1, 1))
     with pytest.raises(ReadFailed, match="changed while it was read"):
-        read(scenes, Window(200, 200, 8, 8))
+        read_mosaic(scenes, Window(200, 200, 8, 8))
 
 
 def signed_only(good: str) -> Callable[[Asked], Fault | None]:
@@ -233,7 +236,7 @@ def test_a_signer_that_sends_another_address_is_not_followed(
 def test_one_host_gets_a_bounded_number_of_requests_at_once(server: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     scenes = scenes_of(f"{server.address}/a.tif")
     server.delay_s = 0.02
-    threads = [threading.Thread(target=read, args=(scenes, ALL)) for _ in range(3 * range_request.PER_HOST)]
+    threads = [threading.Thread(target=read_mosaic, args=(scenes, ALL)) for _ in range(3 * range_request.PER_HOST)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -244,11 +247,11 @@ def test_one_host_gets_a_bounded_number_of_requests_at_once(server: Web, monkeyp
 @pytest.mark.slow
 def test_a_process_that_ends_with_open_remote_files_ends_well(server: Web) -> None:
     lines = f"""
-        from tests.imagery.remote.test_gdal_file import ALL, read, scenes_of
+        from tests.imagery.remote.test_gdal_file import ALL, read_mosaic, scenes_of
         import threading
         scenes = scenes_of("{server.address}/a.tif")
-        read(scenes, ALL)
-        threading.Thread(target=lambda: (read(scenes, ALL), threading.Event().wait(60)), daemon=True).start()
+        read_mosaic(scenes, ALL)
+        threading.Thread(target=lambda: (read_mosaic(scenes, ALL), threading.Event().wait(60)), daemon=True).start()
         import time; time.sleep(1)
     """
     assert run(lines).returncode == 0
@@ -391,7 +394,7 @@ def test_other_formats_are_read_as_rasterio_reads_them(
         folder / name, "w", driver=driver, count=3, height=256, width=256, dtype="uint8", **options
     ) as to:
         to.write(pixels)
-    found, valid = read(scenes_of(f"{server.address}/{name}" if remote else str(folder / name)), ALL)
+    found, valid = read_mosaic(scenes_of(f"{server.address}/{name}" if remote else str(folder / name)), ALL)
     with rasterio.open(folder / name) as file:
         assert (found == file.read()).all()
     assert valid.all()
@@ -408,17 +411,17 @@ def worker():
     from swath.geo import Window
     from swath.imagery.sources.find import find
     from swath.imagery.reading.dataset_cache import OPEN_FILES
-    from swath.imagery.reading.mosaic import read
+    from swath.imagery.reading.mosaic import read_mosaic
     from swath.spec.fields.imagery import FilesImagery
     pool = ThreadPoolExecutor(1)
     scenes = [find(FilesImagery(paths=(f"{sys.argv[1]}/a.tif?{n}",)), None, None, None) for n in range(OPEN_FILES + 3)]
     first = None
     for turn in range(2):
         for each in scenes:  # more than are kept open, so that some are closed in another context than they were opened in
-            pixels, _ = pool.submit(contextvars.copy_context().run, read, each, Window(0, 0, 256, 256)).result()
+            pixels, _ = pool.submit(contextvars.copy_context().run, read_mosaic, each, Window(0, 0, 256, 256)).result()
             gc.collect()
             [bytes(200) for _ in range(1000)]
-            again, _ = pool.submit(contextvars.copy_context().run, read, each, Window(0, 0, 256, 256)).result()
+            again, _ = pool.submit(contextvars.copy_context().run, read_mosaic, each, Window(0, 0, 256, 256)).result()
             first = pixels if first is None else first
             assert (pixels == first).all() and (again == first).all()
     pool.shutdown()

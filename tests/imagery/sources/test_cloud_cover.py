@@ -11,9 +11,9 @@ import pytest
 import rasterio
 
 from swath.geo import Window
-from swath.imagery.reading.mosaic import read
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.scene import Scene, Scenes
-from swath.imagery.sources.cloud_cover import by_clouds, rejected_share
+from swath.imagery.sources.cloud_cover import rejected_percent, sort_by_cloud_cover
 from swath.imagery.sources.find import find
 from swath.spec.fields.imagery import FilesImagery, Mask, StacImagery
 from tests.imagery.rasters import write
@@ -40,7 +40,7 @@ def test_the_clearest_scene_wins_whatever_the_order_and_others_fill_its_clouds(t
     for order in itertools.permutations(paths):
         scenes = files(*order, mask=FMASK)
         assert [(s.id, s.cloud_cover) for s in scenes.scenes] == [("b", 20), ("a", 50), ("c", pytest.approx(90))]
-        pixels, valid = read(scenes, Window(0, 0, 1, 10))
+        pixels, valid = read_mosaic(scenes, Window(0, 0, 1, 10))
         assert pixels[0, 0].tolist() == [0, 0, *[2] * 8]
         assert valid.sum() == 8
 
@@ -48,7 +48,7 @@ def test_the_clearest_scene_wins_whatever_the_order_and_others_fill_its_clouds(t
 def test_pixels_without_a_quality_count_for_neither_side(tmp_path: Path) -> None:
     scenes = files(scene(tmp_path, "a", 1, 2, unseen=6), scene(tmp_path, "b", 2, 4), mask=FMASK)
     assert [(s.id, s.cloud_cover) for s in scenes.scenes] == [("b", 40), ("a", 50)]
-    assert rejected_share(files(scene(tmp_path, "c", 1, 0, unseen=10), mask=FMASK).scenes[0], FMASK) is None
+    assert rejected_percent(files(scene(tmp_path, "c", 1, 0, unseen=10), mask=FMASK).scenes[0], FMASK) is None
 
 
 def test_equal_cover_keeps_the_order_and_what_is_not_known_comes_last_and_is_told() -> None:
@@ -56,7 +56,7 @@ def test_equal_cover_keeps_the_order_and_what_is_not_known_comes_last_and_is_tol
         Scene(name, (), cloud_cover=cover) for name, cover in zip("abcde", (9, None, 3, 9, None), strict=True)
     )
     notes: list[str] = []
-    assert [s.id for s in by_clouds(scenes, None, notes)] == ["c", "a", "d", "b", "e"]
+    assert [s.id for s in sort_by_cloud_cover(scenes, None, notes)] == ["c", "a", "d", "b", "e"]
     assert notes == ["how cloudy these scenes are is not known, so they come last: b, e"]
 
 
@@ -77,4 +77,4 @@ def test_the_share_of_a_real_scene_is_that_of_its_flags(shared: Path) -> None:
     with rasterio.open(folder / "QA_PIXEL.tif") as file:
         flags = file.read(1)
     seen = flags & 1 == 0
-    assert rejected_share(find(spec).scenes[0], mask) == pytest.approx(100 * (flags[seen] & 8 > 0).mean())
+    assert rejected_percent(find(spec).scenes[0], mask) == pytest.approx(100 * (flags[seen] & 8 > 0).mean())

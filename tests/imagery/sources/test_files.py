@@ -16,7 +16,7 @@ import rasterio
 
 from swath.errors import CredentialsError, ImageryError, MissingExtra, ReadFailed
 from swath.geo import Window
-from swath.imagery.reading.mosaic import read
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.scene import Scenes
 from swath.imagery.sources.files import find_scenes
 from swath.spec.fields.area import Area
@@ -184,7 +184,7 @@ def test_memory_and_file_addresses_are_read_like_paths(tmp_path: Path) -> None:
     try:
         for address in ("memory://swath/*.tif", path.as_uri()):
             found = scenes_of(address)
-            pixels, valid = read(found, found_window(found))
+            pixels, valid = read_mosaic(found, found_window(found))
             assert (pixels == RGB).all()
             assert valid.all()
     finally:
@@ -219,7 +219,7 @@ def test_a_remote_file_is_read_by_ranges_and_its_secret_is_not_told(
     assert found.scenes[0].bands[0].stamp
     local = scenes_of(shared / "data/imagery/bahamas_rgb.tif")
     window = found_window(local)
-    for one, other in zip(read(found, window), read(local, window), strict=True):
+    for one, other in zip(read_mosaic(found, window), read_mosaic(local, window), strict=True):
         assert (one == other).all()
     server.faults["a.tif"] = 403
     with pytest.raises(CredentialsError) as refused:
@@ -237,7 +237,7 @@ def test_near_infrared_that_is_tagged_as_alpha_is_a_band_and_no_mask(shared: Pat
     path = shared / "data/imagery/naip_nd_20120731.tif"
     for names in (None, ("red", "green", "blue", "nir")):
         scenes = find_scenes(FilesImagery(paths=(str(path),), names=names), ("nir", "red"), None)
-        pixels, valid = read(scenes, Window(0, 0, 64, 64))
+        pixels, valid = read_mosaic(scenes, Window(0, 0, 64, 64))
         with rasterio.open(path) as file:
             assert np.array_equal(pixels, file.read([4, 1], window=((0, 64), (0, 64))))
         assert valid.all()

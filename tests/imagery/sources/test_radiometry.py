@@ -13,7 +13,7 @@ import rasterio
 
 from swath.errors import ImageryError
 from swath.geo import Window
-from swath.imagery.reading.mosaic import read
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.sources.find import find
 from swath.imagery.sources.radiometry import Radiometry, processing_baseline, radiometry
 from swath.spec.fields.imagery import StacImagery
@@ -112,7 +112,7 @@ def test_the_same_ground_has_the_same_reflectance_whoever_says_what(shared: Path
     }
     (tmp_path / "item.json").write_text(json.dumps(document))
     scenes = find(StacImagery(catalog=str(tmp_path / "item.json"), bands=("red",)))
-    pixels, valid = read(scenes, Window(0, 0, 1, 2), reflectance=True)
+    pixels, valid = read_mosaic(scenes, Window(0, 0, 1, 2), reflectance=True)
     assert pixels.tolist() == [[[pytest.approx(0.2), 0]]]
     assert valid.tolist() == [[True, False]]
 
@@ -124,7 +124,7 @@ def test_the_spec_has_the_last_word(shared: Path, tmp_path: Path) -> None:
     document["assets"]["B04"]["href"] = str(path)
     (tmp_path / "item.json").write_text(json.dumps(document))
     imagery = StacImagery(catalog=str(tmp_path / "item.json"), bands=("B04",), scale=0.001, offset=0.5)
-    pixels, _ = read(find(imagery), Window(0, 0, 1, 1), reflectance=True)
+    pixels, _ = read_mosaic(find(imagery), Window(0, 0, 1, 1), reflectance=True)
     assert pixels.tolist() == [[[3.5]]]
     document["id"] = "S2B_06VVN"
     document["properties"] |= {
@@ -135,4 +135,4 @@ def test_the_spec_has_the_last_word(shared: Path, tmp_path: Path) -> None:
     (tmp_path / "item.json").write_text(json.dumps(document))
     unknown = find(StacImagery(catalog=str(tmp_path / "item.json"), bands=("B04",)))
     with pytest.raises(ImageryError, match=r"Set imagery.scale"):
-        read(unknown, Window(0, 0, 1, 1), reflectance=True)
+        read_mosaic(unknown, Window(0, 0, 1, 1), reflectance=True)

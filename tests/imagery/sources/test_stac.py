@@ -19,7 +19,7 @@ from swath.errors import CredentialsError, ImageryError, ReadFailed
 from swath.imagery.scene import Scene
 from swath.imagery.sources import stac_items as items_module
 from swath.imagery.sources.stac import find_scenes, scene_of
-from swath.imagery.sources.stac_items import find_items, interval, item_footprint
+from swath.imagery.sources.stac_items import find_items, item_footprint, parse_interval
 from swath.spec.fields.area import Area
 from swath.spec.fields.imagery import Mask, StacImagery
 
@@ -230,7 +230,7 @@ def test_an_interval_is_all_of_its_ends(text: str, first: str | None, last: str 
     def moment(said: str | None) -> datetime | None:
         return datetime.fromisoformat(said).replace(tzinfo=UTC) if said else None
 
-    assert interval(text) == (moment(first), moment(last))
+    assert parse_interval(text) == (moment(first), moment(last))
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_an_interval_is_all_of_its_ends(text: str, first: str | None, last: str 
 )
 def test_what_is_no_date_is_refused(text: str) -> None:
     with pytest.raises(ImageryError, match=r"imagery\.datetime"):
-        interval(text)
+        parse_interval(text)
 
 
 class Api(BaseHTTPRequestHandler):
@@ -335,6 +335,6 @@ def test_an_api_that_refuses_or_fails_is_said_so(api: tuple[str, type[Api]], mon
         find_items(imagery, None)
     assert failed.value.retryable
     handler.status = 200
-    monkeypatch.setattr(items_module, "MOST_ITEMS", 1)
+    monkeypatch.setattr(items_module, "MAX_ITEMS", 1)
     with pytest.raises(ImageryError, match="more than 1 items"):
         find_items(imagery, None)

@@ -25,9 +25,9 @@ from rio_cogeo.cogeo import cog_validate
 from swath.errors import TaskFailed
 from swath.geo import Blocks, Window
 from swath.maps.cog.cog import write_cog
-from swath.maps.cog.encoded_part import EncodedPart, levels_of, pack
+from swath.maps.cog.encoded_part import EncodedPart, count_levels, encode_part
 from swath.maps.cog.encoding import Encoding
-from swath.maps.cog.tiff_header import Level, header, level_shapes
+from swath.maps.cog.tiff_header import Level, build_header, level_shapes
 from swath.maps.legend import MapClass
 
 CLASSES = (MapClass(0, "land", (200, 180, 120)), MapClass(1, "water & ice", (30, 90, 200)))
@@ -40,8 +40,8 @@ def blocks_of(geobox: GeoBox, size: int, output: Window | None = None, wanted: t
 
 def parts_of(blocks: Blocks, image: np.ndarray, encoding: Encoding) -> list[EncodedPart]:
     """Cut `image` (bands, rows, columns of the whole image grid) into the parts of the regions."""
-    levels = levels_of(blocks.size, encoding.blocksize, len(level_shapes(*blocks.output.shape, encoding.blocksize)))
-    return [pack(block.index, block.window, image[:, *block.window.roi], encoding, levels) for block in blocks]
+    levels = count_levels(blocks.size, encoding.blocksize, len(level_shapes(*blocks.output.shape, encoding.blocksize)))
+    return [encode_part(block.index, block.window, image[:, *block.window.roi], encoding, levels) for block in blocks]
 
 
 def classes_of(blocksize: int = 64) -> Encoding:
@@ -134,7 +134,7 @@ def test_gdal_sees_the_layout_of_its_own_driver(tmp_path: Path) -> None:
 def test_a_file_above_four_gigabytes_is_a_bigtiff_and_others_are_not() -> None:
     def start(size: int) -> bytes:
         levels = [Level(65536, 65536, np.full(128 * 128, size, np.uint64)), Level(512, 512, np.full(1, 9, np.uint64))]
-        return header([], levels, 512, 1)[:4]
+        return build_header([], levels, 512, 1)[:4]
 
     assert start(200_000) == b"II*\0"
     assert start(300_000) == b"II+\0"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from swath.maps.vectors.outline import Outlines, Strip, Tracer
-from swath.maps.vectors.polygon import polygons, simplified
+from swath.maps.vectors.polygon import simplify, to_polygons
 
 maps = arrays.arrays(
     np.int16, st.tuples(st.integers(1, 14), st.integers(1, 11)), elements=st.sampled_from([-1, 0, 1, 2])
@@ -40,7 +40,7 @@ def told(parts: list[Outlines]) -> list[tuple[Any, ...]]:
 
 
 def shapes(parts: list[Outlines]) -> np.ndarray:
-    return np.concatenate([np.empty(0, dtype=object), *(shape for part in parts for shape in polygons(part))])
+    return np.concatenate([np.empty(0, dtype=object), *(shape for part in parts for shape in to_polygons(part))])
 
 
 @settings(deadline=None, max_examples=60)
@@ -66,7 +66,7 @@ def test_objects_are_whole_valid_and_in_the_order_of_their_last_rows(pixels: np.
 def test_a_noded_coverage_is_one_and_stays_one_when_it_is_simplified(pixels: np.ndarray) -> None:
     parts = traced(pixels, 4, noded=True)
     assert shapely.coverage_is_valid(shapes(parts))
-    simple = simplified(parts, 1.5)
+    simple = simplify(parts, 1.5)
     found = shapes([simple])
     assert len(found) == sum(len(part.values) for part in parts)
     assert shapely.is_valid(found).all()

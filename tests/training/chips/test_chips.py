@@ -8,8 +8,8 @@ import pytest
 from affine import Affine
 
 from swath.errors import ImageryError
-from swath.imagery.labels.labelled_image import LabelledImage, find_labelled
-from swath.imagery.reading.mosaic import read
+from swath.imagery.labels.labelled_image import LabelledImage, find_labelled_images
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.spec.fields.area import Area
 from swath.spec.fields.imagery import FilesImagery
 from swath.spec.fields.labels import IGNORE_INDEX, ExpressionLabels, LabelledImagery, RasterLabels, VectorLabels
@@ -52,7 +52,7 @@ def pair(
     image = write(folder / f"{name}.tif", pixels, names=("green", "nir"), nodata=0, **options)  # type: ignore[arg-type]
     known = write(folder / f"{name}-labels.tif", labels[None], nodata=IGNORE_INDEX, **options)  # type: ignore[arg-type]
     data = LabelledImagery(imagery=FilesImagery(paths=(str(image),)), labels=RasterLabels(path=str(known)))
-    return find_labelled((data,), None, CLASSES), pixels, labels
+    return find_labelled_images((data,), None, CLASSES), pixels, labels
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -72,7 +72,9 @@ def test_a_label_of_one_pixel_lands_on_its_pixel(tmp_path: Path, grid: str, crs:
         rings = [[move(*point) for point in ring] for ring in rings]
     path = features(tmp_path / "f.geojson", [(ring, {}) for ring in rings], own if crs == "own" else crs)
     labels = VectorLabels(path=str(path), label="water", background="land")
-    images = find_labelled((LabelledImagery(imagery=FilesImagery(paths=(str(image),)), labels=labels),), None, CLASSES)
+    images = find_labelled_images(
+        (LabelledImagery(imagery=FilesImagery(paths=(str(image),)), labels=labels),), None, CLASSES
+    )
     chips = Chips(planned(images, ColumnSplit(validation=0.25)), Sampling(chip=48, batch=8, balance="classes"), 3)
     seen = 0
     for number in range(4):
@@ -123,7 +125,7 @@ def test_training_sees_no_pixel_that_is_held_back_and_no_label_of_the_buffer(tmp
     image = write(tmp_path / "a.tif", pixels, names=("green", "nir"), nodata=0)
     known = write(tmp_path / "l.tif", (rows % 2)[None].astype(np.uint8))
     data = LabelledImagery(imagery=FilesImagery(paths=(str(image),)), labels=RasterLabels(path=str(known)))
-    images = find_labelled((data,), None, CLASSES)
+    images = find_labelled_images((data,), None, CLASSES)
     found = planned(images, spec, 1)
     splits = found.split.of_scenes(images[0].scenes, found.surveys[0].window)
     chips = Chips(found, Sampling(chip=100, batch=8, min_valid=0.3), 0)
@@ -153,7 +155,7 @@ def test_chips_are_centred_on_each_class_as_often(tmp_path: Path) -> None:
     image = write(tmp_path / "a.tif", np.full((1, *shape), 9, np.uint8))
     known = write(tmp_path / "l.tif", labels[None])
     data = LabelledImagery(imagery=FilesImagery(paths=(str(image),)), labels=RasterLabels(path=str(known)))
-    found = planned(find_labelled((data,), None, CLASSES), ColumnSplit())
+    found = planned(find_labelled_images((data,), None, CLASSES), ColumnSplit())
     shares = {}
     for balance in ("classes", "none"):
         chips = Chips(found, Sampling(chip=33, batch=50, balance=balance), 1)
@@ -194,7 +196,8 @@ def test_a_chip_has_enough_labels_where_that_can_be(tmp_path: Path) -> None:
     known = write(tmp_path / "l.tif", labels, nodata=IGNORE_INDEX)
     data = LabelledImagery(imagery=FilesImagery(paths=(str(image),)), labels=RasterLabels(path=str(known)))
     found = planned(
-        find_labelled((data,), None, CLASSES), AreaSplit(validation=Area.model_validate([15.0, 45.0, 15.02, 45.2]))
+        find_labelled_images((data,), None, CLASSES),
+        AreaSplit(validation=Area.model_validate([15.0, 45.0, 15.02, 45.2])),
     )
     batch = Chips(found, Sampling(chip=32, batch=64, balance="classes", min_valid=0.5), 0).batch(0)
     assert ((batch.labels != IGNORE_INDEX).mean(axis=(1, 2)) >= 0.5).all()
@@ -215,7 +218,9 @@ def test_chips_are_in_physical_values_where_the_contract_is(tmp_path: Path) -> N
     write(tmp_path / "a.tif", np.full((1, 128, 128), 5000, np.uint16))
     known = write(tmp_path / "l.tif", np.zeros((1, 128, 128), np.uint8))
     imagery = FilesImagery(paths=(str(tmp_path / "a.tif"),), scale=0.0001, offset=-0.1)
-    images = find_labelled((LabelledImagery(imagery=imagery, labels=RasterLabels(path=str(known))),), None, CLASSES)
+    images = find_labelled_images(
+        (LabelledImagery(imagery=imagery, labels=RasterLabels(path=str(known))),), None, CLASSES
+    )
     chips = Chips(planned(images, ColumnSplit(), reflectance=True), Sampling(chip=32), 0)
     batch = chips.batch(0)
     assert np.allclose(batch.pixels.max(), 0.4)
@@ -234,7 +239,7 @@ def test_real_imagery_comes_out_as_it_is_read(shared: Path) -> None:
 
     imagery = FilesImagery(paths=paths, bands=("red", "green", "blue", "nir"))
     rule = ExpressionLabels(expression="(green - nir) / (green + nir) > 0.1", label="water", otherwise="land")
-    images = find_labelled((LabelledImagery(imagery=imagery, labels=rule),), None, CLASSES)
+    images = find_labelled_images((LabelledImagery(imagery=imagery, labels=rule),), None, CLASSES)
     found = planned(images, BlockSplit(size_m=800, buffer_m=50), 2)
     chips = Chips(found, Sampling(chip=128, batch=4, balance="classes"), 0)
     batch = chips.batch(0)
@@ -243,7 +248,7 @@ def test_real_imagery_comes_out_as_it_is_read(shared: Path) -> None:
     with np.errstate(invalid="ignore", divide="ignore"):
         assert (((green - nir) / (green + nir) > 0.1)[known] == (batch.labels == 1)[known]).all()
     held = chips.windows(VALIDATION)[0]
-    pixels, valid = read(images[held.image].scenes, held.source)
+    pixels, valid = read_mosaic(images[held.image].scenes, held.source)
     again = chips.window(held)
     assert (again.pixels[0] == pixels).all()
     assert (again.valid[0] == valid).all()

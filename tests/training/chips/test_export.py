@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
-from swath.maps.legend import legend_of
+from swath.maps.legend import legend_from_classes
 from swath.spec.fields.labels import IGNORE_INDEX, LabelClass
 from swath.spec.fields.sampling import Sampling
 from swath.spec.fields.split import BlockSplit
@@ -18,7 +18,7 @@ from tests.training.chips.test_chips import CLASSES, pair, planned
 def test_files_hold_each_labelled_pixel_once_in_its_place(tmp_path: Path) -> None:
     images, pixels, labels = pair(tmp_path, (300, 333))
     plan = planned(images, BlockSplit(size_m=800, buffer_m=40, test=0.2), 3)
-    legend = legend_of(LabelClass(name=name) for name in CLASSES)
+    legend = legend_from_classes(LabelClass(name=name) for name in CLASSES)
     published = export_chips(plan, Sampling(chip=64, min_valid=0), str(tmp_path / "tiles"), "run", legend)
     splits = plan.split.of_scenes(images[0].scenes, plan.surveys[0].window)
     found = np.full((len(SPLIT_NAMES), *labels.shape), IGNORE_INDEX, np.uint8)

@@ -13,7 +13,7 @@ from shapely import STRtree, points
 
 from swath.errors import ImageryError
 from swath.geo import Window
-from swath.imagery.geometry.lonlat import degrees
+from swath.imagery.geometry.lonlat import pixel_lonlat
 from swath.imagery.scene import Band, Scene, Scenes
 from swath.spec.fields.area import Area
 from swath.spec.fields.split import AreaSplit, BlockSplit, ColumnSplit, SceneSplit, SplitSpec
@@ -42,7 +42,7 @@ def whole(image: GeoBox) -> Window:
 
 def least_distance_m(image: GeoBox, splits: np.ndarray, reach_m: float) -> float:
     """Between pixels of training and pixels that are held back, by geodesics; only the pairs of about `reach_m` are looked at."""
-    longitude, latitude = degrees(image, whole(image))
+    longitude, latitude = pixel_lonlat(image, whole(image))
     at = np.stack([longitude, latitude], axis=-1)
     flat = points((longitude % 360) * np.cos(np.radians(latitude.mean())), latitude)
     train, held = splits == TRAIN, (splits == VALIDATION) | (splits == TEST)
@@ -69,7 +69,7 @@ def test_blocks_keep_training_the_buffer_away(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", GRIDS)
 def test_areas_keep_training_the_buffer_away(name: str) -> None:
     image = GRIDS[name]
-    longitude, latitude = degrees(image, whole(image))
+    longitude, latitude = pixel_lonlat(image, whole(image))
     west, south = longitude[110, 60], latitude[110, 60]
     east, north = longitude[70, 120], latitude[70, 120]
     east, north = east + 360 if east < west - 180 else east, max(north, south + 1e-3)
@@ -99,7 +99,7 @@ def test_what_is_within_the_buffer_of_a_training_place_is_trained_on_or_in_no_sp
 @pytest.mark.parametrize("spec", [BlockSplit(size_m=500, buffer_m=60), BlockSplit(size_m=900, buffer_m=0, test=0.2)])
 def test_a_place_is_in_one_split_in_images_of_other_zones_sizes_and_rotations(spec: BlockSplit) -> None:
     first = GeoBox((300, 300), Affine(10, 0, 746_000, 0, -10, 5_000_000), "EPSG:32632")
-    longitude, latitude = degrees(first, whole(first))
+    longitude, latitude = pixel_lonlat(first, whole(first))
     there = Split(spec, 7).of(first, whole(first))
     for crs, step, turned in (("EPSG:32633", 10, 0), ("EPSG:32633", 10, 20), ("EPSG:4326", 0.0001, 0)):
         x, y = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(longitude, latitude)
