@@ -71,7 +71,7 @@ class Batches:
             if not self.has_room:
                 break
             call = self._singles.popleft()
-            queue = self.queue_of(call.common.task)
+            queue = self.queue_of(call.context.task)
             if queue.full:
                 self._singles.append(call)
             else:
@@ -123,7 +123,7 @@ class Batches:
         if alone:
             self._singles.extend(calls)
         elif calls:
-            self.queue_of(calls[0].common.task).pending[:0] = calls
+            self.queue_of(calls[0].context.task).pending[:0] = calls
 
     def report_backlog(self, ready: Callable[[], Iterable[tuple[BatchQueue | None, int]]]) -> None:
         """Tell the executor now and then how much there is to do, so that its cluster can grow or shrink.

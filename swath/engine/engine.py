@@ -84,7 +84,7 @@ class Engine:
                     self._recorder.stopping(self._stop.requested.message)
                     raise self._stop.requested
         finally:
-            executor.cancel()
+            executor.close()
             self._recorder.write()
         value = self._nodes.results.of_call(result) if ready.state(result) == "done" else None
         return EngineResult(**vars(self.counts), value=value)

@@ -53,7 +53,7 @@ def explain(
     recorder = _SurveyRecorder(journal)
 
     def executes(call: Call) -> bool:
-        policy, node = call.common.task.policy, recorder.survey(call.common.node)
+        policy, node = call.context.task.policy, recorder.survey(call.context.node)
         looks = policy.on_client and not policy.cache
         node.looks = node.looks or looks
         node.runs += not looks

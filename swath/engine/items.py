@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from swath.engine.batch_queue import BatchQueue
 from swath.engine.batches import Batches
-from swath.engine.call import BatchResult, Call, CallOutcome, failure
+from swath.engine.call import BatchResult, Call, CallOutcome, failed_outcome
 from swath.engine.engine_result import CallCounts
 from swath.engine.journal import Journal
 from swath.engine.node_state import NodeState
@@ -121,7 +121,7 @@ class Items:
             arguments = self._arguments(node, state, item)
             if arguments is not None:
                 args = arguments if node.mapped else self._results.arguments(arguments)
-                calls.append(Call(state.common, item, state.call_key(args), args))  # type: ignore[arg-type]  # a task has one
+                calls.append(Call(state.context, item, state.call_key(args), args))  # type: ignore[arg-type]  # a task has one
         cached = target.policy.cache
         earlier = self._earlier_results(target, [call.key for call in calls]) if cached else {}
         for call in calls:
@@ -158,7 +158,7 @@ class Items:
         try:
             graph = target.build(spec)
         except Exception as error:  # noqa: BLE001 - whatever a project's pipeline raises for this spec, others may be right
-            outcome = failure(error, 0.0)
+            outcome = failed_outcome(error, 0.0)
             if isinstance(error, ValueError):  # as pydantic's are: the message says all
                 outcome = outcome._replace(error=str(error))
             self._set_aside(node.name, item if node.mapped else None, self._scrubbed(outcome))
@@ -178,14 +178,14 @@ class Items:
         rest = batch.calls[len(result.outcomes) :]
         if result.lost:
             text = f"{result.lost}; its {len(rest)} calls are made one by one"
-            self._recorder.line("warning", text, batch.calls[0].common.node)
+            self._recorder.line("warning", text, batch.calls[0].context.node)
         self._batches.requeue(rest, alone=bool(result.lost))
 
     def _end_call(self, call: Call, outcome: CallOutcome, batch: BatchResult) -> None:
-        node, result = call.common.node, outcome.result
+        node, result = call.context.node, outcome.result
         if result is None:
             outcome = self._scrubbed(outcome)
-            if outcome.retryable and call.attempt <= call.common.task.policy.retries:
+            if outcome.retryable and call.attempt <= call.context.task.policy.retries:
                 self._retry(call, outcome, batch.worker)
                 return
         state = self._nodes.open.get(node)
@@ -194,7 +194,7 @@ class Items:
         if result is not None:
             self._recorder.done(call, outcome, result, batch)
         else:
-            self._set_aside(node, call.number, outcome, call.attempt, call.key, batch.worker)
+            self._set_aside(node, call.mapped_item, outcome, call.attempt, call.key, batch.worker)
         if state is not None:
             state.ended += 1
             state.failed += result is None
@@ -210,7 +210,7 @@ class Items:
                 self._nodes.end_item(other, item, None)
 
     def _retry(self, call: Call, outcome: CallOutcome, worker: str) -> None:
-        policy = call.common.task.policy
+        policy = call.context.task.policy
         delay_s = policy.retry_delay_s * 2 ** (call.attempt - 1)
         delay_s = min(LONGEST_RETRY_DELAY_S, delay_s) * random.uniform(0.75, 1.25)
         self._recorder.retried(call, outcome, worker, delay_s)

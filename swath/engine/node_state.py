@@ -19,7 +19,7 @@ class NodeState:
 
     row: NodeRow
     """As the journal has it."""
-    common: NodeContext | None = None
+    context: NodeContext | None = None
     """What all its calls share; None of a step."""
     queue: BatchQueue | None = None
     """Where its calls wait; None of a step."""

@@ -93,7 +93,7 @@ class Nodes:
             prefix = ("call", fn.__module__, node.target.name, code, policy.version, node.mapped, shared)
             state.call_key = fingerprints_after(prefix if policy.cache else (*prefix, self._run))
             state.row = NodeRow(node.name, code, policy.version, shared, "open")
-            state.common = NodeContext(self._run, node.name, node.target, kwargs, self.results.store, node.mapped)
+            state.context = NodeContext(self._run, node.name, node.target, kwargs, self.results.store, node.mapped)
             state.queue = self._queue_of(node.target)
         count: int | None = 1
         if node.mapped:

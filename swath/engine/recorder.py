@@ -108,7 +108,7 @@ class Recorder:
 
     def done(self, call: Call, outcome: CallOutcome, result: StoredResult, batch: BatchResult) -> None:
         """A call has its result."""
-        now, node, item = time.time(), call.common.node, call.number
+        now, node, item = time.time(), call.context.node, call.mapped_item
         self._calls.append(
             CallRow(
                 node, item, call.key, "done", call.attempt, batch.worker, now, outcome.seconds, "", "", outcome.cpu_s,
@@ -129,12 +129,12 @@ class Recorder:
 
     def retried(self, call: Call, outcome: CallOutcome, worker: str, delay_s: float) -> None:
         """A call failed and will be retried."""
-        self._row(call.common.node, call.number, call.key, "retried", call.attempt, outcome, worker)
+        self._row(call.context.node, call.mapped_item, call.key, "retried", call.attempt, outcome, worker)
         again = f"attempt {call.attempt} failed, again in {delay_s:.1f} s: {outcome.error}"
-        self._logs.append((time.time(), "warning", again, call.common.node, call.number, worker))
+        self._logs.append((time.time(), "warning", again, call.context.node, call.mapped_item, worker))
         self._emit_later(
             CallRetried(
-                time=time.time(), run=self.run, node=call.common.node, item=call.number, error=outcome.error,
+                time=time.time(), run=self.run, node=call.context.node, item=call.mapped_item, error=outcome.error,
                 attempt=call.attempt, delay_s=delay_s,
             )
         )  # fmt: skip

@@ -121,8 +121,8 @@ class Narrow:
     def backlog(self, calls: int, seconds: float | None) -> None:
         pass
 
-    def cancel(self) -> None:
-        self._inner.cancel()
+    def close(self) -> None:
+        self._inner.close()
 
 
 def through(tmp_path: Path, job: Graph, make: Callable[[InlineExecutor], Any]) -> tuple[Any, Any]:
@@ -244,7 +244,7 @@ def test_calls_of_quick_batches_that_turn_slow_are_journalled_as_they_end(tmp_pa
             return answers
 
     job = graph(lambda spec: total(turning.map(range(spec.n))), n=330)
-    value, _ = through(tmp_path, job, lambda inner: Watching(inner._say, inner._stop))
+    value, _ = through(tmp_path, job, lambda inner: Watching(inner._on_output, inner._stop))
     assert value == sum(range(330))
     assert max(longest[1:], default=0) <= 3
 

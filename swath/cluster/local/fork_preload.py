@@ -11,7 +11,7 @@ import distributed.worker
 
 import swath.cluster.workers.setup
 import swath.cluster.workers.tls
-import swath.engine.call
+import swath.engine.batch_execution
 import swath.engine.executors.dask  # noqa: F401
 from swath.cluster.local import fork_server
 from swath.cluster.workers import allocator

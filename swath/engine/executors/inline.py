@@ -1,4 +1,4 @@
-"""The executor of this very process: one call after the other, in the main thread."""
+"""The executor in this very process: one call after the other in the main thread, for debugging, tests and tiny runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Iterator
 from types import FrameType
 
-from swath.engine.call import BatchResult, CallBatch, CallOutcome, OutputListener, execute_batch, failure, peak_memory
+from swath.engine.batch_execution import execute_batch, peak_memory
+from swath.engine.call import BatchResult, CallBatch, CallOutcome, OutputListener, failed_outcome
 from swath.engine.executors.executor import Executor
 from swath.engine.stop import IMPORT_CHECK_S, Stop, StopNow, inside_import
 from swath.errors import TaskTimeout
@@ -20,15 +21,15 @@ CLIENT_WORKER = "inline"
 
 
 class InlineExecutor:
-    """This process, one call after the other, for debugging, tests and tiny runs."""
+    """Executes a batch inside of `wait`. `stop` ends the call that runs when a signal comes."""
 
     slots = 1
     window = 1
     batch_s = 0.05
     """A batch is journalled when it ends: what a kill can cost here is this little."""
 
-    def __init__(self, say: OutputListener, stop: Stop) -> None:
-        self._say = say
+    def __init__(self, on_output: OutputListener, stop: Stop) -> None:
+        self._on_output = on_output
         self._stop = stop
         self._queue: deque[CallBatch] = deque()
 
@@ -41,17 +42,15 @@ class InlineExecutor:
             return []
         batch = self._queue.popleft()
         outcomes: list[CallOutcome] = []
-        try:
-            with self._stop.in_call():
-                self._make(batch, outcomes)
-        except StopNow:
-            pass  # what was made until then counts
+        # What was executed before a stop counts.
+        with contextlib.suppress(StopNow), self._stop.in_call():
+            self._execute(batch, outcomes)
         return [BatchResult(batch.id, CLIENT_WORKER, outcomes, peak_memory())]
 
-    def _make(self, batch: CallBatch, outcomes: list[CallOutcome]) -> None:
-        limit = batch.task.policy.timeout_s
-        if limit is None:
-            for outcome in execute_batch(batch, self._say, CLIENT_WORKER):
+    def _execute(self, batch: CallBatch, outcomes: list[CallOutcome]) -> None:
+        limit_s = batch.task.policy.timeout_s
+        if limit_s is None:
+            for outcome in execute_batch(batch, self._on_output, CLIENT_WORKER):
                 outcomes.append(outcome)
             return
         began = time.perf_counter()
@@ -59,16 +58,16 @@ class InlineExecutor:
             if time.perf_counter() - began > batch.budget_s:
                 return
             try:
-                with _time_limit(limit):
-                    (outcome,) = execute_batch(batch._replace(calls=(call,)), self._say, CLIENT_WORKER)
+                with _time_limit(limit_s):
+                    (outcome,) = execute_batch(batch._replace(calls=(call,)), self._on_output, CLIENT_WORKER)
             except TaskTimeout as error:
-                outcome = failure(error, limit)
+                outcome = failed_outcome(error, limit_s)
             outcomes.append(outcome)
 
     def backlog(self, calls: int, seconds: float | None) -> None:
-        """This process stays one."""
+        """One process cannot grow."""
 
-    def cancel(self) -> None:
+    def close(self) -> None:
         self._queue.clear()
 
 

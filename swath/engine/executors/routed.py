@@ -1,6 +1,6 @@
-"""Two executors as one: this process for tasks that ask for it, and a cluster that comes up when the first other call comes.
+"""Two executors as one: the client's process for tasks that ask for it, and a cluster that starts when the first other call comes.
 
-So a run whose calls are all finished needs no cluster, and a wrong area or model is found before one is paid for.
+So a run whose calls all have results needs no cluster, and a wrong area or model is found before one is paid for.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from swath.engine.executors.inline import InlineExecutor
 
 
 class RoutedExecutor:
-    """Sends each call where its task's policy says."""
+    """Sends each batch where its task's policy says. `start` starts the cluster and returns its executor."""
 
     def __init__(self, client: InlineExecutor, start: Callable[[], Executor]) -> None:
         self._client = client
         self._start = start
         self._cluster: Executor | None = None
-        self._here = 0
+        self._on_client = 0
+        """Batches that the client has not executed yet."""
         self._waiting: deque[CallBatch] = deque()
+        """For the cluster, while it is not started."""
 
     @property
     def slots(self) -> int:
@@ -37,38 +39,37 @@ class RoutedExecutor:
 
     def submit(self, batch: CallBatch) -> None:
         if batch.task.policy.on_client:
-            self._here += 1
+            self._on_client += 1
             self._client.submit(batch)
-            return
-        if self._cluster is None and self._here:
-            self._waiting.append(batch)  # what is looked at here may show that no cluster is needed
+        elif self._cluster is None and self._on_client:
+            self._waiting.append(batch)  # a look at the outside world here may show that no cluster is needed
         else:
-            self._running().submit(batch)
+            self._started().submit(batch)
 
-    def _running(self) -> Executor:
+    def _started(self) -> Executor:
         if self._cluster is None:
             self._cluster = self._start()
         return self._cluster
 
     def wait(self, timeout_s: float) -> list[BatchResult]:
-        if self._here:
-            self._here -= 1
+        if self._on_client:
+            self._on_client -= 1
             ended = self._client.wait(0.0)
             return ended + (self._cluster.wait(0.0) if self._cluster else [])
         while self._waiting:
-            self._running().submit(self._waiting.popleft())
+            self._started().submit(self._waiting.popleft())
         return (self._cluster or self._client).wait(timeout_s)
 
     def backlog(self, calls: int, seconds: float | None) -> None:
         if self._cluster is not None:
             self._cluster.backlog(calls, seconds)
 
-    def cancel(self) -> None:
-        self._here = 0
+    def close(self) -> None:
+        self._on_client = 0
         self._waiting.clear()
-        self._client.cancel()
+        self._client.close()
         if self._cluster is not None:
-            self._cluster.cancel()
+            self._cluster.close()
 
 
 _: type[Executor] = RoutedExecutor
