@@ -1,4 +1,4 @@
-"""A git repository: what swath asks it, deaf to the user's git settings and quiet towards the user."""
+"""Git commands in a repository, without hooks, prompts and the user's settings that change their output."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from swath.errors import UsageError
 
-PATIENCE_S = 60.0
-"""How long one git command may take; a checkout may take ten times as long."""
+TIMEOUT_S = 60.0
+"""Time limit of a git command, in seconds; a checkout gets ten times as long."""
 
-# A hook or an alias may have set these for its own repository; git's settings (GIT_CONFIG_*) stay, CI marks safe folders there.
-_KEPT = ("GIT_CONFIG", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_EXEC_PATH")
-_DEAF = (
+# Variables GIT_* are dropped: a hook or an alias may have set them for its own repository. These stay: CI marks safe folders there.
+_INHERITED = ("GIT_CONFIG", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_EXEC_PATH")
+_OPTIONS = (
     "-c",
     "core.hooksPath=/dev/null",
     "-c",
@@ -28,19 +28,19 @@ _DEAF = (
 
 
 class GitFailed(Exception):
-    """A git command failed; the message is what git said."""
+    """A git command failed; the message is that of git."""
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A working tree and its history. Make it with `Repository.around`."""
+    """A working tree and its history. `Repository.around` finds it."""
 
     top: Path
-    """The topmost folder of the working tree; absolute, without links."""
+    """The top folder of the working tree; absolute, without symbolic links."""
 
     @classmethod
     def around(cls, folder: Path) -> Repository | None:
-        """The repository that holds a folder, or held it while it was there; None when there is none, or no git."""
+        """The repository around a folder, which need not exist any more; None without one, or without git."""
         there = next((each for each in (folder, *folder.parents) if each.is_dir()), None)
         if there is None:
             return None
@@ -50,19 +50,19 @@ class Repository:
             return None
         return cls(Path(top)) if top else None
 
-    def git(self, *arguments: str, codes: Sequence[int] = (0,), patience_s: float = PATIENCE_S) -> str:
-        """What a git command prints. Raises GitFailed."""
-        return git(self.top, *arguments, codes=codes, patience_s=patience_s)
+    def git(self, *arguments: str, codes: Sequence[int] = (0,), timeout_s: float = TIMEOUT_S) -> str:
+        """Output of a git command. codes: exit codes that are no failure. Raises GitFailed."""
+        return git(self.top, *arguments, codes=codes, timeout_s=timeout_s)
 
     def head(self) -> str:
-        """The commit that is checked out; empty when there is none yet."""
+        """The checked-out commit; empty before the first one."""
         try:
             return self.git("rev-parse", "--verify", "--quiet", "HEAD^{commit}").strip()
         except GitFailed:
             return ""
 
     def described(self) -> str:
-        """The commit that is checked out, with `-dirty` when a file was changed after it; empty when there is none yet."""
+        """The checked-out commit, with `-dirty` when tracked files were changed; empty before the first one."""
         head = self.head()
         if not head:
             return ""
@@ -73,14 +73,14 @@ class Repository:
         return f"{head}-dirty" if changed else head
 
     def branch(self) -> str:
-        """The branch that is checked out; empty when there is none."""
+        """The checked-out branch; empty when HEAD is detached."""
         try:
             return self.git("symbolic-ref", "--short", "--quiet", "HEAD").strip()
         except GitFailed:
             return ""
 
     def commit(self, revision: str) -> str:
-        """The commit that a revision names: a hash or the start of one, a branch, a tag, `HEAD~1`. Raises UsageError."""
+        """The commit of a revision: a hash or its start, a branch, a tag, `HEAD~1`. Raises UsageError."""
         try:
             if not revision or revision.startswith("-"):
                 raise GitFailed
@@ -93,14 +93,14 @@ class Repository:
             ) from None
 
     def text(self, commit: str, path: str) -> str | None:
-        """The text of a file as of a commit; None when it is not in it. The path starts at the top."""
+        """Text of a file in a commit; None when it is not there. path: relative to the top."""
         try:
             return self.git("cat-file", "blob", f"{commit}:{path}")
         except GitFailed:
             return None
 
     def count_apart(self, first: str, second: str) -> tuple[int, int] | None:
-        """How many commits only the first has behind it, and how many only the second; None when one is not here."""
+        """Number of commits that only the first has in its history, and that only the second has; None when one is unknown."""
         try:
             left, right = self.git("rev-list", "--count", "--left-right", f"{first}...{second}", "--").split()
         except (GitFailed, ValueError):
@@ -108,31 +108,33 @@ class Repository:
         return int(left), int(right)
 
     def inside(self, path: Path) -> str | None:
-        """A path from the top on, with `/`; None when it is not in the working tree."""
+        """A path relative to the top, with `/`; None when it is outside of the working tree."""
         real = Path(os.path.realpath(path.parent)) / path.name
         return real.relative_to(self.top).as_posix() if real.is_relative_to(self.top) else None
 
 
-def git(folder: Path, *arguments: str, codes: Sequence[int] = (0,), patience_s: float = PATIENCE_S) -> str:
-    """What a git command in a folder prints; bytes that are not UTF-8 come as surrogates. Raises GitFailed."""
-    command = ["git", *_DEAF, "-C", str(folder), *arguments]
+def git(folder: Path, *arguments: str, codes: Sequence[int] = (0,), timeout_s: float = TIMEOUT_S) -> str:
+    """Output of a git command in a folder; bytes that are not UTF-8 become surrogates. Raises GitFailed."""
+    command = ["git", *_OPTIONS, "-C", str(folder), *arguments]
     try:
-        done = subprocess.run(
-            command, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=patience_s, check=False
+        process = subprocess.run(
+            command, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False
         )
     except FileNotFoundError:
         raise GitFailed("the program git is not installed") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise GitFailed(str(error)) from error
-    if done.returncode not in codes:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise GitFailed(said or f"git {arguments[0]} ended with exit code {done.returncode}")
-    return done.stdout.decode("utf-8", "surrogateescape")
+    if process.returncode not in codes:
+        message = process.stderr.decode("utf-8", "replace").strip()
+        raise GitFailed(message or f"git {arguments[0]} ended with exit code {process.returncode}")
+    return process.stdout.decode("utf-8", "surrogateescape")
 
 
 def environment() -> dict[str, str]:
-    """The environment of a git command: no other repository, no prompt, no lock of the index, no large files to fetch."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_") or key.startswith(_KEPT)}
-    return kept | {
+    """Environment of a git command: no other repository, no prompt, no lock of the index, no download of large files."""
+    inherited = {
+        key: value for key, value in os.environ.items() if not key.startswith("GIT_") or key.startswith(_INHERITED)
+    }
+    return inherited | {
         "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_LFS_SKIP_SMUDGE": "1",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a run used that is in no commit: the diff of tracked files, and the untracked ones among its spec and pipelines."""
+"""Uncommitted changes of a run: the diff of tracked files, and untracked files among its spec and pipelines."""
 
 from __future__ import annotations
 
@@ -10,12 +10,8 @@ from pathlib import Path
 
 from swath.project.git import GitFailed, Repository, git
 
-FILE = "changes.diff"
+DIFF_FILE = "changes.diff"
 """Name of the diff in a run's folder of the state folder."""
-LARGEST_FILE = 1 << 20
-"""Bytes of a changed file above which it is named, not shown."""
-LARGEST = 8 << 20
-"""Bytes of the whole diff."""
 _DIFF = (
     "diff", "--no-ext-diff", "--no-textconv", "--no-color", "--binary", "--full-index", "--unified=3", "--no-renames",
     "--submodule=short", "--no-relative",
@@ -23,51 +19,76 @@ _DIFF = (
 
 
 @dataclass(frozen=True)
-class Changes:
-    """What differs from a commit."""
+class DiffLimits:
+    """Sizes in bytes."""
+
+    file: int = 1 << 20
+    """Of a changed file; a larger one is named only."""
+    total: int = 8 << 20
+    """Of the whole diff; the rest is cut off."""
+
+
+@dataclass(frozen=True)
+class UncommittedChanges:
+    """Difference to a commit."""
 
     diff: str = ""
-    """As git writes it, under a line or two of `#`; `git apply` reads it. Empty when nothing differs."""
+    """Output of `git diff` below one or two comment lines (`#`); `git apply` reads it. Empty when nothing differs."""
     state: str = ""
-    """Empty, `whole`, `cut`: something was too large, or `scrubbed`: it had secrets in it and may not apply."""
+    """Empty, `whole`, `cut` (something was too large) or `scrubbed` (secrets were replaced: it may not apply)."""
 
     def __bool__(self) -> bool:
         return bool(self.diff)
 
 
-def changes(
-    repository: Repository, commit: str, used: Sequence[Path], spec: tuple[Path, str], scrub: Callable[[str], str]
-) -> Changes:
-    """What a run uses that is not in the commit that is checked out.
+def read_changes(
+    repository: Repository,
+    commit: str,
+    used: Sequence[Path],
+    spec: tuple[Path, str],
+    scrub: Callable[[str], str],
+    limits: DiffLimits = DiffLimits(),
+) -> UncommittedChanges:
+    """What a run uses that is not in the checked-out commit. Never raises: a git error is a comment in the diff.
 
-    used: files and folders whose untracked files count too. spec: its path, and the text that the run has of it, which
-    is not that of the file when a run is resumed after an edit. scrub: takes secrets out of a text.
+    used: files and folders whose untracked files count too. spec: its path, and the text that the run uses, which
+    differs from the file when a run is resumed after an edit. scrub: replaces secrets in a text.
     """
     try:
-        return _changes(repository, commit, used, spec, scrub)
+        return _read_changes(repository, commit, used, spec, scrub, limits)
     except (GitFailed, OSError) as error:
-        return Changes(f"# The changes to commit {commit} could not be read: {scrub(str(error))}\n", "cut")
+        return UncommittedChanges(f"# The changes to commit {commit} could not be read: {scrub(str(error))}\n", "cut")
 
 
-def _changes(
-    repository: Repository, commit: str, used: Sequence[Path], spec: tuple[Path, str], scrub: Callable[[str], str]
-) -> Changes:
+def _read_changes(
+    repository: Repository,
+    commit: str,
+    used: Sequence[Path],
+    spec: tuple[Path, str],
+    scrub: Callable[[str], str],
+    limits: DiffLimits,
+) -> UncommittedChanges:
     top = repository.top
     tracked = _names(repository.git(*_DIFF, "--name-only", "-z", commit, "--"))
     untracked = _untracked(repository, used)
     edited = repository.inside(spec[0])
     if edited is None or _read(top / edited) == spec[1]:
         edited = None
-    large = [name for name in (*tracked, *untracked) if name != edited and _size(top / name) > LARGEST_FILE]
+    large = [name for name in (*tracked, *untracked) if name != edited and _size(top / name) > limits.file]
     left_out = {*large, edited}
-    diff = _of_tracked(repository, commit, [name for name in tracked if name in left_out]) if tracked else ""
+    excluded = [name for name in tracked if name in left_out]
+    diff = _diff_tracked(repository, commit, excluded, limits.total) if tracked else ""
     if edited is not None or any(name not in left_out for name in untracked):
-        diff += _of_others(repository, commit, [name for name in untracked if name not in left_out], edited, spec[1])
-    return _told(commit, diff, large, scrub)
+        diff += _diff_untracked(
+            repository, commit, [name for name in untracked if name not in left_out], edited, spec[1]
+        )
+    return _with_header(commit, diff, large, scrub, limits)
 
 
-def _of_others(repository: Repository, commit: str, untracked: Sequence[str], edited: str | None, text: str) -> str:
-    """The diff of untracked files, and of the spec at `edited` to a text that is in no file."""
+def _diff_untracked(
+    repository: Repository, commit: str, untracked: Sequence[str], edited: str | None, text: str
+) -> str:
+    """The diff of untracked files, and of the spec at `edited` to the text that the run uses."""
     with tempfile.TemporaryDirectory(prefix="swath-changes-") as folder:
         before, after = Path(folder, "a"), Path(folder, "b")
         before.mkdir()
@@ -83,43 +104,45 @@ def _of_others(repository: Repository, commit: str, untracked: Sequence[str], ed
         return git(Path(folder), *_DIFF, "--no-index", "--no-prefix", "a", "b", codes=(0, 1))
 
 
-def _told(commit: str, diff: str, large: Sequence[str], scrub: Callable[[str], str]) -> Changes:
-    """The diff under a head that says what is not in it."""
+def _with_header(
+    commit: str, diff: str, large: Sequence[str], scrub: Callable[[str], str], limits: DiffLimits
+) -> UncommittedChanges:
+    """The diff, shortened if needed, below comment lines that say what is missing."""
     if not diff and not large:
-        return Changes()
-    head, state = [f"# What a run used that is not in commit {commit}. `git apply` reads this file."], "whole"
+        return UncommittedChanges()
+    head, state = [f"# Uncommitted changes to {commit}. `git apply` reads this file."], "whole"
     clean = scrub(diff)
     if clean != diff:
-        head.append("# It had secrets in it; what stands for them may keep it from being applied.")
+        head.append("# Secrets were replaced, so that it may not apply.")
         state = "scrubbed"
-    if len(clean) > LARGEST:
-        end = clean.rfind("\ndiff --git ", 0, LARGEST) + 1
+    if len(clean) > limits.total:
+        end = clean.rfind("\ndiff --git ", 0, limits.total) + 1
         clean = clean[:end]
-        head.append(f"# Cut: the whole is larger than {LARGEST >> 20} MiB.")
+        head.append(f"# Cut: the whole is larger than {limits.total >> 20} MiB.")
         state = "cut"
     for name in large:
-        head.append(f"# Left out, larger than {LARGEST_FILE >> 20} MiB: {scrub(name)!r}")
+        head.append(f"# Left out, larger than {limits.file >> 20} MiB: {scrub(name)!r}")
         state = "cut"
-    return Changes("\n".join([*head, clean]), state)
+    return UncommittedChanges("\n".join([*head, clean]), state)
 
 
-def _of_tracked(repository: Repository, commit: str, left_out: Sequence[str]) -> str:
-    """The diff of the files that git knows, no more of it than is kept."""
+def _diff_tracked(repository: Repository, commit: str, left_out: Sequence[str], most: int) -> str:
+    """The first `most` + 1 bytes of the diff of tracked files."""
     but = [f":(top,exclude,literal){name}" for name in left_out]
     with tempfile.TemporaryDirectory(prefix="swath-changes-") as folder:
-        file = Path(folder, FILE)
+        file = Path(folder, DIFF_FILE)
         prefixes = ("--src-prefix=a/", "--dst-prefix=b/")
         repository.git(*_DIFF, *prefixes, f"--output={file}", commit, "--", ":(top)", *but)
         with file.open("rb") as stream:
-            return stream.read(LARGEST + 1).decode("utf-8", "surrogateescape")
+            return stream.read(most + 1).decode("utf-8", "surrogateescape")
 
 
 def _untracked(repository: Repository, used: Sequence[Path]) -> list[str]:
-    """The files that git does not know, ignored ones too, without what Python leaves."""
+    """Untracked files, including ignored ones, without __pycache__."""
     inside = [place for path in used if (place := repository.inside(path)) is not None]
     if not inside:
         return []
-    # A folder of pipelines that is the whole repository has more in it than pipelines.
+    # Where the pipelines' folder is the whole repository, only its Python files count.
     places = [":(top,glob)*.py" if place == "." else f":(top,literal){place}" for place in inside]
     found = _names(repository.git("ls-files", "--others", "-z", "--", *places))
     return [name for name in found if "__pycache__" not in name.split("/") and not name.endswith("/")]

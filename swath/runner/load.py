@@ -81,14 +81,14 @@ def load_run(row: RunRow, state: Path) -> Iterator[Job]:
 
     Raises SpecError when the spec is not valid any more, UsageError when its commit is gone.
     """
-    from swath.project.uncommitted import FILE
+    from swath.project.uncommitted import DIFF_FILE
 
     working = replace(project_of(Path(row.root)), state=state)
     if not row.git.get("ref"):
         yield resumed(row, working, Registry.discover(working.pipelines))
         return
     file = Path(row.root) / row.git["spec"]
-    patch = state / "runs" / row.id / FILE if row.git["dirty"] else None
+    patch = state / "runs" / row.id / DIFF_FILE if row.git["dirty"] else None
     with _worktree(file, row.git["commit"], patch, state) as tree:
         project = tree.project(file, working)
         with _registry_in(tree, project) as registry:
@@ -151,7 +151,7 @@ def _reads_as_itself(text: str) -> bool:
 @contextlib.contextmanager
 def _worktree(file: Path, ref: str, patch: Path | None, state: Path) -> Iterator[Worktree]:
     from swath.project.git import Repository
-    from swath.project.worktree import checked_out
+    from swath.project.worktree import checkout
 
     repository = Repository.around(file.parent)
     if repository is None:
@@ -159,7 +159,7 @@ def _worktree(file: Path, ref: str, patch: Path | None, state: Path) -> Iterator
             f"{file} is in no git repository, so there is no commit to take it from",
             remedy="leave --ref out, or run `git init` and commit the project",
         )
-    with checked_out(repository, repository.commit(ref), state, patch) as tree:
+    with checkout(repository, repository.commit(ref), state, patch) as tree:
         yield tree
 
 
@@ -172,7 +172,7 @@ def _registry_in(tree: Worktree, project: Project) -> Iterator[Registry]:
 
 def _commit(tree: Worktree, ref: str, patch: Path | None, file: Path, loaded: LoadedSpec) -> CodeSource:
     from swath.project.provenance import CodeSource
-    from swath.project.uncommitted import Changes
+    from swath.project.uncommitted import UncommittedChanges
 
     diff = patch.read_bytes().decode("utf-8", "surrogateescape") if patch is not None else ""
-    return CodeSource.of_commit(tree.commit, ref, Changes(diff, "whole" if diff else ""), file, loaded.root)
+    return CodeSource.of_commit(tree.commit, ref, UncommittedChanges(diff, "whole" if diff else ""), file, loaded.root)

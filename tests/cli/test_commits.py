@@ -267,4 +267,4 @@ def test_a_secret_is_in_no_diff_that_a_run_keeps(pipe: Pipe, project: Path) -> N
     assert "+GREETING = " in (folder / "changes.diff").read_text()
     for file in folder.iterdir():
         assert b"canary-4711" not in file.read_bytes()
-    assert "had secrets in them" in pipe("runs", "show", "last").stdout
+    assert "contained secrets" in pipe("runs", "show", "last").stdout

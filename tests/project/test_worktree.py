@@ -12,7 +12,7 @@ import pytest
 from swath.errors import SpecError, StateError, UsageError
 from swath.project.git import Repository
 from swath.project.project import Project
-from swath.project.worktree import FOLDER, Worktree, checked_out
+from swath.project.worktree import WORKTREES, Worktree, checkout
 from tests.process import ROOT
 from tests.repositories import commit, contents, git, repository, write
 
@@ -41,18 +41,18 @@ def repo(top: Path) -> Repository:
 def left(repo: Repository, state: Path) -> list[str]:
     """What there is of worktrees: as git knows, and in the state folder."""
     known = [line for line in git(repo.top, "worktree", "list", "--porcelain").splitlines() if line[:8] == "worktree"]
-    return [*known[1:], *(path.name for path in (state / FOLDER).iterdir() if path.name != "lock")]
+    return [*known[1:], *(path.name for path in (state / WORKTREES).iterdir() if path.name != "lock")]
 
 
 def test_the_files_of_the_commit_are_there_and_gone_afterwards_whatever_happened(
     repo: Repository, tmp_path: Path
 ) -> None:
-    with checked_out(repo, repo.commit("first"), tmp_path / "state") as tree:
+    with checkout(repo, repo.commit("first"), tmp_path / "state") as tree:
         assert contents(tree.folder) == {name: str(text).encode() for name, text in FILES.items()}
         assert tree.spec(repo.top / "specs" / "a.yaml") == "pipeline: old\n"
         (tree.folder / "pipelines" / "__pycache__").mkdir()
     assert left(repo, tmp_path / "state") == []
-    with pytest.raises(KeyboardInterrupt), checked_out(repo, repo.commit("HEAD"), tmp_path / "state"):
+    with pytest.raises(KeyboardInterrupt), checkout(repo, repo.commit("HEAD"), tmp_path / "state"):
         raise KeyboardInterrupt
     assert left(repo, tmp_path / "state") == []
     assert git(repo.top, "status", "--porcelain") == ""
@@ -62,12 +62,12 @@ def test_a_patch_is_put_on_the_commit_or_refused_with_nothing_left(repo: Reposit
     write(repo.top, {"pipelines/a.py": "newer = True\n"})
     patch = tmp_path / "patch"
     patch.write_text(git(repo.top, "diff"))
-    with checked_out(repo, repo.commit("HEAD"), tmp_path / "state", patch) as tree:
+    with checkout(repo, repo.commit("HEAD"), tmp_path / "state", patch) as tree:
         assert (tree.folder / "pipelines" / "a.py").read_text() == "newer = True\n"
     for commit_, wrong in (("first", patch), ("HEAD", tmp_path / "missing")):
         with (
             pytest.raises(UsageError, match="patch"),
-            checked_out(repo, repo.commit(commit_), tmp_path / "state", wrong),
+            checkout(repo, repo.commit(commit_), tmp_path / "state", wrong),
         ):
             pass
     assert left(repo, tmp_path / "state") == []
@@ -77,9 +77,9 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from swath.project.git import Repository
-from swath.project.worktree import checked_out
+from swath.project.worktree import checkout
 repo = Repository.around(Path(sys.argv[1]))
-with checked_out(repo, repo.commit("first"), Path(sys.argv[2])) as tree:
+with checkout(repo, repo.commit("first"), Path(sys.argv[2])) as tree:
     print(tree.folder, flush=True)
     time.sleep(60)
 """
@@ -97,14 +97,14 @@ def test_what_a_killed_process_left_goes_at_the_next_use_and_what_a_living_one_h
         holders[0].send_signal(signal.SIGKILL)
         holders[0].wait(10)
         assert folders[0].is_dir()
-        with checked_out(repo, repo.commit("HEAD"), state):
+        with checkout(repo, repo.commit("HEAD"), state):
             assert [folder.is_dir() for folder in folders] == [False, True]
         assert (folders[1] / "specs" / "a.yaml").is_file()
     finally:
         for holder in holders:
             holder.kill()
             holder.communicate()
-    with checked_out(repo, repo.commit("HEAD"), state):
+    with checkout(repo, repo.commit("HEAD"), state):
         assert not folders[1].exists()
     assert left(repo, state) == []
 
@@ -112,7 +112,7 @@ def test_what_a_killed_process_left_goes_at_the_next_use_and_what_a_living_one_h
 def test_a_worktree_whose_making_was_cut_off_and_one_of_a_lost_repository_are_cleared(
     repo: Repository, tmp_path: Path
 ) -> None:
-    home = tmp_path / "state" / FOLDER
+    home = tmp_path / "state" / WORKTREES
     write(
         home,
         {
@@ -127,7 +127,7 @@ def test_a_worktree_whose_making_was_cut_off_and_one_of_a_lost_repository_are_cl
     git(repo.top, "worktree", "lock", "--reason", "initializing", str(home / "bare"))
     (home / "bare" / ".git").unlink()
     write(home, {"bare.lock": str(repo.top)})
-    with checked_out(repo, repo.commit("HEAD"), tmp_path / "state"):
+    with checkout(repo, repo.commit("HEAD"), tmp_path / "state"):
         pass
     assert left(repo, tmp_path / "state") == []
 
@@ -139,7 +139,7 @@ def test_other_worktrees_of_the_user_are_left_alone_and_no_hook_runs(repo: Repos
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/hooked\n")
     hook.chmod(0o755)
-    with checked_out(repo, repo.commit("HEAD"), tmp_path / "state"):
+    with checkout(repo, repo.commit("HEAD"), tmp_path / "state"):
         pass
     assert not (tmp_path / "hooked").exists()
     assert len(left(repo, tmp_path / "state")) == 1
@@ -151,7 +151,7 @@ def test_only_code_spec_and_clusters_are_the_commits(
     monkeypatch.delenv("SWATH_HOME")
     spec = top / "specs" / "a.yaml"
     working = Project.find(spec)
-    with checked_out(repo, repo.commit("first"), working.state) as tree:
+    with checkout(repo, repo.commit("first"), working.state) as tree:
         found = tree.project(spec, working)
         assert (found.root, found.state, found.file) == (top, top / ".swath", top / "swath.yaml")
         assert found.pipelines == (tree.folder / "pipelines",)
@@ -178,7 +178,7 @@ def test_the_projects_folder_and_pipelines_are_where_the_commit_had_them(
     commit(top, {"swath.yaml": "state: here\n"})
     repo = Repository.around(top)
     assert repo is not None
-    with checked_out(repo, repo.commit("then"), tmp_path / "state") as tree:
+    with checkout(repo, repo.commit("then"), tmp_path / "state") as tree:
         found = tree.project(top / "specs" / "a.yaml", Project.find(top))
         assert found.root == top / root
         assert found.pipelines == tuple(tree.folder / folder for folder in pipelines)
@@ -189,7 +189,7 @@ def test_a_swath_yaml_above_the_repository_is_taken_as_it_is(tmp_path: Path) -> 
     top = repository(tmp_path / "project", {"code/a.py": "", "specs/a.yaml": ""})
     repo = Repository.around(top)
     assert repo is not None
-    with checked_out(repo, repo.commit("HEAD"), tmp_path / "state") as tree:
+    with checkout(repo, repo.commit("HEAD"), tmp_path / "state") as tree:
         found = tree.project(top / "specs" / "a.yaml", Project.find(top))
         assert (found.root, found.pipelines) == (tmp_path, (tree.folder / "code",))
 
@@ -200,7 +200,7 @@ def test_a_mistake_in_the_commits_swath_yaml_names_the_commit(tmp_path: Path) ->
     assert repo is not None
     write(top, {"swath.yaml": ""})
     working = Project.find(top)
-    with checked_out(repo, repo.commit("HEAD"), tmp_path / "state") as tree, pytest.raises(SpecError) as caught:
+    with checkout(repo, repo.commit("HEAD"), tmp_path / "state") as tree, pytest.raises(SpecError) as caught:
         tree.project(top / "a.yaml", working)
     name = f"{repo.head()[:12]}:swath.yaml"
     assert [(each.file, each.line) for each in caught.value.mistakes] == [(name, 1), (name, 2)]
@@ -234,7 +234,7 @@ def test_imports_come_from_the_worktree_only_inside(top: Path, tmp_path: Path, m
     monkeypatch.syspath_prepend(str(top / "lib"))
     monkeypatch.syspath_prepend(str(tmp_path))
     before = list(sys.path)
-    with checked_out(repo, repo.head(), tmp_path / "state") as tree, tree.imported():
+    with checkout(repo, repo.head(), tmp_path / "state") as tree, tree.imported():
         import swath_test_local
 
         assert swath_test_local.when == "then"
@@ -246,6 +246,6 @@ def test_imports_come_from_the_worktree_only_inside(top: Path, tmp_path: Path, m
 def test_a_state_folder_that_cannot_be_written_is_a_state_error(repo: Repository, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file")
     began = time.monotonic()
-    with pytest.raises(StateError, match="cannot be written"), checked_out(repo, repo.head(), tmp_path / "state"):
+    with pytest.raises(StateError, match="cannot be written"), checkout(repo, repo.head(), tmp_path / "state"):
         pass
     assert time.monotonic() - began < 5
