@@ -40,11 +40,11 @@ def _invoke(words: list[str], debug: bool) -> int:
     from swath.errors import SwathError
 
     try:
-        if words == ["list"]:
-            # Importing typer takes as long as the whole answer.
+        if words in (["list"], ["list", "--json"]):
+            # Importing typer, and pydantic for its options, takes longer than the whole answer.
             from swath.cli.commands.list import list_pipelines
 
-            return list_pipelines(as_json=False)
+            return list_pipelines(as_json="--json" in words)
         from swath.cli.app import run
 
         return run(words)

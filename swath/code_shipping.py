@@ -194,6 +194,18 @@ def remove_projects() -> None:
         finder.remove()
 
 
+def project_packages() -> tuple[str, ...]:
+    """Packages of the folders of pipelines that can be imported now, in the order in which they were added."""
+    return tuple(finder.package for finder in _finders(ProjectFinder))
+
+
+def loaded_files() -> set[str]:
+    """Files of the projects' modules that this process has imported."""
+    finders = list(_finders(ProjectFinder))
+    names = [name for name in list(sys.modules) if any(finder.has(name) for finder in finders)]
+    return {file for name in names if (file := getattr(sys.modules[name], "__file__", None))}
+
+
 def _finders(kind: type[T]) -> Iterator[T]:
     return (finder for finder in sys.meta_path if isinstance(finder, kind))
 

@@ -62,6 +62,12 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The user's cache folder, one for all test processes, is not that of who runs the tests."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.getbasetemp().parent / "cache")
+
+
 @pytest.fixture(autouse=True)
 def swath_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """State of each test goes to a folder of its own."""

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from swath.cli.render.columns import table
-from swath.project.project import pipeline_folders
+from swath.project.pipeline_folders import pipeline_folders
 from swath.project.registry import Registry
 
 
@@ -16,10 +16,10 @@ def list_pipelines(*, as_json: bool) -> int:
     registry = Registry.discover(pipeline_folders(Path.cwd()))
     entries = registry.entries.values()
     if as_json:
-        rows = [{"name": e.name, "summary": e.pipeline.summary, "origin": e.origin} for e in entries]
+        rows = [{"name": e.name, "summary": e.summary, "origin": e.origin} for e in entries]
         print(json.dumps(rows, ensure_ascii=False, indent=2))
     elif entries:
-        for line in table(("NAME", "WHAT IT DOES", "FROM"), [(e.name, e.pipeline.summary, e.origin) for e in entries]):
+        for line in table(("NAME", "WHAT IT DOES", "FROM"), [(e.name, e.summary, e.origin) for e in entries]):
             print(line)
     else:
         print("no pipelines here; `pipe init DIR` makes a project with one", file=sys.stderr)

@@ -10,8 +10,7 @@ from pathlib import Path
 from swath.spec.clusters.cluster import Cluster
 from swath.spec.clusters.prices import Prices
 from swath.spec.notify import NotifySettings
-from swath.spec.project_file import FILE, ProjectFolder
-from swath.spec.yaml.document import parse, read
+from swath.spec.project_file import ProjectFolder
 
 
 @dataclass(frozen=True)
@@ -60,22 +59,3 @@ class Project:
             notify=settings.notify if settings else NotifySettings(),
             prices=settings.prices if settings else Prices(),
         )
-
-
-def pipeline_folders(start: Path) -> tuple[Path, ...]:
-    """`Project.find(start).pipelines` without validating the other fields of swath.yaml, where that is possible."""
-    root = ProjectFolder.root_of(start)
-    default = root / "pipelines"
-    file = root / FILE
-    if not file.is_file():
-        return (default,) if default.is_dir() else ()
-    document = parse(read(str(file)), str(file))
-    settings = document.data if isinstance(document.data, dict) else {}
-    folders = settings.get("pipelines")
-    if document.mistakes or (document.data and not settings):
-        return Project.find(start).pipelines
-    if folders is None:
-        return (default,) if default.is_dir() else ()
-    if isinstance(folders, list) and all(isinstance(f, str) and "$" not in f and (root / f).is_dir() for f in folders):
-        return tuple(Path(os.path.normpath(root / folder)) for folder in folders)
-    return Project.find(start).pipelines

@@ -1,20 +1,25 @@
-"""Which pipelines there are: shipped with swath, from installed packages, and from the project's own folders."""
+"""Which pipelines there are: shipped with swath, from installed packages, and from the project's own folders.
+
+Their names and summaries come from an index where there is one (see `swath.project.pipeline_index`); the module of a pipeline is
+imported when the pipeline is asked for.
+"""
 
 from __future__ import annotations
 
-import difflib
-import importlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING
 
-from swath import code_shipping
-from swath.errors import PipelineError, SwathError
-from swath.graph.pipeline import Pipeline
-from swath.project.entry_points import group_exists
-from swath.spec.base import Spec
-from swath.spec.project_file import FILE, ProjectFolder
+from swath.errors import PipelineError
+from swath.project.entry_points import installed
+from swath.project.pipeline_index import IndexedPipeline, PipelineIndex
+from swath.project.pipeline_sources import InstalledPipelines, PipelineSource, ProjectPipelines, StockPipelines
+
+if TYPE_CHECKING:
+    from swath.graph.pipeline import Pipeline
+    from swath.spec.base import Spec
 
 ENTRY_POINTS = "swath.pipelines"
 """Entry point group in which installed packages name modules or pipelines."""
@@ -25,18 +30,31 @@ class PipelineEntry:
     """One pipeline and where it was found."""
 
     name: str
-    pipeline: Pipeline
+    summary: str
+    """The first line of its docstring."""
     origin: str
     """`swath`, the name of an installed package, or the path of a file of the project."""
+    load: Callable[[], Pipeline] = field(repr=False, compare=False)
+    """Imports its module. Raises what the module's code raises, and LookupError when the pipeline is not in it any more."""
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The pipeline itself."""
+        return self.load()
 
 
-@dataclass(frozen=True)
 class Registry:
     """All pipelines that a spec can name."""
 
-    entries: dict[str, PipelineEntry] = field(default_factory=dict)
-    broken: dict[str, str] = field(default_factory=dict)
-    """Files and packages that could not be loaded, with the reason."""
+    def __init__(self, sources: Iterable[PipelineSource] = (), index: PipelineIndex | None = None) -> None:
+        """sources: a name of a later one goes before that of an earlier one. Raises PipelineError for names that are ambiguous."""
+        self._sources = tuple(sources)
+        self._index = index
+        self.entries: dict[str, PipelineEntry] = {}
+        """By name, sorted."""
+        self.broken: dict[str, str] = {}
+        """Files and packages that could not be loaded, with the reason."""
+        self._collect()
 
     @classmethod
     def discover(
@@ -48,33 +66,29 @@ class Registry:
         for folders that stand in for others, such as those of a commit: the ones whose modules' names theirs get, so that
         results that one made can be read by the other.
         """
-        entries: dict[str, PipelineEntry] = {}
-        broken: dict[str, str] = {}
-        code_shipping.remove_projects()
-        for found in _stock():
-            entries[found.name] = found
-        for found in _installed(broken):
-            entries[found.name] = found
-        for folder in folders:
-            names: dict[str, PipelineEntry] = {}
-            for found in _project(folder, root, (known_as or {}).get(folder, folder), broken):
-                if found.name in names:
-                    raise PipelineError(
-                        f"two pipelines are called {found.name!r}: {names[found.name].origin} and {found.origin}",
-                        remedy="rename one, or give it a name: @pipeline(name=...)",
-                    )
-                names[found.name] = found
-            entries.update(names)
-        return cls(dict(sorted(entries.items())), broken)
+        packages = installed(ENTRY_POINTS)
+        own = ProjectPipelines(folders, packages, root, known_as or {})
+        return cls((StockPipelines(), InstalledPipelines(packages), own), PipelineIndex.of_user())
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self.entries)
 
     def find(self, name: str) -> Pipeline:
-        """The pipeline of that name. Raises PipelineError with a guess and with what could not be loaded."""
-        if name in self.entries:
-            return self.entries[name].pipeline
+        """The pipeline of that name. Raises PipelineError with a guess and with what could not be loaded.
+
+        The project's modules can then be imported, also by a pipeline that is not the project's own.
+        """
+        for source in self._sources:
+            source.prepare()
+        found = self._loaded(name)
+        if found is None:
+            self._collect(fresh=True)  # no index knows all that the names in a module depend on
+            found = self._loaded(name)
+        if found is not None:
+            return found
+        import difflib
+
         close = difflib.get_close_matches(name, self.entries, 1)
         guess = f" (did you mean {close[0]!r}?)" if close else ""
         failed = "".join(f"\n  {place} could not be loaded: {reason}" for place, reason in self.broken.items())
@@ -84,58 +98,30 @@ class Registry:
         """The Spec class of the pipeline of that name."""
         return self.find(name).spec_class
 
-
-def _pipelines_in(module: ModuleType, origin: str) -> Iterator[PipelineEntry]:
-    for value in vars(module).values():
-        if isinstance(value, Pipeline) and value.fn.__module__ == module.__name__:
-            yield PipelineEntry(value.name, value, origin)
-
-
-def _stock() -> Iterator[PipelineEntry]:
-    package = importlib.import_module("swath.pipelines")
-    for folder in package.__path__:
-        for file in sorted(Path(folder).glob("[a-z]*.py")):
-            yield from _pipelines_in(importlib.import_module(f"swath.pipelines.{file.stem}"), "swath")
-
-
-def _installed(broken: dict[str, str]) -> Iterator[PipelineEntry]:
-    if not group_exists(ENTRY_POINTS):
-        return
-    from importlib.metadata import entry_points
-
-    for point in entry_points(group=ENTRY_POINTS):
-        origin = point.dist.name if point.dist else point.value
+    def _loaded(self, name: str) -> Pipeline | None:
+        """The pipeline; None when there is none, or when its module is no longer what the index says."""
         try:
-            loaded = point.load()
-        except Exception as error:  # noqa: BLE001 - somebody else's code: it must not take the other pipelines down
-            broken[origin] = f"{type(error).__name__}: {error}"
-            continue
-        if isinstance(loaded, Pipeline):
-            yield PipelineEntry(loaded.name, loaded, origin)
-        elif isinstance(loaded, ModuleType):
-            yield from _pipelines_in(loaded, origin)
-        else:
-            broken[origin] = f"entry point {point.name} is neither a pipeline nor a module"
+            return self.entries[name].pipeline if name in self.entries else None
+        except Exception:  # noqa: BLE001 - of the module's code; what imports it again tells the reason
+            return None
+
+    def _collect(self, *, fresh: bool = False) -> None:
+        """Ask all sources. fresh: they import every module, whatever indexes say."""
+        entries: dict[str, PipelineEntry] = {}
+        broken: dict[str, str] = {}
+        for source in self._sources:
+            scan = source.scan(self._index, fresh=fresh)
+            broken |= source.broken
+            broken |= {source.origins[module]: reason for module, reason in scan.broken.items()}
+            for each in scan.pipelines:
+                load = partial(_load, source, each)
+                entries[each.name] = PipelineEntry(each.name, each.summary, source.origins[each.module], load)
+        self.entries, self.broken = dict(sorted(entries.items())), broken
 
 
-def _project(folder: Path, root: Path | None, known_as: Path, broken: dict[str, str]) -> Iterator[PipelineEntry]:
-    if not folder.is_dir():
-        broken[str(folder)] = "no such folder"
-        return
-    if root is None:
-        root = ProjectFolder.root_of(folder)
-        root = root if (root / FILE).is_file() else folder.parent
-    package = code_shipping.add_project(folder, root, known_as)
-    importlib.invalidate_caches()
-    for file in sorted(folder.glob("*.py")):
-        if file.stem.startswith("_"):
-            continue
-        try:
-            module = importlib.import_module(f"{package}.{file.stem}")
-        except SwathError as error:
-            broken[str(file)] = error.message
-            continue
-        except Exception as error:  # noqa: BLE001 - the user's code: report it beside the pipelines that do load
-            broken[str(file)] = f"{type(error).__name__}: {error}"
-            continue
-        yield from _pipelines_in(module, str(file))
+def _load(source: PipelineSource, wanted: IndexedPipeline) -> Pipeline:
+    """The last pipeline of its name in a module. Raises LookupError when there is none."""
+    found = [each for each in source.load(wanted.module) if each.name == wanted.name]
+    if not found:
+        raise LookupError(f"there is no pipeline {wanted.name!r} in {source.origins[wanted.module]}")
+    return found[-1]

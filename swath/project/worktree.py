@@ -24,7 +24,8 @@ from swath.project.git import TIMEOUT_S, GitFailed, Repository, git
 from swath.project.project import Project
 from swath.spec.clusters.cluster import Cluster
 from swath.spec.fields.paths import ValidationContext
-from swath.spec.project_file import FILE, ProjectFile, ProjectFolder
+from swath.spec.project_file import ProjectFile
+from swath.spec.project_root import FILE, project_root
 from swath.spec.validation.validate import sorted_mistakes, validate
 from swath.spec.yaml.document import parse, read
 
@@ -67,7 +68,7 @@ class Worktree:
         top = self.repository.top
         place = Path(self.repository.inside(file) or ".").parent
         own = next((each for each in (place, *place.parents) if (self.folder / each / FILE).is_file()), None)
-        outer = ProjectFolder.root_of(top.parent)
+        outer = project_root(top.parent)
         if own is None and (outer / FILE).is_file():  # it lies above the repository, so that no commit has it
             return replace(working, pipelines=tuple(map(self._code, working.pipelines)))
         root = top / (own or place)

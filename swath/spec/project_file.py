@@ -12,9 +12,8 @@ from swath.spec.clusters.cluster import Cluster
 from swath.spec.clusters.prices import Prices
 from swath.spec.fields.paths import InputPath, OutputPath, ValidationContext
 from swath.spec.notify import NotifySettings
+from swath.spec.project_root import FILE, project_root
 from swath.spec.spec_model import SpecModel
-
-FILE = "swath.yaml"
 
 
 class ProjectFile(SpecModel):
@@ -61,15 +60,8 @@ class ProjectFolder:
 
         Raises SpecError with every mistake in swath.yaml.
         """
-        root = cls.root_of(start)
+        root = project_root(start)
         return cls._read(root, env) if (root / FILE).is_file() else cls(root)
-
-    @staticmethod
-    def root_of(start: Path) -> Path:
-        """The nearest folder at or above `start` that has a swath.yaml, else `start`'s own; reads nothing."""
-        start = start.expanduser().absolute()
-        folder = start if start.is_dir() else start.parent
-        return next((root for root in (folder, *folder.parents) if (root / FILE).is_file()), folder)
 
     @classmethod
     def _read(cls, root: Path, env: Mapping[str, str] | None) -> ProjectFolder:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from swath.errors import SpecError
-from swath.project.project import Project, pipeline_folders
+from swath.project.pipeline_folders import pipeline_folders
+from swath.project.project import Project
 from swath.spec.clusters.cluster import AddressCluster, LocalCluster
 
 

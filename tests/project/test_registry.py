@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -96,3 +98,217 @@ def test_an_entry_point_of_an_installed_package_is_found(tmp_path: Path, monkeyp
     registry = Registry.discover()
     assert registry.entries["hello"].origin == "other"
     assert "nothing" in registry.broken["other"]
+
+
+SIMPLE = '''
+import os
+from swath import Spec, pipeline, task
+{imports}
+with open({log!r}, "a") as log:
+    log.write("{name}\\n")
+
+@task
+def work():
+    return 1
+
+@pipeline(name={title})
+def {name}(spec: Spec):
+    """{summary}"""
+    return work()
+'''
+
+
+class Project:
+    """A folder of pipelines whose files are old enough for an index, and which of their modules are imported."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.folder, self.log = tmp_path / "own" / "pipelines", tmp_path / "imported"
+        self.folder.mkdir(parents=True)
+        self.log.touch()
+        self.time = 1_600_000_000
+
+    def write(self, name: str, text: str = "", *, imports: str = "", title: str = "None", summary: str = "") -> Path:
+        """A file with one pipeline, or with any text, each time with another modification time."""
+        file = self.folder / f"{name}.py"
+        fields = {"name": name, "imports": imports, "title": title, "summary": summary}
+        file.write_text(text or SIMPLE.format(log=str(self.log), **fields))
+        self.time += 10
+        os.utime(file, (self.time, self.time))
+        return file
+
+    def discover(self) -> Registry:
+        self.log.write_text("")
+        return Registry.discover([self.folder])
+
+    @property
+    def imported(self) -> list[str]:
+        """Since the last discovery, in order."""
+        return self.log.read_text().split()
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return Project(tmp_path)
+
+
+def test_names_are_known_without_an_import_and_one_that_is_asked_for_imports_its_module_only(own: Project) -> None:
+    for name in ("one", "two", "three"):
+        own.write(name, summary=f"What {name} does.")
+    first = own.discover()
+    assert sorted(own.imported) == ["one", "three", "two"]
+    again = own.discover()
+    assert own.imported == []
+    assert again.names == first.names
+    assert [(e.summary, e.origin) for e in again.entries.values()] == [
+        (e.summary, e.origin) for e in first.entries.values()
+    ]
+    assert again.entries["two"].summary == "What two does."
+    assert again.find("two").fn.__doc__ == "What two does."
+    assert again.find("two") is again.entries["two"].pipeline
+    assert own.imported == ["two"]
+
+
+def test_a_changed_file_is_seen_and_a_new_one_and_one_that_is_gone(own: Project) -> None:
+    own.write("one", summary="Old.")
+    own.discover()
+    own.write("one", summary="New.")
+    assert own.discover().entries["one"].summary == "New."
+    own.write("two")
+    assert {"one", "two"} <= set(own.discover().names)
+    (own.folder / "one.py").unlink()
+    assert "one" not in own.discover().names
+
+
+def test_a_change_in_a_file_that_a_pipeline_imports_is_seen(own: Project) -> None:
+    own.write("_names", "TITLE = 'before'")
+    own.write("one", imports="from ._names import TITLE", title="TITLE")
+    assert "before" in own.discover().names
+    own.write("_names", "TITLE = 'after'")
+    assert "after" in own.discover().names
+    outside = own.folder.parent / "beside.py"
+    outside.write_text("TITLE = 'beside'")
+    os.utime(outside, (own.time, own.time))
+    own.write("one", imports="from beside import TITLE", title="TITLE")
+    assert "beside" in own.discover().names
+    outside.unlink()
+    registry = own.discover()
+    assert "No module named 'beside'" in registry.broken[str(own.folder / "one.py")]
+    assert "beside" not in registry.names
+
+
+def test_a_broken_module_is_tried_again_though_its_file_did_not_change(
+    own: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.write("good")
+    file = own.write("bad", imports="os.environ['SWATH_TEST_VARIABLE']")
+    for _ in range(2):
+        registry = own.discover()
+        assert registry.broken == {str(file): "KeyError: 'SWATH_TEST_VARIABLE'"}
+        assert "good" in registry.names
+    assert own.imported == []
+    monkeypatch.setenv("SWATH_TEST_VARIABLE", "there")
+    registry = own.discover()
+    assert registry.broken == {}
+    assert "bad" in registry.names
+
+
+def test_a_package_that_comes_or_goes_makes_the_index_outdated(
+    own: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.write("one")
+    own.discover()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "site")])
+    own.discover()
+    own.discover()
+    assert own.imported == []
+    (tmp_path / "site" / "new-1.0.dist-info").mkdir(parents=True)
+    own.discover()
+    assert own.imported == ["one"]
+
+
+def test_a_pipeline_that_its_module_no_longer_has_is_looked_for_again(
+    own: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWATH_TEST_NAME", "before")
+    own.write("one", title="os.environ['SWATH_TEST_NAME']")
+    own.discover()
+    monkeypatch.setenv("SWATH_TEST_NAME", "after")
+    registry = own.discover()
+    assert "before" in registry.names
+    with pytest.raises(PipelineError, match="there is no pipeline 'before'"):
+        registry.find("before")
+    assert "before" not in registry.names
+    assert registry.find("after").name == "after"
+    assert own.discover().find("after").name == "after"
+
+
+def test_a_module_that_breaks_in_a_way_that_no_file_shows_is_told_as_broken(
+    own: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWATH_TEST_VARIABLE", "there")
+    file = own.write("one", imports="os.environ['SWATH_TEST_VARIABLE']")
+    own.discover()
+    monkeypatch.delenv("SWATH_TEST_VARIABLE")
+    registry = own.discover()
+    assert registry.broken == {}
+    with pytest.raises(PipelineError, match="KeyError: 'SWATH_TEST_VARIABLE'"):
+        registry.find("one")
+    assert registry.broken == {str(file): "KeyError: 'SWATH_TEST_VARIABLE'"}
+
+
+def test_a_projects_pipeline_goes_before_swaths_own_also_from_the_index(own: Project) -> None:
+    file = own.write("mine", title="'predict'", summary="Mine.")
+    for _ in range(2):
+        registry = own.discover()
+        assert (registry.entries["predict"].origin, registry.entries["predict"].summary) == (str(file), "Mine.")
+    assert own.imported == []
+    assert registry.find("predict").fn.__name__ == "mine"
+
+
+def test_two_of_one_name_are_refused_every_time(own: Project) -> None:
+    own.write("one", title="'same'")
+    own.write("two", title="'same'")
+    for _ in range(2):
+        with pytest.raises(PipelineError, match="two pipelines are called 'same'"):
+            own.discover()
+
+
+def test_an_index_that_cannot_be_written_or_read_changes_nothing(own: Project, tmp_path: Path) -> None:
+    own.write("one")
+    (tmp_path / "cache").write_text("no folder")
+    for _ in range(2):
+        assert "one" in own.discover().names
+        assert own.imported == ["one"]
+
+
+def test_projects_that_are_used_in_turns_each_import_their_own_code(own: Project, tmp_path: Path) -> None:
+    other = Project(tmp_path / "other")
+    for project, word in ((own, "own"), (other, "other")):
+        beside = project.folder.parent / "beside.py"
+        beside.write_text(f"WORD = {word!r}")
+        os.utime(beside, (project.time, project.time))
+        for name in ("one", "two"):
+            project.write(name, imports="import beside", title=f"'{name}-' + beside.WORD")
+        project.discover()
+    first, second = own.discover(), other.discover()
+    assert [first.find("one-own").name, second.find("one-other").name] == ["one-own", "one-other"]
+    assert [first.find("two-own").name, second.find("two-other").name] == ["two-own", "two-other"]
+    assert project_code_id(second.find("two-other").fn.__module__)
+
+
+def test_the_projects_code_can_be_imported_once_any_pipeline_was_found(own: Project) -> None:
+    (own.folder.parent / "factories_of_ours.py").write_text("")
+    own.write("one")
+    own.discover()
+    registry = own.discover()
+    registry.find("predict")
+    assert importlib.import_module("factories_of_ours").__file__ == str(own.folder.parent / "factories_of_ours.py")
+
+
+def test_folders_that_stand_in_for_others_have_no_index(own: Project, tmp_path: Path) -> None:
+    own.write("one")
+    for _ in range(2):
+        own.log.write_text("")
+        Registry.discover([own.folder], own.folder.parent, {own.folder: tmp_path / "there"})
+        assert own.imported == ["one"]

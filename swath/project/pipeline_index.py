@@ -1,0 +1,175 @@
+"""An index of pipelines in the user's cache folder: names and summaries are known without importing the pipelines' modules.
+
+An index is believed only if all that it says can be checked: its owner, its form, and that every file that it was made from has
+the size and the modification time that it had. Whatever is wrong with it, or with writing it, is no error: it is as if there
+were none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+"""Of the files; one of another format is ignored."""
+
+
+@dataclass(frozen=True)
+class IndexLimits:
+    """Sizes and times of the files of indexes."""
+
+    settle_s: float = 2.0
+    """Nothing is written while a file changed less than so many seconds ago: it could change again and keep size and time."""
+    max_bytes: int = 4 << 20
+    """A larger file is ignored."""
+    max_text: int = 1000
+    """Characters of a name or a summary; longer ones are not indexed."""
+    keep_days: float = 30
+    """Older indexes, such as those of projects that are gone, are removed when another is written."""
+
+
+@dataclass(frozen=True)
+class IndexedPipeline:
+    """A pipeline as far as it is known without importing it."""
+
+    module: str
+    """Key of its module among those of its source (see `swath.project.pipeline_sources`)."""
+    name: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What importing the modules of a source found."""
+
+    pipelines: tuple[IndexedPipeline, ...]
+    broken: Mapping[str, str]
+    """Modules that could not be imported, with the reason. An index has no reasons: these modules are always tried again."""
+    files: tuple[str, ...] = ()
+    """Files that this depends on."""
+
+
+class PipelineIndex:
+    """The indexes in one folder, a file for each source of pipelines."""
+
+    def __init__(self, folder: Path, limits: IndexLimits = IndexLimits()) -> None:
+        self.folder = folder
+        self.limits = limits
+
+    @classmethod
+    def of_user(cls, env: Mapping[str, str] | None = None) -> PipelineIndex | None:
+        """That of this user, in $XDG_CACHE_HOME/swath or ~/.cache/swath; None for a user who has no home."""
+        base = (os.environ if env is None else env).get("XDG_CACHE_HOME", "")
+        if os.path.isabs(base):  # noqa: PTH117 - of a text
+            return cls(Path(base) / "swath" / "pipelines")
+        try:
+            return cls(Path.home() / ".cache" / "swath" / "pipelines")
+        except RuntimeError:
+            return None
+
+    def read(self, source: str, modules: Collection[str]) -> Scan | None:
+        """The index of a source whose modules are these; None when there is none, or none that can be believed.
+
+        source: what tells this source and its surroundings (versions, installed packages) from others.
+        """
+        try:
+            data = json.loads(_owned_text(self._file(source), self.limits.max_bytes))
+            return self._scan(data, source, set(modules))
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return None
+
+    def write(self, source: str, modules: Collection[str], scan: Scan, began: float) -> None:
+        """Replace the index of a source, if that can be done.
+
+        began: when the scan began, in seconds since 1970.
+        """
+        if not all(map(self._fits, scan.pipelines)):
+            return
+        try:
+            statuses = _stats(scan.files)
+            if any(status.st_mtime > began - self.limits.settle_s for _, status in statuses):
+                return
+            files = [[file, status.st_mtime_ns, status.st_size] for file, status in statuses]
+            pipelines = [[each.module, each.name, each.summary] for each in scan.pipelines]
+            data = {"format": FORMAT, "source": source, "modules": sorted(modules), "pipelines": pipelines}
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._prune(began)
+            _replace(self._file(source), json.dumps(data | {"broken": sorted(scan.broken), "files": files}))
+        except (OSError, ValueError):  # no space, no permission, a name that is no text
+            return
+
+    def remove(self, source: str) -> None:
+        """Forget a source."""
+        with contextlib.suppress(OSError):
+            self._file(source).unlink(missing_ok=True)
+
+    def _file(self, source: str) -> Path:
+        return self.folder / f"{hashlib.sha256(source.encode(errors='surrogatepass')).hexdigest()[:32]}.json"
+
+    def _scan(self, data: Any, source: str, modules: set[str]) -> Scan | None:
+        """The content of a file, checked. Raises ValueError, TypeError or KeyError for what an index has not."""
+        if data["format"] != FORMAT or data["source"] != source or set(data["modules"]) != modules:
+            return None
+        broken = dict.fromkeys(map(_text, data["broken"]), "")
+        pipelines = tuple(IndexedPipeline(*map(_text, each)) for each in data["pipelines"])
+        named = {each.module for each in pipelines} | broken.keys()
+        if not named <= modules or not all(map(self._fits, pipelines)):
+            return None
+        files = {_text(file): (time_ns, size) for file, time_ns, size in data["files"]}
+        if any((status.st_mtime_ns, status.st_size) != files[file] for file, status in _stats(files)):
+            return None
+        return Scan(pipelines, broken, tuple(files))
+
+    def _fits(self, each: IndexedPipeline) -> bool:
+        """Whether it can be printed as it is."""
+        texts = (each.name, each.summary)
+        return bool(each.name) and all(text.isprintable() and len(text) <= self.limits.max_text for text in texts)
+
+    def _prune(self, now: float) -> None:
+        for entry in os.scandir(self.folder):
+            with contextlib.suppress(OSError):
+                if entry.stat(follow_symlinks=False).st_mtime < now - self.limits.keep_days * 86400:
+                    Path(entry.path).unlink()
+
+
+def _stats(files: Iterable[str]) -> list[tuple[str, os.stat_result]]:
+    return [(file, os.stat(file)) for file in files]  # noqa: PTH116 - for every file, at every start
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _owned_text(file: Path, most: int) -> str:
+    """The text of a file that nobody but this user can write. Raises OSError or ValueError when it is no such file."""
+    handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(handle, "rb") as stream:  # noqa: PTH123 - a handle, not a path
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise ValueError("not a file of this user only")
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise ValueError("too large")
+    return content.decode()
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file so that a reader sees the old or the new one, whole."""
+    part = file.with_name(f"{file.stem}.{os.getpid()}.{time.monotonic_ns()}.part")
+    try:
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(handle, "w", encoding="utf-8") as stream:  # noqa: PTH123
+            stream.write(text)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
