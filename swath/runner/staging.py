@@ -1,6 +1,6 @@
-"""Staging: inputs on this machine are copied to a bucket, so that workers elsewhere reach them.
+"""Staging: copies inputs of this machine to a bucket, so that workers elsewhere can read them.
 
-Objects are named by their content, so that the same file is copied once, and nothing is ever put over anything else.
+Objects are named by the SHA-256 of their content: the same file is copied once, and no object is ever overwritten.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,106 +28,83 @@ if TYPE_CHECKING:
 
     from swath.spec.base import Spec
     from swath.spec.loading.load import LoadedSpec
-    from swath.spec.yaml.document import Path as Place
+    from swath.spec.yaml.document import Path as FieldPath
 
-AT_ONCE = 4
-"""Files that are on their way at the same time; each holds a part of an upload in memory."""
-TRIES = 3
-TELL_EVERY_S = 5.0
 NOT_PIXELS = {"metadata", "thumbnail", "overview"}
-"""Roles of assets that no worker reads."""
+"""Roles of STAC assets that no worker reads."""
 
 
-class Staged(NamedTuple):
-    """A file and where it is in the bucket."""
+@dataclass(frozen=True)
+class StagingLimits:
+    """How files are copied."""
+
+    at_once: int = 4
+    """Files that are copied at the same time; each has a part of an upload in memory."""
+    tries: int = 3
+    """Attempts for each file."""
+    progress_every_s: float = 5.0
+    """Least time between two lines about the progress."""
+
+
+class StagedFile(NamedTuple):
+    """A file and its address in the bucket."""
 
     file: Path
     url: str
     size: int
     """Bytes."""
-    sent: bool
+    copied: bool
     """False when it was there already."""
 
     def __str__(self) -> str:
-        how = "staged" if self.sent else "was staged before"
+        how = "staged" if self.copied else "was staged before"
         return f"{self.file} {how} as {self.url} ({self.size:,} bytes)"
 
 
-def staged(loaded: LoadedSpec, say: Callable[[str], None] = lambda text: None) -> LoadedSpec:
-    """The spec with addresses in the bucket in place of inputs on this machine, once they are there; what was copied is told in its
-    notes. Without `stage`, or where workers share this machine's disk, it is the spec as it is. `say` hears how far it is.
+def staged(
+    loaded: LoadedSpec, say: Callable[[str], None] = lambda text: None, limits: StagingLimits = StagingLimits()
+) -> LoadedSpec:
+    """Copies a spec's inputs on this machine to its bucket. Returns the spec with their addresses there, and a note for each file;
+    the spec as it is without `stage`, and where workers share this machine's disk. `say` gets lines about the progress.
 
-    Raises UsageError when something cannot be staged, CredentialsError and InfrastructureError when the bucket does not take it.
+    Raises UsageError when something cannot be staged, CredentialsError and InfrastructureError when the bucket refuses it.
     """
-    _check_catalogues(loaded)
-    wanted = wanted_by(loaded)
-    if loaded.spec.stage is None or not wanted:
+    _check_catalogs(loaded)
+    files = files_to_stage(loaded)
+    if loaded.spec.stage is None or not files:
         return loaded
-    bucket = loaded.spec.stage.rstrip("/")
-    progress = TransferProgress(len(wanted), sum(file.stat().st_size for file in wanted), bucket, say)
-    with ThreadPoolExecutor(AT_ONCE, "stage") as pool:
-        sent = dict(zip(wanted, pool.map(lambda file: _staged(file, bucket, progress), wanted), strict=True))
-    addresses = {file: each[0].url for file, each in sent.items()}
+    bucket = Bucket(loaded.spec.stage.rstrip("/"), files, say, limits)
+    with ThreadPoolExecutor(limits.at_once, "stage") as pool:
+        copies = dict(zip(files, pool.map(bucket.stage, files), strict=True))
+    addresses = {file: parts[0].url for file, parts in copies.items()}
 
-    def there(spec: Spec) -> Spec:
+    def with_addresses(spec: Spec) -> Spec:
         return reachability.with_inputs(
-            _with_contracts(spec), lambda at, value: tuple(addresses[f] for f in files_of(value, at))
+            _with_contracts(spec), lambda at, value: tuple(addresses[file] for file in files_of(value, at))
         )
 
-    notes = tuple(str(each) for group in sent.values() for each in group)
-    variants = tuple(replace(one, spec=there(one.spec)) for one in loaded.variants)
-    spec = variants[0].spec if variants else there(loaded.spec)
+    notes = tuple(str(part) for parts in copies.values() for part in parts)
+    variants = tuple(replace(variant, spec=with_addresses(variant.spec)) for variant in loaded.variants)
+    spec = variants[0].spec if variants else with_addresses(loaded.spec)
     return replace(loaded, spec=spec, variants=variants, notes=(*loaded.notes, *notes))
 
 
-def wanted_by(loaded: LoadedSpec) -> list[Path]:
+def files_to_stage(loaded: LoadedSpec) -> list[Path]:
     """The files that a run would stage, each once. Raises UsageError for what cannot be staged."""
     if loaded.spec.stage is None or loaded.spec.cluster.kind not in reachability.STAGING_KINDS:
         return []
-    named = (file for spec in loaded.specs for each in _inputs(spec) for file in files_of(each.value, each.at))
-    return list(dict.fromkeys(named))
+    files = (file for spec in loaded.specs for path in _inputs(spec) for file in files_of(path.value, path.at))
+    return list(dict.fromkeys(files))
 
 
 def plan(loaded: LoadedSpec) -> dict[str, Any]:
-    """What `pipe plan` says of it: files and bytes at most, for what is in the bucket already is not copied again."""
-    files = wanted_by(loaded)
+    """The lines of a plan about staging: files, and bytes at most, for what is in the bucket already is not copied again."""
+    files = files_to_stage(loaded)
     return {"staged_files": len(files), "staged_bytes": sum(file.stat().st_size for file in files)} if files else {}
 
 
-class TransferProgress:
-    """Tells of files and bytes that are on their way, not more often than every few seconds. Used by several threads."""
-
-    def __init__(self, files: int, size: int, bucket: str, say: Callable[[str], None]) -> None:
-        self._files, self._size, self._say = files, size, say
-        self._done, self._bytes, self._told = 0, 0, time.monotonic()
-        self._lock = threading.Lock()
-        say(f"staging {files} {'file' if files == 1 else 'files'}, {size:,} bytes, below {bucket}")
-
-    def counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """The same pieces of a file, counted as they go; those of an upload that is given up do not count."""
-        sent, whole = 0, False
-        try:
-            for piece in pieces:
-                self.add(len(piece))
-                sent += len(piece)
-                yield piece
-            whole = True
-        finally:
-            if not whole:
-                self.add(-sent)
-
-    def add(self, size: int, files: int = 0) -> None:
-        """So much more is there."""
-        with self._lock:
-            self._bytes, self._done = self._bytes + size, self._done + files
-            if time.monotonic() - self._told < TELL_EVERY_S:
-                return
-            self._told = time.monotonic()
-            self._say(f"staging: {self._done} of {self._files} files, {self._bytes:,} of {self._size:,} bytes")
-
-
-def files_of(pattern: str, at: Place) -> list[Path]:
-    """The files that a path or a pattern names, sorted. Raises UsageError for what cannot be staged."""
+def files_of(pattern: str, at: FieldPath) -> list[Path]:
+    """The files that a path or a pattern names, sorted. at: its field. Raises UsageError for what cannot be staged."""
     import glob
 
     field = ".".join(map(str, at))
@@ -148,22 +125,111 @@ def files_of(pattern: str, at: Place) -> list[Path]:
     return files
 
 
+class Bucket:
+    """A folder of a bucket that files are copied to. Used by several threads."""
+
+    def __init__(self, url: str, files: list[Path], say: Callable[[str], None], limits: StagingLimits) -> None:
+        """files: all that will be staged, for the progress."""
+        self._url = url
+        self._limits = limits
+        size = sum(file.stat().st_size for file in files)
+        self._progress = TransferProgress(len(files), size, url, say, limits.progress_every_s)
+
+    def stage(self, file: Path) -> list[StagedFile]:
+        """Copy a file, and what belongs to it. The file itself comes first in the answer, and last into the bucket.
+
+        Raises UsageError, CredentialsError and InfrastructureError.
+        """
+        _check_sidecars(file)
+        parts = [file, *([data] if (data := Path(f"{file}.data")).is_file() and file.suffix == ".onnx" else [])]
+        digests = [_sha256(part) for part in parts]
+        name = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+        copies = [
+            self.copy(part, f"{self._url}/{name}/{part.name}", sha256)
+            for part, sha256 in reversed(list(zip(parts, digests, strict=True)))
+        ]
+        self._progress.add(0, files=1)
+        return copies[::-1]
+
+    def copy(self, file: Path, url: str, sha256: str) -> StagedFile:
+        """Copy one file to an address, unless it is there. Raises InfrastructureError unless the whole file is there afterwards,
+        CredentialsError when it may not be written, and UsageError when its digest is another by then."""
+        size = file.stat().st_size
+        remedy = "check `stage` and your credentials"
+        for left in reversed(range(self._limits.tries)):
+            try:
+                filesystem, path = filesystem_and_path(url)
+                if filesystem.exists(path) and filesystem.info(path)["size"] == size:
+                    self._progress.add(size)
+                    return StagedFile(file, url, size, copied=False)
+                Upload(url).send(self._progress.counted(_pieces(file, sha256)))
+                return StagedFile(file, url, size, copied=True)
+            except PermissionError as error:
+                raise CredentialsError(f"{url}: may not be written: {error}", remedy=remedy) from error
+            except SwathError as error:
+                if not isinstance(error, TaskFailed):
+                    raise
+                if isinstance(error.__cause__, PermissionError):
+                    raise CredentialsError(error.message, remedy=remedy) from error
+                last: Exception = error
+            except Exception as error:  # noqa: BLE001 - clients of stores have errors of their own
+                last = error
+            if not left:
+                raise InfrastructureError(
+                    f"{file} could not be staged as {url}: {last}", remedy="check the bucket, and run again"
+                ) from last
+        raise InfrastructureError(f"{file} could not be staged as {url}")
+
+
+class TransferProgress:
+    """Says how many files and bytes are copied, not more often than every few seconds. Used by several threads."""
+
+    def __init__(self, files: int, size: int, bucket: str, say: Callable[[str], None], every_s: float) -> None:
+        self._files, self._size, self._say, self._every_s = files, size, say, every_s
+        self._done, self._bytes, self._last = 0, 0, time.monotonic()
+        self._lock = threading.Lock()
+        say(f"staging {files} {'file' if files == 1 else 'files'}, {size:,} bytes, below {bucket}")
+
+    def counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The same pieces of a file, counted as they go; those of an upload that is given up do not count."""
+        sent, whole = 0, False
+        try:
+            for piece in pieces:
+                self.add(len(piece))
+                sent += len(piece)
+                yield piece
+            whole = True
+        finally:
+            if not whole:
+                self.add(-sent)
+
+    def add(self, size: int, files: int = 0) -> None:
+        """So many more bytes and files are there."""
+        with self._lock:
+            self._bytes, self._done = self._bytes + size, self._done + files
+            if time.monotonic() - self._last < self._every_s:
+                return
+            self._last = time.monotonic()
+            self._say(f"staging: {self._done} of {self._files} files, {self._bytes:,} of {self._size:,} bytes")
+
+
 def _inputs(spec: Spec) -> Iterator[reachability.LocalPath]:
-    return (each for each in reachability.parameter_paths(spec) if not each.output)
+    return (path for path in reachability.parameter_paths(spec) if not path.output)
 
 
-def _with_contracts(model: Spec) -> Spec:
-    """Contracts stay on this machine, where the client reads them: where weights go, the file beside them has to be named."""
+def _with_contracts(spec: Spec) -> Spec:
+    """The spec with the contract of each model. Contracts stay on this machine, where the client reads them: where only the
+    weights are copied, the file beside them has to be named."""
     update = {}
-    for name in type(model).model_fields:
-        value = getattr(model, name)
+    for name in type(spec).model_fields:
+        value = getattr(spec, name)
         if isinstance(value, ModelRef) and value.contract is None and reachability.is_local(value.path):
             update[name] = value.model_copy(update={"contract": str(contract_path(value.path))})
-    return model.model_copy(update=update)
+    return spec.model_copy(update=update)
 
 
-def _check_catalogues(loaded: LoadedSpec) -> None:
-    """A catalogue on this machine is read by the client; what its items name has to be elsewhere."""
+def _check_catalogs(loaded: LoadedSpec) -> None:
+    """A catalog on this machine is read by the client; the assets of its items have to be elsewhere."""
     if loaded.spec.cluster.kind not in reachability.REMOTE_KINDS:
         return
     from swath.imagery.sources.stac_items import find_items
@@ -186,52 +252,7 @@ def _check_item(item: pystac.Item, field: str) -> None:
             )
 
 
-def _staged(file: Path, bucket: str, progress: TransferProgress) -> list[Staged]:
-    """Copy a file, and what belongs to it; the file itself comes first in the answer, and last into the bucket."""
-    _check_sidecars(file)
-    parts = [file, *([data] if (data := Path(f"{file}.data")).is_file() and file.suffix == ".onnx" else [])]
-    hashed = [_digest(part) for part in parts]
-    name = hashed[0] if len(hashed) == 1 else hashlib.sha256("".join(hashed).encode()).hexdigest()
-    sent = [
-        _sent(part, f"{bucket}/{name}/{part.name}", sha256, progress)
-        for part, sha256 in reversed(list(zip(parts, hashed, strict=True)))
-    ]
-    progress.add(0, files=1)
-    return sent[::-1]
-
-
-def _sent(file: Path, url: str, sha256: str, progress: TransferProgress) -> Staged:
-    """Raises InfrastructureError unless the whole file is there afterwards."""
-    size = file.stat().st_size
-    for left in reversed(range(TRIES)):
-        try:
-            files, place = filesystem_and_path(url)
-            if files.exists(place) and files.info(place)["size"] == size:
-                progress.add(size)
-                return Staged(file, url, size, sent=False)
-            upload = Upload(url)
-            upload.send(progress.counted(_pieces(file, sha256)))
-            return Staged(file, url, size, sent=True)
-        except PermissionError as error:
-            raise CredentialsError(
-                f"{url}: may not be written: {error}", remedy="check `stage` and your credentials"
-            ) from error
-        except SwathError as error:
-            if not isinstance(error, TaskFailed):
-                raise
-            if isinstance(error.__cause__, PermissionError):
-                raise CredentialsError(error.message, remedy="check `stage` and your credentials") from error
-            trouble: Exception = error
-        except Exception as error:  # noqa: BLE001 - clients of stores have errors of their own
-            trouble = error
-        if not left:
-            raise InfrastructureError(
-                f"{file} could not be staged as {url}: {trouble}", remedy="check the bucket, and run again"
-            ) from trouble
-    raise InfrastructureError(f"{file} could not be staged as {url}")
-
-
-def _digest(file: Path) -> str:
+def _sha256(file: Path) -> str:
     try:
         with file.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
@@ -240,7 +261,7 @@ def _digest(file: Path) -> str:
 
 
 def _pieces(file: Path, sha256: str) -> Iterator[bytes]:
-    """The file's bytes. Raises UsageError before the last of them when they are not what the name says: nothing appears then."""
+    """The file's bytes. Raises UsageError before the upload is complete when their digest is another: no object appears then."""
     state = hashlib.sha256()
     with file.open("rb") as opened:
         while piece := opened.read(PART_BYTES):

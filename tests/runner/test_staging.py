@@ -17,6 +17,7 @@ from swath.engine.stored_result import StoredResult
 from swath.errors import InfrastructureError, UsageError
 from swath.models.weights_cache import local_copy
 from swath.runner import staging
+from swath.runner.staging import Bucket, StagingLimits, TransferProgress
 from swath.storage.filesystem import filesystem_and_path
 from tests.imagery.servers import simulated_gs, simulated_s3
 
@@ -39,35 +40,33 @@ def bucket(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         fsspec.get_filesystem_class(request.param).clear_instance_cache()
 
 
-def quiet() -> staging.TransferProgress:
-    return staging.TransferProgress(1, 0, "s3://b", lambda text: None)
+def bucket_at(url: str) -> Bucket:
+    """A bucket that says nothing."""
+    return Bucket(url, [], lambda text: None, StagingLimits())
 
 
-def test_progress_tells_the_whole_first_then_what_is_there_without_what_was_given_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(staging, "TELL_EVERY_S", 0.0)
-    told: list[str] = []
-    progress = staging.TransferProgress(2, 3000, "s3://b/stage", told.append)
+def test_progress_says_the_whole_first_then_what_is_there_without_what_was_given_up() -> None:
+    lines: list[str] = []
+    progress = TransferProgress(2, 3000, "s3://b/stage", lines.append, every_s=0)
     given_up = progress.counted(iter([b"x" * 1000, b"x" * 1000]))
     next(given_up)
     given_up.close()
     for _ in progress.counted(iter([b"x" * 2000])):
         pass
     progress.add(0, files=1)
-    assert told[0] == "staging 2 files, 3,000 bytes, below s3://b/stage"
-    assert told[-1] == "staging: 1 of 2 files, 2,000 of 3,000 bytes"
-    assert "staging: 0 of 2 files, 0 of 3,000 bytes" in told
+    assert lines[0] == "staging 2 files, 3,000 bytes, below s3://b/stage"
+    assert lines[-1] == "staging: 1 of 2 files, 2,000 of 3,000 bytes"
+    assert "staging: 0 of 2 files, 0 of 3,000 bytes" in lines
 
 
 def test_a_file_is_staged_once_and_comes_back_as_it_was(bucket: str, tmp_path: Path) -> None:
     file = tmp_path / "weights.onnx"
     file.write_bytes(b"a" * 100_000)
     Path(f"{file}.data").write_bytes(b"b" * 50_000)
-    first = staging._staged(file, f"{bucket}/stage", quiet())
-    again = staging._staged(file, f"{bucket}/stage", quiet())
-    assert [each.sent for each in first] == [True, True]
-    assert [each.sent for each in again] == [False, False]
+    first = bucket_at(f"{bucket}/stage").stage(file)
+    again = bucket_at(f"{bucket}/stage").stage(file)
+    assert [each.copied for each in first] == [True, True]
+    assert [each.copied for each in again] == [False, False]
     assert [each.url for each in first] == [each.url for each in again]
     fetched = Path(local_copy(first[0].url))
     assert fetched.read_bytes() == file.read_bytes()
@@ -81,8 +80,8 @@ def test_an_object_that_was_cut_is_not_taken_for_the_file(bucket: str, tmp_path:
     name = hashlib.sha256(file.read_bytes()).hexdigest()
     files, place = filesystem_and_path(f"{bucket}/stage/{name}/scene.tif")
     files.pipe_file(place, b"pixels")
-    (made,) = staging._staged(file, f"{bucket}/stage", quiet())
-    assert made.sent
+    (copy,) = bucket_at(f"{bucket}/stage").stage(file)
+    assert copy.copied
     files.invalidate_cache()
     assert files.cat_file(place) == file.read_bytes()
 
@@ -92,7 +91,7 @@ def test_a_file_that_changes_on_its_way_leaves_nothing_in_the_bucket(bucket: str
     file.write_bytes(b"more" * 1000)
     url = f"{bucket}/stage/other/growing.tif"
     with pytest.raises(UsageError, match="changed while it was copied"):
-        staging._sent(file, url, hashlib.sha256(b"less").hexdigest(), quiet())
+        bucket_at(f"{bucket}/stage").copy(file, url, hashlib.sha256(b"less").hexdigest())
     files, place = filesystem_and_path(url)
     files.invalidate_cache()
     assert not files.exists(place)
@@ -153,7 +152,7 @@ def test_half_of_the_puts_failing_loses_no_result() -> None:
     assert all(ResultStore(store.root).get(stored) == bytes([number]) * 10_000 for number, stored in kept.items())
 
 
-def test_a_bucket_that_takes_nothing_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_that_takes_nothing_is_named_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(Flaky):
         protocol = "full"
 
@@ -164,10 +163,10 @@ def test_a_bucket_that_takes_nothing_is_told_with_the_file(tmp_path: Path, monke
     file = tmp_path / "a.tif"
     file.write_bytes(b"x")
     with pytest.raises(InfrastructureError, match=r"a\.tif could not be staged as full://b/.*503 Slow Down"):
-        staging._staged(file, "full://b", quiet())
+        bucket_at("full://b").stage(file)
 
 
-def test_what_cannot_be_staged_is_told_with_its_field(tmp_path: Path) -> None:
+def test_what_cannot_be_staged_is_named_with_its_field(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for name in ("a.tif", "b.tif"):
         (tmp_path / name).write_bytes(b"x")
@@ -178,7 +177,7 @@ def test_what_cannot_be_staged_is_told_with_its_field(tmp_path: Path) -> None:
         staging.files_of(str(tmp_path / "*.tif"), ("input",))
     assert [each.name for each in staging.files_of(str(tmp_path / "*.tif"), ("paths", 0))] == ["a.tif", "b.tif"]
     with pytest.raises(UsageError, match=r"a\.tif\.msk belongs to it"):
-        staging._staged(tmp_path / "a.tif", "s3://b", quiet())
+        bucket_at("s3://b").stage(tmp_path / "a.tif")
 
 
 def test_a_catalogue_on_this_machine_may_name_pixels_elsewhere_only(shared: Path) -> None:
