@@ -26,7 +26,7 @@ def print_table(run: str, *, as_json: bool, as_csv: bool) -> int:
             raise UsageError(f"{row.id} is not the run of a matrix", remedy=f"`pipe runs show {row.id}` shows it")
         if not found.final or row.status in ("running", "crashed"):
             store = ResultStore(project.results or str(project.state / "results"))
-            found = found.told(journal, store, row.id, over=row.status != "running")
+            found = found.updated(journal, store, row.id, ended=row.status != "running")
     rows = found.plain()
     if as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))

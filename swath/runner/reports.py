@@ -65,7 +65,7 @@ class RunReports:
     def fill_table(self) -> VariantTable | None:
         """The table with the results of the variants, as the journal has them now that the engine has ended."""
         if self.table is not None:
-            self.table = self.table.told(self._journal, self._store, self._run, over=True)
+            self.table = self.table.updated(self._journal, self._store, self._run, ended=True)
         return self.table
 
     def end_table(self) -> None:

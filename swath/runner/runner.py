@@ -283,10 +283,10 @@ class _Run:
         counts = self.counts
         table = self.reports.fill_table()
         if table is not None:
-            value, finished = table, table.ended
-            if table.ended and table.judged not in (None, *table.numbers):
+            value, finished = table, table.has_results
+            if table.has_results and table.best_by not in (None, *table.numbers):
                 offered = ", ".join(table.numbers) or "none"
-                self.say("warning", f"search.best: no variant has a number {table.judged!r}; they have {offered}")
+                self.say("warning", f"search.best: no variant has a number {table.best_by!r}; they have {offered}")
         outputs = [self.events.scrub(output) for output in reportable.outputs(value)]
         if not counts.set_aside:
             return RunOutcome(self.id, "done", 0, "", outputs, [], value)

@@ -247,7 +247,7 @@ def test_a_killed_matrix_is_told_and_resumed_with_the_same_variants(setup: Setup
         kept = VariantTable.read(setup.project.state / "runs" / row.id)
         assert kept is not None
         assert not kept.final
-        told = kept.told(journal, ResultStore(str(setup.project.state / "results")), row.id, over=True)
+        told = kept.updated(journal, ResultStore(str(setup.project.state / "results")), row.id, ended=True)
     assert row.status == "crashed"
     assert len(told.rows) == 4
     assert {r.state for r in told.rows} <= {"done", "stopped"}
