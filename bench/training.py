@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from swath.graph.current import listening
+from swath.graph.call_context import reporting_to
 from swath.spec.fields.network import Augmentation, BestEpoch, LossTerm, Network, Optimizer
 from swath.training.loop.augment import augment_batch
 from swath.training.loop.losses import Loss
@@ -63,7 +63,7 @@ def ours(told: TrainSettings, batches: list[NetworkBatch]) -> tuple[float, float
 
     with (
         tempfile.TemporaryDirectory() as folder,
-        listening(lambda done, total, pixels: marks.append(time.perf_counter()), "bench"),
+        reporting_to(lambda done, total, pixels: marks.append(time.perf_counter()), "bench"),
     ):
         learned = train_network(told, TrainingData(batch, lambda: iter(()), 0), Path(folder))
     return _step_s(marks), learned.waiting

@@ -252,7 +252,7 @@ def still_there(published: Published) -> bool:
 @task(on_client=True, valid=still_there)
 def export_chips(plan: ChipPlan, *, sampling: Sampling, classes: tuple[LabelClass, ...], to: str) -> Published:
     """All labelled places as pairs of files."""
-    from swath.graph.current import current_run
+    from swath.graph.call_context import current_run
     from swath.maps.legend import legend_from_classes
     from swath.training.chips.export import export_chips as write
 

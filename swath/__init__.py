@@ -13,7 +13,7 @@ from swath.version import __version__
 
 if TYPE_CHECKING:
     from swath.errors import SwathError
-    from swath.graph.current import progress
+    from swath.graph.call_context import progress
     from swath.graph.either import either
     from swath.graph.pipeline import Pipeline, pipeline
     from swath.graph.ref import SKIPPED
@@ -54,7 +54,7 @@ _PLACES = {
     "load": "swath.runner.load",
     "pipeline": "swath.graph.pipeline",
     "plan": "swath.runner.plan",
-    "progress": "swath.graph.current",
+    "progress": "swath.graph.call_context",
     "run": "swath.runner.runner",
     "task": "swath.graph.task",
 }

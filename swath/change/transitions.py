@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from swath.errors import AreaError, ImageryError
 from swath.geo import Region, Window
-from swath.graph.current import progress
+from swath.graph.call_context import progress
 from swath.imagery.geometry.footprint import extent_pixels
 from swath.imagery.geometry.image_grid import area_mask, pixel_offset
 from swath.imagery.geometry.pixel_area import PixelArea

@@ -10,7 +10,7 @@ import numpy as np
 
 from swath.collection.load_plan import ImageToLoad
 from swath.geo import Blocks, Region, Regions, Window
-from swath.graph.current import progress
+from swath.graph.call_context import progress
 from swath.imagery.reading.mosaic import read_mosaic
 from swath.maps.cog.encoded_part import EncodedPart, PartBuilder, count_levels
 from swath.maps.cog.tiff_header import level_shapes

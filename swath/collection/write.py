@@ -12,7 +12,7 @@ from swath.collection.inventory import COLLECTION, make_collection, make_image_i
 from swath.collection.load_piece import LoadedPiece, Pieces
 from swath.collection.load_plan import ImageToLoad, LoadPlan
 from swath.geo import Blocks
-from swath.graph.current import current_run, progress
+from swath.graph.call_context import current_run, progress
 from swath.maps.cog.cog import write_cog
 from swath.maps.cog.encoded_part import EncodedPart
 from swath.storage.durable_write import writing

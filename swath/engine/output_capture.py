@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from swath.engine.call import Call, CallOutput, OutputListener
-from swath.graph.current import listening
+from swath.graph.call_context import reporting_to
 
 OUTPUT_INTERVAL_S = 0.2
 """A worker sends starts and progress of calls at most so often."""
@@ -69,7 +69,7 @@ class OutputCapture:
         root.setLevel(min(level or logging.WARNING, logging.INFO))
         try:
             with (
-                listening(self._progress, run, self._metrics),
+                reporting_to(self._progress, run, self._metrics),
                 warnings.catch_warnings(),
                 contextlib.redirect_stdout(self._stdout),
             ):

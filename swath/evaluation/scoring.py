@@ -16,7 +16,7 @@ from swath.errors import ImageryError, UsageError
 from swath.evaluation.calibration import Calibration
 from swath.evaluation.confusion import Counts, count_pairs
 from swath.geo import Region, Window
-from swath.graph.current import progress
+from swath.graph.call_context import progress
 from swath.imagery.geometry.footprint import grid_footprint
 from swath.imagery.geometry.image_grid import output_window
 from swath.imagery.geometry.pixel_area import PixelArea

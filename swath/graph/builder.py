@@ -15,12 +15,15 @@ from swath.graph.ref import Ref
 
 @dataclass
 class Builder:
-    """Collects the nodes while a pipeline function runs."""
+    """Collects nodes while a pipeline function runs."""
 
     pipeline: str
+    """Name of the pipeline, for messages."""
     nodes: dict[str, Node] = field(default_factory=dict)
+    """By name, in the order in which they were added."""
 
     def add(self, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any], *, when: Any, mapped: bool) -> Ref:
+        """Add a node and return a Ref to its result. Raises PipelineError for a Ref to a node of another graph."""
         name, number = target.name, 1
         while name in self.nodes:
             number += 1
@@ -46,7 +49,7 @@ def current_builder() -> Builder | None:
 
 @contextlib.contextmanager
 def building(pipeline: str) -> Iterator[Builder]:
-    """Collect the calls that are made inside."""
+    """Inside, calls of tasks and pipelines add nodes to this builder."""
     builder = Builder(pipeline)
     token = _builder.set(builder)
     try:

@@ -1,4 +1,4 @@
-"""`collect`: one result out of several, made where the result is handed over."""
+"""`collect`: the task behind a pipeline that returns several values. It runs in the client's process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`either`: go on with whichever branch ran."""
+"""`either`: the task that takes the result of whichever branch ran."""
 
 from __future__ import annotations
 

@@ -26,28 +26,28 @@ class Target(Protocol):
 
 @dataclass(frozen=True)
 class Node:
-    """One task call, one mapped call, or a pipeline used as a step."""
+    """One call of a task, a mapped task, or a pipeline used as a step."""
 
     name: str
     """Unique in its graph."""
     target: Target
     args: tuple[Any, ...]
-    """Templates: values with Refs in them. Of a mapped node: sequences, or Refs to such."""
+    """Templates: values with Refs in them. Those of a mapped node are sequences, or Refs to sequences."""
     kwargs: dict[str, Any]
     when: Any = True
-    """A value or a Ref; the node is skipped when it is false."""
+    """A value, or a Ref to one; the node is skipped when it is false."""
     mapped: bool = False
 
     @functools.cached_property
     def needs(self) -> tuple[str, ...]:
-        """Names of the nodes whose results it takes, each once, in order."""
+        """Names of the nodes whose results it needs, each once, in order."""
         refs = (*refs_in(self.args), *refs_in(self.kwargs), *refs_in(self.when))
         return tuple(dict.fromkeys(node_of(ref) for ref in refs))
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in an order in which each comes after what it needs, and the template of the result."""
+    """Nodes in topological order, and the template of the result."""
 
     pipeline: str
     nodes: tuple[Node, ...]
@@ -66,7 +66,7 @@ class Graph:
         raise KeyError(name)
 
     def prefixed(self, prefix: str) -> Graph:
-        """The same graph with `prefix` before every node's name, to stand inside another."""
+        """The same graph with `prefix` before every node's name, for use inside another graph."""
 
         def move(ref: Ref) -> Ref:
             return Ref(prefix + node_of(ref), ref._path)

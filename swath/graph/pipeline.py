@@ -1,4 +1,4 @@
-"""A pipeline: a function from a Spec to a Graph. It only relates tasks; it computes nothing."""
+"""Pipelines: functions from a Spec to a Graph. They connect tasks and compute nothing."""
 
 from __future__ import annotations
 
@@ -63,19 +63,19 @@ class Pipeline:
         return Graph(self.name, tuple(builder.nodes.values()), result)
 
     def planner(self, fn: Planner) -> Planner:
-        """Register the function that says, for `pipe plan`, what a run would take. It may look at files, and starts nothing."""
+        """Register the function that `pipe plan` calls: what a run would read, compute and write. It may open files, starts nothing."""
         self._plan = fn
         return fn
 
     def plan(self, spec: Spec) -> dict[str, Any]:
-        """What a run of `spec` would take: names and values to show. Pipelines without a planner tell their calls."""
+        """What a run of `spec` would take, as names and values to show. Without a planner: the numbers of nodes and mapped nodes."""
         graph = self.build(spec)
         if self._plan is not None:
             return self._plan(spec)
         return {"calls": len(graph), "mapped": sum(node.mapped for node in graph)}
 
     def __call__(self, spec: Any, *, when: Any = True) -> Any:
-        """Inside another pipeline: use this one as a step. Elsewhere: the graph for `spec`."""
+        """Inside another pipeline: a node that runs this one. Elsewhere: the graph for `spec`."""
         builder = current_builder()
         if builder is None:
             return self.build(spec)

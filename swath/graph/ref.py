@@ -1,4 +1,4 @@
-"""A Ref stands for a value that is known only when the run reaches it; a template is a value with Refs in it."""
+"""References to results: a Ref stands, while a graph is built, for a value that is known only at run time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SKIPPED = Skipped()
 
 
 class Ref:
-    """What a call returns inside a pipeline. `ref.field` and `ref[key]` stand for a part of the value."""
+    """What a call of a task returns inside a pipeline. `ref.field` and `ref[key]` stand for a part of the value."""
 
     __slots__ = ("_node", "_path")
     _node: str
@@ -63,7 +63,7 @@ class Ref:
         raise self._too_early("tested")
 
     def __iter__(self) -> Iterator[Any]:
-        raise self._too_early("walked")
+        raise self._too_early("iterated over")
 
     def __len__(self) -> int:
         raise self._too_early("counted")
@@ -87,7 +87,7 @@ def node_of(ref: Ref) -> str:
 
 
 def path_of(ref: Ref) -> tuple[tuple[str, Any], ...]:
-    """Steps from the node's result to the part that is meant: ("attribute", name) or ("item", key)."""
+    """Steps from the node's result to its part that `ref` stands for: ("attribute", name) or ("item", key)."""
     return ref._path
 
 
@@ -99,7 +99,7 @@ def select(value: Any, path: tuple[tuple[str, Any], ...]) -> Any:
 
 
 def refs_in(template: Any) -> Iterator[Ref]:
-    """Every Ref in lists, tuples and dictionaries, in order."""
+    """Every Ref in a template: a value, or nested lists, tuples and dictionaries with Refs in them. In order."""
     if isinstance(template, Ref):
         yield template
     elif isinstance(template, (list, tuple)):

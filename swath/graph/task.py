@@ -1,4 +1,4 @@
-"""A task: a plain Python function with a policy. Inside a pipeline, calling it adds a node; elsewhere it just runs."""
+"""Tasks: plain Python functions with a policy. A call inside a pipeline adds a node to the graph; elsewhere it runs at once."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ RESERVED_PARAMETERS = frozenset({"when"})
 
 @dataclass(frozen=True)
 class Policy:
-    """How calls of a task are made."""
+    """How calls of a task are executed: retries, timeout, resources, caching."""
 
     retries: int = 0
-    """How often a failed call is made again. Errors that say they are not retryable are not."""
+    """How often a failed call is tried again. Errors that say that they are not retryable are not."""
     retry_delay_s: float = 1.0
     """Wait before the first retry in seconds; doubles with each, with jitter, up to a minute."""
     timeout_s: float | None = None
-    """Longest time that one call may take, in seconds."""
+    """Timeout of one call in seconds."""
     resources: Mapping[str, float] = field(default_factory=dict)
-    """What a call occupies on a worker, by Dask resource name, such as {"gpu": 1}: what the cluster says that
-    its workers have, beside `cpu` (threads) and `memory` (bytes), which they always have."""
+    """What a call needs of a worker, by Dask resource name, such as {"gpu": 1}. Workers offer `cpu` (threads), `memory` (bytes)
+    and the `resources` of their cluster."""
     limit: int | None = None
-    """How many calls may run at once in a run, wherever they run, such as of one that asks a slow server."""
+    """How many calls of a run may run at once, on all workers together, such as of a task that queries a slow server."""
     version: str = ""
-    """Part of the call's key: change it to say that old results are not to be used any more."""
+    """Part of the call's key: results of another version are not reused."""
     cache: bool = True
-    """Whether a finished call is reused. False for tasks that look at the outside world: they run in every run, and what
-    depends on them runs again only when what they return has changed."""
+    """Whether the result of a finished call is reused. False for tasks that read the outside world: they run in every run, and
+    tasks that depend on them run again only when what they return has changed."""
     valid: Callable[[Any], bool] | None = None
-    """Asked of a finished call's result before it is reused, such as whether the files that it names are still there."""
+    """Called with the result of a finished call before it is reused, such as to check that the files that it names still exist."""
     on_client: bool = False
-    """Whether calls run in the client's own process. For quick looks before any cluster is started, whose errors then cost
-    nothing, and for what must happen where the user is, such as publishing to a local folder."""
+    """Whether calls run in the client's process. For quick checks before a cluster is started, and for what needs the client's
+    machine, such as writing to a local folder."""
 
 
 class Task:
@@ -53,7 +53,7 @@ class Task:
         self.name = name
         self.policy = policy
         self.takes_skipped = takes_skipped
-        """Whether it runs although some of its inputs were skipped; those come as `swath.SKIPPED`."""
+        """Whether it runs although some of its inputs were skipped; these are `swath.SKIPPED`."""
         functools.update_wrapper(self, fn)
 
     def __call__(self, *args: Any, when: Any = True, **kwargs: Any) -> Any:
@@ -65,9 +65,9 @@ class Task:
         return builder.add(self, args, kwargs, when=when, mapped=False)
 
     def map(self, *args: Any, when: Any = True, **kwargs: Any) -> Any:
-        """One call per item: positional arguments are sequences that are walked together, keyword arguments are the same for all."""
+        """One call per item: positional arguments are sequences of equal length, keyword arguments are the same for all calls."""
         if not args:
-            raise PipelineError(f"{self.name}.map() needs at least one positional argument to walk")
+            raise PipelineError(f"{self.name}.map() needs at least one positional argument to map over")
         builder = current_builder()
         if builder is None:
             return [self.fn(*items, **kwargs) for items in zip(*args, strict=True)]
@@ -96,8 +96,8 @@ class Task:
         return f"<task {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # What workers have travels by name: shipped code and a project's own. Anything else travels by value (cloudpickle
-        # pickles the function).
+        # What workers can import is pickled by name: swath's own code and a project's. Anything else is pickled by value
+        # (cloudpickle pickles the function).
         module = self.fn.__module__ or ""
         code = __version__ if module.partition(".")[0] == "swath" else project_code_id(module)
         if code is not None and self._has_its_name(module):
@@ -114,8 +114,8 @@ class Task:
 
 
 def _by_name(module: str, qualname: str, name: str, policy: Policy, code: str) -> Task:
-    # `code` is not looked at: with it, pickles of the same name in different code are different pickles, and whoever keeps
-    # what was in one does not mistake it for the other.
+    # `code` is not used here: it makes pickles of the same name in different code differ, so that a cache of unpickled values
+    # does not mistake one for the other.
     import importlib
 
     found = functools.reduce(getattr, qualname.split("."), importlib.import_module(module))

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from swath.geo import Regions, Window
-from swath.graph.current import current_run, progress
+from swath.graph.call_context import current_run, progress
 from swath.imagery.geometry.pixel_area import PixelArea
 from swath.imagery.scene import all_scenes
 from swath.maps.cog.cog import CogFacts, category_names_xml, write_cog

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.geo import Region, Window, source_window
-from swath.graph.current import progress
+from swath.graph.call_context import progress
 from swath.imagery.geometry.image_grid import area_mask
 from swath.imagery.geometry.utm_zones import owned_mask
 from swath.imagery.reading.mosaic import read_mosaic

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swath.errors import MissingExtra
-from swath.graph.current import current_run
+from swath.graph.call_context import current_run
 from swath.models.network_input import prepare
 from swath.spec.fields.labels import IGNORE_INDEX
 from swath.storage.publication import Published, Staging

@@ -14,7 +14,7 @@ import pytest
 from swath.engine.stop import Stop
 from swath.errors import Interrupted, PipelineError, TaskFailed
 from swath.events import CallDone, CallFailed, CallProgress, Event, Log
-from swath.graph.current import current_run, progress
+from swath.graph.call_context import current_run, progress
 from swath.graph.either import either
 from swath.graph.graph import Graph
 from swath.graph.pipeline import pipeline

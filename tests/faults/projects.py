@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 
 from swath import Output, Spec, pipeline, task
-from swath.graph.current import current_run
+from swath.graph.call_context import current_run
 
 
 class Tiles(Spec):

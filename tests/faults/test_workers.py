@@ -38,7 +38,7 @@ import warnings
 from pathlib import Path
 
 from swath import Output, Spec, pipeline, task
-from swath.graph.current import current_run, progress
+from swath.graph.call_context import current_run, progress
 
 
 class Acts(Spec):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import swath.maps.region as region_module
 from swath.errors import ReadFailed
 from swath.geo import Blocks, Regions, Window
-from swath.graph.current import listening
+from swath.graph.call_context import reporting_to
 from swath.imagery.geometry.image_grid import area_mask
 from swath.imagery.scene import Scenes
 from swath.imagery.sources.find import find
@@ -152,7 +152,7 @@ def test_a_caller_that_leaves_early_leaves_no_read_behind(case: Case) -> None:
 
 def test_progress_counts_every_pixel_once(case: Case) -> None:
     told: list[int] = []
-    with listening(lambda done, total, pixels: told.append(pixels), "run"):
+    with reporting_to(lambda done, total, pixels: told.append(pixels), "run"):
         for region in case.regions(96):
             map_region(region, case.scenes, case.model, None, case.form(32))
     assert sum(told) == 211 * 197

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swath.graph.current import progress
+from swath.graph.call_context import progress
 from swath.imagery.reading.mosaic import common_dtype
 from swath.storage.durable_write import writing
 from swath.storage.publication import Published, Staging

@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 
 from swath.errors import MissingExtra
-from swath.graph.current import metrics, progress
+from swath.graph.call_context import metrics, progress
 from swath.training.loop.epochs import Epoch
 from swath.training.loop.networks import build_network, encode_weights, load_weights, read_state_dict
 from swath.training.loop.prefetch import BatchFeed, NetworkBatch, to_tensors

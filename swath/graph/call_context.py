@@ -1,0 +1,47 @@
+"""What a task can ask and report while it is called: the run's id, progress and metrics. Outside of a run these do nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+
+ProgressListener = Callable[[float | None, float | None, int], None]
+"""Takes done, total (of whatever the task counts) and the number of pixels that were finished since the last report."""
+MetricsListener = Callable[[Mapping[str, float]], None]
+"""Takes numbers by name."""
+
+_progress: ContextVar[ProgressListener | None] = ContextVar("swath_progress", default=None)
+_metrics: ContextVar[MetricsListener | None] = ContextVar("swath_metrics", default=None)
+_run: ContextVar[str] = ContextVar("swath_run", default="")
+
+
+def progress(done: float | None = None, total: float | None = None, *, pixels: int = 0) -> None:
+    """Report from inside a task: `done` of `total`, and how many pixels were finished since the last report."""
+    listener = _progress.get()
+    if listener is not None:
+        listener(done, total, pixels)
+
+
+def metrics(values: Mapping[str, float]) -> None:
+    """Report numbers from inside a task, such as {"loss": 0.21, "mean IoU": 0.83}. They are shown beside its progress."""
+    listener = _metrics.get()
+    if listener is not None:
+        listener(values)
+
+
+def current_run() -> str:
+    """Id of the run that the current call belongs to; empty outside of a run."""
+    return _run.get()
+
+
+@contextlib.contextmanager
+def reporting_to(listener: ProgressListener, run: str, metrics: MetricsListener | None = None) -> Iterator[None]:
+    """Inside, `progress` and `metrics` call the listeners, and `current_run` is `run`."""
+    tokens = _progress.set(listener), _run.set(run), _metrics.set(metrics)
+    try:
+        yield
+    finally:
+        _progress.reset(tokens[0])
+        _run.reset(tokens[1])
+        _metrics.reset(tokens[2])
