@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from swath.cli.options import AsEvents, AsJson, ClusterName, Detach, RunId, Sets, SpecFile, Timeout
 from swath.version import __version__
 
 app = typer.Typer(
@@ -19,27 +20,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A run spec: a YAML file.", show_default=False)]
-RunId = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's id, the start of one, or `last`.", show_default=False)
-]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override one value of the spec, as in --set output.to=out/b."),
-]
-ClusterName = Annotated[
-    str | None, typer.Option("--cluster", metavar="NAME", help="Where to run, whatever the spec says.")
-]
-Timeout = Annotated[
-    str | None,
-    typer.Option("--timeout", metavar="DURATION", help="Stop the run after 90s, 30m or 2h; it can be resumed."),
-]
-Detach = Annotated[
-    bool, typer.Option("--detach/--wait", help="Print the run's id and let it go on by itself, or wait for its end.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
-AsEvents = Annotated[bool, typer.Option("--json", help="One event per line on stdout, as JSON.")]
 
 
 def run(words: list[str]) -> int:
@@ -268,7 +248,7 @@ def _runs_show(run: RunId, as_json: AsJson = False) -> int:
 
     Example: pipe runs show last
     """
-    from swath.cli.commands.runs import show_run
+    from swath.cli.commands.runs_show import show_run
 
     return show_run(run, as_json=as_json)
 

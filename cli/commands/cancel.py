@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 
-from swath.cli.commands.runs import open_journal
+from swath.cli.context import open_journal
 from swath.engine.journal import Journal
 from swath.engine.journal_rows import RunRow
 from swath.engine.process import Process

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from swath import units
-from swath.cli.commands.runs import commit_words, find_run, open_journal, run_fields
+from swath.cli.context import find_run, open_journal
 from swath.cli.render.columns import table
+from swath.cli.render.run_fields import commit_words, run_fields
 from swath.cli.render.terminal_text import printable
 from swath.reporting.node_diff import NodeCalls, NodeDiff
 from swath.reporting.output_diff import OutputDiff

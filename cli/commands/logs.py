@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from swath import units
 from swath.cli import streams
-from swath.cli.commands.runs import find_run, open_journal
+from swath.cli.context import find_run, open_journal
 from swath.cli.render.terminal_text import printable
 from swath.cli.view.plain import call_name
 from swath.engine.journal import Journal

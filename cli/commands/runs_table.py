@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from swath.cli.commands.runs import find_run, open_journal
-from swath.cli.context import here
+from swath.cli.context import find_run, here, open_journal
 from swath.cli.render.variant_rows import to_csv, to_lines
 from swath.errors import UsageError
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from swath import units
 from swath.cli import streams
-from swath.cli.commands import runs
 from swath.cli.context import here
 from swath.cli.render.columns import table
+from swath.cli.render.run_fields import run_fields, run_time, status_text
 from swath.engine.journal import Journal
 
 POLL_S = 1.0
@@ -38,7 +38,7 @@ def _rows(limit: int) -> list[dict[str, Any]]:
     if not (state / "journal.sqlite").is_file():
         return []
     with Journal.open(state) as journal:
-        return [runs.run_fields(row, journal) for row in journal.runs(limit)]
+        return [run_fields(row, journal) for row in journal.runs(limit)]
 
 
 def _lines(limit: int, *, as_json: bool) -> None:
@@ -54,7 +54,7 @@ def _lines(limit: int, *, as_json: bool) -> None:
 
 def _line(row: dict[str, Any]) -> str:
     failed = f", {row['failed']} failed" if row["failed"] else ""
-    return f"{units.clock(time.time())} {row['id']} {runs.status_text(row['status'], row['silent_s'])}: {row['calls']} calls{failed}"
+    return f"{units.clock(time.time())} {row['id']} {status_text(row['status'], row['silent_s'])}: {row['calls']} calls{failed}"
 
 
 def _table(limit: int) -> None:
@@ -69,8 +69,8 @@ def _table(limit: int) -> None:
                 [
                     (
                         r["id"],
-                        runs.status_text(r["status"], r["silent_s"]),
-                        runs.run_time(r["status"], r["started"], r["finished"]),
+                        status_text(r["status"], r["silent_s"]),
+                        run_time(r["status"], r["started"], r["finished"]),
                         str(r["calls"]),
                         str(r["failed"]),
                     )
