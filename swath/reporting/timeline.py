@@ -1,33 +1,18 @@
-"""Who was busy when in a session: the calls that it made, in columns, as lanes of bins. Bounded, however many calls there were."""
+"""Timeline of a session: for each worker the busy fraction of time bins, or each call when there are few."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from swath.reporting.session_calls import CallColumns
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 BINS = 180
-"""Parts into which the time of a session is divided."""
-
-
-@dataclass(frozen=True)
-class TimedCalls:
-    """Calls that were made in this session, in columns. Times are seconds after its start."""
-
-    node: NDArray[np.int32]
-    item: NDArray[np.int64]
-    worker: NDArray[np.int32]
-    end: NDArray[np.float64]
-    seconds: NDArray[np.float64]
-    failed: NDArray[np.bool_]
-
-    def of(self, chosen: Any) -> TimedCalls:
-        return TimedCalls(
-            self.node[chosen], self.item[chosen], self.worker[chosen], self.end[chosen], self.seconds[chosen], self.failed[chosen]
-        )  # fmt: skip
+"""Time bins of equal length that a session is divided into."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +22,7 @@ class TimelineCall:
     start_s: float
     end_s: float
     kind: int
-    """Which of the timeline's kinds."""
+    """Index into the timeline's kinds."""
     node: str
     item: int | None
     failed: bool
@@ -45,32 +30,32 @@ class TimelineCall:
 
 @dataclass(frozen=True)
 class WorkerLane:
-    """One worker's line on the timeline."""
+    """The row of one worker on the timeline."""
 
     name: str
     busy: tuple[tuple[float, ...], ...]
-    """For each kind and bin: the part of the bin's time, 0 to 1."""
+    """For each kind and bin: the fraction of the bin's time, 0 to 1."""
     failed: tuple[int, ...]
     """For each bin: calls that failed at its end or within it."""
     blocks: tuple[TimelineCall, ...] = ()
-    """Each call, when there are few."""
+    """Each call, when there are few; else empty."""
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """Who was busy when in this session."""
+    """When each worker was busy, and with which node."""
 
     bin_s: float
     kinds: tuple[str, ...]
-    """Nodes that are told apart, the one that took longest first; the last may stand for all others."""
+    """Nodes, the one that took longest first; the last may be all others together."""
     lanes: tuple[WorkerLane, ...]
     reused: tuple[int, ...]
-    """For each bin: calls whose result was found."""
+    """For each bin: calls whose result existed already."""
 
 
 def lane_of(
     name: str,
-    its: TimedCalls,
+    calls: CallColumns,
     kind_of: NDArray[np.int32],
     kinds: int,
     span: float,
@@ -79,35 +64,41 @@ def lane_of(
     each: bool,
     width: int,
 ) -> WorkerLane:
+    """The row of a worker.
+
+    calls: its calls. kind_of: kind of each node's index, (nodes,). kinds: number of kinds. span: seconds of the
+    timeline. names: of the nodes. each: whether to list every call. width: number of workers in the row.
+    """
     import numpy as np
 
-    its = its.of(np.argsort(its.end, kind="stable"))
-    start, end, alone = _laid(its.end, its.seconds)
-    kind = kind_of[its.node]
+    calls = calls.select(np.argsort(calls.end, kind="stable"))
+    start, end, sequential = _one_after_the_other(calls.end, calls.seconds)
+    kind = kind_of[calls.node]
     edges = np.linspace(0.0, span, BINS + 1)
     busy = np.array([_busy(start[kind == k], end[kind == k], edges) for k in range(kinds)]) / (span / BINS)
     most = max(1.0, float(busy.sum(axis=0).max()))
     busy = np.clip(busy / most, 0.0, 1.0)
-    failed = np.bincount(bins(end[its.failed], span), minlength=BINS)
+    failed = np.bincount(bins(end[calls.failed], span), minlength=BINS)
     blocks: tuple[TimelineCall, ...] = ()
-    if each and alone and width == 1:
+    if each and sequential and width == 1:
         blocks = tuple(
             TimelineCall(round(s, 4), round(e, 4), k, names[n], None if i < 0 else i, f)
             for s, e, k, n, i, f in zip(
-                start.tolist(), end.tolist(), kind.tolist(), its.node.tolist(), its.item.tolist(), its.failed.tolist(), strict=True
+                start.tolist(), end.tolist(), kind.tolist(), calls.node.tolist(), calls.item.tolist(), calls.failed.tolist(),
+                strict=True,
             )
         )  # fmt: skip
     rounded = tuple(tuple(round(value, 3) for value in row) for row in busy.tolist())
     return WorkerLane(name, rounded, tuple(failed.tolist()), blocks)
 
 
-def _laid(
+def _one_after_the_other(
     end: NDArray[np.float64], seconds: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], bool]:
-    """Starts and ends of a worker's calls, sorted by end, and whether they can be one after the other.
+    """Starts and ends of a worker's calls, sorted by end, and whether they can have run one after the other.
 
-    A call's end is written down when the client hears of it, several at once when they came as a batch. So calls
-    that overlap are moved back, each to the start of its follower, unless that is more than one worker could do.
+    The end of a call is recorded when the client receives its batch, so several calls have the same end. Calls that
+    overlap are moved back, each to the start of the next, unless that is more than one worker could have done.
     """
     import numpy as np
 
@@ -120,7 +111,7 @@ def _laid(
 
 
 def _busy(start: NDArray[np.float64], end: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Seconds within each bin: of each edge, how much time all calls had spent until then."""
+    """Busy seconds within each bin: the difference of the time that all calls had spent at its two edges."""
     import numpy as np
 
     def passed(times: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -133,6 +124,7 @@ def _busy(start: NDArray[np.float64], end: NDArray[np.float64], edges: NDArray[n
 
 
 def bins(times: NDArray[np.float64], span: float) -> NDArray[np.int64]:
+    """Bin of each time, in seconds after the session's start."""
     import numpy as np
 
     return np.clip((times / span * BINS).astype(np.int64), 0, BINS - 1)

@@ -1,4 +1,4 @@
-"""The timeline of a session as a picture: a line for each worker, what it was busy with, and where calls failed. One inline SVG."""
+"""The timeline of a session as an inline SVG: a row for each worker, coloured by node, with marks where calls failed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from swath.reporting.timeline import BINS, TimelineCall, WorkerLane
 from swath.units import fine_duration
 
 WIDTH, LEFT, TOP = 960, 136, 8
-"""Units of the picture; the page scales it to its width."""
+"""In SVG units; the page scales the picture to its width."""
 PLOT = WIDTH - LEFT - 14
 _STEPS = (
     *(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800),
     *(3600, 7200, 10800, 21600, 43200, 86400),
 )
 _SMALLEST = 0.02
-"""A share of a bin below this is not drawn."""
+"""A busy fraction below this is not drawn."""
 
 
-def to_svg(account: CallStatistics) -> str:
-    """The picture, coloured by the classes k0, k1, ... of the page; empty when no call was made in the session."""
-    timeline = account.timeline
+def to_svg(calls: CallStatistics) -> str:
+    """The SVG, coloured by the CSS classes k0, k1, ... of the page; empty when no call was executed."""
+    timeline = calls.timeline
     if timeline is None:
         return ""
     span = timeline.bin_s * BINS
@@ -31,7 +31,7 @@ def to_svg(account: CallStatistics) -> str:
     bottom = TOP + (high + gap) * len(lanes)
     parts: list[str] = []
     if any(timeline.reused):
-        parts += _row("reused", f"{account.reused:,} calls whose result was there already", bottom, high)
+        parts += _row("reused", f"{calls.reused:,} calls whose result existed already", bottom, high)
         most = max(timeline.reused)
         shares = [max(count / most, 0.25) if count else 0.0 for count in timeline.reused]
         parts.append(f'<path class="kr" d="{_bars(shares, [0.0] * BINS, bottom, high)}"/>')
@@ -71,17 +71,17 @@ def _calls(lane: WorkerLane, span: float, y: float, high: float) -> Iterator[str
         x, end = LEFT + PLOT * block.start_s / span, LEFT + PLOT * min(block.end_s, span) / span
         yield (
             f'<rect class="k{block.kind}" x="{x:.2f}" y="{y}" width="{max(end - x - 0.6, 1):.2f}" height="{high}">'
-            f"<title>{escape(_told(block))}</title></rect>"
+            f"<title>{escape(_title(block))}</title></rect>"
         )
 
 
-def _told(block: TimelineCall) -> str:
+def _title(block: TimelineCall) -> str:
     item = "" if block.item is None else f"[{block.item}]"
     return f"{block.node}{item}: {'failed after ' if block.failed else ''}{fine_duration(block.end_s - block.start_s)}"
 
 
 def _shares(lane: WorkerLane, y: float, high: float) -> Iterator[str]:
-    """Of each kind one path, its bars on top of those of the kinds before it."""
+    """A path for each kind, its bars stacked on those of the kinds before it."""
     below = [0.0] * BINS
     for kind, shares in enumerate(lane.busy):
         if path := _bars(shares, below, y, high):
@@ -90,7 +90,7 @@ def _shares(lane: WorkerLane, y: float, high: float) -> Iterator[str]:
 
 
 def _bars(shares: Sequence[float], below: Sequence[float], y: float, high: float) -> str:
-    """Bars of each bin as a path; neighbours of the same height are one."""
+    """The bars of all bins as one path; neighbours of equal height are joined."""
     wide, path = PLOT / BINS, []
     index = 0
     while index < BINS:
@@ -112,7 +112,7 @@ def _marks(lane: WorkerLane, y: float) -> Iterator[str]:
 
 
 def _label(name: str, lanes: Iterable[WorkerLane]) -> str:
-    """A worker's name as far as there is room: without the host when all have the same, else with its middle left out."""
+    """A worker's name in at most 19 characters: without the host when all have the same, else shortened in the middle."""
     hosts = {lane.name.rpartition(":")[0] for lane in lanes if ":" in lane.name}
     if ":" in name and len(hosts) == 1:
         name = f"process {name.rpartition(':')[2]}"

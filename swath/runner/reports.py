@@ -13,7 +13,8 @@ from swath.engine.process import Process
 from swath.engine.store import ResultStore
 from swath.errors import SwathError
 from swath.project.provenance import reproduction
-from swath.reporting.call_statistics import FailureGroups, account
+from swath.reporting.call_statistics import summarize_calls
+from swath.reporting.failure_groups import FailureGroups
 from swath.reporting.notifications import RunEnding, recipients, send
 from swath.reporting.run_report import RunFacts, write_report
 from swath.runner import reportable
@@ -110,7 +111,7 @@ class RunReports:
         return RunFacts(
             self._run, self._job.name, loaded.pipeline, outcome.status, outcome.exit_code, self._started, now,
             loaded.file, loaded.text, loaded.overrides, loaded.spec.cluster.kind, workers,
-            outcome.error, account(self._journal.calls(self._run), self._started, now, self._failures),
+            outcome.error, summarize_calls(self._journal.calls(self._run), self._started, now, self._failures),
             tuple(outcome.set_aside), loaded.notes, versions(), git, again.line, about, caveat=again.caveat,
             table=self.table_rows(), first_started=first if first < self._started else None,
         )  # fmt: skip
@@ -121,7 +122,7 @@ class RunReports:
         for row in self.table.rows if self.table is not None else ():
             folder = Path(row.folder)
             if row.folder and "://" not in row.folder:
-                own = replace(facts, name=row.variant, status=row.state, account=None, result=row.about, table=())
+                own = replace(facts, name=row.variant, status=row.state, calls=None, result=row.about, table=())
                 try:
                     files += write_report(folder, own, folder / "preview.png")
                 except OSError as error:

@@ -39,7 +39,7 @@ from swath.errors import (
 )
 from swath.events import ClusterReady, Listener, Log, RunDone, RunStarted
 from swath.reporting import notifications, tracing
-from swath.reporting.call_statistics import FailureGroups
+from swath.reporting.failure_groups import FailureGroups
 from swath.runner import cost_estimate, reportable, throughput
 from swath.runner.event_stream import EventStream
 from swath.runner.heartbeat import heartbeat

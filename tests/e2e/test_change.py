@@ -82,7 +82,7 @@ def test_a_river_that_moved_in_35_years_is_mapped_with_hectares_polygons_and_a_p
     assert report["numbers"]["changed ha"] == pytest.approx(5583 + 8148, abs=2)
     assert report["transitions"]["rows"][1][0] == pytest.approx(8148, abs=1)
     page = (out / "report.html").read_text()
-    assert "From 1985 (down) to 2020 (along), in hectares" in page
+    assert "From 1985 (rows) to 2020 (columns), in hectares" in page
     picture = np.asarray(Image.open(out / "preview.png"))
     became_water = (picture == (59, 117, 156)).all(axis=-1).sum()
     assert became_water > 1000

@@ -219,5 +219,5 @@ def test_the_words_of_a_stopped_run_tell_no_secret(leaky: Pipe) -> None:
     assert "no access with ${env:CANARY}" in done.err
     nothing_left(leaky, done)
     report = next((leaky.folder / ".swath" / "runs").glob("*/report.html")).read_text()
-    assert "What went wrong" in report
+    assert "Failures and retries" in report
     assert MARK.decode() not in report

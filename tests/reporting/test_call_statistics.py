@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from swath.engine.journal_rows import CallRow
 from swath.events import CallRetried
-from swath.reporting.call_statistics import LANES, TROUBLES, CallStatistics, FailureGroups, account
+from swath.reporting.call_statistics import LANES, CallStatistics, summarize_calls
+from swath.reporting.failure_groups import FailureGroups
 from swath.reporting.run_report import RunFacts, to_html, to_json, write_report
 from swath.reporting.timeline import BINS, WorkerLane
 from swath.reporting.timeline_svg import to_svg
@@ -28,8 +29,8 @@ def call(node: str, item: int | None, end: float, took: float, worker: str = "wo
     return CallRow(node=node, item=item, worker=worker, finished=START + end, seconds=took, **fields)
 
 
-def told(*calls: CallRow, span: float = 10, troubles: FailureGroups | None = None) -> CallStatistics:
-    return account(iter(calls), START, START + span, troubles)
+def statistics(*calls: CallRow, span: float = 10, failures: FailureGroups | None = None) -> CallStatistics:
+    return summarize_calls(iter(calls), START, START + span, failures)
 
 
 def lanes(found: CallStatistics) -> dict[str, WorkerLane]:
@@ -43,7 +44,7 @@ def busy_s(found: CallStatistics, worker: str) -> float:
 
 
 def test_each_worker_is_busy_when_its_calls_ran() -> None:
-    found = told(call("a", 0, 2, 1), call("b", 0, 6, 3, "worker-1"))
+    found = statistics(call("a", 0, 2, 1), call("b", 0, 6, 3, "worker-1"))
     one = lanes(found)
     assert busy_s(found, "worker-0") == pytest.approx(1, abs=0.01)
     assert busy_s(found, "worker-1") == pytest.approx(3, abs=0.01)
@@ -55,7 +56,7 @@ def test_each_worker_is_busy_when_its_calls_ran() -> None:
 
 
 def test_calls_that_were_written_down_together_are_laid_one_after_the_other() -> None:
-    found = told(*(call("a", i, 5, 1) for i in range(4)))
+    found = statistics(*(call("a", i, 5, 1) for i in range(4)))
     assert [(round(b.start_s, 6), round(b.end_s, 6)) for b in lanes(found)["worker-0"].blocks] == [
         (1, 2),
         (2, 3),
@@ -65,7 +66,7 @@ def test_calls_that_were_written_down_together_are_laid_one_after_the_other() ->
 
 
 def test_a_worker_with_many_threads_is_not_stretched_into_the_time_before_the_session() -> None:
-    found = told(*(call("a", i, 9, 8) for i in range(4)))
+    found = statistics(*(call("a", i, 9, 8) for i in range(4)))
     lane = lanes(found)["worker-0"]
     assert not lane.blocks
     assert max(map(sum, zip(*lane.busy, strict=True))) == pytest.approx(1, abs=0.01)
@@ -82,7 +83,7 @@ def test_shares_stay_shares_and_no_call_is_lost(rows: list[tuple[float, float, i
         call(f"n{n}", i, end, took, f"w{w}", state="failed" if bad else "done", error="broke" if bad else "")
         for i, (end, took, w, n, bad) in enumerate(rows)
     ]
-    found = told(*calls)
+    found = statistics(*calls)
     assert found.made == len(rows) == sum(each.calls for each in found.workers)
     assert sum(node.made + node.failed for node in found.nodes) == len(rows)
     if found.timeline is None:
@@ -95,8 +96,8 @@ def test_shares_stay_shares_and_no_call_is_lost(rows: list[tuple[float, float, i
     ElementTree.fromstring(to_svg(found))
 
 
-def test_reused_calls_and_those_of_earlier_sessions_are_not_told_as_work_of_this_one() -> None:
-    found = told(
+def test_reused_calls_and_those_of_earlier_sessions_are_not_counted_as_work_of_this_one() -> None:
+    found = statistics(
         call("a", 0, -50, 7),
         call("a", 1, 1, 0, "", state="reused"),
         call("a", 2, 3, 2),
@@ -107,49 +108,46 @@ def test_reused_calls_and_those_of_earlier_sessions_are_not_told_as_work_of_this
     assert (node.made, node.reused, node.earlier, node.seconds, node.longest_s) == (1, 1, 1, 2, 2)
     assert [each.name for each in found.workers] == ["worker-0"]
     page = to_html(facts(found, first_started=START - 100))
-    assert "1 result was there already and was reused" in page
+    assert "1 result existed already and was reused" in page
     assert "1 more call was finished by earlier sessions" in page
-    assert "the last session alone" in page
+    assert "covers the last session" in page
 
 
-def test_a_run_in_which_nothing_had_to_be_made_has_no_timeline() -> None:
-    found = told(call("a", 0, 1, 0, "", state="reused"))
+def test_a_run_without_executed_calls_has_no_timeline() -> None:
+    found = statistics(call("a", 0, 1, 0, "", state="reused"))
     assert found.timeline is None
     assert to_svg(found) == ""
-    assert "0 calls were made" in to_html(facts(found))
+    assert "0 calls were executed" in to_html(facts(found))
 
 
-def test_failures_and_new_attempts_are_told_once_for_each_reason() -> None:
-    troubles = FailureGroups()
-    for item in range(5):
-        troubles(CallRetried(time=1, run="r", node="read", item=item, error=f"timed out: {item}", attempt=1, delay_s=1))
-    found = told(
-        *(call("read", i, 1, 1, state="failed", error=f"block {i} is cut\nmore") for i in range(3)),
+def test_failures_of_the_journal_and_retries_of_the_session_are_listed_together() -> None:
+    failures = FailureGroups()
+    failures(CallRetried(time=1, run="r", node="read", item=4, error="timed out: 4", attempt=1, delay_s=1))
+    found = statistics(
+        *(call("read", i, 1, 1, state="failed", error=f"block {i} is cut") for i in range(3)),
         call("read", 9, 1, 1, attempt=2),
-        troubles=troubles,
+        failures=failures,
     )
     assert [(t.item, t.final, t.count, t.reason) for t in found.troubles] == [
-        (0, True, 3, "block 0 is cut\nmore"),
-        (0, False, 5, "timed out: 0"),
+        (0, True, 3, "block 0 is cut"),
+        (4, False, 1, "timed out: 4"),
     ]
     assert found.nodes[0].retried == 1
-    many = told(*(call("read", i, 1, 1, state="failed", error="x" * i) for i in range(TROUBLES + 7)))
-    assert (len(many.troubles), many.more_troubles) == (TROUBLES, 6)
 
 
 def test_the_slowest_calls_come_first_and_resources_are_shown_only_when_they_were_measured() -> None:
-    plain = told(*(call("a", i, i, i / 10) for i in range(1, 30)), span=30)
+    plain = statistics(*(call("a", i, i, i / 10) for i in range(1, 30)), span=30)
     assert [c.item for c in plain.slowest] == list(range(29, 19, -1))
     page = to_html(facts(plain))
     assert "most memory" not in page
     assert "processor" not in page
-    rich = to_html(facts(told(call("a", 0, 2, 2, cpu_s=1.0, memory=123_000_000), call("b", 0, 2, 1, "worker-1"))))
+    rich = to_html(facts(statistics(call("a", 0, 2, 2, cpu_s=1.0, memory=123_000_000), call("b", 0, 2, 1, "worker-1"))))
     assert "123.0 MB" in rich
     assert "50 %" in rich
 
 
 def test_names_in_the_picture_are_escaped() -> None:
-    found = told(call("<b>&", 0, 1, 1, "<script>"))
+    found = statistics(call("<b>&", 0, 1, 1, "<script>"))
     ElementTree.fromstring(to_svg(found))
     assert "<script>" not in to_html(facts(found))
 
@@ -169,15 +167,15 @@ def test_a_hundred_thousand_calls_on_many_workers_make_a_page_of_bounded_size(tm
                 error=f"E{i}",
             )
 
-    found = account(rows(), START, START + 4)
+    found = summarize_calls(rows(), START, START + 4)
     written = write_report(tmp_path, facts(found, set_aside=tuple(f"node[{i}]: no" for i in range(100_000))))
     assert all(path.stat().st_size < 1_500_000 for path in written)
     assert json.loads(written[0].read_text())["set_aside_count"] == 100_000
     assert "99,900 more" in written[1].read_text()
 
 
-def test_the_json_has_the_account_beside_the_rest() -> None:
-    said = json.loads(to_json(facts(told(call("a", 0, 2, 1), call("a", None, 3, 1, state="reused")))))
+def test_the_json_has_the_statistics_beside_the_rest() -> None:
+    said = json.loads(to_json(facts(statistics(call("a", 0, 2, 1), call("a", None, 3, 1, state="reused")))))
     assert (said["made"], said["reused"], said["nodes"][0]["made"]) == (1, 1, 1)
     assert said["slowest"][0]["node"] == "a"
     assert len(said["timeline"]["lanes"][0]["busy"][0]) == BINS
@@ -185,5 +183,5 @@ def test_the_json_has_the_account_beside_the_rest() -> None:
 
 
 def facts(found: CallStatistics, **other: Any) -> RunFacts:
-    plain = RunFacts("id", "demo", "predict", "done", 0, found.started, found.finished, "s.yaml", "", account=found)
+    plain = RunFacts("id", "demo", "predict", "done", 0, found.started, found.finished, "s.yaml", "", calls=found)
     return dataclasses.replace(plain, **other)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from swath.reporting.call_statistics import CallStatistics, NodeFacts
-from swath.reporting.run_report import RunFacts, seam_words, to_html, to_json, write_report
+from swath.reporting.run_report import RunFacts, seam_text, to_html, to_json, write_report
 
 SEAMS = {
     "exact": True,
@@ -23,7 +23,7 @@ SEAMS = {
 FACTS = RunFacts(
     run="20260101-demo-1", name="demo", pipeline="predict", status="done", exit_code=0, started=1.7e9, finished=1.7e9 + 65,
     spec="specs/demo.yaml", spec_text="pipeline: predict\nmodel: <b>bold</b>\n", cluster="local", workers=2,
-    account=CallStatistics(1.7e9, 1.7e9 + 65, 4, 1, 0, 0.5, (NodeFacts("predict_region", 4, 1, 0, 9.5),)), versions={"swath": "0.1.0"},
+    calls=CallStatistics(1.7e9, 1.7e9 + 65, 4, 1, 0, 0.5, (NodeFacts("predict_region", 4, 1, 0, 9.5),)), versions={"swath": "0.1.0"},
     git={"commit": "abc", "branch": "main", "dirty": True}, command="pipe run specs/demo.yaml",
     result={
         "folder": "out/demo", "seams": SEAMS, "files": [{"name": "map.tif", "bytes": 31435, "sha256": "aa"}],
@@ -81,8 +81,8 @@ def test_the_page_needs_nothing_from_elsewhere_and_holds_the_picture(tmp_path: P
 
 
 def test_sections_without_anything_to_say_are_left_out() -> None:
-    text = words(replace(FACTS, result={}, git={}, account=None)).text
-    for heading in ("Classes", "Seams", "What went in", "What came out", "Calls", "Set aside"):
+    text = words(replace(FACTS, result={}, git={}, calls=None)).text
+    for heading in ("Classes", "Seams", "Input", "Output", "Calls", "Set aside"):
         assert heading not in text
 
 
@@ -109,8 +109,8 @@ def test_what_was_set_aside_is_listed_and_errors_are_shown() -> None:
     ],
 )
 def test_the_seam_certificate_is_said_in_words(change: dict[str, object], said: str) -> None:
-    assert said in seam_words({"seams": SEAMS | change})
-    assert seam_words({}) == ""
+    assert said in seam_text({"seams": SEAMS | change})
+    assert seam_text({}) == ""
 
 
 def test_the_json_has_the_results_facts_beside_the_runs_and_no_nan() -> None:
