@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from swath.errors import TaskFailed
-from swath.graph.current import current_run, metrics, progress
+from swath.graph.call_context import current_run, metrics, progress
 from swath.graph.task import task
 
 GIVE_UP_S = 60.0
