@@ -65,8 +65,8 @@ def ours(told: TrainSettings, batches: list[NetworkBatch]) -> tuple[float, float
         tempfile.TemporaryDirectory() as folder,
         reporting_to(lambda done, total, pixels: marks.append(time.perf_counter()), "bench"),
     ):
-        learned = train_network(told, TrainingData(batch, lambda: iter(()), 0), Path(folder))
-    return _step_s(marks), learned.waiting
+        result = train_network(told, TrainingData(batch, lambda: iter(()), 0), Path(folder))
+    return _step_s(marks), result.data_wait
 
 
 def bare(told: TrainSettings, batches: list[NetworkBatch]) -> float:

@@ -1,10 +1,10 @@
-"""Train: imagery with labels in, a model that predict can use out.
+"""Train: labelled imagery in, a model for predict and evaluate out.
 
-images              each image with its labels, and the rule that holds places back    on the client
-windows             the images in windows                                              on the client
-surveys             what each window holds: labels by split, statistics of bands       streamed over the workers
-plan                everything that the training depends on, from all surveys          on the client
-learned             one call: steps, validation, checkpoints; goes on where it was     on a worker (with a GPU where asked for)
+images, split       each image with its labels; the rule that puts places into splits  on the client
+windows             the images cut into windows                                        on the client
+surveys             class counts by split and band statistics of each window           streamed over the workers
+plan, settings      what the chips are drawn from; everything else of the training     on the client
+result              one call: steps, validation, checkpoints; can be resumed           on a worker (with a GPU if requested)
 model               .pt2, .safetensors, contract, curves, card                         on the client, atomically
 """
 
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from swath.geo import Window
     from swath.imagery.labels.labelled_image import LabelledImage
     from swath.storage.publication import Published
-    from swath.training.chips.survey import ChipPlan, Survey
+    from swath.training.chips.chip_plan import ChipPlan
+    from swath.training.chips.survey import Survey
     from swath.training.loop.settings import TrainResult, TrainSettings
     from swath.training.split.split import Split
 
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class ModelOutput(Destination):
-    """Where the model goes and in which forms. In YAML: a path, or a mapping."""
+    """Folder, name and formats of the model. In YAML: a path, or a mapping."""
 
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Of the model and its files; the folder's name when not given."""
@@ -54,43 +55,43 @@ class ModelOutput(Destination):
 
 
 class Train(Spec):
-    """Train a model on imagery with labels."""
+    """Train a model on labelled imagery."""
 
     data: LabelledData
     """Imagery with labels: one set or a list of them."""
     classes: tuple[LabelClass, ...] = Field(min_length=2, max_length=255)
-    """What there is to tell apart, in the order of the map's values from 0 on."""
+    """The classes, in the order of the map's values from 0 on."""
     bands: tuple[str, ...] = Field(min_length=1)
-    """Which bands the model takes, in this order."""
+    """The bands of the model's input, in this order."""
     output: ModelOutput
     """Folder of the model."""
     units: Literal["dn", "reflectance"] = "dn"
     """Whether the model takes the files' numbers or physical values (number * scale + offset)."""
     split: SplitSpec = BlockSplit()
-    """Which places are held back from training."""
+    """How places are split into training, validation and test."""
     sampling: Sampling = Sampling()
-    """Which chips are seen."""
+    """How chips are sampled."""
     network: Network = Network()
     """The network."""
     loss: Loss = (LossTerm(name="cross_entropy"),)
-    """What is made small: cross_entropy, focal, dice, or a list of them, which are summed."""
+    """The loss: cross_entropy, focal, dice, or a list of them, which are summed."""
     augment: Augmentation = Augmentation()
-    """How images are varied."""
+    """Augmentation of the chips."""
     optimizer: Optimizer = Optimizer()
-    """How fast is learned."""
+    """Learning rate and its schedule."""
     best: BestEpoch = BestEpoch()
-    """Which epoch's weights are kept, and when to stop early."""
+    """The metric that selects the epoch whose weights are published, and early stopping."""
     epochs: int = Field(default=10, ge=1)
-    """So often the validation split is looked at."""
+    """Number of epochs. The validation split is scored at the end of each."""
     seed: int = Field(default=1, ge=0)
-    """Decides first weights, chips, their variation and the split: the same spec and seed give the same weights."""
+    """Seed of initial weights, chips, augmentation and split: the same spec and seed give the same weights."""
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
-    """Of the network's arithmetic while it learns. The others are for GPUs."""
+    """Of the network's arithmetic in the training. Those other than 32 are for GPUs."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where is learned: `auto` is the GPU if the machine on which the run is started has one. With `cuda` the training is given to a
-    worker that offers the resource gpu."""
+    """`auto` is the GPU if the machine on which the run is started has one. With `cuda` the training runs on a worker with the
+    resource gpu."""
     threads: int = Field(default=2, ge=1)
-    """Of the processor, for the arithmetic. The weights depend on it in their last bits, so it is not simply what the machine has."""
+    """CPU threads of the training. The last bits of the weights depend on it, so the default is not the machine's number."""
     tiles: OutputPath | None = None
     """Also write all labelled places as GeoTIFF pairs of image and labels into this folder, for other tools."""
     licence: str = ""
@@ -106,18 +107,18 @@ class Train(Spec):
         if self.best.metric not in ("mean_iou", "accuracy", "loss", *names):
             known = ", ".join(("mean_iou", "accuracy", "loss", *names))
             raise mistake("{given!r} is none of {known}", at=("best", "metric"), given=self.best.metric, known=known)
-        for number, part in enumerate(self.loss):
-            if isinstance(part.class_weights, tuple) and len(part.class_weights) != len(names):
+        for number, term in enumerate(self.loss):
+            if isinstance(term.class_weights, tuple) and len(term.class_weights) != len(names):
                 where = ("loss", number, "class_weights")
                 raise mistake(
-                    "{given} numbers for {count} classes", at=where, given=len(part.class_weights), count=len(names)
+                    "{given} numbers for {count} classes", at=where, given=len(term.class_weights), count=len(names)
                 )
         return self
 
 
 @pipeline
 def train(spec: Train) -> Any:
-    """Train a model on imagery with labels."""
+    """Train a model on labelled imagery."""
     images = find_images(spec.data, bands=spec.bands, classes=spec.classes)
     split = make_split_rule(images, split=spec.split, seed=spec.seed)
     windows = cut_windows(images)
@@ -127,17 +128,17 @@ def train(spec: Train) -> Any:
     plan = plan_training(
         surveys, images=images, split=split, classes=spec.classes, reflectance=spec.units == "reflectance"
     )
-    course = make_settings(
+    settings = make_settings(
         plan, network=spec.network, loss=spec.loss, augment=spec.augment, optimizer=spec.optimizer, best=spec.best,
         sampling=spec.sampling, epochs=spec.epochs, seed=spec.seed, precision=spec.precision, device=spec.device,
         threads=spec.threads,
     )  # fmt: skip
-    learning = train_network.options(resources={"gpu": 1}) if spec.device == "cuda" else train_network
-    learned = learning(course, plan=plan, sampling=spec.sampling, output=spec.output)
+    fit = train_network.options(resources={"gpu": 1}) if spec.device == "cuda" else train_network
+    result = fit(settings, plan=plan, sampling=spec.sampling, output=spec.output)
     if spec.tiles is not None:
         export_chips(plan, sampling=spec.sampling, classes=spec.classes, to=spec.tiles)
     return publish_model(
-        learned, course=course, plan=plan, classes=spec.classes, sampling=spec.sampling, licence=spec.licence,
+        result, settings=settings, plan=plan, classes=spec.classes, sampling=spec.sampling, licence=spec.licence,
         output=spec.output,
     )  # fmt: skip
 
@@ -159,7 +160,7 @@ def find_images(
 
 @task(on_client=True)
 def make_split_rule(images: tuple[LabelledImage, ...], *, split: SplitSpec, seed: int) -> Split:
-    """The rule that tells for every place whether it is trained on."""
+    """The rule that gives the split of every place."""
     from swath.training.split.split import make_split
 
     return make_split(split, seed, [image.scenes for image in images])
@@ -175,12 +176,17 @@ def cut_windows(images: tuple[LabelledImage, ...]) -> tuple[tuple[int, Window], 
 
 @task(retries=2)
 def survey_window(
-    where: tuple[int, Window], *, images: tuple[LabelledImage, ...], split: Split, classes: int, reflectance: bool
+    numbered_window: tuple[int, Window],
+    *,
+    images: tuple[LabelledImage, ...],
+    split: Split,
+    classes: int,
+    reflectance: bool,
 ) -> Survey:
-    """What is in one window of one image."""
+    """Class counts and band statistics of one window of an image."""
     from swath.training.chips.survey import survey
 
-    image, window = where
+    image, window = numbered_window
     return survey(images[image], window, split, classes, reflectance=reflectance)
 
 
@@ -193,13 +199,13 @@ def plan_training(
     classes: tuple[LabelClass, ...],
     reflectance: bool,
 ) -> ChipPlan:
-    """All that chips are drawn from. An area without labels, or a split without places, is an error here."""
-    from swath.training.chips.survey import plan_chips as put_together
+    """Images, surveys and split together. A training or validation split without labels is an error here."""
+    from swath.training.chips.chip_plan import plan_chips
 
-    found = put_together(images, list(surveys), split, tuple(each.name for each in classes), reflectance=reflectance)
-    for note in found.notes:
+    plan = plan_chips(images, list(surveys), split, tuple(each.name for each in classes), reflectance=reflectance)
+    for note in plan.notes:
         log.warning(note)
-    return found
+    return plan
 
 
 @task(on_client=True)
@@ -218,7 +224,7 @@ def make_settings(
     device: Literal["auto", "cpu", "cuda"],
     threads: int,
 ) -> TrainSettings:
-    """Everything that the training depends on beside its chips."""
+    """Everything that the weights depend on beside the chips."""
     from swath.models.device import resolve_device
     from swath.training.chips.chips import Chips
     from swath.training.loop.settings import TrainSettings, class_weights
@@ -227,23 +233,23 @@ def make_settings(
     counts = plan.counts[TRAIN].tolist()
     return TrainSettings(
         network=network, bands=len(plan.images[0].scenes.bands), classes=plan.classes, loss=loss,
-        class_weights=tuple(class_weights(part, counts) for part in loss), augment=augment, optimizer=optimizer,
+        class_weights=tuple(class_weights(term, counts) for term in loss), augment=augment, optimizer=optimizer,
         best=best, epochs=epochs, epoch_steps=Chips(plan, sampling, seed).steps_per_epoch, seed=seed,
         precision=precision, device=resolve_device(device), threads=threads,
     )  # fmt: skip
 
 
 @task(retries=2)
-def train_network(course: TrainSettings, *, plan: ChipPlan, sampling: Sampling, output: ModelOutput) -> TrainResult:
-    """Train the network. A call that is made again goes on from the last checkpoint, two minutes ago at most."""
+def train_network(settings: TrainSettings, *, plan: ChipPlan, sampling: Sampling, output: ModelOutput) -> TrainResult:
+    """Train the network. A repeated call resumes from the last checkpoint, at most two minutes old."""
     from swath.training.checkpoints import Checkpoints
     from swath.training.fit import fit
 
-    return fit(course, plan, sampling, Checkpoints.of(output.to, output.model, course, plan, sampling))
+    return fit(settings, plan, sampling, Checkpoints.of(output.to, output.model, settings, plan, sampling))
 
 
 def still_there(published: Published) -> bool:
-    """Whether a publication can be reused: its files are still as they were."""
+    """Whether a publication can be reused: its files exist and are unchanged."""
     from swath.storage.publication import is_intact
 
     return is_intact(published)
@@ -251,67 +257,42 @@ def still_there(published: Published) -> bool:
 
 @task(on_client=True, valid=still_there)
 def export_chips(plan: ChipPlan, *, sampling: Sampling, classes: tuple[LabelClass, ...], to: str) -> Published:
-    """All labelled places as pairs of files."""
+    """All labelled places as pairs of GeoTIFFs."""
     from swath.graph.call_context import current_run
     from swath.maps.legend import legend_from_classes
-    from swath.training.chips.export import export_chips as write
+    from swath.training.chips.export import export_chips as write_chips
 
-    return write(plan, sampling, to, current_run() or "tiles", legend_from_classes(classes))
+    return write_chips(plan, sampling, to, current_run() or "tiles", legend_from_classes(classes))
 
 
 @task(on_client=True, valid=still_there)
 def publish_model(
-    learned: TrainResult,
+    result: TrainResult,
     *,
-    course: TrainSettings,
+    settings: TrainSettings,
     plan: ChipPlan,
     classes: tuple[LabelClass, ...],
     sampling: Sampling,
     licence: str,
     output: ModelOutput,
 ) -> Published:
-    """Write the network, its contract, its curves and its card, and put them in their place."""
-    from pathlib import Path
-
-    from swath.project.git import Repository
+    """Write the network, its contract, learning curves and model card, and publish them together."""
     from swath.training.checkpoints import Checkpoints
     from swath.training.fit import publish
-    from swath.training.model_record import make_record
-    from swath.version import versions
 
-    project = Repository.around(Path.cwd())
-    git = project.described() if project else ""
     return publish(
-        lambda exported: make_record(
-            output.model, learned, exported, course, plan, classes, sampling, licence, versions(), git
-        ),
-        course, learned.weights, output.to, output.model, onnx=output.onnx,
-        checkpoints=Checkpoints.of(output.to, output.model, course, plan, sampling),
+        result, settings, plan, classes, sampling, licence, output.to, output.model, onnx=output.onnx,
+        checkpoints=Checkpoints.of(output.to, output.model, settings, plan, sampling),
     )  # fmt: skip
 
 
 @train.planner
 def expected(spec: Train) -> dict[str, Any]:
     """What a training would take, from the headers of its imagery."""
-    from swath.imagery.reading.mosaic import common_dtype
-    from swath.training.chips.chips import CACHE_BYTES
+    from swath.training.estimate import estimate
 
     images = find_images(spec.data, bands=spec.bands, classes=spec.classes)
     make_split_rule(images, split=spec.split, seed=spec.seed)
     windows = cut_windows(images)
-    pixels = sum(window.height * window.width for _, window in windows)
-    chip = spec.sampling.chip**2
-    steps = spec.sampling.steps or max(1, -(-pixels // (chip * spec.sampling.batch)))
-    size = common_dtype(images[0].scenes).itemsize
-    return {
-        "images": len(images),
-        "megapixels": round(pixels / 1e6, 3),
-        "windows": len(windows),
-        "read_bytes": pixels * len(spec.bands) * size,
-        "network": spec.network.name,
-        "epochs": spec.epochs,
-        "steps": steps * spec.epochs if spec.sampling.steps else f"at most {steps * spec.epochs}",
-        "chips": steps * spec.epochs * spec.sampling.batch,
-        "memory_bytes": CACHE_BYTES + 6 * spec.sampling.batch * chip * (len(spec.bands) * 4 + 2),
-        "output": spec.output.to,
-    }
+    numbers = estimate(images, windows, len(spec.bands), spec.sampling, spec.epochs)
+    return {**numbers, "network": spec.network.name, "output": spec.output.to}

@@ -23,8 +23,9 @@ from swath.spec.fields.imagery import FilesImagery
 from swath.spec.fields.labels import LabelledImagery, RasterLabels
 from swath.spec.fields.sampling import Sampling
 from swath.spec.fields.split import ColumnSplit
+from swath.training.chips.chip_plan import plan_chips
 from swath.training.chips.chips import Chips
-from swath.training.chips.survey import plan_chips, survey, survey_windows
+from swath.training.chips.survey import survey, survey_windows
 from swath.training.split.split import make_split
 
 BATCH = 8
@@ -44,7 +45,7 @@ def main(words: list[str]) -> int:
     else:
         chips = loader(pixels, known, edge)
         if kind == "places":
-            found = [place for number in range(batches) for _, place in chips.places(number)]
+            found = [place for number in range(batches) for _, place in chips.chip_windows(number)]
             (folder / f"places-{size}.json").write_text(json.dumps([[each.row, each.col] for each in found]))
             return 0
         told = timed(lambda: sum(len(chips.batch(number).pixels) for number in range(batches)))

@@ -1,1 +1,1 @@
-"""What training reads: places held back, chips sampled from imagery with labels, and the numbers that describe them."""
+"""Training: the split of places, chips and their sampler, the training loop, and the published model with its contract and card."""

@@ -1,4 +1,4 @@
-"""Where the checkpoints of a training lie until its model is published."""
+"""Checkpoints of a training: a local folder and, for outputs in an object store, copies there, until the model is published."""
 
 from __future__ import annotations
 
@@ -18,64 +18,65 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """A folder of the machine that learns and, where the output has an address, copies there: that machine may be gone.
+    """A folder on the machine that trains and, where the output is a URL, copies there that outlive the machine.
 
-    The same for the same training, so whoever begins it again goes on with it.
+    The same training has the same folder, so a later process resumes it.
     """
 
     folder: Path
-    copies: str = ""
-    """Address of a folder, or nothing."""
-    _copied: dict[str, int] = field(default_factory=dict, repr=False)
-    """Time of change of what was copied, by name."""
+    remote_folder: str = ""
+    """URL of the copies; empty where there are none."""
+    _uploaded: dict[str, int] = field(default_factory=dict, repr=False)
+    """Modification time of the uploaded files, by name."""
 
     @classmethod
-    def of(cls, to: str, name: str, *depends: Any) -> Self:
-        """Of a training into the folder `to`, by everything that it depends on: beside the output, or in the temp folder with
-        copies in the output for an address."""
+    def of(cls, to: str, name: str, *depends: Any, temp: Path | None = None) -> Self:
+        """Of a training into the folder `to`, by everything that it depends on: beside the output; for a URL in the folder `temp`
+        (the system's when not given), with copies in the output."""
         key = fingerprint(depends)[:16]
         if is_remote(to):
-            return cls(
-                Path(tempfile.gettempdir()) / f"swath-training-{key}", f"{to.rstrip('/')}/.{name}.training-{key}"
-            )
+            temp = temp or Path(tempfile.gettempdir())
+            return cls(temp / f"swath-training-{key}", f"{to.rstrip('/')}/.{name}.training-{key}")
         return cls(Path(to).parent / f".{Path(to).name}.{name}.training-{key}")
 
-    def fetch(self) -> None:
-        """Get what another machine left, where there is nothing here. Raises what the store raises."""
-        if not self.copies or self.folder.is_dir():
+    def download(self) -> None:
+        """Get the copies of another machine, where the local folder does not exist. Raises what the store raises."""
+        if not self.remote_folder or self.folder.is_dir():
             return
-        files, place = filesystem_and_path(self.copies)
-        if not files.exists(place):
+        files, remote = filesystem_and_path(self.remote_folder)
+        if not files.exists(remote):
             return
-        whole = Path(tempfile.mkdtemp(dir=self.folder.parent, prefix="swath-"))
+        partial = Path(tempfile.mkdtemp(dir=self.folder.parent, prefix="swath-"))
         try:
-            for found in files.ls(place, detail=False):
-                files.get_file(found, str(whole / Path(found).name))
-            whole.rename(self.folder)
+            for found in files.ls(remote, detail=False):
+                files.get_file(found, str(partial / Path(found).name))
+            partial.rename(self.folder)
         finally:
-            shutil.rmtree(whole, ignore_errors=True)
-        log.info("checkpoints come from %s", self.copies)
+            shutil.rmtree(partial, ignore_errors=True)
+        log.info("checkpoints come from %s", self.remote_folder)
 
-    def copy(self, *names: str) -> None:
-        """Copy those files that changed, in this order. That it cannot be done is a warning: the training is worth more."""
-        if not self.copies:
+    def upload(self, *names: str) -> None:
+        """Copy the files that changed, in this order. A failure is a warning, so that the training goes on."""
+        if not self.remote_folder:
             return
         try:
-            files, place = filesystem_and_path(self.copies)
+            files, remote = filesystem_and_path(self.remote_folder)
             for name in names:
                 file = self.folder / name
                 changed = file.stat().st_mtime_ns if file.is_file() else 0
-                if changed != self._copied.get(name, 0):
-                    files.makedirs(place, exist_ok=True)
-                    files.put_file(str(file), f"{place}/{name}")
-                    self._copied[name] = changed
-        except Exception as error:  # noqa: BLE001 - stores raise what they like
-            log.warning("no checkpoint was copied to %s, where it would outlive this machine: %s", self.copies, error)
+                if changed != self._uploaded.get(name, 0):
+                    files.makedirs(remote, exist_ok=True)
+                    files.put_file(str(file), f"{remote}/{name}")
+                    self._uploaded[name] = changed
+        except Exception as error:  # noqa: BLE001 - stores raise errors of many kinds
+            log.warning(
+                "the checkpoint was not copied to %s; it is on this machine only: %s", self.remote_folder, error
+            )
 
     def remove(self) -> None:
-        """Once the model is published."""
+        """Remove folder and copies, once the model is published."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self.copies:
-            files, place = filesystem_and_path(self.copies)
-            if files.exists(place):
-                files.rm(place, recursive=True)
+        if self.remote_folder:
+            files, remote = filesystem_and_path(self.remote_folder)
+            if files.exists(remote):
+                files.rm(remote, recursive=True)

@@ -1,10 +1,11 @@
-"""A training, put together: what the survey found and the spec asked for, to what the loop gets and what is published."""
+"""fit: train a network on the chips of a plan; publish: write the trained model's files together."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,34 +13,36 @@ import numpy as np
 from swath.errors import MissingExtra
 from swath.graph.call_context import current_run
 from swath.models.network_input import prepare
+from swath.project.git import Repository
 from swath.spec.fields.labels import IGNORE_INDEX
 from swath.storage.publication import Published, Staging
 from swath.training.chips.chips import ChipBatch, Chips
 from swath.training.model_card import render_card
-from swath.training.model_record import ModelRecord, contract_document, value_scaling
+from swath.training.model_contract import contract_document
+from swath.training.model_record import ModelRecord, make_record
 from swath.training.split.split import VALIDATION
+from swath.version import versions
 
 if TYPE_CHECKING:
+    from swath.spec.fields.labels import LabelClass
     from swath.spec.fields.sampling import Sampling
     from swath.training.checkpoints import Checkpoints
-    from swath.training.chips.survey import ChipPlan
-    from swath.training.loop.export import ExportedNetwork
+    from swath.training.chips.chip_plan import ChipPlan
     from swath.training.loop.prefetch import NetworkBatch
     from swath.training.loop.settings import TrainResult, TrainSettings
 
-AROUND = 32
-"""Pixels around what is validated at once that the network sees too, as it does where a map is made. A multiple of most strides."""
+VALIDATION_HALO = 32
+"""Pixels around a validation window that the network gets too, as it does for a map. A multiple of most strides."""
 
 
 def require_package(package: str, extra: str) -> None:
-    """Raise MissingExtra where a package is not installed, before anything costs time."""
+    """Raise MissingExtra where a package is not installed."""
     if importlib.util.find_spec(package) is None:
         raise MissingExtra(package, extra, "training a network")
 
 
 def network_batch(batch: ChipBatch, scaling: Sequence[dict[str, Any]], stride: int = 1) -> NetworkBatch:
-    """A batch as predict would give it to the network: scaled, 0 where there is no pixel, filled up at the bottom and the right to
-    multiples of `stride`."""
+    """Chips as the network takes them: pixels prepared as for a map, labels IGNORE_INDEX where there is no valid pixel."""
     from swath.training.loop.prefetch import NetworkBatch
 
     pixels = prepare(batch.pixels, batch.valid, scaling, stride)
@@ -49,50 +52,55 @@ def network_batch(batch: ChipBatch, scaling: Sequence[dict[str, Any]], stride: i
     return NetworkBatch(pixels, labels)
 
 
-def fit(course: TrainSettings, plan: ChipPlan, sampling: Sampling, checkpoints: Checkpoints) -> TrainResult:
-    """Train a network on the chips of a plan. What swath.training.loop.trainer.train_network says holds."""
+def fit(settings: TrainSettings, plan: ChipPlan, sampling: Sampling, checkpoints: Checkpoints) -> TrainResult:
+    """Train a network on the chips of a plan, resuming from `checkpoints`. Raises what train_network raises."""
     from swath.training.loop.networks import build_network, stride_of
     from swath.training.loop.trainer import BEST, LAST, TrainingData, train_network
 
-    chips = Chips(plan, sampling, course.seed)
-    scaling = value_scaling(plan.moments)
-    stride = stride_of(build_network(course.network, course.bands, len(course.classes)), course.bands)
-    checkpoints.fetch()
-    return train_network(
-        course,
-        TrainingData(
-            lambda number: network_batch(chips.batch(number), scaling, stride),
-            lambda: (network_batch(each, scaling, stride) for each in chips.held(VALIDATION, halo=AROUND)),
-            len(chips.windows(VALIDATION, halo=AROUND)),
+    chips = Chips(plan, sampling, settings.seed)
+    scaling = plan.moments.value_scaling()
+    stride = stride_of(build_network(settings.network, settings.bands, len(settings.classes)), settings.bands)
+    checkpoints.download()
+    data = TrainingData(
+        lambda step: network_batch(chips.batch(step), scaling, stride),
+        lambda: (
+            network_batch(each, scaling, stride) for each in chips.split_batches(VALIDATION, halo=VALIDATION_HALO)
         ),
-        checkpoints.folder,
-        kept=lambda: checkpoints.copy(BEST, LAST),
+        len(chips.split_windows(VALIDATION, halo=VALIDATION_HALO)),
     )
+    return train_network(settings, data, checkpoints.folder, on_checkpoint=lambda: checkpoints.upload(BEST, LAST))
 
 
 def publish(
-    tell: Callable[[ExportedNetwork], ModelRecord],
-    course: TrainSettings,
-    weights: bytes,
+    result: TrainResult,
+    settings: TrainSettings,
+    plan: ChipPlan,
+    classes: tuple[LabelClass, ...],
+    sampling: Sampling,
+    licence: str,
     to: str,
     name: str,
     *,
     onnx: bool,
     checkpoints: Checkpoints,
 ) -> Published:
-    """Write the model's files, and put them in their place, the contract last. `tell` gives what is known of the training, once the
-    network is written. Its checkpoints are removed."""
+    """Write the model NAME and what describes it, and publish all files in the folder `to`, the contract last. The checkpoints are
+    removed. Raises what export_network and publishing raise."""
     from swath.training.loop.curves import curves_csv, draw_curves
     from swath.training.loop.export import export_network
 
     with Staging(to, current_run() or name) as staging:
         folder = staging.folder
-        exported = export_network(course.network, course.bands, len(course.classes), weights, folder, name, onnx=onnx)
-        record = tell(exported)
-        draw_curves(folder / f"{name}-curves.png", record.history, course.classes, record.colors, record.best.number)
-        (folder / f"{name}-curves.csv").write_text(curves_csv(record.history, course.classes), encoding="utf-8")
-        page = render_card(record, (folder / f"{name}-curves.png").read_bytes())
-        (folder / f"{name}-card.html").write_text(page, encoding="utf-8")
+        exported = export_network(
+            settings.network, settings.bands, len(settings.classes), result.weights, folder, name, onnx=onnx
+        )
+        project = Repository.around(Path.cwd())
+        git = project.described() if project else ""
+        record = make_record(name, result, exported, settings, plan, classes, sampling, licence, versions(), git)
+        curves = folder / f"{name}-curves.png"
+        draw_curves(curves, record.history, settings.classes, record.colors, record.best.number)
+        (folder / f"{name}-curves.csv").write_text(curves_csv(record.history, settings.classes), encoding="utf-8")
+        (folder / f"{name}-card.html").write_text(render_card(record, curves.read_bytes()), encoding="utf-8")
         text = json.dumps(contract_document(record), indent=2, ensure_ascii=False)
         (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
         published = staging.publish(training_report(record), manifests=(f"{name}.json",))
@@ -101,7 +109,7 @@ def publish(
 
 
 def training_report(record: ModelRecord) -> dict[str, Any]:
-    """For the run's report, and the table that compares runs."""
+    """What the run's report and the table of variants have of a training."""
     return {
         "numbers": record.numbers(),
         "metrics": record.metrics(),
@@ -109,7 +117,7 @@ def training_report(record: ModelRecord) -> dict[str, Any]:
             "parameters": record.exported.parameters,
             "weights": f"SHA-256 {record.exported.sha256}",
             "seconds": round(record.seconds, 1),
-            "waiting for data %": round(100 * record.waiting, 2),
+            "waiting for data %": round(100 * record.data_wait, 2),
         },
         "input": {
             "imagery": [each.id for each in record.sources],

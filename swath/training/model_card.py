@@ -1,4 +1,4 @@
-"""The model card: one page that says what a model is for, what it was trained on and how well it does."""
+"""Model card: an HTML page with the purpose of a model, its training data, settings and metrics."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def render_card(record: ModelRecord, curves: bytes) -> str:
-    """The card as a page of HTML that needs nothing beside it. `curves` is the PNG of the learning curves."""
-    from swath.training.model_record import hyperparameters
+    """The card as a self-contained HTML page. `curves` is the PNG of the learning curves."""
+    from swath.training.model_contract import hyperparameters
 
     best = record.best
     total = sum(map(sum, best.counts)) or 1
@@ -28,13 +28,13 @@ def render_card(record: ModelRecord, curves: bytes) -> str:
             "training": record.pixels.get("train", (0,) * len(record.colors))[number],
             "row": best.counts[number] if best.counts else (),
         }
-        for number, (name, color) in enumerate(zip(record.course.classes, record.colors, strict=True))
+        for number, (name, color) in enumerate(zip(record.settings.classes, record.colors, strict=True))
     ]
     return _template().render(
         record=record,
         best=best,
         classes=classes,
-        told=hyperparameters(record),
+        settings=hyperparameters(record),
         curves=base64.b64encode(curves).decode(),
     )
 
@@ -47,12 +47,12 @@ def _template() -> Template:
     environment = jinja2.Environment(
         loader=folder, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["words"] = setting_text
+    environment.filters["setting_text"] = setting_text
     return environment.get_template("model_card.html.j2")
 
 
 def setting_text(value: Any) -> str:
-    """A setting in words: names and values with commas between."""
+    """A setting as text: names and values, separated by commas."""
     match value:
         case bool():
             return "yes" if value else "no"

@@ -16,8 +16,9 @@ from swath.training.fit import network_batch
 from swath.training.loop.epochs import Epoch
 from swath.training.loop.export import ExportedNetwork
 from swath.training.model_card import render_card
-from swath.training.model_record import ModelRecord, TrainingImage, contract_document, value_scaling
-from tests.models.learn.course import CLASSES, course
+from swath.training.model_contract import contract_document
+from swath.training.model_record import ModelRecord, TrainingImage
+from tests.training.example import CLASSES, settings
 
 BEST = Epoch(2, 6, 0.5, 0.001, 3.0, 0.6, ((80, 10), (5, 105)), (80 / 95, 105 / 120), 0.86, 0.925)
 
@@ -26,13 +27,13 @@ def record() -> ModelRecord:
     moments = BandMoments.of(np.random.default_rng(1).normal(50, 9, (3, 400)).astype(np.float32))
     statistics = [{"mean": m, "stddev": 9.0, "minimum": 1.0, "maximum": 99.0} for m in moments.mean.tolist()]
     return ModelRecord(
-        name="water", bands=("green", "red", "nir"), units="dn", scaling=value_scaling(moments),
-        statistics=tuple(statistics), colors=("E6DFC8", "2B7BBA"), resolution_m=30.0, course=course(),
+        name="water", bands=("green", "red", "nir"), units="dn", scaling=moments.value_scaling(),
+        statistics=tuple(statistics), colors=("E6DFC8", "2B7BBA"), resolution_m=30.0, settings=settings(),
         split={"split": {"by": "columns"}, "seed": 1}, sampling={"chip": 32, "batch": 4},
         pixels={"train": (900, 100), "validation": (90, 110), "test": (0, 0)},
         sources=(TrainingImage("scene <1>", None, "weak labels by the rule a > b", (10.0, 50.0, 11.0, 51.0)),), licence="CC0-1.0",
         history=(dataclasses.replace(BEST, number=1), BEST), best=BEST, exported=ExportedNetwork(1234, 2, "ab" * 32, False),
-        seconds=12.0, waiting=0.01, software={"torch": "2.13.0+cpu"}, git="c0ffee",
+        seconds=12.0, data_wait=0.01, software={"torch": "2.13.0+cpu"}, git="c0ffee",
     )  # fmt: skip
 
 
@@ -51,7 +52,7 @@ def test_the_network_sees_in_training_exactly_what_it_will_see_in_a_map() -> Non
 
 
 def test_a_band_of_one_value_is_shifted_and_not_divided_by_nothing() -> None:
-    (scaling,) = value_scaling(BandMoments.of(np.full((1, 50), 7.0)))
+    (scaling,) = BandMoments.of(np.full((1, 50), 7.0)).value_scaling()
     assert scaling == {"type": "z-score", "mean": 7.0, "stddev": 1.0}
 
 
@@ -76,7 +77,7 @@ def test_the_card_says_how_well_it_does_and_escapes_what_came_from_outside() -> 
     assert "scene &lt;1&gt;" in page
     assert "CC0-1.0" in page
     without = dataclasses.replace(record(), best=Epoch(2, 6, 0.5, 0.001, 3.0))
-    assert "Nothing was held back" in render_card(without, b"png")
+    assert "There was no validation split" in render_card(without, b"png")
 
 
 def test_a_run_tells_numbers_that_a_table_can_compare() -> None:

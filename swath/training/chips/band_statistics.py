@@ -1,9 +1,10 @@
-"""Numbers that describe the pixels of each band, gathered piece by piece: the same as of all pixels at once."""
+"""BandMoments: mean, deviation and range of each band, merged from parts: the same as of all pixels at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class BandMoments:
-    """Of some pixels, for each band: arrays of float64 (bands,)."""
+    """Statistics of some pixels, for each band: arrays of float64 (bands,)."""
 
     count: int
     """Pixels."""
@@ -21,12 +22,12 @@ class BandMoments:
     squares: Floats
     """Sum of the squared distances from the mean."""
     low: Floats
-    """Smallest number; infinity of no pixels."""
+    """Smallest value; infinity of no pixels."""
     high: Floats
 
     @classmethod
     def none(cls, bands: int) -> BandMoments:
-        """Of no pixels at all."""
+        """Of no pixels."""
         return cls(0, np.zeros(bands), np.zeros(bands), np.full(bands, np.inf), np.full(bands, -np.inf))
 
     @classmethod
@@ -42,27 +43,44 @@ class BandMoments:
         return cls(count, mean, np.einsum("bn,bn->b", numbers, numbers), low, high)
 
     def __add__(self, other: BandMoments) -> BandMoments:
-        """Of both (Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm", 1979)."""
+        """Of the pixels of both (Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm", 1979)."""
         count = self.count + other.count
         if not other.count:
             return self
-        apart = other.mean - self.mean
+        difference = other.mean - self.mean
         return BandMoments(
             count,
-            self.mean + apart * (other.count / count),
-            self.squares + other.squares + apart**2 * (self.count * other.count / count),
+            self.mean + difference * (other.count / count),
+            self.squares + other.squares + difference**2 * (self.count * other.count / count),
             np.minimum(self.low, other.low),
             np.maximum(self.high, other.high),
         )
 
     @property
     def stddev(self) -> Floats:
-        """Of the pixels as they are (divided by their number); 0 of none."""
+        """Population standard deviation (divided by the number of pixels); 0 of none."""
         result: Floats = np.sqrt(self.squares / max(self.count, 1))
         return result
 
+    def value_scaling(self) -> tuple[dict[str, Any], ...]:
+        """MLM value_scaling, one object per band, that gives mean 0 and standard deviation 1, in numbers of six significant digits,
+        which a contract holds exactly. A band of one value is only shifted."""
+        return tuple(
+            {"type": "z-score", "mean": float(f"{mean:.6g}"), "stddev": float(f"{deviation:.6g}") or 1.0}
+            for mean, deviation in zip(self.mean.tolist(), self.stddev.tolist(), strict=True)
+        )
+
+    def statistics(self) -> tuple[dict[str, float], ...]:
+        """MLM statistics, one object per band."""
+        return tuple(
+            {"minimum": low, "maximum": high, "mean": mean, "stddev": deviation, "count": self.count}
+            for low, high, mean, deviation in zip(
+                self.low.tolist(), self.high.tolist(), self.mean.tolist(), self.stddev.tolist(), strict=True
+            )
+        )
+
 
 def merge_moments(moments: Iterable[BandMoments]) -> BandMoments:
-    """Of all together. Raises ValueError when there is none."""
+    """Of the pixels of all. Raises ValueError when there are none."""
     first, *rest = moments
     return sum(rest, first)

@@ -1,4 +1,4 @@
-"""One chip as files that other tools read: the pixels and the labels, each a small GeoTIFF in its place on the ground."""
+"""Write a chip as two georeferenced GeoTIFFs: its pixels with a mask, and its labels with colours."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def write_pixels(
-    path: Path, pixels: NDArray[Any], valid: NDArray[np.bool_], place: GeoBox, bands: Sequence[str]
+    path: Path, pixels: NDArray[Any], valid: NDArray[np.bool_], grid: GeoBox, bands: Sequence[str]
 ) -> None:
-    """Pixels (bands, height, width) of any dtype, with a mask band where some are not valid."""
+    """Write pixels (bands, height, width) of any dtype, with a mask band where some are not `valid` (height, width)."""
     with (
         writing_raster(path),
         gdal_write_env(),
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-        rasterio.open(path, "w", **_profile(place, pixels), interleave="pixel") as file,
+        rasterio.open(path, "w", **_profile(grid, pixels), interleave="pixel") as file,
     ):
         file.write(pixels)
         file.descriptions = tuple(bands)
@@ -35,19 +35,19 @@ def write_pixels(
             file.write_mask(valid)
 
 
-def write_labels(path: Path, labels: NDArray[np.uint8], place: GeoBox, legend: Legend) -> None:
-    """Numbers of classes (height, width); IGNORE_INDEX is nodata. Colours and names of the classes are in the file."""
+def write_labels(path: Path, labels: NDArray[np.uint8], grid: GeoBox, legend: Legend) -> None:
+    """Write class numbers (height, width); IGNORE_INDEX is nodata. The file has the colours and names of the classes."""
     with (
         writing_raster(path),
         gdal_write_env(),
-        rasterio.open(path, "w", **_profile(place, labels[None]), nodata=IGNORE_INDEX) as file,
+        rasterio.open(path, "w", **_profile(grid, labels[None]), nodata=IGNORE_INDEX) as file,
     ):
         file.write_colormap(1, color_table(legend, IGNORE_INDEX))
         file.update_tags(classes=", ".join(f"{each.value} {each.name}" for each in legend))
         file.write(labels, 1)
 
 
-def _profile(place: GeoBox, pixels: NDArray[Any]) -> dict[str, Any]:
+def _profile(grid: GeoBox, pixels: NDArray[Any]) -> dict[str, Any]:
     count, height, width = pixels.shape
     profile: dict[str, Any] = {
         "driver": "GTiff",
@@ -56,5 +56,5 @@ def _profile(place: GeoBox, pixels: NDArray[Any]) -> dict[str, Any]:
         "width": width,
         "dtype": pixels.dtype,
     }
-    profile |= {"compress": "deflate", "predictor": 3 if pixels.dtype.kind == "f" else 2, "transform": place.affine}
-    return profile if place.crs is None else profile | {"crs": CRS.from_wkt(place.crs.to_wkt())}
+    profile |= {"compress": "deflate", "predictor": 3 if pixels.dtype.kind == "f" else 2, "transform": grid.affine}
+    return profile if grid.crs is None else profile | {"crs": CRS.from_wkt(grid.crs.to_wkt())}

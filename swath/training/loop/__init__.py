@@ -1,1 +1,1 @@
-"""Learning: networks, what they are trained with, and what is left of a training. Needs the extra `train`."""
+"""The training loop: networks, losses, augmentation, Lightning's Trainer, export of trained networks. Needs the extra `train`."""

@@ -1,4 +1,4 @@
-"""Learning curves: the numbers of each epoch as CSV, and a picture of them."""
+"""Learning curves: the metrics of each epoch as CSV, and drawn with matplotlib."""
 
 from __future__ import annotations
 
@@ -18,13 +18,20 @@ def curves_csv(history: Sequence[Epoch], classes: Sequence[str]) -> str:
     names = ["epoch", "step", "loss", "learning_rate", "validation_loss", "mean_iou", "accuracy"]
     writer.writerow([*names, *(f"iou {name}" for name in classes)])
     for e in history:
-        told = [e.loss, e.learning_rate, e.validation_loss, e.mean_iou, e.accuracy, *(e.iou or (None,) * len(classes))]
-        writer.writerow([e.number, e.step, *("" if value is None else f"{value:.6g}" for value in told)])
+        values = [
+            e.loss,
+            e.learning_rate,
+            e.validation_loss,
+            e.mean_iou,
+            e.accuracy,
+            *(e.iou or (None,) * len(classes)),
+        ]
+        writer.writerow([e.number, e.step, *("" if value is None else f"{value:.6g}" for value in values)])
     return text.getvalue()
 
 
 def draw_curves(path: Path, history: Sequence[Epoch], classes: Sequence[str], colors: Sequence[str], best: int) -> None:
-    """A PNG: losses on the left, IoU of each class on the right, the epoch that was kept marked. `colors` are RGB as six
+    """Write a PNG: losses on the left, IoU of each class on the right, the epoch number `best` marked. `colors` are RGB as six
     hexadecimal digits. Raises MissingExtra without matplotlib."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -46,9 +53,9 @@ def draw_curves(path: Path, history: Sequence[Epoch], classes: Sequence[str], co
     for axes in right:
         for number, (name, color) in enumerate(zip(classes, colors, strict=True)):
             values = [float("nan") if e.iou[number] is None else e.iou[number] for e in scored]
-            edge = [withStroke(linewidth=3, foreground="0.6")]  # pale colours would be lost on white
+            edge = [withStroke(linewidth=3, foreground="0.6")]  # pale colours are hard to see on white
             axes.plot([e.number for e in scored], values, color=f"#{color}", label=name, path_effects=edge)
-        axes.set(xlabel="epoch", ylabel="IoU on what is held back", ylim=(0, 1))
+        axes.set(xlabel="epoch", ylabel="IoU on the validation split", ylim=(0, 1))
         axes.legend(frameon=False, loc="lower right")
     for axes in (left, *right):
         axes.axvline(best, color="0.7", linewidth=0.8, linestyle=":")

@@ -1,4 +1,4 @@
-"""A trained network as files: torch.export, safetensors, ONNX; each is read again and must say the same."""
+"""Export of a trained network as .pt2, .safetensors and ONNX; each file is loaded again and its output compared."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from swath.spec.fields.network import Network
 from swath.training.loop.networks import build_network, load_weights, stride_of
 
 TOLERANCE = 1e-3
-"""Logits of a file may differ by so much from those of the network, relative to the largest."""
+"""Largest difference between the logits of a file and of the network, relative to the largest logit."""
 
 
 @dataclass(frozen=True)
 class ExportedNetwork:
-    """What is known of a network once it is written."""
+    """Facts about a network that was written to files."""
 
     parameters: int
     stride: int
-    """Height and width of images are multiples of it."""
+    """Height and width of images have to be multiples of it."""
     sha256: str
     """Of the .safetensors file."""
     onnx: bool
@@ -38,11 +38,11 @@ class ExportedNetwork:
 def export_network(
     network: Network, bands: int, classes: int, weights: bytes, folder: Path, name: str, *, onnx: bool = False
 ) -> ExportedNetwork:
-    """Write NAME.pt2, NAME.safetensors and, when asked for, NAME.onnx into a folder. All take any number of images of any height
+    """Write NAME.pt2, NAME.safetensors and, when requested, NAME.onnx into a folder. All take any number of images of any height
     and width that are multiples of the network's stride.
 
-    Raises ModelError when the network cannot be exported, or what was written says something else than the network;
-    MissingExtra when ONNX is asked for and not installed.
+    Raises ModelError when the network cannot be exported, or the output of a file differs from the network's; MissingExtra when
+    ONNX is requested and not installed.
     """
     from safetensors.torch import load as decode
 
@@ -53,16 +53,16 @@ def export_network(
     path = folder / f"{name}.safetensors"
     path.write_bytes(weights)
     _export(module, bands, stride, folder / f"{name}.pt2", network.name)
-    _agrees(module, bands, stride, folder / f"{name}.pt2", "pt2")
+    _check_output(module, bands, stride, folder / f"{name}.pt2", "pt2")
     if onnx:
         _onnx(module, bands, stride, folder / f"{name}.onnx", network.name)
-        _agrees(module, bands, stride, folder / f"{name}.onnx", "onnx")
+        _check_output(module, bands, stride, folder / f"{name}.onnx", "onnx")
     parameters = sum(each.numel() for each in module.parameters())
     return ExportedNetwork(parameters, stride, hashlib.sha256(weights).hexdigest(), onnx)
 
 
-def _sides(stride: int) -> dict[int, object]:
-    """Axes that vary. Two of each at least: of one, torch makes a network of its own."""
+def _dynamic_axes(stride: int) -> dict[int, object]:
+    """Axes of dynamic length, at least 2: torch specialises for 1."""
     if stride == 1:
         height, width = (torch.export.Dim(name, min=16) for name in ("rows", "columns"))
     else:
@@ -78,14 +78,14 @@ def _export(module: nn.Module, bands: int, stride: int, path: Path, name: str) -
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.export.export(module, (_example(bands, stride),), dynamic_shapes=(_sides(stride),))
+            program = torch.export.export(module, (_example(bands, stride),), dynamic_shapes=(_dynamic_axes(stride),))
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         raise ModelError(
-            f"network {name}: torch.export cannot take it down: {str(error).strip().partition(chr(10))[0]}",
+            f"network {name}: torch.export cannot export it: {str(error).strip().partition(chr(10))[0]}",
             remedy="Write its forward without conditions on sizes and values.",
         ) from error
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # names the folders of the machine that trained
+        node.meta.pop("stack_trace", None)  # contains paths of the machine that trained
     torch.export.save(program, path)
 
 
@@ -99,7 +99,7 @@ def _onnx(module: nn.Module, bands: int, stride: int, path: Path, name: str) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                module, (_example(bands, stride),), str(path), dynamic_shapes=(_sides(stride),), dynamo=True,
+                module, (_example(bands, stride),), str(path), dynamic_shapes=(_dynamic_axes(stride),), dynamo=True,
                 input_names=["image"], output_names=["logits"], external_data=False, verbose=False,
             )  # fmt: skip
     except (RuntimeError, ValueError, TypeError, torch.onnx.errors.OnnxExporterError) as error:
@@ -108,8 +108,8 @@ def _onnx(module: nn.Module, bands: int, stride: int, path: Path, name: str) -> 
         ) from error
 
 
-def _agrees(module: nn.Module, bands: int, stride: int, path: Path, form: Format) -> None:
-    """Run what was written as `predict` will, on images of a size of their own."""
+def _check_output(module: nn.Module, bands: int, stride: int, path: Path, form: Format) -> None:
+    """Run a file as predict does, on images of another size than the example. Raises ModelError when its output differs."""
     random = np.random.default_rng(0)
     shape = (1, bands, max(6 * stride, 48), max(7 * stride, 56))
     images = random.standard_normal(shape).astype(np.float32)
@@ -117,10 +117,12 @@ def _agrees(module: nn.Module, bands: int, stride: int, path: Path, form: Format
     predict: Callable[..., NDArray[np.float32]] = load_model(
         Weights(str(path), form, weights_sha256(str(path)), None, bands)
     )
-    said = predict(images.copy())
+    output = predict(images.copy())
     torch.set_num_threads(threads)
     with torch.inference_mode():
-        right = module(torch.from_numpy(images)).numpy()
-    off = float(np.abs(said - right).max()) / max(float(np.abs(right).max()), 1e-9)
-    if not off <= TOLERANCE:
-        raise ModelError(f"{path.name}: says something else than the network that was trained (off by {off:.2g})")
+        expected = module(torch.from_numpy(images)).numpy()
+    difference = float(np.abs(output - expected).max()) / max(float(np.abs(expected).max()), 1e-9)
+    if not difference <= TOLERANCE:
+        raise ModelError(
+            f"{path.name}: its output differs from that of the trained network (by {difference:.2g} of the largest logit)"
+        )

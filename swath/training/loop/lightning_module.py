@@ -1,4 +1,4 @@
-"""What is done with a batch, and how the whole validation split is scored: the part of a training that Lightning asks for."""
+"""SegmentationModule: the training step, optimizer and validation of one network, as a LightningModule."""
 
 from __future__ import annotations
 
@@ -24,58 +24,59 @@ if TYPE_CHECKING:
 
 
 class SegmentationModule(lightning.LightningModule):
-    """A network that learns."""
+    """A network with its loss, optimizer and metrics. Checkpoints hold the history of the epochs."""
 
-    def __init__(self, network: nn.Module, course: TrainSettings, told: Callable[[Epoch], None]) -> None:
+    def __init__(self, network: nn.Module, settings: TrainSettings, on_epoch: Callable[[Epoch], None]) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.loss = Loss(course.loss, course.class_weights)
-        self.course = course
+        self.loss = Loss(settings.loss, settings.class_weights)
+        self.settings = settings
         self.history: list[Epoch] = []
-        self._told = told
+        self._on_epoch = on_epoch
         self._began = time.perf_counter()
         self._losses: list[Tensor] = []
-        self._counts = np.zeros((len(course.classes),) * 2, np.int64)
-        self._validation = [0.0, 0.0]
+        self._counts = np.zeros((len(settings.classes),) * 2, np.int64)
+        self._validation_loss = [0.0, 0.0]
+        """Sum over labelled pixels, and their number."""
 
     def configure_optimizers(self) -> Any:
-        how = self.course.optimizer
-        optimizer = torch.optim.AdamW(self.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay)
+        spec = self.settings.optimizer
+        optimizer = torch.optim.AdamW(self.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=how.learning_rate, total_steps=max(self.course.steps, 2), pct_start=how.warmup
+            optimizer, max_lr=spec.learning_rate, total_steps=max(self.settings.steps, 2), pct_start=spec.warmup
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_epoch_start(self) -> None:
         self._began = time.perf_counter()
-        if self.global_step % self.course.epoch_steps == 0:  # otherwise it goes on within an epoch
+        if self.global_step % self.settings.epoch_steps == 0:  # otherwise it was resumed within an epoch
             self._losses = []
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        # What the network draws itself, such as dropout, depends on the step and not on what was drawn before.
-        torch.manual_seed(self.course.seed * 1_000_003 + self.global_step)
+        # Random numbers of the network, such as dropout's, depend on the step and not on earlier draws.
+        torch.manual_seed(self.settings.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        images, labels = augment_batch(*batch, self.course.augment, self.course.seed, self.global_step)
+        images, labels = augment_batch(*batch, self.settings.augment, self.settings.seed, self.global_step)
         loss: Tensor = self.loss(self.network(images.contiguous(memory_format=torch.channels_last)), labels)
         self._losses.append(loss.detach())
         return loss
 
     def on_validation_epoch_start(self) -> None:
         self._counts[:] = 0
-        self._validation = [0.0, 0.0]
+        self._validation_loss = [0.0, 0.0]
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         images, labels = batch
-        known = labels != IGNORE_INDEX
-        if not known.any():
+        labelled = labels != IGNORE_INDEX
+        if not labelled.any():
             return
         logits = self.network(images.contiguous(memory_format=torch.channels_last))
-        pixels = int(known.sum())
-        self._validation[0] += float(self.loss(logits, labels)) * pixels
-        self._validation[1] += pixels
+        pixels = int(labelled.sum())
+        self._validation_loss[0] += float(self.loss(logits, labels)) * pixels
+        self._validation_loss[1] += pixels
         classes = len(self._counts)
-        pairs = labels[known].long() * classes + logits.argmax(1)[known]
+        pairs = labels[labelled].long() * classes + logits.argmax(1)[labelled]
         self._counts += torch.bincount(pairs, minlength=classes**2).cpu().numpy().reshape(classes, classes)
 
     def on_train_epoch_end(self) -> None:
@@ -84,21 +85,22 @@ class SegmentationModule(lightning.LightningModule):
         rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         if not math.isfinite(loss):
             raise ModelError(
-                f"epoch {self.current_epoch + 1}: the loss is no number any more",
+                f"epoch {self.current_epoch + 1}: the loss is no longer a finite number",
                 remedy="Lower optimizer.learning_rate, or set precision to 32.",
             )
         seconds = time.perf_counter() - self._began
         epoch = Epoch(self.current_epoch + 1, self.global_step, loss, rate, seconds)
-        if self._validation[1]:
+        if self._validation_loss[1]:
             iou, mean, accuracy = scores_of_counts(self._counts)
             counts = tuple(tuple(int(n) for n in row) for row in self._counts)
-            validation = self._validation[0] / self._validation[1]
+            validation = self._validation_loss[0] / self._validation_loss[1]
             epoch = replace(epoch, validation_loss=validation, counts=counts, iou=iou, mean_iou=mean, accuracy=accuracy)
         self.history.append(epoch)
-        metric = epoch.metric(self.course.best.metric, self.course.classes) if epoch.counts else None
-        worst = float("inf") if self.course.best.metric == "loss" else 0.0
+        best = self.settings.best
+        metric = epoch.metric(best.metric, self.settings.classes) if epoch.counts else None
+        worst = float("inf") if best.metric == "loss" else 0.0
         self.log("best", torch.tensor(worst if metric is None else metric))
-        self._told(epoch)
+        self._on_epoch(epoch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = [asdict(epoch) for epoch in self.history]
@@ -113,7 +115,7 @@ class SegmentationModule(lightning.LightningModule):
 
 
 class ValidationData:
-    """The windows of the validation split, one after the other."""
+    """Iterates over the windows of the validation split, as tensors."""
 
     def __init__(self, windows: Callable[[], Iterator[tuple[Tensor, Tensor]]], length: int) -> None:
         self._windows = windows

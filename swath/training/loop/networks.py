@@ -1,4 +1,4 @@
-"""Networks by name, with random weights or with those of a trained model."""
+"""Networks by name, with random weights or those of a trained model; weights read from files and written as safetensors."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from swath.spec.fields.network import Network
 
 MAX_LISTED = 6
-"""So many names are told of weights that do not fit."""
-LARGEST_STRIDE = 64
+"""At most so many mismatches are listed in a message."""
+MAX_STRIDE = 64
 
 
 def build_network(network: Network, bands: int, classes: int, seed: int = 0) -> nn.Module:
@@ -32,7 +32,7 @@ def build_network(network: Network, bands: int, classes: int, seed: int = 0) -> 
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = _made(network, bands, classes)
+        module = _create(network, bands, classes)
     if not isinstance(module, nn.Module):
         raise ModelError(f"network {network.name}: gives {type(module).__name__}, not a torch.nn.Module")
     if network.weights is not None:
@@ -42,18 +42,17 @@ def build_network(network: Network, bands: int, classes: int, seed: int = 0) -> 
 
 def stride_of(module: nn.Module, bands: int) -> int:
     """The smallest power of two of which height and width of images must be multiples. Raises ModelError when the network takes
-    none up to 64, or does not keep height and width."""
+    none up to 64, or changes height and width."""
     declared = getattr(getattr(module, "encoder", None), "output_stride", None)
-    if isinstance(
-        declared, int
-    ):  # of segmentation_models_pytorch, which takes other sizes too, and resamples what it makes of them
+    # segmentation_models_pytorch takes other sizes too, and resamples its output.
+    if isinstance(declared, int):
         return declared
     training = module.training
     module.eval()
     try:
         stride, why = 1, ""
-        while stride <= LARGEST_STRIDE:
-            size = 2 * LARGEST_STRIDE + stride
+        while stride <= MAX_STRIDE:
+            size = 2 * MAX_STRIDE + stride
             try:
                 with torch.inference_mode():
                     shape = module(torch.zeros(1, bands, size, size)).shape
@@ -66,31 +65,33 @@ def stride_of(module: nn.Module, bands: int) -> int:
             stride *= 2
     finally:
         module.train(training)
-    raise ModelError(f"the network takes no images of {2 * LARGEST_STRIDE} pixels and more: {why}")
+    raise ModelError(f"the network takes no images of {2 * MAX_STRIDE} pixels and more: {why}")
 
 
-def _made(network: Network, bands: int, classes: int) -> Any:
+def _create(network: Network, bands: int, classes: int) -> Any:
     kind, _, name = network.name.partition(":")
     if not name:
         return UNet(bands, classes, network.width, network.depth)
     if kind == "smp":
-        smp = _package("segmentation_models_pytorch", f"network {network.name}")
+        smp = _import_extra("segmentation_models_pytorch", f"network {network.name}")
         options = {"encoder_weights": None, **network.options}
-        return _called(network.name, getattr(smp, name, None), in_channels=bands, classes=classes, **options)
+        return _call_factory(network.name, getattr(smp, name, None), in_channels=bands, classes=classes, **options)
     if kind == "timm":
-        smp = _package("segmentation_models_pytorch", f"network {network.name}")
-        _package("timm", f"network {network.name}")
+        smp = _import_extra("segmentation_models_pytorch", f"network {network.name}")
+        _import_extra("timm", f"network {network.name}")
         options = {"encoder_weights": None, **network.options}
-        return _called(network.name, smp.Unet, encoder_name=f"tu-{name}", in_channels=bands, classes=classes, **options)
+        return _call_factory(
+            network.name, smp.Unet, encoder_name=f"tu-{name}", in_channels=bands, classes=classes, **options
+        )
     try:
         factory = getattr(importlib.import_module(kind), name, None)
     except ImportError as error:
         remedy = "the module has to be installed, or its folder has to be in PYTHONPATH"
         raise ModelError(f"network {network.name}: cannot import {kind}: {error}", remedy=remedy) from error
-    return _called(network.name, factory, bands=bands, classes=classes, **network.options)
+    return _call_factory(network.name, factory, bands=bands, classes=classes, **network.options)
 
 
-def _package(name: str, why: str) -> Any:
+def _import_extra(name: str, why: str) -> Any:
     import_torchvision()
     try:
         return importlib.import_module(name)
@@ -98,7 +99,7 @@ def _package(name: str, why: str) -> Any:
         raise MissingExtra(name, "networks", why) from None
 
 
-def _called(name: str, factory: Any, **options: Any) -> Any:
+def _call_factory(name: str, factory: Any, **options: Any) -> Any:
     if not callable(factory):
         raise ModelError(
             f"network {name}: there is no such network", remedy="Check its name, capital letters included."
@@ -106,8 +107,8 @@ def _called(name: str, factory: Any, **options: Any) -> Any:
     try:
         return factory(**options)
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
-        told = ", ".join(f"{key}={value!r}" for key, value in options.items())
-        raise ModelError(f"network {name}: cannot be made with {told}: {error}") from error
+        arguments = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        raise ModelError(f"network {name}: cannot be created with {arguments}: {error}") from error
 
 
 def read_state_dict(href: str) -> dict[str, Tensor]:
@@ -128,30 +129,33 @@ def read_state_dict(href: str) -> dict[str, Tensor]:
             return {name.removeprefix("network."): tensor for name, tensor in state.items()}
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, ValueError, KeyError, OSError, TypeError) as error:
         raise ModelError(f"{href}: its weights cannot be read: {error}") from error
-    raise ModelError(f"{href}: not a form of weights to begin with", remedy="Give a .safetensors, .pt2 or .ckpt file.")
+    raise ModelError(f"{href}: not a format of initial weights", remedy="Give a .safetensors, .pt2 or .ckpt file.")
 
 
 def load_weights(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
-    """Give a network these weights. Raises ModelError, which names what does not fit, and leaves the network as it was."""
+    """Load weights into a network. `where` is the file in messages. Raises ModelError, which lists what does not fit, and leaves
+    the network unchanged."""
     own = module.state_dict()
-    wrong = [
+    mismatches = [
         f"{name}: {tuple(state[name].shape)} in the file, {tuple(own[name].shape)} in the network"
         for name in own
         if name in state and state[name].shape != own[name].shape
     ]
-    wrong += [f"{name}: not in the file" for name in own if name not in state and not name.endswith("batches_tracked")]
-    wrong += [f"{name}: not in the network" for name in state if name not in own]
-    if wrong:
-        more = f"\n  and {len(wrong) - MAX_LISTED} more" if len(wrong) > MAX_LISTED else ""
+    mismatches += [
+        f"{name}: not in the file" for name in own if name not in state and not name.endswith("batches_tracked")
+    ]
+    mismatches += [f"{name}: not in the network" for name in state if name not in own]
+    if mismatches:
+        more = f"\n  and {len(mismatches) - MAX_LISTED} more" if len(mismatches) > MAX_LISTED else ""
         raise ModelError(
-            f"{where}: the weights do not fit the network\n  " + "\n  ".join(wrong[:MAX_LISTED]) + more,
+            f"{where}: the weights do not fit the network\n  " + "\n  ".join(mismatches[:MAX_LISTED]) + more,
             remedy="Give the network the width, depth, bands and classes with which the weights were trained.",
         )
     module.load_state_dict(state, strict=False)
 
 
 def encode_weights(network: nn.Module) -> bytes:
-    """A network's weights as .safetensors: the same bytes for the same weights."""
+    """A network's weights as the bytes of a .safetensors file; deterministic."""
     from safetensors.torch import save
 
     return save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})

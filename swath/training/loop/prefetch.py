@@ -1,4 +1,4 @@
-"""Batches made ahead of the network, in a thread of their own: reading and decoding go on while the network computes."""
+"""BatchFeed: batches read and decoded in a thread of their own, ahead of the step that the network computes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 QUEUED_BATCHES = 4
-"""So many batches wait at most."""
-_PATIENCE_S = 0.1
+"""At most so many batches are read ahead."""
+_POLL_S = 0.1
 
 
 class NetworkBatch(NamedTuple):
@@ -29,22 +29,23 @@ class NetworkBatch(NamedTuple):
 
 
 class BatchFeed:
-    """The batches of each epoch, in order, from the step on that the training has reached to the epoch's end. Which batch a step gets
-    depends on its number alone, so a training that goes on sees what it would have seen."""
+    """Iterates over the batches of an epoch in order, from the step that the training has reached to the epoch's end. The batch of
+    a step depends on its number alone, so a resumed training gets the batches that it would have had."""
 
-    def __init__(self, batch: Callable[[int], NetworkBatch], length: int, reached: Callable[[], int]) -> None:
-        """`batch` gives that of a step (from 0 on); an epoch has `length` of them; `reached` tells how many steps were made."""
+    def __init__(self, batch: Callable[[int], NetworkBatch], length: int, current_step: Callable[[], int]) -> None:
+        """`batch` gives the batch of a step (from 0 on); `length` is the number of steps of an epoch; `current_step` gives the
+        number of steps so far."""
         self._batch = batch
         self._length = length
-        self._reached = reached
+        self._current_step = current_step
         self.waited_s = 0.0
-        """How long the training waited for batches, all in all."""
+        """Total time in which the training waited for a batch."""
 
     def __len__(self) -> int:
         return self._length
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        first = self._reached()
+        first = self._current_step()
         stop = (first // self._length + 1) * self._length
         ready: queue.Queue[NetworkBatch | BaseException] = queue.Queue(QUEUED_BATCHES)
         stopped = threading.Event()
@@ -52,21 +53,21 @@ class BatchFeed:
         def put(item: NetworkBatch | BaseException) -> bool:
             while not stopped.is_set():
                 try:
-                    ready.put(item, timeout=_PATIENCE_S)
+                    ready.put(item, timeout=_POLL_S)
                 except queue.Full:
                     continue
                 return True
             return False
 
-        def make() -> None:
+        def read() -> None:
             try:
                 for step in range(first, stop):
                     if not put(self._batch(step)):
                         return
-            except BaseException as error:  # noqa: BLE001 -- raised again where the batch is waited for
+            except BaseException as error:  # noqa: BLE001 -- raised again where the batch is taken
                 put(error)
 
-        thread = threading.Thread(target=contextvars.copy_context().run, args=(make,), daemon=True, name="swath-feed")
+        thread = threading.Thread(target=contextvars.copy_context().run, args=(read,), daemon=True, name="swath-feed")
         thread.start()
         try:
             for _ in range(first, stop):
@@ -81,6 +82,6 @@ class BatchFeed:
             thread.join()
 
 
-def to_tensors(images: NetworkBatch) -> tuple[Tensor, Tensor]:
-    """The same as tensors that share its memory where they can."""
-    return torch.from_numpy(images.pixels), torch.from_numpy(images.labels)
+def to_tensors(batch: NetworkBatch) -> tuple[Tensor, Tensor]:
+    """Pixels and labels as tensors that share the arrays' memory."""
+    return torch.from_numpy(batch.pixels), torch.from_numpy(batch.labels)

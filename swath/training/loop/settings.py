@@ -1,4 +1,4 @@
-"""What a training is told, and what it comes to: plain values."""
+"""TrainSettings and TrainResult: what a training takes beside its data, and what it gives, as frozen values."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ if TYPE_CHECKING:
     from swath.models.device import Device
 
 TrainPrecision = Literal["32", "bf16-mixed", "16-mixed"]
+"""Lightning's names of precisions."""
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Everything that a training depends on beside its batches."""
+    """Everything that the weights depend on beside the batches."""
 
     network: Network
     bands: int
     classes: tuple[str, ...]
     loss: tuple[LossTerm, ...]
     class_weights: tuple[tuple[float, ...], ...]
-    """Of each part of the loss, for each class."""
+    """For each term of the loss, the weight of each class."""
     augment: Augmentation
     optimizer: Optimizer
     best: BestEpoch
@@ -34,34 +35,35 @@ class TrainSettings:
     precision: TrainPrecision = "32"
     device: Device = "cpu"
     threads: int = 2
-    """Of the processor. The weights depend on it in their last bits."""
+    """CPU threads of torch. The last bits of the weights depend on it."""
 
     @property
     def steps(self) -> int:
-        """All in all."""
+        """Steps of all epochs."""
         return self.epochs * self.epoch_steps
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training came to."""
+    """A finished training."""
 
     weights: bytes
     """Of the best epoch, as .safetensors."""
     history: tuple[Epoch, ...]
+    """All epochs."""
     best: Epoch
     seconds: float
-    """Of this session; a training that went on counts what came after."""
-    waiting: float
-    """Share of that time in which the network waited for data."""
+    """Time of this process; of a resumed training, since it was resumed."""
+    data_wait: float
+    """Share of that time in which the network waited for batches, 0 to 1."""
 
 
-def class_weights(part: LossTerm, counts: Sequence[int]) -> tuple[float, ...]:
-    """How much each class counts in a part of a loss, from the number of its training pixels. Balanced weights are inverse to
+def class_weights(term: LossTerm, counts: Sequence[int]) -> tuple[float, ...]:
+    """Weight of each class in a term of the loss, from the number of its training pixels. Balanced weights are inverse to
     the counts and have the mean 1 over pixels; a class without pixels has the weight 0."""
-    if part.class_weights == "none":
+    if term.class_weights == "none":
         return (1.0,) * len(counts)
-    if part.class_weights == "balanced":
+    if term.class_weights == "balanced":
         present = sum(count > 0 for count in counts)
         return tuple(sum(counts) / (present * count) if count else 0.0 for count in counts)
-    return tuple(float(weight) for weight in part.class_weights)
+    return tuple(float(weight) for weight in term.class_weights)

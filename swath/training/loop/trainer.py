@@ -1,4 +1,4 @@
-"""The training loop, by Lightning: steps, validation, checkpoints, going on after an interruption, stopping early."""
+"""train_network: the training loop with Lightning's Trainer: steps, validation, checkpoints, resuming, early stopping."""
 
 from __future__ import annotations
 
@@ -35,184 +35,186 @@ log = logging.getLogger(__name__)
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 CHECKPOINT_INTERVAL_S = 120.0
-"""Within an epoch a checkpoint is written when the last one is so old."""
+"""Longest time between two checkpoints within an epoch."""
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a training reads."""
+    """The batches of a training and its validation windows."""
 
     batch: Callable[[int], NetworkBatch]
-    """The batch of a step, from 0 on; the same whenever it is asked for."""
-    held: Callable[[], Iterator[NetworkBatch]]
-    """The whole validation split, in windows whose sizes the network takes."""
-    held_count: int
-    """How many windows that are; 0 where nothing is held back."""
+    """The batch of a step, from 0 on; the same at every call."""
+    validation: Callable[[], Iterator[NetworkBatch]]
+    """The whole validation split, in windows of sizes that the network takes."""
+    validation_windows: int
+    """Number of these windows; 0 without a validation split."""
 
 
 def train_network(
-    course: TrainSettings,
-    lessons: TrainingData,
+    settings: TrainSettings,
+    data: TrainingData,
     folder: Path,
-    every_s: float = CHECKPOINT_INTERVAL_S,
-    kept: Callable[[], object] = lambda: None,
+    checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S,
+    on_checkpoint: Callable[[], object] = lambda: None,
 ) -> TrainResult:
-    """Train a network. The last and the best checkpoint lie in `folder`, written at the end of each epoch and every `every_s` seconds
-    in between, and then `kept` is called; when there is one from before, the training goes on from it, with the batches that it
-    would have seen.
+    """Train a network. The last and the best checkpoint are in `folder`, written at the end of each epoch and every
+    `checkpoint_interval_s` seconds within it; after each write `on_checkpoint` is called. Where the folder has a checkpoint, the
+    training is resumed from it, with the batches that it would have had.
 
-    Raises ModelError for a network or weights that do not fit and for a loss that is no number, and what reading batches raises.
+    Raises ModelError for a network or weights that do not fit and for a loss that is not finite, and what reading batches raises.
     """
     began = time.perf_counter()
-    with _settings(course):
-        network = build_network(course.network, course.bands, len(course.classes), course.seed)
-        learner = SegmentationModule(network, course, lambda epoch: _tell(epoch, course))
-        feed = BatchFeed(lessons.batch, course.epoch_steps, lambda: trainer.global_step)
+    with _torch_settings(settings):
+        network = build_network(settings.network, settings.bands, len(settings.classes), settings.seed)
+        module = SegmentationModule(network, settings, lambda epoch: _report(epoch, settings))
+        feed = BatchFeed(data.batch, settings.epoch_steps, lambda: trainer.global_step)
         last = folder / LAST
         if last.is_file():
-            log.info("going on from the checkpoint %s", last)
-        checkpoints = _checkpoints(course, folder, kept)
-        held = (
-            ValidationData(lambda: map(to_tensors, lessons.held()), lessons.held_count) if lessons.held_count else None
-        )
-        with _quiet():
-            trainer = _trainer(course, [*checkpoints, _Steps(course), _Between(last, every_s, kept)])
-            trainer.fit(
-                learner, cast(Any, feed), cast(Any, held), ckpt_path=last if last.is_file() else None, weights_only=True
-            )
+            log.info("resuming from the checkpoint %s", last)
+        validation = None
+        if data.validation_windows:
+            validation = ValidationData(lambda: map(to_tensors, data.validation()), data.validation_windows)
+        callbacks = [
+            *_epoch_callbacks(settings, folder, on_checkpoint),
+            _Progress(settings),
+            _IntervalCheckpoint(last, checkpoint_interval_s, on_checkpoint),
+        ]
+        with _muted():
+            trainer = _trainer(settings, callbacks)
+            resume = last if last.is_file() else None
+            trainer.fit(module, cast(Any, feed), cast(Any, validation), ckpt_path=resume, weights_only=True)
         best = folder / BEST
-        chosen = best if held is not None and best.is_file() else last
-        load_weights(network, _own(read_state_dict(str(chosen))), str(chosen))
+        checkpoint = best if validation is not None and best.is_file() else last
+        load_weights(network, _network_state(read_state_dict(str(checkpoint))), str(checkpoint))
     seconds = time.perf_counter() - began
-    epoch = _chosen(learner.history, course) if held is not None else learner.history[-1]
-    return TrainResult(
-        encode_weights(network), tuple(learner.history), epoch, seconds, feed.waited_s / max(seconds, 1e-9)
-    )
+    epoch = _best_epoch(module.history, settings) if validation is not None else module.history[-1]
+    data_wait = feed.waited_s / max(seconds, 1e-9)
+    return TrainResult(encode_weights(network), tuple(module.history), epoch, seconds, data_wait)
 
 
-def _own(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _network_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in state.items() if not name.startswith("loss.")}
 
 
-def _chosen(history: list[Epoch], course: TrainSettings) -> Epoch:
-    """The epoch whose weights were kept: the first of the best."""
-    sign = -1 if course.best.metric == "loss" else 1
-    told = [(epoch, epoch.metric(course.best.metric, course.classes)) for epoch in history]
-    return max(told, key=lambda pair: float("-inf") if pair[1] is None else sign * pair[1])[0]
+def _best_epoch(history: list[Epoch], settings: TrainSettings) -> Epoch:
+    """The epoch of best.ckpt: the first of the best."""
+    sign = -1 if settings.best.metric == "loss" else 1
+    values = [(epoch, epoch.metric(settings.best.metric, settings.classes)) for epoch in history]
+    return max(values, key=lambda pair: float("-inf") if pair[1] is None else sign * pair[1])[0]
 
 
-def _checkpoints(course: TrainSettings, folder: Path, kept: Callable[[], object]) -> list[Callback]:
-    mode = "min" if course.best.metric == "loss" else "max"
+def _epoch_callbacks(settings: TrainSettings, folder: Path, on_checkpoint: Callable[[], object]) -> list[Callback]:
+    mode = "min" if settings.best.metric == "loss" else "max"
     callbacks: list[Callback] = [
-        _Epochs(
-            kept, folder, filename=Path(BEST).stem, monitor="best", mode=mode, save_last=True,
+        _EpochCheckpoint(
+            on_checkpoint, folder, filename=Path(BEST).stem, monitor="best", mode=mode, save_last=True,
             enable_version_counter=False, save_on_train_epoch_end=True,
         )
     ]  # fmt: skip
-    if course.best.patience is not None:
+    if settings.best.patience is not None:
+        patience = settings.best.patience
         callbacks.append(
-            EarlyStopping(
-                "best", mode=mode, patience=course.best.patience, check_on_train_epoch_end=True, verbose=False
-            )
+            EarlyStopping("best", mode=mode, patience=patience, check_on_train_epoch_end=True, verbose=False)
         )
     return callbacks
 
 
-def _trainer(course: TrainSettings, callbacks: list[Callback]) -> lightning.Trainer:
+def _trainer(settings: TrainSettings, callbacks: list[Callback]) -> lightning.Trainer:
     return lightning.Trainer(
-        accelerator="gpu" if course.device == "cuda" else "cpu",
+        accelerator="gpu" if settings.device == "cuda" else "cpu",
         devices=1,
-        precision=course.precision,
-        max_epochs=course.epochs,
+        precision=settings.precision,
+        max_epochs=settings.epochs,
         callbacks=callbacks,
-        gradient_clip_val=course.optimizer.clip,
-        deterministic=True if course.device == "cpu" else "warn",
+        gradient_clip_val=settings.optimizer.clip,
+        deterministic=True if settings.device == "cpu" else "warn",
         num_sanity_val_steps=0,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        plugins=[LightningEnvironment()],  # one process, whatever scheduler's variables are around
+        plugins=[LightningEnvironment()],  # one process, whatever variables a scheduler has set
     )
 
 
-class _Epochs(ModelCheckpoint):
+class _EpochCheckpoint(ModelCheckpoint):
     """Writes checkpoints at the end of each epoch."""
 
-    def __init__(self, kept: Callable[[], object], folder: Path, **settings: Any) -> None:
-        super().__init__(folder, **settings)
-        self._kept = kept
+    def __init__(self, on_checkpoint: Callable[[], object], folder: Path, **options: Any) -> None:
+        super().__init__(folder, **options)
+        self._on_checkpoint = on_checkpoint
 
-    def on_train_epoch_end(self, trainer: Any, learner: Any) -> None:
-        super().on_train_epoch_end(trainer, learner)
-        self._kept()
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        super().on_train_epoch_end(trainer, pl_module)
+        self._on_checkpoint()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Lightning forgets which epoch was the best when the folder has another name, as it may on another machine."""
+        """Lightning drops the best epoch when the folder's path is another one, as it may be on another machine."""
         folder = str(self.dirpath)
 
-        def here(path: str) -> str:
+        def moved(path: str) -> str:
             return str(Path(folder) / Path(path).name) if path else path
 
-        paths = {name: here(state_dict[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
-        scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        names = ("best_model_path", "kth_best_model_path", "last_model_path")
+        paths = {name: moved(state_dict[name]) for name in names}
+        scores = {moved(path): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict({**state_dict, **paths, "best_k_models": scores, "dirpath": folder})
 
 
-class _Steps(Callback):
-    """Tells how far the training is."""
+class _Progress(Callback):
+    """Reports the number of steps."""
 
-    def __init__(self, course: TrainSettings) -> None:
-        self._course = course
+    def __init__(self, settings: TrainSettings) -> None:
+        self._settings = settings
 
-    def on_train_batch_end(self, trainer: Any, learner: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        progress(trainer.global_step, self._course.steps)
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        progress(trainer.global_step, self._settings.steps)
 
 
-class _Between(Callback):
+class _IntervalCheckpoint(Callback):
     """Writes checkpoints within long epochs."""
 
-    def __init__(self, file: Path, every_s: float, kept: Callable[[], object]) -> None:
-        self._file, self._every_s, self._kept = file, every_s, kept
+    def __init__(self, file: Path, interval_s: float, on_checkpoint: Callable[[], object]) -> None:
+        self._file, self._interval_s, self._on_checkpoint = file, interval_s, on_checkpoint
         self._written = time.monotonic()
 
-    def on_train_batch_end(self, trainer: Any, learner: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if not trainer.is_last_batch and time.monotonic() - self._written >= self._every_s:
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if not trainer.is_last_batch and time.monotonic() - self._written >= self._interval_s:
             trainer.save_checkpoint(self._file)
-            self._kept()
+            self._on_checkpoint()
             self._written = time.monotonic()
 
-    def on_train_epoch_end(self, trainer: Any, learner: Any) -> None:
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         self._written = time.monotonic()
 
 
-def _tell(epoch: Epoch, course: TrainSettings) -> None:
+def _report(epoch: Epoch, settings: TrainSettings) -> None:
     line = [f"loss {epoch.loss:.3g}"]
     numbers = {"loss": epoch.loss}
     if epoch.counts:
-        iou = {name: value for name, value in zip(course.classes, epoch.iou, strict=True) if value is not None}
+        iou = {name: value for name, value in zip(settings.classes, epoch.iou, strict=True) if value is not None}
         line.append("IoU " + ", ".join(f"{name} {value:.3f}" for name, value in iou.items()))
         numbers |= {"mean IoU": epoch.mean_iou or 0.0, **{f"IoU {name}": value for name, value in iou.items()}}
     metrics({**numbers, "epoch": epoch.number, "learning rate": epoch.learning_rate})
-    log.info("epoch %d/%d: %s", epoch.number, course.epochs, ", ".join(line))
+    log.info("epoch %d/%d: %s", epoch.number, settings.epochs, ", ".join(line))
 
 
 @contextmanager
-def _settings(course: TrainSettings) -> Iterator[None]:
-    """Torch as this training wants it, and afterwards as it was."""
-    threads, exact = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.set_num_threads(course.threads)
+def _torch_settings(settings: TrainSettings) -> Iterator[None]:
+    """Torch's threads, determinism and random state for this training; restored afterwards."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.set_num_threads(settings.threads)
     try:
-        with torch.random.fork_rng(devices=[0] if course.device == "cuda" else []):
+        with torch.random.fork_rng(devices=[0] if settings.device == "cuda" else []):
             yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(exact, warn_only=warned)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's words about hardware, tips and what it would do otherwise."""
+def _muted() -> Iterator[None]:
+    """Without Lightning's messages about hardware and settings."""
     names = (
         "lightning.pytorch",
         "lightning.fabric",

@@ -15,8 +15,9 @@ from swath.spec.fields.imagery import FilesImagery
 from swath.spec.fields.labels import IGNORE_INDEX, ExpressionLabels, LabelledImagery, RasterLabels, VectorLabels
 from swath.spec.fields.sampling import Sampling
 from swath.spec.fields.split import AreaSplit, BlockSplit, ColumnSplit, SplitSpec
+from swath.training.chips.chip_plan import ChipPlan, plan_chips
 from swath.training.chips.chips import Chips
-from swath.training.chips.survey import ChipPlan, plan_chips, survey, survey_windows
+from swath.training.chips.survey import survey, survey_windows
 from swath.training.split.split import BUFFER, TEST, TRAIN, VALIDATION, make_split
 from tests.imagery.labels.test_labels import features, pixel_ring
 from tests.imagery.rasters import write
@@ -84,8 +85,8 @@ def test_a_label_of_one_pixel_lands_on_its_pixel(tmp_path: Path, grid: str, crs:
         assert (water == (bright & (batch.labels != IGNORE_INDEX))).all()
         seen += int(water.sum())
     assert seen >= 16
-    (held,) = [each for each in chips.windows(VALIDATION) if each.window.col == 0]
-    batch = chips.window(held)
+    (held,) = [each for each in chips.split_windows(VALIDATION) if each.window.col == 0]
+    batch = chips.window_batch(held)
     assert np.argwhere(batch.labels[0] == 1).tolist() == [[60, 350]]
 
 
@@ -140,8 +141,8 @@ def test_training_sees_no_pixel_that_is_held_back_and_no_label_of_the_buffer(tmp
         assert (batch.pixels.transpose(0, 2, 3, 1)[~batch.valid] == 0).all()
     for split in (TRAIN, VALIDATION, TEST):
         counted = np.zeros(splits.shape, int)
-        for held in chips.windows(split, edge=256, halo=16):
-            batch = chips.window(held)
+        for held in chips.split_windows(split, edge=256, halo=16):
+            batch = chips.window_batch(held)
             assert batch.valid.all() or split == TRAIN
             seen = batch.labels[0] != IGNORE_INDEX
             np.add.at(counted, (batch.pixels[0, 0][seen].astype(int) - 1, batch.pixels[0, 1][seen].astype(int) - 1), 1)
@@ -168,7 +169,7 @@ def test_chips_are_centred_on_each_class_as_often(tmp_path: Path) -> None:
 def test_without_balance_every_labelled_pixel_is_as_likely(tmp_path: Path) -> None:
     images, _, _ = pair(tmp_path, (64, 256))
     chips = Chips(planned(images, ColumnSplit(validation=0.5)), Sampling(chip=8, batch=400, min_valid=0), 1)
-    target = chips._index
+    target = chips._sampler
     chance = np.random.default_rng(0)
     cols = [target.draw(chance).cell.col for _ in range(4000)]
     assert abs(np.mean(np.array(cols) == 0) - 0.5) < 0.04
@@ -247,9 +248,9 @@ def test_real_imagery_comes_out_as_it_is_read(shared: Path) -> None:
     known = batch.labels != IGNORE_INDEX
     with np.errstate(invalid="ignore", divide="ignore"):
         assert (((green - nir) / (green + nir) > 0.1)[known] == (batch.labels == 1)[known]).all()
-    held = chips.windows(VALIDATION)[0]
+    held = chips.split_windows(VALIDATION)[0]
     pixels, valid = read_mosaic(images[held.image].scenes, held.source)
-    again = chips.window(held)
+    again = chips.window_batch(held)
     assert (again.pixels[0] == pixels).all()
     assert (again.valid[0] == valid).all()
     assert 10 < chips.steps_per_epoch * 4 * 128**2 / 1e5 < 14

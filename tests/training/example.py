@@ -1,4 +1,4 @@
-"""A training on numbers made up here: water is where the second band is brighter than the first."""
+"""A small synthetic training: water is where the second band is brighter than the first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from swath.training.loop.trainer import TrainingData
 CLASSES = ("land", "water")
 
 
-def images(number: int, *, count: int = 4, edge: int = 32) -> NetworkBatch:
+def example_batch(number: int, *, count: int = 4, edge: int = 32) -> NetworkBatch:
     """A batch that depends on its number alone."""
     random = np.random.default_rng(number)
     coarse = random.standard_normal((count, 3, edge // 8, edge // 8)).astype(np.float32)
@@ -26,17 +26,17 @@ def images(number: int, *, count: int = 4, edge: int = 32) -> NetworkBatch:
     return NetworkBatch(pixels, labels)
 
 
-def held() -> Iterator[NetworkBatch]:
-    """What is held back: two windows that no step sees."""
-    yield images(1_000_001)
-    yield images(1_000_002, count=1, edge=64)
+def validation() -> Iterator[NetworkBatch]:
+    """Two windows that are in no batch of a step."""
+    yield example_batch(1_000_001)
+    yield example_batch(1_000_002, count=1, edge=64)
 
 
-def lessons() -> TrainingData:
-    return TrainingData(images, held, 2)
+def data() -> TrainingData:
+    return TrainingData(example_batch, validation, 2)
 
 
-def course(**changed: Any) -> TrainSettings:
+def settings(**changed: Any) -> TrainSettings:
     """A short training."""
     return TrainSettings(
         **{
