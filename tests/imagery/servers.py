@@ -50,6 +50,11 @@ class Fault:
     """Ignore Range."""
 
 
+def faulty(*numbers: int, fault: Fault) -> Callable[[Asked], Fault | None]:
+    """A rule: the fault, at requests with these numbers."""
+    return lambda asked: fault if asked.number in numbers else None
+
+
 @dataclass
 class Web:
     """A web server of a folder; `rule` names the fault of a request, None serves it. Also signs, at /sign."""

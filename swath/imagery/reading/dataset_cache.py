@@ -1,4 +1,4 @@
-"""Open datasets, kept for the next window: plain files, and files seen through a warp onto the image grid."""
+"""Open datasets, cached per thread: plain files, and files warped onto the image grid."""
 
 from __future__ import annotations
 
@@ -19,18 +19,29 @@ from swath.imagery.geometry.footprint import extent_pixels
 from swath.imagery.geometry.image_grid import grid_key
 from swath.imagery.reading.open_raster import open_raster
 from swath.imagery.remote.gdal_file import share_openers
+from swath.imagery.remote.request_policy import POLICY, RequestPolicy
 from swath.imagery.scene import Band
 from swath.storage.address import redacted
 
-OPEN_FILES = 24
-"""Datasets that one thread keeps open; the least recently used is closed first. Opening one costs ms, or requests."""
-
-LEAST_CACHE, MOST_CACHE = 64 * 2**20, 512 * 2**20
-"""Bytes of GDAL's block cache. Too little decodes blocks again and again: 16 MiB cost twice the time at 4 bands of uint16 on
-4096 columns. GDAL's own default, 5 % of the machine's memory, is too much where there are many workers."""
 WARP_TOLERANCE = 1e-3
 """Largest error in source pixels of a position in a warp. An exact transformation of every pixel (1e-9) takes 5 to 8 times as
 long; GDAL's usual 0.125 is no faster than this and takes another source pixel for 0.3 to 1 % of all."""
+
+
+@dataclass(frozen=True)
+class CacheLimits:
+    """How much one thread keeps for its next window."""
+
+    open_files: int = 24
+    """Datasets; the least recently used is closed first. Opening one takes milliseconds, or requests."""
+    min_block_bytes: int = 64 * 2**20
+    """Of GDAL's block cache. Too little decodes blocks again and again: 16 MiB took twice the time at 4 bands of uint16 on 4096
+    columns."""
+    max_block_bytes: int = 512 * 2**20
+    """Of GDAL's block cache. GDAL's own default, 5 % of the machine's memory, is too much where there are many workers."""
+
+
+LIMITS = CacheLimits()
 
 
 @dataclass(frozen=True)
@@ -42,8 +53,8 @@ class _Key:
     nodata: str = ""
 
 
-class _Held(OrderedDict[_Key, ExitStack]):
-    """What closes each dataset. Goes with its thread, and closes them then."""
+class _Closers(OrderedDict[_Key, ExitStack]):
+    """What closes each dataset, the least recently used first. Ends with its thread, and closes them all then."""
 
     def __del__(self) -> None:
         if self:
@@ -53,77 +64,79 @@ class _Held(OrderedDict[_Key, ExitStack]):
 
 
 class DatasetCache(threading.local):
-    """The datasets that this thread keeps open (GDAL's handles are not to be shared between threads)."""
+    """The datasets that this thread keeps open: GDAL's handles must not be shared between threads."""
 
-    def __init__(self) -> None:
-        self._held = _Held()
+    def __init__(self, limits: CacheLimits = CacheLimits(), policy: RequestPolicy = POLICY) -> None:
+        self._limits, self._policy = limits, policy
+        self._closers = _Closers()
         self._datasets: dict[_Key, DatasetReader] = {}
-        self._room = LEAST_CACHE
+        self._block_bytes = limits.min_block_bytes
 
     def file(self, band: Band) -> DatasetReader:
+        """The file of a band. Raises what open_raster raises, ImageryError when it is not as the band describes it."""
         key = _Key(band.href, band.stamp)
         if key not in self._datasets:
-            file = open_raster(band.href)
-            self._hold(key, file)
-            _check_promise(file, band)
+            file = open_raster(band.href, self._policy)
+            self._add(key, file)
+            _check_description(file, band)
         return self._use(key)
 
     def warped(self, band: Band, image: GeoBox, resampling: str, nodata: float | None) -> DatasetReader:
-        """The file seen on the whole image grid; with `nodata` None its last band is alpha."""
+        """The file warped onto the whole image grid; with `nodata` None its last band is alpha."""
         key = _Key(band.href, band.stamp, grid_key(image), resampling, repr(nodata))
         if key not in self._datasets:
-            # A handle of its own: closing the plain one must not pull the file from under the VRT.
-            file = open_raster(band.href)
+            # A handle of its own: closing the plain dataset must not close the file of the VRT.
+            file = open_raster(band.href, self._policy)
             try:
-                self._hold(key, _warp(file, band, image, resampling, nodata), file)
+                self._add(key, _warp(file, band, image, resampling, nodata), file)
             except BaseException:
                 file.close()
                 raise
         return self._use(key)
 
-    def room(self, need: int) -> int:
-        """Bytes for GDAL's block cache: what the largest read of this thread needed so far, up to MOST_CACHE. It does not
-        shrink between reads, because what one leaves there is what the next one wants."""
-        self._room = min(max(self._room, need), MOST_CACHE)
-        return self._room
+    def block_bytes(self, need: int) -> int:
+        """Size of GDAL's block cache: the most that a read of this thread needed so far, within the limits. It does not shrink
+        between reads, because the blocks of one read are needed by the next."""
+        self._block_bytes = min(max(self._block_bytes, need), self._limits.max_block_bytes)
+        return self._block_bytes
 
     def drop(self, href: str) -> None:
-        """Close everything of one address, so that a retry asks for it again."""
-        for key in [key for key in self._held if key.href == href]:
+        """Close all datasets of one URL, so that a retry opens it again."""
+        for key in [key for key in self._closers if key.href == href]:
             self._close(key)
 
     def close(self) -> None:
-        """Close everything that this thread keeps open."""
-        for key in list(self._held):
+        """Close all datasets of this thread."""
+        for key in list(self._closers):
             self._close(key)
-        self._room = LEAST_CACHE
+        self._block_bytes = self._limits.min_block_bytes
 
-    def _hold(self, key: _Key, dataset: DatasetReader, below: DatasetReader | None = None) -> None:
-        stack = ExitStack()
-        if below is not None:
-            stack.callback(below.close)
-        stack.callback(dataset.close)
-        self._held[key], self._datasets[key] = stack, dataset
-        while len(self._held) > OPEN_FILES:
-            self._close(next(iter(self._held)))
+    def _add(self, key: _Key, dataset: DatasetReader, source: DatasetReader | None = None) -> None:
+        closers = ExitStack()
+        if source is not None:
+            closers.callback(source.close)
+        closers.callback(dataset.close)
+        self._closers[key], self._datasets[key] = closers, dataset
+        while len(self._closers) > self._limits.open_files:
+            self._close(next(iter(self._closers)))
 
     def _use(self, key: _Key) -> DatasetReader:
-        self._held.move_to_end(key)
+        self._closers.move_to_end(key)
         return self._datasets[key]
 
     def _close(self, key: _Key) -> None:
         self._datasets.pop(key)
         share_openers()
-        self._held.pop(key).close()
+        self._closers.pop(key).close()
 
 
-def _check_promise(file: DatasetReader, band: Band) -> None:
+def _check_description(file: DatasetReader, band: Band) -> None:
     """Metadata can be wrong; a map made from other pixels than it says would be wrong too."""
-    promised = (tuple(band.geobox.shape), band.dtype)
+    described = (tuple(band.geobox.shape), band.dtype)
     found = (file.shape, file.dtypes[band.index - 1] if band.index <= file.count else None)
-    if found != promised:
+    if found != described:
         raise ImageryError(
-            f"{redacted(band.href)}: is {found[0]} pixels of {found[1]}, not {promised[0]} of {promised[1]} as described",
+            f"{redacted(band.href)}: is {found[0]} pixels of {found[1]}, not {described[0]} of {described[1]} as described",
             remedy="The file changed, or its STAC item is wrong; run again, or mend the item.",
         )
 
@@ -155,5 +168,5 @@ def _warp(file: DatasetReader, band: Band, image: GeoBox, resampling: str, nodat
 
 
 DATASETS = DatasetCache()
-"""One for the process; each thread sees its own. It saves opening only: nothing that is read depends on it."""
+"""The default cache; each thread has its own datasets in it. It saves opening only: no pixel depends on it."""
 atexit.register(DATASETS.close)

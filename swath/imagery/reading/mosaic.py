@@ -1,4 +1,4 @@
-"""Reading pixels: one window of the image grid, mosaicked from every scene that touches it."""
+"""Mosaics: the pixels of one window of the image grid, from every scene that touches it."""
 
 from __future__ import annotations
 
@@ -12,31 +12,40 @@ from odc.geo.geobox import GeoBox
 from swath.errors import ImageryError
 from swath.geo import Window
 from swath.imagery.geometry.image_grid import grid_key
+from swath.imagery.geometry.placement import band_window
+from swath.imagery.reading.dataset_cache import DATASETS, DatasetCache
 from swath.imagery.reading.quality_mask import usable
-from swath.imagery.reading.window import Pixels, Valid, band_window, read_file
+from swath.imagery.reading.window import Pixels, Valid, read_file
 from swath.imagery.scene import Band, Scene, Scenes
 
 MEDIAN_BYTES = 128 * 2**20
-"""A median holds all scenes of some columns at once: as many as fit in here."""
+"""Memory of a median: it holds all scenes of some columns at a time, as many columns as fit in here."""
 _COLUMNS = 512
-"""Columns of a median are cut at multiples of this, the usual width of a block."""
+"""The columns of a median are cut at multiples of this, the usual width of a block."""
 
 
-def read_mosaic(scenes: Scenes, window: Window, *, reflectance: bool = False) -> tuple[Pixels, Valid]:
+def read_mosaic(
+    scenes: Scenes,
+    window: Window,
+    *,
+    reflectance: bool = False,
+    datasets: DatasetCache = DATASETS,
+    median_bytes: int = MEDIAN_BYTES,
+) -> tuple[Pixels, Valid]:
     """Pixels of `window` on `scenes.image`, and which of them are valid.
 
     Pixels have the shape (bands, height, width) and the scenes' common dtype, or float32 in physical values (number *
-    scale + offset) with `reflectance`. Invalid pixels are 0. `valid` has the shape (height, width). A pixel of a scene
-    is valid where every one of its files has data there: by nodata (at least one wanted band of that file differs from
-    it), mask band or alpha, where no wanted band is NaN, and where the quality mask does not reject it. Where several
-    scenes are valid, `first`, `last` and `least_cloud` take all bands of one scene: the first or last of them, in the
-    order of `scenes`. `median` takes each band's middle value; of an even count the lower of the two, so that each value
-    is one that was measured and the dtype stays.
+    scale + offset) with `reflectance`. Invalid pixels are 0. `valid` is a mask (height, width). A pixel of a scene is valid
+    where every one of its files has data there: by nodata (at least one of the bands that are read from that file differs from
+    it), mask band or alpha, where no band is NaN, and where the quality mask does not reject it. Where several scenes are valid,
+    `first`, `last` and `least_cloud` take all bands of one scene: the first or last of them, in the order of `scenes`.
+    `median` takes each band's middle value; of an even count the lower of the two, so that each value is one that was
+    measured and the dtype stays.
 
     Raises ReadFailed when a file cannot be read, ImageryError when it is not what the scene says, or has no scale.
     """
     if reflectance:
-        _need_scale(scenes)
+        _check_scale(scenes)
     touching = [scene for scene in scenes.scenes if _touches(scene, scenes.image, window)]
     if scenes.mosaic == "last":
         touching.reverse()
@@ -45,6 +54,8 @@ def read_mosaic(scenes: Scenes, window: Window, *, reflectance: bool = False) ->
         np.dtype(np.float32) if reflectance else common_dtype(scenes),
         reflectance,
         len({band.href for scene in touching for band in (*scene.bands, scene.quality) if band is not None}),
+        datasets,
+        median_bytes,
     )
     if scenes.mosaic == "median" and len(touching) > 1:
         return _median(touching, window, job)
@@ -62,11 +73,15 @@ class _Job:
 
     scenes: Scenes
     dtype: np.dtype[np.generic]
+    """Of the result."""
     reflectance: bool
     files: int
+    """How many are read."""
+    datasets: DatasetCache
+    median_bytes: int
 
 
-def _need_scale(scenes: Scenes) -> None:
+def _check_scale(scenes: Scenes) -> None:
     for scene in scenes.scenes:
         for band in scene.bands:
             if band.scale is None:
@@ -77,18 +92,18 @@ def _need_scale(scenes: Scenes) -> None:
 
 
 def _first(touching: list[Scene], window: Window, job: _Job) -> tuple[Pixels, Valid]:
-    """Each pixel from the first scene that has it. Of later scenes only the part is read in which pixels are missing."""
+    """Each pixel from the first scene in which it is valid. Of later scenes only the part with missing pixels is read."""
     if not touching:
         return np.zeros((len(job.scenes.bands), *window.shape), job.dtype), np.zeros(window.shape, bool)
     pixels, valid = _read_scene(touching[0], window, job)
     for scene in touching[1:]:
-        lacking = _lacking(valid, window)
-        if lacking is None:
+        missing = _missing(valid, window)
+        if missing is None:
             break
-        here = lacking.within(window)
-        if not _touches(scene, job.scenes.image, lacking):
+        here = missing.within(window)
+        if not _touches(scene, job.scenes.image, missing):
             continue
-        more, known = _read_scene(scene, lacking, job)
+        more, known = _read_scene(scene, missing, job)
         new = known & ~valid[here]
         if new.any():
             for layer, values in zip(pixels, more, strict=True):
@@ -97,7 +112,7 @@ def _first(touching: list[Scene], window: Window, job: _Job) -> tuple[Pixels, Va
     return pixels, valid
 
 
-def _lacking(valid: Valid, window: Window) -> Window | None:
+def _missing(valid: Valid, window: Window) -> Window | None:
     """The smallest window that holds every pixel that is not valid."""
     if valid.all():
         return None
@@ -111,7 +126,8 @@ def _median(touching: list[Scene], window: Window, job: _Job) -> tuple[Pixels, V
     """Some columns at a time, so that memory does not grow with the number of scenes."""
     pixels = np.zeros((len(job.scenes.bands), *window.shape), job.dtype)
     valid = np.zeros(window.shape, bool)
-    for part in _columns(window, len(touching) * window.height * (len(pixels) * job.dtype.itemsize + 1)):
+    column_bytes = len(touching) * window.height * (len(pixels) * job.dtype.itemsize + 1)
+    for part in _columns(window, max(1, job.median_bytes // column_bytes)):
         layers = np.empty((len(touching), len(pixels), *part.shape), job.dtype)
         known = np.empty((len(touching), *part.shape), bool)
         for number, scene in enumerate(touching):
@@ -121,9 +137,8 @@ def _median(touching: list[Scene], window: Window, job: _Job) -> tuple[Pixels, V
     return pixels, valid
 
 
-def _columns(window: Window, column_bytes: int) -> list[Window]:
-    """`window` in pieces of as many columns as MEDIAN_BYTES allows; cut where blocks end, when it allows whole blocks."""
-    width = max(1, MEDIAN_BYTES // column_bytes)
+def _columns(window: Window, width: int) -> list[Window]:
+    """`window` in pieces of at most `width` columns, cut where blocks end when `width` is at least a block."""
     if width >= _COLUMNS:
         width = width // _COLUMNS * _COLUMNS
     parts, col = [], window.col
@@ -156,13 +171,13 @@ def _read_scene(scene: Scene, window: Window, job: _Job) -> tuple[Pixels, Valid]
     pixels: Pixels | None = None
     valid = np.ones(window.shape, bool)
     if scene.quality is not None and mask is not None:
-        values, known = read_file([scene.quality], image, window, "nearest", beside=job.files)
+        values, known = read_file([scene.quality], image, window, "nearest", files=job.files, datasets=job.datasets)
         valid = known & usable(mask, values[0])
-    for positions in _files(scene.bands):
+    for positions in _by_file(scene.bands):
         if not valid.any():
             break
         bands = [scene.bands[position] for position in positions]
-        numbers, known = read_file(bands, image, window, job.scenes.resampling, beside=job.files)
+        numbers, known = read_file(bands, image, window, job.scenes.resampling, files=job.files, datasets=job.datasets)
         valid &= known
         if len(bands) == len(scene.bands) and not job.reflectance and numbers.dtype == job.dtype:
             pixels = numbers
@@ -179,7 +194,7 @@ def _read_scene(scene: Scene, window: Window, job: _Job) -> tuple[Pixels, Valid]
     return pixels, valid
 
 
-def _files(bands: tuple[Band, ...]) -> list[list[int]]:
+def _by_file(bands: tuple[Band, ...]) -> list[list[int]]:
     """Positions of the bands that are read together: those of one file with one nodata value."""
     files: dict[tuple[str, float | str | None], list[int]] = {}
     for position, band in enumerate(bands):
@@ -202,7 +217,7 @@ def _scaled(layer: NDArray[np.generic], scale: float, offset: float) -> NDArray[
 
 @lru_cache(maxsize=64)
 def _table(size: int, scale: float, offset: float) -> NDArray[np.float32]:
-    """The physical value of every number of `size` bytes."""
+    """The physical value of every unsigned integer of `size` bytes."""
     return _scaled(np.arange(256**size), scale, offset)
 
 

@@ -1,4 +1,4 @@
-"""Quality masks: names of Sentinel-2 scene classes, of Landsat QA_PIXEL and HLS Fmask flags, and the pixels that they reject."""
+"""Quality masks: the names of Sentinel-2 scene classes, Landsat QA_PIXEL and HLS Fmask flags, and which pixels they reject."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _KNOWN: dict[str, tuple[str, ...]] = {"scl": (*SCL,), "qa_pixel": (*QA_PIXEL,), 
 
 
 def check_mask(mask: Mask) -> None:
-    """Raise ImageryError when `mask` names a flag that its kind does not have."""
+    """Raise ImageryError when `mask` rejects a name that its kind does not have."""
     known = _KNOWN[mask.kind]
     for name in mask.reject:
         if name not in known:
@@ -77,7 +77,7 @@ def check_mask(mask: Mask) -> None:
 def usable(mask: Mask, values: NDArray[np.generic]) -> NDArray[np.bool_]:
     """True where the quality values do not reject a pixel. Same shape as `values`.
 
-    Pixels without a quality (SCL 0, the QA_PIXEL fill bit, Fmask 255) are never usable: nobody looked at them.
+    Pixels without a quality value (SCL 0, the QA_PIXEL fill bit, Fmask 255) are never usable.
     """
     check_mask(mask)
     if values.dtype in (np.uint8, np.uint16):
@@ -87,13 +87,13 @@ def usable(mask: Mask, values: NDArray[np.generic]) -> NDArray[np.bool_]:
 
 
 def has_quality(mask: Mask, values: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """True where there is a quality at all."""
+    """True where there is a quality value at all. Same shape as `values`."""
     return usable(mask.model_copy(update={"reject": ()}), values)
 
 
 @lru_cache(maxsize=32)
 def _table(kind: str, reject: tuple[str, ...], size: int) -> NDArray[np.bool_]:
-    """What `_usable` says of every number of `size` bytes."""
+    """`_usable` for every unsigned integer of `size` bytes."""
     return _usable(kind, reject, np.arange(256**size))
 
 

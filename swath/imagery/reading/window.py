@@ -1,9 +1,8 @@
-"""Pixels of one file on a window of the image grid: plainly where the two share their pixels, through a warp elsewhere."""
+"""Pixels of one file in a window of the image grid: read directly where the two share their pixels, else through a warp."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,8 @@ from rasterio.windows import Window as RioWindow
 
 from swath.errors import FailedRead, ReadFailed
 from swath.geo import Window
-from swath.imagery.geometry.footprint import extent_pixels
-from swath.imagery.geometry.image_grid import crs_pixel_area, grid_key, pixel_offset
-from swath.imagery.reading.dataset_cache import DATASETS
+from swath.imagery.geometry.placement import band_window, placement
+from swath.imagery.reading.dataset_cache import DATASETS, DatasetCache
 from swath.imagery.reading.open_raster import gdal_errors
 from swath.imagery.scene import Band
 from swath.storage.address import redacted
@@ -26,90 +24,98 @@ from swath.storage.address import redacted
 Pixels = NDArray[np.generic]
 Valid = NDArray[np.bool_]
 
-_STRIP = 128
-"""Warped pixels are asked for in strips of so many rows: the height of a WarpedVRT's blocks. GDAL then makes whole blocks of
-the image grid and keeps them. Of a taller window it would make the window itself, and its interpolation depends on the window in
-the last bits (so rounded ties differ: 2613 of 1.2 million pixels in one test)."""
-_ROWS_KEPT = 512
-"""Callers read a region in bands whose halo rows overlap; so many source rows are kept of a file with low blocks."""
+_STRIP_ROWS = 128
+"""Warped pixels are read in strips of so many rows, the height of a WarpedVRT's blocks. GDAL then warps whole blocks of the
+image grid and caches them. It would warp a taller window by itself, and its interpolation depends on the window in the last bits
+(so rounded ties differ: 2613 of 1.2 million pixels in one test)."""
+_MIN_CACHED_ROWS = 512
+"""Callers read a region in strips whose halo rows overlap; at least so many source rows are cached of a file with low blocks."""
 
 
 def read_file(
-    bands: list[Band], image: GeoBox, window: Window, resampling: str, *, beside: int = 1
+    bands: list[Band],
+    image: GeoBox,
+    window: Window,
+    resampling: str,
+    *,
+    files: int = 1,
+    datasets: DatasetCache = DATASETS,
 ) -> tuple[Pixels, Valid]:
-    """Bands of one file with one nodata value: pixels (bands, height, width) of their common dtype, valid (height, width).
-    Invalid pixels hold what the file has there.
+    """Bands of one file that have the same nodata value: pixels (bands, height, width) of their common dtype, and a mask of valid
+    pixels (height, width). Invalid pixels hold what the file has there, or 0 outside of it.
 
-    `beside` says how many files the caller reads for this window: as much is kept of each that the next window below, which
-    shares some rows with this one, decodes no block again. Raises ReadFailed and ImageryError.
+    `files` says how many files the caller reads for this window: of each so many blocks are cached that the next window below,
+    which shares some rows with this one, decodes none again. Raises ReadFailed and ImageryError.
     """
     place = FailedRead(redacted(bands[0].href), (window.row, window.stop_row), (window.col, window.stop_col))
     where = "reading rows {}-{}, columns {}-{} of the image, {} pixels".format(
         *place.rows, *place.columns, place.pixels
     )
-    extent, native = _place(_Grid(bands[0].geobox), _Grid(image))
+    extent, native = placement(bands[0].geobox, image)
     part = extent.intersection(window)
     if part is not None and not native:
         part = part.intersection(Window(0, 0, *image.shape))
     if part is None:
-        return _nothing(bands, window)
+        return _empty(bands, window)
     try:
         with gdal_errors(bands[0].href, where):
             if not native:
-                numbers, known = _warped(bands, image, part, resampling, beside)
+                numbers, known = _read_warped(bands, image, part, resampling, files, datasets)
             else:
                 inner = Window(part.row - extent.row, part.col - extent.col, part.height, part.width)
-                file = DATASETS.file(bands[0])
-                _make_room(beside * _row_bytes(file, bands, inner.width))
-                numbers, known = _checked(file, bands, inner)
+                file = datasets.file(bands[0])
+                _resize_block_cache(datasets, files * _cached_bytes(file, bands, inner.width))
+                numbers, known = _read_dataset(file, bands, inner)
     except ReadFailed as error:
-        DATASETS.drop(bands[0].href)
+        datasets.drop(bands[0].href)
         error.failed = place
         raise
     if part == window:
         return numbers, known
-    pixels, valid = _nothing(bands, window)
+    pixels, valid = _empty(bands, window)
     here = part.within(window)
     pixels[:, *here], valid[here] = numbers, known
     return pixels, valid
 
 
-def _nothing(bands: list[Band], window: Window) -> tuple[Pixels, Valid]:
+def _empty(bands: list[Band], window: Window) -> tuple[Pixels, Valid]:
     dtype = np.result_type(*{band.dtype for band in bands})
     return np.zeros((len(bands), *window.shape), dtype), np.zeros(window.shape, bool)
 
 
-def _make_room(need: int) -> None:
-    """GDAL's block cache, which is the process's, large enough for `need`, until the end of the `with gdal_errors`."""
-    setenv(GDAL_CACHEMAX=DATASETS.room(need))
+def _resize_block_cache(datasets: DatasetCache, need: int) -> None:
+    """GDAL has one block cache for the process. Its size holds until the end of the `with gdal_errors`."""
+    setenv(GDAL_CACHEMAX=datasets.block_bytes(need))
 
 
-def _row_bytes(file: DatasetReader, bands: list[Band], width: int) -> int:
+def _cached_bytes(file: DatasetReader, bands: list[Band], width: int) -> int:
     """Bytes of three rows of a file's blocks, `width` pixels wide: what a window and the next one below have in common."""
     index = bands[0].index - 1
     rows, cols = file.block_shapes[index]
     across = min(-(-width // cols) + 1, -(-file.width // cols)) * cols
     layers = file.count if file.interleaving is not None and file.interleaving.name == "pixel" else len(bands)
-    return int(max(3 * rows, _ROWS_KEPT) * across * layers * np.dtype(file.dtypes[index]).itemsize)
+    return int(max(3 * rows, _MIN_CACHED_ROWS) * across * layers * np.dtype(file.dtypes[index]).itemsize)
 
 
-def _warped(bands: list[Band], image: GeoBox, window: Window, resampling: str, beside: int) -> tuple[Pixels, Valid]:
-    file = DATASETS.file(bands[0])
+def _read_warped(
+    bands: list[Band], image: GeoBox, window: Window, resampling: str, files: int, datasets: DatasetCache
+) -> tuple[Pixels, Valid]:
+    file = datasets.file(bands[0])
     nodata = _nodata(file, bands[0])
-    warp = DATASETS.warped(bands[0], image, resampling, nodata)
+    warp = datasets.warped(bands[0], image, resampling, nodata)
     # A mask band or alpha beside a nodata value from the spec: both count.
-    other = (
-        DATASETS.warped(bands[0], image, resampling, None) if nodata is not None and _has_mask(file, bands) else None
+    masked = (
+        datasets.warped(bands[0], image, resampling, None) if nodata is not None and _has_mask(file, bands) else None
     )
     source = round(window.width * bands[0].geobox.shape[1] / band_window(bands[0].geobox, image).width)
-    made = (window.height + 2 * _STRIP) * window.width * warp.count * np.dtype(warp.dtypes[0]).itemsize
+    warped_bytes = (window.height + 2 * _STRIP_ROWS) * window.width * warp.count * np.dtype(warp.dtypes[0]).itemsize
     pixels = np.empty((len(bands), *window.shape), np.result_type(*{band.dtype for band in bands}))
     valid = np.empty(window.shape, bool)
-    _make_room(beside * (_row_bytes(file, bands, source) + made))
+    _resize_block_cache(datasets, files * (_cached_bytes(file, bands, source) + warped_bytes))
     for strip in _strips(window):
-        numbers, known = _checked(warp, bands, strip, alpha=nodata is None, nodata=nodata)
-        if other is not None:
-            known = known & (other.read(other.count, window=_rasterio(strip)) > 0)
+        numbers, known = _read_dataset(warp, bands, strip, alpha=nodata is None, nodata=nodata)
+        if masked is not None:
+            known = known & (masked.read(masked.count, window=_rasterio_window(strip)) > 0)
         here = strip.within(window)
         pixels[:, *here], valid[here] = numbers, known
     return pixels, valid
@@ -118,20 +124,20 @@ def _warped(bands: list[Band], image: GeoBox, window: Window, resampling: str, b
 def _strips(window: Window) -> Iterator[Window]:
     row = window.row
     while row < window.stop_row:
-        stop = min(row // _STRIP * _STRIP + _STRIP, window.stop_row)
+        stop = min(row // _STRIP_ROWS * _STRIP_ROWS + _STRIP_ROWS, window.stop_row)
         yield Window(row, window.col, stop - row, window.width)
         row = stop
 
 
-def _rasterio(window: Window) -> RioWindow:
+def _rasterio_window(window: Window) -> RioWindow:
     return RioWindow(window.col, window.row, window.width, window.height)
 
 
-def _checked(
+def _read_dataset(
     file: DatasetReader, bands: list[Band], window: Window, *, alpha: bool = False, nodata: float | None = None
 ) -> tuple[Pixels, Valid]:
-    """Read one window of an open file, in its own pixels, with its validity; with `alpha` the last band is that."""
-    at = _rasterio(window)
+    """One window of an open dataset, in its own pixels: numbers and which are valid; with `alpha` its last band says so."""
+    at = _rasterio_window(window)
     indexes = [band.index for band in bands]
     numbers: Pixels = file.read([*indexes, file.count] if alpha else indexes, window=at)
     if numbers.shape != (len(bands) + alpha, *window.shape):
@@ -142,7 +148,7 @@ def _checked(
     if alpha:
         valid: Valid = numbers[-1] > 0
     else:
-        valid = _with_data(file, bands, pixels, at, bands[0].nodata if nodata is None else nodata)
+        valid = _has_data(file, bands, pixels, at, bands[0].nodata if nodata is None else nodata)
     if np.issubdtype(pixels.dtype, np.floating):
         for layer in pixels:
             if np.isnan(np.min(layer)):
@@ -150,8 +156,8 @@ def _checked(
     return pixels, valid
 
 
-def _with_data(file: DatasetReader, bands: list[Band], pixels: Pixels, at: RioWindow, nodata: float | None) -> Valid:
-    """Where some band has data: it differs from `nodata`, and the file's own mask does not deny it."""
+def _has_data(file: DatasetReader, bands: list[Band], pixels: Pixels, at: RioWindow, nodata: float | None) -> Valid:
+    """Where some band has data: it differs from `nodata`, and the file's own mask does not exclude it."""
     masks: list[Valid | None] = [None] * len(bands)
     # A warp has its mask in its nodata; a plain file may have one beside the nodata that is declared.
     if not isinstance(file, WarpedVRT):
@@ -165,7 +171,7 @@ def _with_data(file: DatasetReader, bands: list[Band], pixels: Pixels, at: RioWi
         if nodata is None:
             data = mask
         else:
-            data = ~np.isnan(layer) if nodata != nodata else np.not_equal(layer, _as(layer, nodata))
+            data = ~np.isnan(layer) if nodata != nodata else np.not_equal(layer, _comparable(layer, nodata))
             data = data if mask is None else data & mask
         if data is None:
             return np.ones(pixels.shape[1:], bool)
@@ -175,7 +181,7 @@ def _with_data(file: DatasetReader, bands: list[Band], pixels: Pixels, at: RioWi
     return np.zeros(pixels.shape[1:], bool) if found is None else found
 
 
-def _as(layer: Pixels, nodata: float) -> float:
+def _comparable(layer: Pixels, nodata: float) -> float:
     """`nodata` as an integer for integer pixels, so that they are compared as they are."""
     return int(nodata) if layer.dtype.kind in "iu" and float(nodata).is_integer() else nodata
 
@@ -189,41 +195,9 @@ def _has_mask(file: DatasetReader, bands: list[Band]) -> bool:
 
 
 def _nodata(file: DatasetReader, band: Band) -> float | None:
-    """The value to warp around, when the band's dtype can hold it."""
+    """The nodata value for a warp; None when there is none, or the band's dtype cannot hold it."""
     nodata = band.nodata if band.nodata is not None else file.nodatavals[band.index - 1]
     if nodata is None or np.issubdtype(np.dtype(band.dtype), np.floating):
         return nodata
     limits = np.iinfo(np.dtype(band.dtype))
     return nodata if float(nodata).is_integer() and limits.min <= nodata <= limits.max else None
-
-
-def band_window(band: GeoBox, image: GeoBox) -> Window:
-    """Where a band can have pixels on the image grid; some too many rather than one too few."""
-    return _place(_Grid(band), _Grid(image))[0]
-
-
-class _Grid:
-    """A grid as a key of a cache: GeoBox itself writes its CRS as WKT for every hash, a quarter of a millisecond."""
-
-    def __init__(self, box: GeoBox) -> None:
-        self.box, self.key = box, grid_key(box)
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Grid) and self.key == other.key
-
-
-@lru_cache(maxsize=8192)
-def _place(grid: _Grid, onto: _Grid) -> tuple[Window, bool]:
-    """Where a band can have pixels on the image grid, and whether the two share their pixels: then it is exactly there."""
-    band, image = grid.box, onto.box
-    origin = pixel_offset(band, image)
-    if origin is not None:
-        return Window(*origin, *band.shape), True
-    left, top, right, bottom = extent_pixels(band, image)
-    # Interpolation reaches beyond the edge by some source pixels, which may be larger than the image's.
-    room = 2 + int(4 * (crs_pixel_area(band) / crs_pixel_area(image)) ** 0.5 if band.crs == image.crs else 8)
-    row, col = int(top) - room, int(left) - room
-    return Window(row, col, int(bottom) + room - row, int(right) + room - col), False

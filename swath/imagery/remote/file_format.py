@@ -1,4 +1,4 @@
-"""What a file is, from its first bytes: the format that may open it, or the name of what it is instead."""
+"""File formats from a file's first bytes: the GDAL driver that may open it, or a description of what it is instead."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ DRIVERS = ("GTiff", "JP2OpenJPEG", "JPEG", "PNG", "HFA")
 name ends in: such a file can make GDAL read other files of this machine, or the network, into a map."""
 
 HEAD_BYTES = 512
-"""How many bytes are looked at."""
+"""How many of the first bytes are needed."""
 
-_STARTS = {
+_SIGNATURES = {
     "49492a00": "GTiff",
     "4d4d002a": "GTiff",
     "49492b00": "GTiff",  # BigTIFF
@@ -24,11 +24,11 @@ _STARTS = {
 
 def driver_of(head: bytes) -> str | None:
     """GDAL's driver for a file that starts with `head`; None when its format is not allowed."""
-    return next((driver for start, driver in _STARTS.items() if head.hex().startswith(start)), None)
+    return next((driver for signature, driver in _SIGNATURES.items() if head.hex().startswith(signature)), None)
 
 
 def describe_format(head: bytes) -> str:
-    """What a file that is not a raster looks like."""
+    """What a file that is not an allowed raster seems to be, such as `an HTML page`."""
     text = head.lstrip().lower()
     if not head:
         return "an empty file"

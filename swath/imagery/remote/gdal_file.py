@@ -1,16 +1,16 @@
-"""Remote files as GDAL sees them: files that are opened and read, whose bytes are fetched range by range."""
+"""A RemoteFile for GDAL: rasterio opens it through an opener, and errors of its requests are raised when GDAL is done.
+
+GDAL's callbacks lose exceptions, and it would take what its memory held before for bytes that are missing. So a handle gives
+zeros or nothing, keeps the error, and `raise_fetch_errors` raises it.
+"""
 
 from __future__ import annotations
 
 import atexit
-import itertools
 import os
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import lru_cache
-from pathlib import PurePosixPath
 from typing import Any, ClassVar
 from weakref import WeakSet
 
@@ -18,79 +18,12 @@ from rasterio.abc import MultiByteRangeResourceContainer
 from rasterio.io import DatasetReader
 
 from swath.errors import ReadFailed, SwathError
-from swath.imagery.remote.range_cache import configured_cache
-from swath.imagery.remote.range_request import PER_HOST, fetch_range
+from swath.imagery.remote.remote_file import RemoteFile
 from swath.storage.address import redacted
-
-FIRST_BYTES = 16384
-"""Bytes of the first request, which also tells size and etag; and the least of any other. Headers of COGs fit in here."""
-RANGE_BYTES = 4 * 2**20
-"""A longer range is fetched as several of about this size, some at once."""
-
-
-class RemoteFile:
-    """One remote file, of which the first bytes are held. Raises what fetch raises, at once when there is no such file."""
-
-    def __init__(self, href: str) -> None:
-        self.href = href
-        first = fetch_range(href, 0, FIRST_BYTES)
-        self.size, self.etag, self.head = first.size, first.etag, first.data
-        self._near = (0, first.data)
-
-    @property
-    def name(self) -> str:
-        """A path of its own for GDAL, without what is secret in the address."""
-        return f"{next(_numbers)}/{PurePosixPath(redacted(self.href)).name}"
-
-    def ranges(self, wanted: list[tuple[int, int]]) -> list[bytes]:
-        """The bytes of each (start, stop); what is missing is fetched, several pieces at once."""
-        pieces = [(start, stop, _pieces(start, min(stop, self.size))) for start, stop in wanted]
-        every = [piece for _, _, parts in pieces for piece in parts]
-        found = iter(
-            [self._piece(*every[0])] if len(every) == 1 else _pool(os.getpid()).map(lambda p: self._piece(*p), every)
-        )
-        return [b"".join(next(found) for _ in parts) for _, _, parts in pieces]
-
-    def _piece(self, start: int, stop: int) -> bytes:
-        at, near = self._near
-        if at <= start and stop <= at + len(near):
-            return near[start - at : stop - at]
-        # Some more than a few bytes of a header: the next ones are wanted at once.
-        reach = min(max(stop, start + FIRST_BYTES), self.size)
-        kept = configured_cache() if self.etag else None
-        data = kept.get(self.href, self.etag, start, reach) if kept is not None else None
-        if data is None:
-            answer = fetch_range(self.href, start, reach)
-            if (answer.size, answer.etag) != (self.size, self.etag):
-                raise ReadFailed(
-                    f"{redacted(self.href)}: the file changed while it was read",
-                    remedy="Run again, to read it as it is now.",
-                )
-            data = answer.data
-            if kept is not None:
-                kept.put(self.href, self.etag, start, reach, data)
-        if reach > stop:
-            self._near = (start, data)
-        return data[: stop - start]
-
-
-_numbers = itertools.count()
-
-
-def _pieces(start: int, stop: int) -> list[tuple[int, int]]:
-    count = max(1, (stop - start) // RANGE_BYTES)
-    edges = [start + (stop - start) * number // count for number in range(count + 1)]
-    return list(itertools.pairwise(edges)) if stop > start else []
-
-
-@lru_cache(maxsize=1)
-def _pool(pid: int) -> ThreadPoolExecutor:
-    """Threads of this process that wait for servers; how many ask one host at once is for fetch to say."""
-    return ThreadPoolExecutor(2 * PER_HOST, "fetch")
 
 
 class _Handle:
-    """A RemoteFile with a position. Lives until GDAL closes it: GDAL has its address, and rasterio would let go of it sooner."""
+    """A RemoteFile with a position. Lives until GDAL closes it: GDAL has its address, and rasterio would drop it sooner."""
 
     _open: ClassVar[set[_Handle]] = set()
 
@@ -99,7 +32,7 @@ class _Handle:
         self._open.add(self)
 
     def read(self, size: int = -1) -> bytes:
-        """Fewer bytes where the file ends; none where they cannot be fetched (the error waits for `raise_fetch_errors`)."""
+        """Fewer bytes where the file ends; none where they cannot be fetched."""
         stop = self._file.size if size < 0 else min(self._at + size, self._file.size)
         try:
             data = self._file.ranges([(self._at, max(stop, self._at))])[0]
@@ -110,9 +43,7 @@ class _Handle:
         return data
 
     def get_byte_ranges(self, offsets: Any, sizes: Any) -> list[bytes]:
-        """Each range whole. GDAL would take what its memory held before for bytes that are missing, and its callbacks lose
-        exceptions: what is missing is zeros, and the error waits for `raise_fetch_errors` to raise it.
-        """
+        """Each range with its full size; zeros where it cannot be fetched."""
         wanted = [(int(offset), int(offset) + int(size)) for offset, size in zip(offsets, sizes, strict=True)]
         try:
             found = self._file.ranges(wanted)
@@ -136,7 +67,6 @@ class _Handle:
         return self._at
 
     def close(self) -> None:
-        """Nothing but this object is held open."""
         self._open.discard(self)
 
     def __enter__(self) -> _Handle:
@@ -147,7 +77,7 @@ class _Handle:
 
 
 class Opener(MultiByteRangeResourceContainer):  # type: ignore[misc]  # rasterio ships no types
-    """What rasterio.open(opener=) takes: the only file there is, is the given one. So GDAL finds no side-car either."""
+    """What rasterio.open(opener=) takes: a file system with one file. So GDAL finds no side-car file either."""
 
     def __init__(self, file: RemoteFile) -> None:
         self._file = file
@@ -174,19 +104,19 @@ class Opener(MultiByteRangeResourceContainer):  # type: ignore[misc]  # rasterio
         return self._file.size
 
 
-_REGISTRY: dict[Any, Any] = {}
-_STACKS: dict[Any, Any] = {}
+_OPENERS: dict[Any, Any] = {}
+_EXIT_STACKS: dict[Any, Any] = {}
 
 
 def share_openers() -> None:
-    """Have rasterio find, wherever a file was opened, what it knows of it. To be called before files are opened or closed.
+    """Make rasterio's openers and open files known in the current context. Call it before files are opened or closed.
 
-    rasterio (1.4) keeps its openers and open files in context variables. A call's context ends with the call, a file stays open
-    for the next one: without this, what belongs to it would be gone, while GDAL still uses it.
+    rasterio (1.4) keeps them in context variables. A call's context ends with the call, but its files stay open for the next
+    call: without this, the opener would be gone while GDAL still uses it.
     """
     import rasterio._vsiopener as vsiopener
 
-    for name, shared in (("_OPENER_REGISTRY", _REGISTRY), ("_OPEN_FILE_EXIT_STACKS", _STACKS)):
+    for name, shared in (("_OPENER_REGISTRY", _OPENERS), ("_OPEN_FILE_EXIT_STACKS", _EXIT_STACKS)):
         variable = getattr(vsiopener, name, None)
         if variable is not None and (known := variable.get(None)) is not shared:
             shared.update(known or {})
@@ -197,7 +127,7 @@ _datasets: WeakSet[DatasetReader] = WeakSet()
 
 
 def close_at_exit(dataset: DatasetReader) -> DatasetReader:
-    """See that `dataset` is closed before Python ends: GDAL would call its opener when there is no Python any more."""
+    """Have `dataset` closed before the interpreter ends: GDAL would call its opener when there is no Python any more."""
     _datasets.add(dataset)
     return dataset
 
@@ -211,6 +141,8 @@ def _close_all() -> None:
 
 
 class _Failed(threading.local):
+    """The error of this thread's last request that failed inside of GDAL."""
+
     error: SwathError | None = None
 
 
@@ -219,7 +151,7 @@ _failed = _Failed()
 
 @contextmanager
 def raise_fetch_errors() -> Iterator[None]:
-    """Raise, at the end of the body or in place of what GDAL raises in it, the error of a fetch that failed in the body."""
+    """Raise the error of a request that failed in the body: at its end, or in place of what GDAL raises in it."""
     before, _failed.error = _failed.error, None
     try:
         yield

@@ -1,8 +1,8 @@
-"""Range cache: bytes that were fetched before, kept on this machine for the next read and the next run, when asked for.
+"""A disk cache of ranges that were fetched, for later reads and later runs on this machine. Off by default.
 
 `SWATH_CACHE` names the folder, `SWATH_CACHE_SIZE` the most bytes in it (10GB when not set). Several processes may use one folder:
-each entry is a file that appears whole, under a name made of address, etag and range, and holds a checksum of its own. What was
-not used for longest goes first.
+each entry is a file that appears whole, named after the hash of URL, etag and range, with a checksum. The least recently used
+entries are removed first.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ FOLDER, SIZE = "SWATH_CACHE", "SWATH_CACHE_SIZE"
 DEFAULT_BYTES = 10 * 10**9
 _DIGEST = 16
 _STALE_S = 3600
-"""An unfinished file of a process that died goes after this long."""
+"""A temporary file is removed after this long: the process that wrote it has died."""
 
 
 class RangeCache:
-    """A folder of ranges, of at most `most` bytes."""
+    """A folder of ranges with at most `max_bytes` bytes."""
 
-    def __init__(self, folder: Path, most: int) -> None:
-        self.folder, self.most = folder, most
-        self._written: float = most  # so that the first write of a process looks at what others left
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self.folder, self.max_bytes = folder, max_bytes
+        self._written: float = max_bytes  # so that the first write of a process looks at what is there
         folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, href: str, etag: str, start: int, stop: int) -> bytes | None:
-        """What was kept; None when there is nothing, or it is damaged."""
+        """The bytes of an entry; None when there is none, or it is damaged."""
         path = self._path(href, etag, start, stop)
         try:
-            kept = path.read_bytes()
+            entry = path.read_bytes()
             os.utime(path)
         except OSError:
             return None
-        data = kept[_DIGEST:]
-        return data if kept[:_DIGEST] == _digest(data) else None
+        data = entry[_DIGEST:]
+        return data if entry[:_DIGEST] == _digest(data) else None
 
     def put(self, href: str, etag: str, start: int, stop: int, data: bytes) -> None:
-        """Keep `data`. What cannot be kept is not: a full disk stops no read."""
-        if len(data) + _DIGEST > self.most // 4:
+        """Store `data`; nothing happens when that fails, so that a full disk stops no read."""
+        if len(data) + _DIGEST > self.max_bytes // 4:
             return
-        # Room is made before the write, for what all processes may write until one looks again.
+        # Old entries are removed before the write. Each process may write a sixteenth before it looks again.
         self._written += len(data) + _DIGEST
-        if self._written >= self.most // 16 and self._make_room():
+        if self._written >= self.max_bytes // 16 and self._evict():
             self._written = len(data) + _DIGEST
         path = self._path(href, etag, start, stop)
         new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -65,13 +65,12 @@ class RangeCache:
                 new.unlink()
 
     def _path(self, href: str, etag: str, start: int, stop: int) -> Path:
-        # Without its query: a signature is no part of what a file is, and is not to be kept.
+        # Without its query: a signature says nothing of the file's content, and is secret.
         name = hashlib.sha256("\n".join((redacted(href), etag, f"{start}-{stop}")).encode()).hexdigest()
         return self.folder / name[:2] / name
 
-    def _make_room(self) -> bool:
-        """Remove what was not used for longest, until three quarters are left. One process at a time; the others go on, and try
-        again with their next write: False."""
+    def _evict(self) -> bool:
+        """Remove the least recently used entries until three quarters of the size are left. False when another process is doing so."""
         try:
             lock = (self.folder / "lock").open("w")
         except OSError:
@@ -91,7 +90,7 @@ class RangeCache:
                         entries.append((status.st_mtime_ns, status.st_size, path))
             total = sum(size for _, size, _ in entries)
             for _, size, path in sorted(entries):
-                if total <= self.most * 3 // 4:
+                if total <= self.max_bytes * 3 // 4:
                     break
                 with contextlib.suppress(OSError):
                     path.unlink()
@@ -100,22 +99,22 @@ class RangeCache:
 
 
 def configured_cache() -> RangeCache | None:
-    """The cache that the environment names; None when it names none. Raises UsageError when its size cannot be read."""
+    """The cache that the environment names; None when it names none. Raises UsageError when its size cannot be parsed."""
     folder = os.environ.get(FOLDER)
-    return _made(os.getpid(), folder, os.environ.get(SIZE, "")) if folder else None
+    return _open_cache(os.getpid(), folder, os.environ.get(SIZE, "")) if folder else None
 
 
 @lru_cache(maxsize=4)
-def _made(pid: int, folder: str, size: str) -> RangeCache:
+def _open_cache(pid: int, folder: str, size: str) -> RangeCache:
     try:
-        return RangeCache(Path(folder).expanduser(), in_bytes(size) if size else DEFAULT_BYTES)
+        return RangeCache(Path(folder).expanduser(), size_in_bytes(size) if size else DEFAULT_BYTES)
     except OSError as error:
         raise UsageError(
             f"{FOLDER}: {folder}: {error.strerror}", remedy="Name a folder that can be written."
         ) from error
 
 
-def in_bytes(text: str) -> int:
+def size_in_bytes(text: str) -> int:
     """Bytes of a size such as 500MB, 10 GiB or 1000000. Raises UsageError."""
     try:
         return parse_size(text)

@@ -1,7 +1,7 @@
-"""Signer: who signs the addresses of a host, so that an address which is refused or whose signature expired is signed again.
+"""Signed URLs: services that sign the URLs of a host, so that one which is refused or has expired is signed again.
 
-Built in is the Planetary Computer, whose pixels lie on `*.blob.core.windows.net`; it signs for everybody. Others are named in
-the environment: `SWATH_SIGNERS="HOST=ADDRESS HOST=ADDRESS"`. A signer answers `GET ADDRESS?href=...` with `{"href": "..."}`.
+Built in is the Planetary Computer, for `*.blob.core.windows.net`; it needs no account. Others are named in the environment:
+`SWATH_SIGNERS="HOST=ADDRESS HOST=ADDRESS"`. A signer answers `GET ADDRESS?href=...` with `{"href": "..."}`.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ _TIMEOUT_S = 20
 
 @dataclass(frozen=True)
 class Signer:
-    """Signs the addresses of one host."""
+    """A service that signs the URLs of one host."""
 
     host: str
     """With its port where it has one; `*` stands for any part."""
     address: str
+    """URL of the service."""
 
     def sign(self, href: str) -> str:
         """`href` with a fresh signature in place of the one that it has. Raises CredentialsError."""
         plain = href.split("?")[0]
         try:
-            answer = urllib3.request("GET", f"{self.address}?href={quote(plain, safe='')}", timeout=_TIMEOUT_S)
-            signed = json.loads(answer.data)["href"] if answer.status == 200 else None
+            reply = urllib3.request("GET", f"{self.address}?href={quote(plain, safe='')}", timeout=_TIMEOUT_S)
+            signed = json.loads(reply.data)["href"] if reply.status == 200 else None
         except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError) as error:
             raise CredentialsError(
                 f"{plain}: could not be signed: {self.address}: {type(error).__name__}",
@@ -43,14 +44,15 @@ class Signer:
             ) from error
         if not isinstance(signed, str) or _origin(signed) != _origin(plain):
             raise CredentialsError(
-                f"{plain}: could not be signed: {self.address} answered {answer.status}",
+                f"{plain}: could not be signed: {self.address} answered {reply.status}",
                 remedy=f"Check {SIGNERS}, or fetch a signed address yourself.",
             )
         return signed
 
 
 def find_signer(href: str) -> Signer | None:
-    """Who signs for the host of `href`; None when nobody is known. What the environment names comes first."""
+    """The signer for the host of `href`, those of the environment first; None when there is none. Raises CredentialsError when
+    the environment names one that cannot be understood."""
     host = urlsplit(href).netloc.rpartition("@")[2].lower()
     for entry in [*os.environ.get(SIGNERS, "").split(), _PLANETARY_COMPUTER]:
         pattern, _, address = entry.partition("=")
@@ -62,18 +64,18 @@ def find_signer(href: str) -> Signer | None:
 
 
 class Signatures:
-    """The newest signed address of each address, shared by the threads of a process."""
+    """The latest signed URL of each URL. Threads may share it."""
 
     def __init__(self) -> None:
         self._signed: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def newest(self, href: str) -> str:
-        """`href` as it was signed last; as it is when nobody signed it here."""
+        """`href` as it was signed last; unchanged when it was not signed yet."""
         return self._signed.get(href, href)
 
     def renewed(self, href: str, refused: str) -> str | None:
-        """Another signed address than `refused` for `href`; None when nobody signs for its host."""
+        """Another signed URL of `href` than `refused`; None when there is no signer for its host."""
         signer = find_signer(href)
         if signer is None:
             return None

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from swath.errors import ImageryError
-from swath.imagery.reading.window import band_window
+from swath.imagery.geometry.placement import band_window
 from swath.imagery.scene import Scene, Scenes
 from swath.imagery.sources.find import find, resampling_notes
 

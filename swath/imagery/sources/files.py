@@ -16,6 +16,7 @@ from swath.errors import ImageryError
 from swath.imagery.geometry.image_grid import image_grid
 from swath.imagery.reading.open_raster import gdal_errors, open_raster, stamp
 from swath.imagery.reading.quality_mask import check_mask
+from swath.imagery.remote.request_policy import POLICY, RequestPolicy
 from swath.imagery.scene import Band, Scene, Scenes
 from swath.storage.address import local_path, redacted, scheme
 from swath.storage.filesystem import open_filesystem
@@ -29,7 +30,11 @@ _COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue
 
 
 def find_scenes(
-    imagery: FilesImagery, bands: tuple[str, ...] | None, area: Area | None, grid: GridSpec | None = None
+    imagery: FilesImagery,
+    bands: tuple[str, ...] | None,
+    area: Area | None,
+    grid: GridSpec | None = None,
+    policy: RequestPolicy = POLICY,
 ) -> Scenes:
     """Each file that `imagery.paths` names is one scene, in the order of the paths; what a glob finds is sorted.
 
@@ -41,7 +46,7 @@ def find_scenes(
         check_mask(imagery.mask)
     asked = wanted_bands(imagery.bands, bands)
     notes: list[str] = []
-    scenes = [_scene(href, imagery, asked, notes) for href in _paths(imagery.paths)]
+    scenes = [_scene(href, imagery, asked, notes, policy) for href in _paths(imagery.paths)]
     lacking = [scene for scene in scenes if scene.bands[0].geobox.crs is None]
     if lacking and len(lacking) < len(scenes):
         raise ImageryError(
@@ -116,9 +121,11 @@ def _matches(pattern: str) -> list[str]:
     return sorted(files.unstrip_protocol(match) for match in files.glob(pattern))
 
 
-def _scene(href: str, imagery: FilesImagery, asked: tuple[str | int, ...] | None, notes: list[str]) -> Scene:
-    mark = stamp(href)
-    with gdal_errors(href, "opening it"), open_raster(href) as file:
+def _scene(
+    href: str, imagery: FilesImagery, asked: tuple[str | int, ...] | None, notes: list[str], policy: RequestPolicy
+) -> Scene:
+    mark = stamp(href, policy)
+    with gdal_errors(href, "opening it"), open_raster(href, policy) as file:
         if file.crs is None and file.gcps[0]:
             raise ImageryError(
                 f"{redacted(href)}: has ground control points instead of a grid",

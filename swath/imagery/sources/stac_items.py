@@ -38,24 +38,24 @@ UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
 """Datetime of what does not say when it was taken: STAC asks for one, and the time of a run would differ each time."""
 
 
-def find_items(imagery: StacImagery, area: Area | None) -> list[pystac.Item]:
+def find_items(imagery: StacImagery, area: Area | None, max_items: int = MAX_ITEMS) -> list[pystac.Item]:
     """The items that pass every filter, sorted by time, then id; the first `limit` of them.
 
     Raises ImageryError when nothing is left (and says what dropped how many) or the catalogue cannot be understood,
     CredentialsError when it may not be read, ReadFailed when it does not answer.
     """
-    return _filtered(_items(imagery, area), imagery, area)
+    return _filtered(_items(imagery, area, max_items), imagery, area)
 
 
-def _items(imagery: StacImagery, area: Area | None) -> Iterator[pystac.Item]:
+def _items(imagery: StacImagery, area: Area | None, max_items: int) -> Iterator[pystac.Item]:
     place = imagery.api or imagery.catalog or ""
     try:
         found = _searched(imagery, area) if imagery.api is not None else _read(place)
         for count, item in enumerate(found):
             yield item
-            if count >= MAX_ITEMS:
+            if count >= max_items:
                 raise ImageryError(
-                    f"{redacted(place)}: more than {MAX_ITEMS} items",
+                    f"{redacted(place)}: more than {max_items} items",
                     remedy="Narrow the search: area, datetime, collections.",
                 )
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -18,6 +18,7 @@ from swath.errors import AreaError, ImageryError
 from swath.geo import Blocks, Window
 from swath.imagery.geometry.footprint import area_pixels, grid_footprint, to_degrees
 from swath.imagery.geometry.image_grid import area_mask, image_grid, output_window, pixel_offset, select_blocks
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.scene import Band, Scene
 from swath.imagery.sources.find import find
 from swath.spec.fields.area import Area
@@ -249,3 +250,25 @@ def test_a_hundred_thousand_blocks_are_sorted_out_quickly() -> None:
     wanted = select_blocks(blocks, Area(wkt=circle.wkt, crs="EPSG:32633"))
     assert time.perf_counter() - start < 3
     assert len(wanted) / len(blocks) == pytest.approx(circle.area / 400_000**2, rel=0.02)
+
+
+@pytest.mark.parametrize("grid", [None, GridSpec(crs="EPSG:32601", resolution=200)])
+def test_three_spellings_of_an_area_over_the_antimeridian_give_the_same_pixels(
+    shared: Path, grid: GridSpec | None
+) -> None:
+    imagery = FilesImagery(paths=(str(shared / "data/labels/aleutians_qa_pixel.tif"),))
+    found = []
+    for spelling in ("split", "unsplit", "wrapped"):
+        path = str(shared / f"data/aoi/rat_islands_antimeridian_{spelling}.geojson")
+        area = Area.model_validate(path)
+        scenes = find(imagery, None, area, grid)
+        window = output_window(scenes.image, area)
+        pixels, valid = read_mosaic(scenes, window)
+        found.append((scenes.image, window, pixels, valid & area_mask(area, scenes.image, window)))
+    for image, window, pixels, valid in found[1:]:
+        assert (image, window) == found[0][:2]
+        assert (pixels == found[0][2]).all()
+        assert (valid == found[0][3]).all()
+    middle = found[0][3]
+    assert middle.mean() > 0.5
+    assert middle[middle.shape[0] // 2].mean() > 0.8  # both sides of 180 degrees, and what is between

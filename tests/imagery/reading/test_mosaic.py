@@ -1,11 +1,9 @@
-"""Reads: equal to plain rasterio on the source grid, independent of the window, honest about what is not there."""
+"""Mosaics: every rule against the same rule written pixel by pixel, in any window, and within bounded memory."""
 
 from __future__ import annotations
 
 import itertools
-import threading
-import time
-from collections.abc import Callable
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,72 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rasterio.errors import NotGeoreferencedWarning
-from rasterio.vrt import WarpedVRT
 
 from swath.errors import ImageryError, ReadFailed
-from swath.geo import Blocks, Window
-from swath.imagery.geometry.image_grid import output_window, pixel_offset
-from swath.imagery.reading import dataset_cache, open_raster
+from swath.geo import Window
+from swath.imagery.geometry.image_grid import image_grid, pixel_offset
 from swath.imagery.reading.mosaic import read_mosaic
-from swath.imagery.remote import range_request, timeouts
 from swath.imagery.scene import Scenes
 from swath.imagery.sources.find import find
-from swath.spec.fields.grid import GridSpec
-from swath.spec.fields.imagery import FilesImagery, Mask, StacImagery
+from swath.spec.fields.imagery import FilesImagery, Mask
 from tests.imagery.rasters import write
-
-
-def files(*paths: Path | str, grid: GridSpec | None = None, bands: Any = None, **spec: Any) -> Scenes:
-    return find(FilesImagery(paths=tuple(map(str, paths)), **spec), bands, None, grid)
-
-
-def stac(shared: Path, *ids: str, bands: tuple[str, ...], grid: GridSpec | None = None, **spec: Any) -> Scenes:
-    imagery = StacImagery(catalog=str(shared / "data/stac/catalog.json"), ids=ids, bands=bands, **spec)
-    return find(imagery, None, None, grid)
-
-
-def whole(scenes: Scenes) -> Window:
-    return output_window(scenes.image, None)
-
-
-def in_tiles(scenes: Scenes, size: int, **options: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    parts = [
-        (b.window, *read_mosaic(scenes, b.window, **options)) for b in Blocks(scenes.image, whole(scenes), size, 0, 1)
-    ]
-    pixels = np.zeros((len(scenes.bands), *scenes.image.shape), parts[0][1].dtype)
-    valid = np.zeros(scenes.image.shape, bool)
-    for window, some, good in parts:
-        pixels[(slice(None), *window.roi)], valid[window.roi] = some, good
-    return pixels, valid
-
-
-def test_bahamas_is_read_as_rasterio_reads_it(shared: Path) -> None:
-    path = shared / "data/imagery/bahamas_rgb.tif"
-    pixels, valid = read_mosaic(files(path), Window(0, 0, 718, 791))
-    with rasterio.open(path) as file:
-        expected, mask = file.read(), file.dataset_mask() > 0
-    assert pixels.dtype == np.uint8
-    assert (valid == mask).all()
-    assert 0.3 < valid.mean() < 0.9
-    assert (pixels == expected).all()
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(-50, 800), st.integers(-50, 800), st.integers(1, 300), st.integers(1, 300))
-def test_any_window_is_that_part_of_the_whole_and_outside_is_invalid(
-    shared: Path, row: int, col: int, height: int, width: int
-) -> None:
-    scenes = files(shared / "data/imagery/bahamas_rgb.tif", bands=("blue", "red"))
-    pixels, valid = read_mosaic(scenes, Window(row, col, height, width))
-    everything = np.zeros((2, 1200, 1200), np.uint8)
-    with rasterio.open(shared / "data/imagery/bahamas_rgb.tif") as file:
-        everything[:, 50 : 50 + 718, 50 : 50 + 791] = file.read([3, 1])
-    expected = everything[:, row + 50 : row + 50 + height, col + 50 : col + 50 + width]
-    assert (pixels == expected).all()
-    assert (valid == expected.any(axis=0)).all()
+from tests.imagery.reading.scenes import files, in_tiles, stac, whole
 
 
 @pytest.mark.parametrize("mosaic", ["first", "last"])
@@ -111,59 +55,6 @@ def test_the_median_takes_the_lower_middle_of_valid_values_and_keeps_the_dtype(t
     assert pixels.dtype == np.uint8
     assert pixels.tolist() == [[[9, 0, 3, 7]], [[2, 0, 8, 7]]]
     assert valid.tolist() == [[True, False, True, True]]
-
-
-def test_nodata_in_one_band_only_is_data(tmp_path: Path) -> None:
-    pixels = np.array([[[0, 0, 5]], [[0, 7, 0]]], np.uint8)
-    read_back, valid = read_mosaic(files(write(tmp_path / "a.tif", pixels, nodata=0)), Window(0, 0, 1, 3))
-    assert valid.tolist() == [[False, True, True]]
-    assert (read_back == pixels).all()
-
-
-def test_only_the_wanted_bands_decide(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.tif", np.array([[[0, 3]], [[5, 0]]], np.uint8), nodata=0, names=("a", "b"))
-    _, valid = read_mosaic(files(path, bands=("a",)), Window(0, 0, 1, 2))
-    assert valid.tolist() == [[False, True]]
-
-
-@pytest.mark.parametrize("warped", [False, True])
-def test_mask_bands_alpha_and_nan_are_respected(tmp_path: Path, warped: bool) -> None:
-    mask = np.full((40, 40), 255, np.uint8)
-    mask[:, :20] = 0
-    plain = np.full((1, 40, 40), 9, np.uint8)
-    nan = np.full((1, 40, 40), 9, np.float32)
-    nan[0][mask == 0] = np.nan
-    paths = [
-        write(tmp_path / "mask.tif", plain, mask=mask),
-        write(tmp_path / "alpha.tif", np.concatenate([plain, mask[None]]), alpha="yes", photometric="minisblack"),
-        write(tmp_path / "nan.tif", nan),
-        write(tmp_path / "nodata_nan.tif", nan, nodata=float("nan")),
-        write(tmp_path / "specs.tif", np.where(mask == 0, 3, plain)),
-    ]
-    for path in paths:
-        # Without its own pixels the mask is half a source pixel off at most.
-        scenes = files(
-            path, nodata=3.0 if path.stem == "specs" else None, grid=GridSpec(resolution=5.0) if warped else None
-        )
-        assert len(scenes.bands) == 1
-        pixels, valid = read_mosaic(scenes, whole(scenes))
-        assert (pixel_offset(scenes.scenes[0].bands[0].geobox, scenes.image) is None) == warped
-        expected = np.repeat(np.repeat(mask > 0, 2, 0), 2, 1) if warped else mask > 0
-        assert (valid == expected).all(), path.stem
-        assert (pixels[0] == np.where(expected, 9, 0)).all()
-
-
-def test_a_coarser_band_is_brought_onto_the_finest(shared: Path) -> None:
-    scenes = stac(shared, "S2A_29RKH_20200219_0_L2A", bands=("B04", "B11"))
-    pixels, valid = read_mosaic(scenes, whole(scenes))
-    folder = shared / "data/stac/S2A_29RKH_20200219_0_L2A"
-    with rasterio.open(folder / "B04.tif") as file:
-        red = file.read(1)
-    with rasterio.open(folder / "B11.tif") as file:
-        swir = np.repeat(np.repeat(file.read(1), 2, 0), 2, 1)
-    assert (valid == ((red != 0) & (swir != 0))).all()
-    assert (pixels[0] == np.where(valid, red, 0)).all()
-    assert (pixels[1] == np.where(valid, swir, 0)).all()
 
 
 def test_the_quality_mask_removes_exactly_its_classes(shared: Path) -> None:
@@ -226,91 +117,6 @@ def test_two_zones_read_in_tiles_equal_one_read_bit_for_bit(shared: Path, resamp
     assert (tiled_valid == valid).all()
 
 
-@pytest.mark.parametrize("resampling", ["bilinear", "cubic"])
-def test_upsampled_bands_in_tiles_equal_one_read_bit_for_bit(shared: Path, resampling: str) -> None:
-    scenes = stac(shared, "S2A_29RKH_20200219_0_L2A", bands=("B04", "B11"), resampling=resampling)
-    pixels, valid = read_mosaic(scenes, whole(scenes))
-    tiled, tiled_valid = in_tiles(scenes, 333)
-    assert (tiled == pixels).all()
-    assert (tiled_valid == valid).all()
-
-
-@settings(max_examples=15, deadline=None)
-@given(st.integers(-40, 1100), st.integers(-40, 600), st.integers(1, 300), st.integers(1, 600))
-def test_any_window_of_a_warped_scene_is_that_part_of_the_whole(
-    shared: Path, row: int, col: int, height: int, width: int
-) -> None:
-    scenes = stac(
-        shared, "S2A_29RKH_as_28N_derived", bands=("B04",), grid=GridSpec(crs="EPSG:32629"), resampling="cubic"
-    )
-    everything, known = read_mosaic(scenes, whole(scenes))
-    pixels, valid = read_mosaic(scenes, Window(row, col, height, width))
-    part = Window(row, col, height, width).intersection(whole(scenes))
-    assert valid.sum() == (known[part.roi].sum() if part else 0)
-    if part is not None:
-        assert (pixels[:, *part.within(Window(row, col, height, width))] == everything[:, *part.roi]).all()
-
-
-def bytes_read() -> int:
-    counted = Path("/proc/self/io").read_text().splitlines()[0]
-    return int(counted.removeprefix("rchar:"))
-
-
-@pytest.mark.parametrize(("most", "times"), [(512, (0.9, 1.1)), (2, (1.4, 3.0))])
-def test_bands_of_rows_that_overlap_decode_no_block_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, times: tuple[float, float]
-) -> None:
-    noise = np.random.default_rng(0).integers(1, 2**16, (4, 1536, 1536), dtype=np.uint16)
-    path = write(
-        tmp_path / "a.tif", noise, tiled=True, blockxsize=256, blockysize=256, compress="deflate", interleave="pixel"
-    )
-    monkeypatch.setattr(dataset_cache, "LEAST_CACHE", 2**20)
-    monkeypatch.setattr(dataset_cache, "MOST_CACHE", most * 2**20)
-    dataset_cache.DATASETS.close()
-    scenes = files(path)
-    read_mosaic(scenes, Window(0, 0, 1, 1))
-    before = bytes_read()
-    for row in range(0, 1536, 256):
-        low, high = max(0, row - 48), min(1536, row + 256 + 48)
-        pixels, _ = read_mosaic(scenes, Window(low, 0, high - low, 1536))
-        assert (pixels == noise[:, low:high]).all()
-    dataset_cache.DATASETS.close()
-    low_times, high_times = times
-    assert low_times < (bytes_read() - before) / path.stat().st_size < high_times
-
-
-def test_a_warped_scene_is_where_gdal_puts_it(shared: Path) -> None:
-    scenes = stac(shared, "S2A_29RKH_as_28N_derived", bands=("B04",), grid=GridSpec(crs="EPSG:32629", resolution=100.0))
-    pixels, valid = read_mosaic(scenes, whole(scenes))
-    height, width = scenes.image.shape
-    with (
-        rasterio.open(shared / "data/stac/S2A_29RKH_as_28N_derived/B04.tif") as file,
-        WarpedVRT(
-            file, crs="EPSG:32629", transform=scenes.image.affine, width=width, height=height, tolerance=1e-9
-        ) as vrt,
-    ):
-        expected = vrt.read(1)
-    # Positions are right to a thousandth of a pixel, so few pixels on a border come from the other side of it.
-    assert (pixels[0] != expected).mean() < 0.002
-    assert (valid != (expected != 0)).sum() < 5
-    assert (valid == (pixels[0] != 0)).all()
-    # The derived twin was made from the tile in zone 29, so both show the same ground.
-    with rasterio.open(shared / "data/stac/S2A_29RKH_20200219_0_L2A/B04.tif") as file:
-        window = rasterio.windows.from_bounds(230_000, 2_720_000, 240_000, 2_730_000, file.transform)
-        ground = file.read(1, window=window).astype(float)
-    row, col = round((scenes.image.affine.f - 2_730_000) / 100), round((230_000 - scenes.image.affine.c) / 100)
-    assert np.corrcoef(ground.ravel(), pixels[0, row : row + 100, col : col + 100].ravel())[0, 1] > 0.9
-
-
-def test_no_pixel_grid_reads_without_a_crs(shared: Path) -> None:
-    path = shared / "data/labels/clouds/landsat7_img.tif"
-    scenes = files(path, bands=("red", "nir"))
-    pixels, valid = read_mosaic(scenes, Window(100, 100, 50, 60))
-    with pytest.warns(NotGeoreferencedWarning), rasterio.open(path) as file:
-        assert (pixels == file.read([3, 4])[:, 100:150, 100:160]).all()
-    assert valid.all()
-
-
 def test_different_dtypes_meet_in_the_smallest_that_holds_both(tmp_path: Path) -> None:
     one = write(tmp_path / "a.tif", np.full((1, 4, 4), 200, np.uint8))
     two = write(tmp_path / "b.tif", np.full((1, 4, 4), -5, np.int16), at=(500_040, 5_000_000))
@@ -319,115 +125,125 @@ def test_different_dtypes_meet_in_the_smallest_that_holds_both(tmp_path: Path) -
     assert np.unique(pixels).tolist() == [-5, 200]
 
 
-def big(tmp_path: Path, **options: Any) -> Path:
-    noise = np.random.default_rng(0).integers(1, 255, (1, 512, 512), dtype=np.uint8)
-    return write(tmp_path / "big.tif", noise, tiled=True, blockxsize=128, blockysize=128, **options)
+EDGE = 40
 
 
-@pytest.mark.parametrize("options", [{}, {"compress": "deflate"}, {"compress": "lzw"}])
-def test_a_truncated_file_fails_with_its_name_and_window(tmp_path: Path, options: dict[str, str]) -> None:
-    path = big(tmp_path, **options)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-    scenes = files(path)
-    read_mosaic(scenes, Window(0, 0, 64, 64))
-    with pytest.raises(ReadFailed, match=r"big.tif.*rows 384-512, columns 0-512") as failed:
-        read_mosaic(scenes, Window(384, 0, 128, 512))
-    assert failed.value.retryable
+@pytest.fixture(scope="module")
+def layers(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Scenes, list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any]]]:
+    """Five scenes somewhere on a canvas: as swath finds them, and as whole arrays of pixels and of what is valid."""
+    folder, random = tmp_path_factory.mktemp("mosaic"), np.random.default_rng(5)
+    paths = []
+    for number in range(5):
+        numbers = random.integers(0, 4, (2, 24, 26)).astype(np.uint8 if number % 2 else np.int16)
+        quality = random.choice([0, 0, 0, 2, 255], (1, 24, 26)).astype(numbers.dtype)
+        at = (500_000 + 10 * int(random.integers(0, 14)), 5_000_000 - 10 * int(random.integers(0, 14)))
+        paths.append(write(folder / f"{number}.tif", np.concatenate([numbers, quality]), at=at, names=("a", "b", "q")))
+    scenes = find(
+        FilesImagery(
+            paths=tuple(map(str, paths)),
+            bands=("a", "b"),
+            nodata=0,
+            mask=Mask(band="q", kind="fmask"),
+            scale=0.5,
+            offset=-1.0,
+        )
+    )
+    arrays, known = [], []
+    for scene in scenes.scenes:
+        row, col = pixel_offset(scene.bands[0].geobox, scenes.image) or (0, 0)
+        pixels, valid = np.zeros((2, EDGE, EDGE), int), np.zeros((EDGE, EDGE), bool)
+        with rasterio.open(scene.bands[0].href) as file:
+            everything = file.read()
+        pixels[:, row : row + 24, col : col + 26] = everything[:2]
+        valid[row : row + 24, col : col + 26] = (everything[:2] != 0).any(axis=0) & (everything[2] == 0)
+        arrays.append(pixels)
+        known.append(valid)
+    return scenes, arrays, known
 
 
-def test_a_flipped_bit_is_an_error_not_a_pixel(tmp_path: Path) -> None:
-    path = big(tmp_path, compress="deflate")
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 0x10
-    path.write_bytes(data)
-    scenes = files(path)
-    with pytest.raises(ReadFailed, match=r"big.tif"):
-        read_mosaic(scenes, whole(scenes))
+def pixel_by_pixel(rule: str, arrays: list[Any], known: list[Any], row: int, col: int) -> list[int] | None:
+    if not (0 <= row < EDGE and 0 <= col < EDGE):
+        return None
+    values = [a[:, row, col].tolist() for a, k in zip(arrays, known, strict=True) if k[row, col]]
+    if not values:
+        return None
+    if rule == "median":
+        return [sorted(band)[(len(band) - 1) // 2] for band in zip(*values, strict=True)]
+    return values[-1] if rule == "last" else values[0]
 
 
-def test_a_mended_file_is_read_after_the_failure(tmp_path: Path) -> None:
-    path = big(tmp_path)
-    good = path.read_bytes()
-    scenes = files(path)
-    path.write_bytes(good[: len(good) // 2])
-    with pytest.raises(ReadFailed):
-        read_mosaic(scenes, whole(scenes))
-    path.write_bytes(good)
-    pixels, valid = read_mosaic(scenes, whole(scenes))
-    with rasterio.open(path) as file:
-        assert (pixels == file.read()).all()
-    assert valid.all()
-
-
-def test_a_file_that_is_not_what_was_described_is_refused(tmp_path: Path) -> None:
-    path = big(tmp_path)
-    scenes = files(path)
-    write(path, np.zeros((1, 20, 20), np.uint8))
-    with pytest.raises(ImageryError, match=r"is \(20, 20\) pixels of uint8, not \(512, 512\)"):
-        read_mosaic(scenes, whole(scenes))
-
-
-def test_a_cut_transfer_is_read_again_past_gdals_cache(web: Callable[[], tuple[str, Any]], tmp_path: Path) -> None:
-    address, server = web()
-    data = big(tmp_path).read_bytes()
-    (server.folder / "a.tif").write_bytes(data)
-    scenes = files(f"{address}/a.tif")
-    server.cut["a.tif"] = 20
-    with pytest.raises(ReadFailed, match=r"a\.tif"):
-        read_mosaic(scenes, whole(scenes))
-    server.cut.clear()
-    pixels, _ = read_mosaic(scenes, whole(scenes))
-    with rasterio.open(tmp_path / "big.tif") as file:
-        assert (pixels == file.read()).all()
-
-
-@pytest.mark.parametrize("opened_before", [False, True])
-def test_a_server_that_hangs_is_given_up_in_time(
-    web: Callable[[], tuple[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened_before: bool
+@pytest.mark.parametrize("rule", ["first", "last", "median", "least_cloud"])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(-5, 38), st.integers(-5, 38), st.integers(1, 30), st.integers(1, 30), st.booleans())
+def test_every_rule_is_that_rule_pixel_by_pixel(
+    layers: Any, rule: str, row: int, col: int, height: int, width: int, physical: bool
 ) -> None:
-    address, server = web()
-    (server.folder / "a.tif").write_bytes(big(tmp_path).read_bytes())
-    scenes = files(f"{address}/a.tif")
-    monkeypatch.setattr(timeouts, "STALL_S", 1)
-    monkeypatch.setattr(range_request, "FIRST_WAIT_S", 0.1)
-    if opened_before:
+    scenes, arrays, known = layers
+    window = Window(row, col, height, width)
+    # With so little memory a median is made in several pieces.
+    pixels, valid = read_mosaic(replace(scenes, mosaic=rule), window, reflectance=physical, median_bytes=2000)
+    assert pixels.dtype == (np.float32 if physical else np.int16)
+    for r in range(height):
+        for c in range(width):
+            expected = pixel_by_pixel(rule, arrays, known, row + r, col + c)
+            assert valid[r, c] == (expected is not None)
+            values = expected if expected is None or not physical else [value * 0.5 - 1.0 for value in expected]
+            assert pixels[:, r, c].tolist() == (values or [0, 0])
+
+
+def test_a_median_of_many_scenes_takes_no_more_memory_than_of_few(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(1, 2**16, (2, 512, 512), dtype=np.uint16)
+    paths = [
+        write(tmp_path / f"{i:02}.tif", np.roll(noise, i, axis=2), tiled=True, blockxsize=128, blockysize=128)
+        for i in range(24)
+    ]
+    peaks = []
+    for count in (6, 24):
+        scenes = find(FilesImagery(paths=tuple(map(str, paths[:count])), mosaic="median"))
         read_mosaic(scenes, Window(0, 0, 8, 8))
-    server.hang = threading.Event()
-    start = time.monotonic()
-    try:
-        with pytest.raises(ReadFailed, match=r"a\.tif") as failed:
-            read_mosaic(scenes, whole(scenes))
-    finally:
-        server.hang.set()
-    assert failed.value.retryable
-    assert time.monotonic() - start < 20
+        tracemalloc.start()
+        try:
+            pixels, valid = read_mosaic(scenes, Window(0, 0, 512, 512), median_bytes=2**20)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+        assert valid.all()
+        expected = np.sort(np.stack([np.roll(noise, i, axis=2) for i in range(count)]), axis=0)[(count - 1) // 2]
+        assert (pixels == expected).all()
+    assert peaks[1] < 1.2 * peaks[0]
 
 
-def test_a_vanished_remote_file_is_not_retried(web: Callable[[], tuple[str, Any]], tmp_path: Path) -> None:
-    address, server = web()
-    (server.folder / "a.tif").write_bytes(big(tmp_path).read_bytes())
-    scenes = files(f"{address}/a.tif")
-    (server.folder / "a.tif").unlink()
-    with pytest.raises(ImageryError, match="404") as failed:
-        read_mosaic(scenes, whole(scenes))
-    assert not failed.value.retryable
+def test_of_a_scene_underneath_only_the_part_is_read_that_is_missing(tmp_path: Path) -> None:
+    top = np.ones((1, 512, 512), np.uint8)
+    top[:, 100:110, 300:310] = 0
+    above = write(tmp_path / "top.tif", top, nodata=0)
+    noise = np.random.default_rng(1).integers(1, 255, (1, 512, 512), dtype=np.uint8)
+    below = write(tmp_path / "below.tif", noise, tiled=True, blockxsize=128, blockysize=128, nodata=0)
+    with below.open("r+b") as file:  # all blocks but the ones that are needed are cut off
+        file.truncate(below.stat().st_size - 8 * 128 * 128)
+    with pytest.raises(ReadFailed):
+        read_mosaic(find(FilesImagery(paths=(str(below),))), Window(0, 0, 512, 512))
+    scenes = find(FilesImagery(paths=(str(above), str(below))))
+    pixels, valid = read_mosaic(scenes, Window(0, 0, 512, 512))
+    assert valid.all()
+    assert (pixels[0, 100:110, 300:310] == noise[0, 100:110, 300:310]).all()
+    assert (pixels[0][top[0] == 1] == 1).all()
 
 
-def test_few_files_stay_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset_cache, "OPEN_FILES", 3)
-    paths = [write(tmp_path / f"{i}.tif", np.full((1, 4, 4), i + 1, np.uint8)) for i in range(8)]
-    scenes = files(*paths, mosaic="median")
-    for _ in range(2):
-        pixels, _ = read_mosaic(scenes, whole(scenes))
-        assert (pixels == 4).all()
-        held = [p for p in Path("/proc/self/fd").iterdir() if p.is_symlink() and str(tmp_path) in str(p.resolve())]
-        assert len(held) <= 3
-
-
-def test_gdals_settings_end_with_the_read(shared: Path) -> None:
-    path = shared / "data/imagery/bahamas_rgb.tif"
-    with open_raster.gdal_errors("https://example.invalid/a.tif", "testing"):
-        assert rasterio.env.getenv()["GDAL_DISABLE_READDIR_ON_OPEN"] == "EMPTY_DIR"
-    read_mosaic(files(path), Window(0, 0, 5, 5))
-    with rasterio.Env():
-        assert "GDAL_DISABLE_READDIR_ON_OPEN" not in rasterio.env.getenv()
+def test_ten_twenty_and_sixty_metres_are_one_stack(tmp_path: Path) -> None:
+    paths = {}
+    for name, size, value in (("ten", 10, 1), ("twenty", 20, 2), ("sixty", 60, 3)):
+        edge = 120 // size
+        numbers = np.arange(edge * edge, dtype=np.uint16).reshape(1, edge, edge) + 100 * value
+        paths[name] = write(tmp_path / f"{name}.tif", numbers, size=size, names=(name,))
+    found = [find(FilesImagery(paths=(str(path),))).scenes[0].bands[0] for path in paths.values()]
+    scene = replace(find(FilesImagery(paths=(str(paths["ten"]),))).scenes[0], bands=tuple(found))
+    scenes = Scenes((scene,), image_grid([scene]), ("ten", "twenty", "sixty"))
+    pixels, valid = read_mosaic(scenes, Window(0, 0, 12, 12))
+    assert valid.all()
+    for layer, size, value in zip(pixels, (10, 20, 60), (1, 2, 3), strict=True):
+        edge = 120 // size
+        numbers = np.arange(edge * edge).reshape(edge, edge) + 100 * value
+        assert (layer == np.kron(numbers, np.ones((size // 10, size // 10), int))).all()
