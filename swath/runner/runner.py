@@ -308,7 +308,9 @@ class _Run:
             return replace(outcome, outputs=outcome.outputs + self.reports.write(outcome, self.workers))
         except StateError as error:
             self.say("warning", f"the report could not be written: {error}")
-            return outcome
+        except Exception as error:  # noqa: BLE001 - `report()` of a project's own result: what it says may not fit the page
+            self.say("warning", f"the report could not be written: {type(error).__name__}: {error}")
+        return outcome
 
     def end(self, outcome: RunOutcome) -> RunOutcome:
         """Write down how it ended, and say so. What cannot be written keeps no run from ending with its own exit code."""

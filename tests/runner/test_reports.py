@@ -25,7 +25,9 @@ class Result:
     def __init__(self, folder):
         self.folder = folder
     def report(self):
-        return {"folder": self.folder, "shares": {"water": 0.25}}
+        if self.folder == "raises":
+            raise KeyError("oops")
+        return {"folder": self.folder, "lakes": 3, "shares": "many" if self.folder == "odd" else []}
 
 @task
 def publish(folder):
@@ -62,7 +64,7 @@ def test_the_report_is_written_to_the_state_folder_with_how_to_run_it_again(fold
 def test_beside_a_map_it_is_an_output_with_what_the_result_says(folder: Path) -> None:
     outcome = run(job(folder, place=str(folder / "out")))
     assert outcome.outputs[-2:] == [str(folder / "out/report.json"), str(folder / "out/report.html")]
-    assert json.loads((folder / "out/report.json").read_text())["shares"] == {"water": 0.25}
+    assert json.loads((folder / "out/report.json").read_text())["lakes"] == 3
 
 
 def test_a_result_in_a_bucket_gets_none_beside_it(folder: Path) -> None:
@@ -80,3 +82,14 @@ def test_a_report_that_cannot_be_written_is_a_warning(folder: Path) -> None:
     with Journal.open(this.project.state) as journal:
         lines = [line.text for line in journal.logs(outcome.run, level="warning")]
     assert any(line.startswith("the report could not be written: ") for line in lines)
+
+
+@pytest.mark.parametrize("place", ["raises", "odd"])
+def test_a_result_whose_report_is_faulty_is_a_warning(folder: Path, place: str) -> None:
+    this = job(folder, place=place)
+    outcome = run(this)
+    assert outcome.status == "done"
+    with Journal.open(this.project.state) as journal:
+        assert journal.find(outcome.run).status == "done"
+        lines = [line.text for line in journal.logs(outcome.run, level="warning")]
+    assert [line.partition(": ")[0] for line in lines] == ["the report could not be written"]
