@@ -217,7 +217,7 @@ def ours(cloud: Cloud, env: dict[str, str], folder: Path) -> None:
     """As a run has it."""
     import threading
 
-    from swath.cluster.cloud.cloud import Cloud as Cluster
+    from swath.cluster.cloud.cloud import CloudMachines
     from swath.cluster.contract import RunContext
     from swath.engine.journal import Journal
     from swath.engine.stop import Stop
@@ -236,8 +236,8 @@ def ours(cloud: Cloud, env: dict[str, str], folder: Path) -> None:
     threading.Thread(target=listen, daemon=True).start()
     try:
         with Journal.open(folder) as journal, stop.on_signals():
-            tenant = RunContext("leaks-1", journal, stop, lambda level, text: print(level, text, file=sys.stderr))
-            with Cluster(spec, tenant):
+            context = RunContext("leaks-1", journal, stop, lambda level, text: print(level, text, file=sys.stderr))
+            with CloudMachines(spec, context):
                 print("cluster is up", flush=True)
                 while not told.wait(0.1) and not stop.requested:
                     continue

@@ -288,7 +288,7 @@ def _within(place: str, folder: Path) -> bool:
 @functools.cache
 def _others() -> tuple[Path, ...]:
     installed = (sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-    return (*(Path(path).resolve() for path in installed), Path(__file__).resolve().parents[1])
+    return (*(Path(path).resolve() for path in installed), Path(__file__).resolve().parent)
 
 
 def _same(module: ModuleType, source: ModuleSource) -> bool:

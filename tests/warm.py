@@ -36,7 +36,8 @@ POSSIBLE = sys.platform == "linux" and not os.environ.get("SWATH_TESTS_COLD")
 LIBRARIES = (
     "torch", "rasterio", "odc.geo.geobox", "pyogrio", "shapely", "pyproj", "pyarrow", "s3fs", "gcsfs",
     "swath.training.loop.torchvision_guard", "swath.cli.commands.run", "swath.storage.publication",
-    "swath.cluster.cloud.aws", "swath.cluster.cloud.gcp", "distributed.nanny", "distributed.worker",
+    "swath.cluster.cloud.cloud", "swath.cluster.providers.aws.launch", "swath.cluster.providers.gcp.launch",
+    "distributed.nanny", "distributed.worker",
     "swath.engine.executors.dask", "swath.maps.region", "swath.models.info", "swath.maps.map_files",
     "swath.maps.vectors.geoparquet", "swath.cli.app",
 )  # fmt: skip

@@ -19,7 +19,8 @@ from typing import Any
 
 import psutil
 
-from swath.cluster.contract import RunningCluster, cluster_of
+from swath.cluster.contract import RunningCluster
+from swath.cluster.open import open_cluster
 from swath.engine.engine import Engine
 from swath.engine.executors.inline import InlineExecutor
 from swath.engine.executors.routed import RoutedExecutor
@@ -173,7 +174,7 @@ def execute(graph: Graph, folder: Path, cluster: RunningCluster) -> dict[str, An
 def on(kind: str, folder: Path, graph: Graph) -> dict[str, Any]:
     """Run a graph inline or on a local cluster that has made its first calls already."""
     if kind == "inline":
-        return execute(graph, folder, cluster_of(InlineCluster(), folder))
+        return execute(graph, folder, open_cluster(InlineCluster(), folder))
     with local(folder) as running:
         execute(one_map.build(Params(pipeline="one_map", n=20)), folder / "warm", running)
         return execute(graph, folder, running)
@@ -181,7 +182,7 @@ def on(kind: str, folder: Path, graph: Graph) -> dict[str, Any]:
 
 def local(folder: Path) -> RunningCluster:
     """A local cluster as runs have it: worker processes of one thread, TLS, loopback."""
-    return cluster_of(LocalCluster(workers=Workers(min=WORKERS, max=WORKERS)), folder)
+    return open_cluster(LocalCluster(workers=Workers(min=WORKERS, max=WORKERS)), folder)
 
 
 def resume(n: int, folder: Path) -> dict[str, Any]:

@@ -8,12 +8,13 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swath import units
+from swath.cluster.doctor.finding import Finding
 from swath.errors import SwathError, UsageError
 
 if TYPE_CHECKING:
@@ -37,18 +38,6 @@ LOW_DISK = 5e9
 """Bytes of free disk below which a run may not have room."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    state: str
-    """`ok`, `warn` or `fail`."""
-    what: str
-    said: str
-    exit_code: int = 0
-    """Of a failure: 1 when it is this machine's, 4 of a cloud's credentials, 5 of anything else there."""
-
-
 def examine(spec: Path | None, cluster: str | None, *, as_json: bool) -> int:
     """Print all findings, of this machine and of the cluster that a spec or a name says. Returns 0 without a failure, else the
     exit code of the worst: 4 before 5 before 1."""
@@ -70,7 +59,7 @@ def examine(spec: Path | None, cluster: str | None, *, as_json: bool) -> int:
         for finding in _looked(look):
             findings.append(finding)
             if not as_json:
-                print(f"{finding.state:<4}  {finding.what:<11}  {finding.said}", flush=True)
+                print(f"{finding.state:<4}  {finding.what:<11}  {finding.message}", flush=True)
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=2))
     codes = {finding.exit_code or 1 for finding in findings if finding.state == "fail"}
@@ -237,17 +226,16 @@ def _places(spec: Path | None, name: str | None) -> list[Callable[[], Iterator[F
 
 
 def _cloud(cluster: AwsCluster | GcpCluster | KubernetesCluster, folders: list[str]) -> Iterator[Finding]:
-    from swath.cluster.doctor.doctor import checks
+    from swath.cluster.doctor.doctor import check_cluster
 
-    for check_addresses in checks(cluster, folders):
-        yield Finding(check_addresses.state, check_addresses.what, check_addresses.said, check_addresses.exit_code)
+    yield from check_cluster(cluster, folders)
 
 
 def _price(cluster: AwsCluster | GcpCluster, project: Project) -> Iterator[Finding]:
-    from swath.cluster.cost.prices import PriceUnknown, rates
+    from swath.cluster.cost.prices import PriceUnknown, cluster_prices
 
     try:
-        known = rates(cluster, project.prices)
+        known = cluster_prices(cluster, project.prices)
     except PriceUnknown as error:
         yield Finding("warn", "price", f"{error.message}; {error.remedy}")
         return
@@ -259,10 +247,10 @@ def _cluster(spec: Cluster) -> Iterator[Finding]:
     """Have it come up, and go."""
     import tempfile
 
-    from swath.cluster.contract import cluster_of
+    from swath.cluster.open import open_cluster
 
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as scratch, cluster_of(spec, Path(scratch)) as cluster:
+    with tempfile.TemporaryDirectory() as scratch, open_cluster(spec, Path(scratch)) as cluster:
         address = f" at {cluster.address}" if cluster.address else ""
         took = units.duration(time.monotonic() - began)
         yield Finding("ok", "cluster", f"{cluster.kind}, {cluster.workers} workers{address}, came up in {took}")

@@ -36,7 +36,7 @@ def sweep(*, remove: bool, as_json: bool, run: str | None = None, places: Sequen
     errors: list[TeardownError] = []
     removed: set[str] = set()
     with Journal.open(project.state) as journal:
-        found = sweeper.find(journal, searched, journal.find(run).id if run else None)
+        found = sweeper.find_leftovers(journal, searched, journal.find(run).id if run else None)
         for leftover in found.leftovers if remove else ():
             try:
                 leftover.remove(journal)
@@ -63,8 +63,8 @@ def _print(found: SweepResult, removed: set[str], *, as_json: bool) -> None:
     if as_json:
         rows = [
             {
-                "kind": left.kind, "id": left.id, "run": left.run, "status": left.status, "made": left.made,
-                "bytes": left.size, "what": left.about, "removed": left.id in removed,
+                "kind": left.kind, "id": left.id, "run": left.run, "status": left.status, "made": left.leased_at,
+                "bytes": left.size, "what": left.lines, "removed": left.id in removed,
             }
             for left in found.leftovers
         ]  # fmt: skip
@@ -72,11 +72,11 @@ def _print(found: SweepResult, removed: set[str], *, as_json: bool) -> None:
         return
     cells = [
         (
-            left.kind, what, left.run, left.status, units.local_time(left.made) if left.made else "",
+            left.kind, what, left.run, left.status, units.local_time(left.leased_at) if left.leased_at else "",
             units.size(left.size) if left.size else "",
         )
         for left in found.leftovers
-        for what in left.about or ["machines that may still start"]
+        for what in left.lines or ["machines that may still start"]
     ]  # fmt: skip
     for line in table(("KIND", "WHAT", "RUN", "STATUS", "CREATED", "SIZE"), cells, right=(5,)) if cells else ():
         print(line)
@@ -94,7 +94,7 @@ def _places_of(project: Project) -> list[Place]:
         elif isinstance(cluster, GcpCluster):
             found.append(("gcp", cluster.project))
         elif isinstance(cluster, KubernetesCluster):
-            from swath.cluster.kubernetes.pods import place_of
+            from swath.cluster.providers.kubernetes.api import place_of
 
             found.append(("kubernetes", place_of(cluster)))
     return found

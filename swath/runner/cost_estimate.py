@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from swath.cluster.cost.budget import Budget
-from swath.cluster.cost.estimate import Workload, cost, facts
-from swath.cluster.cost.prices import PriceUnknown, rates
+from swath.cluster.cost.estimate import Workload, cost_entries, estimate_cost
+from swath.cluster.cost.prices import PriceUnknown, cluster_prices
 from swath.errors import SwathError, UsageError
 from swath.runner import matrix
 from swath.runner.throughput import throughput_of
@@ -24,14 +24,14 @@ def plan(job: Job, planned: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(cluster, AwsCluster | GcpCluster):
         return {} if budget is None else {"budget_usd": budget, "budget": without_effect(cluster.kind)}
     try:
-        known = rates(cluster, job.project.prices)
+        known = cluster_prices(cluster, job.project.prices)
     except PriceUnknown as error:
         values: dict[str, Any] = {"cost_usd": None, "prices": f"{error.message}; {error.remedy}"}
         if budget is not None:
             values |= {"budget_usd": budget, "budget": "cannot be held: `pipe run` refuses this"}
         return values
     throughput = throughput_of(job, cluster, gpus=known.worker.gpus > 0)
-    return facts(cluster, known, workload_of(planned), throughput, budget)
+    return cost_entries(cluster, known, workload_of(planned), throughput, budget)
 
 
 def budget_of(job: Job) -> Budget | None:
@@ -44,7 +44,7 @@ def budget_of(job: Job) -> Budget | None:
     if usd is None or not isinstance(cluster, AwsCluster | GcpCluster):
         return None
     try:
-        known = rates(cluster, job.project.prices)
+        known = cluster_prices(cluster, job.project.prices)
     except PriceUnknown as error:
         raise UsageError(f"the budget cannot be held: {error.message}", remedy=error.remedy) from error
     if job.earlier is None:
@@ -52,10 +52,10 @@ def budget_of(job: Job) -> Budget | None:
             work = workload_of(matrix.plan(job.pipeline, job.loaded))
         except SwathError:
             work = Workload()  # imagery or model is wrong: the run itself will say so, before it has any machine
-        found = cost(cluster, known, work, throughput_of(job, cluster, gpus=known.worker.gpus > 0))
-        if found.surely_passes(usd):
+        found = estimate_cost(cluster, known, work, throughput_of(job, cluster, gpus=known.worker.gpus > 0))
+        if found.surely_exceeds(usd):
             raise UsageError(
-                f"the run would cost at least {found.usd.plain[0]:g} USD, more than its budget of {usd:g} USD",
+                f"the run would cost at least {found.usd.rounded[0]:g} USD, more than its budget of {usd:g} USD",
                 remedy="`pipe plan` shows what it is made of; have a larger budget, a smaller area or cheaper machines",
             )
     return Budget(usd, known)

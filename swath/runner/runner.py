@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from swath import crashpoint
-from swath.cluster.contract import RunContext, RunningCluster, cluster_of
+from swath.cluster.contract import RunContext, RunningCluster
 from swath.cluster.cost.budget import Budget
+from swath.cluster.open import open_cluster
 from swath.cluster.teardown.sweep import PARTIAL
 from swath.engine.engine import Engine
 from swath.engine.engine_result import CallCounts
@@ -245,7 +246,7 @@ class _Run:
         began = time.monotonic()
         context = RunContext(self.id, self.journal, self.stop, self.say, self.budget)
         try:
-            cluster = cluster_of(self.job.spec.cluster, self.job.project.state, context).__enter__()
+            cluster = open_cluster(self.job.spec.cluster, self.job.project.state, context).__enter__()
         except TeardownError as error:
             self._note_left(error)
             if isinstance(error.__context__, SwathError):  # why it did not come up is worth as much

@@ -1,4 +1,4 @@
-"""A Dask scheduler with workers of somebody else's: processes of their own, in a folder of their own, without any project."""
+"""A Dask cluster that swath did not start: processes with a folder of their own, without a project."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,13 +14,14 @@ import pytest
 from swath.cluster.workers import tls
 from swath.spec.clusters.cluster import TlsFiles
 from tests.clouds.plugin import ec2_cloud, ec2_process, gce_cloud, gce_process
+from tests.waiting import until
 
 __all__ = ["ec2_cloud", "ec2_process", "gce_cloud", "gce_process"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Theirs:
-    """The scheduler, and workers that are started one by one."""
+class ExternalCluster:
+    """A scheduler, and workers that are started one by one."""
 
     def __init__(self, folder: Path, files: TlsFiles | None = None) -> None:
         self.folder = folder
@@ -33,10 +33,7 @@ class Theirs:
         file = folder / "scheduler.json"
         protocol = "tls" if files else "tcp"
         self.start("scheduler", "--port", "0", "--protocol", protocol, "--scheduler-file", str(file))
-        deadline = time.monotonic() + 30
-        while not (file.exists() and file.read_text().rstrip().endswith("}")):
-            assert time.monotonic() < deadline, "the scheduler did not come up"
-            time.sleep(0.05)
+        until(lambda: file.exists() and file.read_text().rstrip().endswith("}"), 30)
         self.address = json.loads(file.read_text())["address"]
 
     def start(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
@@ -55,28 +52,28 @@ class Theirs:
 
     def end(self) -> None:
         for process in reversed(self._processes):
-            process.terminate()  # workers first: they say goodbye to a scheduler that is there
+            process.terminate()  # workers first: they deregister at the scheduler
             process.wait(20)
 
 
 @pytest.fixture
-def theirs(tmp_path: Path) -> Iterator[Callable[..., Theirs]]:
-    """Makes clusters of somebody else's, and ends them after the test."""
-    made: list[Theirs] = []
+def external_cluster(tmp_path: Path) -> Iterator[Callable[..., ExternalCluster]]:
+    """Starts such clusters, and ends them after the test."""
+    started: list[ExternalCluster] = []
 
-    def make(files: TlsFiles | None = None) -> Theirs:
-        made.append(Theirs(tmp_path / f"theirs{len(made)}", files))
-        return made[-1]
+    def start(files: TlsFiles | None = None) -> ExternalCluster:
+        started.append(ExternalCluster(tmp_path / f"external{len(started)}", files))
+        return started[-1]
 
-    yield make
-    for each in made:
+    yield start
+    for each in started:
         each.end()
 
 
 @pytest.fixture
 def tls_files(tmp_path: Path) -> TlsFiles:
-    """Certificate and key as files, as somebody who runs a scheduler has them."""
-    security = tls.for_this_run()
+    """Certificate and key of a scheduler, as files."""
+    security = tls.run_security()
     files = {"ca": security.tls_ca_file, "cert": security.tls_client_cert, "key": security.tls_client_key}
     for name, text in files.items():
         (tmp_path / f"{name}.pem").write_text(text)

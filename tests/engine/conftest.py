@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from swath.cluster.contract import RunningCluster, cluster_of
+from swath.cluster.contract import RunningCluster
+from swath.cluster.open import open_cluster
 from swath.engine.engine import Engine
 from swath.engine.engine_result import EngineResult
 from swath.engine.journal import Journal
@@ -26,7 +27,7 @@ from swath.spec.clusters.cluster import InlineCluster, LocalCluster
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
     """A cluster of each kind, up for the whole session."""
     spec = InlineCluster() if request.param == "inline" else LocalCluster(workers=2)
-    with cluster_of(spec, tmp_path_factory.mktemp("cluster")) as running:
+    with open_cluster(spec, tmp_path_factory.mktemp("cluster")) as running:
         yield running
 
 
@@ -72,7 +73,7 @@ def bench(tmp_path: Path, cluster: RunningCluster) -> Bench:
 @pytest.fixture
 def inline(tmp_path: Path) -> Bench:
     """For facts that do not depend on where calls run."""
-    return Bench(tmp_path / "state", cluster_of(InlineCluster(), tmp_path))
+    return Bench(tmp_path / "state", open_cluster(InlineCluster(), tmp_path))
 
 
 def run_row(identity: str, **changes: Any) -> RunRow:

@@ -267,14 +267,14 @@ def test_a_time_limit_cuts_no_import_off_in_the_middle(
 
 
 def test_what_no_worker_offers_fails_at_once_and_says_so(tmp_path: Path) -> None:
-    from swath.cluster.contract import cluster_of
+    from swath.cluster.open import open_cluster
     from swath.spec.clusters.cluster import LocalCluster
 
     @task(resources={"gpu": 1})
     def on_gpu(x: int) -> int:
         return x
 
-    with cluster_of(LocalCluster(workers=1), tmp_path / "scratch") as running:
+    with open_cluster(LocalCluster(workers=1), tmp_path / "scratch") as running:
         began = time.monotonic()
         with pytest.raises(InfrastructureError, match="gpu"):
             Bench(tmp_path / "state", running).execute(graph(lambda spec: on_gpu.map(range(3))))
@@ -329,10 +329,10 @@ def test_results_of_uncached_maps_are_each_run_s_own_when_two_run_at_once(tmp_pa
 
 
 def inline_cluster(folder: Path) -> Any:
-    from swath.cluster.contract import cluster_of
+    from swath.cluster.open import open_cluster
     from swath.spec.clusters.cluster import InlineCluster
 
-    return cluster_of(InlineCluster(), folder)
+    return open_cluster(InlineCluster(), folder)
 
 
 def test_a_resumed_run_reads_back_only_what_is_still_of_it(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def check_journal(pipe: Pipe) -> None:
 def check_nothing_left(pipe: Pipe) -> None:
     """`pipe sweep` would find nothing, and removes what workers of killed runs had on the disk."""
     with Journal.open(pipe.folder / ".swath") as journal:
-        assert sweep.find(journal).leftovers == []
+        assert sweep.find_leftovers(journal).leftovers == []
     assert list((pipe.folder / ".swath").glob("scratch/*")) == []
     assert list((pipe.folder / "out").glob(".*")) == []
 

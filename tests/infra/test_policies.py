@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from swath.cluster.cloud.gcp import name_of
-from swath.cluster.kubernetes import manifests
+from swath.cluster.providers.gcp.launch import instance_name
+from swath.cluster.providers.kubernetes.api import OPERATOR_GROUP
 from tests.infra.policy import ACCOUNT, COMPUTE, IAM, INSERT, Policy, Request, of_run, requests
 
 REGION, BUCKET = "us-east-1", "maps"
@@ -31,7 +31,7 @@ def test_machines_may_do_nothing_but_delete_machines_of_runs() -> None:
     role = yaml.safe_load((IAM / "gcp-self-removal.yaml").read_text())
     assert role["includedPermissions"] == ["compute.instances.delete"]
     bound = (IAM.parents[1] / "docs/iam.md").read_text().partition("roles/swathSelfRemoval")[2].partition("```")[0]
-    prefix = name_of("any-run-worker-1").partition("any")[0]
+    prefix = instance_name("any-run-worker-1").partition("any")[0]
     assert f'extract("/instances/{{name}}").startsWith("{prefix}")' in bound
 
 
@@ -129,7 +129,7 @@ def _actions(statement: dict[str, Any]) -> list[str]:
 def test_the_role_on_kubernetes_is_for_what_is_made_there() -> None:
     role = yaml.safe_load((IAM / "kubernetes-client.yaml").read_text())
     given = {(kind, verb) for rule in role["rules"] for kind in rule["resources"] for verb in rule["verbs"]}
-    assert manifests.GROUP.partition("/")[0] in {group for rule in role["rules"] for group in rule["apiGroups"]}
+    assert OPERATOR_GROUP.partition("/")[0] in {group for rule in role["rules"] for group in rule["apiGroups"]}
     made = {"daskclusters", "daskautoscalers", "secrets", "pods/portforward"}
     assert {kind for kind, verb in given if verb == "create"} == made
     assert {kind for kind, verb in given if verb == "delete"} == {"daskclusters", "deployments", "pods"}

@@ -133,7 +133,7 @@ def test_an_unknown_price_is_told_in_the_plan_and_refused_with_a_budget(setup: S
 
 def test_a_run_that_surely_costs_more_than_its_budget_is_refused_before_anything_is_begun(setup: Setup) -> None:
     setup.run(cluster="inline")
-    assert "surely passed" in setup.plan(cluster="aws", budget=0.001)["budget"]
+    assert "surely exceeded" in setup.plan(cluster="aws", budget=0.001)["budget"]
     with pytest.raises(UsageError, match=r"at least 0\.0\d+ USD, more than its budget of 0\.001 USD"):
         setup.run(cluster="aws", budget="0.001 USD")
     with Journal.open(Project.find(setup.folder).state) as journal:

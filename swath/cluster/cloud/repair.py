@@ -1,126 +1,127 @@
-"""Looks after the machines of a cluster: has lost ones replaced, and tells when there is no point in asking for more."""
+"""Repair of a cluster of machines: lost machines are replaced, until it is clear that no more can be had."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from distributed.core import Status
 
+from swath.cluster.cloud.host import ClusterHost
 from swath.cluster.cloud.vm_process import VmProcess
 from swath.cluster.machine import cloud_init
 from swath.errors import CredentialsError, InfrastructureError, SwathError
 
-if TYPE_CHECKING:
-    from swath.cluster.cloud.vm_cluster import VmCluster
-
-LOOK_EVERY_S = 5.0
-SETTLE_S = 15.0
-"""A machine that was just made may not be listed yet."""
-SILENT_S = 30.0
-"""A machine whose processes have all gone for so long is replaced."""
-TRIES = 3
-"""Failures in a row after which no machine can be had: the run ends when there is none."""
-MOST_TRIES = 10
-"""Failures in a row after which no machine is asked for any more: the run goes on with those that there are."""
-LONGEST_PAUSE_S = 60.0
 log = logging.getLogger(__name__)
 
 
-class ClusterRepair:
-    """Of one cluster; belongs to its event loop."""
+class RepairedCluster(ClusterHost, Protocol):
+    """A cluster with the processes that are repaired."""
 
-    def __init__(self, cluster: VmCluster) -> None:
+    scheduler: VmProcess
+    workers: dict[str, VmProcess]
+    """Worker machines by name."""
+
+
+class ClusterRepair:
+    """Repairs one cluster. Belongs to its event loop."""
+
+    def __init__(self, cluster: RepairedCluster) -> None:
         self._cluster = cluster
-        self.trouble: SwathError | None = None
-        """What went wrong last."""
-        self.fault: SwathError | None = None
-        """Why no machine will come any more."""
+        self._limits = cluster.limits
+        self.last_error: SwathError | None = None
+        """Of the machine that failed last."""
+        self.fatal: SwathError | None = None
+        """Why no machine is launched any more."""
         self._failures, self._failed_at = 0, 0.0
         self._unlisted: set[str] = set()
 
     @property
-    def hopeless(self) -> SwathError | None:
-        """What keeps machines from coming, when that can be said."""
-        return self.fault or (self.trouble if self._failures >= TRIES else None)
+    def reason(self) -> SwathError | None:
+        """Why machines do not come up, once it is likely that no further one will; None before."""
+        return self.fatal or (self.last_error if self._failures >= self._limits.failures else None)
 
     @property
     def pause_s(self) -> float:
-        """How long to wait before the next machine is asked for."""
-        return min(LONGEST_PAUSE_S, self._settle * 2.0**self._failures) if self._failures else 0.0
+        """Seconds to wait before the next launch."""
+        if not self._failures:
+            return 0.0
+        return min(self._limits.max_pause_s, self._limits.pause_s * 2.0**self._failures)
 
-    def works(self) -> None:
-        """A machine has come up."""
+    def reset_failures(self) -> None:
+        """Note that a machine has come up."""
         self._failures = 0
 
-    @property
-    def _settle(self) -> float:
-        """1, or less in a cloud that is simulated."""
-        return self._cluster.pace_s / LOOK_EVERY_S
-
-    def replace(self, process: VmProcess, why: SwathError) -> None:
-        """End a machine that did not come up or is lost, and have another one in its place."""
-        log.warning("%s", why.message)
-        self.trouble = why
-        if not process.seen and process.began >= self._failed_at:  # machines that fail together are one failure
+    def replace(self, process: VmProcess, error: SwathError) -> None:
+        """Terminate a machine that did not come up or is lost, and plan another one."""
+        log.warning("%s", error.message)
+        self.last_error = error
+        if not process.registered and process.began >= self._failed_at:  # machines that fail together are one failure
             self._failures, self._failed_at = self._failures + 1, time.monotonic()
         planned = self._cluster.worker_spec.pop(process.name, None) is not None
         self._cluster.workers.pop(process.name, None)
-        self._cluster.do(process.close())
-        if isinstance(why, CredentialsError) or (self._failures >= TRIES and not self._cluster.observed):
-            self.fault = why
-        elif planned and self._failures < MOST_TRIES and not self._cluster.cut_off:
-            self._cluster.another()
+        self._cluster.run_in_background(process.close())
+        exhausted = self._failures >= self._limits.failures and not self._cluster.observed
+        if isinstance(error, CredentialsError) or exhausted:
+            self.fatal = error
+        elif planned and self._failures < self._limits.max_failures and not self._cluster.scheduler_lost:
+            self._cluster.add_machine()
 
-    async def keep(self) -> None:
-        """Look after the machines, as long as the cluster is up."""
-        while self._cluster.status == Status.running and self.fault is None:
-            await asyncio.sleep(self._cluster.pace_s)
+    async def watch(self) -> None:
+        """Watch the machines as long as the cluster is up."""
+        machines = self._cluster.machines
+        while self._cluster.status == Status.running and self.fatal is None:
+            await asyncio.sleep(self._limits.poll_s)
             try:
-                listed = {
-                    machine.id
-                    for machine in await self._cluster.call(self._cluster.fleet.machines, self._cluster.label)
-                }
+                listed = {machine.id for machine in await machines.call(machines.fleet.machines, self._cluster.label)}
             except SwathError as error:  # the API may not answer for a while
                 log.info("machines are not listed: %s", error.message)
                 continue
-            if self._gone(self._cluster.scheduler, listed) or self._cluster.cut_off:
-                self.fault = InfrastructureError(
+            if self._gone(self._cluster.scheduler, listed) or self._cluster.scheduler_lost:
+                self.fatal = InfrastructureError(
                     f"the scheduler, on {self._cluster.scheduler.name}, is lost",
                     remedy="`pipe resume` takes the run up again",
                 )
                 return
             for process in list(self._cluster.workers.values()):
-                await self._look_after(process, listed)
+                await self._check(process, listed)
 
-    async def _look_after(self, process: VmProcess, listed: set[str]) -> None:
+    async def _check(self, process: VmProcess, listed: set[str]) -> None:
+        """Replace a worker machine that is lost. `listed` has the ids of the machines that the cloud lists."""
         if process.machine is None or process.status != Status.running:
             return
-        now = time.monotonic()
+        now, start_timeout_s = time.monotonic(), self._cluster.spec.start_timeout_s
         if self._cluster.processes_of(process.name):
             process.silent_since = None
-        elif process.seen and process.silent_since is None:
+        elif process.registered and process.silent_since is None:
             process.silent_since = now
         if self._gone(process, listed):
-            lost = "was taken back by the cloud" if process.seen else "has ended while it came up"
-        elif process.silent_since is not None and now - process.silent_since > SILENT_S * self._settle:
-            lost = "has no worker process any more"
-        elif not process.seen and now - process.began > self._cluster.spec.start_timeout_s:
-            lost = f"had no worker process after {self._cluster.spec.start_timeout_s:g} s"
-        elif not process.seen and not self._cluster.maker.powers_off and cloud_init.ENDED in await process.console():
-            lost = "boots, but its container has ended"
+            what = "was taken back by the cloud" if process.registered else "has ended while it came up"
+        elif process.silent_since is not None and now - process.silent_since > self._limits.silent_s:
+            what = "has no worker process any more"
+        elif not process.registered and now - process.began > start_timeout_s:
+            what = f"had no worker process after {start_timeout_s:g} s"
+        elif await self._container_ended(process):
+            what = "boots, but its container has ended"
         else:
             return
-        self.replace(process, await process.trouble(lost))
+        self.replace(process, await process.failure(what))
+
+    async def _container_ended(self, process: VmProcess) -> bool:
+        """Whether the container of a machine that is coming up has ended. Where that powers off the machine for good, the listing
+        shows it."""
+        if process.registered or self._cluster.machines.provider.power_off_terminates:
+            return False
+        return cloud_init.CONTAINER_ENDED in await process.console()
 
     def _gone(self, process: VmProcess, listed: set[str]) -> bool:
-        """Whether it was not listed twice in a row, some time after it was made."""
+        """Whether it was missing in two listings in a row, some time after its launch."""
         machine = process.machine
-        if machine is None or machine.id in listed or time.monotonic() - process.began < SETTLE_S * self._settle:
+        if machine is None or machine.id in listed or time.monotonic() - process.began < self._limits.unlisted_s:
             self._unlisted.discard(process.name)
             return False
-        twice = process.name in self._unlisted
+        before = process.name in self._unlisted
         self._unlisted.add(process.name)
-        return twice
+        return before

@@ -1,4 +1,4 @@
-"""What machines in clouds cost: the dated table in the package, what a project says over it, and what a cluster needs of it."""
+"""Prices of machines in clouds: the dated table in the package, overridden by the project's own, and those of one cluster."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from swath.spec.validation.validate import validate
 from swath.spec.yaml.document import parse, read
 
 TABLE = Path(__file__).with_name("prices.yaml")
-HOURS_A_MONTH = 730
+HOURS_PER_MONTH = 730
 _AWS_SIZES = {"large": 2, "xlarge": 4}
-"""Virtual CPUs by the size at the end of an instance type; sizes below differ between families."""
+"""Size at the end of an instance type -> virtual CPUs. Smaller sizes differ between families."""
 
 
 @cache
@@ -28,12 +28,12 @@ def table() -> Prices:
 
 
 class PriceUnknown(UsageError):
-    """Nobody said what something costs: that is no reason to guess."""
+    """A price is neither in the table nor in the project's settings."""
 
 
 @dataclass(frozen=True)
 class MachinePrice:
-    """What one machine costs while it is there, with its disk, its address and its GPUs."""
+    """Price of one machine, with its disk, its public address and its GPUs."""
 
     type: str
     usd_per_hour: float
@@ -44,23 +44,24 @@ class MachinePrice:
 
 @dataclass(frozen=True)
 class ClusterPrices:
-    """What the machines of one cluster cost."""
+    """Prices of the machines of one cluster."""
 
     region: str
     worker: MachinePrice
     scheduler: MachinePrice
     place: RegionPrices
-    """For disks, storage and traffic."""
+    """Prices of disks, storage and traffic."""
     date: str
-    """Of the table."""
+    """Date of the table."""
 
     def usd_per_hour(self, role: str) -> float:
-        """Of a scheduler or a worker."""
+        """Price of a machine with a role: `scheduler` or `worker`."""
         return (self.scheduler if role == "scheduler" else self.worker).usd_per_hour
 
 
-def rates(spec: AwsCluster | GcpCluster, own: Prices | None = None) -> ClusterPrices:
-    """What a cluster's machines cost. `own` is what the project says. Raises PriceUnknown, which says how to give a price."""
+def cluster_prices(spec: AwsCluster | GcpCluster, own: Prices | None = None) -> ClusterPrices:
+    """Prices of a cluster's machines. `own` are the project's prices, which override the table. Raises PriceUnknown with the line
+    to add to swath.yaml."""
     prices = table() if own is None else own.with_defaults(table())
     region = region_of(spec)
     places = prices.aws if isinstance(spec, AwsCluster) else prices.gcp
@@ -69,17 +70,17 @@ def rates(spec: AwsCluster | GcpCluster, own: Prices | None = None) -> ClusterPr
     gpus = spec.gpus if isinstance(spec, GcpCluster) else None
     missing_gpu = gpus is not None and gpus.type not in place.gpus
     if missing or missing_gpu:
-        wanted = [f"machines: {{{', '.join(f'{name}: USD_PER_HOUR' for name in missing)}}}"] if missing else []
-        wanted += [f"gpus: {{{gpus.type}: USD_PER_HOUR}}"] if gpus is not None and missing_gpu else []
+        lines = [f"machines: {{{', '.join(f'{name}: USD_PER_HOUR' for name in missing)}}}"] if missing else []
+        lines += [f"gpus: {{{gpus.type}: USD_PER_HOUR}}"] if gpus is not None and missing_gpu else []
         names = [*missing, *([gpus.type] if gpus is not None and missing_gpu else [])]
         raise PriceUnknown(
             f"the price of {' and '.join(names)} in {region} is not known",
-            remedy=f"say it in swath.yaml: prices: {{{spec.kind}: {{{region}: {{{', '.join(wanted)}}}}}}}",
+            remedy=f"add it to swath.yaml: prices: {{{spec.kind}: {{{region}: {{{', '.join(lines)}}}}}}}",
         )
 
     def machine(name: str, spot: bool, added: float = 0, gpus: int = 0) -> MachinePrice:
         price = place.machines[name]
-        usd = _hour(price, spot) + added + spec.disk_gb * (place.disk_gb_month or 0) / HOURS_A_MONTH
+        usd = _hour(price, spot) + added + spec.disk_gb * (place.disk_gb_month or 0) / HOURS_PER_MONTH
         usd += (place.address_hour or 0) if spec.public_ip else 0
         return MachinePrice(name, usd, price.cores or cores_of(name), gpus or price.gpus or 0)
 
@@ -90,12 +91,12 @@ def rates(spec: AwsCluster | GcpCluster, own: Prices | None = None) -> ClusterPr
 
 
 def region_of(spec: AwsCluster | GcpCluster) -> str:
-    """Where its machines are: prices are a region's."""
+    """Region of its machines."""
     return spec.region if isinstance(spec, AwsCluster) else spec.zone.rpartition("-")[0]
 
 
 def cores_of(machine_type: str) -> int | None:
-    """Virtual CPUs that the name of a machine type tells: 4 of m7i.xlarge and of n2-standard-4; None when it tells none."""
+    """Virtual CPUs by the name of a machine type: 4 of m7i.xlarge and of n2-standard-4; None when the name does not contain them."""
     if found := re.fullmatch(r"[a-z0-9-]+\.(\d*)(xlarge|large)", machine_type):
         return _AWS_SIZES[found[2]] * int(found[1] or 1)
     # a2-highgpu-1g ends in a number of GPUs, not of processors

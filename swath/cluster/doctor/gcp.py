@@ -1,61 +1,63 @@
-"""What a cluster on Google Cloud needs, looked at one by one: credentials, zone, machine types, image, network, firewall, quota."""
+"""Findings of a cluster on Google Cloud: credentials, zone, machine types, image, network, firewall, quota."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from swath.cluster.cloud.gcp import TAG, disk, family, image, interface
 from swath.cluster.cost.prices import cores_of
-from swath.cluster.doctor.doctor import ANYWHERE, Check, fail, failed, looked, ok, warn, within
+from swath.cluster.doctor.finding import Finding, checked, fail, finding_of, ok, warn
+from swath.cluster.doctor.networks import ANYWHERE, within
 from swath.cluster.machine.entrypoint import PORT
-from swath.cluster.providers.gce import Answer, Compute, GceFleet
+from swath.cluster.providers.gcp.api import GceApi, Response
+from swath.cluster.providers.gcp.fleet import GceFleet
+from swath.cluster.providers.gcp.launch import NETWORK_TAG, disk_type, family, image, interface
 from swath.errors import SwathError
 from swath.spec.clusters.cloud import GcpCluster
 
 SHARED_CPUS = ("e2", "f1", "g1", "n1")
-"""Families whose virtual CPUs count for the quota `CPUS`; others have one of their own."""
+"""Families whose virtual CPUs count for the quota `CPUS`. Every other family has a quota of its own."""
 
 
-def project(spec: GcpCluster) -> Iterator[Check]:
-    """All checks. Without credentials the rest is not looked at."""
-    compute = Compute(spec.project)
-    first = looked("credentials", lambda: _credentials(spec))
+def check_project(spec: GcpCluster) -> Iterator[Finding]:
+    """All checks. Without credentials the others are left out."""
+    gce = GceApi(spec.project)
+    first = checked("credentials", lambda: _credentials(spec))
     yield first
     if first.state == "fail":
         return
-    yield looked("project", lambda: _project(compute, spec), needed=False)
-    zone = looked("zone", lambda: _zone(compute, spec), needed=False)
+    yield checked("project", lambda: _project(gce, spec), needed=False)
+    zone = checked("zone", lambda: _zone(gce, spec), needed=False)
     yield zone
     if zone.state == "fail":
         return
     for name in dict.fromkeys((spec.machine, spec.scheduler_machine)):
-        yield looked("machines", lambda name=name: _machine(compute, spec, name), needed=False)  # type: ignore[misc]
+        yield checked("machines", lambda name=name: _machine(gce, spec, name), needed=False)  # type: ignore[misc]
     if spec.gpus is not None:
-        yield looked("gpus", lambda: _gpus(compute, spec), needed=False)
-    yield looked("image", lambda: _image(compute, spec), needed=False)
+        yield checked("gpus", lambda: _gpus(gce, spec), needed=False)
+    yield checked("image", lambda: _image(gce, spec), needed=False)
     try:
-        yield from _network(compute, spec)
+        yield from _network(gce, spec)
     except SwathError as error:
-        yield failed("network", error, needed=False)
+        yield finding_of("network", error, needed=False)
     try:
-        yield from _quotas(compute, spec)
+        yield from _quotas(gce, spec)
     except SwathError as error:
-        yield warn("quota", f"is not told: {error.message}")
+        yield warn("quota", f"cannot be read: {error.message}")
 
 
-def _credentials(spec: GcpCluster) -> Check:
-    """The listing of machines: without it no run would begin."""
-    there = len(GceFleet(spec.project).machines())
+def _credentials(spec: GcpCluster) -> Finding:
+    """Whether machines can be listed: a run does that first."""
+    count = len(GceFleet(spec.project).machines())
     return ok(
         "credentials",
-        f"machines of {spec.project} can be listed; of runs there {'is' if there == 1 else 'are'} {there}",
+        f"machines of {spec.project} can be listed; of runs there {'is' if count == 1 else 'are'} {count}",
     )
 
 
-def _project(compute: Compute, spec: GcpCluster) -> Check:
-    """What its account may do is the matter of IAM."""
-    found = compute.ask(lambda api: api.projects().get(project=spec.project))
+def _project(gce: GceApi, spec: GcpCluster) -> Finding:
+    """Whether there is a service account for machines. Its rights are not checked."""
+    found = gce.call(lambda api: api.projects().get(project=spec.project))
     account = spec.service_account or found.get("defaultServiceAccount")
     if not account:
         return fail(
@@ -64,23 +66,23 @@ def _project(compute: Compute, spec: GcpCluster) -> Check:
     return ok("project", f"{spec.project}; machines act as {account}")
 
 
-def _zone(compute: Compute, spec: GcpCluster) -> Check:
-    zone = compute.ask(lambda api: api.zones().get(project=spec.project, zone=spec.zone))
+def _zone(gce: GceApi, spec: GcpCluster) -> Finding:
+    zone = gce.call(lambda api: api.zones().get(project=spec.project, zone=spec.zone))
     if zone.get("status") != "UP":
         return fail("zone", f"{spec.zone} is {zone.get('status')}: set another cluster.zone")
     return ok("zone", spec.zone)
 
 
-def _machine(compute: Compute, spec: GcpCluster, name: str) -> Check:
-    found = compute.ask(lambda api: api.machineTypes().get(project=spec.project, zone=spec.zone, machineType=name))
+def _machine(gce: GceApi, spec: GcpCluster, name: str) -> Finding:
+    found = gce.call(lambda api: api.machineTypes().get(project=spec.project, zone=spec.zone, machineType=name))
     return ok("machines", f"{name}: {found.get('guestCpus')} virtual CPUs, {found.get('memoryMb', 0) / 1024:g} GiB")
 
 
-def _gpus(compute: Compute, spec: GcpCluster) -> Check:
+def _gpus(gce: GceApi, spec: GcpCluster) -> Finding:
     gpus = spec.gpus
     if gpus is None:
         return ok("gpus", "none")
-    found = compute.ask(
+    found = gce.call(
         lambda api: api.acceleratorTypes().get(project=spec.project, zone=spec.zone, acceleratorType=gpus.type)
     )
     most = found.get("maximumCardsPerInstance", gpus.count)
@@ -89,16 +91,16 @@ def _gpus(compute: Compute, spec: GcpCluster) -> Check:
     return ok("gpus", f"{gpus.count} x {gpus.type}")
 
 
-def _image(compute: Compute, spec: GcpCluster) -> Check:
+def _image(gce: GceApi, spec: GcpCluster) -> Finding:
     named = image(spec, spec.machine)
     found = re.fullmatch(r"projects/([^/]+)/global/images/(family/)?([^/]+)", named)
     if found is None:
         return fail("image", f"{named} is no image: write NAME, or projects/PROJECT/global/images/NAME")
     owner, in_family, name = found.groups()
     if in_family:
-        there = compute.ask(lambda api: api.images().getFromFamily(project=owner, family=name))
+        there = gce.call(lambda api: api.images().getFromFamily(project=owner, family=name))
     else:
-        there = compute.ask(lambda api: api.images().get(project=owner, image=name))
+        there = gce.call(lambda api: api.images().get(project=owner, image=name))
     if there.get("status", "READY") != "READY":
         return fail("image", f"{named} is {there['status']}: wait, or set another cluster.machine_image")
     if int(there.get("diskSizeGb", 0)) > spec.disk_gb:
@@ -111,14 +113,14 @@ def _image(compute: Compute, spec: GcpCluster) -> Check:
 # --- the network
 
 
-def _network(compute: Compute, spec: GcpCluster) -> Iterator[Check]:
+def _network(gce: GceApi, spec: GcpCluster) -> Iterator[Finding]:
     named = interface(spec)
     match = re.fullmatch(r"projects/([^/]+)/regions/([^/]+)/subnetworks/([^/]+)", named["subnetwork"])
     if match is None:
         yield fail("network", f"{spec.subnetwork} is no subnetwork: write its name")
         return
     owner, region, subnet = match.groups()
-    there = compute.ask(lambda api: api.subnetworks().get(project=owner, region=region, subnetwork=subnet))
+    there = gce.call(lambda api: api.subnetworks().get(project=owner, region=region, subnetwork=subnet))
     network = str(there["network"]).rpartition("/")[2]
     if "network" in named and not named["network"].endswith(f"/{network}"):
         yield fail("network", f"subnetwork {subnet} is of the network {network}: set cluster.network")
@@ -129,38 +131,40 @@ def _network(compute: Compute, spec: GcpCluster) -> Iterator[Check]:
             "network",
             f"machines without public addresses reach buckets by Private Google Access, which {subnet} has not",
         )
-    listed = compute.ask(lambda api: api.firewalls().list(project=owner))
+    listed = gce.call(lambda api: api.firewalls().list(project=owner))
     rules = [rule for rule in listed.get("items", []) if applies(rule, network, spec.service_account)]
     clients = list(dict.fromkeys(each for r in rules if allows(r, PORT, PORT) for each in r.get("sourceRanges", [])))
     make = f"gcloud compute firewall-rules create --project={owner} --network={network}"
     if not clients:
-        remedy = f"{make} --allow=tcp:{PORT} --source-ranges=YOUR.ADDRESS/32 --target-tags={TAG} swath-client"
+        remedy = f"{make} --allow=tcp:{PORT} --source-ranges=YOUR.ADDRESS/32 --target-tags={NETWORK_TAG} swath-client"
         yield fail("firewall", f"nobody reaches port {PORT} of the scheduler: {remedy}")
     elif set(clients) & set(ANYWHERE):
         yield warn("firewall", f"everybody reaches port {PORT}; TLS keeps them out, but your own address would do")
     else:
         yield ok("firewall", f"port {PORT} is open to {', '.join(clients)}; this machine has to be in there")
-    if any(allows(rule, 1024, 65535) and _among(rule, there["ipCidrRange"], spec.service_account) for rule in rules):
+    if any(
+        allows(rule, 1024, 65535) and _from_machines(rule, there["ipCidrRange"], spec.service_account) for rule in rules
+    ):
         yield ok("firewall", "machines reach each other")
     else:
-        remedy = f"{make} --allow=tcp:0-65535 --source-tags={TAG} --target-tags={TAG} swath-machines"
+        remedy = f"{make} --allow=tcp:0-65535 --source-tags={NETWORK_TAG} --target-tags={NETWORK_TAG} swath-machines"
         yield fail("firewall", f"machines do not reach each other: {remedy}")
 
 
-def applies(rule: Answer, network: str, account: str | None) -> bool:
-    """Whether a rule lets somebody in to our machines."""
+def applies(rule: Response, network: str, account: str | None) -> bool:
+    """Whether a firewall rule applies to connections to a cluster's machines."""
     tags, accounts = rule.get("targetTags", []), rule.get("targetServiceAccounts", [])
     return (
         rule.get("direction", "INGRESS") == "INGRESS"
         and not rule.get("disabled", False)
         and str(rule.get("network", "")).rpartition("/")[2] == network
-        and (not tags or TAG in tags)
+        and (not tags or NETWORK_TAG in tags)
         and (not accounts or account in accounts)
     )
 
 
-def allows(rule: Answer, first: int, last: int) -> bool:
-    """Whether a rule lets TCP in at all ports from the first to the last."""
+def allows(rule: Response, first: int, last: int) -> bool:
+    """Whether a rule allows TCP to all ports from the first to the last."""
     for allowed in rule.get("allowed", []):
         if allowed["IPProtocol"] not in ("all", "tcp", "6"):
             continue
@@ -173,10 +177,10 @@ def allows(rule: Answer, first: int, last: int) -> bool:
     return False
 
 
-def _among(rule: Answer, cidr: str, account: str | None) -> bool:
-    """Whether a rule is for what comes from our machines."""
+def _from_machines(rule: Response, cidr: str, account: str | None) -> bool:
+    """Whether a rule applies to connections from a cluster's machines."""
     return (
-        TAG in rule.get("sourceTags", [])
+        NETWORK_TAG in rule.get("sourceTags", [])
         or (account is not None and account in rule.get("sourceServiceAccounts", []))
         or any(within(cidr, each) for each in rule.get("sourceRanges", []))
     )
@@ -185,13 +189,13 @@ def _among(rule: Answer, cidr: str, account: str | None) -> bool:
 # --- quotas of the region
 
 
-def _quotas(compute: Compute, spec: GcpCluster) -> Iterator[Check]:
+def _quotas(gce: GceApi, spec: GcpCluster) -> Iterator[Finding]:
     region = spec.zone.rpartition("-")[0]
-    found = compute.ask(lambda api: api.regions().get(project=spec.project, region=region))
+    found = gce.call(lambda api: api.regions().get(project=spec.project, region=region))
     quotas = {each["metric"]: each for each in found.get("quotas", [])}
-    for metric, needed in needs(spec).items():
+    for metric, needed in needed_quotas(spec).items():
         if metric not in quotas:
-            yield warn("quota", f"{metric} of {region} is not told; {needed:g} are needed")
+            yield warn("quota", f"{metric} of {region} cannot be read; {needed:g} are needed")
             continue
         if metric.startswith("PREEMPTIBLE_") and not quotas[metric]["limit"]:
             yield warn(
@@ -200,21 +204,21 @@ def _quotas(compute: Compute, spec: GcpCluster) -> Iterator[Check]:
             )
             continue
         limit, used = quotas[metric]["limit"], quotas[metric].get("usage", 0)
-        said = f"{metric} of {region}: {used:g} of {limit:g} in use, {needed:g} more are needed"
+        usage = f"{metric} of {region}: {used:g} of {limit:g} in use, {needed:g} more are needed"
         remedy = "have fewer workers, or ask at https://console.cloud.google.com/iam-admin/quotas"
-        yield ok("quota", said) if used + needed <= limit else fail("quota", f"{said}: {remedy}")
+        yield ok("quota", usage) if used + needed <= limit else fail("quota", f"{usage}: {remedy}")
 
 
-def needs(spec: GcpCluster) -> dict[str, float]:
-    """By the region's metric, what all machines together take."""
+def needed_quotas(spec: GcpCluster) -> dict[str, float]:
+    """Metric of the region -> what all machines of the cluster need of it."""
     most = spec.workers.max
     found: dict[str, float] = {"INSTANCES": most + 1}
     spot = "PREEMPTIBLE_" if spec.spot else ""
     for name, prefix, count in ((spec.scheduler_machine, "", 1), (spec.machine, spot, most)):
-        cpus = cores_of(name) or 2  # those whose name tells none share two
+        cpus = cores_of(name) or 2  # types without a number in their name share two
         metric = "CPUS" if family(name) in SHARED_CPUS or prefix else f"{family(name).upper()}_CPUS"
         found[f"{prefix}{metric}"] = found.get(f"{prefix}{metric}", 0) + cpus * count
-        if disk(name) == "pd-balanced":
+        if disk_type(name) == "pd-balanced":
             found["SSD_TOTAL_GB"] = found.get("SSD_TOTAL_GB", 0) + spec.disk_gb * count
     if spec.gpus is not None:
         metric = f"{spot}{spec.gpus.type.removeprefix('nvidia-tesla-').removeprefix('nvidia-').upper().replace('-', '_')}_GPUS"

@@ -1,4 +1,4 @@
-"""What Kubernetes is asked for: the resources of Dask's operator, and the secret with the run's certificate. Pure."""
+"""Manifests of a run on Kubernetes: the resources of Dask's operator, and the secret with the run's certificate. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from typing import Any
 
 import dask
 
+from swath.cluster.providers.kubernetes.api import OPERATOR_GROUP
+from swath.cluster.providers.kubernetes.fleet import EXPIRES, ROLE, RUN
 from swath.cluster.providers.machine import LABEL_LENGTH
 from swath.cluster.workers.dask_settings import SETTINGS
 from swath.cluster.workers.tls import RunSecurity
 from swath.spec.clusters.kubernetes import KubernetesCluster
 
-GROUP = "kubernetes.dask.org/v1"
 PORT, STATUS_PORT = 8786, 8787
 PORTS = {"tcp-comm": PORT, "http-dashboard": STATUS_PORT}
-"""Of the scheduler, under the names by which the operator finds them."""
-RUN, EXPIRES, ROLE = "swath-run", "swath-expires", "swath-role"
-"""Labels, as Compute Engine's; the operator hands those of the cluster on to deployments and pods."""
+"""Ports of the scheduler, under the names that the operator expects."""
 KEYS = "/etc/swath/tls"
-"""Where pods find the run's certificate."""
+"""Folder with the run's certificate in pods."""
 USER = 10001
-"""Of the container: see infra/docker/Dockerfile."""
+"""Id of the container's user: see infra/docker/Dockerfile."""
 SCHEDULER = {"cpu": "1", "memory": "2G"}
-WAIT_S = 300
-"""A worker whose scheduler is gone for so long ends."""
+"""Resources of the scheduler's pod."""
+DEATH_TIMEOUT_S = 300
+"""A worker ends when its scheduler is gone for so long."""
 NAME_LENGTH = 40
-"""The operator makes longer names from a cluster's."""
+"""Characters of a cluster's name: the operator appends to it, and names of resources are limited."""
 
 Resource = dict[str, Any]
 
 
 def name_of(label: str) -> str:
-    """The name of a run's cluster: letters, digits and hyphens, begun by a letter."""
+    """Name of a run's cluster: letters, digits and hyphens, a letter first."""
     return f"swath-{label[-(NAME_LENGTH - 6) :].replace('_', '-').strip('-')}"
 
 
 def cluster(spec: KubernetesCluster, label: str, expires: int) -> Resource:
-    """The DaskCluster of a run. `expires` in seconds since 1970."""
+    """The DaskCluster of a run with a label. `expires` in seconds since 1970."""
     name = name_of(label)
     address = f"tls://{name}-scheduler.{spec.namespace}.svc:{PORT}"
     keys = [
@@ -61,20 +61,20 @@ def cluster(spec: KubernetesCluster, label: str, expires: int) -> Resource:
         *(
             "--nthreads=1",
             f"--memory-limit={round(spec.memory_gb * 1e9)}",
-            f"--death-timeout={WAIT_S}",
+            f"--death-timeout={DEATH_TIMEOUT_S}",
             "--no-dashboard",
         ),
         *(["--resources=gpu=1"] if spec.gpus else []),
         *keys,
     ]
-    size = {"cpu": f"{spec.cpu:g}", "memory": str(round(spec.memory_gb * 1e9))}
+    pod_resources = {"cpu": f"{spec.cpu:g}", "memory": str(round(spec.memory_gb * 1e9))}
     if spec.gpus:
-        size["nvidia.com/gpu"] = str(spec.gpus)
-    place: Resource = {}
+        pod_resources["nvidia.com/gpu"] = str(spec.gpus)
+    placement: Resource = {}
     if spec.node_selector:
-        place["nodeSelector"] = dict(spec.node_selector)
+        placement["nodeSelector"] = dict(spec.node_selector)
     if spec.tolerations:
-        place["tolerations"] = [
+        placement["tolerations"] = [
             {
                 "key": each.key,
                 **({"operator": "Exists"} if each.value is None else {"operator": "Equal", "value": each.value}),
@@ -84,7 +84,7 @@ def cluster(spec: KubernetesCluster, label: str, expires: int) -> Resource:
         ]
     selector = {"dask.org/cluster-name": name, "dask.org/component": "scheduler"}
     return {
-        "apiVersion": GROUP,
+        "apiVersion": OPERATOR_GROUP,
         "kind": "DaskCluster",
         "metadata": {"name": name, "namespace": spec.namespace, "labels": _labels(label, expires)},
         "spec": {
@@ -104,19 +104,19 @@ def cluster(spec: KubernetesCluster, label: str, expires: int) -> Resource:
             "worker": {
                 "metadata": {"labels": {ROLE: "worker"}},
                 "replicas": spec.workers.min,
-                "spec": {**_pod(spec, name, "worker", worker, size, spec.env), **place},
+                "spec": {**_pod(spec, name, "worker", worker, pod_resources, spec.env), **placement},
             },
         },
     }
 
 
 def autoscaler(spec: KubernetesCluster, label: str, owner: Mapping[str, Any]) -> Resource | None:
-    """What has the operator follow the scheduler's own estimate; None for a fixed number of workers."""
+    """The DaskAutoscaler, with which the operator follows the scheduler's own estimate; None for a fixed number of workers."""
     if not spec.workers.elastic:
         return None
     name = name_of(label)
     return {
-        "apiVersion": GROUP,
+        "apiVersion": OPERATOR_GROUP,
         "kind": "DaskAutoscaler",
         "metadata": {"name": name, "namespace": spec.namespace, "labels": {RUN: label}, "ownerReferences": [owner]},
         "spec": {"cluster": name, "minimum": spec.workers.min, "maximum": spec.workers.max},
@@ -124,7 +124,7 @@ def autoscaler(spec: KubernetesCluster, label: str, owner: Mapping[str, Any]) ->
 
 
 def secret(namespace: str, label: str, security: RunSecurity, owner: Mapping[str, Any]) -> Resource:
-    """Certificate and key of the run; it goes with the cluster that owns it."""
+    """The Secret with certificate and key of the run. It is deleted with the cluster, its owner."""
     keys: Any = security  # distributed sets these by name
     files = {"ca.pem": keys.tls_ca_file, "cert.pem": keys.tls_scheduler_cert, "key.pem": keys.tls_scheduler_key}
     return {
@@ -141,13 +141,13 @@ def secret(namespace: str, label: str, security: RunSecurity, owner: Mapping[str
     }
 
 
-def owner(made: Mapping[str, Any]) -> Resource:
-    """What makes a resource go with a cluster that was made."""
+def owner(cluster: Mapping[str, Any]) -> Resource:
+    """Owner reference to a cluster that was created: a resource with it is deleted with the cluster."""
     return {
-        "apiVersion": GROUP,
+        "apiVersion": OPERATOR_GROUP,
         "kind": "DaskCluster",
-        "name": made["metadata"]["name"],
-        "uid": made["metadata"]["uid"],
+        "name": cluster["metadata"]["name"],
+        "uid": cluster["metadata"]["uid"],
         "blockOwnerDeletion": False,
     }
 
@@ -157,7 +157,12 @@ def _labels(label: str, expires: int) -> Resource:
 
 
 def _pod(
-    spec: KubernetesCluster, name: str, role: str, arguments: list[str], size: Mapping[str, str], env: Mapping[str, str]
+    spec: KubernetesCluster,
+    name: str,
+    role: str,
+    arguments: list[str],
+    resources: Mapping[str, str],
+    env: Mapping[str, str],
 ) -> Resource:
     pod: Resource = {
         "containers": [
@@ -166,13 +171,13 @@ def _pod(
                 "image": spec.image,
                 "args": arguments,
                 "env": [{"name": key, "value": value} for key, value in {**env, **_settings()}.items()],
-                "resources": {"requests": dict(size), "limits": dict(size)},
+                "resources": {"requests": dict(resources), "limits": dict(resources)},
                 "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
                 "volumeMounts": [{"name": "tls", "mountPath": KEYS, "readOnly": True}],
-                **(_listens() if role == "scheduler" else {}),
+                **(_scheduler_ports() if role == "scheduler" else {}),
             }
         ],
-        # The secret is made after the cluster that owns it: pods wait for it.
+        # The secret is created after the cluster, its owner: pods wait for it.
         "volumes": [{"name": "tls", "secret": {"secretName": f"{name}-tls", "defaultMode": 0o440}}],
         "securityContext": {"runAsNonRoot": True, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER},
         "automountServiceAccountToken": False,
@@ -183,8 +188,8 @@ def _pod(
     return pod
 
 
-def _listens() -> Resource:
-    """What the scheduler's container has, and not the workers'."""
+def _scheduler_ports() -> Resource:
+    """Ports and readiness probe of the scheduler's container."""
     return {
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in PORTS.items()],
         "readinessProbe": {"tcpSocket": {"port": "tcp-comm"}, "periodSeconds": 2},
@@ -192,7 +197,7 @@ def _listens() -> Resource:
 
 
 def _settings() -> dict[str, str]:
-    """Dask's settings, for the environment: ours, encryption, and the one page that the operator asks for idleness."""
+    """Environment with Dask's settings: swath's, encryption, and the web page by which the operator sees an idle cluster."""
     settings: dict[str, Any] = {}
     dask.config.set(
         {

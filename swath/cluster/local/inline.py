@@ -1,4 +1,4 @@
-"""The cluster that is none: calls run in this process."""
+"""The cluster for `cluster: inline`: calls run in this process, one after the other."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Inline:
         return InlineExecutor(on_output, stop)
 
     def check_store(self, store: ResultStore) -> None:
-        """Workers share this machine\'s disk."""
+        """Calls run in this process."""
 
 
 _: type[RunningCluster] = Inline

@@ -1,4 +1,5 @@
-"""This machine as a cluster: single-threaded worker processes, reachable through loopback only, and only with the run's key."""
+"""The cluster for `cluster: {kind: local}`: single-threaded worker processes on this machine, reachable through loopback only,
+and only with the run's key."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import dask
 import distributed
@@ -18,14 +19,13 @@ from distributed.worker_memory import parse_memory_limit
 from swath.cluster.contract import RunningCluster
 from swath.cluster.local import fork_server
 from swath.cluster.local.scratch import scratch
-from swath.cluster.workers import resources as offered
-from swath.cluster.workers import tls
-from swath.cluster.workers.autoscaling import Autoscaler
+from swath.cluster.workers import resources, tls
+from swath.cluster.workers.autoscaling import Autoscaler, ScalingLimits
 from swath.cluster.workers.dask_settings import SETTINGS
-from swath.cluster.workers.setup import hosted
+from swath.cluster.workers.session import DaskSession
+from swath.cluster.workers.setup import workers_set_up
 from swath.code_shipping import ProjectCode
 from swath.engine.call import OutputListener
-from swath.engine.executors.dask import DaskExecutor
 from swath.engine.executors.executor import Executor
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
@@ -35,11 +35,11 @@ from swath.spec.clusters.workers import Workers
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 60
-OWN_SETTINGS = SETTINGS | {
+LOCAL_SETTINGS = SETTINGS | {
     "distributed.worker.multiprocessing-method": fork_server.METHOD,
     "distributed.nanny.pre-spawn-environ": fork_server.THREADS,
 }
-# Dask would import pandas here, to have it in workers sooner; forking.py says what they have.
+# Dask would preload pandas in its workers here; fork_server.py sets what they preload.
 distributed.utils._forkserver_preload_set = True
 
 
@@ -48,26 +48,27 @@ class Local:
 
     kind = "local"
 
-    def __init__(self, spec: LocalCluster, state: Path) -> None:
-        self._limits = spec.workers or Workers(min=cores(), max=cores())
-        self.workers = self._limits.min
+    def __init__(self, spec: LocalCluster, state: Path, scaling: ScalingLimits = ScalingLimits()) -> None:
+        self._allowed = spec.workers or Workers(min=cores(), max=cores())
+        self.workers = self._allowed.min
         self.address = ""
         memory = int(spec.memory_gb * 1e9) if spec.memory_gb else "auto"
-        self._memory = parse_memory_limit(memory, 1, self._limits.max, logger=logging.getLogger(__name__))
-        self._offer: dict[str, float] = {offered.CPU: 1, offered.MEMORY: self._memory or 0, **spec.resources}
-        self._elastic: Autoscaler | None = None
+        self._memory = parse_memory_limit(memory, 1, self._allowed.max, logger=logging.getLogger(__name__))
+        self._resources: dict[str, float] = {resources.CPU: 1, resources.MEMORY: self._memory or 0, **spec.resources}
+        self._scaling = scaling
+        self.autoscaler: Autoscaler | None = None
         self._scratch = state / "scratch"
         self._exits = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as exits:
-            exits.enter_context(dask.config.set(OWN_SETTINGS))
+            exits.enter_context(dask.config.set(LOCAL_SETTINGS))
             folder = exits.enter_context(scratch(self._scratch))
-            security = tls.for_this_run()
+            security = tls.run_security()
             try:
-                with fork_server.signals_held():
+                with fork_server.signals_blocked():
                     cluster = distributed.LocalCluster(
-                        n_workers=self._limits.min,
+                        n_workers=self._allowed.min,
                         threads_per_worker=1,
                         processes=True,
                         host=HOST,
@@ -77,27 +78,27 @@ class Local:
                         worker_dashboard_address=f"{HOST}:0",
                         scheduler_kwargs={"dashboard": False},
                         memory_limit=self._memory,
-                        resources=self._offer,
+                        resources=self._resources,
                         env=fork_server.environment(),
                         local_directory=str(folder),
-                        silence_logs=logging.CRITICAL,  # a heartbeat into a cluster that closes is an error to Dask
+                        silence_logs=logging.CRITICAL,  # Dask logs an error for a heartbeat to a cluster that closes
                     )
                     exits.callback(cluster.close, timeout=30)
                     client = exits.enter_context(distributed.Client(cluster, timeout=START_TIMEOUT_S))
-                    client.wait_for_workers(self._limits.min, timeout=START_TIMEOUT_S)
+                    client.wait_for_workers(self._allowed.min, timeout=START_TIMEOUT_S)
             except (OSError, TimeoutError, RuntimeError) as error:
                 raise InfrastructureError(
-                    f"the local cluster of {self._limits.min} workers did not come up: {error}",
+                    f"the local cluster of {self._allowed.min} workers did not come up: {error}",
                     remedy="try cluster: inline, or fewer workers",
                 ) from error
             code = ProjectCode.loaded()
             if code.modules:
-                exits.enter_context(hosted(client, code))
-            if self._limits.elastic:
-                self._elastic = Autoscaler(cluster, self._limits)
-                exits.callback(self._elastic.stop)
-            self._client: Any = client
+                exits.enter_context(workers_set_up(client, code))
+            if self._allowed.elastic:
+                self.autoscaler = Autoscaler(cluster, self._allowed, self._scaling)
+                exits.callback(self.autoscaler.stop)
             self.address = cluster.scheduler_address
+            self.session = DaskSession(client, self.address)
             self._exits = exits.pop_all()
         return self
 
@@ -107,19 +108,15 @@ class Local:
         self._exits.close()
 
     def executor(self, on_output: OutputListener, stop: Stop) -> Executor:
-        return DaskExecutor(self._client, on_output, check=self.check, on_backlog=self.tell_backlog)
+        on_backlog = self.autoscaler.update if self.autoscaler is not None else None
+        return self.session.executor(on_output, self.check, on_backlog)
 
-    def check(self, resources: Mapping[str, float]) -> None:
+    def check(self, requested: Mapping[str, float]) -> None:
         """Raise InfrastructureError when no worker can ever have these resources."""
-        offered.check(resources, [self._offer])
-
-    def tell_backlog(self, calls: int, seconds: float | None) -> None:
-        """What is still to be done, as the engine sees it: the number of workers follows."""
-        if self._elastic is not None:
-            self._elastic.tell(calls, seconds)
+        resources.check(requested, [self._resources])
 
     def check_store(self, store: ResultStore) -> None:
-        """Workers share this machine\'s disk."""
+        """Workers use this machine's disk."""
 
 
 def cores() -> int:

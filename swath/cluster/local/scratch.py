@@ -1,4 +1,4 @@
-"""Scratch folders of worker processes: one for each cluster, gone with it; what a killed client left goes at the next start."""
+"""Scratch folders of worker processes: one per cluster, removed with it. Folders of killed clients are removed at the next start."""
 
 from __future__ import annotations
 
@@ -11,32 +11,36 @@ from pathlib import Path
 from swath.engine.process import Process
 
 TICKS = 100
-"""Of a process's start time, in a second: names hold whole numbers."""
+"""Per second, of the process start times in folder names, which are whole numbers."""
 
 
 @contextlib.contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """A new folder in `folder`, named after this process."""
+    """A new folder in `folder` during the body, named after this process."""
     sweep(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    me = Process.this()
-    own = Path(tempfile.mkdtemp(prefix="", suffix=f".{me.pid}.{round(me.started * TICKS)}.{me.host}", dir=folder))
+    process = Process.this()
+    created = Path(
+        tempfile.mkdtemp(
+            prefix="", suffix=f".{process.pid}.{round(process.started * TICKS)}.{process.host}", dir=folder
+        )
+    )
     try:
-        yield own
+        yield created
     finally:
-        shutil.rmtree(own, ignore_errors=True)
-        with contextlib.suppress(OSError):  # another run uses it
+        shutil.rmtree(created, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another run has a folder in it
             folder.rmdir()
 
 
 def sweep(folder: Path) -> None:
-    """Remove the folders of processes of this machine that have ended, and `folder` itself when nothing is left in it."""
+    """Remove the folders of processes of this machine that have ended, and `folder` itself when it is empty."""
     if not folder.is_dir():
         return
     for each in folder.iterdir():
-        _, *named = each.name.split(".", 3)
-        if len(named) == 3 and named[0].isdecimal() and named[1].isdecimal():
-            pid, ticks, host = named
+        _, *parts = each.name.split(".", 3)
+        if len(parts) == 3 and parts[0].isdecimal() and parts[1].isdecimal():
+            pid, ticks, host = parts
             if Process(host, int(pid), int(ticks) / TICKS).gone():
                 shutil.rmtree(each, ignore_errors=True)
     with contextlib.suppress(OSError):

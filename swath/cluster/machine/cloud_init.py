@@ -1,6 +1,6 @@
-"""How a machine in a cloud boots: cloud-init's document, as a pure function. First its own time limit, then one container.
+"""User data of a machine: the document of cloud-init that sets the machine's time limit and runs one container. Pure functions.
 
-Commands are lists of words, never text for a shell, so that no environment value can mean anything but itself.
+Commands are lists of arguments, not shell text, so that values of environment variables need no quoting.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from swath.cluster.providers.machine import Kind
+from swath.cluster.providers.machine import CloudKind
 
-Words: TypeAlias = tuple[str, ...]
+Command: TypeAlias = tuple[str, ...]
 
-ENDED = "swath: the container has ended"
-"""The last that a machine writes to its console: who waits for it need not wait any longer."""
-MOST_BYTES = 16_000
-"""EC2 takes no more than 16 KB of user data."""
+CONTAINER_ENDED = "swath: the container has ended"
+"""Line that a machine writes to its console when its container has ended."""
+MAX_BYTES = 16_000
+"""EC2 accepts no more than 16 KB of user data."""
 
 
 @dataclass(frozen=True)
 class ContainerRegistry:
-    """A cloud's own registry of containers, which a machine may read with its profile or service account."""
+    """A cloud's own container registry, which a machine reads with its instance profile or service account."""
 
     host: str
-    kind: Kind
+    kind: CloudKind
 
 
 def registry_of(image: str) -> ContainerRegistry | None:
-    """The cloud's registry that an image is in; None for all others: machine images have those that need a password."""
+    """The registry of an image; None when it is not a cloud's own. A password for another one has to be in the machine image."""
     host = image.partition("/")[0]
     if re.fullmatch(r"\d+\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?", host):
         return ContainerRegistry(host, "aws")
@@ -43,53 +43,53 @@ def registry_of(image: str) -> ContainerRegistry | None:
 
 @dataclass(frozen=True)
 class BootPlan:
-    """What a machine does from its first second on."""
+    """What a machine does after it has started."""
 
     image: str
-    """The container."""
-    command: Words
-    """What is run in it."""
+    """Container image."""
+    command: Command
+    """Of the container."""
     env: Mapping[str, str]
-    """The container's environment."""
+    """Environment of the container."""
     expires: int
-    """Seconds since 1970 at which nobody needs the machine any more; machine images made by swath look at it, too."""
+    """Time after which the machine is not needed, in seconds since 1970. Machine images made by swath power off then, too."""
     limit_s: int | None = None
-    """After so many seconds it powers itself off; None where the cloud itself removes it (a machine that is only powered off is
-    still paid for on Compute Engine)."""
+    """It powers itself off after so many seconds. None on Compute Engine, which deletes the instance itself: one that is only
+    powered off is still paid for."""
     install: bool = False
-    """Whether Docker is not in the machine image."""
+    """Whether to install Docker, because it is not in the machine image."""
     gpus: bool = False
     registry: ContainerRegistry | None = None
-    """A private one that the image is in."""
-    afterwards: Words = ()
-    """What is run in a second container when the first has ended, however it did; without its environment."""
+    """The private registry of the image; None for a public one."""
+    final_command: Command = ()
+    """Of a second container, which runs when the first has ended in any way; it has no environment."""
 
 
 def user_data(boot: BootPlan) -> str:
-    """cloud-init's document for a machine."""
+    """The user data for a boot plan."""
     document: dict[str, Any] = {}
     if boot.limit_s is not None:
-        document["bootcmd"] = [list(limit(boot.limit_s))]
-    commands = [*(installation(boot.registry) if boot.install else ()), START]
+        document["bootcmd"] = [list(power_off_after(boot.limit_s))]
+    commands = [*(install_commands(boot.registry) if boot.install else ()), START]
     if boot.registry is not None and boot.registry.kind == "aws":
         content = json.dumps({"credHelpers": {boot.registry.host: "ecr-login"}})
         document["write_files"] = [{"path": f"{DOCKER}/config.json", "content": content}]
     elif boot.registry is not None:
         commands.append(("sh", "-c", SIGN_IN, "sh", boot.registry.host, DOCKER))
-    commands += [container(boot), ("echo", ENDED)]
-    if boot.afterwards:
-        commands.append(container(replace(boot, command=boot.afterwards, env={}, gpus=False)))
+    commands += [run_container(boot), ("echo", CONTAINER_ENDED)]
+    if boot.final_command:
+        commands.append(run_container(replace(boot, command=boot.final_command, env={}, gpus=False)))
     if boot.limit_s is not None:
         commands.append(POWER_OFF)
-    document["runcmd"] = [list(words) for words in commands]
+    document["runcmd"] = [list(command) for command in commands]
     text = yaml.safe_dump(document, sort_keys=False, width=2**30, allow_unicode=True)
     return f"#cloud-config\n# swath-expires: {boot.expires}\n{text}"
 
 
-def limit(seconds: int) -> Words:
+def power_off_after(seconds: int) -> Command:
     """Power off after so long, whatever happens meanwhile.
 
-    At that moment of a boot systemd waits for cloud-init itself: the timer must not be waited for, nor wait for anything.
+    The command runs while systemd waits for cloud-init: it must not block, and the timer must have no dependencies.
     """
     return (
         "systemd-run",
@@ -102,20 +102,20 @@ def limit(seconds: int) -> Words:
     )
 
 
-POWER_OFF: Words = ("shutdown", "-h", "now")
-START: Words = ("systemctl", "start", "docker")
-"""It may not be up yet when cloud-init is at its commands."""
+POWER_OFF: Command = ("shutdown", "-h", "now")
+START: Command = ("systemctl", "start", "docker")
+"""Docker may not have started when cloud-init runs its commands."""
 DOCKER = "/etc/swath/docker"
-"""Docker's settings."""
+"""Folder of Docker's settings."""
 SIGN_IN = r"""curl -fsS -H 'Metadata-Flavor: Google' \
 http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token \
 | sed -n 's/.*"access_token" *: *"\([^"]*\)".*/\1/p' \
 | docker --config="$2" login --username oauth2accesstoken --password-stdin "https://$1" """
-"""The machine's service account, to a registry of Google's."""
+"""Shell script: signs Docker in to a registry of Google's with the machine's service account."""
 
 
-def installation(registry: ContainerRegistry | None) -> tuple[Words, ...]:
-    """Docker from Ubuntu's own packages: no other source of packages, no key to fetch."""
+def install_commands(registry: ContainerRegistry | None) -> tuple[Command, ...]:
+    """Install Docker from Ubuntu's own packages, which needs no other package source and no key."""
     helper = ("amazon-ecr-credential-helper",) if registry is not None and registry.kind == "aws" else ()
     return (
         ("apt-get", "update"),
@@ -123,14 +123,14 @@ def installation(registry: ContainerRegistry | None) -> tuple[Words, ...]:
     )
 
 
-def container(boot: BootPlan) -> Words:
-    """The container in the foreground, on the machine's own network."""
+def run_container(boot: BootPlan) -> Command:
+    """Run the container in the foreground, on the machine's own network."""
     return (
         "docker",
         f"--config={DOCKER}",
         "run",
         "--net=host",
-        "--ipc=host",  # torch hands tensors from process to process in shared memory
+        "--ipc=host",  # torch passes tensors between processes in shared memory
         *(("--gpus=all",) if boot.gpus else ()),
         *(word for name, value in boot.env.items() for word in ("-e", f"{name}={value}")),
         boot.image,

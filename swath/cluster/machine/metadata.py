@@ -1,4 +1,4 @@
-"""What a machine in a cloud can ask about itself: the clouds' metadata server, without any client library."""
+"""The metadata server of a cloud, which a machine asks about itself. Without a client library."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import urllib.request
 from collections.abc import Mapping
 
 METADATA = "SWATH_METADATA"
-"""Environment variable with the address of the machine's metadata, where it is another than the clouds'."""
+"""Environment variable with the address of another metadata server, for simulated clouds."""
 ADDRESS = "http://169.254.169.254"
 TIMEOUT_S = 2.0
 GOOGLE: Mapping[str, str] = {"Metadata-Flavor": "Google"}
+"""Header that Google's server requires."""
 
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy has a machine's metadata
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # not through a proxy
 
 
-def asked(path: str, headers: Mapping[str, str], method: str = "GET") -> str:
-    """The text there. Raises OSError (urllib's HTTPError among them)."""
+def read_metadata(path: str, headers: Mapping[str, str], method: str = "GET") -> str:
+    """The text at a path. Raises OSError (also urllib's HTTPError)."""
     address = os.environ.get(METADATA) or ADDRESS
     request = urllib.request.Request(address + path, headers=dict(headers), method=method)
-    with _direct.open(request, timeout=TIMEOUT_S) as answer:
-        text: str = answer.read().decode()
+    with _direct.open(request, timeout=TIMEOUT_S) as response:
+        text: str = response.read().decode()
     return text

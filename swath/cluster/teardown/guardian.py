@@ -1,7 +1,9 @@
-"""The guardian: a process that outlives the client of a cloud cluster, and removes its machines when the client is gone.
+"""The guardian: a process that outlives the client of a cloud cluster, and terminates its machines when the client is gone.
 
-It waits at a pipe that only the client holds open. Killed, crashed or out of memory, a client that ends in any way closes it;
-one that has confirmed by itself that nothing is left says so first. A guardian ends within WITHIN_S of its client's end.
+It reads from a pipe that only the client holds open. A client that ends in any way (killed, crashed, out of memory) closes the
+pipe; one that has confirmed itself that nothing is left writes so first, and the guardian ends.
+
+    python -m swath.cluster.teardown.guardian RUN LEASE STATE_FOLDER
 """
 
 from __future__ import annotations
@@ -16,18 +18,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from swath.cluster.providers.fleets import fleet_of
 from swath.cluster.teardown.lease import CloudLease
-from swath.cluster.teardown.removal import quiet, remove_all, within
+from swath.cluster.teardown.removal import RemovalLimits, remove_all
 from swath.engine.journal import Journal
 from swath.errors import InfrastructureError, SwathError
 
-READY, GONE = b"ready\n", b"gone\n"
-"""What the guardian says when it listens, and what the client says when nothing is left to be removed."""
-QUIET_S = 20.0
-"""A machine that was just asked for when the client ended may be listed so much later."""
-WITHIN_S = 1800.0
-ENDS_S = 5.0
-"""One that has nothing to do ends in much less."""
+READY, RELEASED = b"ready\n", b"gone\n"
+"""Messages: the guardian has started; the client has confirmed that no machine is left."""
+LIMITS = RemovalLimits(empty_for_s=20.0, give_up_s=1800.0)
+"""Longer than the client's: a machine may be listed only 20 s after the client that launched it was killed."""
+EXIT_S = 5.0
+"""A guardian that was released ends in much less."""
 LOG = "guardian.log"
 """In the run's folder."""
 
@@ -41,69 +43,62 @@ class Guardian:
         self._pipe = pipe
 
     def release(self) -> None:
-        """Nothing is left: the guardian has nothing to do."""
+        """Tell the guardian that no machine is left, so that it ends."""
         self.released = True
-        with contextlib.suppress(OSError):  # somebody has ended it
-            self._pipe.write(GONE)
+        with contextlib.suppress(OSError):  # the process was killed
+            self._pipe.write(RELEASED)
             self._pipe.close()
 
 
 @contextlib.contextmanager
 def guarded(lease: CloudLease, state: Path) -> Iterator[Guardian]:
-    """A guardian beside the body; when the body has not released it, it removes the lease's machines afterwards.
+    """Run a guardian during the body. Unless it was released, it terminates the lease's machines afterwards.
 
-    Raises InfrastructureError when it does not start: without a guardian no machine is made.
+    `state` is the state folder. Raises InfrastructureError when the guardian does not start.
     """
     folder = state / "runs" / lease.run
     folder.mkdir(parents=True, exist_ok=True)
-    (its_end, ours), (heard, its_voice) = os.pipe(), os.pipe()
+    (guardian_stdin, client_end), (client_start, guardian_stdout) = os.pipe(), os.pipe()
     with contextlib.ExitStack() as exits:
-        pipe, voice = (
-            exits.enter_context(os.fdopen(ours, "wb", buffering=0)),
-            exits.enter_context(os.fdopen(heard, "rb")),
-        )
-        with os.fdopen(its_end), os.fdopen(its_voice), (folder / LOG).open("ab") as log:
+        to_guardian = exits.enter_context(os.fdopen(client_end, "wb", buffering=0))
+        from_guardian = exits.enter_context(os.fdopen(client_start, "rb"))
+        with os.fdopen(guardian_stdin), os.fdopen(guardian_stdout), (folder / LOG).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "swath.cluster.teardown.guardian", lease.run, lease.id, str(state)],
-                stdin=its_end,
-                stdout=its_voice,
+                stdin=guardian_stdin,
+                stdout=guardian_stdout,
                 stderr=log,
-                start_new_session=True,  # a Ctrl-C at the terminal is for the client alone
+                start_new_session=True,  # Ctrl-C at the terminal is for the client alone
             )
-        if voice.readline() != READY:
+        if from_guardian.readline() != READY:
             raise InfrastructureError(
                 f"the guardian, which removes machines when this process is gone, did not start: exit code {process.wait()}",
-                remedy=f"what it said is in {folder / LOG}",
+                remedy=f"its output is in {folder / LOG}",
             )
-        guardian = Guardian(process.pid, pipe)
+        guardian = Guardian(process.pid, to_guardian)
         try:
             yield guardian
         finally:
             if guardian.released:
-                process.wait(ENDS_S)
+                process.wait(EXIT_S)
 
 
-def main(words: list[str]) -> int:
-    """Run, lease, state folder: be the guardian of that lease."""
-    run, identity, state = words
+def main(arguments: list[str]) -> int:
+    """Guard a lease, given as run, lease and state folder. Returns an exit code."""
+    run, lease_id, state = arguments
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # it is no use to anybody when it ends before its client
+        signal.signal(number, signal.SIG_IGN)  # it must not end before its client
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    lease = CloudLease.parse(run, identity)
-    os.chdir(state)  # the client's own folder may be gone
+    lease = CloudLease.parse(run, lease_id)
+    os.chdir(state)  # the client's own folder may be deleted
     sys.stdout.buffer.write(READY)
     sys.stdout.buffer.flush()
-    if sys.stdin.buffer.read().endswith(GONE):
+    if sys.stdin.buffer.read().endswith(RELEASED):
         return 0
     logging.info("the client of %s is gone: its machines are removed", run)
     try:
-        count = remove_all(
-            lease.fleet,
-            lease.label,
-            quiet_s=quiet(QUIET_S),
-            within_s=within(WITHIN_S),
-            say=logging.warning,
-        )
+        fleet = fleet_of(lease.kind, lease.place)
+        count = remove_all(fleet, lease.label, limits=LIMITS.within_environment(), say=logging.warning)
         logging.info("%d machines removed; none is left", count)
         with Journal.open(Path(state)) as journal:
             lease.end(journal)

@@ -1,4 +1,4 @@
-"""A lease: the machines that a run may have made in a cloud, written into the journal before the first of them is asked for."""
+"""A lease: the machines that a run may have in a cloud, written to the journal before the first of them is launched."""
 
 from __future__ import annotations
 
@@ -6,59 +6,54 @@ import secrets
 from dataclasses import dataclass
 from typing import Self
 
-from swath.cluster.providers.machine import KINDS, Fleet, Kind, fleet_of, label
+from swath.cluster.providers.machine import CLOUD_KINDS, CloudKind, run_label
 from swath.engine.journal import Journal
-from swath.engine.journal_rows import LeaseRow as Row
+from swath.engine.journal_rows import LeaseRow
 
 
 @dataclass(frozen=True)
 class CloudLease:
-    """All machines of one cluster of a run: a run that is taken up again has another cluster, and another lease."""
+    """All machines of one cluster of a run. A resumed run has another cluster, and another lease."""
 
     run: str
-    """The run's id."""
-    kind: Kind
+    """Id of the run."""
+    kind: CloudKind
     place: str
-    """The region on AWS, the project on Google Cloud."""
+    """The region on AWS, the project on Google Cloud, the namespace on Kubernetes."""
     label: str
-    """What its machines are labelled with."""
+    """Label of its machines."""
 
     @classmethod
-    def new(cls, run: str, kind: Kind, place: str) -> Self:
-        """For a cluster that is about to be made."""
-        return cls(run, kind, place, label(f"{run}-{secrets.token_hex(2)}"))
+    def new(cls, run: str, kind: CloudKind, place: str) -> Self:
+        """A lease with a label of its own."""
+        return cls(run, kind, place, run_label(f"{run}-{secrets.token_hex(2)}"))
 
     @classmethod
-    def of(cls, row: Row) -> Self | None:
-        """The lease of a row of the journal; None for a lease of something else."""
-        return cls.parse(row.run, row.id) if row.kind in KINDS else None
+    def from_row(cls, row: LeaseRow) -> Self | None:
+        """The lease of a row of the journal; None when it is not one of machines."""
+        return cls.parse(row.run, row.id) if row.kind in CLOUD_KINDS else None
 
     @classmethod
-    def parse(cls, run: str, identity: str) -> Self:
-        """From its id."""
-        kind, _, rest = identity.partition(":")
-        place, _, name = rest.rpartition(":")
-        return cls(run, next(each for each in KINDS if each == kind), place, name)
+    def parse(cls, run: str, lease_id: str) -> Self:
+        """The lease of a run with an id."""
+        kind, _, rest = lease_id.partition(":")
+        place, _, label = rest.rpartition(":")
+        return cls(run, next(each for each in CLOUD_KINDS if each == kind), place, label)
 
     @property
     def id(self) -> str:
         """As in the journal, such as `aws:eu-central-1:20260301-120000-bahamas-1a2b-3c4d`."""
         return f"{self.kind}:{self.place}:{self.label}"
 
-    @property
-    def fleet(self) -> Fleet:
-        """Where its machines are listed."""
-        return fleet_of(self.kind, self.place)
-
     def write(self, journal: Journal) -> None:
-        """Before the first machine is asked for."""
+        """Write it, before the first machine is launched."""
         journal.write_lease(self.run, self.kind, self.id)
 
     def end(self, journal: Journal) -> None:
-        """When the cloud has listed none of its machines any more."""
+        """End it, when the cloud lists none of its machines any more."""
         journal.end_lease(self.id)
 
 
-def leases_of(journal: Journal, run: str) -> list[CloudLease]:
-    """Those of a run that were not ended yet."""
-    return [lease for row in journal.leases() if row.run == run and (lease := CloudLease.of(row)) is not None]
+def open_leases(journal: Journal, run: str) -> list[CloudLease]:
+    """The leases of machines of a run that have not ended."""
+    return [lease for row in journal.leases() if row.run == run and (lease := CloudLease.from_row(row)) is not None]

@@ -1,7 +1,7 @@
-"""What crashed runs left behind: found through the leases in the journal, and removed.
+"""What crashed runs left: found through the leases in the journal, and removed.
 
-A lease is written before a thing is made and ended when it is confirmed gone, so whatever is left has one. Machines are also found
-without: every one carries its expiry, so that any computer with the account's credentials can remove what has expired.
+A lease is written before a thing is created and ended when it is confirmed gone, so whatever is left has one. Machines are also
+found without a lease: each has its expiry in a label, so any computer with the account's credentials can remove expired ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from swath.cluster.local import scratch
-from swath.cluster.providers.machine import Kind, Machine, fleet_of
+from swath.cluster.providers.fleets import fleet_of
+from swath.cluster.providers.machine import CloudKind, Machine
 from swath.cluster.teardown.lease import CloudLease
 from swath.cluster.teardown.removal import remove_all
 from swath.engine.journal import Journal
@@ -24,34 +25,34 @@ from swath.errors import SwathError, TeardownError
 PARTIAL = "partial"
 """Kind of lease of an unfinished output folder."""
 EXPIRED = "expired"
-"""What stands for the status of a run that this journal does not know."""
-SETTLED_S = 60.0
-"""So long after its lease was written, a machine that was asked for is listed for certain."""
+"""In place of the status of a run that is not in this journal."""
+LISTED_AFTER_S = 60.0
+"""So long after its lease was written, a machine that was launched is listed for certain."""
 
-Place = tuple[Kind, str]
-"""Where machines may be: a cloud, and its region (AWS) or project (Google Cloud)."""
+Place = tuple[CloudKind, str]
+"""A cloud, and its region (AWS), project (Google Cloud) or namespace (Kubernetes)."""
 
 
 class Leftover(Protocol):
-    """Something that a run which is not going on any more has left."""
+    """Something that is left of a run that has ended."""
 
     @property
     def kind(self) -> str: ...
     @property
     def id(self) -> str:
-        """A path, or the lease of machines."""
+        """A path, or the id of a lease of machines."""
         ...
 
     @property
     def run(self) -> str: ...
     @property
     def status(self) -> str:
-        """Of the run."""
+        """Status of the run."""
         ...
 
     @property
-    def made(self) -> float | None:
-        """When its lease was written, in seconds since 1970; None when that is in another journal."""
+    def leased_at(self) -> float | None:
+        """When its lease was written, in seconds since 1970; None when the lease is in another journal."""
         ...
 
     @property
@@ -60,8 +61,8 @@ class Leftover(Protocol):
         ...
 
     @property
-    def about(self) -> list[str]:
-        """What there is, a line each."""
+    def lines(self) -> list[str]:
+        """Description, one line for each thing."""
         ...
 
     def remove(self, journal: Journal) -> None:
@@ -90,11 +91,11 @@ class PartialOutput:
         return self.lease.run
 
     @property
-    def made(self) -> float | None:
+    def leased_at(self) -> float | None:
         return self.lease.created
 
     @property
-    def about(self) -> list[str]:
+    def lines(self) -> list[str]:
         return [self.lease.id]
 
     def remove(self, journal: Journal) -> None:
@@ -108,13 +109,13 @@ class PartialOutput:
 
 
 @dataclass(frozen=True)
-class Machines:
+class LeftMachines:
     """Machines of one cluster of a run."""
 
     lease: CloudLease
     status: str
     machines: tuple[Machine, ...]
-    made: float | None = None
+    leased_at: float | None = None
     size: int = 0
 
     @property
@@ -130,72 +131,76 @@ class Machines:
         return self.lease.run
 
     @property
-    def about(self) -> list[str]:
+    def lines(self) -> list[str]:
         return [f"{each.name} ({each.type} {each.id}, {each.state}) in {each.place}" for each in self.machines]
 
     def remove(self, journal: Journal) -> None:
-        remove_all(self.lease.fleet, self.lease.label)
+        remove_all(fleet_of(self.lease.kind, self.lease.place), self.lease.label)
         self.lease.end(journal)
 
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What is left, and where nobody could look."""
+    """What is left, and where that could not be determined."""
 
     leftovers: list[Leftover] = field(default_factory=list)
     unknown: list[tuple[str, SwathError]] = field(default_factory=list)
-    """A lease or a place, and why nobody could look there."""
+    """(lease or place, why its machines could not be listed)."""
 
 
-def find(journal: Journal, places: Iterable[Place] = (), run: str | None = None) -> SweepResult:
-    """What is left, of all runs or of one. Leases of things that are gone, or were never made, are ended on the way, and scratch
-    folders go that workers of killed runs had. In `places` it is also looked for machines that have expired, whoever made them.
+def find_leftovers(journal: Journal, places: Iterable[Place] = (), run: str | None = None) -> SweepResult:
+    """What is left of all runs, or of one.
+
+    Also ends the leases of what does not exist, and removes scratch folders of workers of killed runs. In `places`, expired
+    machines are found whoever launched them.
     """
     scratch.sweep(journal.folder / "scratch")
-    found = SweepResult()
-    status = {row.id: row.status for row in journal.runs()}
+    result = SweepResult()
+    status_of_run = {row.id: row.status for row in journal.runs()}
     leases = journal.leases()
     for row in leases:
-        state = status.get(row.run, "unknown")
-        if state == "running" or run not in (None, row.run):
+        status = status_of_run.get(row.run, "unknown")
+        if status == "running" or run not in (None, row.run):
             continue
-        cloud = CloudLease.of(row)
+        cloud = CloudLease.from_row(row)
         if cloud is not None:
-            _machines_of(cloud, row, state, journal, found)
+            _add_machines(cloud, row, status, journal, result)
         elif Path(row.id).exists():
-            found.leftovers.append(PartialOutput(row, state, _size(Path(row.id))))
+            result.leftovers.append(PartialOutput(row, status, _folder_size(Path(row.id))))
         else:
             journal.end_lease(row.id)
     if run is None:
-        known = {lease.label for row in leases if (lease := CloudLease.of(row)) is not None}
+        known = {lease.label for row in leases if (lease := CloudLease.from_row(row)) is not None}
         for place in dict.fromkeys(places):
-            _expired_in(place, known, found)
-    return found
+            _add_expired(place, known, result)
+    return result
 
 
-def _machines_of(lease: CloudLease, row: LeaseRow, status: str, journal: Journal, found: SweepResult) -> None:
+def _add_machines(lease: CloudLease, row: LeaseRow, status: str, journal: Journal, result: SweepResult) -> None:
     try:
-        machines = lease.fleet.machines(lease.label)
+        machines = fleet_of(lease.kind, lease.place).machines(lease.label)
     except SwathError as error:
-        found.unknown.append((lease.id, error))
+        result.unknown.append((lease.id, error))
         return
-    if machines or time.time() - row.created < SETTLED_S:
-        found.leftovers.append(Machines(lease, status, tuple(machines), row.created))
+    if machines or time.time() - row.created < LISTED_AFTER_S:
+        result.leftovers.append(LeftMachines(lease, status, tuple(machines), row.created))
     else:
         lease.end(journal)
 
 
-def _expired_in(place: Place, known: set[str], found: SweepResult) -> None:
+def _add_expired(place: Place, known: set[str], result: SweepResult) -> None:
+    """Add machines in a place that have expired and whose run is not in the journal."""
     try:
         machines = fleet_of(*place).machines()
     except SwathError as error:
-        found.unknown.append((":".join(place), error))
+        result.unknown.append((":".join(place), error))
         return
-    over = [each for each in machines if each.run not in known and each.expires < time.time()]
-    for label in dict.fromkeys(each.run for each in over):
-        theirs: Sequence[Machine] = [each for each in over if each.run == label]
-        found.leftovers.append(Machines(CloudLease(label, *place, label), EXPIRED, tuple(theirs)))
+    expired = [each for each in machines if each.run not in known and each.expires < time.time()]
+    for label in dict.fromkeys(each.run for each in expired):
+        of_run: Sequence[Machine] = [each for each in expired if each.run == label]
+        result.leftovers.append(LeftMachines(CloudLease(label, *place, label), EXPIRED, tuple(of_run)))
 
 
-def _size(path: Path) -> int:
+def _folder_size(path: Path) -> int:
+    """Bytes of all files below a folder."""
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -1,8 +1,8 @@
-"""How this process takes memory: freed pages of large arrays are kept for the next ones, instead of given back and taken anew.
+"""Settings of glibc's memory allocator: pages of freed large arrays are reused instead of returned to the kernel.
 
-A network's intermediate results are tens of megabytes each and live for milliseconds. glibc maps each of them freshly, and the
-kernel zeroes every page again: a third of the processor time of a small U-Net. Kept pages make the process's peak
-its size from then on, so what runs in it has to be bounded, as pieces of a region are.
+A network's intermediate results are tens of megabytes each and live for milliseconds. By default glibc maps memory for each of
+them, and the kernel zeroes every page: a third of the processor time of a small U-Net. With reused pages the process stays as large
+as its peak, so the memory of what runs in it has to be bounded, as it is for pieces of a region.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
 """Parameters of mallopt(3)."""
 SETTINGS = {
     # One arena for all threads: calls on Dask do not run in the main thread, and glibc gives other threads arenas of
-    # 64 MiB, to which the two others do not apply. So this has to come before the first thread.
+    # 64 MiB, to which the other two settings do not apply. It has to be set before the first thread starts.
     ARENA_MAX: 1,
     MMAP_THRESHOLD: 1 << 30,
     TRIM_THRESHOLD: (1 << 31) - 1,
@@ -23,15 +23,15 @@ SETTINGS = {
 
 
 def keep_pages() -> bool:
-    """Set the C library of this process, and of those that are forked from it, to keep freed pages.
+    """Set the C library of this process, and of those forked from it, to reuse freed pages.
 
-    Whether it did: only glibc is known to have these settings. Elsewhere nothing is changed.
+    Returns whether it did: only glibc has these settings.
     """
     if not _glibc():
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    taken = [mallopt(ctypes.c_int(parameter), ctypes.c_int(value)) == 1 for parameter, value in SETTINGS.items()]
-    return all(taken)
+    accepted = [mallopt(ctypes.c_int(parameter), ctypes.c_int(value)) == 1 for parameter, value in SETTINGS.items()]
+    return all(accepted)
 
 
 def _glibc() -> bool:

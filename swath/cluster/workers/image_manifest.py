@@ -1,7 +1,7 @@
-"""What an image holds beside swath: its commit and its exact packages, so that a client can tell whether it still fits.
+"""The manifest of a container image: its commit and the versions of its packages. A client tells from it whether the image is current.
 
-A project's pipelines travel to workers by value, so most commits need no new image. What they import does not travel: an image has
-to be made again when the packages that swath needs have changed. `make image` writes the manifest into the image with
+A project's code is sent to workers, so most commits need no new image. Packages are not sent: an image has to be built again when the
+packages that swath needs have changed. `make image` writes the manifest into the image with
 
     python -m swath.cluster.workers.image_manifest --commit COMMIT --constraints constraints.txt
 """
@@ -24,25 +24,25 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 FILE = Path("/etc/swath/image.json")
-"""Where it is in an image; SWATH_IMAGE names another file."""
+"""Its path in an image; SWATH_IMAGE names another file."""
 HASH_LENGTH = 16
 PROJECT = "swath"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Of one image."""
+    """Contents of one image."""
 
     commit: str
-    """Of the repository that it was made from."""
+    """Commit of the repository from which it was built."""
     constraints: str
-    """`fingerprint` of the constraints.txt that it was made with."""
+    """`fingerprint` of its constraints.txt."""
     packages: Mapping[str, str]
-    """Version by name of everything that swath needs, and of everything that this needs in turn."""
+    """Package -> version, of all dependencies of swath, direct and indirect."""
 
     @classmethod
     def of_image(cls) -> Self | None:
-        """The one of the image that this process runs in; None outside of images."""
+        """The manifest of the image in which this process runs; None outside of images."""
         path = Path(os.environ.get("SWATH_IMAGE") or FILE)
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
@@ -50,40 +50,40 @@ class Manifest:
             return None
 
     def json(self) -> str:
-        """As it is in its file."""
+        """Text of its file."""
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
 
 @dataclass(frozen=True)
 class PackageDifference:
-    """A package that is not the same in an image as here."""
+    """A package whose version in an image differs from the one here."""
 
     package: str
     image: str
-    """Its version there; empty when it is not there at all."""
+    """Version in the image; empty when it is missing there."""
     here: str
-    """What is needed here: a version, or a range such as `>=1.4`."""
+    """What is here or needed here: a version, or a range such as `>=1.4`."""
 
     def __str__(self) -> str:
         return f"{self.package} is {self.image or 'missing'} there, here {self.here}"
 
 
-def unmet(image: Manifest, requirements: list[Requirement]) -> list[PackageDifference]:
-    """What swath needs here and the image lacks, or has in a version that will not do: the image must be made again."""
-    found = []
+def unmet_requirements(image: Manifest, requirements: list[Requirement]) -> list[PackageDifference]:
+    """Requirements of swath that the image does not meet: it has to be built again."""
+    unmet = []
     for each in sorted(requirements, key=lambda each: each.name):
         version = image.packages.get(canonicalize_name(each.name), "")
         if not version or not each.specifier.contains(version, prereleases=True):
-            found.append(
+            unmet.append(
                 PackageDifference(
                     each.name, version, f"{each.specifier} is needed" if each.specifier else "it is needed"
                 )
             )
-    return found
+    return unmet
 
 
-def moved(image: Manifest, here: Mapping[str, str]) -> list[PackageDifference]:
-    """Packages that both have, in different versions: what they compute may differ in the last bits."""
+def changed_packages(image: Manifest, here: Mapping[str, str]) -> list[PackageDifference]:
+    """Packages that both have, in different versions: results may differ in the last bits."""
     return [
         PackageDifference(name, image.packages[name], here[name])
         for name in sorted(here.keys() & image.packages.keys())
@@ -92,13 +92,13 @@ def moved(image: Manifest, here: Mapping[str, str]) -> list[PackageDifference]:
 
 
 def requirements() -> list[Requirement]:
-    """What this swath needs, without its extras: of pyproject.toml in a checkout, which may be newer than what was installed."""
-    return _needed(_of_checkout() or metadata.requires(PROJECT) or [])
+    """Requirements of swath without its extras. In a checkout those of pyproject.toml, which may be newer than the installed ones."""
+    return _applicable(_requirements_of_checkout() or metadata.requires(PROJECT) or [])
 
 
 def installed() -> dict[str, str]:
-    """Version by name of what swath needs and of what this needs in turn, as they are in this process."""
-    found: dict[str, str] = {}
+    """Package -> version in this process, of all dependencies of swath, direct and indirect."""
+    versions: dict[str, str] = {}
     waiting = [(each.name, frozenset(each.extras)) for each in requirements()]
     seen = set(waiting)
     while waiting:
@@ -106,45 +106,44 @@ def installed() -> dict[str, str]:
         try:
             distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:
-            continue  # whoever compares sees that it is missing
-        found[canonicalize_name(name)] = _public(distribution.version)
-        for each in _needed(distribution.requires or [], extras):
+            continue  # the comparison reports it as missing
+        versions[canonicalize_name(name)] = _public(distribution.version)
+        for each in _applicable(distribution.requires or [], extras):
             if (next_one := (each.name, frozenset(each.extras))) not in seen:
                 seen.add(next_one)
                 waiting.append(next_one)
-    return found
+    return versions
 
 
 def fingerprint(constraints: str) -> str:
-    """A short hash of the pins of a constraints.txt: comments and order do not matter."""
+    """A short hash of the pins of a constraints.txt, whatever its comments and its order."""
     pins = {line.partition("#")[0].strip() for line in constraints.splitlines()} - {""}
     return hashlib.sha256("\n".join(sorted(pins)).encode()).hexdigest()[:HASH_LENGTH]
 
 
-def _of_checkout() -> list[str]:
-    """What the pyproject.toml beside swath states; nothing where swath was installed from a wheel."""
+def _requirements_of_checkout() -> list[str]:
+    """Dependencies in the pyproject.toml beside swath; empty where swath was installed from a wheel."""
     import tomllib
 
     try:
-        project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+        project = tomllib.loads((Path(__file__).resolve().parents[3] / "pyproject.toml").read_text(encoding="utf-8"))
     except OSError:
         return []
-    stated = project.get("project", {})
-    return list(stated["dependencies"]) if stated.get("name") == PROJECT else []
+    table = project.get("project", {})
+    return list(table["dependencies"]) if table.get("name") == PROJECT else []
 
 
-def _needed(stated: list[str], extras: frozenset[str] = frozenset()) -> list[Requirement]:
-    """Those that hold for this Python and system, and for these extras."""
-    parsed = map(Requirement, stated)
+def _applicable(requirements: list[str], extras: frozenset[str] = frozenset()) -> list[Requirement]:
+    """Requirements that apply to this Python, this system and these extras."""
     return [
         each
-        for each in parsed
+        for each in map(Requirement, requirements)
         if each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in {"", *extras})
     ]
 
 
 def _public(version: str) -> str:
-    """Without what tells builds apart: torch 2.13.0+cpu and 2.13.0 are the same release."""
+    """Without the local part: torch 2.13.0+cpu and 2.13.0 are the same release."""
     try:
         return Version(version).public
     except InvalidVersion:
@@ -158,9 +157,10 @@ def main(arguments: list[str]) -> None:
         "--constraints", type=Path, required=True, help="the constraints.txt that it was installed with"
     )
     parser.add_argument("--commit", help="of the repository; without it only the fingerprint is written")
-    asked = parser.parse_args(arguments)
-    mark = fingerprint(asked.constraints.read_text(encoding="utf-8"))
-    sys.stdout.write(Manifest(asked.commit, mark, installed()).json() if asked.commit else mark + "\n")
+    options = parser.parse_args(arguments)
+    constraints = fingerprint(options.constraints.read_text(encoding="utf-8"))
+    manifest = Manifest(options.commit, constraints, installed()) if options.commit else None
+    sys.stdout.write(manifest.json() if manifest else constraints + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Workers that join while a run goes on: looked at in the background, so that the run does not wait."""
+"""Workers that join while a run goes on: checked in the background, so that the run does not wait."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from distributed import Client
 
 TOPIC = "all"
-"""Where the scheduler tells of workers that come and go."""
+"""Topic of the scheduler's events about workers that join and leave."""
 
 
 class LateJoiners:
-    """Calls `look` when a worker has joined; what it finds is raised at the next `check`."""
+    """Calls `check_workers` when a worker has joined. The error that it raises is raised again by the next `check`."""
 
-    def __init__(self, client: Client, look: Callable[[], None]) -> None:
+    def __init__(self, client: Client, check_workers: Callable[[], None]) -> None:
         self._client = client
-        self._look = look
-        self._fault: InfrastructureError | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="swath-newcomers")
+        self._check_workers = check_workers
+        self._error: InfrastructureError | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="swath-late-joiners")
 
     def __enter__(self) -> Self:
-        self._client.subscribe_topic(TOPIC, self._heard)
+        self._client.subscribe_topic(TOPIC, self._on_event)
         return self
 
     def __exit__(
@@ -39,19 +39,19 @@ class LateJoiners:
                 self._client.unsubscribe_topic(TOPIC)
 
     def check(self) -> None:
-        """Raise what was found wrong with a worker that joined."""
-        if self._fault is not None:
-            raise self._fault
+        """Raise the InfrastructureError of a worker that joined and does not fit."""
+        if self._error is not None:
+            raise self._error
 
-    def _heard(self, event: tuple[float, Any]) -> None:
+    def _on_event(self, event: tuple[float, Any]) -> None:
         # On the client's own thread, which must not wait.
         if isinstance(event[1], dict) and event[1].get("action") == "add-worker":
-            self._thread.submit(self._looked)
+            self._thread.submit(self._check)
 
-    def _looked(self) -> None:
+    def _check(self) -> None:
         try:
-            self._look()
+            self._check_workers()
         except InfrastructureError as error:
-            self._fault = error
+            self._error = error
         except (OSError, TimeoutError):
-            return  # it has left again, or the scheduler is lost, which the executor tells
+            return  # the worker has left again, or the scheduler is lost, which the executor reports

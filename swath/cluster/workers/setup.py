@@ -1,4 +1,4 @@
-"""What a run sets up on each worker, also on those that join later, and takes away again: its project's code, what workers offer."""
+"""A Dask plugin that prepares each worker for a run, also those that join later: the project's code, and the worker's resources."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ from swath.errors import InfrastructureError
 if TYPE_CHECKING:
     from distributed import Client, Scheduler, Worker
 
-PREFIX = "swath-guest-"
-"""Of the plugin's name; after it comes the id of the client that set it up."""
+PREFIX = "swath-setup-"
+"""Of the plugin's name; the id of the client that registered it follows."""
 
 
 @dataclass
 class WorkerSetup(WorkerPlugin):
-    """Runs on each worker when it registers, before its first call."""
+    """Runs on each worker when it registers at the scheduler, before its first call."""
 
     owner: str
     code: ProjectCode
 
     async def setup(self, worker: Worker) -> None:
-        allocator.keep_pages()  # workers that somebody else started; a thread for calls comes with the first call
+        allocator.keep_pages()  # for workers that swath did not start; the thread for calls starts with the first call
         ShippedFinder.here().serve(self.owner, self.code)
         missing = {
-            name: amount for name, amount in offer_of(worker).items() if name not in worker.state.total_resources
+            name: amount
+            for name, amount in default_resources(worker).items()
+            if name not in worker.state.total_resources
         }
         if missing:
             await worker.set_resources(**missing)
@@ -41,23 +43,24 @@ class WorkerSetup(WorkerPlugin):
         ShippedFinder.here().withdraw(self.owner)
 
 
-def offer_of(worker: Worker) -> Mapping[str, float]:
-    """What every worker offers, whoever started it."""
+def default_resources(worker: Worker) -> Mapping[str, float]:
+    """Resources of every worker, whoever started it: threads, and bytes of memory."""
     from distributed.system import MEMORY_LIMIT
 
     return {CPU: worker.state.nthreads, MEMORY: worker.memory_manager.memory_limit or MEMORY_LIMIT}
 
 
 @contextlib.contextmanager
-def hosted(client: Client, code: ProjectCode) -> Iterator[None]:
-    """Have `code` on the workers of `client` meanwhile. Raises InfrastructureError when they cannot take the run."""
-    for left in client.run_on_scheduler(_left_behind):
-        client.unregister_worker_plugin(left)
+def workers_set_up(client: Client, code: ProjectCode) -> Iterator[None]:
+    """Register the plugin during the body. Raises InfrastructureError when workers cannot import the project's code because another
+    run's code has the same module names."""
+    for plugin in client.run_on_scheduler(_orphaned_plugins):
+        client.unregister_worker_plugin(plugin)
     name = PREFIX + client.id
     try:
         client.register_plugin(WorkerSetup(name, code), name=name)
     except ValueError as error:
-        _leave(client, name)
+        _unregister(client, name)
         raise InfrastructureError(
             f"the workers cannot take the project's code: {error}",
             remedy="wait for the other run, or use workers of your own",
@@ -65,16 +68,16 @@ def hosted(client: Client, code: ProjectCode) -> Iterator[None]:
     try:
         yield
     finally:
-        _leave(client, name)
+        _unregister(client, name)
 
 
-def _leave(client: Client, name: str) -> None:
+def _unregister(client: Client, name: str) -> None:
     if client.status == "running":
-        with contextlib.suppress(OSError, TimeoutError, ValueError):  # a lost scheduler has forgotten it
+        with contextlib.suppress(OSError, TimeoutError, ValueError):  # a lost scheduler has no plugins
             client.unregister_worker_plugin(name)
 
 
-def _left_behind(dask_scheduler: Scheduler) -> list[str]:
-    """On the scheduler: plugins of runs whose client is gone."""
-    here = {PREFIX + client for client in dask_scheduler.clients}
-    return [name for name in dask_scheduler.worker_plugins if name.startswith(PREFIX) and name not in here]
+def _orphaned_plugins(dask_scheduler: Scheduler) -> list[str]:
+    """On the scheduler: plugins of clients that are gone."""
+    connected = {PREFIX + client for client in dask_scheduler.clients}
+    return [name for name in dask_scheduler.worker_plugins if name.startswith(PREFIX) and name not in connected]

@@ -1,7 +1,7 @@
-"""TLS between the processes of one cluster: a certificate made for this run alone, or the files that a spec names.
+"""TLS between the processes of one cluster: with a certificate created for one run, or with the files that a spec names.
 
-Whoever can talk to a Dask scheduler can run code in it, so that loopback is not enough on a machine with other users:
-only who holds the run's key may connect.
+Whoever can connect to a Dask scheduler can run code in it, so listening on loopback only is not enough on a machine with other
+users: a connection needs the run's key.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from swath.spec.clusters.cluster import TlsFiles
 
 NAME = "swath"
 VALID_DAYS = 365
-"""Longer than any run: an expired certificate would keep a restarted worker out. The key ends with the run's processes."""
+"""Longer than any run: a restarted worker could not connect with an expired certificate. The key is lost with the run's processes."""
 ROLES = ("client", "scheduler", "worker")
 
 
 class RunSecurity(Security):
-    """Certificate and key that are only in memory: they reach workers through the pipes that start them.
+    """Certificate and key that are in memory only: workers get them through the pipes that start them.
 
-    OpenSSL reads keys from files only; `Security` would write one for a moment, this gives it a file in memory where
-    the system has such files (Linux).
+    OpenSSL reads keys from files only. `Security` writes a temporary one; this class uses a file in memory where the system has
+    such files (Linux).
     """
 
     def _get_tls_context(self, tls: dict[str, Any], purpose: ssl.Purpose) -> ssl.SSLContext:
@@ -52,8 +52,8 @@ def _memory_file(text: str) -> Iterator[str]:
         os.close(descriptor)
 
 
-def for_this_run() -> RunSecurity:
-    """A new key (P-256) with a certificate that vouches for itself, for all roles of one cluster."""
+def run_security() -> RunSecurity:
+    """A new key (P-256) with a self-signed certificate, for all roles of one cluster."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -76,18 +76,18 @@ def for_this_run() -> RunSecurity:
     ).decode()
     public = certificate.public_bytes(serialization.Encoding.PEM).decode()
     security: Any = RunSecurity  # distributed has no types for it
-    made: RunSecurity = security(
+    created: RunSecurity = security(
         require_encryption=True,
         tls_min_version=ssl.TLSVersion.TLSv1_3,
         tls_ca_file=public,
         **{f"tls_{role}_cert": public for role in ROLES},
         **{f"tls_{role}_key": private for role in ROLES},
     )
-    return made
+    return created
 
 
-def of_files(files: TlsFiles) -> Security:
-    """What a client needs for a scheduler that somebody else started. Raises CredentialsError when the files do not do."""
+def security_from_files(files: TlsFiles) -> Security:
+    """TLS of a client for a scheduler that swath did not start. Raises CredentialsError when the files cannot be used."""
     try:
         context = ssl.create_default_context(cafile=files.ca)
         context.load_cert_chain(files.cert, files.key, password=_no_password)
@@ -100,5 +100,5 @@ def of_files(files: TlsFiles) -> Security:
 
 
 def _no_password() -> NoReturn:
-    # Without this OpenSSL would ask on the terminal.
+    # Without a callback OpenSSL asks on the terminal.
     raise ValueError("the key has a password")

@@ -1,4 +1,4 @@
-"""Whether client, scheduler and workers fit together: calls and results are pickled by one side and read by the other."""
+"""Comparison of package versions of client, scheduler and workers: one side pickles calls and results, the other reads them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from swath.version import __version__
 if TYPE_CHECKING:
     from distributed import Client
 
-AGREE = {
+COMPARED_PARTS = {
     "python": 2,
     "dask": 3,
     "distributed": 3,
@@ -23,21 +23,21 @@ AGREE = {
     "pandas": 1,
     "pydantic": 2,
 }
-"""How many leading parts of each version must be the same. Functions are pickled as the bytecode of one Python; Dask's parts talk
-a language that changes from release to release; arrays and models are pickled by the names of their modules."""
-ON_SCHEDULER = ("python", "dask", "distributed", "cloudpickle", "msgpack")
-"""What the scheduler itself needs; it reads neither arrays nor models."""
-SHOWN = 4
-"""Packages that a remark names."""
+"""Package -> how many leading parts of its version must be equal. Functions are pickled as the bytecode of one Python; Dask's
+protocol changes from release to release; arrays and models are pickled by the names of their modules."""
+SCHEDULER_PACKAGES = ("python", "dask", "distributed", "cloudpickle", "msgpack")
+"""Compared with the scheduler, which unpickles neither arrays nor models."""
+SHOWN_PACKAGES = 4
+"""Packages that a warning names."""
 
 Versions = Mapping[str, str | None]
-"""Version by package, `python` among them; None for what is not installed."""
+"""Package (and `python`) -> version; None when it is not installed."""
 
 
 def differences(here: Versions, there: Versions) -> dict[str, tuple[str, str]]:
-    """What does not fit, with both sides' versions. Optional packages that one side lacks do not matter."""
+    """Package -> (version here, version there) of those that do not fit. Packages that one side lacks are left out."""
     found = {}
-    for package, parts in AGREE.items():
+    for package, parts in COMPARED_PARTS.items():
         mine, theirs = here.get(package), there.get(package)
         if mine and theirs and mine.split(".")[:parts] != theirs.split(".")[:parts]:
             found[package] = (_short(mine), _short(theirs))
@@ -45,14 +45,16 @@ def differences(here: Versions, there: Versions) -> dict[str, tuple[str, str]]:
 
 
 def check(client: Client, address: str) -> None:
-    """Raise InfrastructureError, naming both sides, when the scheduler or a worker does not fit to this process."""
+    """Raise InfrastructureError, with both versions, when the scheduler or a worker does not fit to this process."""
     found: Any = client.get_versions(packages=["pydantic"])
     here: Versions = found["client"]["packages"]
-    scheduler = {name: version for name, version in found["scheduler"]["packages"].items() if name in ON_SCHEDULER}
-    _agree(here, scheduler, f"the scheduler at {address}")
-    for worker, its in found["workers"].items():
-        _agree(here, its["packages"], f"worker {worker}")
-    # Asked last: the question itself is a pickle. A scheduler reads the names of swath's functions, so it needs them too.
+    scheduler = {
+        name: version for name, version in found["scheduler"]["packages"].items() if name in SCHEDULER_PACKAGES
+    }
+    _require_equal(here, scheduler, f"the scheduler at {address}")
+    for worker, info in found["workers"].items():
+        _require_equal(here, info["packages"], f"worker {worker}")
+    # Last, because the request itself is a pickle. The scheduler unpickles names of swath's functions, so it needs swath too.
     swath: dict[str, object] = dict(client.run(_version, on_error="return"))
     wrong = {worker: version for worker, version in swath.items() if version != __version__}
     if wrong:
@@ -64,7 +66,7 @@ def check(client: Client, address: str) -> None:
         )
     try:
         version = client.run_on_scheduler(_version)
-    except Exception as error:  # noqa: BLE001 - whatever the other side raises: it cannot say its version
+    except Exception as error:  # noqa: BLE001 - the scheduler may raise anything when it has no swath
         version = f"{type(error).__name__}: {error}"
     if version != __version__:
         raise InfrastructureError(
@@ -72,47 +74,51 @@ def check(client: Client, address: str) -> None:
             remedy=f"install swath=={__version__} where the scheduler runs, or the scheduler's version here",
         )
     for worker, image in _images(client).items():
-        if lacks := image_manifest.unmet(image, image_manifest.requirements()):
+        if unmet := image_manifest.unmet_requirements(image, image_manifest.requirements()):
             raise InfrastructureError(
                 f"the image of worker {worker}, made from commit {image.commit}, is older than what swath needs: "
-                + "; ".join(map(str, lacks)),
+                + "; ".join(map(str, unmet)),
                 remedy="rebuild the image with `make image`, and name it in cluster.image",
             )
 
 
-def remark(client: Client) -> str:
-    """A line on packages that workers' images have in other versions than this process, which does not keep a run from going
-    on; empty when there are none. Commits do not count: a project's pipelines travel by value."""
+def package_warning(client: Client) -> str:
+    """A warning about packages whose versions in the workers' image differ from those here; empty when there are none. The run
+    goes on. The image's commit is not compared: a project's code is sent to workers."""
     here = image_manifest.installed()
     for image in _images(client).values():
-        if moved := image_manifest.moved(image, here):
-            shown = "; ".join(map(str, moved[:SHOWN])) + (f"; and {len(moved) - SHOWN} more" if moved[SHOWN:] else "")
+        if changed := image_manifest.changed_packages(image, here):
+            shown = "; ".join(map(str, changed[:SHOWN_PACKAGES]))
+            if more := len(changed[SHOWN_PACKAGES:]):
+                shown += f"; and {more} more"
             return f"the image was made with other packages than are here, which may change results: {shown}; `make image` renews it"
     return ""
 
 
 def _images(client: Client) -> dict[str, Manifest]:
-    """Manifests by worker, of those that run in an image of ours."""
-    told: dict[str, object] = dict(client.run(Manifest.of_image, on_error="return"))
-    return {worker: image for worker, image in told.items() if isinstance(image, Manifest)}
+    """Worker -> manifest of its image, for workers in an image of swath."""
+    answers: dict[str, object] = dict(client.run(Manifest.of_image, on_error="return"))
+    return {worker: image for worker, image in answers.items() if isinstance(image, Manifest)}
 
 
-def _agree(here: Versions, there: Versions, who: str) -> None:
+def _require_equal(here: Versions, there: Versions, who: str) -> None:
     wrong = differences(here, there)
     if wrong:
-        said = "; ".join(f"{package} is {theirs} there and {mine} here" for package, (mine, theirs) in wrong.items())
+        versions = "; ".join(
+            f"{package} is {theirs} there and {mine} here" for package, (mine, theirs) in wrong.items()
+        )
         needs = [f"{package}=={mine}" for package, (mine, _) in wrong.items() if package != "python"]
         python = [f"use Python {'.'.join(wrong['python'][0].split('.')[:2])} there"] if "python" in wrong else []
         install = [f"install {' '.join(needs)} there"] if needs else []
         raise InfrastructureError(
-            f"{who} does not fit to this process: {said}",
+            f"{who} does not fit to this process: {versions}",
             remedy=" and ".join([*python, *install])
             + ", or the other way; where an image of `make image` runs, rebuild the image",
         )
 
 
 def _short(version: str) -> str:
-    """`3.11.7` of Python's own `3.11.7.final.0`."""
+    """`3.11.7` of `3.11.7.final.0`."""
     return ".".join(version.split(".")[:3])
 
 

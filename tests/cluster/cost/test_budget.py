@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.cluster.cost.budget import Budget, held
+from swath.cluster.cost.budget import Budget, budget_enforced
 from swath.cluster.cost.prices import ClusterPrices, MachinePrice
 from swath.errors import OverBudget, Stopped
 from swath.spec.clusters.prices import RegionPrices
 
-RATES = ClusterPrices("r", MachinePrice("w", 3.6, 4, 0), MachinePrice("s", 0.36, 2, 0), RegionPrices(), "")
+PRICES = ClusterPrices("r", MachinePrice("w", 3.6, 4, 0), MachinePrice("s", 0.36, 2, 0), RegionPrices(), "")
 """A worker costs 0.001 USD per second, a scheduler a tenth of it."""
 
 
@@ -28,7 +28,7 @@ class Machine:
 
 def test_every_machine_is_paid_for_from_its_beginning_to_its_end_a_minute_at_least() -> None:
     machines = [Machine("scheduler", 0), Machine("worker", 100), Machine("worker", 100, 105)]
-    assert Budget(1, RATES).spent_usd(machines, 1100) == pytest.approx(0.11 + 1.0 + 0.06)
+    assert Budget(1, PRICES).spent_usd(machines, 1100) == pytest.approx(0.11 + 1.0 + 0.06)
 
 
 @given(
@@ -37,7 +37,7 @@ def test_every_machine_is_paid_for_from_its_beginning_to_its_end_a_minute_at_lea
 def test_a_run_that_is_stopped_in_time_keeps_its_budget_two_minutes_later(
     begun: list[tuple[str, float]], usd: float
 ) -> None:
-    budget, now = Budget(usd, RATES), 1e5
+    budget, now = Budget(usd, PRICES), 1e5
     machines = [Machine(role, began) for role, began in begun]
     left = budget.left_s(machines, now)
     if machines and left > 0 and all(now - each.began > 60 for each in machines):
@@ -55,7 +55,7 @@ def test_the_run_is_asked_to_stop_once_and_the_message_says_what_it_cost() -> No
         heard.set()
 
     machines = [Machine("worker", time.time() - 1000)]
-    with held(Budget(1.121, RATES), lambda: machines, ask):  # a second from now, with what ending it costs
+    with budget_enforced(Budget(1.121, PRICES), lambda: machines, ask):  # a second from now, with what ending it costs
         assert heard.wait(10)
     assert len(asked) == 1
     assert isinstance(asked[0], OverBudget)
@@ -64,7 +64,7 @@ def test_the_run_is_asked_to_stop_once_and_the_message_says_what_it_cost() -> No
 
 def test_a_run_within_its_budget_is_left_alone_and_the_watch_ends_with_it() -> None:
     asked: list[Stopped] = []
-    with held(Budget(100, RATES), lambda: [Machine("worker", time.time())], asked.append):
+    with budget_enforced(Budget(100, PRICES), lambda: [Machine("worker", time.time())], asked.append):
         assert any(thread.name == "budget" for thread in threading.enumerate())
     assert not any(thread.name == "budget" for thread in threading.enumerate())
     assert not asked

@@ -6,27 +6,27 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from swath.cluster.cost.estimate import Throughput, Workload, cost, facts
+from swath.cluster.cost.estimate import Throughput, Workload, cost_entries, estimate_cost
 from swath.cluster.cost.prices import ClusterPrices, MachinePrice
 from swath.spec.clusters.cloud import AwsCluster
 from swath.spec.clusters.prices import RegionPrices
 from swath.spec.clusters.workers import Workers
 
 SPEC = AwsCluster(kind="aws", region="eu-central-1", image="x", security_groups=["sg-1"], workers=Workers(min=1, max=4))
-RATES = ClusterPrices(
+PRICES = ClusterPrices(
     "eu-central-1",
     MachinePrice("w", 1.0, 4, 0),
     MachinePrice("s", 0.1, 2, 0),
     RegionPrices(egress_gb=0.09),
     "2025-01-15",
 )
-RATE = Throughput(36.0, "given")
+THROUGHPUT = Throughput(36.0, "given")
 
 
 def test_the_work_costs_the_same_on_more_machines_and_is_over_sooner() -> None:
     work = Workload(megapixels=4000)  # 36,000 s of a machine with four processes: ten hours
-    one = cost(SPEC.model_copy(update={"workers": Workers(min=1, max=1)}), RATES, work, RATE)
-    ten = cost(SPEC.model_copy(update={"workers": Workers(min=10, max=10)}), RATES, work, RATE)
+    one = estimate_cost(SPEC.model_copy(update={"workers": Workers(min=1, max=1)}), PRICES, work, THROUGHPUT)
+    ten = estimate_cost(SPEC.model_copy(update={"workers": Workers(min=10, max=10)}), PRICES, work, THROUGHPUT)
     assert one.hours.low == pytest.approx(10, abs=0.1)
     assert ten.hours.low == pytest.approx(1, abs=0.1)
     assert one.usd.low == pytest.approx(10 * 1.1, rel=0.02)
@@ -48,7 +48,7 @@ def test_any_number_of_workers_between_costs_something_between(
 ) -> None:
     def range_of(fewest: int, most_: int, rate: Throughput) -> tuple[float, float]:
         spec = SPEC.model_copy(update={"workers": Workers(min=fewest, max=most_)})
-        found = cost(spec, RATES, Workload(megapixels), rate)
+        found = estimate_cost(spec, PRICES, Workload(megapixels), rate)
         assert found.usd.high is not None
         assert found.hours.high is not None
         assert found.hours.low <= found.hours.high
@@ -63,31 +63,31 @@ def test_any_number_of_workers_between_costs_something_between(
 
 
 def test_without_a_rate_only_the_least_is_told_and_how_to_give_one() -> None:
-    found = cost(SPEC, RATES, Workload(1000), None)
+    found = estimate_cost(SPEC, PRICES, Workload(1000), None)
     assert (found.usd.high, found.hours.high) == (None, None)
     assert found.usd.low > 0
-    said = facts(SPEC, RATES, Workload(1000), None, 5.0)
+    said = cost_entries(SPEC, PRICES, Workload(1000), None, 5.0)
     assert "cluster.seconds_per_megapixel" in said["rate"]
     assert "cannot be compared" in said["budget"]
 
 
-@pytest.mark.parametrize(("budget", "said"), [(0.5, "surely passed"), (2, "may be passed"), (50, "is enough")])
+@pytest.mark.parametrize(("budget", "said"), [(0.5, "surely exceeded"), (2, "may be exceeded"), (50, "is enough")])
 def test_a_budget_is_compared(budget: float, said: str) -> None:
     rate = Throughput(36.0, "measured", 0.5, 2)
     work = Workload(megapixels=400)
-    assert said in facts(SPEC, RATES, work, rate, budget)["budget"]
-    assert cost(SPEC, RATES, work, rate).surely_passes(budget) == (said == "surely passed")
+    assert said in cost_entries(SPEC, PRICES, work, rate, budget)["budget"]
+    assert estimate_cost(SPEC, PRICES, work, rate).surely_exceeds(budget) == (said == "surely exceeded")
 
 
 def test_a_gpu_has_one_process_and_given_processes_go_before() -> None:
-    gpu = ClusterPrices("r", MachinePrice("w", 1.0, 8, 1), RATES.scheduler, RATES.place, "")
-    one = cost(SPEC, gpu, Workload(100), RATE).hours.high
+    gpu = ClusterPrices("r", MachinePrice("w", 1.0, 8, 1), PRICES.scheduler, PRICES.place, "")
+    one = estimate_cost(SPEC, gpu, Workload(100), THROUGHPUT).hours.high
     assert one is not None
-    eight = cost(SPEC.model_copy(update={"processes": 8}), gpu, Workload(100), RATE).hours.high
+    eight = estimate_cost(SPEC.model_copy(update={"processes": 8}), gpu, Workload(100), THROUGHPUT).hours.high
     assert eight is not None
     assert eight < one
 
 
 def test_a_run_that_outlasts_its_machines_is_told() -> None:
-    assert "max_hours" in facts(SPEC, RATES, Workload(1e5), RATE, None)["time_limit"]
-    assert "time_limit" not in facts(SPEC, RATES, Workload(1), RATE, None)
+    assert "max_hours" in cost_entries(SPEC, PRICES, Workload(1e5), THROUGHPUT, None)["time_limit"]
+    assert "time_limit" not in cost_entries(SPEC, PRICES, Workload(1), THROUGHPUT, None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from swath.cluster.cost.prices import PriceUnknown, cores_of, rates, table
+from swath.cluster.cost.prices import PriceUnknown, cluster_prices, cores_of, table
 from swath.errors import SpecError
 from swath.project.project import Project
 from swath.spec.clusters.cloud import AwsCluster, GcpCluster, Gpus
@@ -21,9 +21,9 @@ def test_the_table_is_dated_and_has_the_defaults_of_both_clouds_in_every_region(
     prices = table()
     assert datetime.date.fromisoformat(prices.date)
     for region in prices.aws:
-        assert rates(AWS.model_copy(update={"region": region})).worker.usd_per_hour > 0
+        assert cluster_prices(AWS.model_copy(update={"region": region})).worker.usd_per_hour > 0
     for region in prices.gcp:
-        assert rates(GCP.model_copy(update={"zone": f"{region}-a"})).worker.cores == 4
+        assert cluster_prices(GCP.model_copy(update={"zone": f"{region}-a"})).worker.cores == 4
 
 
 def test_every_machine_in_the_table_tells_its_cores_and_is_cheaper_as_spot() -> None:
@@ -51,29 +51,31 @@ def test_a_machine_is_priced_with_its_disk_and_its_address() -> None:
     own = Prices(
         aws={"eu-central-1": RegionPrices(machines={"m7i.xlarge": Price(hour=1)}, disk_gb_month=7.3, address_hour=0.5)}
     )
-    assert rates(AWS.model_copy(update={"disk_gb": 100}), own).worker.usd_per_hour == pytest.approx(1 + 100 * 0.01)
+    assert cluster_prices(AWS.model_copy(update={"disk_gb": 100}), own).worker.usd_per_hour == pytest.approx(
+        1 + 100 * 0.01
+    )
     with_address = AWS.model_copy(update={"disk_gb": 100, "public_ip": True})
-    assert rates(with_address, own).worker.usd_per_hour == pytest.approx(1 + 100 * 0.01 + 0.5)
+    assert cluster_prices(with_address, own).worker.usd_per_hour == pytest.approx(1 + 100 * 0.01 + 0.5)
 
 
 def test_spot_is_for_workers_only_and_added_gpus_are_paid_for() -> None:
-    plain, spot = rates(GCP), rates(GCP.model_copy(update={"spot": True}))
+    plain, spot = cluster_prices(GCP), cluster_prices(GCP.model_copy(update={"spot": True}))
     assert spot.worker.usd_per_hour < plain.worker.usd_per_hour
     assert spot.scheduler == plain.scheduler
     n1 = GCP.model_copy(update={"machine": "n1-standard-4"})
-    two = rates(n1.model_copy(update={"gpus": Gpus(type="nvidia-tesla-t4", count=2)})).worker
+    two = cluster_prices(n1.model_copy(update={"gpus": Gpus(type="nvidia-tesla-t4", count=2)})).worker
     t4 = table().gcp["europe-west4"].gpus["nvidia-tesla-t4"].hour
-    assert two.usd_per_hour - rates(n1).worker.usd_per_hour == pytest.approx(2 * t4)
+    assert two.usd_per_hour - cluster_prices(n1).worker.usd_per_hour == pytest.approx(2 * t4)
     assert two.gpus == 2
 
 
 def test_an_unknown_price_is_no_guess_and_says_how_to_give_it(tmp_path: Path) -> None:
     spec = AWS.model_copy(update={"machine": "p5.48xlarge"})
     with pytest.raises(PriceUnknown, match=r"price of p5\.48xlarge in eu-central-1 is not known") as error:
-        rates(spec)
-    said = error.value.remedy.partition("say it in swath.yaml: ")[2]
+        cluster_prices(spec)
+    said = error.value.remedy.partition("add it to swath.yaml: ")[2]
     (tmp_path / "swath.yaml").write_text(said.replace("USD_PER_HOUR", "98.5"))
-    assert rates(spec, Project.find(tmp_path).prices).worker.usd_per_hour > 98.5
+    assert cluster_prices(spec, Project.find(tmp_path).prices).worker.usd_per_hour > 98.5
 
 
 def test_what_a_project_does_not_say_stays_as_in_the_table(tmp_path: Path) -> None:

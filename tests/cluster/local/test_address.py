@@ -5,64 +5,62 @@ from pathlib import Path
 
 import pytest
 
-from swath.cluster.contract import cluster_of
+from swath.cluster.local.address import Address, AddressLimits
 from swath.engine.store import ResultStore
 from swath.errors import InfrastructureError
 from swath.spec.clusters.cluster import AddressCluster, TlsFiles
-from tests.cluster.conftest import Theirs
+from tests.cluster.conftest import ExternalCluster
 
 
-def test_an_address_where_nobody_answers_is_exit_code_5(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("swath.cluster.local.address.CONNECT_TIMEOUT_S", 1)
+def test_an_address_without_a_scheduler_is_exit_code_5() -> None:
     with pytest.raises(InfrastructureError, match="no Dask scheduler answers") as caught:
-        cluster_of(AddressCluster(url="tcp://127.0.0.1:9"), tmp_path).__enter__()
+        Address(AddressCluster(url="tcp://127.0.0.1:9"), AddressLimits(connect_s=1)).__enter__()
     assert caught.value.exit_code == 5
 
 
 @pytest.mark.slow
 def test_an_existing_scheduler_is_used_and_left_running_as_it_was(
-    theirs: Callable[..., Theirs], tmp_path: Path
+    external_cluster: Callable[..., ExternalCluster], tmp_path: Path
 ) -> None:
-    there = theirs()
+    there = external_cluster()
     worker = there.worker("--resources", "gpu=1")
-    with cluster_of(AddressCluster(url=there.address), tmp_path) as cluster:
+    with Address(AddressCluster(url=there.address)) as cluster:
         assert (cluster.kind, cluster.workers) == ("address", 1)
         cluster.check_store(ResultStore(str(tmp_path / "results")))
         with pytest.raises(InfrastructureError, match="cannot read the results folder"):
             cluster.check_store(Elsewhere(str(tmp_path / "results")))  # type: ignore[arg-type]
-        client = cluster._client  # type: ignore[attr-defined]
-        cluster.check({"gpu": 1, "cpu": 1, "memory": 1e6})  # type: ignore[attr-defined]
+        client = cluster.session.client
+        cluster.check({"gpu": 1, "cpu": 1, "memory": 1e6})
         assert client.submit(lambda: 1, resources={"gpu": 1, "memory": 1e6}).result(timeout=20) == 1
         with pytest.raises(InfrastructureError, match="asks for cpu 2, but workers offer cpu 1, gpu 1, memory"):
-            cluster.check({"cpu": 2})  # type: ignore[attr-defined]
-        assert client.run_on_scheduler(_plugins) == [f"swath-guest-{client.id}"]
+            cluster.check({"cpu": 2})
+        assert client.run_on_scheduler(_plugins) == [f"swath-setup-{client.id}"]
     assert worker.poll() is None
-    with cluster_of(AddressCluster(url=there.address), tmp_path) as again:
-        assert len(again._client.run_on_scheduler(_plugins)) == 1  # type: ignore[attr-defined]
+    with Address(AddressCluster(url=there.address)) as again:
+        assert len(again.session.client.run_on_scheduler(_plugins)) == 1
 
 
 @pytest.mark.slow
 def test_an_encrypted_scheduler_is_reached_with_its_files_and_not_with_others(
-    theirs: Callable[..., Theirs], tls_files: TlsFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    external_cluster: Callable[..., ExternalCluster], tls_files: TlsFiles, tmp_path: Path
 ) -> None:
     from swath.cluster.workers import tls
 
-    there = theirs(tls_files)
+    there = external_cluster(tls_files)
     assert there.address.startswith("tls://")
     there.worker()
-    with cluster_of(AddressCluster(url=there.address, tls=tls_files), tmp_path) as cluster:
-        assert cluster._client.submit(lambda: 1).result(timeout=20) == 1  # type: ignore[attr-defined]
-    monkeypatch.setattr("swath.cluster.local.address.CONNECT_TIMEOUT_S", 2)
-    other = tls.for_this_run()
+    with Address(AddressCluster(url=there.address, tls=tls_files)) as cluster:
+        assert cluster.session.client.submit(lambda: 1).result(timeout=20) == 1
+    other = tls.run_security()
     for name, text in {"ca": other.tls_ca_file, "cert": other.tls_client_cert, "key": other.tls_client_key}.items():
         (tmp_path / f"{name}.pem").write_text(text)
     with pytest.raises(InfrastructureError, match="no Dask scheduler answers") as caught:
-        cluster_of(AddressCluster(url=there.address, tls=tls_files), tmp_path).__enter__()
+        Address(AddressCluster(url=there.address, tls=tls_files), AddressLimits(connect_s=2)).__enter__()
     assert "cluster.tls" in caught.value.remedy
 
 
 def _plugins(dask_scheduler: object) -> list[str]:
-    return [name for name in dask_scheduler.worker_plugins if "swath" in name]  # type: ignore[attr-defined]
+    return [name for name in dask_scheduler.worker_plugins if "swath" in name]
 
 
 def _elsewhere(root: str) -> object:

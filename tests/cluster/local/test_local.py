@@ -10,20 +10,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from swath.cluster.contract import cluster_of
-from swath.cluster.local.scratch import TICKS, scratch
-from swath.engine.process import Process
+from swath.cluster.open import open_cluster
 from swath.spec.clusters.cluster import LocalCluster
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ENV = {**os.environ, "PYTHONPATH": str(ROOT)}
 CLIENT = textwrap.dedent("""
     import time
     from pathlib import Path
-    from swath.cluster.contract import cluster_of
+    from swath.cluster.open import open_cluster
     from swath.spec.clusters.cluster import LocalCluster
     if __name__ == "__main__":
-        with cluster_of(LocalCluster(workers=1), Path({state!r})) as cluster:
+        with open_cluster(LocalCluster(workers=1), Path({state!r})) as cluster:
             {then}
 """)
 
@@ -31,7 +29,7 @@ CLIENT = textwrap.dedent("""
 def test_a_local_cluster_listens_on_loopback_only_and_leaves_no_process(tmp_path: Path) -> None:
     me = psutil.Process()
     before = {child.pid for child in me.children(recursive=True)}
-    with cluster_of(LocalCluster(workers=2), tmp_path) as cluster:
+    with open_cluster(LocalCluster(workers=2), tmp_path) as cluster:
         processes = [me, *(p for p in me.children(recursive=True) if p.pid not in before)]
         listening = [c.laddr.ip for p in processes for c in p.net_connections() if c.status == psutil.CONN_LISTEN]
         assert cluster.workers == 2
@@ -64,8 +62,8 @@ def test_workers_end_when_the_client_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_is_replaced_and_nothing_is_left_in_the_scratch_folder(tmp_path: Path) -> None:
-    with cluster_of(LocalCluster(workers=1), tmp_path) as cluster:
-        client = cluster._client  # type: ignore[attr-defined]
+    with open_cluster(LocalCluster(workers=1), tmp_path) as cluster:
+        client = cluster.session.client  # type: ignore[attr-defined]
         (before,) = client.run(os.getpid).values()
         assert list((tmp_path / "scratch").iterdir())
         os.kill(before, signal.SIGKILL)
@@ -73,25 +71,10 @@ def test_a_killed_worker_is_replaced_and_nothing_is_left_in_the_scratch_folder(t
     assert not (tmp_path / "scratch").exists()
 
 
-def test_what_a_killed_client_left_goes_at_the_next_start_and_what_is_in_use_stays(tmp_path: Path) -> None:
-    me = Process.this()
-    gone = tmp_path / f"abc.{me.pid}.1.{me.host}"
-    used = tmp_path / f"abc.{me.pid}.{round(me.started * TICKS)}.{me.host}"
-    others = [tmp_path / f"abc.{me.pid}.1.another.host", tmp_path / "mine.txt"]
-    for folder in (gone, used, *others):
-        folder.mkdir()
-        (folder / "spilled").write_text("x")
-    with scratch(tmp_path) as own:
-        assert not gone.exists()
-        assert own.parent == tmp_path
-    assert not own.exists()
-    assert all(folder.exists() for folder in (used, *others))
-
-
 def test_workers_see_the_environment_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWATH_TEST_SEEN", "now")
-    with cluster_of(LocalCluster(workers=1), tmp_path) as cluster:
-        (seen,) = cluster._client.run(_environment).values()  # type: ignore[attr-defined]
+    with open_cluster(LocalCluster(workers=1), tmp_path) as cluster:
+        (seen,) = cluster.session.client.run(_environment).values()  # type: ignore[attr-defined]
     assert seen["SWATH_TEST_SEEN"] == "now"
     assert seen["OMP_NUM_THREADS"] == "1"
     assert not seen["PYTHONSAFEPATH"]

@@ -53,7 +53,7 @@ def test_a_machine_that_the_cloud_itself_removes_is_never_only_powered_off() -> 
     data = user_data(plain(limit_s=None, install=True))
     assert "shutdown" not in data
     assert "poweroff" not in data
-    assert yaml.safe_load(data)["runcmd"][-1] == ["echo", cloud_init.ENDED]
+    assert yaml.safe_load(data)["runcmd"][-1] == ["echo", cloud_init.CONTAINER_ENDED]
 
 
 def test_docker_is_installed_only_where_the_machine_image_has_none() -> None:

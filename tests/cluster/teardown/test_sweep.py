@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from swath.cluster.teardown.sweep import PARTIAL, find
+from swath.cluster.teardown.sweep import PARTIAL, find_leftovers
 from swath.engine.journal import Journal
 from swath.engine.process import Process
 from swath.errors import TeardownError
@@ -22,13 +22,13 @@ def test_what_a_crashed_run_left_is_found_and_removed_and_a_running_one_is_left_
         journal.start_run(run_row("here"))
         for name, folder in (("gone", gone), ("here", here), ("gone", tmp_path / "never made")):
             journal.write_lease(name, PARTIAL, str(folder))
-        (left,) = find(journal).leftovers
+        (left,) = find_leftovers(journal).leftovers
         assert (left.id, left.status, left.size) == (str(gone), "crashed", 5)
         assert {lease.id for lease in journal.leases()} == {str(gone), str(here)}
         left.remove(journal)
         assert not gone.exists()
         assert here.exists()
-        assert find(journal).leftovers == []
+        assert find_leftovers(journal).leftovers == []
 
 
 def test_what_cannot_be_removed_is_exit_code_7(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_what_cannot_be_removed_is_exit_code_7(tmp_path: Path) -> None:
         file = tmp_path / "not a folder"
         file.write_text("x")
         journal.write_lease("gone", PARTIAL, str(file))
-        (left,) = find(journal).leftovers
+        (left,) = find_leftovers(journal).leftovers
         with pytest.raises(TeardownError) as caught:
             left.remove(journal)
         assert caught.value.exit_code == 7

@@ -23,14 +23,14 @@ def kept():
 """
 CLIENT = """
 from pathlib import Path
-from swath.cluster.contract import cluster_of
+from swath.cluster.open import open_cluster
 from swath.spec.clusters.cluster import LocalCluster
 from swath.spec.clusters.workers import Workers
 if __name__ == "__main__":
-    with cluster_of(LocalCluster(workers=Workers(min=1, max=1)), Path({state!r})) as cluster:
-        print(cluster._client.submit(kept).result(timeout=50))
+    with open_cluster(LocalCluster(workers=Workers(min=1, max=1)), Path({state!r})) as cluster:
+        print(cluster.session.client.submit(kept).result(timeout=50))
 """
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 
 glibc = pytest.mark.skipif(not allocator._glibc(), reason="only glibc has these settings")
 

@@ -1,4 +1,4 @@
-"""A client tells an image that no longer fits from one that merely was made from another commit."""
+"""An image whose packages do not fit is refused; one from another commit is not."""
 
 from __future__ import annotations
 
@@ -17,10 +17,17 @@ from packaging.requirements import Requirement
 
 from swath.cluster.local.address import Address
 from swath.cluster.workers import image_manifest
-from swath.cluster.workers.image_manifest import Manifest, fingerprint, installed, moved, requirements, unmet
+from swath.cluster.workers.image_manifest import (
+    Manifest,
+    changed_packages,
+    fingerprint,
+    installed,
+    requirements,
+    unmet_requirements,
+)
 from swath.errors import InfrastructureError
 from swath.spec.clusters.cluster import AddressCluster
-from tests.cluster.conftest import ROOT, Theirs
+from tests.cluster.conftest import ROOT, ExternalCluster
 
 NEEDED = [Requirement("rasterio>=1.4.3"), Requirement("NumPy>=2.1"), Requirement("torch")]
 FITS = {"rasterio": "1.4.4", "numpy": "2.4.6", "torch": "2.13.0"}
@@ -31,7 +38,7 @@ def image(packages: dict[str, str], commit: str = "abc1234") -> Manifest:
 
 
 def test_an_image_that_meets_every_requirement_is_not_rebuilt_whatever_its_commit() -> None:
-    assert unmet(image(FITS, commit="of last year"), NEEDED) == []
+    assert unmet_requirements(image(FITS, commit="of last year"), NEEDED) == []
 
 
 @pytest.mark.parametrize(
@@ -44,13 +51,13 @@ def test_an_image_that_meets_every_requirement_is_not_rebuilt_whatever_its_commi
 )
 def test_a_requirement_that_the_image_does_not_meet_is_named(change: dict[str, str], told: str) -> None:
     packages = {name: version for name, version in {**FITS, **change}.items() if version}
-    assert [str(each) for each in unmet(image(packages), NEEDED)] == [told]
+    assert [str(each) for each in unmet_requirements(image(packages), NEEDED)] == [told]
 
 
 def test_a_newer_version_within_the_range_is_remarked_and_not_refused() -> None:
     newer = image({**FITS, "numpy": "2.5.0", "only-there": "1"})
-    assert unmet(newer, NEEDED) == []
-    assert [str(each) for each in moved(newer, FITS)] == ["numpy is 2.5.0 there, here 2.4.6"]
+    assert unmet_requirements(newer, NEEDED) == []
+    assert [str(each) for each in changed_packages(newer, FITS)] == ["numpy is 2.5.0 there, here 2.4.6"]
 
 
 PIN = st.from_regex(r"[a-z]{1,8}==[0-9]\.[0-9]{1,2}", fullmatch=True)
@@ -70,7 +77,7 @@ def test_all_direct_and_indirect_requirements_are_listed_as_they_are_installed()
     assert found["tornado"] == metadata.version("tornado")  # of distributed
     assert found["torch"] == metadata.version("torch").partition("+")[0]  # CPU and CUDA builds are the same release
     assert "pytest" not in found
-    assert unmet(image(found), requirements()) == []
+    assert unmet_requirements(image(found), requirements()) == []
 
 
 def test_the_command_writes_what_an_image_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,14 +103,14 @@ def workers_image(folder: Path, change: dict[str, str | None]) -> dict[str, str]
 
 @pytest.mark.slow
 def test_at_connect_an_image_is_refused_for_missing_dependencies_only(
-    theirs: Callable[..., Theirs], tmp_path: Path
+    external_cluster: Callable[..., ExternalCluster], tmp_path: Path
 ) -> None:
     from swath.cluster.workers import versions
 
-    cluster = theirs()
+    cluster = external_cluster()
     fits = cluster.worker(env=workers_image(tmp_path, {"pillow": "99.0"}))
     with Address(AddressCluster(url=cluster.address)) as running:
-        assert "pillow is 99.0 there" in versions.remark(running._client)
+        assert "pillow is 99.0 there" in versions.package_warning(running.session.client)
     fits.terminate()
     fits.wait(20)
     cluster.worker(env=workers_image(tmp_path, {"isal": None}))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from swath.cluster.contract import cluster_of
+from swath.cluster.open import open_cluster
 from swath.cluster.workers.resources import check, fits
 from swath.errors import InfrastructureError
 from swath.spec.clusters.cluster import LocalCluster
@@ -42,10 +42,10 @@ def test_a_resource_that_a_worker_does_not_name_it_does_not_have() -> None:
 
 def test_local_workers_offer_cpu_memory_and_what_the_spec_says(tmp_path: Path) -> None:
     spec = LocalCluster(workers=1, memory_gb=1, resources={"gpu": 2})
-    with cluster_of(spec, tmp_path) as cluster:
-        (worker,) = cluster._client.scheduler_info()["workers"].values()  # type: ignore[attr-defined]
+    with open_cluster(spec, tmp_path) as cluster:
+        (worker,) = cluster.session.client.scheduler_info()["workers"].values()  # type: ignore[attr-defined]
         assert worker["resources"] == {"cpu": 1, "memory": 1_000_000_000, "gpu": 2}
-        assert cluster._client.submit(lambda: "ran", resources={"gpu": 2, "cpu": 1}).result(timeout=20) == "ran"  # type: ignore[attr-defined]
+        assert cluster.session.client.submit(lambda: "ran", resources={"gpu": 2, "cpu": 1}).result(timeout=20) == "ran"  # type: ignore[attr-defined]
         cluster.check({"gpu": 2})  # type: ignore[attr-defined]
         with pytest.raises(InfrastructureError, match="asks for gpu 3"):
             cluster.check({"gpu": 3})  # type: ignore[attr-defined]

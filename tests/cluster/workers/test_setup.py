@@ -1,4 +1,4 @@
-"""A project's own code on workers that have not the project."""
+"""A project's own code on workers that do not have the project."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import distributed
 import pytest
 
 import swath
-from tests.cluster.conftest import ROOT, Theirs
+from tests.cluster.conftest import ROOT, ExternalCluster
 from tests.test_code_shipping import FILES, write
+from tests.waiting import until
 
 RESULT = ["near", "beside far", "deep back", "lazy", 0, "0"]
 
@@ -39,10 +40,10 @@ def test_a_local_cluster_runs_what_a_pipeline_imports_of_its_project(project: Pa
 
 
 @pytest.mark.slow
-def test_workers_of_somebody_else_run_it_too_and_a_changed_file_at_once(
-    project: Path, theirs: Callable[..., Theirs]
+def test_workers_of_an_external_cluster_run_it_too_and_a_changed_file_at_once(
+    project: Path, external_cluster: Callable[..., ExternalCluster]
 ) -> None:
-    there = theirs()
+    there = external_cluster()
     there.worker()
     assert run(project, there.address)[0] == RESULT
     (project / "lib" / "inner" / "lazy.py").write_text("def name(): return 'changed'")
@@ -50,17 +51,19 @@ def test_workers_of_somebody_else_run_it_too_and_a_changed_file_at_once(
 
 
 @pytest.mark.slow
-def test_code_that_a_killed_client_left_behind_is_not_in_the_way(project: Path, theirs: Callable[..., Theirs]) -> None:
-    there = theirs()
+def test_code_of_a_killed_client_does_not_get_in_the_way(
+    project: Path, external_cluster: Callable[..., ExternalCluster]
+) -> None:
+    there = external_cluster()
     there.worker()
     script = f"""
 import time
 from pathlib import Path
-from swath.cluster.contract import cluster_of
+from swath.cluster.open import open_cluster
 from swath.project.registry import Registry
 from swath.spec.clusters.cluster import AddressCluster
 Registry.discover([Path({str(project / "pipelines")!r})])
-with cluster_of(AddressCluster(url={there.address!r}), Path("/nowhere")):
+with open_cluster(AddressCluster(url={there.address!r}), Path("/nowhere")):
     print("up", flush=True)
     time.sleep(60)
 """
@@ -73,5 +76,12 @@ with cluster_of(AddressCluster(url={there.address!r}), Path("/nowhere")):
         client.send_signal(signal.SIGKILL)
         client.wait()
     (project / "far.py").write_text("NAME = 'another'")
-    time.sleep(0.5)  # the scheduler sees the closed connection
+    with distributed.Client(
+        there.address, set_as_default=False
+    ) as client:  # the scheduler has seen the closed connection
+        until(lambda: client.run_on_scheduler(_clients) == [client.id])
     assert run(project, there.address)[0][1] == "beside another"
+
+
+def _clients(dask_scheduler: Any) -> list[str]:
+    return sorted(set(dask_scheduler.clients) - {"fire-and-forget"})

@@ -11,7 +11,8 @@ import distributed
 import psutil
 import pytest
 
-from swath.cluster.contract import RunningCluster, cluster_of
+from swath.cluster.contract import RunningCluster
+from swath.cluster.open import open_cluster
 from swath.cluster.workers import tls
 from swath.errors import CredentialsError
 from swath.spec.clusters.cluster import LocalCluster, TlsFiles
@@ -19,7 +20,7 @@ from swath.spec.clusters.cluster import LocalCluster, TlsFiles
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
-    with cluster_of(LocalCluster(workers=1), tmp_path_factory.mktemp("state")) as running:
+    with open_cluster(LocalCluster(workers=1), tmp_path_factory.mktemp("state")) as running:
         yield running
 
 
@@ -28,7 +29,7 @@ def port(cluster: RunningCluster) -> int:
 
 
 def test_scheduler_and_workers_speak_tls(local: RunningCluster) -> None:
-    workers = local._client.scheduler_info()["workers"]  # type: ignore[attr-defined]
+    workers = local.session.client.scheduler_info()["workers"]  # type: ignore[attr-defined]
     assert local.address.startswith("tls://127.0.0.1:")
     assert all(address.startswith("tls://127.0.0.1:") for address in workers)
     assert all(worker["nanny"].startswith("tls://127.0.0.1:") for worker in workers.values())
@@ -36,7 +37,7 @@ def test_scheduler_and_workers_speak_tls(local: RunningCluster) -> None:
 
 @pytest.mark.parametrize("scheme", ["tls", "tcp"])
 def test_who_has_not_the_run_s_key_cannot_connect(local: RunningCluster, scheme: str) -> None:
-    security = tls.for_this_run() if scheme == "tls" else None
+    security = tls.run_security() if scheme == "tls" else None
     with pytest.raises(OSError, match=r"Timed out|[Cc]ertificate|decrypt|SSL|reset"):
         distributed.Client(f"{scheme}://127.0.0.1:{port(local)}", security=security, timeout=2, set_as_default=False)
 
@@ -56,13 +57,13 @@ def test_a_connection_without_a_certificate_hears_nothing(local: RunningCluster)
 def test_the_key_is_in_no_file_and_in_no_process_s_environment_or_command_line(
     local: RunningCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    made = tls.for_this_run()
+    made = tls.run_security()
     if hasattr(os, "memfd_create"):
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))  # a temporary file would fail
         made.get_connection_args("client")
         made.get_listen_args("scheduler")
     assert "PRIVATE" not in repr(made)
-    secret = local._client.security.tls_client_key.splitlines()[1]  # type: ignore[attr-defined]
+    secret = local.session.client.security.tls_client_key.splitlines()[1]  # type: ignore[attr-defined]
     me = psutil.Process()
     for process in [me, *me.children(recursive=True)]:
         assert secret not in " ".join(process.environ().values())
@@ -70,7 +71,7 @@ def test_the_key_is_in_no_file_and_in_no_process_s_environment_or_command_line(
 
 
 def test_each_run_has_a_key_of_its_own_of_an_elliptic_curve() -> None:
-    one, two = tls.for_this_run(), tls.for_this_run()
+    one, two = tls.run_security(), tls.run_security()
     assert one.tls_client_key != two.tls_client_key
     assert len(one.tls_client_key) < 300
 
@@ -78,7 +79,7 @@ def test_each_run_has_a_key_of_its_own_of_an_elliptic_curve() -> None:
 def test_tls_files_that_cannot_be_used_are_exit_code_4_and_nobody_is_asked(tls_files: TlsFiles) -> None:
     from cryptography.hazmat.primitives import serialization
 
-    tls.of_files(tls_files)
+    tls.security_from_files(tls_files)
     key = Path(tls_files.key)
     good = key.read_bytes()
     locked = serialization.load_pem_private_key(good, None).private_bytes(
@@ -86,8 +87,8 @@ def test_tls_files_that_cannot_be_used_are_exit_code_4_and_nobody_is_asked(tls_f
         serialization.PrivateFormat.PKCS8,
         serialization.BestAvailableEncryption(b"secret"),
     )
-    for bad in (locked, tls.for_this_run().tls_client_key.encode(), b"no key"):
+    for bad in (locked, tls.run_security().tls_client_key.encode(), b"no key"):
         key.write_bytes(bad)
         with pytest.raises(CredentialsError, match="TLS files") as caught:
-            tls.of_files(tls_files)
+            tls.security_from_files(tls_files)
         assert caught.value.exit_code == 4

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from swath.cluster.contract import RunningCluster, cluster_of
+from swath.cluster.open import open_cluster
 from swath.cluster.workers.versions import differences
 from swath.errors import InfrastructureError
 from swath.spec.clusters.cluster import AddressCluster
-from tests.cluster.conftest import Theirs
+from tests.cluster.conftest import ExternalCluster
+from tests.waiting import until
 
 HERE = {"python": "3.11.7.final.0", "distributed": "2026.8.0", "cloudpickle": "3.1.2", "numpy": "2.3.1", "pandas": None}
 
@@ -49,31 +49,24 @@ def other_swath(folder: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_workers_of_another_version_of_swath_are_refused_and_both_versions_are_named(
-    theirs: Callable[..., Theirs], tmp_path: Path
+    external_cluster: Callable[..., ExternalCluster], tmp_path: Path
 ) -> None:
-    cluster = theirs()
+    cluster = external_cluster()
     cluster.worker(env=other_swath(tmp_path))
-    with pytest.raises(InfrastructureError, match=r"do not run swath 0\.1.* says: 0\.0\.7") as caught:
-        cluster_of(AddressCluster(url=cluster.address), tmp_path).__enter__()
+    with pytest.raises(InfrastructureError, match=r"do not run swath 0\.2.* says: 0\.0\.7") as caught:
+        open_cluster(AddressCluster(url=cluster.address), tmp_path).__enter__()
     assert caught.value.exit_code == 5
     assert "install swath==" in caught.value.remedy
 
 
 @pytest.mark.slow
 def test_a_worker_that_joins_later_and_does_not_fit_is_told_at_the_next_call(
-    theirs: Callable[..., Theirs], tmp_path: Path
+    external_cluster: Callable[..., ExternalCluster], tmp_path: Path
 ) -> None:
-    cluster = theirs()
+    cluster = external_cluster()
     cluster.worker()
-    with cluster_of(AddressCluster(url=cluster.address), tmp_path) as running:
+    with open_cluster(AddressCluster(url=cluster.address), tmp_path) as running:
         running.check({})  # type: ignore[attr-defined]
         cluster.worker(env=other_swath(tmp_path))
         with pytest.raises(InfrastructureError, match=r"1 of 2 workers .* 0\.0\.7"):
-            _call_for(30, running)
-
-
-def _call_for(seconds: float, running: RunningCluster) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        running.check({})  # type: ignore[attr-defined]
-        time.sleep(0.05)
+            until(lambda: running.check({}), 30)  # type: ignore[attr-defined]

@@ -1,0 +1,73 @@
+"""Error codes of EC2: which mean missing credentials or rights, and what a user can do about the others."""
+
+from __future__ import annotations
+
+from swath.errors import CredentialsError, InfrastructureError, SwathError
+
+LOGIN = "run `aws configure` or `aws sso login`, or set AWS_PROFILE"
+
+BAD_CREDENTIALS = {
+    "AuthFailure",
+    "ExpiredToken",
+    "IncompleteSignature",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "MissingAuthenticationToken",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}
+NOT_ALLOWED = {"AccessDenied", "AccessDeniedException", "Blocked", "OptInRequired", "UnauthorizedOperation"}
+NO_CAPACITY = ("InsufficientInstanceCapacity", "InsufficientCapacity", "InsufficientHostCapacity", "Unsupported")
+"""Another zone of the region may have such a machine."""
+_QUOTA = "ask for more in the console under Service Quotas (Amazon EC2), have fewer workers, or another machine type or region"
+_CAPACITY = "set another cluster.machine or cluster.subnet (of another zone), or try again later"
+REMEDIES: tuple[tuple[str, str], ...] = (
+    ("VcpuLimitExceeded", _QUOTA),
+    ("InstanceLimitExceeded", _QUOTA),
+    ("MaxSpotInstanceCountExceeded", _QUOTA),
+    ("VolumeLimitExceeded", _QUOTA),
+    ("Insufficient", _CAPACITY),
+    ("Unsupported", _CAPACITY),
+    ("SpotMaxPriceTooLow", _CAPACITY),
+    ("RequestLimitExceeded", "wait a minute; other programs ask in this account, too"),
+    ("InvalidAMIID", "set cluster.machine_image to an image of this region; `make machine-image` makes one"),
+    ("InvalidSubnet", "set cluster.subnet to one of this region: `aws ec2 describe-subnets`"),
+    ("InvalidGroup", "set cluster.security_groups to groups of the subnet's VPC: `aws ec2 describe-security-groups`"),
+    ("InvalidSecurityGroup", "set cluster.security_groups to groups of the subnet's VPC"),
+    ("InvalidInstanceType", "set cluster.machine (and scheduler_machine) to types that the region has"),
+    ("InvalidBlockDeviceMapping", "set cluster.disk_gb to at least the size of the machine image"),
+    ("VPCIdNotSpecified", "set cluster.subnet: there is no default VPC"),
+    ("PendingVerification", "AWS still verifies this account: try again in some hours"),
+)
+"""(beginning of an error code, what to do); the first that matches applies."""
+
+
+class Ec2Error(InfrastructureError):
+    """An error of EC2 that has nothing to do with credentials."""
+
+    def __init__(self, message: str, *, code: str = "", remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.code = code
+        """EC2's error code, such as InsufficientInstanceCapacity."""
+
+    @property
+    def not_found(self) -> bool:
+        """Whether the instance does not exist (any more)."""
+        return self.code.startswith("InvalidInstanceID")
+
+
+def error_of(region: str, code: str, message: str) -> SwathError:
+    """The error for an error response of EC2: CredentialsError or Ec2Error."""
+    text = f"EC2, {region}: {code}: {message}"
+    if code in BAD_CREDENTIALS:
+        return CredentialsError(text, remedy=LOGIN)
+    if code in NOT_ALLOWED:
+        return CredentialsError(text, remedy="give this account the policy in infra/iam, or use another account")
+    return Ec2Error(text, code=code, remedy=_remedy(code, message))
+
+
+def _remedy(code: str, message: str) -> str:
+    if "iamInstanceProfile" in message or "IAM Instance Profile" in message:
+        return "set cluster.profile to an instance profile that exists: `aws iam list-instance-profiles`"
+    return next((remedy for prefix, remedy in REMEDIES if code.startswith(prefix)), "")

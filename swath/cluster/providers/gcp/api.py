@@ -1,0 +1,162 @@
+"""Calls of Google Compute Engine in one project."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, TypeAlias
+
+from swath.cluster.providers.gcp.errors import LOGIN, GceError, error_of
+from swath.errors import CredentialsError, InfrastructureError, MissingExtra
+
+ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"
+"""Environment variable with the address of another Compute Engine, as the gcloud command reads it."""
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+NOT_FOUND, CONFLICT = 404, 409
+
+Response: TypeAlias = dict[str, Any]
+Request: TypeAlias = Callable[[Any], Any]
+"""A function from a client of the API to one request."""
+
+
+@dataclass(frozen=True)
+class ApiLimits:
+    """Timeout and retries of one call."""
+
+    timeout_s: float = 60
+    retries: int = 2
+    """After no response, or one with status 429 or 5xx."""
+
+
+class GceApi:
+    """Calls of Compute Engine in one project, from any thread. Raises CredentialsError, GceError and InfrastructureError."""
+
+    def __init__(self, project: str, limits: ApiLimits = ApiLimits()) -> None:
+        try:
+            import google.auth
+            import google_auth_httplib2
+            import googleapiclient.discovery
+            import httplib2
+        except ImportError as error:
+            raise MissingExtra("google-api-python-client", "gcp", "A cluster on Google Cloud") from error
+        self.project = project
+        self._limits = limits
+        self._auth, self._authorized = google.auth, google_auth_httplib2.AuthorizedHttp
+        self._build, self._http = googleapiclient.discovery.build, httplib2.Http
+
+    def insert(self, zone: str, body: Response, request_id: str) -> Response | None:
+        """Launch an instance: the operation that does it. None when the instance exists already.
+
+        `request_id` is a UUID: sent twice with the same one, a request launches one instance.
+        """
+        try:
+            return self._call(lambda api: api.insert(project=self.project, zone=zone, body=body, requestId=request_id))
+        except GceError as error:
+            if error.status == CONFLICT:  # names are unique, so the response to an earlier attempt was lost
+                return None
+            raise
+
+    def operation(self, zone: str, name: str) -> Response:
+        """The state of an operation."""
+        return self._call(lambda _: self._operations.get(project=self.project, zone=zone, operation=name))
+
+    def instance(self, zone: str, name: str) -> Response | None:
+        """The description of an instance; None when there is none of that name."""
+        return self._call_or_none(lambda api: api.get(project=self.project, zone=zone, instance=name))
+
+    def delete(self, zone: str, name: str) -> None:
+        """Delete an instance with its disk. No error when it does not exist, or is being deleted."""
+        try:
+            self._call_or_none(lambda api: api.delete(project=self.project, zone=zone, instance=name))
+        except GceError as error:
+            if "not ready" not in error.message:  # another operation on it is running
+                raise
+
+    def serial_output(self, zone: str, name: str) -> str:
+        """Console output of an instance, as far as it is stored; empty when there is no such instance."""
+        response = self._call_or_none(
+            lambda api: api.getSerialPortOutput(project=self.project, zone=zone, instance=name)
+        )
+        return str((response or {}).get("contents", ""))
+
+    def instances(self, condition: str) -> Iterator[tuple[str, Response]]:
+        """(zone, description) of all instances of the project that match a filter, in all zones."""
+        token: str | None = None
+        while True:
+            page = self._call(partial(self._page, condition, token))
+            for scope, part in page.get("items", {}).items():
+                if part.get("warning", {}).get("code") == "UNREACHABLE":  # not the same as empty
+                    raise InfrastructureError(f"Compute Engine does not list {scope}: {part['warning'].get('message')}")
+                for each in part.get("instances", []):
+                    yield scope.rpartition("/")[2], each
+            token = page.get("nextPageToken")
+            if not token:
+                return
+
+    def call(self, request: Request) -> Response:
+        """The response to any request, which is made with the client of the whole API."""
+        return self._call(lambda _: request(self._service))
+
+    def _page(self, condition: str, token: str | None, api: Any) -> Any:
+        return api.aggregatedList(project=self.project, filter=condition, pageToken=token)
+
+    # --- one call
+
+    @cached_property
+    def _credentials(self) -> Any:
+        try:
+            return self._auth.default(scopes=[SCOPE])[0]
+        except self._auth.exceptions.DefaultCredentialsError as error:
+            raise CredentialsError("no credentials for Google Cloud were found", remedy=LOGIN) from error
+
+    @cached_property
+    def _service(self) -> Any:
+        endpoint = os.environ.get(ENDPOINT)
+        return self._build(
+            "compute",
+            "v1",
+            credentials=self._credentials,
+            client_options={"api_endpoint": endpoint} if endpoint else None,
+            static_discovery=True,  # the description of the API is part of the package: no download
+        )
+
+    @cached_property
+    def _instances(self) -> Any:
+        return self._service.instances()
+
+    @cached_property
+    def _operations(self) -> Any:
+        return self._service.zoneOperations()
+
+    def _call_or_none(self, request: Request) -> Response | None:
+        try:
+            return self._call(request)
+        except GceError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+
+    def _call(self, request: Request) -> Response:
+        from googleapiclient.errors import HttpError
+        from httplib2 import HttpLib2Error
+
+        connection = self._http(timeout=self._limits.timeout_s)  # httplib2 is not thread-safe
+        try:
+            http = self._authorized(self._credentials, http=connection)
+            response: Response = request(self._instances).execute(http=http, num_retries=self._limits.retries)
+        except HttpError as error:
+            raise error_of(self.project, error.resp.status, error.content) from error
+        except self._auth.exceptions.TransportError as error:
+            raise InfrastructureError(f"Google's sign-in does not answer: {error}") from error
+        except self._auth.exceptions.GoogleAuthError as error:
+            raise CredentialsError(f"Google Cloud did not take the credentials: {error}", remedy=LOGIN) from error
+        except (HttpLib2Error, OSError) as error:
+            raise InfrastructureError(
+                f"Compute Engine does not answer: {type(error).__name__}: {error}",
+                remedy=f"check the network, and {ENDPOINT} where it is set",
+            ) from error
+        finally:
+            connection.close()
+        return response

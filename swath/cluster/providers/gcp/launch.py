@@ -1,0 +1,176 @@
+"""Launching Compute Engine instances for one cluster: the body of the insert request, and the state of its operation."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+import uuid
+from typing import Any
+
+from swath.cluster.providers.contract import Fleet, LaunchRequest, MachineProvider, MachineStatus
+from swath.cluster.providers.gcp.api import SCOPE
+from swath.cluster.providers.gcp.errors import error_of_operation
+from swath.cluster.providers.gcp.fleet import EXPIRES, ROLE, RUN, GceFleet, machine_of
+from swath.cluster.providers.machine import Machine
+from swath.errors import UsageError
+from swath.spec.clusters.cloud import GcpCluster
+
+UBUNTU = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-{architecture}"
+"""The image that is used when the spec names none."""
+NETWORK_TAG = "swath"
+"""Of all instances, for firewall rules."""
+NAME_LENGTH = 63
+"""Characters of an instance's name."""
+MIN_RUN_S = 30
+"""The shortest time limit that Compute Engine accepts."""
+ARM_FAMILIES = ("a4x", "c4a", "n4a", "t2a")
+GPU_FAMILIES = ("a2", "a3", "a4", "a4x", "g2", "g4")
+"""Families of machine types whose GPUs are part of the machine."""
+NOT_MIGRATED = (*GPU_FAMILIES, "h3", "h4d")
+"""Families without live migration."""
+HYPERDISK_ONLY = ("a4", "a4x", "c4", "c4a", "c4d", "g4", "h4d", "m4", "n4", "n4a", "n4d", "x4")
+"""Families that cannot boot from a persistent disk."""
+
+
+def instance_body(spec: GcpCluster, request: LaunchRequest, *, seconds: float) -> dict[str, Any]:
+    """Body of the insert request.
+
+    After `seconds` Compute Engine deletes the instance with its disk, whatever it does. An instance that only shut itself down
+    would still be paid for, and its time limit would not apply any more.
+    """
+    type_ = request.type
+    gpus = spec.gpus if request.role == "worker" else None
+    labels = {RUN: request.label, EXPIRES: str(math.ceil(request.expires)), ROLE: request.role}
+    terminated = request.spot or gpus is not None or family(type_) in NOT_MIGRATED or type_.endswith("-metal")
+    body: dict[str, Any] = {
+        "name": instance_name(request.name),
+        "machineType": f"zones/{spec.zone}/machineTypes/{type_}",
+        "labels": labels,
+        "tags": {"items": [NETWORK_TAG]},
+        "disks": [
+            {
+                "boot": True,
+                "autoDelete": True,
+                "initializeParams": {
+                    "sourceImage": image(spec, type_),
+                    "diskType": f"zones/{spec.zone}/diskTypes/{disk_type(type_)}",
+                    "diskSizeGb": str(spec.disk_gb),
+                    "labels": labels,
+                },
+            }
+        ],
+        "networkInterfaces": [interface(spec)],
+        "serviceAccounts": [{"email": spec.service_account or "default", "scopes": [SCOPE]}],
+        "metadata": {"items": [{"key": "user-data", "value": request.user_data}]},
+        "scheduling": {
+            "provisioningModel": "SPOT" if request.spot else "STANDARD",
+            "maxRunDuration": {"seconds": str(max(MIN_RUN_S, math.ceil(seconds)))},
+            "instanceTerminationAction": "DELETE",
+            "onHostMaintenance": "TERMINATE" if terminated else "MIGRATE",
+            "automaticRestart": False,
+        },
+    }
+    if gpus is not None:
+        type_of_gpu = f"projects/{spec.project}/zones/{spec.zone}/acceleratorTypes/{gpus.type}"
+        body["guestAccelerators"] = [{"acceleratorType": type_of_gpu, "acceleratorCount": gpus.count}]
+    return body
+
+
+def family(machine_type: str) -> str:
+    """The family of a machine type: n2 of n2-standard-4."""
+    return machine_type.partition("-")[0]
+
+
+def has_gpus(spec: GcpCluster) -> bool:
+    """Whether workers have GPUs."""
+    return spec.gpus is not None or family(spec.machine) in GPU_FAMILIES
+
+
+def disk_type(machine_type: str) -> str:
+    """The type of the boot disk for a machine type."""
+    only = family(machine_type) in HYPERDISK_ONLY or machine_type.endswith("-metal")
+    return "hyperdisk-balanced" if only else "pd-balanced"
+
+
+def image(spec: GcpCluster, machine_type: str) -> str:
+    """Path of the machine image, in the spec's project unless it names another one."""
+    if spec.machine_image is None:
+        return UBUNTU.format(architecture="arm64" if family(machine_type) in ARM_FAMILIES else "amd64")
+    named = re.sub(r"^https://[^/]+/compute/[^/]+/", "", spec.machine_image)
+    if named.startswith(("projects/", "global/")):
+        return named
+    return f"projects/{spec.project}/global/images/{named}"
+
+
+def interface(spec: GcpCluster) -> dict[str, Any]:
+    """Network interface of an instance. The network is left out where the spec names only a subnetwork, whose network may belong
+    to another project."""
+    region = spec.zone.rpartition("-")[0]
+    host = re.search(r"projects/[^/]+", spec.network)
+    within = host[0] if host else f"projects/{spec.project}"
+    subnetwork = spec.subnetwork or spec.network.rpartition("/")[2]
+    named: dict[str, Any] = {
+        "subnetwork": subnetwork if "/" in subnetwork else f"{within}/regions/{region}/subnetworks/{subnetwork}"
+    }
+    if "network" in spec.model_fields_set or spec.subnetwork is None:
+        named["network"] = f"{within}/global/networks/{spec.network.rpartition('/')[2]}"
+    if spec.public_ip:
+        named["accessConfigs"] = [{"type": "ONE_TO_ONE_NAT", "name": "External NAT"}]
+    return named
+
+
+class GceProvider:
+    """Launches the instances of one cluster. Raises UsageError for GPUs without a machine image that has their driver."""
+
+    power_off_terminates = False
+
+    def __init__(self, spec: GcpCluster) -> None:
+        fleet = GceFleet(spec.project)
+        self.fleet: Fleet = fleet
+        self.gpus = has_gpus(spec)
+        self._spec = spec
+        self._api = fleet.api
+        if self.gpus and spec.machine_image is None:
+            raise UsageError(
+                f"{spec.machine} has GPUs, but a plain Ubuntu has no driver for them",
+                remedy="set cluster.machine_image to one with NVIDIA's driver and container toolkit",
+            )
+        self._operations: dict[str, str] = {}
+        """Instance name -> the operation that launches it, while that is running."""
+
+    def launch(self, request: LaunchRequest) -> Machine:
+        body = instance_body(self._spec, request, seconds=request.expires - time.time())
+        zone, name = self._spec.zone, body["name"]
+        operation = self._api.insert(zone, body, str(uuid.uuid4()))
+        if operation is None:
+            return machine_of(zone, self._api.instance(zone, name) or body)
+        if error := error_of_operation(self._spec.project, operation):
+            raise error
+        self._operations[name] = operation["name"]
+        return machine_of(zone, {**body, "id": operation["targetId"], "status": "PROVISIONING"})
+
+    def status(self, machine: Machine) -> MachineStatus:
+        if machine.name in self._operations:
+            operation = self._api.operation(machine.place, self._operations[machine.name])
+            if error := error_of_operation(self._spec.project, operation):  # accepted, but then the zone had none left
+                return MachineStatus(state="", ended=True, error=error)
+            if operation.get("status") == "DONE":
+                del self._operations[machine.name]
+        instance = self._api.instance(machine.place, machine.name) or {}
+        [interface, *_] = instance.get("networkInterfaces") or [{}]
+        [access, *_] = interface.get("accessConfigs") or [{}]
+        state = instance.get("status", "")
+        return MachineStatus(state, state in ENDED, interface.get("networkIP", ""), access.get("natIP", ""))
+
+
+ENDED = ("PENDING_STOP", "STOPPING", "STOPPED", "SUSPENDING", "SUSPENDED", "TERMINATED", "DEPROVISIONING")
+"""States of an instance that does not compute any more."""
+
+
+def instance_name(name: str) -> str:
+    """A name that Compute Engine accepts: a letter first, no `_`, 63 characters at most. The end is kept: it is what is unique."""
+    return "swath-" + name.replace("_", "-")[-(NAME_LENGTH - len("swath-")) :]
+
+
+_: type[MachineProvider] = GceProvider
