@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import Theirs, theirs
+from tests.cluster.conftest import ExternalCluster, external_cluster
 from tests.imagery.servers import simulated_s3
 from tests.process import ROOT, Pipe
 
-__all__ = ["theirs"]
+__all__ = ["external_cluster"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -27,7 +27,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def test_staged_inputs_give_the_map_of_a_local_run_and_are_copied_once(
-    pipe: Pipe, theirs: Callable[..., Theirs], shared: Path, tmp_path: Path
+    pipe: Pipe, external_cluster: Callable[..., ExternalCluster], shared: Path, tmp_path: Path
 ) -> None:
     for file in (shared / "data/imagery/naip_nd_20120731.tif", ROOT / "models/water.pt2", ROOT / "models/water.json"):
         shutil.copy(file, pipe.folder)
@@ -43,7 +43,7 @@ def test_staged_inputs_give_the_map_of_a_local_run_and_are_copied_once(
     with simulated_s3(served) as store:
         pipe.env |= store
         (pipe.folder / "swath.yaml").write_text("results: s3://pixels/results\n")
-        cluster = theirs()
+        cluster = external_cluster()
         # A temp folder of its own: what the client fetched is not at hand there.
         (tmp_path / "elsewhere").mkdir()
         cluster.worker("--name", "far", env={**store, "TMPDIR": str(tmp_path / "elsewhere")})

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from swath.cluster.contract import RunningCluster, cluster_of
+from swath.cluster.contract import RunningCluster
+from swath.cluster.open import open_cluster
 from swath.engine.call import BatchResult, CallBatch, CallOutput, OutputListener
 from swath.engine.executors.executor import Executor
 from swath.engine.executors.inline import InlineExecutor
@@ -26,7 +27,7 @@ from tests.process import ROOT
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
-    with cluster_of(LocalCluster(workers=2), tmp_path_factory.mktemp("cluster")) as running:
+    with open_cluster(LocalCluster(workers=2), tmp_path_factory.mktemp("cluster")) as running:
         yield running
 
 
