@@ -1,4 +1,4 @@
-"""The Spec: what is asked. Every pipeline has its own subclass; unknown keys are mistakes."""
+"""Spec: the base class of all specs, with the fields that every pipeline has. A pipeline subclasses it with its parameters."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from swath.spec.spec_model import SpecModel as SpecModel
 
 
 class Spec(SpecModel):
-    """What every run may say, whatever its pipeline. Subclass it with a pipeline's own parameters."""
+    """The fields of every spec. Subclass it with a pipeline's own parameters; unknown keys are mistakes."""
 
     reserved: ClassVar[frozenset[str]] = frozenset(
         {"pipeline", "name", "cluster", "on_error", "matrix", "notify", "budget", "stage", "search"}
     )
-    """What belongs to the run; `matrix` is read before the rest (see swath.spec.matrix.matrix), so it is no field."""
+    """Names of the fields of the run, not of the pipeline. `matrix` is read before the others (see swath.spec.matrix.matrix) and is
+    no field."""
 
     pipeline: str = ""
     """Name of the pipeline to run, as `pipe list` prints it."""
@@ -29,17 +30,17 @@ class Spec(SpecModel):
     cluster: Cluster = Field(default_factory=LocalCluster)
     """Where to run: `local`, `inline`, a cluster named in swath.yaml, or a mapping with `kind`."""
     on_error: Literal["continue", "stop"] = "continue"
-    """When one item of many fails for good: go on and set it aside (exit code 3), or stop the run (exit code 1)."""
+    """When one item of many fails after its retries: go on without it (exit code 3), or stop the run (exit code 1)."""
     budget: Usd | None = None
-    """What the machines of a cluster in a cloud may cost, such as `20 USD`: a run that surely costs more is refused, one that is
-    about to is stopped and can be resumed. Elsewhere it has no effect."""
+    """Limit of what the machines of a cluster in a cloud may cost, such as `20 USD`. A run whose lowest estimate is higher is
+    refused; a run that is about to reach it is stopped and can be resumed. No effect on other clusters."""
     stage: str | None = Field(default=None, pattern=r"^(s3|gs)://[a-z0-9][a-z0-9._-]+(/[^?#]*)?$")
     """A bucket, such as `s3://bucket/prefix` or `gs://bucket/prefix`, to which inputs on this machine are copied for clusters
-    that cannot reach them. What is there already is not copied again."""
+    that cannot reach them. Files that are there already are not copied again."""
     search: Search | None = None
-    """Beside `matrix`: try some of its variants by chance, and say which is the best."""
+    """With `matrix`: run a random sample of its variants, and mark the best."""
     notify: NotifySettings = Field(default_factory=NotifySettings)
-    """Who is told how the run ends, besides those whom swath.yaml names."""
+    """Notifications when the run ends, in addition to those of swath.yaml."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -50,5 +51,5 @@ class Spec(SpecModel):
             )
 
     def parameters(self) -> dict[str, Any]:
-        """The pipeline's own parameters, without what every run may say."""
+        """The pipeline's own parameters: values by name, without the fields that every spec has."""
         return {k: getattr(self, k) for k in type(self).model_fields if k not in self.reserved}

@@ -1,4 +1,4 @@
-"""Clusters that a run brings up on AWS or Google Cloud and takes down again, as a spec says them."""
+"""Clusters on AWS and Google Cloud in a spec: machines that a run starts, and terminates at its end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from swath.spec.clusters.workers import Workers
 from swath.spec.spec_model import SpecModel, mistake
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
-"""What the providers' names are made of; nothing that a shell or YAML could take for something else."""
+"""Names of machine types, images and profiles; without characters that have a meaning in a shell or in YAML."""
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 _SECRET = re.compile(
@@ -21,11 +21,11 @@ _SECRET = re.compile(
 
 
 def refuse_secrets(env: Mapping[str, str]) -> None:
-    """Raise a mistake for a name that is one of a secret."""
+    """Raise a mistake for the first variable whose name is that of a secret."""
     for name in env:
         if _SECRET.search(name):
             raise mistake(
-                "{name} looks like a secret, and everybody who may look at the machines could read it: give them a role instead"
+                "{name} looks like a secret, and everybody who can describe the machines could read it: give them a role instead"
                 " (profile, service_account), or write secret_env: true",
                 at=("env", name),
                 name=name,
@@ -33,41 +33,41 @@ def refuse_secrets(env: Mapping[str, str]) -> None:
 
 
 class CloudCluster(SpecModel):
-    """What clusters on all clouds have in common: one scheduler machine, and machines with a worker process per core."""
+    """Fields of clusters on all clouds: one machine for the scheduler, and machines with one worker process per core."""
 
     workers: Workers = Workers(min=1, max=2)
-    """Worker machines: a number, or {min: 1, max: 8}."""
+    """Number of worker machines: a number, or {min: 1, max: 8}."""
     image: str = Field(pattern=NAME_PATTERN)
-    """The container that all machines run, such as ghcr.io/acme/swath:1.2; made by `make image`."""
+    """Container image of all machines, such as ghcr.io/acme/swath:1.2; built by `make image`."""
     machine_image: str | None = Field(default=None, pattern=NAME_PATTERN)
-    """Machine image with Docker in it, made by `make machine-image`. A plain Ubuntu when not given: Docker is then installed at
-    every boot, which takes some minutes."""
+    """Machine image with Docker, built by `make machine-image`. A plain Ubuntu when not given: Docker is then installed at every
+    boot, which takes minutes."""
     processes: int | None = Field(default=None, ge=1, le=256)
     """Worker processes per machine, each with one thread; one per core when not given (one per GPU where there are any)."""
     spot: bool = False
-    """Whether workers may be reclaimed at any moment, for a lower price. The scheduler never is."""
+    """Whether workers are spot machines, which the provider may terminate at any time. The scheduler never is one."""
     public_ip: bool = True
-    """Whether machines have an address on the internet: False where this machine reaches their network in another way."""
+    """Whether machines have a public IP address. False if this machine reaches their network in another way, such as a VPN."""
     disk_gb: int = Field(default=50, ge=10, le=16000)
     """Disk of each machine in GB."""
     max_hours: float = Field(default=12, gt=0, le=168)
-    """Hours after which machines end themselves, whatever happens to this run and to this machine."""
+    """Hours after which machines terminate themselves, even if this run and this machine are lost."""
     start_timeout_s: float = Field(default=600, gt=0)
-    """Seconds in which the scheduler and the least number of workers have to be up."""
+    """Timeout in seconds for the start of the scheduler and of the smallest number of workers."""
     seconds_per_megapixel: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Seconds that one worker process takes for a million pixels of the map, for what `pipe plan` says of hours and cost; measured
-    in earlier runs when not given."""
+    """Seconds per million pixels of the map in one worker process, for the estimate of `pipe plan`; measured in earlier runs when
+    not given."""
     env: dict[EnvironmentName, str] = Field(default_factory=dict)
-    """Environment variables of the workers. Whoever may look at machines in the account can read them: no place for secrets."""
+    """Environment variables of the workers. Everybody who can describe machines of the account can read them: no secrets here."""
     secret_env: bool = False
-    """Whether `env` may hold secrets all the same. Better give machines a role: `profile` on AWS, `service_account` on Google Cloud."""
+    """Allow secrets in `env`. A role of the machines is safer: `profile` on AWS, `service_account` on Google Cloud."""
 
     @field_validator("env")
     @classmethod
     def _plain(cls, env: dict[str, str]) -> dict[str, str]:
         for name, value in env.items():
             if any(not each.isprintable() for each in value):
-                raise mistake("{name} holds a line break or another control character", at=(name,), name=name)
+                raise mistake("{name} contains a line break or another control character", at=(name,), name=name)
         return env
 
     @model_validator(mode="after")
@@ -88,15 +88,15 @@ class AwsCluster(CloudCluster):
     scheduler_machine: str = Field(default="t3.medium", pattern=NAME_PATTERN)
     """Instance type of the scheduler."""
     subnet: str | None = Field(default=None, pattern=r"^subnet-[0-9a-z]+$")
-    """Where machines are put; the first subnet of the default VPC when not given."""
+    """Subnet of the machines; the first one of the default VPC when not given."""
     security_groups: list[Annotated[str, Field(pattern=r"^sg-[0-9a-z]+$")]] = Field(min_length=1)
-    """They must let this machine reach port 8786 of the scheduler, and machines each other."""
+    """They must allow connections from this machine to port 8786 of the scheduler, and between the machines."""
     profile: str | None = Field(default=None, pattern=NAME_PATTERN)
-    """Instance profile of the machines (a name or an ARN), with which they read imagery and write results."""
+    """Instance profile of the machines (a name or an ARN): their permissions to read imagery and write results."""
 
 
 class Gpus(SpecModel):
-    """GPUs of each worker machine on Google Cloud, where the machine type itself has none."""
+    """GPUs that are attached to each worker machine on Google Cloud."""
 
     type: str = Field(pattern=NAME_PATTERN)
     """Such as nvidia-tesla-t4."""
@@ -118,11 +118,12 @@ class GcpCluster(CloudCluster):
     gpus: Gpus | None = None
     """GPUs that are added to each worker, such as {type: nvidia-tesla-t4, count: 1}."""
     network: str = Field(default="default", pattern=NAME_PATTERN)
-    """A firewall rule of it must let this machine reach port 8786 of the scheduler, and machines each other."""
+    """Network of the machines. Its firewall rules must allow connections from this machine to port 8786 of the scheduler, and between
+    the machines."""
     subnetwork: str | None = Field(default=None, pattern=NAME_PATTERN)
-    """In the zone's region; the one that is called as the network when not given."""
+    """Subnetwork in the region of the zone; the one with the name of the network when not given."""
     service_account: str | None = Field(default=None, pattern=r"^\S+@\S+$")
-    """With which machines read imagery and write results; Compute Engine's default account when not given."""
+    """Service account of the machines, with permissions to read imagery and write results; Compute Engine's default one when not given."""
 
     @model_validator(mode="after")
     def _short_enough(self) -> GcpCluster:

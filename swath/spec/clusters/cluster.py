@@ -1,4 +1,4 @@
-"""Where a run executes, as a spec says it. The clusters themselves are in swath.cluster."""
+"""The cluster of a run in a spec: inline, local, the address of a Dask scheduler, or one in a cloud. swath.cluster starts them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from swath.spec.spelling import did_you_mean
 
 
 class InlineCluster(SpecModel):
-    """This process, one call after the other: for debugging, tests and tiny runs."""
+    """This process: calls run one after the other. For debugging, tests and small runs."""
 
     kind: Literal["inline"] = "inline"
 
@@ -25,11 +25,11 @@ class LocalCluster(SpecModel):
 
     kind: Literal["local"] = "local"
     workers: Workers | None = None
-    """Worker processes, a number or {min: 1, max: 8}; one per available core when not given."""
+    """Number of worker processes, or {min: 1, max: 8}; one per available core when not given."""
     memory_gb: float | None = Field(default=None, gt=0)
     """Memory limit of each worker in GB (10^9 bytes); an equal share of the machine's when not given."""
     resources: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
-    """What each worker has beside `cpu` and `memory`, such as {gpu: 1}: tasks ask for it with resources={"gpu": 1}."""
+    """Dask resources of each worker beside `cpu` and `memory`, such as {gpu: 1}. Tasks request them with resources={"gpu": 1}."""
 
     @model_validator(mode="after")
     def _own_resources(self) -> LocalCluster:
@@ -40,10 +40,10 @@ class LocalCluster(SpecModel):
 
 
 class TlsFiles(SpecModel):
-    """PEM files with which a client shows a scheduler who it is."""
+    """PEM files for TLS connections to a scheduler."""
 
     ca: InputPath
-    """Certificate of the authority that the scheduler's and workers' certificates are from."""
+    """Certificate of the authority that signed the certificates of scheduler and workers."""
     cert: InputPath
     """The client's certificate."""
     key: InputPath
@@ -51,13 +51,13 @@ class TlsFiles(SpecModel):
 
 
 class AddressCluster(SpecModel):
-    """A Dask scheduler that is already running somewhere."""
+    """A Dask scheduler that is already running."""
 
     kind: Literal["address"] = "address"
     url: str = Field(pattern=r"^(tcp|tls|ws|wss)://.+")
     """The scheduler's address, such as tls://10.0.0.5:8786."""
     tls: TlsFiles | None = None
-    """For tls:// and wss:// addresses, where it must be given."""
+    """Certificates; required for tls:// and wss:// addresses."""
 
     @model_validator(mode="after")
     def _tls_where_it_belongs(self) -> AddressCluster:

@@ -1,4 +1,4 @@
-"""Prices of machines, disks and traffic in clouds, as the table in the package and a project's swath.yaml say them; and a budget."""
+"""Prices of machines, disks and traffic in clouds: the form of the package's table and of `prices` in swath.yaml; amounts of money."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ M = TypeVar("M", bound=SpecModel)
 
 
 class Price(SpecModel):
-    """What a machine (or a GPU that is added to one) costs. In YAML a number of USD per hour, or a mapping."""
+    """Price of a machine, or of a GPU that is attached to one. In YAML a number in USD per hour, or a mapping."""
 
     short_schemas = ({"type": "number", "minimum": 0, "description": "USD per hour."},)
 
     hour: Amount
     """USD per hour."""
     spot: Amount | None = None
-    """USD per hour of one that may be reclaimed; `hour` when not given."""
+    """USD per hour of a spot machine; `hour` when not given."""
     cores: int | None = Field(default=None, ge=1)
-    """Virtual CPUs of a machine; read from its name when not given."""
+    """Virtual CPUs of the machine; read from its name when not given."""
     gpus: int | None = Field(default=None, ge=1)
-    """GPUs that are part of a machine."""
+    """GPUs of the machine type itself."""
 
     @classmethod
     def expand(cls, value: Any, info: Any) -> Any:
@@ -33,53 +33,53 @@ class Price(SpecModel):
 
 
 class RegionPrices(SpecModel):
-    """What things cost in one region. What is not given is taken from the table in the package."""
+    """Prices in one region. Prices that are not given are those of the table in the package."""
 
     machines: dict[str, Price] = Field(default_factory=dict)
-    """By machine type."""
+    """Prices by machine type."""
     gpus: dict[str, Price] = Field(default_factory=dict)
-    """GPUs that are added to machines, each, by their type."""
+    """Prices per GPU that is attached to a machine, by type."""
     disk_gb_month: Amount | None = None
     """USD per GB of a machine's disk and month."""
     address_hour: Amount | None = None
-    """USD per hour of an address on the internet."""
+    """USD per hour of a public IP address."""
     storage_gb_month: Amount | None = None
     """USD per GB in a bucket and month."""
     writes_1000: Amount | None = None
-    """USD per 1000 requests that write to a bucket or list it."""
+    """USD per 1000 write and list requests of a bucket."""
     reads_1000: Amount | None = None
-    """USD per 1000 requests that read from a bucket."""
+    """USD per 1000 read requests of a bucket."""
     egress_gb: Amount | None = None
-    """USD per GB that leaves for the internet."""
+    """USD per GB of traffic to the internet."""
     other_region_gb: Amount | None = None
-    """USD per GB that goes to another region."""
+    """USD per GB of traffic to another region."""
 
 
 class Prices(SpecModel):
     """A table of prices by cloud and region."""
 
     date: str = Field(default="", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
-    """As of when, such as "2026-01-31"."""
+    """Date of the prices, such as "2026-01-31"."""
     currency: Literal["USD"] = "USD"
     aws: dict[str, RegionPrices] = Field(default_factory=dict)
-    """By region, such as eu-central-1."""
+    """Prices by region, such as eu-central-1."""
     gcp: dict[str, RegionPrices] = Field(default_factory=dict)
-    """By region, such as europe-west4."""
+    """Prices by region, such as europe-west4."""
 
     def with_defaults(self, table: Prices) -> Prices:
-        """This table, with what it does not say taken from another."""
-        clouds = {kind: _over(getattr(self, kind), getattr(table, kind)) for kind in ("aws", "gcp")}
+        """This table, with the prices of another where it has none."""
+        clouds = {kind: _merged(getattr(self, kind), getattr(table, kind)) for kind in ("aws", "gcp")}
         return table.model_copy(update=clouds | ({"date": self.date} if self.date else {}))
 
 
-def _over(own: dict[str, RegionPrices], table: dict[str, RegionPrices]) -> dict[str, RegionPrices]:
+def _merged(own: dict[str, RegionPrices], table: dict[str, RegionPrices]) -> dict[str, RegionPrices]:
     merged = dict(table)
     for place, prices in own.items():
         under = table.get(place, RegionPrices())
-        said = {name: getattr(prices, name) for name in prices.model_fields_set}
+        given = {name: getattr(prices, name) for name in prices.model_fields_set}
         for name in ("machines", "gpus"):
-            said[name] = {**getattr(under, name), **getattr(prices, name)}
-        merged[place] = under.model_copy(update=said)
+            given[name] = {**getattr(under, name), **getattr(prices, name)}
+        merged[place] = under.model_copy(update=given)
     return merged
 
 
@@ -90,7 +90,7 @@ def _usd(value: Any, info: Any) -> Any:
     found = re.fullmatch(r"\s*(?:USD\s*|\$\s*)?(\d+(?:\.\d+)?)\s*(USD)?\s*", value)
     if found is None:
         raise mistake(
-            "{value} is no amount of USD: write 20 or `20 USD`; prices are known in USD only", value=repr(value)
+            "{value} is not an amount in USD: write 20 or `20 USD`; prices are in USD only", value=repr(value)
         )
     return float(found[1])
 

@@ -1,4 +1,4 @@
-"""How many workers a cluster has, as a spec says it."""
+"""The number of workers of a cluster in a spec."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from swath.spec.spec_model import SpecModel, mistake
 
 
 class Workers(SpecModel):
-    """How many workers there are: a fixed number, or as many as the work at hand keeps busy. In YAML a number or a mapping."""
+    """Number of workers: fixed, or scaled with the waiting calls between `min` and `max`. In YAML a number or a mapping."""
 
     min: int = Field(default=1, ge=1, le=1024)
-    """Workers that are always there."""
+    """Smallest number of workers."""
     max: int = Field(ge=1, le=1024)
-    """Workers that there are at most."""
+    """Largest number of workers."""
 
-    short_schemas = ({"type": "integer", "minimum": 1, "maximum": 1024, "description": "That many, always."},)
+    short_schemas = ({"type": "integer", "minimum": 1, "maximum": 1024, "description": "A fixed number."},)
 
     @classmethod
     def expand(cls, value: Any, info: Any) -> Any:
@@ -31,5 +31,5 @@ class Workers(SpecModel):
 
     @property
     def elastic(self) -> bool:
-        """Whether the number changes."""
+        """Whether the number of workers changes with the load."""
         return self.min < self.max

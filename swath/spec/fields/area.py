@@ -20,7 +20,7 @@ class AreaBox(SpecModel):
     bbox: tuple[float, float, float, float]
     """West, south, east, north; west > east crosses the antimeridian (degrees only)."""
     crs: str = "EPSG:4326"
-    """What the numbers are in; degrees of longitude and latitude when not given."""
+    """CRS of the numbers; degrees of longitude and latitude when not given."""
 
 
 class AreaFile(SpecModel):
@@ -29,11 +29,11 @@ class AreaFile(SpecModel):
     path: str
     """GeoPackage, GeoJSON, Shapefile or other; a path or URL."""
     layer: str | None = None
-    """Which layer, where the file has several."""
+    """Layer, if the file has several."""
     where: str | None = None
     """Which features, as an SQL condition such as "name = 'north'"; all when not given."""
     crs: str | None = None
-    """Where the file does not say its own, or says a wrong one."""
+    """CRS of the file, if the file has none or a wrong one."""
 
 
 class Area(SpecModel):
@@ -67,9 +67,9 @@ class Area(SpecModel):
     crs: str = "EPSG:4326"
     """Coordinate reference system of `wkt`, as an authority code or WKT. Axes are always x, y (longitude first)."""
     source: str = ""
-    """Where it came from, for messages."""
+    """File or form from which it was read, for messages."""
     notes: tuple[str, ...] = ()
-    """What was repaired, for the log and the report."""
+    """Repairs and assumptions, for the log and the report."""
 
     def geometry(self) -> BaseGeometry:
         """The area as a shapely geometry, in `crs`."""
@@ -107,7 +107,7 @@ class Area(SpecModel):
 
     @staticmethod
     def _read(form: dict[str, Any], context: ValidationContext | None) -> area_geometry.AreaGeometry | None:
-        """The shape that a mapping describes; None when it is not even one of the forms."""
+        """The geometry that a mapping describes; None for a mapping that is none of the forms."""
         if form.get("type") in area_geometry.GEOJSON_TYPES:
             return area_geometry.from_geojson(form)
         if "bbox" in form:

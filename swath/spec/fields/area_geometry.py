@@ -1,6 +1,6 @@
-"""Reading an area: boxes, WKT, GeoJSON and vector files become one valid polygon, split at the antimeridian.
+"""The geometry of an area: boxes, WKT, GeoJSON and vector files become one valid polygon, split at the antimeridian.
 
-Everything heavy is imported inside the functions, so that the module costs nothing until an area is read.
+shapely, pyproj and pyogrio are imported inside the functions, so that specs without an area load fast.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ _NOT_WKT = "cannot be read as WKT; expected a polygon such as POLYGON ((30 10, 4
 
 
 class AreaFieldError(AreaError):
-    """An area is wrong, and it is known which key of its mapping is to blame.
+    """An error in one field (`part`) of an area's mapping.
 
-    `{path}` in the message stands for the absolute path; it is kept apart so that a spec's mistake can mask it.
+    `{path}` in the message stands for the absolute path, which is separate so that the message of a spec can mask it.
     """
 
     def __init__(self, message: str, part: str, *, path: str = "") -> None:
@@ -62,19 +62,20 @@ class AreaGeometry:
 
     wkt: str
     crs: str
-    """Authority code, or WKT when there is none. Axes are x, y."""
+    """Authority code, or WKT if it has none. Axes are x, y."""
     source: str
+    """The file, or the form in which it was given."""
     notes: tuple[str, ...] = ()
-    """What was repaired or assumed."""
+    """Repairs and assumptions."""
 
 
 def is_wkt(text: str) -> bool:
-    """Whether the text is a geometry as WKT, rather than a path."""
+    """Whether a text is a geometry as WKT; otherwise it is a path."""
     return _WKT.fullmatch(text) is not None
 
 
 def from_bbox(bbox: Sequence[float], crs: str = LONLAT) -> AreaGeometry:
-    """(west, south, east, north). In degrees, west > east crosses the antimeridian. Raises AreaError."""
+    """Of (west, south, east, north) in units of `crs`. In degrees, west > east crosses the antimeridian. Raises AreaError."""
     from shapely import box
 
     system = _crs(crs)
@@ -93,14 +94,14 @@ def from_bbox(bbox: Sequence[float], crs: str = LONLAT) -> AreaGeometry:
 
 
 def from_wkt(text: str, crs: str | None = None) -> AreaGeometry:
-    """A polygon as WKT, in degrees when neither `crs` nor an `SRID=` says otherwise. Raises AreaError."""
+    """Of a polygon as WKT, in `crs`, else in the CRS of its `SRID=`, else in degrees. Raises AreaError."""
     import shapely
 
     match = _WKT.fullmatch(text)
     try:
         geometry = shapely.from_wkt(match["body"]) if match else None
     except shapely.GEOSException as error:
-        raise AreaFieldError(_NOT_WKT, "wkt") from error  # GEOS's own words may quote what came from the environment
+        raise AreaFieldError(_NOT_WKT, "wkt") from error  # the message of GEOS may quote a value of the environment
     if match is None or geometry is None:
         raise AreaFieldError(_NOT_WKT, "wkt")
     srid = f"EPSG:{match['srid']}" if match["srid"] else LONLAT
@@ -108,7 +109,7 @@ def from_wkt(text: str, crs: str | None = None) -> AreaGeometry:
 
 
 def from_geojson(value: dict[str, Any]) -> AreaGeometry:
-    """A GeoJSON geometry, Feature or FeatureCollection as plain data, with the legacy `crs` member if it has one.
+    """Of a GeoJSON geometry, Feature or FeatureCollection as plain data; its legacy `crs` member is respected.
 
     Raises AreaError.
     """
@@ -129,10 +130,10 @@ def from_file(
     where: str | None = None,
     crs: str | None = None,
 ) -> AreaGeometry:
-    """Polygons of any vector file that GDAL reads, in the file's own CRS.
+    """Of the polygons of a vector file that GDAL reads, in the CRS of the file.
 
-    path: absolute, relative to `root`, or a URL. layer: needed where there are several. where: an SQL condition.
-    crs: put in place of what the file says. Raises AreaError.
+    path: absolute, relative to `root`, or a URL. layer: required if there are several. where: an SQL condition.
+    crs: used instead of that of the file. Raises AreaError.
     """
     import pyogrio
     import shapely
@@ -165,16 +166,16 @@ def from_file(
                 f"{path} cannot be read with this condition; write SQL such as name = 'north'", "where"
             ) from error
         raise AreaFieldError(f"{path} cannot be read as a vector file", "path") from error
-    said, notes = meta["crs"], []
-    if said is None and crs is None:
-        notes.append(f"{path} does not say its CRS: read as degrees")
-    if said is not None and crs is not None and _crs(crs) != _crs(said):
-        notes.append(f"read as {crs}, though {path} says {_code(_crs(said))}")
+    own, notes = meta["crs"], []
+    if own is None and crs is None:
+        notes.append(f"{path} has no CRS: read as degrees")
+    if own is not None and crs is not None and _crs(crs) != _crs(own):
+        notes.append(f"read as {crs}, though the CRS of {path} is {_code(_crs(own))}")
     if len(geometries) == 0:
         raise AreaFieldError(
             f"{path} has no features" + (" that meet the condition" if where else ""), "where" if where else "path"
         )
-    return _shape(geometries, _crs(crs or said or LONLAT), path, "{path: ..., crs: EPSG:...}", notes)
+    return _shape(geometries, _crs(crs or own or LONLAT), path, "{path: ..., crs: EPSG:...}", notes)
 
 
 def _layer(path: str, layers: Any, wanted: str | None) -> str:
@@ -188,7 +189,7 @@ def _layer(path: str, layers: Any, wanted: str | None) -> str:
             )
         return wanted
     if len(names) != 1:
-        choose = f"say which with {{path: {path}, layer: ...}}: {', '.join(names)}" if names else "it is empty"
+        choose = f"name one with {{path: {path}, layer: ...}}: {', '.join(names)}" if names else "it is empty"
         raise AreaFieldError(f"{path} has {len(names) or 'no'} layers; {choose}", "path")
     return names[0]
 
@@ -242,15 +243,15 @@ def _code(crs: CRS) -> str:
 
 
 def _shape(
-    geometries: Iterable[BaseGeometry | None], crs: CRS, source: str, say: str, notes: Sequence[str] = ()
+    geometries: Iterable[BaseGeometry | None], crs: CRS, source: str, form: str, notes: Sequence[str] = ()
 ) -> AreaGeometry:
-    """One valid geometry from many. `say` is how the author can name another CRS."""
+    """One valid geometry of many. `form` is how a spec gives another CRS."""
     import shapely
 
     found = list(notes)
     polygons = _polygons(geometries, source)
     if crs.is_geographic:
-        _check_degrees(polygons, source, say)
+        _check_degrees(polygons, source, form)
         polygons = [_unwrapped(polygon, found) for polygon in polygons]
     reasons = dict.fromkeys(shapely.is_valid_reason(polygon) for polygon in polygons if not polygon.is_valid)
     found += [f"repaired: {reason}" for reason in list(reasons)[:5]]
@@ -263,7 +264,7 @@ def _shape(
 
 
 def _polygons(geometries: Iterable[BaseGeometry | None], source: str) -> list[Polygon]:
-    """The single polygons in all geometries, in two dimensions; anything else is refused."""
+    """The single polygons of all geometries, in two dimensions. Raises AreaError for points and lines."""
     import numpy as np
     import shapely
 
@@ -285,28 +286,28 @@ def _polygons(geometries: Iterable[BaseGeometry | None], source: str) -> list[Po
 
 
 def _only_polygons(geometry: BaseGeometry) -> BaseGeometry:
-    """Without the points and lines that a repair or a cut leaves behind."""
+    """Without the points and lines that a repair or a cut may give."""
     import shapely
 
     parts = shapely.get_parts(shapely.get_parts(geometry))
     return shapely.union_all([part for part in parts if part.geom_type == "Polygon"])
 
 
-def _check_degrees(polygons: list[Polygon], source: str, say: str) -> None:
+def _check_degrees(polygons: list[Polygon], source: str, form: str) -> None:
     import shapely
 
     west, south, east, north = shapely.total_bounds(polygons)
     if west < -360 or east > 360 or south < -90 or north > 90:
         raise AreaError(
-            f"{source}: {west:.6g}, {south:.6g}, {east:.6g}, {north:.6g} are no degrees of longitude and latitude",
-            remedy=f"If they are metres, say so with {say}.",
+            f"{source}: {west:.6g}, {south:.6g}, {east:.6g}, {north:.6g} are not degrees of longitude and latitude",
+            remedy=f"If they are metres, give the CRS with {form}.",
         )
 
 
 def _unwrapped(polygon: Polygon, notes: list[str]) -> Polygon:
-    """A ring that jumps from one side of the antimeridian to the other, as one that goes on beyond 180 degrees.
+    """The polygon with continuous longitudes, beyond 180 degrees if its rings jump across the antimeridian.
 
-    An edge longer than 180 degrees is read as such a jump, as most readers do, unless it goes from -180 to 180.
+    An edge longer than 180 degrees is such a jump, as for most readers, unless it goes from -180 to 180.
     """
     import numpy as np
     import shapely
@@ -327,7 +328,7 @@ def _unwrapped(polygon: Polygon, notes: list[str]) -> Polygon:
 
 
 def _unwrapped_ring(ring: Any) -> tuple[Any, bool]:
-    """(coordinates with shape (n, 2), whether there was a jump)."""
+    """Coordinates (n, 2) of a ring with continuous longitudes, and whether there was a jump."""
     import numpy as np
 
     lon = ring[:, 0]
@@ -341,7 +342,7 @@ def _unwrapped_ring(ring: Any) -> tuple[Any, bool]:
 
 
 def _split(geometry: BaseGeometry, notes: list[str]) -> BaseGeometry:
-    """Every part within [-180, 180] degrees: what is beyond is cut off and turned round."""
+    """Every part within [-180, 180] degrees: parts beyond are cut off and shifted by 360 degrees."""
     import numpy as np
     import shapely
     from shapely.affinity import translate

@@ -1,4 +1,4 @@
-"""A rule over bands, such as (green - nir) / (green + nir) > 0.1: parsed once into what is allowed, never given to `eval`."""
+"""Expressions over bands, such as (green - nir) / (green + nir) > 0.1: a small safe subset of Python, evaluated without `eval`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_LENGTH = 1000
-"""Characters of an expression."""
+"""Characters of an expression at most."""
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -37,22 +37,22 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.NotEq: operator.ne,
 }
 FUNCTIONS = {"abs": 1, "sqrt": 1, "log": 1, "exp": 1, "min": 2, "max": 2, "where": 3}
-"""Names of functions, with how many arguments they take."""
+"""Names of functions, with their number of arguments."""
 
 
 class ExpressionError(ValueError):
-    """An expression that is not understood: what, where and what may stand there."""
+    """An expression that is not allowed: what is wrong, at which character, and what is allowed."""
 
 
 @dataclass(frozen=True)
 class Expression:
-    """A parsed rule."""
+    """A parsed expression."""
 
     text: str
     bands: tuple[str, ...]
-    """Names of the bands that it needs, in the order in which they occur."""
+    """Names of its bands, in the order in which they occur."""
     condition: bool
-    """Whether it is true or false, or else a number."""
+    """Whether its value is bool; else it is a number."""
 
     @classmethod
     def parse(cls, text: str) -> Expression:
@@ -64,15 +64,15 @@ class Expression:
         return cls(text, tuple(dict.fromkeys(names)), condition)
 
     def evaluate(self, bands: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-        """The rule's value for each pixel, and where it is one: no division by zero, no logarithm of a negative number.
+        """(values, valid), both (height, width): valid is false where a value is undefined, such as after a division by zero.
 
-        Bands (height, width) of any dtype are computed with as float64. The values are bool for a comparison, else float64.
+        Bands (height, width) may have any dtype; arithmetic is in float64. The values are bool for a condition, else float64.
         """
         import numpy as np
 
         numbers = {name: np.asarray(bands[name], np.float64) for name in self.bands}
         shape = next(iter(numbers.values())).shape
-        # NaN goes through arithmetic, but a comparison forgets it: what a comparison compared is kept here.
+        # Arithmetic propagates NaN, but a comparison does not: `known` collects where its sides were finite.
         known = np.ones(shape, bool)
         with np.errstate(all="ignore"):
             value = np.broadcast_to(_value(_tree(self.text), numbers, known), shape)
@@ -92,9 +92,9 @@ def _tree(text: str) -> ast.expr:
 
 
 def _check(node: ast.expr, text: str, names: list[str]) -> bool:
-    """Whether it is a condition; collects names of bands. Raises ExpressionError."""
+    """Whether a node is a condition; appends the bands that it names to `names`. Raises ExpressionError."""
 
-    def said(part: ast.AST) -> str:
+    def place(part: ast.AST) -> str:
         return f"character {getattr(part, 'col_offset', 0) + 1} of {text.strip()!r}"
 
     match node:
@@ -108,32 +108,32 @@ def _check(node: ast.expr, text: str, names: list[str]) -> bool:
             logical = isinstance(op, ast.BitAnd | ast.BitOr)
             if sides != {logical}:
                 needs = "conditions; put each in brackets" if logical else "numbers, not conditions"
-                raise ExpressionError(f"{said(node)}: both sides must be {needs}")
+                raise ExpressionError(f"{place(node)}: both sides must be {needs}")
             return logical
         case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
             logical = isinstance(op, ast.Invert)
             if _check(operand, text, names) != logical:
-                raise ExpressionError(f"{said(node)}: needs a {'condition' if logical else 'number'}")
+                raise ExpressionError(f"{place(node)}: needs a {'condition' if logical else 'number'}")
             return logical
         case ast.Compare(left=left, ops=ops, comparators=others) if all(type(op) in _COMPARE for op in ops):
             kinds = [_check(part, text, names) for part in (left, *others)]
             if any(kinds):
-                raise ExpressionError(f"{said(node)}: compares numbers; join conditions with & and |")
+                raise ExpressionError(f"{place(node)}: compares numbers; join conditions with & and |")
             return True
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in FUNCTIONS:
             if len(arguments) != FUNCTIONS[name]:
-                raise ExpressionError(f"{said(node)}: {name} takes {FUNCTIONS[name]}, not {len(arguments)}")
+                raise ExpressionError(f"{place(node)}: {name} takes {FUNCTIONS[name]}, not {len(arguments)}")
             kinds = [_check(argument, text, names) for argument in arguments]
             if kinds != [name == "where", *[False] * (len(kinds) - 1)]:
-                raise ExpressionError(f"{said(node)}: {name} takes {'a condition and ' * (name == 'where')}numbers")
+                raise ExpressionError(f"{place(node)}: {name} takes {'a condition and ' * (name == 'where')}numbers")
             return False
         case ast.BoolOp():
             raise ExpressionError(
-                f"{said(node)}: write & and | for `and` and `or`, with brackets around each condition"
+                f"{place(node)}: write & and | for `and` and `or`, with brackets around each condition"
             )
         case ast.Call(func=ast.Name(id=name)):
-            raise ExpressionError(f"{said(node)}: there is no function {name}; there are {', '.join(FUNCTIONS)}")
-    raise ExpressionError(f"{said(node)}: {type(node).__name__} may not stand in an expression")
+            raise ExpressionError(f"{place(node)}: there is no function {name}; there are {', '.join(FUNCTIONS)}")
+    raise ExpressionError(f"{place(node)}: {type(node).__name__} is not allowed in an expression")
 
 
 def _value(node: ast.expr, bands: Mapping[str, Any], known: NDArray[np.bool_]) -> Any:
@@ -161,4 +161,4 @@ def _value(node: ast.expr, bands: Mapping[str, Any], known: NDArray[np.bool_]) -
         case ast.Call(func=ast.Name(id=name), args=arguments):
             function = {"min": np.minimum, "max": np.maximum}.get(name) or getattr(np, name)
             return function(*(_value(argument, bands, known) for argument in arguments))
-    raise ExpressionError(f"{type(node).__name__} may not stand in an expression")
+    raise ExpressionError(f"{type(node).__name__} is not allowed in an expression")

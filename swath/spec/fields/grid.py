@@ -8,14 +8,14 @@ from swath.spec.spec_model import SpecModel
 
 
 class GridSpec(SpecModel):
-    """The output grid, when it is not to be the imagery's own."""
+    """The grid of the output, if not that of the imagery."""
 
     crs: str | None = None
-    """Authority code such as EPSG:32633; the imagery's own when not given."""
+    """Authority code such as EPSG:32633; that of the imagery when not given."""
     resolution: float | None = Field(default=None, gt=0)
-    """Pixel size in units of the CRS; the imagery's finest band when not given."""
+    """Pixel size in units of the CRS; that of the imagery's finest band when not given."""
     zones: bool = False
-    """One sheet for each UTM zone of the imagery, on that zone's own pixels; each place is in the sheet of the nearest central
+    """One sheet (file) per UTM zone of the imagery, in the CRS of the zone; each place is in the sheet of the nearest central
     meridian. Otherwise the map has one grid: that of the first scene, or of `crs`."""
 
     @model_validator(mode="after")

@@ -13,31 +13,31 @@ Resampling = Literal["nearest", "bilinear", "cubic", "average", "mode"]
 
 
 class Mask(SpecModel):
-    """Which pixels are not to be used, from a quality band of the scene."""
+    """Pixels that are masked out, from a quality band of the scene."""
 
     band: str
-    """Asset or band that holds the flags, such as `scl`, `qa_pixel` or `Fmask`."""
+    """Asset or band with the flags, such as `scl`, `qa_pixel` or `Fmask`."""
     kind: Literal["scl", "qa_pixel", "fmask"]
-    """How to read it: Sentinel-2 scene classes, Landsat Collection 2 bits, or the Fmask bits of HLS."""
+    """Its encoding: Sentinel-2 scene classes, Landsat Collection 2 bits, or the Fmask bits of HLS."""
     reject: tuple[str, ...] = ("cloud", "cloud_shadow", "cirrus")
-    """Names of what is masked out; see swath.imagery.reading.quality_mask for the names of each kind."""
+    """Names of the flags that are masked out; see swath.imagery.reading.quality_mask for the names of each kind."""
 
 
 class _Imagery(SpecModel):
     bands: tuple[str | int, ...] | None = None
-    """Bands to read, in the order in which the model takes them: names, or 1-based indices for `files`. The model's
-    contract decides when not given."""
+    """Bands to read, in the order in which the model takes them: names, or indices from 1 for `files`. Those of the model's contract
+    when not given."""
     mosaic: Literal["first", "last", "median", "least_cloud"] = "first"
-    """Which scene wins where several cover a pixel. Scenes are ordered as listed (files) or by time (stac); for least_cloud by
-    their cloud cover: the metadata's, else the share of their pixels that `mask` rejects."""
+    """Which scene's value a pixel gets where several cover it. Scenes are in the order of the list (files) or of time (stac); for
+    least_cloud in that of their cloud cover: of the metadata, else the share of their pixels that `mask` rejects."""
     resampling: Resampling = "nearest"
-    """How a band that is not on the map's grid is brought onto it."""
+    """Resampling of bands that are not on the grid of the map."""
     mask: Mask | None = None
-    """Pixels to leave out, from a quality band."""
+    """Pixels to mask out, from a quality band."""
     scale: float | None = None
-    """Physical value = number * scale + offset, where the imagery itself does not say so; overrides what it says."""
+    """Physical value = number * scale + offset. Overrides the scale of the imagery's metadata."""
     offset: float | None = None
-    """See scale."""
+    """See `scale`."""
 
 
 class FilesImagery(_Imagery):
@@ -45,11 +45,11 @@ class FilesImagery(_Imagery):
 
     source: Literal["files"] = "files"
     paths: tuple[InputPattern, ...] = Field(min_length=1)
-    """Files or glob patterns, local or fsspec URLs. Each file is one scene. Absolute once loaded."""
+    """Files or glob patterns, local or fsspec URLs. Each file is one scene."""
     names: tuple[str, ...] | None = None
-    """Names of the files' bands in order, where the files do not name them."""
+    """Names of the bands in the order of the files, if the files have none."""
     nodata: float | None = None
-    """Nodata value, where the files do not declare one."""
+    """Nodata value, if the files declare none."""
 
 
 class StacImagery(_Imagery):
@@ -61,15 +61,15 @@ class StacImagery(_Imagery):
     api: str | None = None
     """Root URL of a STAC API. Give this or `catalog`."""
     collections: tuple[str, ...] = ()
-    """Collections to search; all when empty (catalogues only)."""
+    """Collections to search; all when empty (catalogues only, not APIs)."""
     datetime: str | None = None
     """A time or an interval such as 2024-06/2024-08 or 2024-06-01/.. of RFC 3339 dates, months or years."""
     cloud_cover: float | None = Field(default=None, ge=0, le=100)
-    """Largest eo:cloud_cover in percent; items that do not say theirs are kept."""
+    """Largest eo:cloud_cover in percent. Items without one are used."""
     ids: tuple[str, ...] = ()
-    """Item ids to take; all when empty."""
+    """Ids of the items to use; all when empty."""
     limit: int | None = Field(default=None, ge=1)
-    """Most items to take."""
+    """Largest number of items."""
 
     @model_validator(mode="after")
     def _one_place(self) -> StacImagery:

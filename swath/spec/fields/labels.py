@@ -1,4 +1,4 @@
-"""Labels in a spec: what is known of the ground, from polygons, from a raster, or from a rule over the image's own bands."""
+"""Labels in a spec: classes of pixels from vector files, from rasters, or from an expression over the bands of the image."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from swath.spec.fields.paths import InputPath
 from swath.spec.spec_model import ShortForm, SpecModel, mistake
 
 IGNORE_INDEX = 255
-"""Number of pixels without a label in every array of labels; no class has it."""
+"""Value of pixels without a label in arrays of labels (uint8). No class has it; losses and metrics ignore it."""
 PALETTE = ("4477AA", "EE6677", "228833", "CCBB44", "66CCEE", "AA3377", "BBBBBB", "EE8866", "44BB99", "FFAABB")
-"""Colours of classes that have none, in order: Paul Tol's bright and light schemes, which colour-blind readers can tell apart.
+"""Default colours of classes, in order: Paul Tol's bright and light schemes, which are safe for colour-blind readers.
 https://personal.sron.nl/~pault/"""
 IGNORE_CLASS = "ignore"
-"""What a label is mapped to so that its pixels count nowhere."""
+"""Stands for a class in `classes`, `background` and `otherwise`: these pixels have no label."""
 
 
 class LabelClass(SpecModel):
@@ -28,7 +28,7 @@ class LabelClass(SpecModel):
 
     name: str = Field(pattern=r"\S")
     color: str | None = Field(default=None, pattern=r"^#?[0-9A-Fa-f]{6}$")
-    """RGB as six hexadecimal digits; one of a palette for colour-blind readers when not given."""
+    """RGB as six hexadecimal digits; a colour of a colour-blind safe palette when not given."""
 
     @classmethod
     def expand(cls, value: Any, info: Any) -> Any:
@@ -36,7 +36,7 @@ class LabelClass(SpecModel):
 
 
 class VectorLabels(SpecModel):
-    """Polygons, lines or points of a file that GDAL reads."""
+    """Polygons, lines or points of a vector file that GDAL reads."""
 
     source: Literal["vector"] = "vector"
     path: InputPath
@@ -46,56 +46,55 @@ class VectorLabels(SpecModel):
     where: str | None = None
     """Which features, as an SQL condition such as "area > 10"; all when not given."""
     crs: str | None = None
-    """Where the file does not say its own, or says a wrong one."""
+    """CRS of the file, if the file has none or a wrong one."""
     field: str | None = None
-    """The attribute that tells a feature's class. Give this or `label`."""
+    """The attribute that holds the class of a feature. Give this or `label`."""
     classes: dict[str, str] = Field(default_factory=dict)
-    """What the values of `field` mean: value -> name of a class, or `ignore`. A value that is not here is the name of a class
-    itself, else a mistake."""
+    """Values of `field`: value -> name of a class, or `ignore`. Other values must be names of classes."""
     label: str | None = None
     """The class of every feature. Give this or `field`."""
     background: str = IGNORE_CLASS
-    """The class of pixels outside of all features; `ignore` when only some places are labelled."""
+    """The class of pixels outside of all features; `ignore` if only some places are labelled."""
     all_touched: bool = False
-    """Whether a pixel belongs to a feature that touches it; otherwise its centre must be inside."""
+    """Whether all pixels that a feature touches get its class, or only those whose centre is inside."""
 
     @model_validator(mode="after")
     def _one_way(self) -> VectorLabels:
         if (self.field is None) == (self.label is None):
             raise ValueError(
-                "give either field (an attribute that tells the class) or label (the class of all features)"
+                "give either field (the attribute that holds the class) or label (the class of all features)"
             )
         return self
 
 
 class RasterLabels(SpecModel):
-    """A raster of class numbers, on any grid. It is brought onto the image's pixels by its nearest pixel."""
+    """A raster of class numbers, on any grid. It is resampled to the grid of the image by nearest neighbour."""
 
     source: Literal["raster"] = "raster"
     path: InputPath
     band: int = Field(default=1, ge=1)
-    """1-based."""
+    """Band of the file, from 1."""
     classes: dict[Annotated[str, Field(pattern=r"^-?\d+$")], str] = Field(default_factory=dict)
-    """What the numbers mean: number -> name of a class, or `ignore`. Numbers that are not here are ignored. When not given, number n is
-    the n-th class, from 0 on. Nodata is always ignored."""
+    """Class numbers: number -> name of a class, or `ignore`. Other numbers are ignored. When not given, number n is the n-th class,
+    from 0. Nodata is always ignored."""
     nodata: float | None = None
-    """Where the file does not declare its own."""
+    """Nodata value, if the file declares none."""
 
 
 class ExpressionLabels(SpecModel):
-    """Weak labels: a rule over the bands, such as (green - nir) / (green + nir) > 0.1."""
+    """Weak labels: a condition over the bands, such as (green - nir) / (green + nir) > 0.1."""
 
     source: Literal["expression"] = "expression"
     expression: str
-    """Bands by name, numbers, + - * / **, comparisons, & | ~, abs, min, max, sqrt, log, exp, where(condition, a, b)."""
+    """The condition: bands by name, numbers, + - * / **, comparisons, & | ~, abs, min, max, sqrt, log, exp, where(condition, a, b)."""
     label: str
-    """The class where it holds."""
+    """The class of pixels where the condition is true."""
     otherwise: str
-    """The class where it does not, or `ignore`. Where it is no number (0 / 0) there is no label."""
+    """The class of pixels where it is false, or `ignore`. Where it is undefined (0 / 0) there is no label."""
     units: Literal["dn", "reflectance"] = "dn"
-    """Whether the bands are the files' numbers or physical values."""
+    """Whether bands are digital numbers as in the files, or reflectance (number * scale + offset)."""
     imagery: Imagery | None = None
-    """Where the bands are read from when it is not the image itself."""
+    """Imagery from which the bands are read, if not the image itself."""
 
     @model_validator(mode="after")
     def _sound(self) -> ExpressionLabels:
@@ -109,7 +108,7 @@ class ExpressionLabels(SpecModel):
         return self
 
     def parsed(self) -> Expression:
-        """The rule."""
+        """The expression, parsed."""
         return Expression.parse(self.expression)
 
 
@@ -122,7 +121,7 @@ class LabelledImagery(SpecModel):
     imagery: Imagery
     labels: Labels
     area: Area | None = None
-    """Where the labels are to be believed; everywhere on the imagery when not given."""
+    """Area in which the labels are used; all of the imagery when not given."""
 
 
 def _one_or_more(value: Any, info: Any) -> Any:

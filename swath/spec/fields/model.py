@@ -14,18 +14,17 @@ class ModelRef(SpecModel):
     short_schemas = ({"type": "string", "description": "Path of the weights"},)
 
     path: InputPath
-    """Weights: .pt2 (torch.export), .pt or .torchscript (TorchScript), .onnx, or .safetensors with `factory`.
-    Absolute once loaded."""
+    """Weights: .pt2 (torch.export), .pt or .torchscript (TorchScript), .onnx, or .safetensors with `factory`."""
     contract: InputPath | None = None
-    """The model's contract; the file of the same name ending in .json when not given."""
+    """The model's contract; the file beside the weights with the same name and the suffix .json when not given."""
     factory: str | None = None
-    """For .safetensors: `module:function` that returns the torch.nn.Module to load the weights into."""
+    """For .safetensors: `module:function`, which returns the torch.nn.Module that the weights are loaded into."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of the network's arithmetic. The others change some pixels; they are faster where the hardware computes in them (GPUs, processors
-    with AMX or AVX512-BF16) and several times slower elsewhere. float16 is for GPUs only."""
+    """Data type of the network's arithmetic. bfloat16 and float16 change some pixels; they are faster on hardware that computes in them
+    (GPUs, processors with AMX or AVX512-BF16) and several times slower elsewhere. float16 is for GPUs only."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the network runs: `auto` is the GPU if the machine on which the run is started has one. Results on the two differ in the
-    last bits."""
+    """Device of the network: `auto` is the GPU if the machine that starts the run has one. Results on GPU and CPU differ in the last
+    bits."""
 
     @classmethod
     def expand(cls, value: Any, info: Any) -> Any:

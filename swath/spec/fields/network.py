@@ -1,4 +1,4 @@
-"""How a network learns, in a spec: which network, what it is told to make small, how its images are varied, when it stops."""
+"""The fields of a training in a spec: network, loss, augmentation, optimizer, and which epoch's weights are used."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Network(SpecModel):
     `module:factory` of the project, which is called with bands, classes and the options and gives a torch.nn.Module from images
     (N, bands, H, W) to logits (N, classes, H, W)."""
     width: int = Field(default=8, ge=1, le=256)
-    """Of `unet`: channels at full resolution."""
+    """For `unet`: channels at full resolution."""
     depth: int = Field(default=3, ge=1, le=6)
-    """Of `unet`: how often height and width are halved."""
+    """For `unet`: number of levels; each halves height and width."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Of the others: what else they are made with, such as encoder_name: resnet34. Nothing is downloaded unless encoder_weights
-    names weights."""
+    """For the others: keyword arguments of their constructor, such as encoder_name: resnet34. Nothing is downloaded unless
+    encoder_weights names weights."""
     weights: InputPath | None = None
-    """Begin with the weights of a trained model of this shape: .safetensors, .pt2, or .ckpt of a training."""
+    """Initial weights: those of a trained model of this architecture, as .safetensors, .pt2, or .ckpt of a training."""
 
     @classmethod
     def expand(cls, value: Any, info: Any) -> Any:
@@ -46,17 +46,17 @@ class Network(SpecModel):
 
 
 class LossTerm(SpecModel):
-    """One term of what is made small. In YAML: its name, or a mapping."""
+    """One term of the loss. In YAML: its name, or a mapping."""
 
     short_schemas = ({"type": "string", "enum": ["cross_entropy", "focal", "dice"]},)
 
     name: Literal["cross_entropy", "focal", "dice"]
     weight: float = Field(default=1, gt=0)
-    """Of this term in the sum."""
+    """Weight of this term in the sum."""
     class_weights: Literal["none", "balanced"] | tuple[float, ...] = "none"
-    """How much each class counts in cross_entropy and focal: alike, the rarer the more, or as the list says."""
+    """Weights of the classes in cross_entropy and focal: equal, inverse to their frequency, or the list."""
     gamma: float = Field(default=2, ge=0)
-    """Of focal: how little counts what is right already."""
+    """Focusing parameter of focal loss: the larger, the less pixels count that are classified well."""
 
     @classmethod
     def expand(cls, value: Any, info: Any) -> Any:
@@ -72,44 +72,44 @@ Loss = Annotated[
     Field(min_length=1),
     ShortForm(_parts, one=True),
 ]
-"""What is made small: a term or the sum of several. In YAML: a name, a mapping, or a list of mappings."""
+"""The loss: one term or the sum of several. In YAML: a name, a mapping, or a list of mappings."""
 
 
 class Augmentation(SpecModel):
-    """How the images of each step are varied. Numbers are of scaled images, of which 1 is a standard deviation."""
+    """Random augmentation of the images of each step. Numbers are in standard deviations of a band."""
 
     flips: bool = True
     turns: bool = True
-    """By 90, 180 and 270 degrees."""
+    """Rotations by 90, 180 and 270 degrees."""
     gain: float = Field(default=0.1, ge=0, lt=1)
-    """Standard deviation of a factor around 1, one for all bands of an image."""
+    """Standard deviation of a random factor around 1, the same for all bands of an image."""
     brightness: float = Field(default=0.1, ge=0)
-    """Standard deviation of what is added, one number for all bands of an image."""
+    """Standard deviation of a random offset, the same for all bands of an image."""
     band_dropout: float = Field(default=0, ge=0, lt=1)
-    """Share of bands that are blanked; never all bands of an image."""
+    """Share of bands that are set to their mean; never all bands of an image."""
 
 
 class Optimizer(SpecModel):
-    """AdamW, with a learning rate that rises to its peak and falls to nothing (one cycle)."""
+    """AdamW with a one-cycle learning rate: it rises to its peak and falls to zero."""
 
     learning_rate: float = Field(default=2e-3, gt=0)
-    """At its peak."""
+    """Peak of the learning rate."""
     weight_decay: float = Field(default=1e-3, ge=0)
     warmup: float = Field(default=0.2, gt=0, lt=1)
-    """Share of all steps until the peak."""
+    """Share of all steps before the peak."""
     clip: float | None = Field(default=1.0, gt=0)
-    """Longest gradient; longer ones are shortened to it."""
+    """Largest norm of the gradient; larger gradients are scaled down to it."""
 
 
 class BestEpoch(SpecModel):
-    """Which epoch's weights are kept. In YAML: the metric's name, or a mapping."""
+    """Which epoch's weights become the model. In YAML: the metric's name, or a mapping."""
 
     short_schemas = ({"type": "string", "description": "Name of the metric"},)
 
     metric: str = "mean_iou"
-    """On the whole validation split: mean_iou, accuracy, loss, or the name of a class, for its IoU."""
+    """Metric on the whole validation split: mean_iou, accuracy, loss, or the name of a class for its IoU."""
     patience: int | None = Field(default=None, ge=1)
-    """Stop when so many epochs brought nothing better; never when not given."""
+    """Early stopping: epochs without improvement after which the training stops; never when not given."""
 
     @classmethod
     def expand(cls, value: Any, info: Any) -> Any:

@@ -13,36 +13,36 @@ Activation = Literal["softmax", "sigmoid", "none"]
 
 
 class Holes(SpecModel):
-    """Which holes in polygons are filled."""
+    """Which holes of polygons are filled."""
 
     min_area: float = Field(gt=0)
-    """Holes of less than so many square metres are filled."""
+    """Holes with a smaller area, in square metres, are filled."""
 
 
 class Vectors(SpecModel):
     """Polygons of the map's classes. In YAML: true, false, or a mapping.
 
-    Polygons run along the pixels' sides. With `simplify`, neighbours keep the border that they share.
+    Polygons follow the edges of pixels. With `simplify`, neighbours still share their border.
     """
 
     background: tuple[str, ...] = ()
-    """Names of classes that get no polygons."""
+    """Names of classes without polygons."""
     min_area: float = Field(default=0.0, ge=0)
-    """Objects of less than so many square metres on the ground are left out; the map keeps their pixels."""
+    """Objects with a smaller area, in square metres on the ground, get no polygon; the map still has their pixels."""
     holes: Literal["keep", "fill"] | Holes = "keep"
-    """Whether holes stay, are filled, or are filled below an area, as in {min_area: 500}. What lies in a filled hole keeps its
-    own polygon."""
+    """Whether holes are kept, filled, or filled if they are small, as in {min_area: 500}. Objects in a filled hole keep their own
+    polygon."""
     simplify: Annotated[float, Field(gt=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)?px$")] | None = None
-    """How much detail to give up: the square root of the area of the corners that may be cut, in metres, or in pixels as in 1.5px."""
+    """Tolerance of the simplification: the square root of the area of corners that may be cut, in metres, or in pixels as in 1.5px."""
 
 
 class Tiles(SpecModel):
     """Vector tiles of the map's polygons, in one PMTiles file. In YAML: true, false, or a mapping."""
 
     min_zoom: int | None = Field(default=None, ge=0, le=22)
-    """The first zoom level; the one at which the map is not longer than a tile when not given."""
+    """First zoom level; when not given, the one at which the map fits in one tile."""
     max_zoom: int | None = Field(default=None, ge=0, le=22)
-    """The last zoom level; the one that still shows single pixels when not given."""
+    """Last zoom level; when not given, the one at which single pixels can be seen."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Tiles:
@@ -52,35 +52,35 @@ class Tiles(SpecModel):
 
 
 class Probabilities(SpecModel):
-    """A map of how probable each class is. In YAML: true, false, or a mapping."""
+    """A raster of the probability of each class. In YAML: true, false, or a mapping."""
 
     classes: tuple[str, ...] = ()
-    """Names of the classes to keep, one band each; all when empty."""
+    """Names of the classes, one band each; all when empty."""
     dtype: Literal["uint8", "float16", "float32"] = "uint8"
-    """uint8 has steps of 0.004 (250 is 1, 255 nodata); float16 reads as 32-bit floats in programs that know no shorter ones."""
+    """uint8 has steps of 0.004 (250 is 1, 255 is nodata); programs without 16-bit floats read float16 as 32-bit floats."""
     activation: Activation | None = None
-    """What the model's numbers still need to be probabilities; when not given, softmax for several channels, none for the one
-    channel of a contract with a threshold."""
+    """Function that makes probabilities of the model's output; when not given, softmax for several channels, none for the one channel
+    of a contract with a threshold."""
 
 
 _SWITCH = {"type": "boolean"}
 
 
 def _switched(value: Any, info: Any) -> Any:
-    """`true` is the mapping with nothing in it, `false` is nothing."""
+    """The full form: an empty mapping for `true`, None for `false`."""
     if isinstance(value, bool):
         return {} if value else None
     return value
 
 
 class Destination(SpecModel):
-    """Where something is published. In YAML: a path, or a mapping. It is locked while a run writes there, and each variant of a
-    matrix has a folder of its own below it."""
+    """The folder of an output. In YAML: a path, or a mapping. It is locked while a run writes to it, and each variant of a matrix
+    has its own folder in it."""
 
     short_schemas = ({"type": "string", "description": "Folder, local or an fsspec URL"},)
 
     to: OutputPath
-    """Folder, local or an fsspec URL. Absolute once loaded."""
+    """Folder, local or an fsspec URL."""
 
     @classmethod
     def expand(cls, value: Any, info: Any) -> Any:
@@ -88,24 +88,24 @@ class Destination(SpecModel):
 
 
 class Output(Destination):
-    """Where the map goes and what is made beside it. In YAML: a path, or a mapping."""
+    """The folder of the map, and which files are written beside it. In YAML: a path, or a mapping."""
 
     vectors: Annotated[Vectors | None, ShortForm(_switched, _SWITCH)] = Vectors()
-    """Also write polygons of each class as GeoParquet; a mapping says how."""
+    """Also write polygons of each class as GeoParquet."""
     pmtiles: Annotated[Tiles | None, ShortForm(_switched, _SWITCH)] = None
-    """Also write these polygons as vector tiles for web maps. Needs `vectors`."""
+    """Also write the polygons as vector tiles for web maps. Needs `vectors`."""
     probabilities: Annotated[Probabilities | None, ShortForm(_switched, _SWITCH)] = None
-    """Also write how probable each class is."""
+    """Also write the probability of each class."""
     preview: bool = True
-    """Also write a PNG with a legend."""
+    """Also write a picture (PNG) with a legend."""
     blocksize: Literal[64, 128, 256, 512, 1024] = 512
-    """Edge of the tiles in the map's file, in pixels."""
+    """Edge of the tiles of the Cloud-Optimized GeoTIFF, in pixels."""
     sheet: int = Field(default=65536, ge=64)
-    """Longest edge of one file in pixels: a larger map becomes several, with an index that opens them as one."""
+    """Longest edge of one file in pixels. A larger map is several files, with a VRT index that opens them as one."""
 
     @property
     def background(self) -> tuple[str, ...]:
-        """Names of classes that get no polygons."""
+        """Names of classes without polygons."""
         return self.vectors.background if self.vectors else ()
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Paths in a spec: made absolute while it is loaded, and checked. Annotate a field with one of the types here."""
+"""Types of fields that hold paths: InputPath, InputPattern, OutputPath. Loading a spec makes them absolute and checks them."""
 
 # os.path takes any text; pathlib raises for names that are too long and for users that do not exist.
 # ruff: noqa: PTH111, PTH117, PTH207
@@ -18,16 +18,16 @@ from swath.spec.spec_model import mistake
 
 @dataclass(frozen=True)
 class ValidationContext:
-    """What validators know while a spec is loaded. Without it (in plain Python) paths are left as they are."""
+    """Context of pydantic's validators while a spec is loaded. Without it (in plain Python) paths are not changed."""
 
     root: Path
-    """Absolute folder that relative paths are relative to."""
+    """Absolute folder to which relative paths are relative."""
     clusters: Mapping[str, Any] = field(default_factory=dict)
-    """Clusters that swath.yaml names."""
+    """Clusters of swath.yaml by name."""
 
 
 def validation_context(info: Any) -> ValidationContext | None:
-    """The context of a validation, if it has one."""
+    """The context of a validation, if there is one."""
     context = getattr(info, "context", None)
     return context if isinstance(context, ValidationContext) else None
 
@@ -35,7 +35,7 @@ def validation_context(info: Any) -> ValidationContext | None:
 def _input_path(path: str, info: ValidationInfo) -> str:
     if (context := validation_context(info)) is None:
         return path
-    found = absolute(_named(path), context.root)
+    found = absolute(_not_empty(path), context.root)
     if is_missing(found):
         raise mistake("there is no such file: {path}", path=found)
     return found
@@ -46,7 +46,7 @@ def _input_pattern(path: str, info: ValidationInfo) -> str:
 
     if (context := validation_context(info)) is None:
         return path
-    found = absolute(_named(path), context.root)
+    found = absolute(_not_empty(path), context.root)
     if is_missing(found) and next(iglob(found, recursive=True), None) is None:
         what = "no file matches" if any(c in path for c in "*?[") else "there is no such file:"
         raise mistake(what + " {path}", path=found)
@@ -56,7 +56,7 @@ def _input_pattern(path: str, info: ValidationInfo) -> str:
 def _output_path(path: str, info: ValidationInfo) -> str:
     if (context := validation_context(info)) is None:
         return path
-    found = absolute(_named(path), context.root)
+    found = absolute(_not_empty(path), context.root)
     if is_remote(found) or os.path.isabs(os.path.expanduser(path)):
         return found
     root, real = os.path.realpath(context.root), os.path.realpath(found)
@@ -67,7 +67,7 @@ def _output_path(path: str, info: ValidationInfo) -> str:
     return found
 
 
-def _named(path: str) -> str:
+def _not_empty(path: str) -> str:
     if not path:
         raise mistake("expected a path, got empty text")
     return path
@@ -78,4 +78,4 @@ InputPath = Annotated[str, AfterValidator(_input_path)]
 InputPattern = Annotated[str, AfterValidator(_input_pattern)]
 """A file or a glob pattern that must match something, or a URL. Absolute once loaded."""
 OutputPath = Annotated[str, AfterValidator(_output_path)]
-"""Something to be written, or a URL; a relative one may not leave the project's folder. Absolute once loaded."""
+"""A file or folder that is written, or a URL. A relative path may not leave the project's folder. Absolute once loaded."""

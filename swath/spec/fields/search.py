@@ -1,4 +1,4 @@
-"""`search:` in a spec: random trials of a matrix instead of its whole cross product."""
+"""`search:` in a spec: a random sample of a matrix's variants instead of all of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from swath.spec.spec_model import SpecModel
 
 
 class Search(SpecModel):
-    """Random trials of a matrix. A field of the matrix is then a list, or a range: `{between: [0.0001, 0.01], scale: log}`."""
+    """A random sample of the variants of a matrix. A field of the matrix is then a list, or a range such as
+    `{between: [0.0001, 0.01], scale: log}`."""
 
     random: int = Field(ge=1, le=256)
-    """How many variants are tried."""
+    """Number of variants."""
     seed: int = 0
-    """The same seed tries the same variants."""
+    """Seed of the random numbers: the same seed gives the same variants."""
     best: str | None = None
-    """Name of the number, as `pipe runs table` heads its column, by which the best variant is told."""
+    """The metric by which variants are compared: a column of `pipe runs table`."""
     goal: Literal["max", "min"] = "max"
-    """Whether the largest or the smallest is the best."""
+    """Whether the largest or the smallest value is the best."""

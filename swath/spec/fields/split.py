@@ -1,4 +1,4 @@
-"""What a training is told: which places are held back, and which chips it sees."""
+"""The split of a training's data into training, validation and test: by blocks, areas, scenes or columns."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class BlockSplit(SpecModel):
-    """Square blocks of ground, drawn by lot. They lie on one grid of the whole Earth: a place is in one split in every image."""
+    """Square blocks on the ground, assigned at random. The blocks are one grid of the whole Earth: a place is in the same split in
+    every image."""
 
     by: Literal["blocks"] = "blocks"
     size_m: float = Field(default=2000, gt=0)
     """Edge of a block, in metres on the ground."""
     buffer_m: float = Field(default=100, ge=0)
-    """Training stays so many metres away from validation and test; at most half a block."""
+    """Buffer in metres around validation and test that is not used for training; at most half a block."""
     validation: Fraction = 0.2
-    """Share of the blocks that training never sees, on which models are compared."""
+    """Share of the blocks for validation: not trained on, used to compare models."""
     test: Fraction = 0.0
-    """Share of the blocks that nothing sees before the model is finished."""
+    """Share of the blocks for the test: used only after training."""
 
     @model_validator(mode="after")
     def _room(self) -> BlockSplit:
@@ -35,30 +36,30 @@ class BlockSplit(SpecModel):
 
 
 class AreaSplit(SpecModel):
-    """Areas that are drawn by hand; all else is trained on."""
+    """Areas for validation and test; everything outside of them is for training."""
 
     by: Literal["area"] = "area"
     validation: Area
-    """Where models are compared."""
+    """Area of validation, used to compare models."""
     test: Area | None = None
-    """Where nothing looks before the model is finished. It goes before `validation` where the two overlap."""
+    """Area of the test, used only after training. Where it overlaps `validation`, it is test."""
     buffer_m: float = Field(default=0, ge=0)
-    """Training stays so many metres away from both."""
+    """Buffer in metres around both that is not used for training."""
 
 
 class SceneSplit(SpecModel):
-    """Whole scenes, by id or by date; all others are trained on."""
+    """Whole scenes for validation and test, by id or by date; all others are for training."""
 
     by: Literal["scene"] = "scene"
     validation: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Scenes on which models are compared: ids, patterns (S2A_29RKH_*) or intervals of time (2014-01-01/2014-12-31)."""
+    """Scenes of validation, used to compare models: ids, patterns (S2A_29RKH_*) or time intervals (2014-01-01/2014-12-31)."""
     test: tuple[str, ...] = ()
-    """Scenes that nothing sees before the model is finished. They go before `validation` where a scene is in both."""
+    """Scenes of the test, used only after training. A scene that is in both is test."""
     overlap: Literal["refuse", "buffer", "allow"] = "refuse"
-    """What is done about ground that scenes of two splits show: `refuse` ends the run, `buffer` leaves that ground out, `allow` lets it
-    be: then the score tells of other dates, not of other places."""
+    """What to do about places that scenes of two splits cover: `refuse` ends the run, `buffer` leaves these places out, `allow` uses
+    them: then the score is for other dates, not for other places."""
     buffer_m: float = Field(default=0, ge=0)
-    """With `buffer`: training stays so many metres away from the other scenes' ground."""
+    """With `overlap: buffer`: metres around the other scenes that are not used for training."""
 
     @model_validator(mode="after")
     def _buffered(self) -> SceneSplit:
@@ -68,15 +69,15 @@ class SceneSplit(SpecModel):
 
 
 class ColumnSplit(SpecModel):
-    """The right part of each image: for images that lie nowhere on Earth."""
+    """The right part of each image. For images without georeference."""
 
     by: Literal["columns"] = "columns"
     validation: Fraction = 0.25
-    """Share of the columns on which models are compared."""
+    """Share of the columns for validation, used to compare models."""
     test: Fraction = 0.0
-    """Share of the columns, at the right edge, that nothing sees before the model is finished."""
+    """Share of the columns, at the right edge, for the test: used only after training."""
     buffer_px: int = Field(default=0, ge=0)
-    """Training stays so many columns away from both."""
+    """Columns beside both that are not used for training."""
 
     @model_validator(mode="after")
     def _room(self) -> ColumnSplit:
@@ -85,7 +86,7 @@ class ColumnSplit(SpecModel):
 
 
 SplitSpec = Annotated[BlockSplit | AreaSplit | SceneSplit | ColumnSplit, Field(discriminator="by")]
-"""Which places are held back from training."""
+"""How the data of a training is split into training, validation and test."""
 
 
 def _shares(validation: float, test: float) -> None:

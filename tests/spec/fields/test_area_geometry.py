@@ -118,10 +118,12 @@ def test_metres_without_a_crs_are_refused_with_a_hint(tmp_path: Path) -> None:
         lambda: from_bbox((389782, 5038223, 390000, 5038900)),
         lambda: from_wkt("POLYGON ((389782 5038223, 390000 5038223, 390000 5038900, 389782 5038223))"),
     ):
-        with pytest.raises(AreaError, match="no degrees of longitude and latitude\n  If they are metres, say so"):
+        with pytest.raises(
+            AreaError, match="not degrees of longitude and latitude\n  If they are metres, give the CRS with"
+        ):
             read()
     shape = from_file("a.geojson", tmp_path, crs="EPSG:32633")
-    assert (shape.crs, shape.notes) == ("EPSG:32633", ("read as EPSG:32633, though a.geojson says EPSG:4326",))
+    assert (shape.crs, shape.notes) == ("EPSG:32633", ("read as EPSG:32633, though the CRS of a.geojson is EPSG:4326",))
 
 
 def test_a_self_crossing_ring_is_repaired_with_a_note() -> None:
@@ -216,7 +218,7 @@ def test_broken_wkt_is_refused() -> None:
 
 
 def test_several_layers_need_a_choice(aoi: Path) -> None:
-    with pytest.raises(AreaError, match=r"has 9 layers; say which .*andros_78w, inn_egglfing"):
+    with pytest.raises(AreaError, match=r"has 9 layers; name one with .*andros_78w, inn_egglfing"):
         from_file("aoi.gpkg", aoi)
     with pytest.raises(AreaError, match=r"no layer 'inn_eglfing' \(did you mean 'inn_egglfing'\?\)"):
         from_file("aoi.gpkg", aoi, layer="inn_eglfing")
@@ -264,7 +266,7 @@ def test_a_file_without_a_crs_is_read_as_degrees_with_a_note(tmp_path: Path) -> 
             crs=crs,
             driver="ESRI Shapefile",
         )
-    assert from_file("none.shp", tmp_path).notes == ("none.shp does not say its CRS: read as degrees",)
+    assert from_file("none.shp", tmp_path).notes == ("none.shp has no CRS: read as degrees",)
     assert from_file("none.shp", tmp_path, crs="EPSG:32633").crs == "EPSG:32633"
     assert from_file("utm.shp", tmp_path).crs == "EPSG:32633"
 

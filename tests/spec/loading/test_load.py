@@ -596,7 +596,7 @@ def test_an_area_can_be_written_in_many_ways(place: Path, area: str) -> None:
         ("7", "area: expected an area: a path, [west, south, east, north], WKT, GeoJSON or a mapping"),
         ("{}", "area.wkt: missing"),
         ("POINT (1 2)", "area: WKT: expected polygons, found a Point"),
-        ("[0, 0, 500000, 5000000]", "area: bbox: 0, 0, 500000, 5e+06 are no degrees"),
+        ("[0, 0, 500000, 5000000]", "area: bbox: 0, 0, 500000, 5e+06 are not degrees"),
     ],
 )
 def test_a_wrong_area_is_blamed_where_it_is_wrong(place: Path, area: str, message: str) -> None:
