@@ -123,7 +123,7 @@ class GcpCluster(CloudCluster):
     subnetwork: str | None = Field(default=None, pattern=NAME_PATTERN)
     """Subnetwork in the region of the zone; the one with the name of the network when not given."""
     service_account: str | None = Field(default=None, pattern=r"^\S+@\S+$")
-    """Service account of the machines, with permissions to read imagery and write results; Compute Engine's default one when not given."""
+    """Service account of the machines, with permissions to read imagery and write results; the default one when not given."""
 
     @model_validator(mode="after")
     def _short_enough(self) -> GcpCluster:
