@@ -1,4 +1,4 @@
-"""The result store: results by the fingerprint of their content, small ones in hand, large ones in a folder or bucket."""
+"""The result store: results by the fingerprint of their content, small ones as bytes in hand, large ones in a folder or bucket."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +19,42 @@ from swath.errors import StateError
 from swath.storage.filesystem import filesystem_and_path
 
 INLINE_BYTES = 8192
-"""Results up to this size travel and are kept in the journal; larger ones are kept in the store."""
-TRIES = 6
-"""A bucket is asked so often: object stores refuse now and then, for a second or two."""
-FIRST_PAUSE_S = 0.1
-"""Before the second try; it doubles with each."""
-CACHE_BYTES = 64 * 2**20
-"""How much of what was read a process keeps, for values that many calls share."""
+"""Results up to this size travel with calls and are stored in the journal; larger ones are files of the store."""
+
+
+@dataclass(frozen=True)
+class StoreLimits:
+    """Attempts at a bucket, and memory for what was read."""
+
+    attempts: int = 6
+    """How often a bucket is asked: object stores refuse now and then, for a second or two."""
+    first_pause_s: float = 0.1
+    """Before the second attempt; it doubles with each, with jitter."""
+    cache_bytes: int = 64 * 2**20
+    """Values that were read and stay in memory, because many calls may share them."""
 
 
 class ResultStore:
-    """Results of calls under one root: a local folder, or an fsspec URL that workers elsewhere can reach.
+    """Results of calls below one root: a local folder, or an fsspec URL that workers elsewhere can reach.
 
-    `secrets` are texts that no result may hold in the open, with the names by which they are known: see `swath.engine.secret_pickle`.
+    `secrets` are texts that no stored result may contain, with the names that stand for them: see swath.engine.secret_pickle.
     """
 
-    def __init__(self, root: str, secrets: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, root: str, secrets: Mapping[str, str] | None = None, limits: StoreLimits = StoreLimits()
+    ) -> None:
         self.root = root.rstrip("/")
         self._secrets = dict(secrets or {})
-        self._recent: OrderedDict[str, tuple[int, Any]] = OrderedDict()
-        self._recent_bytes = 0
+        self._limits = limits
+        self._cache: OrderedDict[str, tuple[int, Any]] = OrderedDict()
+        """Size and value by digest, the last used at the end."""
+        self._cached_bytes = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (ResultStore, (self.root, self._secrets))
+        return (ResultStore, (self.root, self._secrets, self._limits))
 
     def put(self, value: Any) -> StoredResult:
-        """Keep a value. Raises StateError when it cannot be pickled or written."""
+        """Store a value. Raises StateError when it cannot be pickled or written."""
         try:
             data = secret_pickle.dumps(value, self._secrets)
         except Exception as error:  # whatever a foreign object's __reduce__ raises
@@ -51,75 +62,73 @@ class ResultStore:
                 f"a result of type {type(value).__name__} cannot be kept: {error}",
                 remedy="return plain values, arrays or paths from tasks",
             ) from error
-        return self.keep(fingerprint(value), data)
+        return self.put_pickle(fingerprint(value), data)
 
-    def keep(self, digest: str, data: bytes) -> StoredResult:
-        """Keep a pickle that holds no secrets, of the value with this fingerprint. Raises StateError when it cannot be written."""
+    def put_pickle(self, digest: str, data: bytes) -> StoredResult:
+        """Store a pickle without secrets, of the value with this fingerprint. Raises StateError when it cannot be written."""
         if len(data) <= INLINE_BYTES:
             return StoredResult(digest, len(data), data)
         self._write(digest, data)
         return StoredResult(digest, len(data))
 
     def get(self, stored: StoredResult, *, once: bool = False) -> Any:
-        """The value. `once`: it will not be asked for again soon, and is not held here. Raises StateError when it is not there
-        any more."""
+        """The value. `once`: it will not be read again soon, and is not cached. Raises StateError when it is not there any more."""
         if stored.data is not None:
             return secret_pickle.loads(stored.data, self._secrets)
-        if stored.digest in self._recent:
-            self._recent.move_to_end(stored.digest)
-            return self._recent[stored.digest][1]
+        if stored.digest in self._cache:
+            self._cache.move_to_end(stored.digest)
+            return self._cache[stored.digest][1]
         value = secret_pickle.loads(self._read(stored.digest), self._secrets)
         if not once:
-            self._keep(stored, value)
+            self._add_to_cache(stored, value)
         return value
 
     def has(self, stored: StoredResult) -> bool:
-        """Whether the value can be had."""
+        """Whether the value can be read."""
         if stored.data is not None:
             return True
         if "://" in self.root:
-            filesystem, path = filesystem_and_path(self._place(stored.digest))
+            filesystem, path = filesystem_and_path(self._path(stored.digest))
             try:
-                return bool(_patiently(lambda: filesystem.info(path))["size"] == stored.size)
+                return bool(self._retried(lambda: filesystem.info(path))["size"] == stored.size)
             except FileNotFoundError:
                 return False
         with contextlib.suppress(OSError):
-            return Path(self._place(stored.digest)).stat().st_size == stored.size
+            return Path(self._path(stored.digest)).stat().st_size == stored.size
         return False
 
-    def _keep(self, stored: StoredResult, value: Any) -> None:
-        if stored.size > CACHE_BYTES // 4:
+    def _add_to_cache(self, stored: StoredResult, value: Any) -> None:
+        if stored.size > self._limits.cache_bytes // 4:
             return
-        self._recent[stored.digest] = (stored.size, value)
-        self._recent_bytes += stored.size
-        while self._recent_bytes > CACHE_BYTES:
-            _, (size, _) = self._recent.popitem(last=False)
-            self._recent_bytes -= size
+        self._cache[stored.digest] = (stored.size, value)
+        self._cached_bytes += stored.size
+        while self._cached_bytes > self._limits.cache_bytes:
+            _, (size, _) = self._cache.popitem(last=False)
+            self._cached_bytes -= size
 
-    def _place(self, digest: str) -> str:
+    def _path(self, digest: str) -> str:
         return f"{self.root}/{digest[:2]}/{digest[2:]}"
 
     def _read(self, digest: str) -> bytes:
-        place = self._place(digest)
+        path = self._path(digest)
         try:
             if "://" in self.root:
-                filesystem, path = filesystem_and_path(place)
-                return bytes(_patiently(lambda: filesystem.cat_file(path)))
-            return Path(place).read_bytes()
+                filesystem, key = filesystem_and_path(path)
+                return bytes(self._retried(lambda: filesystem.cat_file(key)))
+            return Path(path).read_bytes()
         except OSError as error:
             raise StateError(
-                f"a kept result cannot be read: {place}: {error}", remedy="run again with --fresh to make it anew"
+                f"a kept result cannot be read: {path}: {error}", remedy="run again with --fresh to make it anew"
             ) from error
 
     def _write(self, digest: str, data: bytes) -> None:
-        place = self._place(digest)
         try:
             if "://" in self.root:
-                filesystem, key = filesystem_and_path(place)
+                filesystem, key = filesystem_and_path(self._path(digest))
                 # One put, of content that its name tells: an object that is there is whole, and may be put again.
-                _patiently(lambda: filesystem.pipe_file(key, data))
+                self._retried(lambda: filesystem.pipe_file(key, data))
                 return
-            path = Path(place)
+            path = Path(self._path(digest))
             if path.exists() and path.stat().st_size == len(data):
                 return
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,14 +144,13 @@ class ResultStore:
                 remedy="free some space, or set SWATH_HOME to another disk",
             ) from error
 
-
-def _patiently(ask: Callable[[], Any]) -> Any:
-    """What a bucket answers. Tried again when it fails, but not when it says that there is nothing, or that we may not."""
-    for number in range(TRIES - 1):
-        try:
-            return ask()
-        except (FileNotFoundError, PermissionError):
-            raise
-        except OSError:
-            time.sleep(FIRST_PAUSE_S * 2**number * random.uniform(0.5, 1.5))
-    return ask()
+    def _retried(self, request: Callable[[], Any]) -> Any:
+        """What a bucket answers. Asked again when that fails, but not when there is no such object or no permission."""
+        for number in range(self._limits.attempts - 1):
+            try:
+                return request()
+            except (FileNotFoundError, PermissionError):
+                raise
+            except OSError:
+                time.sleep(self._limits.first_pause_s * 2**number * random.uniform(0.5, 1.5))
+        return request()

@@ -6,6 +6,7 @@ import bisect
 import hashlib
 import pickle
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
 
 from swath.engine.store import ResultStore
@@ -13,9 +14,14 @@ from swath.engine.stored_result import StoredResult
 from swath.engine.value_hash import DIGITS
 from swath.graph.ref import fill, select
 
-PAGE_ITEMS = 1000
-PAGE_BYTES = 2**20
-"""References to results travel in pages of at most so many, so that no call holds those of a million."""
+
+@dataclass(frozen=True)
+class PageLimits:
+    """References to results travel in pages of at most so many, so that no call has those of a million in memory."""
+
+    items: int = 1000
+    bytes: int = 2**20
+    """Of small results, which are in the page themselves."""
 
 
 class StoredArgument(NamedTuple):
@@ -43,7 +49,9 @@ class StoredItems(NamedTuple):
         return (self.digest, self.path)
 
     @classmethod
-    def write(cls, results: Iterable[StoredResult], store: ResultStore) -> StoredItems:
+    def write(
+        cls, results: Iterable[StoredResult], store: ResultStore, limits: PageLimits = PageLimits()
+    ) -> StoredItems:
         """Put references into the store, page by page."""
         state = hashlib.sha256()
         pages: list[StoredResult] = []
@@ -51,33 +59,33 @@ class StoredItems(NamedTuple):
         page: list[tuple[Any, ...]] = []
         size = 0
 
-        def turn() -> None:
+        def write_page() -> None:
             digest = hashlib.sha256("".join(stored[0] for stored in page).encode()).hexdigest()[:DIGITS]
-            pages.append(store.keep(digest, pickle.dumps(page, 5)))
+            pages.append(store.put_pickle(digest, pickle.dumps(page, 5)))
             starts.append(starts[-1] + len(page))
 
         for stored in results:
             state.update(stored.digest.encode())
             page.append(tuple(stored))
             size += len(stored.data or b"")
-            if len(page) == PAGE_ITEMS or size > PAGE_BYTES:
-                turn()
+            if len(page) == limits.items or size > limits.bytes:
+                write_page()
                 page, size = [], 0
         if page:
-            turn()
+            write_page()
         return cls(state.hexdigest()[:DIGITS], tuple(pages), tuple(starts))
 
 
 class LazyItems(Sequence[Any]):
-    """The results of a mapped node as its consumer sees them: each is loaded when it is asked for, and not held."""
+    """The results of a mapped node as a task gets them: each is loaded when it is read, and not cached."""
 
-    def __init__(self, store: ResultStore, kept: StoredItems) -> None:
+    def __init__(self, store: ResultStore, items: StoredItems) -> None:
         self._store = store
-        self._kept = kept
+        self._items = items
         self._page: tuple[int, list[tuple[Any, ...]]] = (-1, [])
 
     def __len__(self) -> int:
-        return self._kept.starts[-1]
+        return self._items.starts[-1]
 
     @overload
     def __getitem__(self, item: int) -> Any: ...
@@ -87,18 +95,18 @@ class LazyItems(Sequence[Any]):
         if isinstance(item, slice):
             return [self[number] for number in range(*item.indices(len(self)))]
         number = range(len(self))[item]
-        page = bisect.bisect_right(self._kept.starts, number) - 1
+        page = bisect.bisect_right(self._items.starts, number) - 1
         if self._page[0] != page:
-            self._page = (page, self._store.get(self._kept.pages[page]))
-        return self._store.get(StoredResult(*self._page[1][number - self._kept.starts[page]]), once=True)
+            self._page = (page, self._store.get(self._items.pages[page]))
+        return self._store.get(StoredResult(*self._page[1][number - self._items.starts[page]]), once=True)
 
     def __iter__(self) -> Iterator[Any]:
-        for page in self._kept.pages:
+        for page in self._items.pages:
             for stored in self._store.get(page):
                 yield self._store.get(StoredResult(*stored), once=True)
 
     def __dask_tokenize__(self) -> str:
-        return self._kept.digest
+        return self._items.digest
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (list, (list(self),))
@@ -107,9 +115,9 @@ class LazyItems(Sequence[Any]):
 def load_arguments(template: Any, store: ResultStore) -> Any:
     """The template with every stored result in its place."""
 
-    def put(kept: StoredArgument | StoredItems) -> Any:
-        if isinstance(kept, StoredItems):
-            return select(LazyItems(store, kept), kept.path)
-        return select(store.get(kept.stored), kept.path)
+    def load(stored: StoredArgument | StoredItems) -> Any:
+        if isinstance(stored, StoredItems):
+            return select(LazyItems(store, stored), stored.path)
+        return select(store.get(stored.stored), stored.path)
 
-    return fill(template, (StoredArgument, StoredItems), put)
+    return fill(template, (StoredArgument, StoredItems), load)

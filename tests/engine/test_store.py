@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from swath.engine import store as store_module
-from swath.engine.store import INLINE_BYTES, ResultStore
+from swath.engine.store import INLINE_BYTES, ResultStore, StoreLimits
 from swath.engine.stored_result import StoredResult
 from swath.errors import StateError
 
 LARGE = "x" * (INLINE_BYTES + 1)
+QUICK = StoreLimits(first_pause_s=0.0001)
 
 
 class Flaky(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -44,9 +44,8 @@ class Flaky(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
 
 
 @pytest.fixture
-def flaky(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Flaky]]:
+def flaky() -> Iterator[type[Flaky]]:
     fsspec.register_implementation("flaky", Flaky, clobber=True)
-    monkeypatch.setattr(store_module, "FIRST_PAUSE_S", 0.0001)
     Flaky.asked.clear()
     yield Flaky
     Flaky.dead = False
@@ -77,10 +76,10 @@ def test_a_large_result_is_written_once_and_half_written_ones_are_never_seen(tmp
 
 
 def test_a_bucket_that_fails_half_the_puts_and_gets_loses_nothing(flaky: type[Flaky]) -> None:
-    store = ResultStore("flaky://bucket/results")
+    store = ResultStore("flaky://bucket/results", limits=QUICK)
     kept = [store.put(np.full(5000, number)) for number in range(20)]
     assert flaky.asked.count("put") > 25
-    again = ResultStore("flaky://bucket/results")
+    again = ResultStore("flaky://bucket/results", limits=QUICK)
     assert [int(again.get(stored)[0]) for stored in kept] == list(range(20))
     assert all(again.has(stored) for stored in kept)
 
@@ -88,9 +87,9 @@ def test_a_bucket_that_fails_half_the_puts_and_gets_loses_nothing(flaky: type[Fl
 def test_a_bucket_that_never_answers_is_a_clear_error(flaky: type[Flaky]) -> None:
     flaky.dead = True
     with pytest.raises(StateError, match=r"cannot be kept in flaky://bucket/results: 503 Slow Down") as caught:
-        ResultStore("flaky://bucket/results").put(LARGE)
+        ResultStore("flaky://bucket/results", limits=QUICK).put(LARGE)
     assert caught.value.exit_code == 6
-    assert flaky.asked == ["put"] * store_module.TRIES
+    assert flaky.asked == ["put"] * QUICK.attempts
 
 
 def test_a_result_that_is_gone_says_how_to_make_it_anew(tmp_path: Path) -> None:

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swath.engine import stored_args
 from swath.engine.fingerprint import fingerprint
 from swath.engine.store import ResultStore
-from swath.engine.stored_args import LazyItems, StoredArgument, StoredItems, load_arguments
+from swath.engine.stored_args import LazyItems, PageLimits, StoredArgument, StoredItems, load_arguments
 
 
 class Counting(ResultStore):
@@ -30,35 +29,32 @@ def store(tmp_path: Path) -> Counting:
     return Counting(str(tmp_path / "results"))
 
 
-def items(store: ResultStore, values: Sequence[Any]) -> LazyItems:
-    return LazyItems(store, StoredItems.write([store.put(value) for value in values], store))
+def items(store: ResultStore, values: Sequence[Any], page_items: int = 1000) -> LazyItems:
+    return LazyItems(store, StoredItems.write([store.put(value) for value in values], store, PageLimits(page_items)))
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers() | st.text(max_size=3), max_size=60), st.integers(1, 7), st.data())
 def test_items_are_a_sequence_like_a_list_however_they_are_paged(values: list[Any], page: int, data: Any) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stored_args, "PAGE_ITEMS", page)
-        found = items(ResultStore("memory://kept"), values)
-        assert len(found) == len(values)
-        assert list(found) == values
-        assert list(reversed(found)) == values[::-1]
-        begin, end, step = (data.draw(st.none() | st.integers(-70, 70).filter(bool)) for _ in range(3))
-        assert found[begin:end:step] == values[begin:end:step]
-        for number in range(-len(values), len(values)):
-            assert found[number] == values[number]
-        for number in (len(values), -len(values) - 1):
-            with pytest.raises(IndexError):
-                found[number]
+    found = items(ResultStore("memory://kept"), values, page)
+    assert len(found) == len(values)
+    assert list(found) == values
+    assert list(reversed(found)) == values[::-1]
+    begin, end, step = (data.draw(st.none() | st.integers(-70, 70).filter(bool)) for _ in range(3))
+    assert found[begin:end:step] == values[begin:end:step]
+    for number in range(-len(values), len(values)):
+        assert found[number] == values[number]
+    for number in (len(values), -len(values) - 1):
+        with pytest.raises(IndexError):
+            found[number]
 
 
-def test_the_digest_tells_what_is_in_it_not_how_it_is_paged(store: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_tells_what_is_in_it_not_how_it_is_paged(store: Counting) -> None:
     values = [str(number) * 9 for number in range(30)]
     digests = set()
     for page_items, page_bytes in ((1000, 2**20), (7, 2**20), (1000, 100)):
-        monkeypatch.setattr(stored_args, "PAGE_ITEMS", page_items)
-        monkeypatch.setattr(stored_args, "PAGE_BYTES", page_bytes)
-        written = StoredItems.write([store.put(value) for value in values], store)
+        limits = PageLimits(page_items, page_bytes)
+        written = StoredItems.write([store.put(value) for value in values], store, limits)
         assert (len(written.pages) > 1) == (page_items < 30 or page_bytes < 1000)
         assert list(LazyItems(store, written)) == values
         digests.add(written.digest)
@@ -95,7 +91,7 @@ def test_large_items_are_not_held_by_who_walks_them(store: Counting) -> None:
 def test_no_page_is_larger_than_its_limit_by_more_than_an_item(store: Counting) -> None:
     written = StoredItems.write([store.put(bytes([number % 256]) * 8000) for number in range(400)], store)
     assert len(written.pages) > 2
-    assert all(page.size < stored_args.PAGE_BYTES + 20_000 for page in written.pages)
+    assert all(page.size < PageLimits().bytes + 20_000 for page in written.pages)
 
 
 def test_parts_of_stored_results_are_found_by_their_path(store: Counting) -> None:
