@@ -1,7 +1,7 @@
-"""The journal: runs, calls, results and log lines in one SQLite file, written as things happen.
+"""The journal: runs, nodes, calls, results, log lines and leases in one SQLite file, written while a run goes on.
 
-What is committed here is what a resumed run does not do again. The engine's thread is the only writer of a run; any
-number of other processes may read.
+A resumed run executes no call again whose result is committed here. The engine's thread is the only writer of a run; any number
+of other processes may read.
 """
 
 from __future__ import annotations
@@ -35,24 +35,25 @@ from swath.errors import StateError
 _KEYS_PER_QUERY = 500
 """Keys of results that one statement asks for."""
 LOCK_TIMEOUT_S = 10.0
-"""How long an operation waits for another process that holds the journal."""
+"""How long an operation waits for another process that has the journal locked."""
 
 
 class Journal:
     """The journal of one state folder. Open with `Journal.open`."""
 
-    def __init__(self, connection: sqlite3.Connection, folder: Path, shared_by: str = "") -> None:
+    def __init__(self, connection: sqlite3.Connection, folder: Path, network_fs: str = "") -> None:
         self._db = connection
         self.folder = folder
         """The state folder."""
-        self.shared_by = shared_by
-        """The network file system that it lies on; empty when it lies on a disk of this machine."""
+        self.network_fs = network_fs
+        """The kind of network file system that it is on; empty when it is on a disk of this machine."""
 
     @classmethod
-    def open(cls, folder: Path, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> Journal:
-        """Open or make the journal in a state folder. Raises StateError when it is locked, full, unreadable or of a newer version.
+    def open(cls, folder: Path, *, lock_timeout_s: float = LOCK_TIMEOUT_S, mounts: Path | None = None) -> Journal:
+        """Open the journal in a state folder, or create it. Raises StateError when it is locked, full, unreadable or newer.
 
-        `lock_timeout_s` is how long every later operation waits for another process that holds the journal.
+        lock_timeout_s: how long every later operation waits for another process that has the journal locked.
+        mounts: see swath.engine.disk.network_file_system.
         """
         file = folder / "journal.sqlite"
         with _translated_errors(file):
@@ -62,22 +63,20 @@ class Journal:
                 raise StateError(
                     f"the state folder cannot be made: {error}", remedy="set SWATH_HOME to a folder that you can write"
                 ) from error
-            shared_by = network_file_system(folder)
+            network_fs = network_file_system(folder, mounts)
             connection = sqlite3.connect(file, timeout=lock_timeout_s, isolation_level=None, check_same_thread=False)
             try:
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file: pruning can make it smaller
                 # https://sqlite.org/wal.html: all processes that use a WAL must be on the same host.
-                connection.execute(f"PRAGMA journal_mode = {'DELETE' if shared_by else 'WAL'}")
-                connection.execute(f"PRAGMA synchronous = {'FULL' if shared_by else 'NORMAL'}")
-                connection.execute(
-                    "PRAGMA cache_size = -65536"
-                )  # 64 MB: keys come in no order, a million calls stay quick
+                connection.execute(f"PRAGMA journal_mode = {'DELETE' if network_fs else 'WAL'}")
+                connection.execute(f"PRAGMA synchronous = {'FULL' if network_fs else 'NORMAL'}")
+                connection.execute("PRAGMA cache_size = -65536")  # 64 MB: keys are random, a million calls stay quick
                 connection.execute("PRAGMA wal_autocheckpoint = 8000")
                 migrate(connection, file)
             except BaseException:
                 connection.close()
                 raise
-        return cls(connection, folder, shared_by)
+        return cls(connection, folder, network_fs)
 
     def __enter__(self) -> Journal:
         return self
@@ -111,7 +110,7 @@ class Journal:
             raise _state_error(error, self.folder / "journal.sqlite") from error
 
     def version(self) -> int:
-        """A number that is another one once another process has written anything."""
+        """A number that changes whenever another process writes."""
         found: int = self.execute("PRAGMA data_version").fetchone()[0]
         return found
 
@@ -122,7 +121,7 @@ class Journal:
     # --- runs
 
     def start_run(self, row: RunRow) -> None:
-        """Write a new run down, or take up an old one again under the same id. Raises StateError when the disk is full."""
+        """Add a run, or start one again that is resumed under its id. Raises StateError when the disk is full."""
         check_free_space(self.folder)
         self.execute(
             "INSERT INTO runs (id, pipeline, name, spec_path, spec_text, overrides, cluster, root, status, started, host, pid,"
@@ -163,7 +162,7 @@ class Journal:
         return [run_row(row) for row in rows]
 
     def find(self, run: str) -> RunRow:
-        """The run with this id, the only one whose id starts so, or the newest for `last`. Raises StateError with close ids."""
+        """The run with this id, the only one whose id begins so, or the newest for `last`. Raises StateError with similar ids."""
         if run == "last":
             newest = self.runs(1)
             if newest:
@@ -203,10 +202,10 @@ class Journal:
             [(run, call[0], -1 if call[1] is None else call[1], *call[2:]) for call in calls],
         )
 
-    def drop_calls(self, run: str, gone: Iterable[tuple[str, int, int]]) -> None:
-        """Take out the calls of (node, first item, last item)."""
+    def delete_calls(self, run: str, ranges: Iterable[tuple[str, int, int]]) -> None:
+        """Delete the calls of each (node, first item, last item)."""
         self._execute_many(
-            "DELETE FROM calls WHERE run = ? AND node = ? AND item BETWEEN ? AND ?", [(run, *which) for which in gone]
+            "DELETE FROM calls WHERE run = ? AND node = ? AND item BETWEEN ? AND ?", [(run, *which) for which in ranges]
         )
 
     def write_results(self, run: str, results: Iterable[tuple[str, StoredResult]]) -> None:
@@ -271,7 +270,7 @@ class Journal:
         return dict(self.execute("SELECT state, COUNT(*) FROM calls WHERE run = ? GROUP BY state", (run,)).fetchall())
 
     def totals(self, run: str) -> list[tuple[str, str, int, float]]:
-        """(node, state, number of calls, their seconds) of a run, in the order in which the nodes first ended a call."""
+        """(node, state, number of calls, their seconds) of a run, in the order in which a call of each first ended."""
         rows = self.execute(
             "SELECT node, state, count(*), coalesce(sum(seconds), 0) FROM calls WHERE run = ? GROUP BY node, state"
             " ORDER BY min(finished)",
@@ -313,17 +312,17 @@ class Journal:
     # --- leases
 
     def write_lease(self, run: str, kind: str, name: str) -> None:
-        """Write down what is about to be made, so that it can be found after a crash."""
+        """Record what is about to be created, so that it can be found after a crash."""
         self.execute(
             "INSERT OR REPLACE INTO leases (id, run, kind, made) VALUES (?, ?, ?, ?)", (name, run, kind, time.time())
         )
 
     def end_lease(self, name: str) -> None:
-        """It is confirmed gone."""
+        """Delete a lease: what it names is confirmed to be gone."""
         self.execute("DELETE FROM leases WHERE id = ?", (name,))
 
     def leases(self) -> list[LeaseRow]:
-        """Everything that runs may have left behind, oldest first."""
+        """What runs may have left behind, oldest first."""
         return [LeaseRow(*row) for row in self.execute("SELECT id, run, kind, made FROM leases ORDER BY made, id")]
 
 

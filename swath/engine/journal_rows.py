@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from swath.engine.process import Process
 
 HEARTBEAT_TIMEOUT_S = 15.0
-"""A run on another host that has not shown itself for so long is taken for crashed."""
+"""A run on another host without a heartbeat for so long counts as crashed."""
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run, as the journal keeps it."""
+    """One run."""
 
     id: str
     pipeline: str
@@ -30,7 +30,8 @@ class RunRow:
     root: str
     """Folder that the spec's relative paths are relative to."""
     status: str
-    """running, done, partial, failed, interrupted, terminated, timed out, over budget, or crashed: its process is gone."""
+    """`running`, `done`, `partial`, `failed`, `interrupted`, `terminated`, `timed out`, `over budget`, or `crashed`: its process is
+    gone."""
     started: float
     finished: float | None
     exit_code: int | None
@@ -41,15 +42,15 @@ class RunRow:
     outputs: tuple[str, ...]
     git: dict[str, Any]
     heartbeat: float | None = None
-    """When its process last showed itself."""
+    """When its process last wrote that it is alive."""
     fresh: bool = False
-    """Whether it looks at no result of an earlier run, also when it is taken up again."""
+    """Whether it reuses no result of an earlier run, also when it is resumed."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What later runs want to know of this one without reading its spec, such as the model's digest and the machine type."""
 
     @property
     def silent_s(self) -> float:
-        """For how long a run that is going on has not shown itself; 0 while that is no longer than it may be."""
+        """Seconds since the heartbeat of a run that is running; 0 while they are within HEARTBEAT_TIMEOUT_S."""
         if self.status != "running" or self.heartbeat is None:
             return 0.0
         silent = time.time() - self.heartbeat
@@ -57,7 +58,7 @@ class RunRow:
 
 
 class NodeRow(NamedTuple):
-    """One node of one run, with what all its calls have in common of their keys."""
+    """One node of one run, with the parts of their keys that all its calls share."""
 
     node: str
     code: str
@@ -71,13 +72,13 @@ class NodeRow(NamedTuple):
 
 
 class CallRow(NamedTuple):
-    """One call of one run: its last state."""
+    """One call of one run, in its last state."""
 
     node: str
     item: int | None
     key: str
     state: str
-    """done, reused, retried or failed; `step` of an item of a mapped step that has its result."""
+    """`done`, `reused`, `retried` or `failed`; `step` for an item of a mapped step that has its result."""
     attempt: int
     worker: str
     finished: float | None
@@ -86,14 +87,14 @@ class CallRow(NamedTuple):
     error: str
     traceback: str
     cpu_s: float | None = None
-    """Processor time of the worker's process meanwhile."""
+    """Processor time of the worker's process meanwhile, in seconds."""
     memory: int | None = None
     """Largest memory that the worker's process ever had until then, in bytes."""
 
 
 @dataclass(frozen=True)
 class LogRow:
-    """One line that a run said."""
+    """One log line of a run."""
 
     id: int
     time: float
@@ -106,28 +107,29 @@ class LogRow:
 
 @dataclass(frozen=True)
 class LeaseRow:
-    """Something that a run may leave behind, written down before it is made."""
+    """Something that a run may leave behind, such as a machine or a folder; recorded before it is created."""
 
     id: str
     """What `pipe sweep` needs to find it, such as a path."""
     run: str
     kind: str
     created: float
+    """Seconds since the epoch."""
 
 
 RUN_COLUMNS = ", ".join(column.name for column in dataclasses.fields(RunRow))
-
-
 CALL_COLUMNS = ", ".join(CallRow._fields)
 
 
 def call_row(row: tuple[Any, ...]) -> CallRow:
+    """A call, from CALL_COLUMNS. The item of a single call is -1 in the table."""
     return CallRow(row[0], None if row[1] < 0 else row[1], *row[2:])
 
 
 def run_row(row: tuple[Any, ...]) -> RunRow:
+    """A run, from RUN_COLUMNS. One that is `running` in the table but whose process is gone is `crashed`."""
     fields = dict(zip((column.name for column in dataclasses.fields(RunRow)), row, strict=True))
-    if fields["status"] == "running" and _silent(fields):
+    if fields["status"] == "running" and _is_gone(fields):
         fields["status"] = "crashed"
     for name in ("overrides", "outputs", "git", "facts"):
         fields[name] = json.loads(fields[name])
@@ -135,7 +137,7 @@ def run_row(row: tuple[Any, ...]) -> RunRow:
     return RunRow(**fields | {name: tuple(fields[name]) for name in ("overrides", "outputs")})
 
 
-def _silent(run: dict[str, Any]) -> bool:
+def _is_gone(run: dict[str, Any]) -> bool:
     """Whether a run's process is gone; of another host only its heartbeat can tell."""
     process = Process(run["host"], run["pid"], run["process_started"])
     if process.here:

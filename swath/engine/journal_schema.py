@@ -1,4 +1,4 @@
-"""The tables of the journal, as the steps that make them: a new file takes all, an older one those that it has not had."""
+"""The schema of the journal, as migrations: a new file takes all of them, an older one those that it has not had."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from swath.errors import StateError
 
-STEPS = (
+MIGRATIONS = (
     """
     CREATE TABLE runs (
         id TEXT PRIMARY KEY, pipeline TEXT NOT NULL, name TEXT NOT NULL, spec_path TEXT NOT NULL, spec_text TEXT NOT NULL,
@@ -55,20 +55,20 @@ STEPS = (
 def migrate(connection: sqlite3.Connection, file: Path) -> None:
     """Bring a journal to the newest version, in one transaction. Raises StateError when it is newer than this code."""
     found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found == len(STEPS):
+    if found == len(MIGRATIONS):
         return
-    if found > len(STEPS):
+    if found > len(MIGRATIONS):
         raise StateError(
-            f"{file} was written by a newer swath (version {found}, this one knows {len(STEPS)})",
+            f"{file} was written by a newer swath (version {found}, this one knows {len(MIGRATIONS)})",
             remedy="upgrade swath",
         )
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Asked again inside: another process may have done it meanwhile.
-        for step in STEPS[connection.execute("PRAGMA user_version").fetchone()[0] :]:
-            for statement in step.split(";"):
+        for migration in MIGRATIONS[connection.execute("PRAGMA user_version").fetchone()[0] :]:
+            for statement in migration.split(";"):
                 connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:  # SQLite itself takes back what met a full disk

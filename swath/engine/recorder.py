@@ -60,7 +60,7 @@ class Recorder:
             with self._journal.transaction():
                 self._journal.write_nodes(self.run, self._nodes.values())
                 self._journal.write_results(self.run, self._results)
-                self._journal.drop_calls(self.run, self._outdated)
+                self._journal.delete_calls(self.run, self._outdated)
                 self._journal.write_calls(self.run, self._calls)
                 self._journal.write_logs(self.run, self._logs)
             for written in (self._nodes, self._calls, self._results, self._logs, self._outdated):

@@ -193,10 +193,10 @@ class _Run:
         if self.untraced:
             self.say("warning", self.untraced)
         self.reports.write_table()
-        if self.journal.shared_by:
+        if self.journal.network_fs:
             self.say(
                 "warning",
-                f"the state folder {self.journal.folder} is on a network file system ({self.journal.shared_by}): the journal"
+                f"the state folder {self.journal.folder} is on a network file system ({self.journal.network_fs}): the journal"
                 " is slower there; SWATH_HOME can name a folder on a disk of this machine",
             )
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections import namedtuple
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -33,22 +32,19 @@ def test_the_deepest_mount_and_of_two_the_later_one_says_what_a_path_lies_on(pat
     assert disk.file_system_of(PurePosixPath(path), MOUNTS) == kind
 
 
-def test_only_network_file_systems_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_only_network_file_systems_are_named(tmp_path: Path) -> None:
     file = tmp_path / "mounts"
-    monkeypatch.setattr(disk, "MOUNTS", file)
-    assert disk.network_file_system(tmp_path) == ""
+    assert disk.network_file_system(tmp_path, file) == ""
     file.write_text("22 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
-    assert disk.network_file_system(tmp_path) == ""
+    assert disk.network_file_system(tmp_path, file) == ""
     file.write_text("22 1 8:1 / / rw - fuse.s3fs bucket rw\n")
-    assert disk.network_file_system(tmp_path) == "fuse.s3fs"
+    assert disk.network_file_system(tmp_path, file) == "fuse.s3fs"
 
 
 def test_a_disk_without_room_is_an_error_that_says_how_much_is_free(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    usage = namedtuple("usage", "total used free")
     disk.check_free_space(tmp_path)
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage(100 * 2**20, 98 * 2**20, 2 * 2**20))
-    with pytest.raises(StateError, match=r"2\.0 MB are free") as caught:
-        disk.check_free_space(tmp_path)
+    with pytest.raises(StateError, match=r"is full: [0-9.]+ MB are free, a run needs 1048576 MB to begin") as caught:
+        disk.check_free_space(tmp_path, 2**40)
     assert caught.value.exit_code == 6

@@ -2,18 +2,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import subprocess
-import sys
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from swath.engine import disk, journal_schema
 from swath.engine.journal import Journal
-from swath.engine.journal_rows import CallRow, NodeRow
-from swath.engine.process import Process, process_start_s
+from swath.engine.journal_rows import CallRow
 from swath.engine.stored_result import StoredResult
 from swath.errors import StateError
 from tests.engine.conftest import run_row
@@ -31,22 +25,6 @@ def test_a_run_is_found_by_id_by_the_start_of_it_and_as_the_last(tmp_path: Path)
             journal.find("2026")
         with pytest.raises(StateError, match="did you mean 20260102-b"):
             journal.find("20260103-b")
-
-
-def test_a_run_whose_process_is_gone_is_shown_as_crashed(tmp_path: Path) -> None:
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    with Journal.open(tmp_path) as journal:
-        journal.start_run(run_row("r", pid=child.pid, process_started=process_start_s(child.pid)))
-        assert journal.find("r").status == "running"
-        child.communicate(b"\n")
-        assert journal.find("r").status == "crashed"
-
-
-def test_a_later_process_with_the_same_pid_is_not_taken_for_the_run() -> None:
-    me = Process.this()
-    assert not me.gone()
-    assert replace(me, started=me.started - 0.5).gone()
-    assert not replace(me, host="elsewhere", started=0).gone()
 
 
 def test_calls_and_results_come_back_as_they_were_written(tmp_path: Path) -> None:
@@ -118,39 +96,6 @@ def test_leases_are_there_until_they_are_ended(tmp_path: Path) -> None:
         assert journal.leases() == []
 
 
-def test_a_journal_of_an_older_version_is_brought_up_to_date_and_keeps_everything(tmp_path: Path) -> None:
-    old = sqlite3.connect(tmp_path / "journal.sqlite")
-    old.executescript(journal_schema.STEPS[0] + "PRAGMA user_version = 1;")
-    old.execute(
-        "INSERT INTO runs (id, pipeline, name, spec_path, spec_text, overrides, cluster, root, status, started, host, pid,"
-        " process_started) VALUES ('r', 'p', 'n', 's', 't', '[]', 'local', '/', 'done', 1.0, 'h', 1, 1.0)"
-    )
-    old.execute("INSERT INTO calls (run, node, item, key, state, attempt) VALUES ('r', 'a', -1, 'key', 'done', 1)")
-    old.execute("INSERT INTO results VALUES ('key', 'digest', 3, x'616263', 1.0, 'r')")
-    old.commit()
-    old.close()
-    with Journal.open(tmp_path) as journal:
-        journal.write_nodes("r", [NodeRow("a", "code", "", "shared", "done")])
-        assert journal.find("r").status == "done"
-        assert [(call.node, call.item, call.cpu_s) for call in journal.calls("r")] == [("a", None, None)]
-        assert journal.results(["key", "other"]) == {"key": StoredResult("digest", 3, b"abc")}
-        assert list(journal.digests("r")) == [("a", None, "digest")]
-        assert journal.nodes("r")[0].shared == "shared"
-
-
-def test_a_journal_of_0_1_0_opens_and_its_runs_have_no_facts(tmp_path: Path) -> None:
-    old = sqlite3.connect(tmp_path / "journal.sqlite")
-    old.executescript("".join(journal_schema.STEPS[:3]) + "PRAGMA user_version = 3;")
-    old.execute(
-        "INSERT INTO runs (id, pipeline, name, spec_path, spec_text, overrides, cluster, root, status, started, host, pid,"
-        " process_started) VALUES ('r', 'p', 'n', 's', 't', '[]', 'local', '/', 'done', 1.0, 'h', 1, 1.0)"
-    )
-    old.commit()
-    old.close()
-    with Journal.open(tmp_path) as journal:
-        assert journal.find("r").facts == {}
-
-
 def test_facts_of_a_run_stay_when_it_is_resumed_and_ends_without_new_ones(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as journal:
         journal.start_run(run_row("r"))
@@ -164,52 +109,16 @@ def test_facts_of_a_run_stay_when_it_is_resumed_and_ends_without_new_ones(tmp_pa
         assert journal.find("r").facts == {"model": "xyz"}
 
 
-def test_a_run_of_another_host_is_crashed_once_it_was_silent_for_fifteen_seconds(tmp_path: Path) -> None:
-    with Journal.open(tmp_path) as journal:
-        for name, silent in (("quick", 5), ("slow", 14), ("gone", 16)):
-            journal.start_run(run_row(name, host="elsewhere"))
-            _set_heartbeat(tmp_path, name, time.time() - silent)
-        assert {run.id: run.status for run in journal.runs()} == {
-            "quick": "running",
-            "slow": "running",
-            "gone": "crashed",
-        }
-
-
-def test_a_run_of_this_host_that_is_silent_is_running_and_says_for_how_long(tmp_path: Path) -> None:
-    with Journal.open(tmp_path) as journal:
-        journal.start_run(run_row("r"))
-        assert journal.find("r").silent_s == 0
-        _set_heartbeat(tmp_path, "r", time.time() - 100)
-        assert journal.find("r").status == "running"
-        assert 100 <= journal.find("r").silent_s < 110
-        journal.write_heartbeat("r")
-        assert journal.find("r").silent_s == 0
-
-
-def test_a_clock_that_is_set_changes_nothing_of_which_process_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
-    import psutil
-
-    me = Process.this()
-    before = psutil.Process().create_time()
-    real = psutil._pslinux.boot_time
-    monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: real() + 3600)  # what the kernel then says
-    assert psutil.Process().create_time() != before
-    assert not me.gone()
-
-
-def test_a_journal_on_a_network_file_system_has_no_wal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_journal_on_a_network_file_system_has_no_wal(tmp_path: Path) -> None:
     (tmp_path / "mounts").write_text(
         f"30 1 8:1 / / rw - ext4 /dev/sda rw\n31 30 0:9 / {tmp_path} rw - nfs4 server:/x rw\n"
     )
-    monkeypatch.setattr(disk, "MOUNTS", tmp_path / "mounts")
-    with Journal.open(tmp_path / "state") as journal:
-        assert journal.shared_by == "nfs4"
+    with Journal.open(tmp_path / "state", mounts=tmp_path / "mounts") as journal:
+        assert journal.network_fs == "nfs4"
         journal.start_run(run_row("r"))
         assert not list((tmp_path / "state").glob("*-wal"))
-    monkeypatch.undo()
     with Journal.open(tmp_path / "local") as journal:
-        assert journal.shared_by == ""
+        assert journal.network_fs == ""
         journal.start_run(run_row("r"))
         assert list((tmp_path / "local").glob("*-wal"))
 
@@ -224,8 +133,3 @@ def test_a_locked_journal_is_waited_for_and_then_refused_with_exit_code_6(tmp_pa
         other.execute("COMMIT")
         other.close()
         journal.start_run(run_row("r"))
-
-
-def _set_heartbeat(state: Path, run: str, at: float) -> None:
-    with contextlib.closing(sqlite3.connect(state / "journal.sqlite")) as connection, connection:
-        connection.execute("UPDATE runs SET heartbeat = ? WHERE id = ?", (at, run))

@@ -266,7 +266,7 @@ def test_the_journal_gives_its_space_back(tmp_path: Path, made_by: str) -> None:
     if made_by == "an older one":
         (tmp_path / "state").mkdir()
         with contextlib.closing(sqlite3.connect(tmp_path / "state/journal.sqlite")) as old:
-            old.executescript(journal_schema.STEPS[0] + "PRAGMA user_version = 1;")
+            old.executescript(journal_schema.MIGRATIONS[0] + "PRAGMA user_version = 1;")
     home = Home(tmp_path / "state")
     home.run("old", 40, {f"k{i}": os.urandom(6000) for i in range(400)})
     home.sql("PRAGMA wal_checkpoint(TRUNCATE)")

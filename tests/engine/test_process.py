@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from swath.engine.process import Process
+
+
+def test_a_later_process_with_the_same_pid_is_not_taken_for_the_run() -> None:
+    me = Process.this()
+    assert not me.gone()
+    assert replace(me, started=me.started - 0.5).gone()
+    assert not replace(me, host="elsewhere", started=0).gone()
+
+
+def test_a_clock_that_is_set_changes_nothing_of_which_process_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    me = Process.this()
+    before = psutil.Process().create_time()
+    real = psutil._pslinux.boot_time
+    monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: real() + 3600)  # what the kernel then says
+    assert psutil.Process().create_time() != before
+    assert not me.gone()
