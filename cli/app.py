@@ -1,4 +1,4 @@
-"""The verbs of `pipe` and their options. Each verb imports what it does when it is called, not before."""
+"""The verbs of `pipe` and their options. Each verb imports its command when it is called, not before."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ def _run(
         bool, typer.Option("--explain", help="Say of each node whether it would run, and why; start nothing.")
     ] = False,
 ) -> int:
-    """Run a spec and publish what it makes.
+    """Run a spec and publish its results.
 
-    What an earlier run finished is not done again. With --ref the files that the spec names (imagery, models, areas,
+    Finished calls of earlier runs are not repeated. With --ref the files that the spec names (imagery, models, areas,
     outputs) and the state folder stay those of the project as it is; only spec, swath.yaml and Python code are the
     commit's. `pipe runs show RUN` prints the line that does a run again.
 
@@ -104,9 +104,9 @@ def _run(
 
 @app.command("resume")
 def _resume(run: RunId, as_json: AsEvents = False, timeout: Timeout = None, detach: Detach = False) -> int:
-    """Go on with a run from where it stopped.
+    """Continue a run from where it stopped.
 
-    It takes the spec as it was then. Finished calls are not made again.
+    It takes the spec as it was then. Finished calls are not repeated.
 
     Example: pipe resume last
     """
@@ -171,9 +171,9 @@ def _check(
     cluster: ClusterName = None,
     as_json: AsJson = False,
 ) -> int:
-    """Validate specs and start nothing.
+    """Validate specs and build their graphs.
 
-    Their graphs are built too. Every mistake is printed with its line and column.
+    Nothing is started. Every mistake is printed with its line and column.
 
     Example: pipe check specs/*.yaml
     """
@@ -184,9 +184,9 @@ def _check(
 
 @app.command("plan")
 def _plan(spec: SpecFile, sets: Sets = None, cluster: ClusterName = None, as_json: AsJson = False) -> int:
-    """Say what a run would do and start nothing.
+    """Print what a run would read, compute, write and cost.
 
-    What it would read, compute and write.
+    Nothing is started.
 
     Example: pipe plan specs/bahamas.yaml
     """
@@ -225,7 +225,7 @@ def _runs(
 ) -> int:
     """List this project's runs, newest first.
 
-    `pipe runs show RUN` tells one in full.
+    `pipe runs show RUN` shows one in full.
 
     Example: pipe runs -n 5
     """
@@ -242,9 +242,9 @@ def _runs(
 
 @runs.command("show")
 def _runs_show(run: RunId, as_json: AsJson = False) -> int:
-    """Tell how one run ended.
+    """Show one run in full.
 
-    What it made, what failed, and how to go on.
+    Its outputs, what failed, and the lines that resume it and run it again.
 
     Example: pipe runs show last
     """
@@ -259,9 +259,9 @@ def _runs_table(
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="For a spreadsheet.")] = False,
 ) -> int:
-    """Tell what became of each variant of a matrix.
+    """Show the table of a matrix: state, calls and numbers of each variant.
 
-    Also while the run goes on, and of one that crashed.
+    Also while the run is going on, and after a crash.
 
     Example: pipe runs table last --csv > results.csv
     """
@@ -349,7 +349,7 @@ def _prune(
 ) -> int:
     """List or remove old runs and their results.
 
-    What runs that go on need is kept, and what failed or stopped runs that are not so old need to be resumed.
+    Results that a running run needs are not removed, nor those that newer failed or stopped runs need to be resumed.
 
     Example: pipe prune --older-than 2w --yes
     """
@@ -381,7 +381,7 @@ def _doctor(
     cluster: ClusterName = None,
     as_json: AsJson = False,
 ) -> int:
-    """Say whether this machine, and a cluster, can do the work.
+    """Check whether this machine, and a cluster, can do the work.
 
     Each line is ok, warn or fail, with what to do. With a spec or a cluster that is in a cloud: credentials, machine types, quota,
     image, network, buckets; nothing is started there.

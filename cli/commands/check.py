@@ -1,4 +1,4 @@
-"""`pipe check`: are these specs right? Nothing is started."""
+"""`pipe check`: validate specs and build their graphs. Nothing is started."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from swath.runner.load import load_in, project_of
 
 def check_specs(files: list[Path], sets: list[str], cluster: str | None, *, as_json: bool) -> int:
     """Validate each spec and build its graph. Verdicts go to stdout, mistakes to stderr. Returns 2 if any is wrong."""
-    known: dict[Path, tuple[Project, Registry]] = {}
-    verdicts = [_verdict(file, sets, cluster, known) for file in files]
+    projects: dict[Path, tuple[Project, Registry]] = {}
+    verdicts = [_verdict(file, sets, cluster, projects) for file in files]
     if as_json:
         print(json.dumps(verdicts, ensure_ascii=False, indent=2))
     else:
@@ -26,14 +26,15 @@ def check_specs(files: list[Path], sets: list[str], cluster: str | None, *, as_j
 
 
 def _verdict(
-    file: Path, sets: list[str], cluster: str | None, known: dict[Path, tuple[Project, Registry]]
+    file: Path, sets: list[str], cluster: str | None, projects: dict[Path, tuple[Project, Registry]]
 ) -> dict[str, Any]:
+    """The verdict on a spec as plain values. projects: those of folders that were met already; this one's is added."""
     try:
         folder = file.absolute().parent
-        if folder not in known:
+        if folder not in projects:
             project = project_of(folder)
-            known[folder] = (project, Registry.discover(project.pipelines))
-        job = load_in(file, sets, cluster, *known[folder])
+            projects[folder] = (project, Registry.discover(project.pipelines))
+        job = load_in(file, sets, cluster, *projects[folder])
         _ = job.graph
     except SpecError as error:
         mistakes = [
@@ -60,8 +61,8 @@ def _print(verdict: dict[str, Any]) -> None:
     file = verdict["file"]
     if verdict["ok"]:
         count, variants = verdict["nodes"], verdict["variants"]
-        told = f", {len(variants)} {'variant' if len(variants) == 1 else 'variants'}" if variants else ""
-        print(f"{file}: ok ({verdict['pipeline']}, {count} {'node' if count == 1 else 'nodes'}{told})")
+        number = f", {len(variants)} {'variant' if len(variants) == 1 else 'variants'}" if variants else ""
+        print(f"{file}: ok ({verdict['pipeline']}, {count} {'node' if count == 1 else 'nodes'}{number})")
         for variant in variants:
             print(f"{file}: variant: {variant['name']}")
         for note in verdict["notes"]:

@@ -1,4 +1,4 @@
-"""`pipe run --detach`: the run goes on in a process of its own, which outlives the shell."""
+"""`pipe run --detach`: the run goes on in a process of its own that outlives the shell."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from swath.engine.journal import Journal
 from swath.errors import StateError
 
 POLL_S = 0.1
-HERE_ONLY = frozenset({"--detach", "--wait", "--json"})
-"""Options that are meant for the command in the foreground."""
+FOREGROUND_OPTIONS = frozenset({"--detach", "--wait", "--json"})
+"""Options that the detached command does not get."""
 
 
 def detach(run: str, state: Path, *, as_json: bool) -> int:
-    """Start this very command once more in a session of its own, and return when its run is in the journal.
+    """Start this command line again in a session of its own, and return when its run is in the journal.
 
-    `run` is the id that it takes. When it ends before that, what it said and its exit code become ours.
+    run: the id of that run. Where the new process ends before, its output is printed, and its exit code returned.
     """
     folder = state / "runs" / run
     new = not folder.exists()
@@ -38,40 +38,40 @@ def detach(run: str, state: Path, *, as_json: bool) -> int:
             remedy="set SWATH_HOME to a folder that you can write",
         ) from error
     try:
-        while not _begun(state, run, process.pid):
-            if process.poll() is not None and not _begun(state, run, process.pid):
-                return _failed(process.returncode, folder, before, remove=new)
+        while not _has_begun(state, run, process.pid):
+            if process.poll() is not None and not _has_begun(state, run, process.pid):
+                return _print_failure(process.returncode, folder, before, remove=new)
             time.sleep(POLL_S)
     except KeyboardInterrupt:
         process.terminate()
         process.wait()
         raise
-    process.returncode = process.returncode or 0  # it is not waited for: whoever adopts it does that
+    process.returncode = process.returncode or 0  # nobody waits for it here: no warning about that
     print(json.dumps({"run": run, "pid": process.pid}) if as_json else run)
     print(f"runs on as process {process.pid}; follow it with: pipe logs {run} -f", file=sys.stderr)
     return 0
 
 
 def command(run: str) -> list[str]:
-    """The command line of this process without what is meant for the foreground, for a run with that id."""
+    """The command line of this process without options of the foreground, for a run with this id."""
     words = sys.argv[1:]
     start = sys.orig_argv[: len(sys.orig_argv) - len(words)]
-    kept = [word for word in words if word not in HERE_ONLY]
-    if "run" in kept:
-        at = kept.index("run") + 1
-        kept[at:at] = ["--id", run]
-    return [sys.executable, *start[1:], *kept]
+    words = [word for word in words if word not in FOREGROUND_OPTIONS]
+    if "run" in words:
+        at = words.index("run") + 1
+        words[at:at] = ["--id", run]
+    return [sys.executable, *start[1:], *words]
 
 
-def _begun(state: Path, run: str, pid: int) -> bool:
-    """Whether the journal has the run, of that process."""
+def _has_begun(state: Path, run: str, pid: int) -> bool:
+    """Whether the journal has the run, with this process."""
     if (state / "journal.sqlite").is_file():
         with contextlib.suppress(StateError), Journal.open(state) as journal:
             return journal.find(run).pid == pid
     return False
 
 
-def _failed(code: int, folder: Path, before: int, *, remove: bool) -> int:
+def _print_failure(code: int, folder: Path, before: int, *, remove: bool) -> int:
     with (folder / "output.log").open("rb") as output:
         output.seek(before)
         sys.stderr.write(output.read().decode("utf-8", "replace"))

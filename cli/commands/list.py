@@ -1,4 +1,4 @@
-"""`pipe list`: which pipelines there are."""
+"""`pipe list`: the pipelines that a spec can name."""
 
 from __future__ import annotations
 

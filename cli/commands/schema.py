@@ -1,4 +1,4 @@
-"""`pipe schema`: what editors need to check and complete specs."""
+"""`pipe schema`: the JSON Schema of specs, for editors."""
 
 from __future__ import annotations
 

@@ -41,9 +41,9 @@ def show(what: str, sets: list[str], *, as_json: bool, as_dot: bool) -> int:
             raise UsageError(f"the graph of {what} {why}", remedy="pipe show SPEC --dot shows the graph of a spec")
         print(dot(graph))
     elif as_json:
-        told = _plain(entry, graph, why)
-        told["variants"] = [{"name": variant.name, "values": variant.values} for variant in variants]
-        print(json.dumps(told, ensure_ascii=False, indent=2))
+        fields = _plain(entry, graph, why)
+        fields["variants"] = [{"name": variant.name, "values": variant.values} for variant in variants]
+        print(json.dumps(fields, ensure_ascii=False, indent=2))
     elif job is not None and variants:
         _print(entry)
         _print_variants(job)
@@ -54,6 +54,7 @@ def show(what: str, sets: list[str], *, as_json: bool, as_dot: bool) -> int:
 
 
 def _from_example(pipeline: Pipeline) -> tuple[Outline | None, str]:
+    """The graph of a pipeline without a spec, and a remark on it; None when the pipeline needs values of a spec."""
     try:
         return outline(example_graph(pipeline), counted=False), "is that of an example; a spec may make another"
     except Exception as error:  # noqa: BLE001 - the pipeline's own code, on stand-ins: it may need real values
@@ -69,7 +70,7 @@ def _schema(pipeline: Pipeline) -> dict[str, Any]:
 def _plain(entry: PipelineEntry, graph: Outline | None, why: str) -> dict[str, Any]:
     return {
         "name": entry.name,
-        "summary": entry.pipeline.summary,
+        "summary": entry.summary,
         "origin": entry.origin,
         "parameters": parameters.to_plain(parameters.parameters(_schema(entry.pipeline))),
         "graph": graph.to_plain() if graph else None,
@@ -80,7 +81,7 @@ def _plain(entry: PipelineEntry, graph: Outline | None, why: str) -> dict[str, A
 def _print(entry: PipelineEntry) -> None:
     """Its name and its parameters."""
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
-    print(f"{entry.name}: {entry.pipeline.summary}" if entry.pipeline.summary else entry.name)
+    print(f"{entry.name}: {entry.summary}" if entry.summary else entry.name)
     print(f"from {entry.origin}")
     found = parameters.parameters(_schema(entry.pipeline))
     own = tuple(p for p in found if p.name not in Spec.reserved)
