@@ -1,4 +1,4 @@
-"""Which pixels are trained on, which are held back for validation and test, and which are in none of them."""
+"""Split: the rule that puts each pixel into training, validation or test, or into none of them (the buffer)."""
 
 from __future__ import annotations
 
@@ -35,78 +35,83 @@ if TYPE_CHECKING:
 __all__ = ["BUFFER", "SPLIT_NAMES", "TEST", "TRAIN", "VALIDATION", "Split", "make_split"]
 
 SPLIT_NAMES = ("train", "validation", "test")
-"""By number."""
+"""By the number of the split."""
 _SLIVER = 1e-6
-"""Part of a footprint that two neighbours may share by rounding."""
+"""Share of a footprint that two neighbours may have in common by rounding."""
 _TIME = re.compile(r"[0-9]{4}[0-9T:Z./+-]*|\.\./[0-9].*")
 
 
 @dataclass(frozen=True)
 class Split:
     """A rule for every place on Earth (or every column of an image). It needs neither imagery nor labels to be applied, so a
-    trained model can take it along."""
+    model's contract can hold it."""
 
     spec: SplitSpec
     seed: int
-    held: Area | None = None
-    """Ground that is validated or tested on, with the buffer around it: nothing here is trained on (areas, scenes)."""
-    tested: Area | None = None
-    """Ground of the test's scenes: nothing here is validated on."""
+    untrained: Area | None = None
+    """Validation and test areas with the buffer around them, where nothing is trained on (splits by area and by scene)."""
+    unvalidated: Area | None = None
+    """Test scenes with the buffer around them, where nothing is validated on (splits by scene)."""
 
     def of(self, image: GeoBox, window: Window, scene_id: str = "", datetime: str | None = None) -> NDArray[np.uint8]:
         """TRAIN, VALIDATION, TEST or BUFFER (in no split) for each pixel of a window of the image, uint8 (height, width).
 
-        The answer for a pixel depends on its place (and its scene) alone, not on the window. Raises ImageryError for images
-        without a CRS when the rule is about places on the ground.
+        The split of a pixel depends on its place (and its scene) alone, not on the window. Raises ImageryError for images
+        without a CRS unless the rule is by columns or scene.
         """
         spec = self.spec
         if isinstance(spec, ColumnSplit):
             return np.broadcast_to(_columns(spec, image.shape[1])[window.roi[1]], window.shape).copy()
         if isinstance(spec, SceneSplit):
             number = scene_split(spec, scene_id, datetime)
-            found = np.full(window.shape, number, np.uint8)
-            away = {TRAIN: self.held, VALIDATION: self.tested}.get(number)
-            if away is not None and image.crs is not None:
-                found[area_mask(away, image, window)] = BUFFER
-            return found
-        _need_place(image, spec.by)
+            splits = np.full(window.shape, number, np.uint8)
+            excluded = {TRAIN: self.untrained, VALIDATION: self.unvalidated}.get(number)
+            if excluded is not None and image.crs is not None:
+                splits[area_mask(excluded, image, window)] = BUFFER
+            return splits
+        _require_crs(image, spec.by)
         if isinstance(spec, BlockSplit):
-            lot = LatitudeBlocks(spec.size_m, spec.buffer_m, spec.validation, spec.test, self.seed)
-            return lot.of(*pixel_lonlat(image, window))
-        found = np.full(window.shape, TRAIN, np.uint8)
-        for area, number in ((self.held, BUFFER), (spec.validation, VALIDATION), (spec.test, TEST)):
+            blocks = LatitudeBlocks(spec.size_m, spec.buffer_m, spec.validation, spec.test, self.seed)
+            return blocks.of(*pixel_lonlat(image, window))
+        splits = np.full(window.shape, TRAIN, np.uint8)
+        for area, number in ((self.untrained, BUFFER), (spec.validation, VALIDATION), (spec.test, TEST)):
             if area is not None:
-                found[area_mask(area, image, window)] = number
-        return found
+                splits[area_mask(area, image, window)] = number
+        return splits
 
     def of_scenes(self, scenes: Scenes, window: Window) -> NDArray[np.uint8]:
-        """As `of`, for an image of one scene (or of several that are in one split)."""
+        """As `of`, for an image of one scene (or of several scenes of one split)."""
         return self.of(scenes.image, window, scenes.scenes[0].id, scenes.scenes[0].datetime)
 
     def document(self) -> dict[str, Any]:
-        """The rule as plain data for a model's contract."""
+        """The rule as values for JSON, for a model's contract."""
         areas = {name: area.model_dump(mode="json") for name, area in self._areas() if area is not None}
         return {"split": self.spec.model_dump(mode="json"), "seed": self.seed, **areas}
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Split:
-        """The rule that `document` wrote. Raises pydantic's ValidationError for anything else."""
+        """The rule of a `document`. Raises pydantic's ValidationError for anything else."""
         spec: SplitSpec = TypeAdapter(SplitSpec).validate_python(document["split"])
-        areas = {name: Area.model_validate(document[name]) for name in ("held", "tested") if name in document}
-        return cls(spec, int(document["seed"]), **areas)
+        untrained, unvalidated = (
+            Area.model_validate(document[name]) if name in document else None for name in ("held", "tested")
+        )
+        return cls(spec, int(document["seed"]), untrained, unvalidated)
 
     def _areas(self) -> tuple[tuple[str, Area | None], ...]:
-        return (("held", self.held), ("tested", self.tested))
+        """By their keys in contracts."""
+        return (("held", self.untrained), ("tested", self.unvalidated))
 
 
 def make_split(spec: SplitSpec, seed: int, images: Sequence[Scenes]) -> Split:
     """The rule for a training on these images (each of one scene). Raises ImageryError when the images cannot be split so."""
     if isinstance(spec, BlockSplit | AreaSplit):
         for scenes in images:
-            _need_place(scenes.image, spec.by)
+            _require_crs(scenes.image, spec.by)
     if isinstance(spec, AreaSplit):
         return Split(
-            spec, seed, held=_around([area_footprint(a) for a in (spec.validation, spec.test) if a], spec.buffer_m)
+            spec,
+            seed,
+            untrained=_buffered([area_footprint(a) for a in (spec.validation, spec.test) if a], spec.buffer_m),
         )
     if isinstance(spec, ColumnSplit):
         _same_columns(images)
@@ -118,12 +123,12 @@ def make_split(spec: SplitSpec, seed: int, images: Sequence[Scenes]) -> Split:
 def scene_split(spec: SceneSplit, scene_id: str, datetime: str | None) -> int:
     """TRAIN, VALIDATION or TEST."""
     for number, wanted in ((TEST, spec.test), (VALIDATION, spec.validation)):
-        if any(_meant(each, scene_id, datetime) for each in wanted):
+        if any(_matches(each, scene_id, datetime) for each in wanted):
             return number
     return TRAIN
 
 
-def _meant(pattern: str, scene_id: str, datetime: str | None) -> bool:
+def _matches(pattern: str, scene_id: str, datetime: str | None) -> bool:
     if fnmatchcase(scene_id, pattern):
         return True
     if datetime is None or _TIME.fullmatch(pattern) is None:
@@ -140,36 +145,39 @@ def _meant(pattern: str, scene_id: str, datetime: str | None) -> bool:
 def _by_scene(spec: SceneSplit, seed: int, images: Sequence[Scenes]) -> Split:
     scenes = [scene for image in images for scene in image.scenes]
     for pattern in (*spec.validation, *spec.test):
-        if not any(_meant(pattern, scene.id, scene.datetime) for scene in scenes):
+        if not any(_matches(pattern, scene.id, scene.datetime) for scene in scenes):
             raise ImageryError(
                 f"split: no scene is {pattern!r}; there are {', '.join(sorted(scene.id for scene in scenes))}",
                 remedy="Write ids, patterns such as S2A_29RKH_*, or intervals of time such as 2014-06/2014-08.",
             )
-    numbers = [_one_split(spec, image) for image in images]
-    placed = [
+    numbers = [_split_of_image(spec, image) for image in images]
+    georeferenced = [
         (number, grid_footprint(image.image), image)
         for number, image in zip(numbers, images, strict=True)
         if image.image.crs is not None
     ]
     if spec.overlap == "refuse":
-        for (one, ground, image), (other, more, beside) in combinations(placed, 2):
-            if one != other and _overlap(ground, more):
+        for (one, footprint, image), (other, other_footprint, beside) in combinations(georeferenced, 2):
+            if one != other and _overlap(footprint, other_footprint):
                 raise ImageryError(
                     f"split: {image.scenes[0].id} ({SPLIT_NAMES[one]}) and {beside.scenes[0].id} ({SPLIT_NAMES[other]}) "
-                    "show the same ground",
-                    remedy="Split by blocks; or set split.overlap to `buffer` (that ground is left out), or to `allow` where "
+                    "show the same place",
+                    remedy="Split by blocks; or set split.overlap to `buffer` (that place is in no split), or to `allow` where "
                     "the score is to tell of other dates.",
                 )
     if spec.overlap != "buffer":
         return Split(spec, seed)
-    away = [ground for number, ground, _ in placed if number != TRAIN]
-    tested = [ground for number, ground, _ in placed if number == TEST]
+    untrained = [footprint for number, footprint, _ in georeferenced if number != TRAIN]
+    unvalidated = [footprint for number, footprint, _ in georeferenced if number == TEST]
     return Split(
-        spec, seed, _around(away, spec.buffer_m) if away else None, _around(tested, spec.buffer_m) if tested else None
+        spec,
+        seed,
+        _buffered(untrained, spec.buffer_m) if untrained else None,
+        _buffered(unvalidated, spec.buffer_m) if unvalidated else None,
     )
 
 
-def _one_split(spec: SceneSplit, image: Scenes) -> int:
+def _split_of_image(spec: SceneSplit, image: Scenes) -> int:
     numbers = {scene_split(spec, scene.id, scene.datetime) for scene in image.scenes}
     if len(numbers) > 1:
         raise ImageryError(
@@ -183,33 +191,33 @@ def _overlap(one: BaseGeometry, other: BaseGeometry) -> bool:
     return bool(one.intersection(other).area > _SLIVER * min(one.area, other.area))
 
 
-def _around(grounds: Sequence[BaseGeometry], buffer_m: float) -> Area:
-    """All of these places (degrees), and what is less than `buffer_m` away."""
-    return Area(wkt=buffer_metres(shapely.union_all(list(grounds)), buffer_m).wkt, source="held back from training")
+def _buffered(footprints: Sequence[BaseGeometry], buffer_m: float) -> Area:
+    """The union of footprints (degrees), widened by `buffer_m`."""
+    return Area(wkt=buffer_metres(shapely.union_all(list(footprints)), buffer_m).wkt, source="excluded from training")
 
 
 def _columns(spec: ColumnSplit, width: int) -> NDArray[np.uint8]:
     """The split of each column, uint8 (width,)."""
-    tested = width - round(width * spec.test)
-    validated = tested - round(width * spec.validation)
-    found = np.full(width, TRAIN, np.uint8)
-    found[max(0, validated - spec.buffer_px) : validated] = BUFFER
-    found[validated:tested] = VALIDATION
-    found[tested:] = TEST
-    return found
+    test = width - round(width * spec.test)
+    validation = test - round(width * spec.validation)
+    splits = np.full(width, TRAIN, np.uint8)
+    splits[max(0, validation - spec.buffer_px) : validation] = BUFFER
+    splits[validation:test] = VALIDATION
+    splits[test:] = TEST
+    return splits
 
 
 def _same_columns(images: Sequence[Scenes]) -> None:
-    placed = [image for image in images if image.image.crs is not None]
-    for one, other in combinations(placed, 2):
+    georeferenced = [image for image in images if image.image.crs is not None]
+    for one, other in combinations(georeferenced, 2):
         if one.image != other.image and _overlap(grid_footprint(one.image), grid_footprint(other.image)):
             raise ImageryError(
-                f"split: {one.scenes[0].id} and {other.scenes[0].id} show the same ground in different columns",
-                remedy="Split by blocks: their grid is that of the ground.",
+                f"split: {one.scenes[0].id} and {other.scenes[0].id} show the same place in different columns",
+                remedy="Split by blocks: their grid does not depend on the image.",
             )
 
 
-def _need_place(image: GeoBox, by: str) -> None:
+def _require_crs(image: GeoBox, by: str) -> None:
     if image.crs is None:
         raise ImageryError(
             f"split: the imagery has no coordinate reference system, so it cannot be split by {by}",

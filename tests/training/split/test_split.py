@@ -5,8 +5,6 @@ import json
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from pyproj import Geod, Transformer
 from shapely import STRtree, points
@@ -17,7 +15,6 @@ from swath.imagery.geometry.lonlat import pixel_lonlat
 from swath.imagery.scene import Band, Scene, Scenes
 from swath.spec.fields.area import Area
 from swath.spec.fields.split import AreaSplit, BlockSplit, ColumnSplit, SceneSplit, SplitSpec
-from swath.training.split.blocks import LatitudeBlocks
 from swath.training.split.split import BUFFER, TEST, TRAIN, VALIDATION, Split, make_split
 
 NORTH_UP = Affine(10, 0, 500_000, 0, -10, 5_000_000)
@@ -80,22 +77,6 @@ def test_areas_keep_training_the_buffer_away(name: str) -> None:
     assert least_distance_m(image, splits, buffer) >= buffer
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    st.floats(-180, 180), st.floats(-89.9, 89.9), st.floats(100, 50_000), st.floats(0, 0.5), st.integers(0, 2**63),
-    st.floats(0, 360), st.floats(0, 0.999),
-)  # fmt: skip
-def test_what_is_within_the_buffer_of_a_training_place_is_trained_on_or_in_no_split(
-    longitude: float, latitude: float, size: float, part: float, seed: int, bearing: float, share: float
-) -> None:
-    lot = LatitudeBlocks(size, size * part, 0.4, 0.1, seed)
-    (here,) = lot.of(np.array([longitude]), np.array([latitude]))
-    east, north, _ = WGS84.fwd(longitude, latitude, bearing, size * part * share)
-    (there,) = lot.of(np.array([east]), np.array([north]))
-    if here == TRAIN:
-        assert there in (TRAIN, BUFFER)
-
-
 @pytest.mark.parametrize("spec", [BlockSplit(size_m=500, buffer_m=60), BlockSplit(size_m=900, buffer_m=0, test=0.2)])
 def test_a_place_is_in_one_split_in_images_of_other_zones_sizes_and_rotations(spec: BlockSplit) -> None:
     first = GeoBox((300, 300), Affine(10, 0, 746_000, 0, -10, 5_000_000), "EPSG:32632")
@@ -124,17 +105,6 @@ def test_windows_of_one_image_fit_together() -> None:
         assert (split.of(image, whole(image))[part.roi] == split.of(image, part)).all()
 
 
-def test_shares_of_blocks_are_as_asked_for_and_a_test_takes_nothing_from_validation() -> None:
-    longitude, latitude = np.meshgrid(np.linspace(-170, 170, 300), np.linspace(-80, 80, 200))
-    found = LatitudeBlocks(2000, 0, 0.2, 0.1, 11).of(longitude, latitude)
-    assert abs((found == VALIDATION).mean() - 0.2) < 0.01
-    assert abs((found == TEST).mean() - 0.1) < 0.01
-    assert (
-        (LatitudeBlocks(2000, 0, 0.2, 0.0, 11).of(longitude, latitude) == VALIDATION) == (found == VALIDATION)
-    ).all()
-    assert (LatitudeBlocks(2000, 0, 0.2, 0.1, 12).of(longitude, latitude) != found).any()
-
-
 def scene(name: str, image: GeoBox, time: str | None = None) -> Scenes:
     return Scenes((Scene(name, (Band("red", f"/{name}.tif", 1, image, "uint8"),), time),), image, ("red",))
 
@@ -145,7 +115,7 @@ def shifted(columns: int) -> GeoBox:
 
 def test_scenes_that_show_the_same_ground_are_not_put_into_two_splits() -> None:
     images = [scene("a", shifted(0)), scene("b", shifted(60))]
-    with pytest.raises(ImageryError, match=r"a \(train\) and b \(validation\) show the same ground.*\n.*overlap"):
+    with pytest.raises(ImageryError, match=r"a \(train\) and b \(validation\) show the same place.*\n.*overlap"):
         make_split(SceneSplit(validation=("b",)), 0, images)
     make_split(SceneSplit(validation=("b",)), 0, [images[0], scene("b", shifted(100))])  # neighbours only touch
 
@@ -187,7 +157,7 @@ def test_images_without_a_place_are_split_by_columns_and_told_so() -> None:
 
 
 def test_columns_are_refused_for_images_that_show_the_same_ground_elsewhere() -> None:
-    with pytest.raises(ImageryError, match="same ground in different columns"):
+    with pytest.raises(ImageryError, match="same place in different columns"):
         make_split(ColumnSplit(), 0, [scene("a", shifted(0)), scene("b", shifted(30))])
     make_split(ColumnSplit(), 0, [scene("a", shifted(0)), scene("b", shifted(0))])
 
