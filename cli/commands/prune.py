@@ -13,15 +13,8 @@ from swath.cli import parse_amounts
 from swath.cli.context import here
 from swath.cli.render.columns import table
 from swath.engine.journal import Journal
-from swath.engine.prune import (
-    OldRun,
-    PruneCandidates,
-    PruneLimits,
-    find_candidates,
-    remove_results,
-    remove_runs,
-    shrink_journal,
-)
+from swath.engine.prune import remove_results, remove_runs, shrink_journal
+from swath.engine.prune_candidates import OldRun, PruneCandidates, PruneLimits, find_candidates
 from swath.engine.store_files import StoreFiles
 from swath.project.project import Project
 from swath.runner.lock import unused

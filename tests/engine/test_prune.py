@@ -15,14 +15,8 @@ import pytest
 from swath.engine import journal_schema
 from swath.engine.journal import Journal
 from swath.engine.journal_rows import CallRow
-from swath.engine.prune import (
-    PruneCandidates,
-    PruneLimits,
-    find_candidates,
-    remove_results,
-    remove_runs,
-    shrink_journal,
-)
+from swath.engine.prune import remove_results, remove_runs, shrink_journal
+from swath.engine.prune_candidates import PruneCandidates, PruneLimits, find_candidates
 from swath.engine.store import ResultStore
 from swath.engine.store_files import StoreFiles
 from swath.engine.stored_result import StoredResult
