@@ -1,4 +1,4 @@
-"""How a run is asked to stop: a signal or a time limit sets a flag that the engine reads; a second signal leaves at once."""
+"""Stopping a run: a signal or a time limit sets a flag that the engine reads; a second signal ends the process at once."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from types import FrameType
 from swath.errors import Interrupted, Stopped, Terminated
 
 IMPORT_CHECK_S = 0.05
-"""After so long it is looked again whether an import has ended."""
+"""Seconds until the next look whether an import has ended."""
 
 
 def inside_import(frame: FrameType | None) -> bool:
-    """Whether a frame is inside an import. A module that is cut off in the middle stays broken for this process."""
+    """Whether a frame is inside an import. A module whose import is cut off stays broken for this process."""
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
@@ -29,19 +29,21 @@ class StopNow(BaseException):
 
 
 class Stop:
-    """Whether a run was asked to stop, and by what."""
+    """Whether a run was asked to stop, and why."""
 
     def __init__(self) -> None:
         self.requested: Stopped | None = None
+        """Why it was asked to stop; None if it was not."""
         self._in_call = False
-        self._listening = False
-        self._overdue: Stopped | None = None
-        self._again = False
-        """Whether the next signal is one of our own: the first came in the middle of an import."""
+        self._handles_signals = False
+        self._from_thread: Stopped | None = None
+        """The reason of a request by another thread, whose signal is on its way."""
+        self._resent = False
+        """Whether the next signal is sent by this class: the first came in the middle of an import."""
 
     @contextlib.contextmanager
     def in_call(self) -> Iterator[None]:
-        """Inside, a signal raises StopNow: a call in this process is not waited for."""
+        """Inside, a signal raises StopNow, so that a call in this process ends. Raises it at once when a stop was requested."""
         if self.requested:
             raise StopNow
         self._in_call = True
@@ -52,22 +54,22 @@ class Stop:
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Listen to SIGINT and SIGTERM. Off the main thread nothing can listen, so nothing is done."""
+        """Inside, SIGINT and SIGTERM request a stop. Off the main thread, where no signal can be handled, it does nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._heard) for number in (signal.SIGINT, signal.SIGTERM)}
-        self._listening = True
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._handles_signals = True
         try:
             yield
         finally:
-            self._listening = False
+            self._handles_signals = False
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     @contextlib.contextmanager
-    def after(self, seconds: float | None, why: Stopped) -> Iterator[None]:
-        """Inside, the run is asked to stop once so many seconds have passed; None is no limit."""
+    def after(self, seconds: float | None, reason: Stopped) -> Iterator[None]:
+        """Inside, request a stop once so many seconds have passed; None is no limit."""
         if seconds is None:
             yield
             return
@@ -75,7 +77,7 @@ class Stop:
 
         def wait() -> None:
             if not ended.wait(min(seconds, threading.TIMEOUT_MAX)):
-                self.request(why)
+                self.request(reason)
 
         waiting = threading.Thread(target=wait, name="time limit", daemon=True)
         waiting.start()
@@ -85,47 +87,47 @@ class Stop:
             ended.set()
             waiting.join()
 
-    def request(self, why: Stopped) -> None:
-        """Ask from another thread. By a signal where that is heard: it ends a call in the main thread too."""
+    def request(self, reason: Stopped) -> None:
+        """Request a stop from another thread. By a signal where those are handled: it ends a call in the main thread, too."""
         if self.requested is not None:
             return
-        if self._listening:
-            self._overdue = why
+        if self._handles_signals:
+            self._from_thread = reason
             os.kill(os.getpid(), signal.SIGTERM)
         else:
-            self.requested = why
+            self.requested = reason
 
-    def _leave(self, number: int, frame: FrameType | None) -> None:
-        """End the call that runs in this process, as soon as it can be ended."""
-        if not inside_import(frame):
-            self._in_call = False
-            raise StopNow
-        again = threading.Timer(IMPORT_CHECK_S, self._remind, (number,))
-        again.daemon = True
-        again.start()
-
-    def _remind(self, number: int) -> None:
-        if self._in_call and self._listening:
-            self._again = True
-            os.kill(os.getpid(), number)
-
-    def _heard(self, number: int, frame: FrameType | None) -> None:
-        if self._again:
-            self._again = False
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._resent:
+            self._resent = False
             if self._in_call:
-                self._leave(number, frame)
+                self._end_call(number, frame)
             return
-        overdue, self._overdue = self._overdue, None
-        if self.requested is not None and overdue is not None:
-            return  # the time limit came upon a run that is stopping already
+        reason, self._from_thread = self._from_thread, None
+        if self.requested is not None and reason is not None:
+            return  # the time limit was reached while the run is stopping already
         if self.requested is not None:
             os.write(
                 2,
                 b"\nswath: second signal, leaving at once; `pipe resume last` goes on, `pipe sweep` shows what is left\n",
             )
             os._exit(self.requested.exit_code)
-        self.requested = overdue or (
+        self.requested = reason or (
             Terminated("terminated") if number == signal.SIGTERM else Interrupted("interrupted")
         )
         if self._in_call:
-            self._leave(number, frame)
+            self._end_call(number, frame)
+
+    def _end_call(self, number: int, frame: FrameType | None) -> None:
+        """End the call that runs in this process: now, or after the import that it is in."""
+        if not inside_import(frame):
+            self._in_call = False
+            raise StopNow
+        again = threading.Timer(IMPORT_CHECK_S, self._resend, (number,))
+        again.daemon = True
+        again.start()
+
+    def _resend(self, number: int) -> None:
+        if self._in_call and self._handles_signals:
+            self._resent = True
+            os.kill(os.getpid(), number)

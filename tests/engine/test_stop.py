@@ -13,8 +13,14 @@ import pytest
 
 from swath.engine.stop import Stop, StopNow
 from swath.errors import Interrupted, Terminated, TimedOut
+from tests.waiting import until
 
 LIMIT = TimedOut("too long")
+
+
+def no_thread_waits() -> bool:
+    """Whether every time limit was reached, and every signal sent again that was to be."""
+    return not any(t.name == "time limit" or isinstance(t, threading.Timer) for t in threading.enumerate())
 
 
 @pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, Interrupted), (signal.SIGTERM, Terminated)])
@@ -54,16 +60,16 @@ def test_an_import_is_not_cut_off_in_the_middle_but_the_call_ends_right_after(
         with pytest.raises(StopNow):
             call()
         assert sys.modules.pop("imported_by_a_call").WHOLE
-        time.sleep(0.2)
+        until(no_thread_waits)
     assert isinstance(stop.requested, Terminated)
     assert time.monotonic() - began < 10
 
 
 def test_a_run_that_ends_in_time_is_not_asked() -> None:
     stop = Stop()
-    with stop.on_signals(), stop.after(0.2, LIMIT):
+    with stop.on_signals(), stop.after(30, LIMIT):
         pass
-    time.sleep(0.3)
+    assert no_thread_waits()
     assert stop.requested is None
 
 
@@ -71,7 +77,7 @@ def test_a_time_limit_that_comes_upon_a_stopping_run_is_no_second_signal() -> No
     stop = Stop()
     with stop.on_signals(), stop.after(0.1, LIMIT):
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.3)
+        until(no_thread_waits)
     assert isinstance(stop.requested, Interrupted)
 
 
@@ -80,7 +86,7 @@ def test_off_the_main_thread_a_time_limit_asks_without_a_signal() -> None:
 
     def run() -> None:
         with stop.on_signals(), stop.after(0.05, LIMIT):
-            time.sleep(0.3)
+            until(lambda: stop.requested)
 
     thread = threading.Thread(target=run)
     thread.start()

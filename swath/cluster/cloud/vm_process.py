@@ -61,9 +61,9 @@ class VmProcess(VMInterface):  # type: ignore[misc]
 
     async def create_vm(self) -> MachineStatus:
         request = self.cluster.launch_request(self.name, self.role)
-        crashpoint.reached("asking")
+        crashpoint.reached("launching")
         await self.cluster.machines.launch(request)
-        crashpoint.reached("made")
+        crashpoint.reached("launched")
 
         async def status_with_addresses() -> MachineStatus | None:
             status = await self._machine_status()

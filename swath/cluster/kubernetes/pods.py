@@ -88,9 +88,9 @@ class KubernetesPods:
         """Create the resources of the run. The cluster is first: it owns the others, which are deleted with it."""
         label = self._lease.label
         expires = int(time.time() + self._spec.max_hours * 3600)
-        crashpoint.reached("asking")
+        crashpoint.reached("launching")
         owner = manifests.owner(self._api.create(manifests.cluster(self._spec, label, expires)))
-        crashpoint.reached("made")
+        crashpoint.reached("launched")
         self._api.create(manifests.secret(self._spec.namespace, label, security, owner))
         if scaling := manifests.autoscaler(self._spec, label, owner):
             self._api.create(scaling)

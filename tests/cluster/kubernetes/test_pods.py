@@ -69,7 +69,7 @@ def test_what_is_not_allowed_is_told_with_what_is_needed(fake: FakeKubernetes, p
 
 @pytest.mark.slow
 def test_a_client_that_is_killed_leaves_nothing_either(fake: FakeKubernetes, project: Path) -> None:
-    done = pipe_run(project, crash_at="made")
+    done = pipe_run(project, crash_at="launched")
     assert done.returncode == -9
     assert ("POST", "daskclusters") in fake.calls
     until(lambda: not leases(project), 30)  # the guardian ends it last
