@@ -1,4 +1,4 @@
-"""Paths and URLs as text: whether one is on this machine, whether it exists, and what it is relative to."""
+"""Paths and URLs as text: whether one is remote, whether it exists, and its absolute form."""
 
 # os.path takes any text; pathlib raises for names that are too long and for users that do not exist.
 # ruff: noqa: PTH110, PTH111
@@ -9,15 +9,15 @@ from pathlib import Path
 
 
 def is_remote(path: str) -> bool:
-    """Whether it is a URL, or one of GDAL's virtual paths: neither is a file of this machine."""
+    """Whether it is a URL or one of GDAL's virtual paths (/vsi...), not a file of this machine."""
     return "://" in path or path.startswith("/vsi")
 
 
 def absolute(path: str, root: Path) -> str:
-    """The path from `root` on, with `~` expanded and `..` resolved; a URL is left alone."""
+    """The path relative to `root` as an absolute one, with `~` and `..` resolved. A URL is returned as it is."""
     return path if is_remote(path) else os.path.normpath(root / os.path.expanduser(path))
 
 
 def is_missing(path: str) -> bool:
-    """Whether it is a path on this machine where nothing is."""
+    """Whether it is a path on this machine that does not exist."""
     return not is_remote(path) and not os.path.exists(path)

@@ -1,4 +1,4 @@
-"""Who is told how a run ends: addresses, which are secrets. Only their scheme and host may be shown."""
+"""Notifications in a spec: webhooks and other addresses. An address is a secret; only its scheme and host may be shown."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from pydantic import SecretStr, field_validator
 from swath.spec.spec_model import SpecModel, mistake
 
 WEBHOOK_SCHEMES = ("http", "https")
-"""Schemes of plain webhooks; any other is apprise's."""
+"""Schemes of plain webhooks; other schemes need the package apprise."""
 MASKED_SCHEME = "hidden"
-"""Scheme of an address that stood plainly in a spec, as the journal keeps it: nobody can be told by it."""
+"""Scheme of an address that was written in a spec without `${env:NAME}`, as the journal stores it: it cannot be used."""
 _FORM = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\x00-\x1f]+")
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9.:-]*(/[a-z0-9_-]{0,12})*")
-"""What may stay in a text beside references to the environment."""
+"""What of an address may be stored beside its references to the environment."""
 _SHORTEST = {"password": 4, "value": 8, "path": 16}
-"""Parts of an address that are taken out of every text, from so many characters on: shorter ones are common words."""
+"""Least number of characters of those parts of an address that are masked in texts: shorter ones are common words."""
 
 
 class Recipient(SpecModel):
-    """One address that is told: a webhook (`https://...`), or anything that apprise knows (`mailto://...`)."""
+    """An address for notifications: a webhook (`https://...`), or one of apprise's (`mailto://...`)."""
 
-    short_schemas = ({"type": "string", "description": "Its address, best as ${env:NAME}"},)
+    short_schemas = ({"type": "string", "description": "The address, best as ${env:NAME}"},)
 
     url: SecretStr
-    """Its address. It is a secret: write `${env:NAME}`. When it is empty nobody is told."""
+    """The address. It is a secret: write `${env:NAME}`. Nothing is sent if it is empty."""
 
     @classmethod
     def expand(cls, value: Any, info: Any) -> Any:
@@ -51,30 +51,30 @@ class Recipient(SpecModel):
 
     @property
     def scheme(self) -> str:
-        """In lower case; empty when there is no address."""
+        """Scheme of the address in lower case; empty if there is no address."""
         return self.url.get_secret_value().partition("://")[0].lower()
 
     @property
     def masked(self) -> str:
-        """What may be shown of it: scheme and host."""
-        return _shown(self.url.get_secret_value())
+        """The address as it may be shown: scheme and host."""
+        return _masked(self.url.get_secret_value())
 
 
 class NotifySettings(SpecModel):
-    """Who is told how a run ended."""
+    """Addresses that get a notification at the end of a run."""
 
     on_success: tuple[Recipient, ...] = ()
-    """Told when it is done."""
+    """When the run is done."""
     on_failure: tuple[Recipient, ...] = ()
-    """Told when it is not: failed, out of time, terminated, or items were set aside. Not when somebody interrupted it."""
+    """When it failed, timed out, was terminated, or finished with failed items. Not when the user interrupted it."""
 
     @property
     def recipients(self) -> tuple[Recipient, ...]:
-        """All of them that have an address."""
+        """All recipients with an address."""
         return tuple(each for each in (*self.on_success, *self.on_failure) if each.url.get_secret_value())
 
     def secrets(self) -> dict[str, str]:
-        """What no text may show, and what is shown instead: each address and its parts."""
+        """Secrets and what is shown instead of them: each address and its secret parts."""
         found: dict[str, str] = {}
         for recipient in self.recipients:
             url = recipient.url.get_secret_value()
@@ -85,11 +85,11 @@ class NotifySettings(SpecModel):
 def mask_addresses(
     texts: Iterable[str], notifies: Iterable[NotifySettings], secrets: Mapping[str, str]
 ) -> tuple[list[str], list[str]]:
-    """Texts of a spec without the addresses that stand plainly in them, and those (shown) that could not be found in them.
+    """(texts with masked addresses, addresses that are in none of the texts): for addresses that are not written `${env:NAME}`.
 
-    secrets: what the environment gave, and the references that asked for it; what they give is in no text.
+    secrets: values from the environment, and their references; the texts have the references.
     """
-    kept, unfound = list(texts), []
+    masked, unfound = list(texts), []
     for recipient in {each.url: each for notify in notifies for each in notify.recipients}.values():
         written = recipient.url.get_secret_value()
         for secret, reference in sorted(secrets.items(), key=lambda each: -len(each[0])):
@@ -97,11 +97,11 @@ def mask_addresses(
         bare = re.sub(r"\$\{env:[^{}]*\}", "", written)
         if recipient.scheme == MASKED_SCHEME or (bare != written and (not bare or _PLAIN.fullmatch(bare))):
             continue
-        if not any(written in text for text in kept):
+        if not any(written in text for text in masked):
             unfound += [recipient.masked] if bare == written else []
-        shown = recipient.masked.partition("://")[2]
-        kept = [text.replace(written, f"{MASKED_SCHEME}://{shown}") for text in kept]
-    return kept, unfound
+        host = recipient.masked.partition("://")[2]
+        masked = [text.replace(written, f"{MASKED_SCHEME}://{host}") for text in masked]
+    return masked, unfound
 
 
 def _split(url: str) -> SplitResult | None:
@@ -113,15 +113,15 @@ def _split(url: str) -> SplitResult | None:
     return parts
 
 
-def _shown(url: str) -> str:
+def _masked(url: str) -> str:
     parts = _split(url)
     if parts is None or parts.scheme not in (*WEBHOOK_SCHEMES, MASKED_SCHEME, "mailto", "mailtos"):
-        return f"{url.partition('://')[0].lower()}://..."  # elsewhere a token may stand in the host's place
+        return f"{url.partition('://')[0].lower()}://..."  # of other schemes the host may be a token
     return f"{parts.scheme}://{parts.hostname or '...'}"
 
 
 def _parts(url: str) -> set[str]:
-    """Those parts of an address that are secrets by themselves, as they are written and as they are meant."""
+    """The parts of an address that are secrets, as they are written and unquoted."""
     parts = _split(url)
     if parts is None:
         return set()

@@ -1,4 +1,4 @@
-"""swath.yaml: what a project says once for all its specs. Its folder is what relative paths are relative to."""
+"""swath.yaml: the settings of a project. Relative paths in specs are relative to its folder."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from swath.spec.spec_model import SpecModel
 
 
 class ProjectFile(SpecModel):
-    """What swath.yaml may say."""
+    """The fields of swath.yaml."""
 
     clusters: dict[str, Cluster] = Field(default_factory=dict)
     """Clusters by name, for `cluster: NAME` in a spec and `--cluster NAME`."""
     pipelines: tuple[InputPath, ...] | None = None
     """Folders with the project's own pipelines; `pipelines` when not given."""
     state: OutputPath | None = None
-    """Folder of journals and results; `.swath` when not given. The variable SWATH_HOME goes before it."""
+    """Folder of journals and results; `.swath` when not given. The environment variable SWATH_HOME overrides it."""
     results: OutputPath | None = None
-    """Where large results of calls are kept: a path or an fsspec URL; in the state folder when not given."""
+    """Store of large results of calls: a path or an fsspec URL; in the state folder when not given."""
     notify: NotifySettings = Field(default_factory=NotifySettings)
-    """Who is told how a run ends, of any spec; a spec can name more."""
+    """Notifications at the end of every run, in addition to those of its spec."""
     prices: Prices = Field(default_factory=Prices)
-    """What machines in clouds cost, where that is not what the table in the package says (see docs/costs.md)."""
+    """Prices in clouds that differ from the table in the package (see docs/costs.md)."""
 
 
 @dataclass(frozen=True)
 class ProjectFolder:
-    """A project's folder and what its swath.yaml says."""
+    """A project's folder with the settings of its swath.yaml."""
 
     root: Path
-    """Absolute: the folder of swath.yaml, or the folder that was asked for when there is none."""
+    """Absolute: the folder of swath.yaml; without one, the folder where the search began."""
     file: ProjectFile | None = None
-    """None when there is no swath.yaml."""
+    """The settings; None when there is no swath.yaml."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Values that swath.yaml took from the environment, and the references that asked for them."""
+    """Values that swath.yaml has from the environment, and their references."""
 
     @property
     def clusters(self) -> Mapping[str, Cluster]:
@@ -51,15 +51,12 @@ class ProjectFolder:
 
     @property
     def results(self) -> str | None:
-        """Where large results are kept, if it says so."""
+        """Store of large results, if it is set."""
         return self.file.results if self.file else None
 
     @classmethod
     def find(cls, start: Path, env: Mapping[str, str] | None = None) -> ProjectFolder:
-        """The nearest folder at or above `start` (a file or a folder) that has a swath.yaml, else `start`'s own.
-
-        Raises SpecError with every mistake in swath.yaml.
-        """
+        """The project of `start`, a file or a folder. Raises SpecError with every mistake in swath.yaml."""
         root = project_root(start)
         return cls._read(root, env) if (root / FILE).is_file() else cls(root)
 

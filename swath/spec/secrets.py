@@ -1,4 +1,4 @@
-"""Secrets in text: replaced by the reference that they came from, such as `${env:NAME}`, in messages and in errors of other code."""
+"""Masking of secrets: in messages, and in errors of other code, they are replaced by their reference, such as `${env:NAME}`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHORTEST_SECRET = 4
 
 
 def scrub(message: str, secrets: Mapping[str, str] | Iterable[str]) -> str:
-    """The message with every secret of at least four characters, in any usual spelling, replaced by its reference."""
+    """The message with secrets replaced by their references: those of at least four characters, also quoted or escaped."""
     names = secrets if isinstance(secrets, Mapping) else dict.fromkeys(secrets, "${env:...}")
     spellings = {spelling: name for secret, name in names.items() for spelling in _spellings(secret)}
     for spelling in sorted(spellings, key=len, reverse=True):
@@ -28,15 +28,15 @@ def scrub(message: str, secrets: Mapping[str, str] | Iterable[str]) -> str:
 
 @contextlib.contextmanager
 def masked_errors(secrets: Mapping[str, str], what: str) -> Iterator[None]:
-    """Inside, an error of somebody else's code (`what`) that would show a secret becomes one that says the same without it.
+    """Inside, an exception whose text contains a secret becomes a UsageError with a masked text. what: the code that is called.
 
-    Raises UsageError in its place; the traceback, which can have the secret in each of its causes, is left out.
+    The UsageError has no cause, because the secret may be in the traceback and in each cause.
     """
     try:
         yield
     except Exception as error:
-        whole = "".join(traceback.format_exception(error))
-        if scrub(whole, secrets) == whole:
+        full = "".join(traceback.format_exception(error))
+        if scrub(full, secrets) == full:
             raise
         remedy = ""
         if isinstance(error, SwathError):
@@ -49,7 +49,7 @@ def masked_errors(secrets: Mapping[str, str], what: str) -> Iterator[None]:
 
 @functools.lru_cache(maxsize=1000)
 def _spellings(secret: str) -> frozenset[str]:
-    """The secret itself, as Python, JSON and addresses write it, and as a path comes out of normalisation."""
+    """The secret as it is, as Python, JSON and URLs quote it, and as a normalised path."""
     path = absolute(secret, Path())
     found = {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
     found |= {quote(secret), quote(secret, safe=""), quote_plus(secret)}

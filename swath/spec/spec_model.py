@@ -1,4 +1,4 @@
-"""How every part of a spec is typed: frozen, strictly, without unknown keys; and how a part declares its short form."""
+"""SpecModel: the base class of all pydantic models of a spec: frozen, strict, without unknown keys, with short forms."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _CONTAINERS = frozenset({"list", "tuple", "set", "frozenset"})
 
 
 class SpecModel(BaseModel):
-    """Base of every part of a spec: frozen, typed strictly, no unknown keys.
+    """Base class of all parts of a spec: frozen, strict, no unknown keys.
 
-    Strict means that text is never read as a number; a list is still accepted for a tuple, because YAML and JSON
-    have only lists. A subclass that can also be written shortly overrides `expand`, and describes its short
-    forms in `short_schemas` (or in `forms`, when they are mappings with a model of their own).
+    Strict: text is never converted to a number. A list is still accepted for a tuple, because YAML and JSON have only
+    lists. A subclass with short forms, such as a text in place of a mapping, overrides `expand` and describes them in
+    `short_schemas` (or in `forms`, if they are mappings with a model of their own).
     """
 
     model_config = ConfigDict(
@@ -37,16 +37,16 @@ class SpecModel(BaseModel):
     short_schemas: ClassVar[tuple[dict[str, Any], ...]] = ()
     """JSON Schema of each short form."""
     forms: ClassVar[tuple[type[SpecModel], ...]] = ()
-    """Other mappings that may stand in this one's place."""
+    """Models of other mappings that are accepted instead."""
 
     @classmethod
     def expand(cls, value: Any, info: Any) -> Any:
-        """The full form of a short one; `info` has the loading `context`. Anything else is returned as it is."""
+        """The full form of a short form; other values are returned as they are. `info` has the validation's `context`."""
         return value
 
     @classmethod
     def as_mapping(cls, value: Any, info: Any) -> Any:
-        """A short form as the mapping that it stands for, so that an override can set something in it."""
+        """A short form as a mapping, so that an override can set a field of it."""
         return cls.expand(value, info)
 
     @classmethod
@@ -55,30 +55,30 @@ class SpecModel(BaseModel):
         _accept_lists(schema)
         if cls.expand.__func__ is SpecModel.expand.__func__:  # type: ignore[attr-defined]
             return schema
-        # Put inside of what pydantic keeps by reference: around the reference, only the first of two fields would have it.
-        kept: Any = handler.resolve_ref_schema(schema)
-        if not (kept["type"] == "function-before" and kept["function"]["function"] == cls._expand):
-            inner: Any = {key: value for key, value in kept.items() if key != "ref"}
-            outer = core_schema.with_info_before_validator_function(cls._expand, inner, ref=kept.get("ref"))
-            kept.clear()
-            kept.update(outer)
+        # The validator goes into the schema that pydantic refers to: around the reference, only the first of two fields would have it.
+        shared: Any = handler.resolve_ref_schema(schema)
+        if not (shared["type"] == "function-before" and shared["function"]["function"] == cls._expand):
+            inner: Any = {key: value for key, value in shared.items() if key != "ref"}
+            outer = core_schema.with_info_before_validator_function(cls._expand, inner, ref=shared.get("ref"))
+            shared.clear()
+            shared.update(outer)
         return schema
 
     @classmethod
     def _expand(cls, value: Any, info: Any) -> Any:
-        """What was made in Python already is whole: `Predict(area=spec.area, ...)` in a pipeline."""
+        """Instances are complete already, as in `Predict(area=spec.area, ...)` in a pipeline."""
         return value if isinstance(value, cls) else cls.expand(value, info)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         reference = handler(schema)
         full = handler.resolve_ref_schema(reference)
-        if "properties" not in full:  # pydantic comes by twice, for the model and for what is around it
+        if "properties" not in full:  # pydantic calls this twice, for the model and for what is around it
             return reference
-        said = field_docs(cls)
+        described = field_docs(cls)
         for name, field in full["properties"].items():
-            if name in said and cls.model_fields[name].description is None:
-                field["description"] = said[name]
+            if name in described and cls.model_fields[name].description is None:
+                field["description"] = described[name]
         if cls.short_schemas or cls.forms:
             mapping = dict(full)
             full.clear()
@@ -89,10 +89,10 @@ class SpecModel(BaseModel):
 
 
 def field_docs(model: type[BaseModel]) -> dict[str, str]:
-    """What the docstring below each field of a model says, for JSON Schema and `pipe show`.
+    """The docstring below each field of a model, for JSON Schema and `pipe show`.
 
-    Read from the source only when it is asked for: pydantic's `use_attribute_docstrings` parses the source of every
-    class when it is defined, which took a third of the time of `pipe list`.
+    It is parsed from the source on demand: pydantic's `use_attribute_docstrings` parses the source of every class when it is
+    defined, which slows down every start.
     """
     found: dict[str, str] = {}
     for kind in reversed(model.__mro__):
@@ -110,7 +110,7 @@ def _docs_of(kind: type) -> dict[str, str]:
     try:
         body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
     except (OSError, TypeError, SyntaxError, IndexError):
-        return {}  # a class that has no file; nothing but descriptions is lost
+        return {}  # a class without a file: its fields have no descriptions
     found: dict[str, str] = {}
     statements = body.body if isinstance(body, ast.ClassDef) else []
     for statement, after in pairwise(statements):
@@ -122,8 +122,10 @@ def _docs_of(kind: type) -> dict[str, str]:
 
 
 class ShortForm:
-    """Annotation of a field (not of a model) that has a short form: `expand(value, info)` gives the full one. With `one`, a field of
-    several may also be given as one of them."""
+    """Annotation of a field with a short form: `expand(value, info)` returns the full form. For models see SpecModel.expand.
+
+    schemas: JSON Schema of each short form. one: also accepts a single item of a list.
+    """
 
     def __init__(self, expand: Callable[[Any, Any], Any], *schemas: dict[str, Any], one: bool = False) -> None:
         self.expand = expand
@@ -141,10 +143,10 @@ class ShortForm:
 
 
 def mistake(message: str, *, at: tuple[str | int, ...] = (), **values: object) -> PydanticCustomError:
-    """What a validator raises to report a mistake of the spec's author.
+    """The exception that a validator raises for a mistake in a spec.
 
-    `{name}` in the message is filled from `values`; what came from the environment is masked there. `at` is the path
-    below the validated value, when a part of it is to blame.
+    `{name}` in the message is replaced by the value of that name; values from the environment are masked. at: path below the
+    validated value, if a part of it is wrong.
     """
     return PydanticCustomError("swath", message, {"template": message, "at": at, "values": values, **values})
 
@@ -156,9 +158,9 @@ def _built(models: tuple[type[SpecModel], ...]) -> tuple[type[SpecModel], ...]:
 
 
 def _accept_lists(schema: Any) -> None:
-    """Let every container of a model's own fields take any sequence; what is in it stays strict."""
+    """Let every container in a schema accept any sequence; its items stay strict."""
     if isinstance(schema, dict):
-        kind = schema.get("type")  # a schema of its own where a field has this name
+        kind = schema.get("type")  # it is a schema itself if a field has this name
         if isinstance(kind, str) and kind in _CONTAINERS:
             schema.setdefault("strict", False)
         for value in schema.values():

@@ -1,4 +1,4 @@
-"""The known name whose spelling is nearest to an unknown one: for `did you mean` in messages."""
+"""Suggestions for misspelled names: `did you mean` in messages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that is closest in spelling; empty when none is close."""
+    """The known word with the most similar spelling; empty if none is similar."""
     import difflib
 
     names = list(known)
@@ -18,6 +18,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` (did you mean 'x'?)`, or nothing."""
+    """` (did you mean 'x'?)`, or an empty text."""
     found = nearest(word, known)
     return f" (did you mean {found!r}?)" if found else ""

@@ -1,4 +1,4 @@
-"""A spec's file or text -> the typed Spec of the pipeline that it names, or every mistake at once."""
+"""Loading a spec: from its file or text to the validated Spec of its pipeline, or to all of its mistakes at once."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from swath.spec.yaml import environment, override
 from swath.spec.yaml.document import Document
 
 FindSpecClass = Callable[[str], type[Spec]]
-"""The Spec class of a pipeline's name. Raises PipelineError when there is no such pipeline."""
+"""Returns the Spec class of a pipeline by name. Raises PipelineError if there is no such pipeline."""
 
 
 class ProjectSettings(Protocol):
-    """What a spec's project gives: swath.project.project.Project, or swath.spec.project_file.ProjectFolder."""
+    """The project of a spec: a swath.project.project.Project, or a swath.spec.project_file.ProjectFolder."""
 
     @property
     def root(self) -> Path: ...
@@ -44,32 +44,32 @@ class ProjectSettings(Protocol):
 
 @dataclass(frozen=True)
 class LoadedSpec:
-    """A spec that has no mistakes, and where it came from."""
+    """A validated spec, and its source."""
 
     spec: Spec
-    """Typed; its paths are absolute, its areas are read, its named cluster is put in. Of a matrix the first variant's: name,
-    cluster and on_error are those of the run, and the same in all."""
+    """With absolute paths, areas that are read, and the cluster in place of its name. With a matrix: that of the first variant;
+    name, cluster and on_error are the same in all."""
     pipeline: str
     """Name of the pipeline."""
     file: str
     """The spec's path as the user wrote it."""
     text: str
-    """As it was read; references to the environment are not resolved in it."""
+    """The text, with unresolved references to the environment."""
     overrides: tuple[str, ...]
-    """Every `key=value` that was put over the text; with it and the text the spec can be parsed again."""
+    """Every `key=value` that was applied to the text. With these and the text the spec can be parsed again."""
     root: Path
-    """What relative paths are relative to."""
+    """Folder to which relative paths are relative."""
     notes: tuple[str, ...] = ()
-    """What was repaired or guessed, for the log and the report."""
+    """Repairs and assumptions, for the log and the report."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """What the environment gave, and the references that asked for it; no log, message or report may show it (see
-    swath.spec.yaml.environment.scrub)."""
+    """Values from the environment, and their references. No log, message or report may show the values (see
+    swath.spec.secrets.scrub)."""
     variants: tuple[Variant, ...] = ()
-    """Of a spec with a matrix; else empty."""
+    """The variants of a matrix; empty without a matrix."""
 
     @property
     def specs(self) -> tuple[Spec, ...]:
-        """Of every variant; without a matrix the one."""
+        """The specs of all variants; without a matrix the one spec."""
         return tuple(variant.spec for variant in self.variants) or (self.spec,)
 
 
@@ -101,13 +101,13 @@ def parse(
     """Read a spec's text.
 
     file: its path, for messages and, without a project, to find the project.
-    overrides: `key=value` each, put over the text.
-    cluster: where to run, instead of what text and overrides say: as `cluster:` in a spec.
-    project: what relative paths and cluster names refer to; the one around `file` when not given.
-    find: gives the Spec class of a pipeline's name. names: pipelines to choose from in a "did you mean".
+    overrides: `key=value` each, applied to the text.
+    cluster: the cluster, as in `cluster:` of a spec; overrides text and overrides.
+    project: what relative paths and cluster names refer to; the project of `file` when not given.
+    find: returns the Spec class of a pipeline. names: known pipelines, for suggestions in messages.
     env: the environment; this process's own when not given.
 
-    Raises SpecError with every mistake, sorted by place.
+    Raises SpecError with every mistake, sorted by file, line and column.
     """
     home = project if project is not None else ProjectFolder.find(Path(file), env)
     context = ValidationContext(home.root, home.clusters)
@@ -155,14 +155,14 @@ def parse(
     notifies = [one.spec.notify for one in varied] or [spec.notify]
     [text, *overridden], unfound = notify.mask_addresses([text, *texts], notifies, secrets)
     if unfound:
-        message = f"write the address {unfound[0]} as ${{env:NAME}}: as it is written now it could not be kept a secret"
+        message = f"write the address {unfound[0]} as ${{env:NAME}}: as it is written now it could not be masked"
         raise SpecError([merged.marks[merged.locate(("notify",))].mistake(("notify",), message)])
     secrets = {**secrets, **home.secrets}
     return LoadedSpec(spec, spec.pipeline, file, text, tuple(overridden), home.root, tuple(notes), secrets, varied)
 
 
 def _with_cluster(overrides: Sequence[str], cluster: str | None) -> tuple[str, ...]:
-    """The overrides, with the cluster in place of any other."""
+    """The overrides, with the cluster in place of other overrides of it."""
     if cluster is None:
         return tuple(overrides)
     plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_.:/@-]*", cluster)
@@ -173,7 +173,7 @@ def _with_cluster(overrides: Sequence[str], cluster: str | None) -> tuple[str, .
 def _kind(
     document: Document, find: FindSpecClass, names: Sequence[str], env: Mapping[str, str] | None
 ) -> tuple[type[Spec] | None, list[Mistake]]:
-    """The Spec class of the pipeline that the document names; else the likeliest one or None, and the mistake."""
+    """The Spec class of the document's pipeline; for a wrong name that of the most similar one, or None, and the mistake."""
     path = ("pipeline",)
     if path not in document.marks:
         known = f": {', '.join(names)}" if names else ""
@@ -186,16 +186,16 @@ def _kind(
         return find(name), []
     except PipelineError as error:
         if origin := resolved.origin(path):
-            return None, [mark.mistake(path, f"there is no pipeline of the name that {origin} stands for")]
-        guessed = spelling.nearest(name, names) if name not in names else ""
+            return None, [mark.mistake(path, f"there is no pipeline with the name in {origin}")]
+        similar = spelling.nearest(name, names) if name not in names else ""
         message = str(error).replace("\n  ", "; ")
-        if guessed and "did you mean" not in message:
-            message += f" (did you mean {guessed!r}?)"
-        return _likeliest(guessed, find), [mark.mistake(path, message)]
+        if similar and "did you mean" not in message:
+            message += f" (did you mean {similar!r}?)"
+        return _likeliest(similar, find), [mark.mistake(path, message)]
 
 
 def _likeliest(name: str, find: FindSpecClass) -> type[Spec] | None:
-    """The class to find further mistakes with, once the pipeline's name is wrong."""
+    """The class with which further mistakes are found if the pipeline's name is wrong."""
     try:
         return find(name) if name else None
     except PipelineError:
@@ -203,12 +203,12 @@ def _likeliest(name: str, find: FindSpecClass) -> type[Spec] | None:
 
 
 def _shared(document: Document) -> Document:
-    """Without a pipeline only what every spec has can be checked: leave out the rest."""
+    """The fields that every spec has: without a pipeline only these can be validated."""
     return replace(document, data={key: value for key, value in document.data.items() if key in Spec.model_fields})
 
 
 def _notes(value: object, path: documents.Path) -> list[str]:
-    """The notes of every area in a spec, with the field that they are about."""
+    """The notes of all areas in a spec, each with its field."""
     if isinstance(value, Area):
         return [f"{documents.dotted(path)}: {note}" for note in value.notes]
     if isinstance(value, SpecModel):

@@ -18,7 +18,7 @@ _TEMPLATE = "#/definitions/{model}"
 
 
 def schema(spec_class: type[Spec], pipeline: str = "") -> dict[str, Any]:
-    """JSON Schema of one pipeline's specs; with its name, `pipeline` can be nothing else."""
+    """JSON Schema of the specs of one pipeline. pipeline: its name, the only allowed value of `pipeline`."""
     full = _draft7(spec_class.model_json_schema(ref_template=_TEMPLATE))
     full["definitions"] = full.pop("$defs", {})
     full["properties"]["pipeline"] |= {"const": pipeline} if pipeline else {}
@@ -27,7 +27,7 @@ def schema(spec_class: type[Spec], pipeline: str = "") -> dict[str, Any]:
 
 
 def schemas(classes: Mapping[str, type[Spec]]) -> dict[str, Any]:
-    """One JSON Schema for the specs of all pipelines: the value of `pipeline` chooses."""
+    """One JSON Schema for the specs of several pipelines, by name: the value of `pipeline` selects."""
     inputs = [(kind, "validation") for kind in dict.fromkeys(classes.values())]
     references, shared = models_json_schema(inputs, ref_template=_TEMPLATE)  # type: ignore[arg-type]
     definitions = _draft7(shared.get("$defs", {}))
@@ -49,12 +49,12 @@ def schemas(classes: Mapping[str, type[Spec]]) -> dict[str, Any]:
 
 
 def _with_matrix(spec: dict[str, Any], place: str) -> dict[str, Any]:
-    """The schema, at a place, of a spec that may have a matrix. With one, fields that must be given may stand there instead."""
+    """A spec's schema with `matrix` added. `place` is its JSON pointer. Required fields may be given in the matrix instead."""
     fields = {name: {"$ref": f"{place}/properties/{name}"} for name in spec["properties"] if name not in Spec.reserved}
     entry = {"type": "object", "minProperties": 1, "properties": fields, "patternProperties": {_DOTTED: {}}}
     closed = {"additionalProperties": False}
     span = {
-        "description": "With `search`: numbers from a range",
+        "description": "With `search`: random numbers from a range",
         "type": "object",
         "properties": {
             RANGE: {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
@@ -98,14 +98,14 @@ def _with_matrix(spec: dict[str, Any], place: str) -> dict[str, Any]:
 
 
 def _draft7(node: Any) -> Any:
-    """What draft 2020-12 and OpenAPI say otherwise, in the words of draft 7."""
+    """The schema with the keywords of draft 2020-12 and OpenAPI replaced by those of draft 7."""
     if isinstance(node, list):
         return [_draft7(item) for item in node]
     if not isinstance(node, dict):
         return node
     found = {key: value if key in _VALUES else _draft7(value) for key, value in node.items()}
     if isinstance(found.get("title"), str) and "properties" not in found:
-        del found["title"]  # a field's: made from its name, says nothing new
+        del found["title"]  # of a field: generated from its name
     if isinstance(items := found.get("prefixItems"), list):
         del found["prefixItems"]
         found["items"] = items
@@ -114,6 +114,6 @@ def _draft7(node: Any) -> Any:
         del found["discriminator"]
         tag = {"required": [discriminator["propertyName"]]}
         found["oneOf"] = [{"allOf": [member, tag]} for member in found["oneOf"]]
-    if "$ref" in found and len(found) > 1:  # draft 7 ignores what stands beside a $ref
+    if "$ref" in found and len(found) > 1:  # draft 7 ignores the siblings of a $ref
         found = {"allOf": [{"$ref": found.pop("$ref")}], **found}
     return found

@@ -1,4 +1,4 @@
-"""pydantic's errors as mistakes in plain English, each at its place. No message shows a value that may be secret."""
+"""Messages for pydantic's validation errors, with line and column. Values from the environment are masked."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ _BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "fa
 
 
 def mistakes(error: ValidationError, spec: type[BaseModel], resolved: ResolvedDocument) -> list[Mistake]:
-    """Every mistake that pydantic found, once, without those at values that are blamed already."""
+    """The mistakes of a validation error, each once, without those of values that have a mistake already."""
     found: dict[tuple[Path, bool], list[Mistake]] = {}
     alternatives: dict[Path, list[str]] = {}
-    findings = [_Finding(item, spec, resolved) for item in error.errors(include_url=False, include_input=False)]
-    paths = {one.path for one in findings}
-    for one in findings:
+    errors = [_Error(item, spec, resolved) for item in error.errors(include_url=False, include_input=False)]
+    paths = {one.path for one in errors}
+    for one in errors:
         if any(one.path[: len(broken)] == broken for broken in resolved.document.broken):
             continue
         if one.kind == "too_short" and any(len(p) > len(one.path) and p[: len(one.path)] == one.path for p in paths):
-            continue  # short only because its items are wrong
+            continue  # too short only because its items are wrong
         if expected := one.expected:
             alternatives.setdefault(one.path, []).append(expected)
         else:
@@ -67,8 +67,8 @@ def mistakes(error: ValidationError, spec: type[BaseModel], resolved: ResolvedDo
     return [mistake for group in found.values() for mistake in dict.fromkeys(group)]
 
 
-class _Finding:
-    """One error of pydantic's, and the part of the document that it is about."""
+class _Error:
+    """One of pydantic's errors, and the path of the document that it is about."""
 
     def __init__(self, item: Any, spec: type[BaseModel], resolved: ResolvedDocument) -> None:
         self.kind: str = item["type"]
@@ -84,7 +84,7 @@ class _Finding:
 
     @property
     def expected(self) -> str:
-        """The type that was expected, when that is the mistake."""
+        """The type that was expected; empty if the type is not the mistake."""
         return _EXPECTED.get(self.kind, "")
 
     @property
@@ -121,7 +121,7 @@ class _Finding:
             count = self.context[limit]
             return f"expected at {word} {count} {'item' if count == 1 else 'items'}"
         if origin:
-            return f"what {origin} stands for is not accepted here"
+            return f"the value of {origin} is not accepted here"
         if self.kind in ("value_error", "assertion_error"):
             return str(self.context.get("error", self.text))
         return self.text.replace("Input should be", "expected")
@@ -140,9 +140,9 @@ class _Finding:
 def _type_mistake(path: Path, choices: list[str], resolved: ResolvedDocument) -> Mistake:
     document = resolved.document
     value, mark = document.at(path), document.marks[path]
-    message = f"expected {_either(list(dict.fromkeys(choices)))}, got {_what(value)}"
+    message = f"expected {_either(list(dict.fromkeys(choices)))}, got {_type_name(value)}"
     if origin := resolved.origin(path):
-        message = f"expected {_either(choices)}; {origin} can only stand where text is expected"
+        message = f"expected {_either(choices)}; {origin} is allowed only where text is expected"
     elif isinstance(value, str):
         if "true or false" in choices and value.lower() in _BOOLEANS:
             message += f" (did you mean {_BOOLEANS[value.lower()]}?)"
@@ -153,8 +153,8 @@ def _type_mistake(path: Path, choices: list[str], resolved: ResolvedDocument) ->
     return mark.mistake(path, resolved.scrub(message))
 
 
-def _what(value: Any) -> str:
-    """The type of plain data, in words."""
+def _type_name(value: Any) -> str:
+    """The type of plain data as it is called in messages."""
     if value is None:
         return "nothing"
     names = {
@@ -181,7 +181,7 @@ def _either(words: list[str]) -> str:
 
 
 def _fill(template: str, values: dict[str, Any], origin: str) -> str:
-    """The message; values that may come from the environment are shown as they were written."""
+    """The message with its values; a value with a reference to the environment is shown as it was written."""
     for name, value in values.items():
         template = template.replace(f"{{{name}}}", origin or str(value))
     return template

@@ -1,4 +1,4 @@
-"""What was probably meant: the models that stand at a path of a document, their fields, and the nearest spelling."""
+"""The models at a path of a document: their fields, tag values and short forms, by the annotations of a Spec class."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
 
 
 def field_names(spec: type[BaseModel], document: Document, path: Path) -> list[str]:
-    """Names that the mapping at `path` may have as keys."""
+    """Keys that are allowed in the mapping at `path`."""
     models = models_at(spec, document, path)
     reserved = [name for model in models for name in sorted(getattr(model, "reserved", ()))]
     return list(dict.fromkeys([*(name for model in models for name in model.model_fields), *reserved]))
 
 
 def models_at(spec: type[BaseModel], document: Document, path: Path) -> list[type[BaseModel]]:
-    """The models that the value at `path` may be read as."""
+    """The models that the value at `path` may be validated as."""
     return [kind for kind in _types_at(spec, document, path) if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
 def tag_values(spec: type[BaseModel], document: Document, path: Path, tag: str) -> list[str]:
-    """What the key that chooses between alternatives (`kind`, `source`) may say, for the mapping at `path`."""
+    """Values of the key that distinguishes models (`kind`, `source`), for the mapping at `path`."""
     found = [model.model_fields[tag] for model in models_at(spec, document, path) if tag in model.model_fields]
     return [str(choice) for info in found for choice in get_args(info.annotation)]
 
 
 def mapping_at(spec: type[BaseModel], document: Document, path: Path, info: Any) -> Any:
-    """The value at `path` as the mapping that it is short for, or the value itself. `info` has the `context`."""
+    """The value at `path`, a short form as its mapping. `info` has the validation's `context`."""
     value = document.at(path)
     for kind in _types_at(spec, document, path):
         expand = kind.expand if isinstance(kind, ShortForm) else getattr(kind, "as_mapping", None)
         try:
             full = expand(value, info) if expand else value
-        except ValueError:  # not a form that this alternative knows; validation will say so
+        except ValueError:  # not a short form of this model; validation reports it
             continue
         if isinstance(full, dict):
             return full
@@ -55,7 +55,7 @@ def _types_at(spec: Any, document: Document, path: Path) -> list[Any]:
 
 
 def _below(kind: Any, segment: str | int) -> list[Any]:
-    """The types that `kind` has under a key or index."""
+    """The types of `kind` at a key or an index."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         info = kind.model_fields.get(str(segment))
         return (
@@ -75,7 +75,7 @@ def _below(kind: Any, segment: str | int) -> list[Any]:
 
 
 def _members(annotation: Any) -> list[Any]:
-    """The alternatives of an annotation, without Annotated, Union and None."""
+    """The types in an annotation, without Annotated, Union and None."""
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *metadata = get_args(annotation)
@@ -88,17 +88,17 @@ def _members(annotation: Any) -> list[Any]:
 
 
 def _fitting(kinds: list[Any], value: Any) -> list[Any]:
-    """The alternatives that a mapping can be, by its discriminator (`kind`, `source`); without one, by its keys."""
+    """The types that fit a mapping by its discriminator (`kind`, `source`), else by its keys."""
     if not isinstance(value, dict):
         return kinds
     models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
     others = [kind for kind in kinds if kind not in models]
-    fitting = [model for model in models if _says(model, value)] or models
+    fitting = [model for model in models if _tags_fit(model, value)] or models
     most = max((len(value.keys() & model.model_fields.keys()) for model in fitting), default=0)
     return [*(m for m in fitting if len(value.keys() & m.model_fields.keys()) == most), *others]
 
 
-def _says(model: type[BaseModel], value: dict[str, Any]) -> bool:
+def _tags_fit(model: type[BaseModel], value: dict[str, Any]) -> bool:
     literals = {name: get_args(i.annotation) for name, i in model.model_fields.items() if _is_tag(i.annotation)}
     return all(value[name] in choices for name, choices in literals.items() if name in value)
 

@@ -1,4 +1,4 @@
-"""What machines in a cloud cannot reach: paths on this machine in a spec, each a mistake with its place and the remedy.
+"""Local paths in a spec that workers in a cloud cannot reach: a mistake for each, with its place and the remedy.
 
 Workers read imagery and weights, and exchange large results. The client reads area files and contracts, and writes the map.
 """
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
     from swath.spec.yaml.document import Document, Path
 
 REMOTE_KINDS = ("aws", "gcp", "kubernetes")
-"""Kinds of clusters whose workers see no file of this machine."""
+"""Kinds of clusters whose workers cannot read files of this machine."""
 STAGING_KINDS = (*REMOTE_KINDS, "address")
-"""Kinds of clusters for which `stage` has an effect: workers of the others share this machine's disk."""
+"""Kinds of clusters for which `stage` has an effect; workers of the others are on this machine."""
 M = TypeVar("M", bound=SpecModel)
 _INPUTS = [get_args(each)[1] for each in (InputPath, InputPattern)]
 _OUTPUT = get_args(OutputPath)[1]
 
 
 class LocalPath(NamedTuple):
-    """A path on this machine, and the field that names it."""
+    """A path on this machine, and the field that has it."""
 
     at: Path
     value: str
     output: bool
-    """Whether it is to be written."""
+    """Whether it is written; else it is read."""
 
 
 def is_local(path: str) -> bool:
-    """Whether it names something on this machine."""
+    """Whether it is a path on this machine."""
     return not is_remote(path) or path.startswith(("/vsi", "file://"))
 
 
 def local_paths(model: SpecModel, at: Path = ()) -> Iterator[LocalPath]:
-    """The paths on this machine that workers would need."""
+    """The paths on this machine that workers need."""
     for name, info in type(model).model_fields.items():
         if _only_client(model, name):
             continue
@@ -58,7 +58,7 @@ def local_paths(model: SpecModel, at: Path = ()) -> Iterator[LocalPath]:
 
 
 def mistakes(spec: Spec, document: Document, results: str | None) -> list[Mistake]:
-    """What keeps the machines of a spec's cluster from their work. `results` is what swath.yaml says of them."""
+    """Mistakes for what the workers of the spec's cluster cannot reach. results: the store of large results of swath.yaml."""
     if spec.cluster.kind not in REMOTE_KINDS:
         return []
 
@@ -84,7 +84,7 @@ def mistakes(spec: Spec, document: Document, results: str | None) -> list[Mistak
 
 
 def results_location(spec: Spec, results: str | None) -> str | None:
-    """Where large results of a run are kept: what swath.yaml says, or below `stage` when workers could not reach that."""
+    """Store of large results of a run: that of swath.yaml, or one below `stage` if workers cannot reach that."""
     if spec.cluster.kind in REMOTE_KINDS and spec.stage is not None and (results is None or is_local(results)):
         return f"{spec.stage.rstrip('/')}/results"
     return results
@@ -96,7 +96,7 @@ def parameter_paths(spec: Spec) -> Iterator[LocalPath]:
 
 
 def with_inputs(model: M, change: Callable[[Path, str], tuple[str, ...]], at: Path = ()) -> M:
-    """The model with other inputs in place of those on this machine: in a list one may become several."""
+    """The model with its inputs on this machine replaced by `change(path, value)`: in a list one may become several."""
     update: dict[str, Any] = {}
     places = {each.at for each in local_paths(model, at) if not each.output}
     for name in type(model).model_fields:
@@ -120,14 +120,14 @@ def with_inputs(model: M, change: Callable[[Path, str], tuple[str, ...]], at: Pa
 
 
 def _only_client(model: SpecModel, name: str) -> bool:
-    """What no worker opens: see the tasks of pipelines/predict.py that run on the client."""
+    """Whether only the client opens the path of a field: see the tasks of pipelines/predict.py that run on the client."""
     return (isinstance(model, ModelRef) and name == "contract") or (
         isinstance(model, (Destination, StacImagery)) and name in ("to", "catalog")
     )
 
 
 def _marks(annotation: Any) -> list[Any]:
-    """What the parts of a type are annotated with."""
+    """The metadata of `Annotated` in all parts of a type."""
     found = list(getattr(annotation, "__metadata__", ()))
     for part in get_args(annotation):
         if part not in found:

@@ -1,4 +1,4 @@
-"""Plain data -> typed values: resolves the environment, runs pydantic, and gives every mistake its place."""
+"""Validation of a document as a model: the environment is resolved, pydantic validates, every mistake gets its line and column."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ M = TypeVar("M", bound=SpecModel)
 
 @dataclass(frozen=True)
 class ValidationResult(Generic[M]):
-    """What a document became, or why it did not."""
+    """The validated model, or its mistakes."""
 
     value: M | None
-    """None when there are mistakes."""
+    """The model; None if there are mistakes."""
     mistakes: tuple[Mistake, ...]
-    """Sorted by place."""
+    """Sorted by file, line and column."""
     secrets: Mapping[str, str]
-    """Values that came from the environment, and the references that asked for them."""
+    """Values from the environment, and their references."""
 
     def unwrap(self) -> M:
-        """The value. Raises SpecError with every mistake."""
+        """The model. Raises SpecError with every mistake."""
         if self.value is None:
             raise SpecError(list(self.mistakes))
         return self.value
@@ -40,7 +40,7 @@ class ValidationResult(Generic[M]):
 def validate(
     kind: type[M], document: Document, context: ValidationContext, env: Mapping[str, str] | None = None
 ) -> ValidationResult[M]:
-    """Read a document as a model; never raises for what its author may have written."""
+    """Validate a document as a model. env: this process's own when not given. Does not raise for a wrong document."""
     resolved = environment.resolve(document, env)
     found = list(resolved.document.mistakes)
     value: M | None = None
@@ -55,5 +55,5 @@ def validate(
 
 
 def sorted_mistakes(mistakes: list[Mistake], file: str) -> tuple[Mistake, ...]:
-    """Each mistake once, sorted by place, the document's own before those of overrides."""
+    """Each mistake once, sorted by line and column, those of `file` before those of overrides."""
     return tuple(sorted(dict.fromkeys(mistakes), key=lambda m: (m.file != file, m.file, m.line, m.column, m.field)))

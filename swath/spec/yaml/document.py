@@ -1,4 +1,4 @@
-"""YAML as plain data, with the place of every key and value. A safe subset of YAML 1.2; all mistakes are collected."""
+"""A YAML document as plain data, with the line and column of every key and value. A safe subset of YAML 1.2."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_DEPTH = 32
 MAX_MISTAKES = 100
 
 Path = tuple[str | int, ...]
-"""Where a value stands in a document: keys and list indices from the top; `()` is the document itself."""
+"""Path of a value in a document: keys and list indices from the top; `()` is the document itself."""
 
 # The core schema of YAML 1.2, https://yaml.org/spec/1.2.2/#103-core-schema: `yes` is text, 010 is ten, `1:30` is text.
 _NULL = re.compile(r"|~|null|Null|NULL")
@@ -33,7 +33,7 @@ _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a value and its key stand; lines and columns are 1-based. A list's item has no key: both are the same."""
+    """Position of a value and of its key, from line and column 1. An item of a list has no key: both are the same."""
 
     file: str
     line: int
@@ -42,7 +42,7 @@ class Mark:
     key_column: int
 
     def mistake(self, path: Path, message: str, *, key: bool = False) -> Mistake:
-        """A mistake at this value, or at its key."""
+        """A mistake at this value, or at its key. path: that of the field in the message."""
         line, column = (self.key_line, self.key_column) if key else (self.line, self.column)
         return Mistake(self.file, line, column, dotted(path), message)
 
@@ -52,19 +52,19 @@ class Document:
     """One YAML document as plain data: dict, list, str, int, float, bool and None."""
 
     text: str
-    """As it was read, with `${env:...}` unresolved."""
+    """The text, with unresolved `${env:...}`."""
     file: str
     """Its path as the user wrote it."""
     data: Any
     marks: Mapping[Path, Mark]
-    """The place of every key and value; always has `()`."""
+    """Positions of all keys and values; always has `()`."""
     mistakes: tuple[Mistake, ...] = ()
-    """What is refused though the rest could be read. A document that has any may only be checked further."""
+    """Mistakes that did not stop the parser. A document with mistakes may be checked further, but not used."""
     broken: frozenset[Path] = frozenset()
-    """Values that one of the mistakes already blames."""
+    """Paths of values that have a mistake already."""
 
     def locate(self, loc: Path) -> Path:
-        """The longest path along `loc` that the document has, without segments (union tags) that it has not."""
+        """The longest path along `loc` that exists in the document; segments that do not exist (union tags) are skipped."""
         path: Path = ()
         for segment in loc:
             if (*path, segment) in self.marks:
@@ -72,7 +72,7 @@ class Document:
         return path
 
     def at(self, path: Path) -> Any:
-        """The value at a path that the document has."""
+        """The value at a path that exists."""
         value = self.data
         for segment in path:
             value = value[segment]
@@ -85,7 +85,7 @@ def dotted(path: Path) -> str:
 
 
 def read(file: str) -> str:
-    """The text of a spec's file. Raises SpecError when there is none, or when it is too large or not UTF-8."""
+    """The text of a file. Raises SpecError if it cannot be read, is too large or is not UTF-8."""
     try:
         with File(file).open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
@@ -103,18 +103,18 @@ def read(file: str) -> str:
 
 
 def parse(text: str, file: str) -> Document:
-    """Read YAML. Raises SpecError where the structure cannot be read on; other mistakes are in the Document."""
+    """Parse YAML. Raises SpecError for a syntax error; other mistakes are in the Document."""
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise SpecError([Mistake(file, 1, 1, "", _TOO_LARGE)])
     return _Reader(text, file).document()
 
 
-_TOO_LARGE = f"larger than {MAX_BYTES >> 20} MiB; a spec names files, it does not hold them"
+_TOO_LARGE = f"larger than {MAX_BYTES >> 20} MiB; a spec names files, it does not contain them"
 
 
 class _Stop(Exception):
-    """The structure cannot be read on."""
+    """The rest of the document cannot be parsed."""
 
 
 class _Lines:
@@ -128,7 +128,7 @@ class _Lines:
 
 
 class _Reader:
-    """Builds one Document from the parser's events, so that nothing is ever expanded."""
+    """Builds a Document from the events of the YAML parser, so that aliases are never expanded."""
 
     def __init__(self, text: str, file: str) -> None:
         self.text, self.file, self.lines = text, file, _Lines(text)
@@ -202,7 +202,7 @@ class _Reader:
     def node(
         self, event: Any, events: Iterator[Any], path: Path | None, depth: int, key_index: int | None = None
     ) -> Any:
-        """The value that starts with `event`. Without a path it is read only to be checked and left out."""
+        """The value that starts with `event`. path: None for a value that is checked but not used."""
         from yaml import events as kinds
 
         index = event.start_mark.index
@@ -246,7 +246,7 @@ class _Reader:
         return found
 
     def key(self, event: Any, events: Iterator[Any], path: Path | None, depth: int) -> str | None:
-        """The key, or None when it is refused (and blamed)."""
+        """The key; None, with a mistake, if it is not allowed."""
         from yaml import events as kinds
 
         index = event.start_mark.index
@@ -284,7 +284,7 @@ def _below(path: Path | None, segment: str | int) -> Path | None:
 
 
 def _number(text: str) -> int | float | None:
-    """The number, or None when it is too large to mean anything."""
+    """The number; None if it is too large."""
     if len(text) > _LONGEST_NUMBER:
         return None
     if _INT.fullmatch(text):
@@ -294,7 +294,7 @@ def _number(text: str) -> int | float | None:
 
 
 def _word(text: str) -> Any:
-    """A plain scalar that is no number."""
+    """The value of an unquoted scalar that is no number."""
     if _NULL.fullmatch(text):
         return None
     if _BOOL.fullmatch(text):

@@ -1,4 +1,4 @@
-"""`${env:NAME}` in a document's text: replaced by the environment's value, which no message may show."""
+"""References to the environment in a document: `${env:NAME}` is replaced by a value that no message may show."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class ResolvedDocument:
-    """A document with its references replaced."""
+    """A document with resolved references."""
 
     document: Document
-    """Its data holds the values; its text still holds the references."""
+    """Its data has the values; its text has the references."""
     origins: Mapping[Path, str]
-    """For every value that has a reference: the value as it was written."""
+    """Paths of values with a reference, and these values as they were written."""
     secrets: Mapping[str, str]
-    """What the environment gave, and the reference that asked for it."""
+    """Values from the environment, and their references."""
 
     def origin(self, path: Path) -> str:
-        """As it was written, when the value at this path has a reference; else empty."""
+        """The value at a path as it was written, if it has a reference; else empty."""
         return self.origins.get(path, "")
 
     def scrub(self, message: str) -> str:
-        """The message without anything that the environment gave."""
+        """The message with masked values."""
         return scrub(message, self.secrets)
 
 
 def resolve(document: Document, env: Mapping[str, str] | None = None) -> ResolvedDocument:
-    """Replace `${env:NAME}` in every text value (never in keys). `$${env:` stands for the text `${env:`.
+    """Replace `${env:NAME}` in all text values, not in keys. `$${env:` is an escape for the text `${env:`.
 
-    A variable that is not set, or a reference that is not well-formed, is a mistake of the document.
+    A variable that is not set, or a malformed reference, is a mistake of the document.
     """
     values = os.environ if env is None else env
     origins: dict[Path, str] = {}

@@ -1,4 +1,4 @@
-"""`--set imagery.bands=[red, nir]`: a value put over the document's own, parsed as YAML by the same rules."""
+"""Overrides such as `--set imagery.bands=[red, nir]`: values that replace those of a document, parsed by the same rules."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from swath.errors import Mistake, SpecError
 from swath.spec.yaml.document import MAX_DEPTH, Document, Mark, Path, dotted, parse
 
 Expand = Callable[[Document, Path], Any]
-"""The full form of the short one that stands at a path of a document, or the value itself."""
+"""Returns the full form of the value at a path of a document, if it is a short form; else the value."""
 
 
 @dataclass(frozen=True)
 class Override:
-    """One value and where it goes."""
+    """One value, and the path that it is set at."""
 
     keys: tuple[str, ...]
     value: Document
 
     @classmethod
     def parse(cls, text: str) -> Override:
-        """Read `a.b.0=value`. Raises SpecError."""
+        """Parse `a.b.0=value`. Raises SpecError."""
         name, equals, value = text.partition("=")
         keys = tuple(name.strip().split("."))
         if not equals or not all(keys) or len(keys) > MAX_DEPTH:
@@ -38,7 +38,7 @@ class Override:
 
 
 def read(overrides: Sequence[str]) -> tuple[list[Override], list[Mistake]]:
-    """Every override that can be read, and the mistakes of those that cannot."""
+    """The overrides that can be parsed, and the mistakes of the others."""
     found: list[Override] = []
     mistakes: list[Mistake] = []
     for text in overrides:
@@ -50,9 +50,9 @@ def read(overrides: Sequence[str]) -> tuple[list[Override], list[Mistake]]:
 
 
 def apply(document: Document, overrides: Sequence[Override], expand: Expand = lambda d, p: d.at(p)) -> Document:
-    """The document with the overrides in it, later ones over earlier ones.
+    """The document with the overrides applied in order.
 
-    Missing mappings are made. A short form on the way (`model: a.pt2` and `model.factory=...`) is expanded first.
+    Missing mappings are created. A short form on the path (`model: a.pt2` and `model.factory=...`) is expanded first.
     What cannot be set is a mistake of the document.
     """
     if not overrides:
@@ -77,7 +77,7 @@ def _set(document: Document, marks: dict[Path, Mark], override: Override, expand
             segment = index
         elif not isinstance(container, dict):
             return _refuse(
-                document, override, f"{dotted(path) or 'the spec'} is one value; nothing can be set below it"
+                document, override, f"{dotted(path) or 'the spec'} is a single value; no field of it can be set"
             )
         step = (*path, segment)
         if last:
@@ -99,7 +99,7 @@ def _set(document: Document, marks: dict[Path, Mark], override: Override, expand
 
 
 def _is_short(value: Any, key: str) -> bool:
-    """Whether nothing can be set at `key` of the value as it stands."""
+    """Whether no `key` of the value can be set unless it is expanded."""
     return value is None or isinstance(value, str) or (isinstance(value, list) and not key.isdecimal())
 
 

@@ -301,10 +301,10 @@ def test_a_malformed_override_is_a_mistake(override: str) -> None:
 
 
 def test_an_override_that_reaches_into_a_value_is_a_mistake() -> None:
-    assert only("count: 1", "count.a=1").endswith("count.a: count is one value; nothing can be set below it")
+    assert only("count: 1", "count.a=1").endswith("count.a: count is a single value; no field of it can be set")
     assert only("bands: [a]", "bands.7=b").endswith("bands.7: bands is a list of 1; 7 is not in it")
     assert only("bands: [a]", f"bands.{'9' * 5000}=b").endswith("is not in it")
-    assert only("text: a", "text.b=1").endswith("text is one value; nothing can be set below it")
+    assert only("text: a", "text.b=1").endswith("text is a single value; no field of it can be set")
 
 
 def test_an_override_reaches_below_a_short_form(place: Path) -> None:
@@ -400,7 +400,7 @@ def test_a_variable_that_is_not_set_is_named() -> None:
 def test_a_reference_can_only_stand_for_text() -> None:
     for text, what in (("count", "a whole number"), ("threshold", "a number"), ("flag", "true or false")):
         assert only(f"{text}: ${{env:N}}", env={"N": "7"}).endswith(
-            f"{text}: expected {what}; ${{env:N}} can only stand where text is expected"
+            f"{text}: expected {what}; ${{env:N}} is allowed only where text is expected"
         )
 
 
