@@ -388,6 +388,6 @@ def _doctor(
 
     Example: pipe doctor specs/bahamas.yaml --cluster aws
     """
-    from swath.cli.commands.doctor import examine
+    from swath.cli.commands.doctor import print_findings
 
-    return examine(spec, cluster, as_json=as_json)
+    return print_findings(spec, cluster, as_json=as_json)
