@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -160,43 +158,3 @@ def test_doctor_finds_this_machine_able(pipe: Pipe) -> None:
     found = {finding["what"]: finding["state"] for finding in json.loads(done.stdout)}
     assert done.returncode == 0, done.stdout
     assert found["gdal"] == found["cluster"] == found["journal"] == "ok"
-
-
-def test_an_unexpected_error_is_one_line_and_its_traceback_is_kept(pipe: Pipe, project: Path) -> None:
-    (project / "pipelines" / "squares.py").write_text(
-        "from swath import Spec, pipeline\n@pipeline\ndef squares(spec: Spec):\n    raise KeyError('oops')\n"
-    )
-    done = pipe("run", "squares.yaml")
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[0] == "error: unexpected KeyError: 'oops'"
-    assert "Traceback" not in done.stderr
-    kept = Path(done.stderr.partition("the traceback is in ")[2].partition(";")[0])
-    assert "KeyError" in kept.read_text()
-    assert "Traceback" in pipe("run", "squares.yaml", "--debug").stderr
-
-
-def test_a_reader_of_list_that_leaves_is_no_error(project: Path, env: dict[str, str]) -> None:
-    command = f"{sys.executable} -m swath.cli schema | head -1; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=project, env=env, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.stdout.splitlines() == ["{", "0"]
-    assert done.stderr == ""
-
-
-@pytest.mark.parametrize("words", [["list"], ["--help"], ["schema"]])
-def test_a_full_stdout_is_exit_1_and_a_line(project: Path, env: dict[str, str], words: list[str]) -> None:
-    with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "swath.cli", *words]
-        done = subprocess.run(
-            command, cwd=project, env=env, stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: the output could not be written: ")
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_closed_streams_do_no_harm(project: Path, env: dict[str, str]) -> None:
-    command = f"{sys.executable} -m swath.cli list >&- 2>&-"
-    done = subprocess.run(["bash", "-c", command], cwd=project, env=env, timeout=60, check=False)
-    assert done.returncode == 0

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from swath.cli.render.variant_rows import to_lines
 from tests.cli.conftest import Pipe
 
 MATRIX = (
@@ -84,16 +83,3 @@ def test_events_carry_the_table(pipe: Pipe, spec: str) -> None:
         ).stdout.splitlines()[-1]
     )
     assert [(row["variant"], row["numbers"]) for row in end["table"]] == [("items=4,bad=-1", {"result": 14})]
-
-
-def test_long_values_are_cut_from_the_front_and_control_characters_are_not_printed() -> None:
-    row = {
-        "variant": "v", "values": {"area": "a/" * 40 + "end.tif", "t": "x\x1b[2J\ny"}, "state": "done", "made": 1, "reused": 0,
-        "failed": 0, "seconds": 1.0, "numbers": {"ok": True, "n": 12345}, "outputs": [], "folder": "out", "error": "",
-    }  # fmt: skip
-    head, line = to_lines([row])
-    assert "…" in line
-    assert "end.tif" in line
-    assert "\x1b" not in line
-    assert "12,345" in line
-    assert head.split() == ["AREA", "T", "STATE", "MADE", "REUSED", "FAILED", "TIME", "ok", "n", "OUTPUT"]

@@ -9,7 +9,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,19 @@ from tests.cli.conftest import Pipe
 
 
 def started(project: Path, env: dict[str, str], *words: str) -> subprocess.Popen[str]:
-    """A run that goes on; returns when its first call has begun."""
+    """A run whose first call of `square` has started."""
     command = [sys.executable, "-m", "swath.cli", "run", "squares.yaml", "--json", *words]
     process = subprocess.Popen(command, cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    read_until(process, "call_started")
+    return process
+
+
+def read_until(process: subprocess.Popen[str], event: str) -> None:
+    """Read the events of a run up to the next one of that kind of a call of `square`."""
     assert process.stdout is not None
     for line in process.stdout:
-        if json.loads(line)["event"] == "call_started" and json.loads(line)["node"] == "square":
-            return process
+        if json.loads(line)["event"] == event and json.loads(line)["node"] == "square":
+            return
     raise AssertionError(process.communicate())
 
 
@@ -80,7 +85,7 @@ def test_sigint_stops_with_130_names_the_run_to_resume_and_resume_redoes_nothing
     pipe: Pipe, project: Path, env: dict[str, str]
 ) -> None:
     process = started(project, env, "--set", "wait=0.4", "--set", "items=6")
-    time.sleep(0.6)
+    read_until(process, "call_done")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
