@@ -1,8 +1,8 @@
-"""The project's own Python code: what of it can be imported here, and how it is imported where its folder is not.
+"""Shipping of a project's Python code: import hooks of the client, which find it, and of workers, which have only its source.
 
-Files of a project are not installed on workers. Their source goes there once, and each worker's import system serves them
-under the same names; calls then travel by name. (Sending functions by value instead, with every call, breaks on what
-ordinary code has: a lock or a cache at the top of a module, modules that import each other, imports inside functions.)
+The files of a project are not installed on workers. Their source is sent once, and each worker imports them under the same
+names; calls then travel by name. (Pickling functions by value instead, with every call, breaks on what ordinary code has: a
+lock or a cache at the top of a module, modules that import each other, imports inside functions.)
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 FOREIGN_FOLDERS = frozenset({"site-packages", "dist-packages", "node_modules", "__pycache__"})
-"""Folders in a project whose code is somebody else's."""
+"""Folders in a project whose code is not its own."""
 
 
 @dataclass(frozen=True)
 class ModuleSource:
-    """One module as it travels."""
+    """The source of one module."""
 
     file: str
     """Where it is on the client, for tracebacks and `__file__`."""
@@ -47,17 +47,17 @@ class ProjectCode:
 
     @classmethod
     def loaded(cls) -> ProjectCode:
-        """All that the pipelines that this process has loaded may import of their project, also inside of functions."""
+        """Every module that the loaded pipelines of this process may import from their project, also inside of functions."""
         found: dict[str, ModuleSource] = {}
         for finder in _finders(ProjectFinder):
-            _gather(finder, found)
+            _collect_sources(finder, found)
         return cls(found)
 
 
 def project_code_id(name: str) -> str | None:
-    """Whether a module, given by its full name, is a project's own, so that workers have it by that name.
+    """An id of the project that a module belongs to, which differs between versions of its code; None if it is in no project.
 
-    If it is, the answer tells this code from other code of the same names; None if not.
+    `name` is the module's full name. Workers can import what has an id.
     """
     for finder in _finders(ProjectFinder):
         if finder.has(name):
@@ -66,15 +66,15 @@ def project_code_id(name: str) -> str | None:
 
 
 class ProjectFinder(MetaPathFinder):
-    """Imports, on the client, of what lies beside a project's pipelines and in its root; anything installed goes before it."""
+    """Import hook of the client for a project's pipelines and the modules in its root. Installed modules take precedence."""
 
     def __init__(self, folder: Path, root: Path, known_as: Path) -> None:
         self.folder = folder.resolve()
         self.root = root.resolve()
         self.package = f"project_pipelines_{hashlib.sha256(str(known_as.resolve()).encode()).hexdigest()[:8]}"
-        """Name of the package that the folder's files are in, so that they do not mix with another project's."""
+        """Name of the package of the folder's files, different from that of another project."""
         self.loading = secrets.token_hex(8)
-        """Tells this reading of the files from others: what names a project's code in a pickle says with it which code is meant."""
+        """Id of this loading of the files. It is in pickles that refer to the code by name, so that they differ when the code may."""
         self._found: set[str] = set()
 
     def find_spec(
@@ -87,23 +87,23 @@ class ProjectFinder(MetaPathFinder):
         if path is not None:
             return None
         found = PathFinder.find_spec(name, [str(self.folder), str(self.root)])
-        if found is None or not self._holds(found):
+        if found is None or not self._contains(found):
             return None
         self._found.add(name)
         return found
 
     def has(self, name: str) -> bool:
-        """Whether the loaded module of that name is of this project."""
+        """Whether the loaded module of that name belongs to this project."""
         if name.partition(".")[0] == self.package:
             return True
         spec = getattr(sys.modules.get(name), "__spec__", None)
-        return spec is not None and self._holds(spec)
+        return spec is not None and self._contains(spec)
 
-    def _holds(self, spec: ModuleSpec) -> bool:
+    def _contains(self, spec: ModuleSpec) -> bool:
         return any(_within(place, self.root) or _within(place, self.folder) for place in _places(spec))
 
     def remove(self) -> None:
-        """Drop what was imported, so that the next import reads the files again."""
+        """Remove the hook and what was imported through it, so that the next import reads the files again."""
         tops = {self.package, *self._found}
         for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
             del sys.modules[name]
@@ -111,34 +111,38 @@ class ProjectFinder(MetaPathFinder):
 
 
 class ShippedFinder(MetaPathFinder, InspectLoader):
-    """Imports, on a worker, of the code that clients sent. It goes before what is installed there."""
+    """Import hook of a worker for code that clients have sent. It takes precedence over installed modules."""
 
     def __init__(self) -> None:
         self._codes: dict[str, ProjectCode] = {}
 
     @classmethod
     def here(cls) -> ShippedFinder:
-        """The one of this process."""
+        """The hook of this process."""
         found = next(_finders(cls), None)
         if found is None:
             found = cls()
             sys.meta_path.insert(0, found)
         return found
 
-    def serve(self, owner: str, code: ProjectCode) -> None:
-        """Let `owner`'s calls import `code`. Raises ValueError when other code of the same name is in use here."""
-        self.withdraw(owner)
+    def add(self, owner: str, code: ProjectCode) -> None:
+        """Make the code of a run, `owner`, importable. Raises ValueError when other code of the same name is in use here."""
+        self.remove(owner)
         for name, source in code.modules.items():
             for other, theirs in self._codes.items():
                 if theirs.modules.get(name, source).text != source.text:
                     raise ValueError(f"another run ({other}) uses other code of the name {name} on this worker")
             module = sys.modules.get(name)
-            if module is not None and getattr(module, "__loader__", None) is not self and not _same(module, source):
+            if (
+                module is not None
+                and getattr(module, "__loader__", None) is not self
+                and not _has_source(module, source)
+            ):
                 raise ValueError(f"a module {name} is already imported on this worker, from {_file(module)}")
         self._codes[owner] = code
 
-    def withdraw(self, owner: str) -> None:
-        """Forget `owner`'s code, and what was imported from it unless somebody else uses it."""
+    def remove(self, owner: str) -> None:
+        """Remove the code of a run, and what was imported from it unless another run uses it."""
         gone = self._codes.pop(owner, ProjectCode())
         for name in gone.modules:
             if not self.has(name) and getattr(sys.modules.get(name), "__loader__", None) is self:
@@ -176,7 +180,7 @@ class ShippedFinder(MetaPathFinder, InspectLoader):
 
 
 def add_project(folder: Path, root: Path, known_as: Path | None = None) -> str:
-    """Make a folder of pipelines and its project importable; returns the name of the package that the files are in.
+    """Make a folder of pipelines and its project importable; returns the name of the package of its files.
 
     known_as: the folder that gives the package its name, when this one stands in for it.
     """
@@ -189,7 +193,7 @@ def add_project(folder: Path, root: Path, known_as: Path | None = None) -> str:
 
 
 def remove_projects() -> None:
-    """Drop the projects that this process has loaded."""
+    """Remove all projects that this process has loaded."""
     for finder in list(_finders(ProjectFinder)):
         finder.remove()
 
@@ -210,8 +214,8 @@ def _finders(kind: type[T]) -> Iterator[T]:
     return (finder for finder in sys.meta_path if isinstance(finder, kind))
 
 
-def _gather(project: ProjectFinder, found: dict[str, ModuleSource]) -> None:
-    """Put the folder's files into `found`, and what they import of the project, and what that imports."""
+def _collect_sources(project: ProjectFinder, found: dict[str, ModuleSource]) -> None:
+    """Add the folder's files to `found`, and the modules of the project that they import, directly or through others."""
     new = _files_of(project.package, project.folder)
     while new:
         found.update(new)
@@ -219,7 +223,7 @@ def _gather(project: ProjectFinder, found: dict[str, ModuleSource]) -> None:
         new = {}
         for top in sorted(tops - found.keys()):
             spec = _spec_of(top)
-            if spec is None or not project._holds(spec):
+            if spec is None or not project._contains(spec):
                 continue
             if spec.submodule_search_locations:
                 for place in spec.submodule_search_locations:
@@ -229,7 +233,7 @@ def _gather(project: ProjectFinder, found: dict[str, ModuleSource]) -> None:
 
 
 def _spec_of(top: str) -> ModuleSpec | None:
-    """Where a module of one name comes from. Executes nothing."""
+    """The import spec of a top-level module. Executes nothing."""
     if top in sys.modules:
         return getattr(sys.modules[top], "__spec__", None)
     try:
@@ -259,7 +263,7 @@ def _files_of(package: str, folder: Path) -> dict[str, ModuleSource]:
 
 
 def _imports(name: str, source: ModuleSource) -> Iterator[str]:
-    """First parts of the absolute names that a module imports, anywhere in it. What is no Python imports nothing."""
+    """First parts of the absolute names that a module imports, anywhere in it; none of a file with a syntax error."""
     try:
         tree = ast.parse(source.text, name)
     except (SyntaxError, ValueError):
@@ -278,20 +282,20 @@ def _places(spec: ModuleSpec) -> list[str]:
 
 
 def _within(place: str, folder: Path) -> bool:
-    """Whether a file is the project's own: under its folder, and neither installed nor Python's nor swath's."""
+    """Whether a file belongs to the project: below its folder, and neither installed nor of Python or swath."""
     path = Path(place).resolve()
     if not path.is_relative_to(folder) or FOREIGN_FOLDERS & set(path.relative_to(folder).parts):
         return False
-    return not any(path.is_relative_to(other) for other in _others())
+    return not any(path.is_relative_to(other) for other in _foreign_paths())
 
 
 @functools.cache
-def _others() -> tuple[Path, ...]:
+def _foreign_paths() -> tuple[Path, ...]:
     installed = (sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
     return (*(Path(path).resolve() for path in installed), Path(__file__).resolve().parent)
 
 
-def _same(module: ModuleType, source: ModuleSource) -> bool:
+def _has_source(module: ModuleType, source: ModuleSource) -> bool:
     file = getattr(module, "__file__", None)
     try:
         return file is not None and Path(file).read_bytes() == source.text

@@ -1,4 +1,4 @@
-"""What a run reports. Everything that shows, logs or keeps a run is a reader of these events."""
+"""The events of a run. Displays, logs, traces and notifications are listeners to them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Anything that happened."""
+    """Base class of all events."""
 
     kind: ClassVar[str] = "event"
     time: float
@@ -99,11 +99,11 @@ class CallProgress(CallEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class CallMetrics(CallEvent):
-    """How well a call does, such as a training at the end of an epoch."""
+    """Metrics of a running call, such as those of a training at the end of an epoch."""
 
     kind: ClassVar[str] = "call_metrics"
     values: dict[str, float]
-    """Numbers by name, the most telling first."""
+    """Numbers by name, the most important first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +112,12 @@ class CallDone(CallEvent):
     worker: str
     seconds: float
     reused: bool = False
-    """True when the result of an earlier call was taken."""
+    """True when the result of an earlier call was reused and nothing was executed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepDone(CallEvent):
-    """An item of a mapped step has its result: all that it depends on inside the step is done."""
+    """An item of a mapped step has its result."""
 
     kind: ClassVar[str] = "step_done"
 
@@ -141,7 +141,7 @@ class CallFailed(CallEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Log(Event):
-    """A line that somebody wrote: a task's log record, print or warning, or the runner itself."""
+    """A log line: a task's log record, print or warning, or a line of the run itself."""
 
     kind: ClassVar[str] = "log"
     level: str
@@ -154,7 +154,7 @@ class Log(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RunStopping(Event):
-    """A signal or a cancel was heard; teardown begins."""
+    """A signal, a cancel or a time limit asked the run to stop; teardown begins."""
 
     kind: ClassVar[str] = "run_stopping"
     reason: str
@@ -169,16 +169,16 @@ class RunDone(Event):
     seconds: float
     error: str = ""
     outputs: list[str] = field(default_factory=list)
-    """What was published: paths or URLs."""
+    """Published files or folders: paths or URLs."""
     calls: int = 0
-    """Calls that were made in this session."""
+    """Calls that were executed in this session."""
     reused: int = 0
-    """Calls whose result was there already."""
+    """Calls that reused the result of an earlier call."""
     set_aside: list[str] = field(default_factory=list)
     """Items that failed for good, as `node[item]: error`."""
     table: list[dict[str, Any]] = field(default_factory=list)
-    """Of a matrix: what became of each variant, a row each (see swath.runner.variant_table.VariantRow)."""
+    """Of a matrix: a row for each variant (see swath.runner.variant_table.VariantRow)."""
 
 
 Listener = Callable[[Event], None]
-"""A reader of events. It must not raise."""
+"""Takes the events of a run. It must not raise."""

@@ -97,7 +97,7 @@ def test_code_runs_in_a_process_that_has_not_the_project(registry: Registry, tmp
         import pickle, sys
         from swath.code_shipping import ShippedFinder
         code, calls = pickle.load(open(sys.argv[1], "rb"))
-        ShippedFinder.here().serve("me", code)
+        ShippedFinder.here().add("me", code)
         work, cached = pickle.loads(calls)
         print(work(3), cached(1))
         import lib.deep
@@ -173,26 +173,26 @@ def test_two_runs_with_other_code_of_one_name_do_not_mix_and_what_one_leaves_the
     sent = ShippedFinder()
     sys.meta_path.insert(0, sent)
     try:
-        sent.serve("first", one("X = 1"))
+        sent.add("first", one("X = 1"))
         import sent_a  # type: ignore[import-not-found]
 
         assert sent_a.X == 1
-        sent.serve("second", one("X = 1", sent_b="Y = 2"))
+        sent.add("second", one("X = 1", sent_b="Y = 2"))
         with pytest.raises(ValueError, match=r"another run .* other code of the name sent_a"):
-            sent.serve("third", one("X = 3"))
-        sent.withdraw("first")
+            sent.add("third", one("X = 3"))
+        sent.remove("first")
         assert sys.modules["sent_a"] is sent_a
-        sent.withdraw("second")
+        sent.remove("second")
         assert "sent_a" not in sys.modules
-        sent.serve("third", one("X = 3"))
+        sent.add("third", one("X = 3"))
         import sent_a  # type: ignore[import-not-found]
 
         assert sent_a.X == 3
     finally:
-        sent.withdraw("third")
+        sent.remove("third")
         sys.meta_path.remove(sent)
 
 
 def test_code_that_would_hide_a_module_in_use_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="textwrap is already imported"):
-        ShippedFinder().serve("me", ProjectCode({"textwrap": ModuleSource("/textwrap.py", b"x = 1")}))
+        ShippedFinder().add("me", ProjectCode({"textwrap": ModuleSource("/textwrap.py", b"x = 1")}))

@@ -1,9 +1,9 @@
-"""The code of a task as a fingerprint: what has to change for its finished calls to be made again.
+"""Hashing of code: a task's calls are executed again when the fingerprint of its code differs.
 
-A function's code is its bytecode, the values of its closure and defaults, and the project's own functions, classes and
-constants that it names, through modules too. What it imports only when it runs enters as a whole, from its files: whether
-it happens to be imported already must not matter. A comment, a docstring or a line number is no change. For code that swath
-ships, its version stands for everything beneath; of installed packages nothing enters: their versions are in the report.
+It covers a function's bytecode, the values of its closure and defaults, and the project's own functions, classes and constants
+that it names, through modules too. Modules that it imports inside of functions are hashed as a whole, from their files, whether
+they are imported already or not. Comments, docstrings and line numbers are not part of it. Of swath's own functions the bytecode
+and the version of swath are; of installed packages nothing is: their versions are in the report.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CONSTANTS = (bool, int, float, str, bytes, tuple, frozenset)
 
 
 def code_fingerprint(fn: Any) -> str:
-    """Hex digest of a function's code."""
+    """Hex digest of a function's code, DIGITS long."""
     state = hashlib.sha256()
     _feed_code(state, fn, set())
     return state.hexdigest()[:DIGITS]
@@ -47,7 +47,7 @@ def register_code() -> None:
 
 
 def _feed_code(state: Hash, fn: Any, seen: set[Any]) -> None:
-    fn = _bare(fn)
+    fn = _unwrapped(fn)
     if not isinstance(fn, FunctionType):
         feed(state, f"{getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', type(fn).__qualname__)}")
         return
@@ -55,11 +55,11 @@ def _feed_code(state: Hash, fn: Any, seen: set[Any]) -> None:
         return
     seen.add(id(fn))
     feed(state, fn.__qualname__)
-    if _shipped(fn.__module__):
+    if _is_swath(fn.__module__):
         feed(state, __version__)
     _feed_bytecode(state, fn.__code__)
     _feed_values(state, [*(fn.__defaults__ or ()), *(fn.__kwdefaults__ or {}).values()], fn, seen)
-    _feed_values(state, [c.cell_contents for c in fn.__closure__ or () if _filled(c)], fn, seen)
+    _feed_values(state, [c.cell_contents for c in fn.__closure__ or () if _has_value(c)], fn, seen)
     names = _names(fn.__code__)
     for name in sorted(names):
         _feed_used(state, name, fn.__globals__.get(name), names, fn, seen)
@@ -67,18 +67,18 @@ def _feed_code(state: Hash, fn: Any, seen: set[Any]) -> None:
         _feed_file(state, module, seen)
 
 
-def _bare(fn: Any) -> Any:
-    """The function under wrappers such as those of `functools.cache`."""
+def _unwrapped(fn: Any) -> Any:
+    """The function inside of wrappers such as those of `functools.cache`."""
     while hasattr(fn, "__wrapped__") and not isinstance(fn, FunctionType):
         fn = fn.__wrapped__
     return fn
 
 
 def _feed_used(state: Hash, name: str, used: Any, names: set[str], fn: FunctionType, seen: set[Any]) -> None:
-    """Something that a function names: a part of the project, a module of it, or a constant."""
+    """Hash a global that a function names, if it belongs to the project or is a constant."""
     if isinstance(used, ModuleType):
-        here = (used.__name__, id(fn))  # modules that hold one another
-        if used.__name__ not in (fn.__module__, "__main__") and here not in seen and _own(used.__name__):
+        here = (used.__name__, id(fn))  # modules may import each other
+        if used.__name__ not in (fn.__module__, "__main__") and here not in seen and _in_project(used.__name__):
             seen.add(here)
             for attribute in sorted(names):
                 _feed_used(state, f"{name}.{attribute}", vars(used).get(attribute), names, fn, seen)
@@ -86,21 +86,21 @@ def _feed_used(state: Hash, name: str, used: Any, names: set[str], fn: FunctionT
         _feed_used(state, name, used.func, names, fn, seen)
         _feed_values(state, [*used.args, *used.keywords.items()], fn, seen)
     elif isinstance(used, type):
-        if id(used) not in seen and not _shipped(used.__module__) and _together(fn, used.__module__):
+        if id(used) not in seen and not _is_swath(used.__module__) and _belongs_to(fn, used.__module__):
             seen.add(id(used))
             _feed_class(state, used, seen)
     elif isinstance(used, _CONSTANTS):
         _feed_values(state, [name, used], fn, seen)
     else:
-        function = _bare(used.fn if isinstance(used, Task) else used)
-        if isinstance(function, FunctionType) and _together(fn, function.__module__ or ""):
+        function = _unwrapped(used.fn if isinstance(used, Task) else used)
+        if isinstance(function, FunctionType) and _belongs_to(fn, function.__module__ or ""):
             _feed_code(state, function, seen)
 
 
 def _feed_class(state: Hash, cls: type, seen: set[Any]) -> None:
     feed(state, cls.__qualname__)
     for base in cls.__bases__:
-        if id(base) not in seen and (base.__module__ == cls.__module__ or _own(base.__module__)):
+        if id(base) not in seen and (base.__module__ == cls.__module__ or _in_project(base.__module__)):
             seen.add(id(base))
             _feed_class(state, base, seen)
     for name, part in sorted(vars(cls).items()):
@@ -112,9 +112,9 @@ def _feed_class(state: Hash, cls: type, seen: set[Any]) -> None:
 
 
 def _feed_file(state: Hash, module: str, seen: set[Any]) -> None:
-    """A module of the project that is imported when a function runs, and what it imports, as they are in their files."""
+    """Hash the file of a module of the project, and those of the modules that it imports."""
     spec = _spec_of(module)
-    if spec is None or module in seen or not _own_file(spec.origin):
+    if spec is None or module in seen or not _is_project_file(spec.origin):
         return
     seen.add(module)
     text = Path(str(spec.origin)).read_bytes()
@@ -130,7 +130,7 @@ def _feed_file(state: Hash, module: str, seen: set[Any]) -> None:
 
 
 def _imported(code: CodeType, package: str) -> Iterator[str]:
-    """Full names of what a piece of code imports: modules, the packages that they are in, and what may be a module in them."""
+    """Full names of the modules that code imports, of their packages, and of imported names that may be modules."""
     steps = list(dis.get_instructions(code))
     for number, step in enumerate(steps):
         if step.opname != "IMPORT_NAME":
@@ -149,7 +149,7 @@ def _imported(code: CodeType, package: str) -> Iterator[str]:
 
 
 def _spec_of(module: str) -> ModuleSpec | None:
-    """Where a module is, without importing it or the package that it is in."""
+    """The import spec of a module, without importing it or its package."""
     package, _, _ = module.rpartition(".")
     if not package:
         try:
@@ -169,24 +169,24 @@ def _feed_values(state: Hash, values: list[Any], owner: Any, seen: set[Any]) -> 
             feed(state, value)
 
 
-def _together(fn: FunctionType, module: str) -> bool:
-    """Whether a module's code belongs to the code of `fn`: it is of the same package, or the project's own."""
+def _belongs_to(fn: FunctionType, module: str) -> bool:
+    """Whether a module's code is hashed with `fn`: it is in the same package, or in the project."""
     home = (fn.__module__ or "").rpartition(".")[0] or fn.__module__
-    return module == fn.__module__ or module.startswith(f"{home}.") or _own(module)
+    return module == fn.__module__ or module.startswith(f"{home}.") or _in_project(module)
 
 
-def _shipped(module: str | None) -> bool:
+def _is_swath(module: str | None) -> bool:
     return (module or "").partition(".")[0] == "swath"
 
 
 @functools.cache
-def _own(module: str) -> bool:
-    """Whether a module is a user's own: it comes from a file, but neither from swath nor from where packages are installed."""
-    return not _shipped(module) and _own_file(getattr(sys.modules.get(module), "__file__", None))
+def _in_project(module: str) -> bool:
+    """Whether a module is in a project: it has a file that is neither swath's nor installed."""
+    return not _is_swath(module) and _is_project_file(getattr(sys.modules.get(module), "__file__", None))
 
 
 @functools.cache
-def _own_file(file: str | None) -> bool:
+def _is_project_file(file: str | None) -> bool:
     if (
         file is None
         or not file.endswith(".py")
@@ -197,7 +197,7 @@ def _own_file(file: str | None) -> bool:
     return not any(Path(file).resolve().is_relative_to(Path(folder).resolve()) for folder in installed if folder)
 
 
-def _filled(cell: CellType) -> bool:
+def _has_value(cell: CellType) -> bool:
     try:
         _ = cell.cell_contents
     except ValueError:
@@ -210,7 +210,7 @@ def _feed_bytecode(state: Hash, code: CodeType) -> None:
     for const in code.co_consts:
         if isinstance(const, CodeType):
             _feed_bytecode(state, const)
-        elif const is not code.co_consts[0] or not isinstance(const, str):  # the docstring does not change what it does
+        elif const is not code.co_consts[0] or not isinstance(const, str):  # not the docstring
             feed(state, const)
 
 

@@ -1,4 +1,4 @@
-"""A process by which something can be known to be still going on: host, pid and the time it started."""
+"""Identity of a process: host, pid and start time. It says whether the process that something belongs to is still running."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Process:
-    """One process on one host. The start time tells it from a later process with the same pid."""
+    """A process on a host. The start time distinguishes it from a later process with the same pid."""
 
     host: str
     pid: int
     started: float
-    """Seconds from the start of the machine; of the epoch where the system does not tell that."""
+    """Seconds since the machine was booted; since the epoch on systems other than Linux."""
 
     @classmethod
     def this(cls) -> Process:
@@ -25,11 +25,11 @@ class Process:
 
     @property
     def here(self) -> bool:
-        """Whether it is, or was, on this host."""
+        """Whether it runs, or ran, on this host."""
         return self.host == socket.gethostname()
 
     def gone(self) -> bool:
-        """Whether it is known to have ended. Of another host nothing is known, so False."""
+        """Whether it has ended. False for a process on another host, of which nothing is known."""
         if not self.here:
             return False
         import psutil
@@ -44,7 +44,7 @@ class Process:
 
 
 def process_start_s(pid: int) -> float:
-    """When a process started. On Linux not by the wall clock: psutil's time moves when the clock is set.
+    """Start time of a process as in `Process.started`. psutil's own, on Linux, changes when the clock is set.
 
     Raises psutil.NoSuchProcess.
     """

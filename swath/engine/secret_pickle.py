@@ -1,7 +1,7 @@
-"""Pickles without secrets: a text that holds one is kept with the secret's name in its place, and read with its value.
+"""Pickles without secrets: in texts and bytes each secret is replaced by its name, and put back when the pickle is loaded.
 
-So a result that carries a signed address or a password can be kept in a journal or a bucket that others read. Who reads
-it must know the secret again, from the same environment.
+So a result with a signed URL or a password can be stored in a journal or a bucket that others read. The process that loads it
+must have the secret from the same environment variable.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any
 from swath.errors import StateError
 
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
-_SHORTEST = 4
-"""A secret of fewer characters is in every other word: it cannot be told from other text."""
+_MIN_LENGTH = 4
+"""Characters of a secret that is replaced: shorter ones occur in ordinary words."""
 
 
 def dumps(value: Any, secrets: Mapping[str, str]) -> bytes:
-    """The pickle of a value. `secrets` are texts with their names."""
-    if any(len(secret) >= _SHORTEST for secret in secrets):
-        return _sealed(value, secrets)
-    if _plain(value):
+    """Pickle a value. `secrets` are texts with their names."""
+    if any(len(secret) >= _MIN_LENGTH for secret in secrets):
+        return _without_secrets(value, secrets)
+    if _is_plain(value):
         return pickle.dumps(value, 5)
     import cloudpickle
 
@@ -31,19 +31,19 @@ def dumps(value: Any, secrets: Mapping[str, str]) -> bytes:
 
 
 def loads(data: bytes, secrets: Mapping[str, str]) -> Any:
-    """The value of a pickle. Raises StateError when it holds a secret that is not known here."""
+    """Load a pickle. Raises StateError when it contains a secret that `secrets` has not."""
     if not secrets:
         try:
             return pickle.loads(data)
         except pickle.UnpicklingError as error:
             if "persistent" not in str(error):
                 raise
-            raise _unknown("one") from error
-    return _Opener(io.BytesIO(data), {name: secret for secret, name in secrets.items()}).load()
+            raise _unknown_secret("one") from error
+    return _SecretUnpickler(io.BytesIO(data), {name: secret for secret, name in secrets.items()}).load()
 
 
-def _plain(value: Any) -> bool:
-    """Whether a value is of the language's own types, which the quick pickler knows as well."""
+def _is_plain(value: Any) -> bool:
+    """Whether a value is of built-in types only, so that the fast C pickler can be used."""
     if type(value) in _SCALARS:
         return True
     if type(value) in (tuple, list) and len(value) <= 64:
@@ -51,18 +51,18 @@ def _plain(value: Any) -> bool:
     return False
 
 
-def _sealed(value: Any, secrets: Mapping[str, str]) -> bytes:
+def _without_secrets(value: Any, secrets: Mapping[str, str]) -> bytes:
     import cloudpickle
 
-    hidden = sorted((secret for secret in secrets if len(secret) >= _SHORTEST), key=len, reverse=True)
+    hidden = sorted((secret for secret in secrets if len(secret) >= _MIN_LENGTH), key=len, reverse=True)
     encoded = [(secret.encode(), secret) for secret in hidden]
 
-    class Sealer(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    class SecretPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
         def persistent_id(self, part: Any) -> Any:
             if type(part) is str and any(secret in part for secret in hidden):
-                return "text", _cut(part, hidden)
+                return "text", _split(part, hidden)
             if type(part) is bytes and any(secret in part for secret, _ in encoded):
-                return "bytes", _cut(part.decode("latin-1"), [secret.decode("latin-1") for secret, _ in encoded])
+                return "bytes", _split(part.decode("latin-1"), [secret.decode("latin-1") for secret, _ in encoded])
             return None
 
         def reducer_override(self, part: Any) -> Any:
@@ -70,53 +70,53 @@ def _sealed(value: Any, secrets: Mapping[str, str]) -> bytes:
                 return _texts, (part.ravel().tolist(), part.dtype.str, part.shape)
             return super().reducer_override(part)
 
-    def _cut(text: str, found: list[str]) -> list[tuple[bool, str]]:
-        """The text in pieces: (False, as it is) or (True, name of a secret)."""
+    def _split(text: str, found: list[str]) -> list[tuple[bool, str]]:
+        """The text in pieces: (False, text) or (True, name of a secret)."""
         pieces = [(False, text)]
         for secret, own in zip(found, hidden, strict=True):
             pieces = [
                 cut
                 for named, piece in pieces
-                for cut in ([(True, piece)] if named else _apart(piece, secret, secrets[own]))
+                for cut in ([(True, piece)] if named else _split_at(piece, secret, secrets[own]))
             ]
         return pieces
 
     file = io.BytesIO()
-    Sealer(file, protocol=5).dump(value)
+    SecretPickler(file, protocol=5).dump(value)
     return file.getvalue()
 
 
 def _texts(parts: list[Any], dtype: str, shape: tuple[int, ...]) -> Any:
-    """An array of texts."""
+    """An array of strings, from its flat list."""
     import numpy as np
 
     return np.array(parts, dtype=dtype).reshape(shape)
 
 
-def _apart(piece: str, secret: str, name: str) -> list[tuple[bool, str]]:
+def _split_at(piece: str, secret: str, name: str) -> list[tuple[bool, str]]:
     found: list[tuple[bool, str]] = []
     for part in piece.split(secret):
         found += [(False, part), (True, name)]
     return found[:-1]
 
 
-class _Opener(pickle.Unpickler):
+class _SecretUnpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, values: Mapping[str, str]) -> None:
         super().__init__(file)
         self._values = values
 
-    def persistent_load(self, sealed: Any) -> Any:
-        kind, pieces = sealed
+    def persistent_load(self, pid: Any) -> Any:
+        kind, pieces = pid
         try:
             found = [(self._values[piece] if named else piece, named) for named, piece in pieces]
         except KeyError as error:
-            raise _unknown(str(error.args[0])) from None
+            raise _unknown_secret(str(error.args[0])) from None
         if kind == "text":
             return "".join(text for text, _ in found)
         return b"".join(text.encode() if named else text.encode("latin-1") for text, named in found)
 
 
-def _unknown(name: str) -> StateError:
+def _unknown_secret(name: str) -> StateError:
     return StateError(
         f"a kept result holds a secret that this run does not know: {name}",
         remedy="set the variable and name it in the spec as before, or run again with --fresh",

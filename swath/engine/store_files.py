@@ -1,4 +1,4 @@
-"""The files of a result store, as they lie there: ROOT/xx/yyyy..., where xxyyyy... is the digest of what is in them."""
+"""Listing and removal of the files of a result store: ROOT/xx/yyyy..., where xxyyyy... is the digest of the content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from swath.errors import StateError
 from swath.storage.filesystem import filesystem_and_path
 
 READ_BYTES = 16 * 2**20
-"""Larger files are pixels and the like: nothing in them names another file."""
+"""Larger files are arrays: no digest of another file is in them."""
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,18 @@ class StoreFile:
     """Path or URL."""
     size: int
     modified: float
-    """Seconds of the epoch."""
+    """Seconds since the epoch."""
 
 
 class StoreFiles:
-    """What lies in the store with this root: a local folder, or an fsspec URL. Raises StateError when that cannot be read."""
+    """The files below a root, a local folder or an fsspec URL. Raises StateError when it cannot be listed."""
 
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/")
         self.files: dict[str, StoreFile] = {}
         """By digest."""
         self.temporary: list[StoreFile] = []
-        """Files that were never finished."""
+        """Files that are being written, or whose writer died."""
         try:
             for name, file in self._remote() if "://" in root else self._local():
                 if name.endswith(".tmp"):
@@ -51,7 +51,7 @@ class StoreFiles:
         return sum(file.size for file in (*self.files.values(), *self.temporary))
 
     def read(self, digest: str) -> bytes | None:
-        """What is in a small file; None of a large one, or one that is gone."""
+        """The content of a file of up to READ_BYTES; None of a larger one, or one that is gone."""
         file = self.files.get(digest)
         if file is None or file.size > READ_BYTES:
             return None
@@ -71,8 +71,8 @@ class StoreFiles:
             if "://" not in self.root:
                 Path(path).unlink(missing_ok=True)
                 return
-            filesystem, place = filesystem_and_path(path)
-            filesystem.rm_file(place)
+            filesystem, url = filesystem_and_path(path)
+            filesystem.rm_file(url)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -84,22 +84,22 @@ class StoreFiles:
         for folder in os.scandir(self.root):
             if len(folder.name) == 2 and folder.is_dir(follow_symlinks=False):
                 for file in os.scandir(folder):
-                    facts = file.stat(follow_symlinks=False)
-                    yield folder.name + file.name, StoreFile(file.path, facts.st_size, facts.st_mtime)
+                    info = file.stat(follow_symlinks=False)
+                    yield folder.name + file.name, StoreFile(file.path, info.st_size, info.st_mtime)
 
     def _remote(self) -> Iterator[tuple[str, StoreFile]]:
         filesystem, root = filesystem_and_path(self.root)
-        for path, facts in filesystem.find(root, detail=True).items():
+        for path, info in filesystem.find(root, detail=True).items():
             folder, _, name = path.removeprefix(root).strip("/").rpartition("/")
             if len(folder) == 2:
-                place = f"{self.root}/{folder}/{name}"
-                yield folder + name, StoreFile(place, int(facts["size"] or 0), _modified(facts))
+                url = f"{self.root}/{folder}/{name}"
+                yield folder + name, StoreFile(url, int(info["size"] or 0), _modified(info))
 
 
-def _modified(facts: dict[str, Any]) -> float:
-    """When a remote file was written; file systems name it differently. The end of time where none is told."""
+def _modified(info: dict[str, Any]) -> float:
+    """When a remote file was written, which file systems name differently; infinity when they do not say."""
     for name in ("mtime", "LastModified", "last_modified", "updated", "created"):
-        found = facts.get(name)
+        found = info.get(name)
         if isinstance(found, str):
             found = datetime.datetime.fromisoformat(found)
         if isinstance(found, datetime.datetime):

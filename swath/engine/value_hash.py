@@ -21,13 +21,13 @@ DIGITS = 32
 
 
 class Hash(Protocol):
-    """What values are fed to."""
+    """A hash object of hashlib."""
 
     def update(self, data: bytes, /) -> object: ...
 
 
 Feeder = Callable[[Hash, Any], None]
-"""Puts what a value of some type is made of into a hash."""
+"""Updates a hash with what a value of some type is made of."""
 
 
 def hex_digest(value: Any) -> str:
@@ -40,13 +40,13 @@ def hex_digest(value: Any) -> str:
 
 
 def feed(state: Hash, value: Any) -> None:
-    """Put what a value is made of into a hash."""
+    """Update a hash with what a value is made of."""
     known = _KNOWN.get(type(value))
     (known or _feed_other)(state, value)
 
 
 def _plain(value: Any) -> str:
-    """A plain value as a text that says where it ends."""
+    """A plain value as a text that no other value's text continues."""
     return f"{type(value).__name__}:{value!r};"
 
 
@@ -85,7 +85,7 @@ _KNOWN: dict[type, Feeder] = {
     **dict.fromkeys((bytes, bytearray), _feed_bytes),
     dict: _feed_mapping,
 }
-"""The usual types, found at once: a million calls have a million keys."""
+"""Common types in a table, for speed: a million calls have a million keys."""
 
 
 def _feed_other(state: Hash, value: Any) -> None:

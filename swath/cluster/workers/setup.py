@@ -30,7 +30,7 @@ class WorkerSetup(WorkerPlugin):
 
     async def setup(self, worker: Worker) -> None:
         allocator.keep_pages()  # for workers that swath did not start; the thread for calls starts with the first call
-        ShippedFinder.here().serve(self.owner, self.code)
+        ShippedFinder.here().add(self.owner, self.code)
         missing = {
             name: amount
             for name, amount in default_resources(worker).items()
@@ -40,7 +40,7 @@ class WorkerSetup(WorkerPlugin):
             await worker.set_resources(**missing)
 
     def teardown(self, worker: Worker) -> None:
-        ShippedFinder.here().withdraw(self.owner)
+        ShippedFinder.here().remove(self.owner)
 
 
 def default_resources(worker: Worker) -> Mapping[str, float]:
