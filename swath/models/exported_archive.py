@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from swath.models.exported_program import DEVICE, GUARD_FUNCTIONS, AxisRange, Program, Step, Value
+from swath.models.exported_program import DEVICE, GUARD_FUNCTIONS, AxisRange, OperatorCall, Program, Value
 
 if TYPE_CHECKING:
     import torch
@@ -160,10 +160,10 @@ def _guard(text: str, image: str) -> Any:
     return compile(tree, "<guard>", "eval")
 
 
-def _steps(nodes: list[dict[str, Any]], given: set[str], result: str) -> tuple[Step, ...]:
+def _steps(nodes: list[dict[str, Any]], given: set[str], result: str) -> tuple[OperatorCall, ...]:
     """The calls in order. `given` are the names of images and weights; `result` is the name of the output."""
     known = set(given)
-    drafts: list[tuple[Step, set[str]]] = []
+    drafts: list[tuple[OperatorCall, set[str]]] = []
     for node in nodes:
         needs: set[str] = set()
         args: list[Value] = []
@@ -178,10 +178,10 @@ def _steps(nodes: list[dict[str, Any]], given: set[str], result: str) -> tuple[S
         _require(needs <= known)
         results, several = _results(node["outputs"])
         known.update(results)
-        drafts.append((Step(_call(node["target"]), tuple(args), kwargs, results, several, ()), needs))
+        drafts.append((OperatorCall(_call(node["target"]), tuple(args), kwargs, results, several, ()), needs))
     _require(result in known)
     later = {result, *given}
-    steps: list[Step] = []
+    steps: list[OperatorCall] = []
     for step, needs in reversed(drafts):
         released = tuple(sorted((needs | set(step.results)) - later))
         later |= needs

@@ -23,7 +23,7 @@ Value = Callable[[dict[str, Any]], Any]
 
 
 @dataclass(frozen=True)
-class Step:
+class OperatorCall:
     """One call of an operator."""
 
     call: Callable[..., Any]
@@ -34,7 +34,7 @@ class Step:
     several: bool
     """Whether the operator gives a sequence of results."""
     released: tuple[str, ...]
-    """Names that no later step needs: their memory is freed."""
+    """Names that no later call needs: their memory is freed."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class AxisRange:
 class Program:
     """A network as a list of calls. Takes one tensor of images and gives one tensor."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[OperatorCall, ...]
     tensors: dict[str, torch.Tensor]
     """Weights, by their names in the graph."""
     image: str

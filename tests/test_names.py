@@ -1,0 +1,69 @@
+"""Names and sizes of files: one class name, one meaning; packages by subject; tests beside their modules."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE = ("swath", "cli", "pipelines")
+SAME_MEANING = {"ApiLimits": "times and pauses of a cloud's API, in the folder of each cloud"}
+"""Class names that several modules define, and why they mean the same there."""
+FLAT = {"__init__", "code_shipping", "crashpoint", "errors", "events", "geo", "units", "version"}
+"""Modules directly in swath/: each is used by many packages and belongs to none of them."""
+SEVERAL_MODULES = {
+    "cli/test_commands": "commands that start no run, as processes",
+    "cli/test_commits": "runs of commits, as processes",
+    "cli/test_matrix": "commands on a spec with a matrix",
+    "cli/test_start": "imports at the start of the command",
+    "cluster/test_runs": "runs on clusters",
+    "engine/test_property": "random graphs against a reference",
+    "engine/test_streaming": "maps over maps",
+    "evaluation/test_scores": "scores of the package against values computed elsewhere",
+    "imagery/test_remote_run": "runs on imagery on servers",
+    "runner/test_state_0_1": "a state folder of version 0.1",
+}
+"""Test files below tests/PACKAGE/ that cover several modules or whole runs."""
+
+
+def files(*folders: str) -> list[Path]:
+    """Python files below folders of the repository. swath/cli and swath/pipelines are links and seen once."""
+    return [
+        file
+        for folder in folders
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        if "__pycache__" not in file.parts and not {"swath/cli", "swath/pipelines"} & set(map(str, parents(file)))
+    ]
+
+
+def parents(file: Path) -> list[Path]:
+    return list(file.relative_to(ROOT).parents)
+
+
+def test_a_public_class_name_has_one_meaning() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for file in files(*CODE):
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(str(file.relative_to(ROOT)))
+    several = {name: found for name, found in places.items() if len(found) > 1}
+    assert {name: found for name, found in several.items() if name not in SAME_MEANING} == {}
+    assert set(SAME_MEANING) <= set(several), "an exception that is not needed any more"
+
+
+def test_only_agreed_modules_lie_directly_in_swath() -> None:
+    assert {file.stem for file in (ROOT / "swath").glob("*.py")} == FLAT
+
+
+def test_a_test_file_of_a_package_has_the_module_that_it_tests_at_the_same_path() -> None:
+    packages = {folder.name for folder in (ROOT / "swath").iterdir() if folder.is_dir()}
+    names = {
+        found[1]
+        for file in files("tests")
+        if (found := re.fullmatch(r"tests/(\w+/(?:\w+/)*test_\w+)\.py", str(file.relative_to(ROOT))))
+        and found[1].partition("/")[0] in packages
+    }
+    alone = {name for name in names if not (ROOT / "swath" / f"{name.replace('/test_', '/')}.py").exists()}
+    assert alone == set(SEVERAL_MODULES)
