@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swath.cluster.providers.aws.api import Ec2Api, Response
+from swath.cluster.providers.aws.api import ApiLimits, Ec2Api, Response
 from swath.cluster.providers.aws.errors import Ec2Error
 from swath.cluster.providers.contract import Fleet
 from swath.cluster.providers.machine import CloudKind, Machine, console_tail
@@ -19,9 +19,9 @@ class Ec2Fleet:
 
     kind: CloudKind = "aws"
 
-    def __init__(self, region: str) -> None:
+    def __init__(self, region: str, limits: ApiLimits = ApiLimits()) -> None:
         self.place = region
-        self._ec2 = Ec2Api(region)
+        self._ec2 = Ec2Api(region, limits)
 
     def machines(self, run: str | None = None) -> list[Machine]:
         tag = {"Name": f"tag:{RUN}", "Values": [run]} if run else {"Name": "tag-key", "Values": [RUN]}
