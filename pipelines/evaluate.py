@@ -1,10 +1,10 @@
-"""Evaluate: a model or a finished map against labels, in one confusion matrix over the whole area.
+"""Evaluate: a model or a finished map scored against labels, in one confusion matrix over the whole area.
 
 contract, weights   what the model takes and gives, and which weights it is       on the client
-subject             labels on the pixels of imagery or map, and the split         on the client
+scoring input       labels on the pixels of imagery or map, and the split         on the client
 regions             the pixels in large windows                                   a lazy sequence
 scored              one call per region: predict or read, compare, count          streamed over the workers
-scores              matrix, intervals, map of errors, page                        on the client, atomically
+scores              matrix, intervals, error map, page                            on the client, atomically
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from swath.spec.spec_model import SpecModel
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from swath.evaluation.scoring import RegionScores, ScoringInput
+    from swath.evaluation.scoring import RegionScores
+    from swath.evaluation.scoring_input import ScoringInput
     from swath.geo import Region, Regions
     from swath.maps.layout import MapLayout
     from swath.models.contract import Contract, ModelInfo
@@ -37,23 +38,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BLOCKSIZE: Literal[512] = 512
-"""Edge of the tiles of the map of errors, in pixels."""
+"""Edge of the tiles of the error map, in pixels."""
 
 
 class Objects(SpecModel):
-    """Objects that are counted as well: each is found or not, however large it is."""
+    """Classes whose objects are counted as well."""
 
     classes: tuple[str, ...] = Field(min_length=1)
-    """Names of the classes whose objects are looked at."""
+    """Names of the classes."""
     iou: float = Field(default=0.5, gt=0, le=1)
-    """The overlap (intersection over union) from which an object counts as found."""
+    """The intersection over union from which two objects match."""
 
 
 class Evaluate(Spec):
     """Score a model or a finished map against labels."""
 
     output: Destination
-    """Folder of the scores and the map of errors."""
+    """Folder of the scores and the error map."""
     model: ModelRef | None = None
     """The model to score, on the imagery of `data`. Give this or `map`."""
     data: LabelledData | None = None
@@ -67,23 +68,23 @@ class Evaluate(Spec):
     area: Area | None = None
     """Where to score; everywhere that has labels when not given."""
     split: Literal["validation", "test"] | None = None
-    """Only the places that the model's training held back for this, by the split that its contract tells."""
+    """Score only this split of the model's training, which its contract describes."""
     objects: Objects | None = None
     """Also count objects."""
     calibration: bool = True
-    """Also tell whether the model is right as often as it says."""
+    """Also compare the model's probabilities with its accuracy."""
     block_m: float | None = Field(default=None, gt=0)
-    """Edge of the blocks of ground, in metres, that the intervals are drawn from; about 64 blocks when not given. They should be larger
-    than what makes neighbours err together."""
+    """Edge, in metres, of the blocks that the intervals are resampled from; about 64 blocks when not given. They should be larger than
+    the distance over which errors are correlated."""
     draws: int = Field(default=1000, ge=100, le=100_000)
-    """How often the blocks are drawn again."""
+    """How often the blocks are resampled."""
     seed: int = 0
-    """Of these draws."""
+    """Of the resampling."""
     region: int | None = Field(default=None, ge=64, le=16384)
     """Edge of the regions, each scored by one call, in pixels; a multiple of 512. The scores do not depend on it."""
 
     @model_validator(mode="after")
-    def _one_subject(self) -> Evaluate:
+    def _model_or_map(self) -> Evaluate:
         if (self.model is None) == (self.map is None):
             raise ValueError("give either model (with data) or map (with labels)")
         if self.model is not None and (self.data is None or self.labels is not None):
@@ -103,31 +104,31 @@ def evaluate(spec: Evaluate) -> Any:
     if spec.model is not None:
         contract = read_contract(spec.model)
         weights = read_weights(spec.model)
-        subject = find_model_scoring(
+        scoring_input = find_model_scoring(
             spec.data, contract=contract, area=spec.area, split=spec.split, block_m=spec.block_m
         )
         receptive = measure_model(weights)
         channels = count_channels(weights, contract=contract)
         model = describe_model(spec.model, receptive=receptive)
-        regions = plan_regions(subject, model=model, region=spec.region)
-        form = plan_prediction(regions, model=model, channels=channels, calibration=spec.calibration)
+        regions = plan_regions(scoring_input, model=model, region=spec.region)
+        layout = plan_prediction(regions, model=model, channels=channels, calibration=spec.calibration)
         errors = plan_errors(regions)
-        scored = score_region.map(regions, subject=subject, model=model, errors=errors, form=form)
+        scored = score_region.map(regions, scoring_input=scoring_input, model=model, errors=errors, layout=layout)
     else:
-        subject = find_map_scoring(
+        scoring_input = find_map_scoring(
             spec.map, labels=spec.labels, classes=spec.classes, area=spec.area, block_m=spec.block_m
         )
-        regions = plan_regions(subject, model=None, region=spec.region)
+        regions = plan_regions(scoring_input, model=None, region=spec.region)
         errors = plan_errors(regions)
-        scored = score_map_region.map(regions, subject=subject, errors=errors)
+        scored = score_map_region.map(regions, scoring_input=scoring_input, errors=errors)
     return publish_scores(
-        scored, subject=subject, regions=regions, errors=errors, objects=spec.objects, draws=spec.draws, seed=spec.seed,
+        scored, scoring_input=scoring_input, regions=regions, errors=errors, objects=spec.objects, draws=spec.draws, seed=spec.seed,
         output=spec.output.to, of=spec.model.path if spec.model is not None else spec.map,
     )  # fmt: skip
 
 
 def output_of(folder: str) -> Output:
-    """How the map of errors is laid out."""
+    """Layout of the error map."""
     return Output(to=folder, vectors=None, blocksize=BLOCKSIZE)
 
 
@@ -140,41 +141,41 @@ def find_model_scoring(
     split: Literal["validation", "test"] | None,
     block_m: float | None,
 ) -> ScoringInput:
-    """Imagery and labels, on one grid for each entry. Looks at the files in every run."""
-    from swath.evaluation import scoring
+    """Imagery and labels, on one grid for each entry. Not cached: files may have changed."""
+    from swath.evaluation import scoring_input
 
-    return log_notes(scoring.find_model_scoring(data, contract, area, split, block_m))
+    return log_notes(scoring_input.find_model_scoring(data, contract, area, split, block_m))
 
 
 @task(cache=False, on_client=True)
 def find_map_scoring(
     path: str, *, labels: Labels, classes: tuple[LabelClass, ...], area: Area | None, block_m: float | None
 ) -> ScoringInput:
-    """Map and labels, on the map's pixels. Looks at the files in every run."""
-    from swath.evaluation import scoring
+    """Map and labels, on the map's pixels. Not cached: files may have changed."""
+    from swath.evaluation import scoring_input
 
-    return log_notes(scoring.find_map_scoring(path, labels, classes, area, block_m))
+    return log_notes(scoring_input.find_map_scoring(path, labels, classes, area, block_m))
 
 
-def log_notes(subject: ScoringInput) -> ScoringInput:
-    """The same, after its notes were logged."""
-    for note in subject.notes:
+def log_notes(scoring_input: ScoringInput) -> ScoringInput:
+    """Log the notes of a ScoringInput, and return it."""
+    for note in scoring_input.notes:
         log.info(note)
-    return subject
+    return scoring_input
 
 
 @task(on_client=True)
-def plan_regions(subject: ScoringInput, *, model: ModelInfo | None, region: int | None) -> Regions:
+def plan_regions(scoring_input: ScoringInput, *, model: ModelInfo | None, region: int | None) -> Regions:
     """The pixels in windows, with the halo that the model needs."""
     from swath.maps.layout import plan_sheets
 
     halo, stride = (model.halo, model.stride) if model is not None else (0, 1)
-    return plan_sheets(subject.grids, subject.area, output_of("."), region, halo=halo, stride=stride)
+    return plan_sheets(scoring_input.grids, scoring_input.area, output_of("."), region, halo=halo, stride=stride)
 
 
 @task(on_client=True)
 def plan_prediction(regions: Regions, *, model: ModelInfo, channels: int, calibration: bool) -> MapLayout:
-    """In which pieces the network gets its pixels, as in predict; with probabilities when they are looked at."""
+    """Layout of the prediction, as in predict; with probabilities for the calibration."""
     from swath.maps.layout import model_layout
 
     output = output_of(".").model_copy(
@@ -185,8 +186,8 @@ def plan_prediction(regions: Regions, *, model: ModelInfo, channels: int, calibr
 
 @task(on_client=True)
 def plan_errors(regions: Regions) -> MapLayout:
-    """How the map of errors is laid out."""
-    from swath.evaluation.scoring import NODATA
+    """Layout of the error map."""
+    from swath.evaluation.error_map import NODATA
     from swath.maps.layout import byte_layout
 
     return byte_layout(regions, output_of("."), NODATA)
@@ -194,24 +195,24 @@ def plan_errors(regions: Regions) -> MapLayout:
 
 @task(retries=2)
 def score_region(
-    region: Region, *, subject: ScoringInput, model: ModelInfo, errors: MapLayout, form: MapLayout
+    region: Region, *, scoring_input: ScoringInput, model: ModelInfo, errors: MapLayout, layout: MapLayout
 ) -> RegionScores:
-    """One region: predicted as predict does it, and compared."""
+    """One region: predicted as predict does, and compared with labels."""
     from swath.evaluation.scoring import score_model
 
-    return score_model(region, subject, model, errors, form)
+    return score_model(region, scoring_input, model, errors, layout)
 
 
 @task(retries=2)
-def score_map_region(region: Region, *, subject: ScoringInput, errors: MapLayout) -> RegionScores:
-    """One region of a map: read and compared."""
+def score_map_region(region: Region, *, scoring_input: ScoringInput, errors: MapLayout) -> RegionScores:
+    """One region of a map: read, and compared with labels."""
     from swath.evaluation.scoring import score_map
 
-    return score_map(region, subject, errors)
+    return score_map(region, scoring_input, errors)
 
 
 def still_there(published: Published) -> bool:
-    """Whether a publication can be reused: its files are still as they were."""
+    """Whether a publication can be reused: its files exist and are unchanged."""
     from swath.storage.publication import is_intact
 
     return is_intact(published)
@@ -221,7 +222,7 @@ def still_there(published: Published) -> bool:
 def publish_scores(
     scored: Sequence[RegionScores],
     *,
-    subject: ScoringInput,
+    scoring_input: ScoringInput,
     regions: Regions,
     errors: MapLayout,
     objects: Objects | None,
@@ -230,39 +231,41 @@ def publish_scores(
     output: str,
     of: str,
 ) -> Published:
-    """The scores, their page and the map of errors, put in their place together."""
+    """The scores, their page and the error map, published together."""
     from swath.evaluation.scorecard import Scorecard
 
-    card = Scorecard.of_regions(
-        scored, subject, regions, errors, of=of, objects=objects.classes if objects is not None else (),
+    scorecard = Scorecard.of_regions(
+        scored, scoring_input, regions, errors, of=of, objects=objects.classes if objects is not None else (),
         object_iou=objects.iou if objects is not None else None, draws=draws, seed=seed,
     )  # fmt: skip
-    for line in card.warnings:
+    for line in scorecard.warnings:
         log.warning(line)
-    for line in card.summary.lines():
+    for line in scorecard.summary.lines():
         log.info(line)
-    return card.publish(output_of(output))
+    return scorecard.publish(output_of(output))
 
 
 @evaluate.planner
 def plan(spec: Evaluate) -> dict[str, Any]:
     """What an evaluation would take, from the headers of its files."""
-    from swath.evaluation import scoring
+    from swath.evaluation import scoring_input
     from swath.maps.layout import plan_sheets
 
     if spec.model is not None and spec.data is not None:
-        subject = scoring.find_model_scoring(spec.data, read_contract(spec.model), spec.area, spec.split, spec.block_m)
+        found = scoring_input.find_model_scoring(
+            spec.data, read_contract(spec.model), spec.area, spec.split, spec.block_m
+        )
     elif spec.map is not None and spec.labels is not None:
-        subject = scoring.find_map_scoring(spec.map, spec.labels, spec.classes, spec.area, spec.block_m)
+        found = scoring_input.find_map_scoring(spec.map, spec.labels, spec.classes, spec.area, spec.block_m)
     else:
         raise ValueError("neither model nor map")
-    regions = plan_sheets(subject.grids, subject.area, output_of(spec.output.to), spec.region)
+    regions = plan_sheets(found.grids, found.area, output_of(spec.output.to), spec.region)
     return {
         "scored": spec.model.path if spec.model is not None else spec.map,
-        "classes": ", ".join(each.name for each in subject.classes),
-        "images": len(subject.images),
+        "classes": ", ".join(each.name for each in found.classes),
+        "images": len(found.images),
         "regions": len(regions),
         "megapixels": round(regions.megapixels, 3),
-        "bootstrap_blocks_px": ", ".join(str(edge) for edge in subject.blocks),
+        "bootstrap_blocks_px": ", ".join(str(edge) for edge in found.blocks),
         "output": spec.output.to,
     }

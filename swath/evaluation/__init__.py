@@ -1,1 +1,1 @@
-"""Evaluation: what a model or a map says against what is known of the ground, each pixel once."""
+"""Evaluation: models and maps scored against labels in one confusion matrix, with intervals, calibration, objects and an error map."""

@@ -1,4 +1,4 @@
-"""How sure a score is: the spatial-block bootstrap. Pixels beside each other err together, so whole blocks are drawn again."""
+"""Confidence intervals by a spatial block bootstrap: errors of neighbouring pixels are correlated, so whole blocks are resampled."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from numpy.typing import NDArray
 from swath.evaluation.confusion import Confusion, Counts
 
 LEVEL = 0.95
-"""Share of the draws that an interval holds."""
+"""Share of the draws inside an interval."""
 MIN_BLOCKS = 8
-"""Of fewer blocks no interval is told."""
-_AT_ONCE = 2**22
-"""Numbers of drawn matrices that are held at once."""
+"""With fewer blocks there is no interval."""
+_CHUNK = 2**22
+"""Numbers of drawn matrices in memory at once."""
 
 Interval = tuple[float, float]
 
 
 def intervals(blocks: Counts, draws: int, seed: int) -> dict[str, list[Interval | None]]:
-    """For every score of Confusion, its interval: of each class, or one in a list. None where it cannot be told.
+    """For every score of Confusion, its interval: of each class, or one in a list. None where it is not known.
 
     blocks: (blocks, classes, classes), the confusion matrix of each spatial block. Each draw takes as many blocks, with
     replacement, and sums their matrices; the interval goes from the 2.5th to the 97.5th percentile of the draws' scores.
     """
     count, classes = blocks.shape[0], blocks.shape[1]
     flat = blocks.reshape(count, -1).astype(np.float64)
-    found: dict[str, list[NDArray[np.float64]]] = {}
+    chunks: dict[str, list[NDArray[np.float64]]] = {}
     random = np.random.default_rng(seed)
-    step = max(1, _AT_ONCE // max(count, classes**2))
+    step = max(1, _CHUNK // max(count, classes**2))
     for start in range(0, draws if count >= MIN_BLOCKS else 0, step):
         size = min(step, draws - start)
         weights = random.multinomial(count, np.full(count, 1 / count), size=size)
         drawn = Confusion((weights @ flat).reshape(size, classes, classes))
         for name, values in drawn.scores().items():
-            found.setdefault(name, []).append(values.reshape(size, -1))
-    if not found:
+            chunks.setdefault(name, []).append(values.reshape(size, -1))
+    if not chunks:
         shapes = Confusion(blocks.sum(axis=0)).scores()
         return {name: [None] * int(np.size(values)) for name, values in shapes.items()}
-    return {name: [_interval(column) for column in np.concatenate(parts).T] for name, parts in found.items()}
+    return {name: [_interval(column) for column in np.concatenate(parts).T] for name, parts in chunks.items()}
 
 
 def _interval(values: NDArray[np.float64]) -> Interval | None:
-    """None where a draw in ten has no such score."""
+    """None where more than a tenth of the draws have no such score."""
     known = values[~np.isnan(values)]
     if len(known) < 0.9 * len(values):
         return None

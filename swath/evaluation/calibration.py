@@ -1,4 +1,4 @@
-"""Whether a model is right as often as it says: reliability bins, the expected calibration error, the Brier score."""
+"""Calibration of class probabilities: reliability bins, expected calibration error, Brier score."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 10
-"""Of equal width, over the probability of the class that was chosen."""
+"""Of equal width, over the probability of the predicted class."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Sums that add up over any parts of an area."""
+    """Sums over pixels; those of parts of an area add up."""
 
     counts: tuple[int, ...] = (0,) * BINS
     """Pixels in each bin."""
     confidences: tuple[float, ...] = (0.0,) * BINS
-    """Sum of their probabilities of the chosen class."""
-    right: tuple[int, ...] = (0,) * BINS
-    """How many of them are right."""
+    """Sum of their probabilities of the predicted class."""
+    correct: tuple[int, ...] = (0,) * BINS
+    """How many of them are predicted correctly."""
     squares: float = 0.0
     """Sum over pixels and classes of (probability - 1 where it is the class)^2."""
 
     @classmethod
-    def of(cls, labels: NDArray[np.uint8], chances: NDArray[np.floating]) -> Calibration:
-        """Of labels (height, width) and probabilities (classes, height, width). Pixels without a label or with NaN are left out."""
-        known = (labels < len(chances)) & ~np.isnan(chances).any(axis=0)
+    def of(cls, labels: NDArray[np.uint8], probabilities: NDArray[np.floating]) -> Calibration:
+        """Of labels (height, width) and probabilities (classes, height, width). Pixels without a label, or with NaN, are left out."""
+        known = (labels < len(probabilities)) & ~np.isnan(probabilities).any(axis=0)
         if not known.any():
             return cls()
-        numbers, each = labels[known], chances[:, known].astype(np.float64)
-        chosen = each.argmax(axis=0)
-        sure = each.max(axis=0)
-        bins = np.minimum((sure * BINS).astype(np.intp), BINS - 1)
+        numbers, each = labels[known], probabilities[:, known].astype(np.float64)
+        predicted = each.argmax(axis=0)
+        confidence = each.max(axis=0)
+        bins = np.minimum((confidence * BINS).astype(np.intp), BINS - 1)
         truth = np.zeros_like(each)
         truth[numbers, np.arange(len(numbers))] = 1
         return cls(
             tuple(np.bincount(bins, minlength=BINS).tolist()),
-            tuple(np.bincount(bins, weights=sure, minlength=BINS).tolist()),
-            tuple(np.bincount(bins, weights=chosen == numbers, minlength=BINS).astype(int).tolist()),
+            tuple(np.bincount(bins, weights=confidence, minlength=BINS).tolist()),
+            tuple(np.bincount(bins, weights=predicted == numbers, minlength=BINS).astype(int).tolist()),
             float(((each - truth) ** 2).sum()),
         )
 
@@ -50,7 +50,7 @@ class Calibration:
         return Calibration(
             tuple(map(int, added(self.counts, other.counts))),
             added(self.confidences, other.confidences),
-            tuple(map(int, added(self.right, other.right))),
+            tuple(map(int, added(self.correct, other.correct))),
             self.squares + other.squares,
         )
 
@@ -60,17 +60,17 @@ class Calibration:
 
     @property
     def error(self) -> float:
-        """Expected calibration error: the mean distance of confidence and accuracy, weighted by pixels; NaN of nothing."""
+        """Expected calibration error: the mean distance of confidence and accuracy, weighted by pixels; NaN without pixels."""
         if not self.pixels:
             return float("nan")
-        return sum(abs(c - r) for c, r in zip(self.confidences, self.right, strict=True)) / self.pixels
+        return sum(abs(c - r) for c, r in zip(self.confidences, self.correct, strict=True)) / self.pixels
 
     @property
     def brier(self) -> float:
-        """Mean over pixels of the squared distance of all probabilities from the truth, 0..2; NaN of nothing."""
+        """Mean over pixels of the squared distance of all probabilities from the truth, 0 to 2; NaN without pixels."""
         return self.squares / self.pixels if self.pixels else float("nan")
 
     def curve(self) -> list[tuple[float, float, int]]:
-        """(mean confidence, share that is right, pixels) of each bin that has pixels."""
-        bins = zip(self.confidences, self.right, self.counts, strict=True)
+        """(mean confidence, accuracy, pixels) of each bin that has pixels."""
+        bins = zip(self.confidences, self.correct, self.counts, strict=True)
         return [(c / n, r / n, n) for c, r, n in bins if n]

@@ -1,4 +1,4 @@
-"""One confusion matrix over a whole area, and every score that follows from it. Nothing here is ever a mean over tiles."""
+"""Confusion matrix of a whole area, and the scores that follow from it. No score is a mean over tiles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 def count_pairs(labels: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: int) -> Counts:
-    """The confusion matrix of two arrays of class numbers of one shape. Pixels whose number in either is no class count nowhere."""
+    """The confusion matrix of two arrays of class numbers of one shape. Pixels without a class in either are not counted."""
     known = (labels < classes) & (predicted < classes)
     pairs = labels[known].astype(np.int64) * classes + predicted[known]
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
@@ -21,15 +21,15 @@ def count_pairs(labels: NDArray[np.uint8], predicted: NDArray[np.uint8], classes
 
 @dataclass(frozen=True)
 class Confusion:
-    """The scores of one matrix, or of many at once: `counts` is (..., classes, classes). A score of nothing is NaN."""
+    """The scores of one matrix, or of many at once: `counts` is (..., classes, classes). Scores of no pixels are NaN."""
 
     counts: NDArray[np.float64] | Counts
 
     @property
-    def right(self) -> Floats:
-        """Of each class, pixels that are it and were called it (..., classes)."""
-        right: Floats = np.diagonal(self.counts, axis1=-2, axis2=-1).astype(np.float64)
-        return right
+    def correct(self) -> Floats:
+        """Correctly predicted pixels of each class (..., classes)."""
+        correct: Floats = np.diagonal(self.counts, axis1=-2, axis2=-1).astype(np.float64)
+        return correct
 
     @property
     def support(self) -> Floats:
@@ -38,8 +38,8 @@ class Confusion:
         return pixels
 
     @property
-    def called(self) -> Floats:
-        """Pixels that were called each class (..., classes)."""
+    def predicted(self) -> Floats:
+        """Predicted pixels of each class (..., classes)."""
         pixels: Floats = self.counts.sum(axis=-2).astype(np.float64)
         return pixels
 
@@ -52,22 +52,22 @@ class Confusion:
     @property
     def iou(self) -> Floats:
         """Intersection over union of each class (..., classes)."""
-        return _ratio(self.right, self.support + self.called - self.right)
+        return _ratio(self.correct, self.support + self.predicted - self.correct)
 
     @property
     def precision(self) -> Floats:
-        """Share of what was called a class that is it (..., classes)."""
-        return _ratio(self.right, self.called)
+        """Share of the predicted pixels of each class that are correct (..., classes)."""
+        return _ratio(self.correct, self.predicted)
 
     @property
     def recall(self) -> Floats:
-        """Share of a class that was called it (..., classes)."""
-        return _ratio(self.right, self.support)
+        """Share of the labelled pixels of each class that are correct (..., classes)."""
+        return _ratio(self.correct, self.support)
 
     @property
     def f1(self) -> Floats:
         """Harmonic mean of precision and recall (..., classes)."""
-        return _ratio(2 * self.right, self.support + self.called)
+        return _ratio(2 * self.correct, self.support + self.predicted)
 
     @property
     def mean_iou(self) -> Floats:
@@ -76,8 +76,8 @@ class Confusion:
 
     @property
     def accuracy(self) -> Floats:
-        """Share of all pixels that are right (...)."""
-        return _ratio(self.right.sum(axis=-1), self.total)
+        """Share of correct pixels (...)."""
+        return _ratio(self.correct.sum(axis=-1), self.total)
 
     @property
     def balanced_accuracy(self) -> Floats:
@@ -86,9 +86,9 @@ class Confusion:
 
     @property
     def kappa(self) -> Floats:
-        """Cohen's: how much better than chance with the same shares of classes (...)."""
+        """Cohen's kappa: agreement beyond chance with the same shares of classes (...)."""
         total = self.total
-        chance = _ratio((self.support * self.called).sum(axis=-1), total**2)
+        chance = _ratio((self.support * self.predicted).sum(axis=-1), total**2)
         return _ratio(self.accuracy - chance, 1 - chance)
 
     def scores(self) -> dict[str, Floats]:

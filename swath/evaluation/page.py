@@ -1,4 +1,4 @@
-"""The page of an evaluation: scores, matrix, calibration and the worst places, in one HTML file without anything from elsewhere."""
+"""HTML page of an evaluation: scores, confusion matrix, calibration and the worst places, self-contained."""
 
 from __future__ import annotations
 
@@ -24,37 +24,39 @@ _UNKNOWN = (150, 150, 150)
 
 @dataclass(frozen=True)
 class WorstPlace:
-    """A block of ground in which much is wrong."""
+    """A block with many wrong pixels."""
 
     where: str
+    """Coordinates of its centre, as text."""
     pixels: int
-    """Scored."""
+    """Scored pixels."""
     wrong: int
+    """Of them, those whose prediction is not their label."""
     pictures: tuple[str, ...]
     """PNG as base64: the image if there is one, labels, predictions."""
 
 
 def class_picture(numbers: NDArray[np.uint8], colors: Sequence[tuple[int, int, int]]) -> str:
-    """Class numbers (height, width) as a PNG, base64. What is no class is grey."""
+    """Class numbers (height, width) as a base64 PNG; pixels without a class are grey."""
     table = np.full((256, 3), _UNKNOWN, np.uint8)
     table[: len(colors)] = colors
     return encode_png(table[numbers])
 
 
 def image_picture(pixels: NDArray[Any], valid: NDArray[np.bool_]) -> str:
-    """An image (3 or 1 bands, height, width) stretched from its 2nd to its 98th percentile, as a PNG, base64."""
+    """An image (3 or 1 bands, height, width), stretched from the 2nd to the 98th percentile, as a base64 PNG."""
     layers = pixels[:3] if len(pixels) >= 3 else np.repeat(pixels[:1], 3, axis=0)
-    shown = np.zeros((*valid.shape, 3), np.uint8)
+    rgb = np.zeros((*valid.shape, 3), np.uint8)
     for number, layer in enumerate(layers):
         known = layer[valid].astype(np.float64)
         low, high = np.percentile(known, (2, 98)) if known.size else (0, 1)
-        shown[..., number] = np.clip(255 * (layer - low) / max(high - low, 1e-12), 0, 255)
-    shown[~valid] = _UNKNOWN
-    return encode_png(shown)
+        rgb[..., number] = np.clip(255 * (layer - low) / max(high - low, 1e-12), 0, 255)
+    rgb[~valid] = _UNKNOWN
+    return encode_png(rgb)
 
 
 def encode_png(rgb: NDArray[np.uint8]) -> str:
-    """Colours (height, width, 3) as a PNG, base64."""
+    """RGB (height, width, 3), uint8, as a base64 PNG."""
     from PIL import Image
 
     file = io.BytesIO()
@@ -74,14 +76,14 @@ def render_page(
     warnings: Sequence[str],
     about: Mapping[str, Any],
 ) -> str:
-    """The page as HTML. `classes` are the legend's, in the order of the matrix."""
+    """The page as HTML. `subject` says which pixels were scored; `classes` are those of the legend, in the order of the matrix."""
     return _template().render(
         title=title,
         subject=subject,
         summary=summary,
         classes=classes,
         by_class=BY_CLASS,
-        words=SCORE_NAMES,
+        score_names=SCORE_NAMES,
         number=_number,
         draws=draws,
         object_iou=object_iou,

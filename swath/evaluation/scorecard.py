@@ -1,4 +1,4 @@
-"""The scorecard of an evaluation: the scores of all regions together, and what is published of them: numbers, page, map of errors."""
+"""Scorecard: the scores of all regions together, published as JSON, HTML page and error map."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from swath.errors import TaskFailed, UsageError
+from swath.evaluation.error_map import error_legend
 from swath.evaluation.inspection import object_scores, worst_places
 from swath.evaluation.page import render_page
-from swath.evaluation.scoring import RegionScores, ScoreTotals, ScoringInput, error_legend, sum_scores
+from swath.evaluation.scoring import RegionScores, ScoreTotals, sum_scores
+from swath.evaluation.scoring_input import ScoringInput
 from swath.evaluation.summary import Summary, summarise
 from swath.maps.legend import class_shares
 from swath.maps.map_files import MapFiles
@@ -22,21 +24,21 @@ if TYPE_CHECKING:
     from swath.spec.fields.output import Output
     from swath.storage.publication import Published
 
-WORST = 6
-"""So many of the worst places are shown."""
-PLACES = {None: "everything that has a label", 1: "validation split", 2: "test split"}
+WORST_PLACES = 6
+"""Number of blocks on the page."""
+SCORED = {None: "everything that has a label", 1: "validation split", 2: "test split"}
 
 
 @dataclass(frozen=True)
 class Scorecard:
-    """What came out of an evaluation."""
+    """The scores of an evaluation."""
 
     scored: Sequence[RegionScores]
-    subject: ScoringInput
+    scoring_input: ScoringInput
     regions: Regions
     errors: MapLayout
-    """How the map of errors is laid out."""
-    found: ScoreTotals
+    """Layout of the error map."""
+    totals: ScoreTotals
     summary: Summary
     of: str
     """Path of the model or the map."""
@@ -47,7 +49,7 @@ class Scorecard:
     def of_regions(
         cls,
         scored: Sequence[RegionScores],
-        subject: ScoringInput,
+        scoring_input: ScoringInput,
         regions: Regions,
         errors: MapLayout,
         *,
@@ -57,58 +59,58 @@ class Scorecard:
         draws: int,
         seed: int,
     ) -> Scorecard:
-        """Put the regions' scores together. `objects` are the classes whose objects are counted as well, found from an overlap of
-        `object_iou` on. Raises TaskFailed when nothing could be compared, and UsageError for a class that is not there."""
-        found = sum_scores(scored, regions, len(subject.classes))
-        if not found.whole.sum():
-            why = f"; {found.unpredicted:,} labelled pixels have no prediction" if found.unpredicted else ""
+        """Of the scores of all regions. `objects` are the classes whose objects are counted as well; objects match from an IoU of
+        `object_iou` on. Raises TaskFailed when no pixel could be compared, and UsageError for an unknown class."""
+        totals = sum_scores(scored, regions, len(scoring_input.classes))
+        if not totals.matrix.sum():
+            why = f"; {totals.unpredicted:,} labelled pixels have no prediction" if totals.unpredicted else ""
             raise TaskFailed(
                 f"no pixel has both a label and a prediction{why}",
                 remedy="Check the area, the split, and that labels and imagery lie on each other.",
             )
-        names = tuple(each.name for each in subject.classes)
-        if strangers := [name for name in objects if name not in names]:
-            raise UsageError(f"objects: no class is called {strangers[0]!r}", remedy=f"There are {', '.join(names)}.")
+        names = tuple(each.name for each in scoring_input.classes)
+        if unknown := [name for name in objects if name not in names]:
+            raise UsageError(f"objects: no class is called {unknown[0]!r}", remedy=f"There are {', '.join(names)}.")
         summary = summarise(
-            names, found.counts, draws=draws, seed=seed, unpredicted=found.unpredicted, trained=found.trained,
-            calibration=found.calibration,
-            objects=() if object_iou is None else object_scores(scored, regions, subject, objects, object_iou),
+            names, totals.counts, draws=draws, seed=seed, unpredicted=totals.unpredicted, trained=totals.trained,
+            calibration=totals.calibration,
+            objects=() if object_iou is None else object_scores(scored, regions, scoring_input, objects, object_iou),
         )  # fmt: skip
-        return cls(scored, subject, regions, errors, found, summary, of, draws, object_iou)
+        return cls(scored, scoring_input, regions, errors, totals, summary, of, draws, object_iou)
 
     @property
     def where(self) -> str:
-        """In words."""
-        return PLACES[self.subject.only]
+        """Which pixels were scored, as text."""
+        return SCORED[self.scoring_input.only]
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Why the scores are not to be believed."""
-        if not self.summary.trained or self.subject.only is not None:
+        """Reasons why the scores are too high."""
+        if not self.summary.trained or self.scoring_input.only is not None:
             return ()
         share = 100 * self.summary.trained / self.summary.pixels
         return (
-            f"{share:.0f} % of the scored pixels were trained on, so the scores are too good. Score `split: validation` or "
+            f"{share:.0f} % of the scored pixels were trained on, so the scores are too high. Score `split: validation` or "
             "`split: test`, or another area.",
         )
 
     @property
     def about(self) -> dict[str, Any]:
-        """What was scored, and on what."""
-        scenes = [scene for grid in self.subject.grids for scene in grid.scenes]
+        """The model or map, the scored pixels and the images."""
+        scenes = [scene for grid in self.scoring_input.grids for scene in grid.scenes]
         images = [f"{each.id}{f', {each.datetime}' if each.datetime else ''}" for each in scenes]
-        kind = "imagery" if self.subject.trained else "map"
-        return {"scored": self.of, "where": self.where, kind: images, "notes": list(self.subject.notes) or "none"}
+        kind = "imagery" if self.scoring_input.in_training else "map"
+        return {"scored": self.of, "where": self.where, kind: images, "notes": list(self.scoring_input.notes) or "none"}
 
     def publish(self, output: Output) -> Published:
-        """Write scores, page and map of errors, and put them in their place together."""
+        """Write scores, page and error map, and publish them together. Raises what writing raises."""
         occurring = {value for each in self.scored for value, _ in each.map.counts}
-        legend = tuple(each for each in error_legend(self.subject.classes) if each.value in occurring)
+        legend = tuple(each for each in error_legend(self.scoring_input.classes) if each.value in occurring)
         files = MapFiles(
-            self.scored, self.regions, self.subject.grids, self.errors, output, legend,
+            self.scored, self.regions, self.scoring_input.grids, self.errors, output, legend,
             bands=("errors",), subtitle=f"mean IoU {self.summary.overall['mean_iou']}, {self.where}", model=None,
             lineage="Labels and predictions compared; the value is "
-            f"label * {len(self.subject.classes)} + prediction",
+            f"label * {len(self.scoring_input.classes)} + prediction",
         )  # fmt: skip
         with files:
             plain = {**self.summary.plain(), "about": self.about}
@@ -127,9 +129,9 @@ class Scorecard:
             )
 
     def _page(self, title: str) -> str:
-        photos = bool(self.subject.trained)
+        photos = bool(self.scoring_input.in_training)
         return render_page(
-            title, self.where, self.summary, self.subject.classes, draws=self.draws, object_iou=self.object_iou or 0.5,
-            worst=worst_places(self.scored, self.regions, self.subject, self.found, WORST, photos=photos),
+            title, self.where, self.summary, self.scoring_input.classes, draws=self.draws, object_iou=self.object_iou or 0.5,
+            worst=worst_places(self.scored, self.regions, self.scoring_input, self.totals, WORST_PLACES, photos=photos),
             warnings=self.warnings, about=self.about,
         )  # fmt: skip

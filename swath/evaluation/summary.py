@@ -1,4 +1,4 @@
-"""What an evaluation says: scores with their intervals, as plain values for tables, JSON and the page."""
+"""Summary: the scores of an evaluation with their intervals, as values for tables, JSON, the terminal and the page."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SCORE_NAMES = {
 
 @dataclass(frozen=True)
 class Score:
-    """A number and how sure it is."""
+    """A score with its confidence interval."""
 
     value: float | None
-    """None where there is nothing to be said."""
+    """None where nothing was counted."""
     interval: Interval | None = None
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """As values for JSON."""
         return {"value": self.value, "interval": list(self.interval) if self.interval else None}
 
     def __str__(self) -> str:
@@ -46,21 +46,23 @@ class Summary:
 
     classes: tuple[str, ...]
     matrix: tuple[tuple[int, ...], ...]
-    """The one confusion matrix: rows are labels, columns predictions."""
+    """Confusion matrix of the whole area, in pixels: rows are labels, columns predictions."""
     by_class: dict[str, tuple[Score, ...]]
-    """Score of each class, by BY_CLASS."""
+    """Scores of each class, by the names of BY_CLASS."""
     overall: dict[str, Score]
-    """By OVERALL."""
+    """By the names of OVERALL."""
     blocks: int
-    """Spatial blocks that the intervals were drawn from."""
+    """Number of bootstrap blocks."""
     unpredicted: int
+    """Pixels that have a label and no prediction."""
     trained: int
+    """Scored pixels on which the model was trained."""
     calibration: Calibration | None = None
     objects: tuple[ObjectScores, ...] = ()
 
     @property
     def pixels(self) -> int:
-        """Scored, each once."""
+        """Scored pixels."""
         return sum(map(sum, self.matrix))
 
     @property
@@ -69,7 +71,7 @@ class Summary:
         return tuple(sum(row) for row in self.matrix)
 
     def numbers(self) -> dict[str, float | int]:
-        """For tables of runs, and for decisions of later steps."""
+        """Numbers for tables of runs, and for conditions of later steps."""
         found: dict[str, float | int] = {}
         for name in OVERALL:
             if (value := self.overall[name].value) is not None:
@@ -88,8 +90,8 @@ class Summary:
         return found | {"scored pixels": self.pixels}
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
-        told: dict[str, Any] = {
+        """As values for JSON."""
+        document: dict[str, Any] = {
             "classes": list(self.classes),
             "confusion_matrix": {
                 "rows": "labels",
@@ -108,7 +110,7 @@ class Summary:
             "trained_on": self.trained,
         }
         if self.calibration is not None and self.calibration.pixels:
-            told["calibration"] = {
+            document["calibration"] = {
                 "expected_calibration_error": self.calibration.error,
                 "brier": self.calibration.brier,
                 "bins": [
@@ -117,7 +119,7 @@ class Summary:
                 ],
             }
         if self.objects:
-            told["objects"] = {
+            document["objects"] = {
                 each.name: {
                     "labelled": each.labelled, "predicted": each.predicted, "matched": each.matched,
                     **{w: None if math.isnan(n) else n for w, n in
@@ -125,19 +127,19 @@ class Summary:
                 }
                 for each in self.objects
             }  # fmt: skip
-        return told
+        return document
 
     def lines(self) -> list[str]:
-        """A small table for the terminal."""
+        """A table for the terminal."""
         wide = max(len(name) for name in (*self.classes, SCORE_NAMES["balanced_accuracy"]))
-        told = [f"{'':{wide}}  {'IoU':22} {'F1':6} {'precision':9} {'recall':6} {'pixels':>12}"]
+        table = [f"{'':{wide}}  {'IoU':22} {'F1':6} {'precision':9} {'recall':6} {'pixels':>12}"]
         for number, name in enumerate(self.classes):
             iou, f1, precision, recall = (self.by_class[score][number] for score in BY_CLASS)
-            told.append(
+            table.append(
                 f"{name:{wide}}  {iou!s:22} {_short(f1):6} {_short(precision):9} {_short(recall):6} "
                 f"{self.support[number]:12,}"
             )
-        return [*told, *(f"{SCORE_NAMES[name]:{wide}}  {self.overall[name]}" for name in OVERALL)]
+        return [*table, *(f"{SCORE_NAMES[name]:{wide}}  {self.overall[name]}" for name in OVERALL)]
 
 
 def _short(score: Score) -> str:
@@ -155,9 +157,9 @@ def summarise(
     calibration: Calibration | None = None,
     objects: tuple[ObjectScores, ...] = (),
 ) -> Summary:
-    """All scores of the confusion matrices of an area's blocks (blocks, classes, classes)."""
-    whole = blocks.sum(axis=0)
-    values, spread = Confusion(whole).scores(), intervals(blocks, draws, seed)
+    """The scores of an area, from the confusion matrices of its blocks (blocks, classes, classes), with bootstrap intervals."""
+    matrix = blocks.sum(axis=0)
+    values, spread = Confusion(matrix).scores(), intervals(blocks, draws, seed)
 
     def scores(name: str) -> tuple[Score, ...]:
         numbers = np.ravel(values[name]).tolist()
@@ -166,7 +168,7 @@ def summarise(
 
     return Summary(
         classes,
-        tuple(tuple(row) for row in whole.tolist()),
+        tuple(tuple(row) for row in matrix.tolist()),
         {name: scores(name) for name in BY_CLASS},
         {name: scores(name)[0] for name in OVERALL},
         len(blocks),

@@ -95,7 +95,7 @@ def test_a_map_is_scored_on_its_own_pixels_each_once_whatever_the_regions(pipe: 
     assert (errors[~known] == 255).all()
     assert one["objects"]["water"]["labelled"] > one["objects"]["water"]["matched"] > 0
     page = (pipe.folder / "out/one/scores.html").read_text()
-    assert "Where it errs most" in page
+    assert "Where most pixels are wrong" in page
     assert page.count("data:image/png;base64,") == 2 * 6
     report = json.loads((pipe.folder / "out/one/report.json").read_text())
     assert report["numbers"]["mean IoU"] == pytest.approx(one["overall"]["mean_iou"]["value"], abs=5e-5)
