@@ -16,6 +16,7 @@ from swath.spec.base import Spec
 from swath.spec.fields.area import Area
 from swath.spec.fields.paths import ValidationContext
 from swath.spec.matrix import matrix, search_space
+from swath.spec.matrix.reader import read_matrix
 from swath.spec.matrix.variants import Variant, validate_variants
 from swath.spec.project_file import ProjectFolder
 from swath.spec.spec_model import SpecModel
@@ -132,7 +133,7 @@ def parse(
     merged = override.apply(named, rest, expand)
     varied: tuple[Variant, ...] = ()
     if matrix.KEY in merged.data:
-        several = matrix.read(merged, kind)
+        several = read_matrix(merged, kind)
         found = validate_variants(several, several.drafts(kind, expand), check)
         mistakes += [*found.mistakes, *several.ineffective(rest)]
         varied, secrets = found.found, found.secrets

@@ -1,4 +1,4 @@
-"""`search:` beside a matrix: random trials instead of the whole cross product, from lists and from ranges of numbers."""
+"""Random search of a matrix: a sample of its variants, from lists of values and from ranges of numbers."""
 
 from __future__ import annotations
 
@@ -14,30 +14,33 @@ KEY = "search"
 RANGE = "between"
 SCALES = ("linear", "log")
 MAX_DRAWS = 1000
-"""How often a combination is drawn for a trial until one is new and allowed."""
+"""How often a random combination is drawn for a variant, until one is new and allowed."""
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What to draw, taken from a document before it is validated."""
+    """Size and seed of the sample, read from a document before it is validated."""
 
     count: int
+    """Number of variants."""
     seed: int
 
     @classmethod
     def of(cls, document: Document) -> SearchSpace | None:
-        """None where the document has no search, or one that validation will refuse."""
-        said = document.data.get(KEY)
-        if not isinstance(said, dict):
+        """That of a document; None if it has no search, or one that validation refuses."""
+        search = document.data.get(KEY)
+        if not isinstance(search, dict):
             return None
-        count, seed = said.get("random"), said.get("seed", 0)
+        count, seed = search.get("random"), search.get("seed", 0)
         if isinstance(count, bool) or not (isinstance(count, int) and isinstance(seed, int) and 1 <= count <= 256):
             return None
         return cls(count, seed)
 
-    def drawn(self, name: str, low: float, high: float, scale: str) -> list[float]:
-        """One number per trial, spread evenly: each of `count` equal parts of the range has one. Whole numbers where both ends
-        are; others with three digits."""
+    def numbers(self, name: str, low: float, high: float, scale: str) -> list[float]:
+        """One number per variant by Latin hypercube sampling: each of `count` equal parts of the range has one.
+
+        Integers if both ends are; else numbers with three significant digits. scale: one of SCALES.
+        """
         source = random.Random(f"{self.seed}/{name}")
         parts = list(range(self.count))
         source.shuffle(parts)
@@ -50,13 +53,13 @@ class SearchSpace:
             return [min(max(round(number), low), high) for number in numbers]
         return [min(max(float(f"{number:.3g}"), low), high) for number in numbers]
 
-    def chosen(
+    def combinations(
         self,
         axes: Mapping[str, Sequence[Path]],
         ranges: Mapping[str, Sequence[Path]],
         allowed: Callable[[dict[str, Path]], bool],
     ) -> list[dict[str, Path]]:
-        """Different combinations that are allowed, one for each trial; fewer when so many are hard to find."""
+        """Different allowed combinations, one for each variant; fewer if not enough are found. ranges: paths of their numbers."""
         source = random.Random(self.seed)
         found: dict[tuple[Path, ...], dict[str, Path]] = {}
         for trial in range(self.count):
@@ -72,26 +75,28 @@ class SearchSpace:
 
 
 def with_ranges(document: Document, key: str) -> tuple[Document, dict[str, list[Path]], list[tuple[Path, str]]]:
-    """A document whose matrix (at `key`) has lists of numbers where ranges were; for each of them where the number of each trial
-    stands; and what is wrong, with its place."""
-    said, trials = document.data[key], SearchSpace.of(document)
-    if not isinstance(said, dict):
+    """(document, paths, mistakes): the ranges of the matrix, which is at `key`, replaced by lists of numbers.
+
+    paths: for each range, the path of the number of each variant. mistakes: paths and messages.
+    """
+    axes, space = document.data[key], SearchSpace.of(document)
+    if not isinstance(axes, dict):
         return document, {}, []
-    matrix, marks = dict(said), dict(document.marks)
+    matrix, marks = dict(axes), dict(document.marks)
     places: dict[str, list[Path]] = {}
     wrong: list[tuple[Path, str]] = []
-    for name, value in said.items():
+    for name, value in axes.items():
         if not (isinstance(value, dict) and RANGE in value) or name in ("include", "exclude"):
             continue
         path = (key, name)
-        if trials is None:
+        if space is None:
             wrong.append((path, "a range needs trials: write `search: {random: 20}` beside matrix"))
             continue
         if why := _wrong(value):
             wrong.append((path, why))
             continue
         low, high = value[RANGE]
-        numbers = trials.drawn(name, low, high, value.get("scale", "linear"))
+        numbers = space.numbers(name, low, high, value.get("scale", "linear"))
         unique = list(dict.fromkeys(numbers))
         matrix[name] = unique
         marks = {at: mark for at, mark in marks.items() if at[:2] != path or len(at) == 2}
@@ -101,7 +106,7 @@ def with_ranges(document: Document, key: str) -> tuple[Document, dict[str, list[
 
 
 def _wrong(value: dict[str, Any]) -> str:
-    """Why a range is none; empty when it is one."""
+    """What is wrong with a range; empty if nothing is."""
     ends = value[RANGE]
     sound = isinstance(ends, list) and len(ends) == 2
     numbers = sound and all(isinstance(e, int | float) and not isinstance(e, bool) and math.isfinite(e) for e in ends)

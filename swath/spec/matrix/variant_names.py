@@ -1,4 +1,4 @@
-"""Names of a matrix's variants: short, readable, safe as names of folders, each once, the same in every run."""
+"""Names of the variants of a matrix: short, unique, safe as folder names, the same in every run."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 MAX_VALUE_LENGTH = 40
-"""Characters of one value in a name."""
+"""Characters of one value in a name at most."""
 MAX_LENGTH = 120
-"""Characters of a name; file systems take 255 bytes, and staging folders and locks add to it."""
+"""Characters of a name at most: file systems allow 255 bytes, and names of staging folders and locks are longer."""
 
 Values = Mapping[str, Any]
 """A variant's values by dotted field, as they were written."""
 
 
 def names(variants: Sequence[Values]) -> list[str]:
-    """A name for each variant, such as `area=a,model=x`. Equal variants are expected to be refused before.
+    """A name for each variant, such as `area=a,model=x`. The variants must differ.
 
-    A value is told by what is last in it: the stem of a path. Where two values of a field would be told alike, they are
-    told in full, and by a piece of their hash where that is not enough. Names differ in more than case.
+    A value is abbreviated to its last part, such as the stem of a path. If the abbreviations of two values of a field are the
+    same, the full values are used, and a part of their hash if these are the same too. Names differ in more than case.
     """
     fields = dict.fromkeys(field for values in variants for field in values)
     heads = _heads(list(fields))
-    told = {field: _told([values[field] for values in variants if field in values]) for field in fields}
+    texts = {field: _texts([values[field] for values in variants if field in values]) for field in fields}
     found = [
-        _fitting(",".join(f"{heads[f]}={told[f][canonical(v)]}" for f, v in values.items()), values)
+        _fitting(",".join(f"{heads[f]}={texts[f][canonical(v)]}" for f, v in values.items()), values)
         for values in variants
     ]
     counts = Counter(name.casefold() for name in found)
@@ -40,31 +40,31 @@ def names(variants: Sequence[Values]) -> list[str]:
 
 
 def canonical(value: Any) -> str:
-    """Plain data as text that is equal for equal values only: 1, 1.0, true and "1" are four."""
+    """Plain data as a text that differs for different values: 1, 1.0, true and "1" are four."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
 def _heads(fields: list[str]) -> dict[str, str]:
-    """What a field is called: its last part, or all of it where two fields end alike."""
+    """The name of each field: its last part, or all of it if two fields have the same last part."""
     ends = Counter(field.rpartition(".")[2].casefold() for field in fields)
     return {field: _safe(end if ends[(end := field.rpartition(".")[2]).casefold()] == 1 else field) for field in fields}
 
 
-def _told(values: Iterable[Any]) -> dict[str, str]:
-    """The different values of a field, and what each is called."""
+def _texts(values: Iterable[Any]) -> dict[str, str]:
+    """The different values of a field in canonical form, and the text of each in names."""
     different = {canonical(value): value for value in values}
-    told = {key: _short(value) for key, value in different.items()}
-    for key in _alike(told):
-        told[key] = _full(different[key])
-    for key in _alike(told):
-        told[key] = "-".join(part for part in (told[key][:20], _hash(different[key])) if part)
-    return told
+    texts = {key: _short(value) for key, value in different.items()}
+    for key in _ambiguous(texts):
+        texts[key] = _full(different[key])
+    for key in _ambiguous(texts):
+        texts[key] = "-".join(part for part in (texts[key][:20], _hash(different[key])) if part)
+    return texts
 
 
-def _alike(told: Mapping[str, str]) -> list[str]:
-    """Those that are called like another one, or nothing."""
-    counts = Counter(text.casefold() for text in told.values())
-    return [key for key, text in told.items() if not text or counts[text.casefold()] > 1]
+def _ambiguous(texts: Mapping[str, str]) -> list[str]:
+    """The values whose text is empty or not unique."""
+    counts = Counter(text.casefold() for text in texts.values())
+    return [key for key, text in texts.items() if not text or counts[text.casefold()] > 1]
 
 
 def _short(value: Any) -> str:
@@ -73,8 +73,8 @@ def _short(value: Any) -> str:
         stem, dot, ending = last.rpartition(".")
         return _value(stem if dot and stem and not ending.isdecimal() else last)
     if isinstance(value, dict):
-        telling = next((value[key] for key in ("name", "path", "to", "url", "kind") if key in value), None)
-        return _short(telling) if isinstance(telling, str) else _full(value)
+        label = next((value[key] for key in ("name", "path", "to", "url", "kind") if key in value), None)
+        return _short(label) if isinstance(label, str) else _full(value)
     return _full(value)
 
 
@@ -95,7 +95,7 @@ def _cut(text: str) -> str:
 
 
 def _safe(text: str) -> str:
-    """Only what every file system, shell and URL takes as it is."""
+    """The characters that file systems, shells and URLs allow without quoting."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9._+-]+", "-", plain).strip("-.")
 

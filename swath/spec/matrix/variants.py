@@ -1,4 +1,4 @@
-"""The variants of a matrix: each validated like a spec of its own, their mistakes told once, their outputs kept apart."""
+"""The variants of a matrix: each is validated as a spec, common mistakes are reported once, outputs must differ."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from swath.spec.validation.validate import ValidationResult
 from swath.spec.yaml.document import Document, Path
 
 Check = Callable[[Document], ValidationResult[Spec]]
-"""Reads a document as the Spec of its pipeline."""
+"""Validates a document as the Spec of its pipeline."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One of the specs that a matrix stands for."""
+    """One variant of a matrix."""
 
     name: str
-    """Such as `area=a,model=x`: of its step in the run's graph, and of its folder."""
+    """Name of its step in the run's graph and of its folder, such as `area=a,model=x`."""
     values: dict[str, Any]
     """Dotted field -> its value in this variant, as it was written."""
     spec: Spec
@@ -32,10 +32,10 @@ class Variant:
 
 @dataclass(frozen=True)
 class ValidatedVariants:
-    """What a matrix became, or why it did not."""
+    """The variants of a matrix, or its mistakes."""
 
     found: tuple[Variant, ...]
-    """Empty when there are mistakes."""
+    """Empty if there are mistakes."""
     mistakes: tuple[Mistake, ...]
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -44,13 +44,13 @@ def validate_variants(matrix: Matrix, drafts: Sequence[DraftVariant], check: Che
     """Validate the drafts of a matrix."""
     mistakes = list(matrix.mistakes)
     if mistakes:
-        looked = [matrix.base, *(draft.document for draft in drafts)]
+        documents = [matrix.base, *(draft.document for draft in drafts)]
         return ValidatedVariants(
-            (), (*mistakes, *_known(matrix, (each for one in looked for each in check(one).mistakes)))
+            (), (*mistakes, *_known(matrix, (each for one in documents for each in check(one).mistakes)))
         )
     checked = [check(draft.document) for draft in drafts]
     secrets = {secret: name for one in checked for secret, name in one.secrets.items()}
-    mistakes += _told_once(drafts, checked)
+    mistakes += _merged(drafts, checked)
     specs = [one.value for one in checked]
     if not mistakes:
         found = tuple(
@@ -66,7 +66,7 @@ def outputs_of(spec: Spec) -> list[tuple[str, Destination]]:
 
 
 def _known(matrix: Matrix, mistakes: Iterable[Mistake]) -> Iterator[Mistake]:
-    """Those that do not come from the matrix's own: a field that it names may only seem to be missing."""
+    """The mistakes that mistakes of the matrix did not cause: a field that it varies may only seem to be missing."""
     named = [f"{name}." for name in matrix.fields]
     for mistake in mistakes:
         place = f"{mistake.field}."
@@ -75,8 +75,8 @@ def _known(matrix: Matrix, mistakes: Iterable[Mistake]) -> Iterator[Mistake]:
             yield mistake
 
 
-def _told_once(drafts: Sequence[DraftVariant], checked: Sequence[ValidationResult[Spec]]) -> Iterator[Mistake]:
-    """Each mistake once. One that only some variants have says which, unless it stands in the matrix itself."""
+def _merged(drafts: Sequence[DraftVariant], checked: Sequence[ValidationResult[Spec]]) -> Iterator[Mistake]:
+    """Each mistake once. One of some variants only names them, unless it is in the matrix itself."""
     having: dict[Mistake, list[str]] = {}
     for draft, one in zip(drafts, checked, strict=True):
         for mistake in one.mistakes:
@@ -91,26 +91,26 @@ def _told_once(drafts: Sequence[DraftVariant], checked: Sequence[ValidationResul
 
 
 def _equal(drafts: Sequence[DraftVariant], found: Sequence[Variant]) -> Iterator[Mistake]:
-    """Variants that ask for the same, though they are written differently."""
+    """Mistakes for variants that differ in writing only."""
     seen: dict[str, str] = {}
     for draft, variant in zip(drafts, found, strict=True):
         without = {name for name, _ in outputs_of(variant.spec)}
-        asked = variant.spec.model_dump_json(exclude=without)
+        request = variant.spec.model_dump_json(exclude=without)
         places = [output.model_dump_json(exclude={"to"}) for _, output in outputs_of(variant.spec)]
-        first = seen.setdefault("\n".join([asked, *places]), variant.name)
+        first = seen.setdefault("\n".join([request, *places]), variant.name)
         if first != variant.name and not any(_placed(variant, name) for name in without):
-            yield _blame(draft, variant, f"{first} and {variant.name} ask for the same; leave one out")
+            yield _mistake_at(draft, variant, f"{first} and {variant.name} ask for the same; leave one out")
 
 
 def _placed(variant: Variant, name: str) -> bool:
-    """Whether a variant says itself where an output goes."""
-    return any(said in (name, f"{name}.to") for said in variant.values)
+    """Whether the matrix varies the folder of an output."""
+    return any(field in (name, f"{name}.to") for field in variant.values)
 
 
 def _same_place(
     drafts: Sequence[DraftVariant], found: Sequence[Variant], secrets: Mapping[str, str]
 ) -> Iterator[Mistake]:
-    """Variants that would publish to one place."""
+    """Mistakes for variants that would write to the same place."""
     seen: dict[str, str] = {}
     for draft, variant in zip(drafts, found, strict=True):
         for path, place in _places(variant.spec):
@@ -122,11 +122,13 @@ def _same_place(
                     if len(path) > 1
                     else f"give each variant its own {path[0]}, by matrix.include"
                 )
-                yield _blame(draft, variant, f"{first} and {variant.name} would both write to {shown}; {remedy}", path)
+                yield _mistake_at(
+                    draft, variant, f"{first} and {variant.name} would both write to {shown}; {remedy}", path
+                )
 
 
 def _places(spec: Spec) -> Iterator[tuple[Path, str]]:
-    """Everything that a spec says is to be written, and where it says so."""
+    """The paths that a spec writes, and their fields."""
     for name, output in outputs_of(spec):
         yield (name, "to"), output.to
     for name, info in type(spec).model_fields.items():
@@ -136,7 +138,7 @@ def _places(spec: Spec) -> Iterator[tuple[Path, str]]:
             yield (name,), value
 
 
-def _blame(draft: DraftVariant, variant: Variant, message: str, path: Path = ()) -> Mistake:
+def _mistake_at(draft: DraftVariant, variant: Variant, message: str, path: Path = ()) -> Mistake:
     """A mistake at a place of a variant's document, or at the last of its values."""
     document = draft.document
     if not path or (*path,) not in document.marks:

@@ -166,10 +166,10 @@ class _Reader:
         return message
 
     def stop(self, index: int, path: Path | None, message: str) -> None:
-        self.blame(index, path, message)
+        self.report(index, path, message)
         raise _Stop
 
-    def blame(self, index: int, path: Path | None, message: str, *, broken: bool = False) -> None:
+    def report(self, index: int, path: Path | None, message: str, *, broken: bool = False) -> None:
         line, column = self.lines.place(index)
         self.mistakes.append(Mistake(self.file, line, column, dotted(path or ()), message))
         if broken and path is not None:
@@ -208,12 +208,12 @@ class _Reader:
         index = event.start_mark.index
         self.mark(path, index, key_index)
         if isinstance(event, kinds.AliasEvent):
-            self.blame(index, path, f"aliases (*{event.anchor}) are not allowed; write the value out", broken=True)
+            self.report(index, path, f"aliases (*{event.anchor}) are not allowed; write the value out", broken=True)
             return None
         if event.anchor is not None:
-            self.blame(index, path, f"anchors (&{event.anchor}) are not allowed; write the value out")
+            self.report(index, path, f"anchors (&{event.anchor}) are not allowed; write the value out")
         if event.tag is not None:
-            self.blame(index, path, f"tags ({event.tag}) are not allowed; put text in quotes", broken=True)
+            self.report(index, path, f"tags ({event.tag}) are not allowed; put text in quotes", broken=True)
         if isinstance(event, kinds.ScalarEvent):
             return self.scalar(event, path)
         if depth > MAX_DEPTH:
@@ -238,7 +238,7 @@ class _Reader:
             elif key in found:
                 line = self.lines.place(index)[0]
                 message = f"the key {key!r} is on line {line}, and already on line {lines[key]}"
-                self.blame(index, _below(path, key), message)
+                self.report(index, _below(path, key), message)
                 self.node(next(events), events, None, depth + 1)
             else:
                 lines[key] = self.lines.place(index)[0]
@@ -252,29 +252,29 @@ class _Reader:
         index = event.start_mark.index
         value = self.node(event, events, None, depth + 1)
         if not isinstance(event, kinds.ScalarEvent):
-            self.blame(index, path, "a key must be plain text")
+            self.report(index, path, "a key must be plain text")
             return None
         if event.value == "<<" and not event.style:
-            self.blame(index, path, "merge keys (<<) are not allowed; write the values out")
+            self.report(index, path, "merge keys (<<) are not allowed; write the values out")
             return None
         if isinstance(value, int) and not isinstance(value, bool):
             return str(event.value)  # as it is written: numbers are the names of labels' classes
         if not isinstance(value, str):
-            self.blame(index, path, f"a key must be text; put it in quotes: '{event.value}'")
+            self.report(index, path, f"a key must be text; put it in quotes: '{event.value}'")
             return None
         return value
 
     def scalar(self, event: Any, path: Path | None) -> Any:
         text: str = event.value
         if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-            self.blame(event.start_mark.index, path, "half of a surrogate pair is not a character", broken=True)
+            self.report(event.start_mark.index, path, "half of a surrogate pair is not a character", broken=True)
             return ""
         if event.style:
             return text
         if _INT.fullmatch(text) or _FLOAT.fullmatch(text):
             number = _number(text)
             if number is None:
-                self.blame(event.start_mark.index, path, "the number is too large", broken=True)
+                self.report(event.start_mark.index, path, "the number is too large", broken=True)
             return number
         return _word(text)
 

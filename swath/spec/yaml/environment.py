@@ -60,16 +60,16 @@ def resolve(document: Document, env: Mapping[str, str] | None = None) -> Resolve
             origins[path] = value
             name = match[1]
             if name is None or not _NAME.fullmatch(name):
-                return blame(path, "a reference to the environment is written ${env:NAME}")
+                return report(path, "a reference to the environment is written ${env:NAME}")
             if name not in values:
-                return blame(path, f"the environment variable {name} is not set")
+                return report(path, f"the environment variable {name} is not set")
             if values[name]:
                 secrets[values[name]] = match[0]
             return values[name]
 
         return _REFERENCE.sub(one, value)
 
-    def blame(path: Path, message: str) -> str:
+    def report(path: Path, message: str) -> str:
         mistakes.append(document.marks[path].mistake(path, message))
         broken.add(path)
         return ""

@@ -55,7 +55,7 @@ def test_a_range_gives_each_trial_a_number_of_its_own():
 )
 def test_numbers_stay_in_their_range_one_in_each_part_of_it(count, seed, low, factor, scale):
     high = low * factor
-    numbers = SearchSpace(count, seed).drawn("a", low, high, scale)
+    numbers = SearchSpace(count, seed).numbers("a", low, high, scale)
     assert len(numbers) == count
     assert all(low <= number <= high for number in numbers)
 
