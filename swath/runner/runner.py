@@ -11,13 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from swath import crashpoint
-from swath.cluster.contract import RunContext, RunningCluster
+from swath.cluster.contract import RunContext
 from swath.cluster.cost.budget import Budget
-from swath.cluster.open import open_cluster
 from swath.cluster.teardown.sweep import PARTIAL
 from swath.engine.engine import Engine
 from swath.engine.engine_result import CallCounts
-from swath.engine.executors.executor import Executor
 from swath.engine.executors.inline import InlineExecutor
 from swath.engine.executors.routed import RoutedExecutor
 from swath.engine.journal import Journal
@@ -38,7 +36,8 @@ from swath.errors import (
     TimedOut,
     UsageError,
 )
-from swath.events import ClusterReady, Listener, Log, RunDone, RunStarted
+from swath.events import Listener, Log, RunDone, RunStarted
+from swath.graph.graph import Graph
 from swath.reporting import notifications, tracing
 from swath.reporting.failure_groups import FailureGroups
 from swath.runner import cost_estimate, reportable, throughput
@@ -48,6 +47,7 @@ from swath.runner.job import Job
 from swath.runner.lock import in_use, locked
 from swath.runner.outcome import RunOutcome
 from swath.runner.reports import RunReports
+from swath.runner.run_cluster import RunCluster
 from swath.storage.publication import staging_folder
 
 
@@ -156,12 +156,10 @@ class _Run:
         self.say = self.events.say
         self.reports = RunReports(run, job, journal, self.store, self.events, failures, self.started)
         self.counts = CallCounts()
-        self.workers = 0
-        """Of the cluster; 0 until it is up."""
+        context = RunContext(run, journal, stop, self.say, budget)
+        self.cluster = RunCluster(job, context, self.store, self.events.emit)
         self.raised: BaseException | None = None
         """What ended the run although it is not its own: KeyboardInterrupt and the like."""
-        self._left = ""
-        """What may be left of the cluster."""
 
     def begin(self) -> None:
         """Write the run into the journal, with everything that it may leave behind, and say so."""
@@ -202,15 +200,15 @@ class _Run:
 
     # --- the calls
 
-    def execute(self, graph: Any) -> RunOutcome:
+    def execute(self, graph: Graph) -> RunOutcome:
         """Make the calls. Whatever happens, the cluster is closed when this returns, or the outcome says what may be left."""
         outcome = self._execute(graph)
-        if not self._left:
+        if not self.cluster.leftovers:
             return outcome
-        error = "\n".join(filter(None, (outcome.error, self.events.scrub(self._left))))
+        error = "\n".join(filter(None, (outcome.error, self.events.scrub(self.cluster.leftovers))))
         return replace(outcome, exit_code=TeardownError.exit_code, error=error)
 
-    def _execute(self, graph: Any) -> RunOutcome:
+    def _execute(self, graph: Graph) -> RunOutcome:
         engine = Engine(
             self.id, journal=self.journal, store=self.store, emit=self.events.emit, stop=self.stop,
             on_error=self.job.spec.on_error, fresh=self.fresh, scrub=self.events.scrub,
@@ -219,7 +217,7 @@ class _Run:
         try:
             with contextlib.ExitStack() as exits:
                 executor = RoutedExecutor(
-                    InlineExecutor(engine.on_output, self.stop), lambda: self._start_cluster(exits, engine)
+                    InlineExecutor(engine.on_output, self.stop), lambda: self.cluster.open(exits, engine.on_output)
                 )
                 result = engine.execute(graph, executor)
             return self._outcome(result.value)
@@ -239,43 +237,6 @@ class _Run:
     def _stopped(self, error: Stopped) -> RunOutcome:
         self.say("warning", f"{error.message}; go on with: pipe resume {self.id}")
         return RunOutcome(self.id, error.status, error.exit_code, error.message)
-
-    def _start_cluster(self, exits: contextlib.ExitStack, engine: Engine) -> Executor:
-        """Bring the cluster up, when the first call needs it."""
-        crashpoint.reached("starting")
-        began = time.monotonic()
-        context = RunContext(self.id, self.journal, self.stop, self.say, self.budget)
-        try:
-            cluster = open_cluster(self.job.spec.cluster, self.job.project.state, context).__enter__()
-        except TeardownError as error:
-            self._note_left(error)
-            if isinstance(error.__context__, SwathError):  # why it did not come up is worth as much
-                raise error.__context__ from None
-            raise
-        exits.callback(self._close_cluster, cluster)
-        executor = cluster.executor(engine.on_output, self.stop)
-        cluster.check_store(self.store)
-        self.workers = cluster.workers
-        self.events.emit(
-            ClusterReady(
-                time=time.time(), run=self.id, cluster=cluster.kind, workers=cluster.workers,
-                seconds=time.monotonic() - began, address=cluster.address,
-            )
-        )  # fmt: skip
-        crashpoint.reached("started")
-        exits.callback(crashpoint.reached, "closing")
-        return executor
-
-    def _close_cluster(self, cluster: RunningCluster) -> None:
-        """Whatever may be left of the cluster changes nothing in what was published, but how the run ends."""
-        try:
-            cluster.__exit__(None, None, None)
-        except TeardownError as error:
-            self._note_left(error)
-
-    def _note_left(self, error: TeardownError) -> None:
-        self.say("error", str(error))
-        self._left = str(error)
 
     def _outcome(self, result: StoredResult | None) -> RunOutcome:
         """How the run ended whose graph has come to its end, with or without a result."""
@@ -299,14 +260,14 @@ class _Run:
 
     def _code(self, exit_code: int) -> int:
         """The exit code of a failure: 2 says that nothing was started, so once the cluster is up it is 1."""
-        return TaskFailed.exit_code if exit_code == UsageError.exit_code and self.workers else exit_code
+        return TaskFailed.exit_code if exit_code == UsageError.exit_code and self.cluster.workers else exit_code
 
     # --- the end
 
     def report(self, outcome: RunOutcome) -> RunOutcome:
         """Write the reports. Those beside maps are outputs of the run."""
         try:
-            return replace(outcome, outputs=outcome.outputs + self.reports.write(outcome, self.workers))
+            return replace(outcome, outputs=outcome.outputs + self.reports.write(outcome, self.cluster.workers))
         except StateError as error:
             self.say("warning", f"the report could not be written: {error}")
         except Exception as error:  # noqa: BLE001 - `report()` of a project's own result: what it says may not fit the page

@@ -1,0 +1,68 @@
+"""The cluster of one run: it comes up when the first call needs it, and is closed whatever happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from swath import crashpoint
+from swath.cluster.contract import RunContext, RunningCluster
+from swath.cluster.open import open_cluster
+from swath.engine.call import OutputListener
+from swath.engine.executors.executor import Executor
+from swath.engine.store import ResultStore
+from swath.errors import SwathError, TeardownError
+from swath.events import ClusterReady, Event
+from swath.runner.job import Job
+
+
+class RunCluster:
+    """Opens the cluster that a job's spec names, once. What goes wrong when it is closed is noted, not raised."""
+
+    def __init__(self, job: Job, context: RunContext, store: ResultStore, emit: Callable[[Event], None]) -> None:
+        """store: that of results, which workers have to see as this process does."""
+        self._job = job
+        self._context = context
+        self._store = store
+        self._emit = emit
+        self.workers = 0
+        """Worker processes at the start; 0 until it is up."""
+        self.leftovers = ""
+        """What may be left of it in a cloud, and what to do; empty when its end is confirmed."""
+
+    def open(self, exits: ExitStack, on_output: OutputListener) -> Executor:
+        """Bring it up, to be closed by `exits`. Raises SwathError when it does not come up."""
+        crashpoint.reached("starting")
+        began = time.monotonic()
+        context = self._context
+        try:
+            cluster = open_cluster(self._job.spec.cluster, self._job.project.state, context).__enter__()
+        except TeardownError as error:
+            self._note(error)
+            if isinstance(error.__context__, SwathError):  # why it did not come up is worth as much
+                raise error.__context__ from None
+            raise
+        exits.callback(self._close, cluster)
+        executor = cluster.executor(on_output, context.stop)
+        cluster.check_store(self._store)
+        self.workers = cluster.workers
+        self._emit(
+            ClusterReady(
+                time=time.time(), run=context.run, cluster=cluster.kind, workers=cluster.workers,
+                seconds=time.monotonic() - began, address=cluster.address,
+            )
+        )  # fmt: skip
+        crashpoint.reached("started")
+        exits.callback(crashpoint.reached, "closing")
+        return executor
+
+    def _close(self, cluster: RunningCluster) -> None:
+        try:
+            cluster.__exit__(None, None, None)
+        except TeardownError as error:
+            self._note(error)
+
+    def _note(self, error: TeardownError) -> None:
+        self._context.say("error", str(error))
+        self.leftovers = str(error)
