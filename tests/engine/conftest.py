@@ -23,12 +23,20 @@ from swath.graph.graph import Graph
 from swath.spec.clusters.cluster import InlineCluster, LocalCluster
 
 
-@pytest.fixture(scope="session", params=["inline", "local"])
-def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
-    """A cluster of each kind, up for the whole session."""
-    spec = InlineCluster() if request.param == "inline" else LocalCluster(workers=2)
-    with open_cluster(spec, tmp_path_factory.mktemp("cluster")) as running:
+@pytest.fixture(scope="session")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
+    """A local cluster of two workers."""
+    with open_cluster(LocalCluster(workers=2), tmp_path_factory.mktemp("cluster")) as running:
         yield running
+
+
+@pytest.fixture(scope="session", params=["inline", "local"])
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RunningCluster:
+    """A cluster of each kind, up for the whole session."""
+    if request.param == "local":
+        running: RunningCluster = request.getfixturevalue("local")
+        return running
+    return open_cluster(InlineCluster(), tmp_path_factory.mktemp("cluster"))
 
 
 class Bench:

@@ -1,4 +1,4 @@
-"""Assertions of the suites are shown with their values, and what takes long on a cluster is marked."""
+"""Assertions of the suites are shown with their values; and suites that run in a process of their own."""
 
 from __future__ import annotations
 
@@ -10,15 +10,6 @@ import pytest
 from tests.process import ROOT
 
 pytest.register_assert_rewrite("swath.testing")
-
-LONG = ("past_its_time_limit", "kills_its_worker")
-"""In names of tests that restart a worker of a cluster."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "tests/testing/" in item.nodeid and "TestInline" not in item.nodeid and any(w in item.name for w in LONG):
-            item.add_marker(pytest.mark.slow)
 
 
 def run_kubernetes_suite(name: str, suite: type) -> None:

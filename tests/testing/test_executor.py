@@ -1,4 +1,7 @@
-"""Every executor runs the conformance suite; and executors that are wrong in one thing fail the test of that thing."""
+"""The suite of executors finds what is wrong, and the executor of the documentation passes it.
+
+Those of swath run it in tests/engine/executors.
+"""
 
 from __future__ import annotations
 
@@ -6,56 +9,25 @@ import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from swath.cluster.contract import RunningCluster
-from swath.cluster.open import open_cluster
 from swath.engine.call import BatchResult, CallBatch, CallOutput, OutputListener
-from swath.engine.executors.executor import Executor
 from swath.engine.executors.inline import InlineExecutor
-from swath.engine.executors.routed import RoutedExecutor
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
-from swath.spec.clusters.cluster import LocalCluster
-from swath.testing.executor import SECRET, ExecutorTests, Harness, OpenExecutor
+from swath.testing.executor import SECRET, ExecutorTests, Harness
 from tests.process import ROOT
 
 
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
-    with open_cluster(LocalCluster(workers=2), tmp_path_factory.mktemp("cluster")) as running:
-        yield running
-
-
-def inline(on_output: OutputListener) -> InlineExecutor:
+def open_inline(on_output: OutputListener) -> InlineExecutor:
     return InlineExecutor(on_output, Stop())
 
 
-class TestInline(ExecutorTests):
+class InlineTests(ExecutorTests):
     has_workers = False
-
-    @pytest.fixture
-    def open_executor(self) -> OpenExecutor:
-        return inline
-
-
-class TestLocalCluster(ExecutorTests):
-    @pytest.fixture
-    def open_executor(self, local: RunningCluster) -> OpenExecutor:
-        return lambda on_output: local.executor(on_output, Stop())
-
-
-class TestRouted(ExecutorTests):
-    @pytest.fixture
-    def open_executor(self, local: RunningCluster) -> OpenExecutor:
-        def open_routed(on_output: OutputListener) -> Executor:
-            return RoutedExecutor(inline(on_output), lambda: local.executor(on_output, Stop()))
-
-        return open_routed
 
 
 class Reversed(InlineExecutor):
@@ -159,10 +131,14 @@ class Diligent(InlineExecutor):
 def test_an_executor_that_is_wrong_in_one_thing_fails_the_test_of_that_thing(
     wrong: type[InlineExecutor], test: str, tmp_path: Path
 ) -> None:
-    suite = TestInline()
-    given: dict[str, Any] = {"folder": str(tmp_path), "results": str(tmp_path / "results"), "open_executor": inline}
+    suite = InlineTests()
+    given: dict[str, Any] = {
+        "folder": str(tmp_path),
+        "results": str(tmp_path / "results"),
+        "open_executor": open_inline,
+    }
     run = getattr(suite, test)
-    for name, open_executor in (("right", inline), ("wrong", lambda on_output: wrong(on_output, Stop()))):
+    for name, open_executor in (("right", open_inline), ("wrong", lambda on_output: wrong(on_output, Stop()))):
         folder = tmp_path / name
         folder.mkdir()
         store = ResultStore(str(folder / "results"), {SECRET: "TOKEN"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import queue
+import secrets
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
@@ -67,7 +68,10 @@ class DaskExecutor:
         self._on_output = on_output
         self._check = check
         self._on_backlog = on_backlog
-        self._topic = f"swath-{id(self)}-{time.time_ns()}"
+        self._id = secrets.token_hex(8)
+        """Keeps keys and the topic of this executor apart from those of others on the cluster, such as of a killed session of the
+        same run: Dask takes equal keys for the same work."""
+        self._topic = f"swath-{self._id}"
         self._in_flight: dict[int, _InFlight] = {}
         self._suspects: deque[CallBatch] = deque()
         """Single calls whose workers died; they run again one at a time."""
@@ -108,7 +112,7 @@ class DaskExecutor:
     def _send(self, batch: CallBatch, *, alone: bool = False) -> None:
         contexts = list({id(call.context): call.context for call in batch.calls}.values())
         first = batch.calls[0]
-        key = f"{first.context.run}/{first.context.node}/{first.item}/{batch.id}/{next(self._numbers)}"
+        key = f"{first.context.run}/{first.context.node}/{first.item}/{self._id}/{next(self._numbers)}"
         future = self._client.submit(
             run_batch, [self._pack(context) for context in contexts], pack_calls(batch, contexts), self._topic,
             key=key, pure=False, resources=dict(batch.task.policy.resources) or None,
