@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def run_command(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code. Errors are printed, never raised."""
     streams.protect()
-    # pydantic looks for plugins in the metadata of every installed package; a command has no use for them.
+    # pydantic would search the metadata of every installed package for plugins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     words = list(sys.argv[1:] if argv is None else argv)
     debug = bool(os.environ.get("SWATH_DEBUG")) or "--debug" in words

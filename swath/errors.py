@@ -1,27 +1,27 @@
-"""What can go wrong, drawn as a tree: each class has its exit code, and each message says what, where and what to do.
+"""Error classes of swath with their exit codes. Each message says what is wrong and where, its remedy what to do.
 
 SwathError                      1
 ├── UsageError                  2   the command or the spec is wrong; nothing was started
-│   ├── SpecError                   every mistake of one spec, with file, line and column
-│   ├── PipelineError               a pipeline is missing, doubled or built wrongly
+│   ├── SpecError                   all mistakes of one spec, with file, line and column
+│   ├── PipelineError               a pipeline is missing, duplicate or wrong
 │   ├── AreaError                   an area is empty, unreadable or outside of the imagery
 │   ├── ImageryError                imagery is missing, unreadable or does not fit the model
 │   ├── ModelError                  a model or its contract is missing, unreadable or wrong
 │   └── MissingExtra                an optional package is not installed
-├── TaskFailed                  1   a task failed for good
-│   ├── ReadFailed                  pixels could not be read (named file and window)
+├── TaskFailed                  1   a task failed after all retries
+│   ├── ReadFailed                  pixels could not be read (the message names file and window)
 │   └── TaskTimeout                 a call took longer than its time limit
 ├── SetAside                    3   the run finished, but some items were set aside
 ├── CredentialsError            4   not allowed
 ├── InfrastructureError         5   quota, boot, lost scheduler
 ├── StateError                  6   state is locked, full or unreadable
-│   └── Locked                      another run holds the output
-├── TeardownError               7   something may be left; `pipe sweep` is the remedy
+│   └── Locked                      another run uses the output
+├── TeardownError               7   machines or pods may remain; `pipe sweep` removes them
 └── Stopped                         a signal, a cancel or its time limit ended the run
-    ├── Interrupted           130
-    ├── Terminated            143
+    ├── Interrupted           130   SIGINT or `pipe cancel`
+    ├── Terminated            143   SIGTERM
     ├── TimedOut                1   the run took longer than `pipe run --timeout` allows
-    └── OverBudget              1   the run's machines cost what its budget allows
+    └── OverBudget              1   the run's machines have cost its budget
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from dataclasses import dataclass
 
 
 class SwathError(Exception):
-    """Base of every error that swath raises on purpose.
+    """Base class of all errors that swath raises.
 
-    `remedy` is one sentence that says what to do; it is printed on a line of its own below the message.
-    `retryable` says whether the same call can succeed when it is made again.
+    `remedy` is one sentence that says what to do; it is printed on a line below the message.
+    `retryable` says whether the same call can succeed when it is executed again.
     """
 
     exit_code = 1
@@ -48,7 +48,7 @@ class SwathError(Exception):
         return f"{self.message}\n  {self.remedy}" if self.remedy else self.message
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Errors travel from workers to the client: rebuild them without calling a subclass's own __init__.
+        # Workers send errors to the client, which rebuilds them without calling a subclass's __init__.
         return (_rebuild, (type(self), self.args, self.__dict__))
 
 
@@ -67,7 +67,7 @@ class UsageError(SwathError):
 
 @dataclass(frozen=True)
 class Mistake:
-    """One mistake in a spec, with the place where it stands."""
+    """One mistake in a spec, with its position."""
 
     file: str
     """The spec's path as the user wrote it."""
@@ -86,7 +86,7 @@ class Mistake:
 
 
 class SpecError(UsageError):
-    """Every mistake of one spec, a line each."""
+    """All mistakes of one spec, a line each."""
 
     def __init__(self, mistakes: list[Mistake]) -> None:
         super().__init__("\n".join(str(m) for m in mistakes))
@@ -94,7 +94,7 @@ class SpecError(UsageError):
 
 
 class PipelineError(UsageError):
-    """A pipeline is missing, doubled or built wrongly."""
+    """A pipeline is missing, duplicate or wrong."""
 
 
 class AreaError(UsageError):
@@ -117,7 +117,7 @@ class MissingExtra(UsageError):
 
 
 class TaskFailed(SwathError):
-    """A task failed for good."""
+    """A task failed after all retries."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class ReadFailed(TaskFailed):
 
     retryable = True
     failed: FailedRead | None = None
-    """Which pixels are missing because of it; None when it was no read of a window."""
+    """The missing pixels; None when no window was read."""
 
 
 class TaskTimeout(TaskFailed):
@@ -174,20 +174,20 @@ class StateError(SwathError):
 
 
 class Locked(StateError):
-    """Another run holds the output."""
+    """Another run uses the output."""
 
 
 class TeardownError(SwathError):
-    """Teardown was not confirmed; the message lists what may be left."""
+    """Teardown was not confirmed; the message lists what may remain."""
 
     exit_code = 7
 
 
 class Stopped(SwathError):
-    """A signal, a cancel or its time limit ended the run; it can be resumed."""
+    """A signal, a cancel, a time limit or the budget ended the run; it can be resumed."""
 
     status = "stopped"
-    """What the run is then."""
+    """Status of the run."""
 
 
 class Interrupted(Stopped):
@@ -212,7 +212,7 @@ class TimedOut(Stopped):
 
 
 class OverBudget(Stopped):
-    """The run's machines cost what its budget allows."""
+    """The run's machines have cost its budget."""
 
     exit_code = 1
     status = "over budget"

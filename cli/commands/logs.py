@@ -19,7 +19,7 @@ from swath.errors import UsageError
 
 LEVELS = ("debug", "info", "warning", "error")
 POLL_S = 0.5
-"""Time between two looks at the journal while following a run."""
+"""Time between two reads of the journal while following a run."""
 
 
 def print_logs(run: str, node: str | None, level: str | None, *, failed: bool, follow: bool, as_json: bool) -> int:

@@ -15,7 +15,7 @@ from swath.cli.render.run_fields import run_fields, run_time, status_text
 from swath.engine.journal import Journal
 
 POLL_S = 1.0
-"""Time between two looks at the journal."""
+"""Time between two reads of the journal."""
 
 
 def watch_runs(limit: int, *, as_json: bool) -> int:

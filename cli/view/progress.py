@@ -55,7 +55,7 @@ class NodeProgress:
         return self.done + self.failed
 
     @property
-    def made(self) -> float:
+    def executed(self) -> float:
         """Calls executed in this session, running ones by their done fraction."""
         return self.done - self.reused + sum(self.begun.values())
 
@@ -72,21 +72,21 @@ class NodeProgress:
         """Take a sample for the rates."""
         if self.samples and now - self.samples[-1][0] < SAMPLE_S:
             return
-        self.samples.append((now, self.made, self.pixels))
+        self.samples.append((now, self.executed, self.pixels))
         while len(self.samples) > 2 and now - self.samples[1][0] > WINDOW_S:
             self.samples.popleft()
 
     def _speed(self, now: float) -> tuple[float, float]:
         if self.ended is not None:
-            now, since, made, pixels = self.ended, self.opened, 0.0, 0
+            now, since, executed, pixels = self.ended, self.opened, 0.0, 0
         elif self.samples:
-            since, made, pixels = self.samples[0]
+            since, executed, pixels = self.samples[0]
         else:
             return 0.0, 0.0
         span = now - since
         if span < 0.2:
             return 0.0, 0.0
-        return max(0.0, self.made - made) / span, max(0, self.pixels - pixels) / span
+        return max(0.0, self.executed - executed) / span, max(0, self.pixels - pixels) / span
 
     def calls_per_s(self, now: float) -> float:
         """Calls executed per second in the last WINDOW_S seconds; of a node that ended, over its whole time."""
@@ -173,7 +173,7 @@ class RunProgress:
                 node.begun[event.node, event.item] = 0.0
             case events.CallProgress():
                 if event.done is not None and event.total:
-                    if not node.made:  # the time before was start-up and does not count for the rate
+                    if not node.executed:  # the time before was start-up and does not count for the rate
                         node.samples.clear()
                     node.begun[event.node, event.item] = min(1.0, max(0.0, event.done / event.total))
                 node.pixels += event.pixels

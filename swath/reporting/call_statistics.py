@@ -169,7 +169,7 @@ def _by_worker(
 
 
 def _kinds(session: SessionCalls, columns: CallColumns) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    """Names of the nodes that the timeline tells apart, the longest first, and for each node's index its kind."""
+    """Names of the nodes with a colour of their own, the longest first, and for each node's index its kind."""
     import numpy as np
 
     names = list(session.nodes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from swath.events import CallRetried, Event
 
 GROUPS = 50
-"""Groups that are told apart; further failures are only counted."""
+"""Maximum number of groups; further failures are only counted."""
 _REASON_LENGTH = 400
 """Characters of a reason."""
 

@@ -1,4 +1,4 @@
-"""Notifications: tell people how a run ended, by webhook or through apprise, within a time limit."""
+"""Notifications of the end of a run, by webhook or through apprise, within a time limit."""
 
 from __future__ import annotations
 
@@ -143,7 +143,9 @@ def send(
 def _send(notice: Recipient, ending: RunEnding, limits: NotificationLimits) -> str:
     """Notify one address. Returns what went wrong; empty when nothing did."""
     if notice.scheme == MASKED_SCHEME:
-        return "was not sent: its address was written in the spec itself, which is not kept; write it as ${env:NAME}"
+        return (
+            "was not sent: its address was written in the spec itself and therefore not stored; write it as ${env:NAME}"
+        )
     url = notice.url.get_secret_value()
     if notice.scheme in WEBHOOK_SCHEMES:
         return post(url, ending.to_json().encode(), attempt_s=limits.attempt_s, pause_s=limits.pause_s)
