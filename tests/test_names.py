@@ -14,7 +14,6 @@ SAME_MEANING = {"ApiLimits": "times and pauses of a cloud's API, in the folder o
 FLAT = {"__init__", "code_shipping", "crashpoint", "errors", "events", "geo", "units", "version"}
 """Modules directly in swath/: each is used by many packages and belongs to none of them."""
 SEVERAL_MODULES = {
-    "cli/test_commands": "commands that start no run, as processes",
     "cli/test_commits": "runs of commits, as processes",
     "cli/test_matrix": "commands on a spec with a matrix",
     "cli/test_start": "imports at the start of the command",

@@ -1,0 +1,20 @@
+"""`pipe list` as a process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Pipe
+
+
+def test_list_shows_own_and_stock_pipelines_and_warns_of_broken_files(pipe: Pipe, project: Path) -> None:
+    (project / "pipelines" / "broken.py").write_text("import nothing_of_that_name\n")
+    done = pipe("list")
+    assert done.returncode == 0
+    assert "squares" in done.stdout
+    assert "predict" in done.stdout
+    assert "nothing_of_that_name" in done.stderr
+    names = [row["name"] for row in json.loads(pipe("list", "--json").stdout)]
+    assert names == sorted(names)
+    assert {"predict", "squares"} <= set(names)

@@ -1,0 +1,35 @@
+"""`pipe show` as a process."""
+
+from __future__ import annotations
+
+import json
+
+from tests.cli.conftest import Pipe
+
+
+def test_show_tells_parameters_with_types_defaults_and_docs_and_draws_the_graph(pipe: Pipe) -> None:
+    text = pipe("show", "squares", PYTHONIOENCODING="utf-8").stdout
+    assert "items  (whole number, default 4)\n      How many calls." in text
+    assert "square  [map over numbers]" in text
+    assert "●" in text
+    assert "o  add" in pipe("show", "squares", PYTHONIOENCODING="ascii").stdout
+
+
+def test_show_of_a_spec_gives_json_and_dot(pipe: Pipe) -> None:
+    found = json.loads(pipe("show", "squares.yaml", "--json").stdout)
+    assert [node["name"] for node in found["graph"]["nodes"]] == ["numbers", "square", "add"]
+    assert found["graph"]["nodes"][1]["mapped"] is True
+    assert '"numbers" -> "square"' in pipe("show", "squares.yaml", "--dot").stdout
+
+
+def test_show_of_the_stock_pipeline_needs_no_spec(pipe: Pipe) -> None:
+    done = pipe("show", "predict")
+    assert done.returncode == 0, done.stderr
+    assert "imagery" in done.stdout
+    assert "predict_region" in done.stdout
+
+
+def test_an_unknown_pipeline_is_guessed(pipe: Pipe) -> None:
+    done = pipe("show", "square")
+    assert done.returncode == 2
+    assert "did you mean 'squares'?" in done.stderr
