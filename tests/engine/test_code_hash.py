@@ -7,6 +7,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,3 +149,32 @@ def test_a_task_that_the_task_calls_is_part_of_it(known: Known) -> None:
 def test_an_installed_package_is_no_part_of_it(known: Known) -> None:
     job = "import json\nimport numpy\ndef f(x):\n    import yaml\n    return yaml.dump(json.dumps(numpy.sum(x)))"
     assert known({JOB: job}) == known({JOB: job})
+
+
+def make(source: str) -> Any:
+    space: dict[str, Any] = {"__name__": "project_x.file"}
+    exec(source, space)
+    return space["f"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("def f(x): return x + 1", "def f(x): return x + 2"),
+        ("def g(x): return 1\ndef f(x): return g(x)", "def g(x): return 2\ndef f(x): return g(x)"),
+        ("K = 1\ndef f(x): return K", "K = 2\ndef f(x): return K"),
+        ("def f(x, y=1): return y", "def f(x, y=2): return y"),
+        ("def f(x): return [v + 1 for v in x]", "def f(x): return [v + 2 for v in x]"),
+        ("def f(x): return x.real", "def f(x): return x.imag"),
+    ],
+    ids=["body", "function it names", "constant it names", "default", "nested code", "attribute"],
+)
+def test_a_change_of_code_changes_its_fingerprint(before: str, after: str) -> None:
+    assert code_fingerprint(make(before)) != code_fingerprint(make(after))
+    assert code_fingerprint(make(before)) == code_fingerprint(make(before))
+
+
+def test_comments_docstrings_and_place_do_not_change_a_codes_fingerprint() -> None:
+    assert code_fingerprint(make("def f(x):\n    'one'\n    return x")) == code_fingerprint(
+        make("# moved\n\n\ndef f(x):\n    'two'\n    # why\n    return x")
+    )

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
-from swath.engine.code_hash import code_fingerprint
-from swath.engine.fingerprint import fingerprint
+from swath.engine.fingerprint import fingerprint, fingerprints_after
+from swath.graph.task import task
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
@@ -71,34 +71,25 @@ def test_a_fingerprint_is_the_same_in_another_process() -> None:
     assert found == {here + "\n"}
 
 
-def make(source: str) -> Any:
-    space: dict[str, Any] = {"__name__": "project_x.file"}
-    exec(source, space)
-    return space["f"]
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ("def f(x): return x + 1", "def f(x): return x + 2"),
-        ("def g(x): return 1\ndef f(x): return g(x)", "def g(x): return 2\ndef f(x): return g(x)"),
-        ("K = 1\ndef f(x): return K", "K = 2\ndef f(x): return K"),
-        ("def f(x, y=1): return y", "def f(x, y=2): return y"),
-        ("def f(x): return [v + 1 for v in x]", "def f(x): return [v + 2 for v in x]"),
-        ("def f(x): return x.real", "def f(x): return x.imag"),
-    ],
-    ids=["body", "function it names", "constant it names", "default", "nested code", "attribute"],
-)
-def test_a_change_of_code_changes_its_fingerprint(before: str, after: str) -> None:
-    assert code_fingerprint(make(before)) != code_fingerprint(make(after))
-    assert code_fingerprint(make(before)) == code_fingerprint(make(before))
-
-
-def test_comments_docstrings_and_place_do_not_change_a_codes_fingerprint() -> None:
-    assert code_fingerprint(make("def f(x):\n    'one'\n    return x")) == code_fingerprint(
-        make("# moved\n\n\ndef f(x):\n    'two'\n    # why\n    return x")
-    )
-
-
 def test_an_enum_is_known_by_its_name() -> None:
     assert fingerprint(Colour.RED) != fingerprint(1)
+
+
+def test_functions_and_tasks_among_values_are_known_by_their_code() -> None:
+    def one(x: int) -> int:
+        return x + 1
+
+    def other(x: int) -> int:
+        return x + 2
+
+    assert fingerprint([one]) != fingerprint([other])
+    assert fingerprint(task(one)) != fingerprint(task(other))
+    assert fingerprint(task(one)) != fingerprint(task(one).options(version="2"))
+    assert fingerprint(task(one)) == fingerprint(task(one).options(retries=3))
+
+
+@given(plain, plain, plain)
+def test_a_fingerprint_after_a_prefix_is_one_of_both_together(prefix: Any, a: Any, b: Any) -> None:
+    after = fingerprints_after(prefix)
+    assert (after(a) == after(b)) == (fingerprint(a) == fingerprint(b))
+    assert after(a) == fingerprints_after(prefix)(a)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from swath.engine.call import BatchResult, Call, CallOutcome, CallOutput, NodeContext
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import NodeRow
+from swath.engine.recorder import Recorder
+from swath.engine.store import ResultStore
+from swath.engine.stored_result import StoredResult
+from swath.events import CallDone, CallProgress, Event, Log, NodeDone, NodeOpened
+from swath.testing import tasks
+from tests.engine.conftest import run_row
+
+RESULT = StoredResult("digest", 3, b"abc")
+CALL = Call(NodeContext("run", "square", tasks.square, {}, ResultStore("memory://r"), mapped=True), 2, "key", (1,))
+ROW = NodeRow("square", "code", "", "shared", "open")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal.open(tmp_path) as journal:
+        journal.start_run(run_row("run"))
+        yield journal
+
+
+def test_a_finished_call_is_in_the_journal_before_its_event_is_emitted(journal: Journal) -> None:
+    seen: list[tuple[str, int]] = []
+    recorder = Recorder("run", journal, lambda event: seen.append((event.kind, len(journal.results(["key"])))))
+    recorder.done(CALL, CallOutcome(0.5, 0.1, RESULT), RESULT, BatchResult(1, "worker-0", []))
+    assert seen == []
+    recorder.write()
+    assert seen == [("call_done", 1)]
+    (row,) = journal.calls("run")
+    assert (row.node, row.item, row.state, row.worker, row.seconds) == ("square", 2, "done", "worker-0", 0.5)
+
+
+def test_events_keep_their_order_whether_they_need_a_row_or_not(journal: Journal) -> None:
+    events: list[Event] = []
+    recorder = Recorder("run", journal, events.append)
+    recorder.output(CallOutput("square", 2, 1, 5.0, "progress", done=1, total=2))
+    assert [type(event) for event in events] == [CallProgress]
+    recorder.opened(ROW, 3)
+    recorder.output(CallOutput("square", 2, 1, 5.0, "progress", done=2, total=2))
+    recorder.done(CALL, CallOutcome(0.5, 0.1, RESULT), RESULT, BatchResult(1, "worker-0", []))
+    recorder.ended(ROW._replace(state="done"), 3)
+    recorder.write()
+    assert [type(event) for event in events] == [CallProgress, NodeOpened, CallProgress, CallDone, NodeDone]
+
+
+def test_lines_of_calls_are_scrubbed_in_the_journal_and_in_events(journal: Journal) -> None:
+    events: list[Event] = []
+    recorder = Recorder("run", journal, events.append, lambda text: text.replace("s3cret", "***"))
+    recorder.output(CallOutput("square", 2, 1, 5.0, "info", "key=s3cret", worker="worker-0"))
+    recorder.write()
+    assert [line.text for line in journal.logs("run")] == ["key=***"]
+    assert [event.text for event in events if isinstance(event, Log)] == ["key=***"]
+
+
+def test_of_a_resumed_run_rows_of_items_that_it_has_no_more_are_deleted(journal: Journal) -> None:
+    first = Recorder("run", journal, lambda event: None)
+    for item in range(5):
+        first.reused("square", item, f"key{item}")
+    first.write()
+    resumed = Recorder("run", journal, lambda event: None)
+    resumed.item_ended("square", 1, None)
+    resumed.item_ended("square", 0, RESULT)
+    resumed.ended(ROW._replace(state="done"), 3)
+    resumed.write()
+    assert [row.item for row in journal.calls("run")] == [0, 2]
