@@ -20,7 +20,6 @@ SEVERAL_MODULES = {
     "cluster/test_runs": "runs on clusters",
     "engine/test_property": "random graphs against a reference",
     "engine/test_streaming": "maps over maps",
-    "evaluation/test_scores": "scores of the package against values computed elsewhere",
     "imagery/test_remote_run": "runs on imagery on servers",
     "runner/test_state_0_1": "a state folder of version 0.1",
 }
