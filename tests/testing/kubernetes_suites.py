@@ -4,16 +4,22 @@ process ends."""
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from swath.cluster.contract import RunContext, RunningCluster
 from swath.cluster.kubernetes import manifests
+from swath.cluster.kubernetes.pods import KubernetesPods
 from swath.cluster.providers.contract import Fleet
 from swath.cluster.providers.kubernetes.fleet import KubernetesFleet
+from swath.engine.journal import Journal
+from swath.engine.stop import Stop
 from swath.spec.clusters.kubernetes import KubernetesCluster
+from swath.testing.cluster import ClusterTests, OpenCluster
 from swath.testing.fleet import FleetTests, Launch
 from tests.cluster.fake_kubernetes import FakeKubernetes
 
@@ -62,3 +68,56 @@ class TestFleet(FleetTests):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("KUBECONFIG", str(kubeconfig))
             yield KubernetesFleet("maps")
+
+
+HOST = f"127.78.0.{1 + int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:])}"
+SPEC = KubernetesCluster(
+    kind="kubernetes", namespace="maps", image="swath:1", workers=1, reach="load_balancer", start_timeout_s=60
+)
+
+
+@pytest.fixture(scope="module")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeKubernetes]:
+    """An API server whose pods are processes of this machine."""
+    server = FakeKubernetes(tmp_path_factory.mktemp("kubernetes"), HOST)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", str(server.kubeconfig))
+        patch.setenv("SWATH_CLOUD_QUIET_S", "0.2")
+        yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
+    """On an API server of its own, which tests do not change."""
+    folder = tmp_path_factory.mktemp("shared")
+    server = FakeKubernetes(folder, HOST.replace("127.78", "127.79"))
+    with pytest.MonkeyPatch.context() as patch, Journal.open(folder / "state") as journal:
+        patch.setenv("KUBECONFIG", str(server.kubeconfig))
+        patch.setenv("SWATH_CLOUD_QUIET_S", "0.2")
+        with KubernetesPods(SPEC, RunContext("20260301-120000-shared-1a2b", journal, Stop(), print)) as cluster:
+            yield cluster
+    server.close()
+
+
+@pytest.mark.allow_hosts("127.0.0.0/8")
+class TestCluster(ClusterTests):
+    creates_machines = True
+
+    @pytest.fixture
+    def cluster(self, running: RunningCluster) -> RunningCluster:
+        return running
+
+    @pytest.fixture
+    def fleet(self, api_server: FakeKubernetes) -> Fleet:
+        return KubernetesFleet("maps")
+
+    @pytest.fixture
+    def open_cluster(self, api_server: FakeKubernetes) -> OpenCluster:
+        return lambda context: KubernetesPods(SPEC, context)
+
+    @pytest.fixture
+    def open_failing_cluster(self, api_server: FakeKubernetes) -> Iterator[OpenCluster]:
+        api_server.starts = False
+        yield lambda context: KubernetesPods(SPEC.model_copy(update={"start_timeout_s": 1.0}), context)
+        api_server.starts = True

@@ -34,7 +34,6 @@ from swath.spec.clusters.cluster import LocalCluster
 from swath.spec.clusters.workers import Workers
 
 HOST = "127.0.0.1"
-START_TIMEOUT_S = 60
 LOCAL_SETTINGS = SETTINGS | {
     "distributed.worker.multiprocessing-method": fork_server.METHOD,
     "distributed.nanny.pre-spawn-environ": fork_server.THREADS,
@@ -48,7 +47,15 @@ class Local:
 
     kind = "local"
 
-    def __init__(self, spec: LocalCluster, state: Path, scaling: ScalingLimits = ScalingLimits()) -> None:
+    def __init__(
+        self,
+        spec: LocalCluster,
+        state: Path,
+        scaling: ScalingLimits = ScalingLimits(),
+        *,
+        start_timeout_s: float = 60,
+    ) -> None:
+        """Not started. `state` is the state folder: workers have their scratch folders there."""
         self._allowed = spec.workers or Workers(min=cores(), max=cores())
         self.workers = self._allowed.min
         self.address = ""
@@ -56,6 +63,7 @@ class Local:
         self._memory = parse_memory_limit(memory, 1, self._allowed.max, logger=logging.getLogger(__name__))
         self._resources: dict[str, float] = {resources.CPU: 1, resources.MEMORY: self._memory or 0, **spec.resources}
         self._scaling = scaling
+        self._start_timeout_s = start_timeout_s
         self.autoscaler: Autoscaler | None = None
         self._scratch = state / "scratch"
         self._exits = contextlib.ExitStack()
@@ -84,8 +92,8 @@ class Local:
                         silence_logs=logging.CRITICAL,  # Dask logs an error for a heartbeat to a cluster that closes
                     )
                     exits.callback(cluster.close, timeout=30)
-                    client = exits.enter_context(distributed.Client(cluster, timeout=START_TIMEOUT_S))
-                    client.wait_for_workers(self._allowed.min, timeout=START_TIMEOUT_S)
+                    client = exits.enter_context(distributed.Client(cluster, timeout=self._start_timeout_s))
+                    client.wait_for_workers(self._allowed.min, timeout=self._start_timeout_s)
             except (OSError, TimeoutError, RuntimeError) as error:
                 raise InfrastructureError(
                     f"the local cluster of {self._allowed.min} workers did not come up: {error}",
