@@ -25,6 +25,7 @@ from swath.spec.validation.validate import ValidationResult, sorted_mistakes, va
 from swath.spec.yaml import document as documents
 from swath.spec.yaml import environment, override
 from swath.spec.yaml.document import Document
+from swath.spec.yaml.override import Override
 
 FindSpecClass = Callable[[str], type[Spec]]
 """Returns the Spec class of a pipeline by name. Raises PipelineError if there is no such pipeline."""
@@ -110,56 +111,80 @@ def parse(
 
     Raises SpecError with every mistake, sorted by file, line and column.
     """
-    home = project if project is not None else ProjectFolder.find(Path(file), env)
-    context = ValidationContext(home.root, home.clusters)
-    info = SimpleNamespace(context=context)
+    settings = project if project is not None else ProjectFolder.find(Path(file), env)
     texts = _with_cluster(overrides, cluster)
-    original = documents.parse(text, file)
-    changes, unread = override.read(texts)
-    named = override.apply(original, [change for change in changes if change.keys == ("pipeline",)])
-    if not isinstance(named.data, dict):
-        what = "the spec is empty" if named.data is None else "a spec is a mapping of keys to values"
-        raise SpecError(list(sorted_mistakes([*unread, *named.mistakes, named.marks[()].mistake((), what)], file)))
-    kind, mistakes = _kind(named, find, names, env)
-    rest = [change for change in changes if change.keys != ("pipeline",)]
+    changes, mistakes = override.read(texts)
+    document = override.apply(documents.parse(text, file), [each for each in changes if each.keys == ("pipeline",)])
+    if not isinstance(document.data, dict):
+        what = "the spec is empty" if document.data is None else "a spec is a mapping of keys to values"
+        mistakes += [*document.mistakes, document.marks[()].mistake((), what)]
+        raise SpecError(list(sorted_mistakes(mistakes, file)))
+    kind, wrong = _kind(document, find, names, env)
+    rest = matrix.matrix_overrides([each for each in changes if each.keys != ("pipeline",)], document)
+    validated = _validated(document, rest, kind, ValidationContext(settings.root, settings.clusters), env)
+    mistakes += [*wrong, *validated.mistakes]
+    for spec in validated.specs:
+        mistakes += reachability.mistakes(spec, validated.document, settings.results)
+    if mistakes or not validated.specs:
+        raise SpecError(list(sorted_mistakes(mistakes, file)))
+    notes = [f"{each.name}: {note}" for each in validated.variants for note in _notes(each.spec, ())]
+    notes = notes or _notes(validated.specs[0], ())
+    name = {} if validated.specs[0].name else {"name": re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem)[:80]}
+    specs = [spec.model_copy(update=name) for spec in validated.specs]
+    variants = tuple(replace(each, spec=spec) for each, spec in zip(validated.variants, specs, strict=False))
+    notifies = [spec.notify for spec in specs]
+    [text, *overridden], plain = notify.mask_addresses([text, *texts], notifies, validated.secrets)
+    if plain:
+        message = f"write the address {plain[0]} as ${{env:NAME}}: as it is written now it could not be masked"
+        mark = validated.document.marks[validated.document.locate(("notify",))]
+        raise SpecError([mark.mistake(("notify",), message)])
+    secrets = {**validated.secrets, **settings.secrets}
+    return LoadedSpec(
+        specs[0], specs[0].pipeline, file, text, tuple(overridden), settings.root, tuple(notes), secrets, variants
+    )
+
+
+@dataclass(frozen=True)
+class _Validated:
+    """What the validation of a document with its overrides gave."""
+
+    document: Document
+    """With the overrides."""
+    specs: tuple[Spec, ...]
+    """One, or one for each variant; empty if there are mistakes."""
+    variants: tuple[Variant, ...]
+    """Empty without a matrix."""
+    mistakes: Sequence[Mistake]
+    secrets: Mapping[str, str]
+
+
+def _validated(
+    document: Document,
+    changes: Sequence[Override],
+    kind: type[Spec] | None,
+    context: ValidationContext,
+    env: Mapping[str, str] | None,
+) -> _Validated:
+    """Apply overrides to a document and validate it, or each variant of its matrix. kind: None for an unknown pipeline."""
 
     def expand(document: Document, path: documents.Path) -> Any:
-        return model_paths.mapping_at(kind or Spec, document, path, info)
+        return model_paths.mapping_at(kind or Spec, document, path, SimpleNamespace(context=context))
 
     def check(document: Document) -> ValidationResult[Spec]:
         return validate(kind or Spec, document if kind else _shared(document), context, env)
 
-    rest = matrix.matrix_overrides(rest, named)
-    merged = override.apply(named, rest, expand)
-    varied: tuple[Variant, ...] = ()
+    merged = override.apply(document, changes, expand)
     if matrix.KEY in merged.data:
         several = read_matrix(merged, kind)
         found = validate_variants(several, several.drafts(kind, expand), check)
-        mistakes += [*found.mistakes, *several.ineffective(rest)]
-        varied, secrets = found.found, found.secrets
-        spec = varied[0].spec if varied else None
-    else:
-        if search_space.KEY in merged.data:
-            mark = merged.marks[merged.locate((search_space.KEY,))]
-            mistakes.append(mark.mistake((search_space.KEY,), "needs a matrix, with the fields that it is to vary"))
-        one = check(merged)
-        mistakes += one.mistakes
-        spec, secrets = one.value, one.secrets
-    for each in [variant.spec for variant in varied] or ([spec] if spec else []):
-        mistakes += reachability.mistakes(each, merged, home.results)
-    if unread or mistakes or spec is None:
-        raise SpecError(list(sorted_mistakes([*unread, *mistakes], file)))
-    notes = [f"{one.name}: {note}" for one in varied for note in _notes(one.spec, ())] or _notes(spec, ())
-    name = {} if spec.name else {"name": re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem)[:80]}
-    varied = tuple(replace(one, spec=one.spec.model_copy(update=name)) for one in varied)
-    spec = varied[0].spec if varied else spec.model_copy(update=name)
-    notifies = [one.spec.notify for one in varied] or [spec.notify]
-    [text, *overridden], unfound = notify.mask_addresses([text, *texts], notifies, secrets)
-    if unfound:
-        message = f"write the address {unfound[0]} as ${{env:NAME}}: as it is written now it could not be masked"
-        raise SpecError([merged.marks[merged.locate(("notify",))].mistake(("notify",), message)])
-    secrets = {**secrets, **home.secrets}
-    return LoadedSpec(spec, spec.pipeline, file, text, tuple(overridden), home.root, tuple(notes), secrets, varied)
+        mistakes = [*found.mistakes, *several.ineffective(changes)]
+        return _Validated(merged, tuple(each.spec for each in found.found), found.found, mistakes, found.secrets)
+    one = check(merged)
+    mistakes = list(one.mistakes)
+    if search_space.KEY in merged.data:
+        mark = merged.marks[merged.locate((search_space.KEY,))]
+        mistakes.append(mark.mistake((search_space.KEY,), "needs a matrix, with the fields that it is to vary"))
+    return _Validated(merged, () if one.value is None else (one.value,), (), mistakes, one.secrets)
 
 
 def _with_cluster(overrides: Sequence[str], cluster: str | None) -> tuple[str, ...]:
