@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from swath.errors import SpecError
-from swath.project.pipeline_folders import pipeline_folders
 from swath.project.project import Project
 from swath.spec.clusters.cluster import AddressCluster, LocalCluster
 
@@ -102,30 +101,3 @@ def test_specs_are_light_to_import() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"numpy", "shapely", "pyproj", "pyogrio", "geopandas", "yaml", "torch", "rasterio", "dask", "odc"}
     assert heavy & set(loaded) == set()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "# nothing\n",
-        "pipelines: [mine, other]",
-        "pipelines: []",
-        "clusters: {a: {kind: local}}",
-        "pipelines: ['${env:WHERE}']",
-    ],
-)
-def test_the_quick_look_for_pipeline_folders_finds_what_the_project_has(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
-    monkeypatch.setenv("WHERE", "mine")
-    for name in ("pipelines", "mine", "other"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "swath.yaml").write_text(text)
-    assert pipeline_folders(tmp_path / "mine") == Project.find(tmp_path).pipelines
-
-
-def test_the_quick_look_tells_the_mistakes_of_what_it_reads(tmp_path: Path) -> None:
-    (tmp_path / "swath.yaml").write_text("pipelines: [nowhere]")
-    with pytest.raises(SpecError, match="nowhere"):
-        pipeline_folders(tmp_path)

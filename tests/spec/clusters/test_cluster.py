@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from swath.errors import SpecError
 from swath.project.registry import Registry
-from swath.spec.clusters.cluster import AddressCluster, Cluster, LocalCluster, TlsFiles
+from swath.spec.clusters.cluster import AddressCluster, Cluster, InlineCluster, LocalCluster, TlsFiles
 from swath.spec.clusters.workers import Workers
 from swath.spec.loading.load import load
+from tests.spec.samples import MAP, flood, load_map, only, read
 
 HELLO = """
 from swath import Spec, pipeline, task
@@ -86,3 +88,31 @@ def test_mistakes_say_what_to_write(place: Path, text: str, said: str) -> None:
     assert said in caught.value.message
     assert caught.value.exit_code == 2
     assert "spec.yaml:2:" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "cluster"),
+    [
+        ("", LocalCluster()),
+        ("cluster: local", LocalCluster()),
+        ("cluster: inline", InlineCluster()),
+        ("cluster: {kind: local, workers: 3}", LocalCluster(workers=3)),
+        ("cluster: {workers: 3}", LocalCluster(workers=3)),
+        ("cluster: {kind: address, url: 'tcp://a:1'}", AddressCluster(url="tcp://a:1")),
+        ("cluster: tcp://a:1", AddressCluster(url="tcp://a:1")),
+    ],
+)
+def test_a_cluster_has_short_forms(text: str, cluster: Any) -> None:
+    assert flood(text).cluster == cluster
+
+
+def test_an_unknown_cluster_is_guessed(project_folder: Path) -> None:
+    with pytest.raises(SpecError, match=r"no cluster 'pear'; known are local, inline, pair \(did you mean 'pair'\?\)"):
+        load_map(project_folder, MAP, cluster="pear")
+
+
+@pytest.mark.parametrize("kind", ["gcp", "aws", "kubernetes"])
+def test_clouds_say_what_must_be_given(kind: str) -> None:
+    with pytest.raises(SpecError, match=r"f\.yaml:2:10: cluster\.image: missing; it must be given"):
+        read(f"pipeline: flood\ncluster: {{kind: {kind}, workers: 2}}")
+    assert f"there is no cluster '{kind}'; known are local, inline" in only(f"cluster: {kind}")

@@ -15,6 +15,7 @@ from swath.spec.fields.model import ModelRef
 from swath.spec.fields.output import Output
 from swath.spec.loading.schema import schema, schemas
 from swath.spec.spec_model import field_docs
+from tests.spec.matrix.samples import Flood as Counted
 
 
 class Map(Spec):
@@ -147,5 +148,21 @@ def test_descriptions_come_from_the_docstrings(one: Draft7Validator) -> None:
     assert field_docs(Train)["cluster"].startswith("Where to run")
 
 
-def test_a_class_without_source_has_no_descriptions() -> None:
-    assert set(field_docs(type("Bare", (Spec,), {}))) == set(Spec.model_fields)
+@pytest.mark.parametrize("described", [schema(Counted, "flood"), schemas({"flood": Counted})], ids=["one", "all"])
+def test_the_schema_knows_the_matrix_and_lets_required_fields_stand_there(described: dict[str, Any]) -> None:
+    Draft7Validator.check_schema(described)
+    validator = Draft7Validator(described)
+
+    def fits(**fields: Any) -> bool:
+        return bool(validator.is_valid({"pipeline": "flood", **fields}))
+
+    assert fits(matrix={"count": [1, 2], "output.preview": [True], "exclude": [{"count": 1}]})
+    assert fits(matrix={"include": [{"count": 1, "output.to": "a"}]})
+    assert not fits()
+    assert not fits(matrix={"count": ["one"]})
+    assert not fits(matrix={"count": []})
+    assert not fits(matrix={"cuont": [1]})
+    assert not fits(matrix={"count": 1})
+    assert not fits(matrix={})
+    assert not fits(matrix={"cluster": ["local"]})
+    assert not fits(matrix={"count": [1], "include": [{"cuont": 1}]})

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from swath.errors import SpecError
 from swath.spec.matrix.search_space import SearchSpace
-from tests.spec.matrix.test_matrix import read
+from tests.spec.matrix.samples import read
 
 LISTS = "matrix:\n  count: [1, 2, 3, 4, 5]\n  how: [fast, slow, steady]\n"
 
