@@ -82,18 +82,18 @@ class RunEnding:
         return json.dumps({"text": self.text, **fields}, ensure_ascii=False)
 
 
-def recipients(notifies: Sequence[NotifySettings], status: str) -> tuple[Recipient, ...]:
+def recipients_for(settings: Sequence[NotifySettings], status: str) -> tuple[Recipient, ...]:
     """The addresses to notify of a run with this status, each once; none of an interrupted run."""
     if status == "interrupted":
         return ()
-    found = [one for each in notifies for one in (each.on_success if status == "done" else each.on_failure)]
+    found = [one for each in settings for one in (each.on_success if status == "done" else each.on_failure)]
     return tuple({one.url: one for one in found if one.scheme}.values())
 
 
-def check_addresses(notifies: Sequence[NotifySettings]) -> None:
+def check_addresses(settings: Sequence[NotifySettings]) -> None:
     """Raises UsageError for an address whose form apprise does not know. Webhooks were checked with the spec."""
     others = [
-        one for each in notifies for one in each.recipients if one.scheme not in (*WEBHOOK_SCHEMES, MASKED_SCHEME)
+        one for each in settings for one in each.recipients if one.scheme not in (*WEBHOOK_SCHEMES, MASKED_SCHEME)
     ]
     if not others:
         return
@@ -109,7 +109,7 @@ def check_addresses(notifies: Sequence[NotifySettings]) -> None:
 
 
 def send(
-    notices: Sequence[Recipient],
+    recipients: Sequence[Recipient],
     ending: RunEnding,
     *,
     limits: NotificationLimits = NotificationLimits(),
@@ -124,11 +124,11 @@ def send(
 
     def send_one(index: int) -> None:
         try:
-            failures[index] = _send(notices[index], ending, limits)
+            failures[index] = _send(recipients[index], ending, limits)
         except Exception as error:  # noqa: BLE001 - a library may raise anything, with the address in its message
             failures[index] = f"failed with {type(error).__name__}"
 
-    threads = [threading.Thread(target=send_one, args=(index,), daemon=True) for index in range(len(notices))]
+    threads = [threading.Thread(target=send_one, args=(index,), daemon=True) for index in range(len(recipients))]
     with _muted(threads):
         deadline = time.monotonic() + limit_s
         for thread in threads:
@@ -136,18 +136,18 @@ def send(
         while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline and not leave():
             next(thread for thread in threads if thread.is_alive()).join(0.05)
     late = f"was not sent within {limit_s:g} s"
-    found = [failures.get(index, late) for index in range(len(notices))]
-    return [f"the notification to {one.masked} {why}" for one, why in zip(notices, found, strict=True) if why]
+    found = [failures.get(index, late) for index in range(len(recipients))]
+    return [f"the notification to {one.masked} {why}" for one, why in zip(recipients, found, strict=True) if why]
 
 
-def _send(notice: Recipient, ending: RunEnding, limits: NotificationLimits) -> str:
+def _send(recipient: Recipient, ending: RunEnding, limits: NotificationLimits) -> str:
     """Notify one address. Returns what went wrong; empty when nothing did."""
-    if notice.scheme == MASKED_SCHEME:
+    if recipient.scheme == MASKED_SCHEME:
         return (
             "was not sent: its address was written in the spec itself and therefore not stored; write it as ${env:NAME}"
         )
-    url = notice.url.get_secret_value()
-    if notice.scheme in WEBHOOK_SCHEMES:
+    url = recipient.url.get_secret_value()
+    if recipient.scheme in WEBHOOK_SCHEMES:
         return post(url, ending.to_json().encode(), attempt_s=limits.attempt_s, pause_s=limits.pause_s)
     return _through_apprise(url, ending, limits.pause_s)
 

@@ -15,7 +15,7 @@ from swath.errors import SwathError
 from swath.project.provenance import reproduction
 from swath.reporting.call_statistics import summarize_calls
 from swath.reporting.failure_groups import FailureGroups
-from swath.reporting.notifications import RunEnding, recipients, send
+from swath.reporting.notifications import RunEnding, recipients_for, send
 from swath.reporting.run_report import RunFacts, write_report
 from swath.runner import reportable
 from swath.runner.event_stream import EventStream
@@ -133,7 +133,7 @@ class RunReports:
 
     def notify(self, outcome: RunOutcome, seconds: float, hurry: Callable[[], bool]) -> None:
         """Send the notifications that spec and swath.yaml ask for. `hurry` says that there is no more time for them."""
-        addresses = recipients([self._job.project.notify, self._job.spec.notify], outcome.status)
+        addresses = recipients_for([self._job.project.notify, self._job.spec.notify], outcome.status)
         if not addresses:
             return
         page = self.folder / "report.html"

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from swath.errors import SpecError
-from swath.reporting.notifications import NotificationLimits, RunEnding, recipients, send
+from swath.reporting.notifications import NotificationLimits, RunEnding, recipients_for, send
 from swath.spec.notify import MASKED_SCHEME, NotifySettings, Recipient
 from swath.spec.project_file import ProjectFolder
 from tests.process import Pipe
@@ -73,7 +73,7 @@ def ending(**fields: Any) -> RunEnding:
     return RunEnding(**known | fields)
 
 
-def notices(*urls: str) -> tuple[Recipient, ...]:
+def addresses(*urls: str) -> tuple[Recipient, ...]:
     return NotifySettings.model_validate_json(json.dumps({"on_failure": urls})).on_failure
 
 
@@ -168,7 +168,7 @@ def test_all_are_told_at_once_and_together_they_have_a_time_limit() -> None:
     with web(delay_s=8) as slow, web() as quick:
         began = time.monotonic()
         said = send(
-            notices(f"{slow.url}/a", f"{slow.url}/b", quick.url), ending(), limits=NotificationLimits(total_s=1)
+            addresses(f"{slow.url}/a", f"{slow.url}/b", quick.url), ending(), limits=NotificationLimits(total_s=1)
         )
         assert time.monotonic() - began < 6
     assert said == ["the notification to http://127.0.0.1 was not sent within 1 s"] * 2
@@ -178,7 +178,7 @@ def test_all_are_told_at_once_and_together_they_have_a_time_limit() -> None:
 def test_nothing_that_a_library_logs_names_an_address(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with web(lambda count: [503, 200][count - 1]) as server:
-        assert send(notices(f"{server.url}/{CANARY}"), ending(), limits=NotificationLimits(pause_s=0.01)) == []
+        assert send(addresses(f"{server.url}/{CANARY}"), ending(), limits=NotificationLimits(pause_s=0.01)) == []
     assert len(server.bodies) == 2
     assert CANARY not in caplog.text
     assert logging.getLogger("urllib3").propagate
@@ -292,18 +292,18 @@ def test_without_apprise_an_address_that_needs_it_is_a_mistake_that_names_the_ex
 
 def test_an_empty_address_tells_nobody() -> None:
     notify = NotifySettings(
-        on_success=notices(""), on_failure=notices("", "https://example.org/a", "https://example.org/a")
+        on_success=addresses(""), on_failure=addresses("", "https://example.org/a", "https://example.org/a")
     )
-    assert recipients([notify], "done") == ()
-    assert len(recipients([notify, notify], "failed")) == 1
-    assert recipients([notify], "interrupted") == ()
+    assert recipients_for([notify], "done") == ()
+    assert len(recipients_for([notify, notify], "failed")) == 1
+    assert recipients_for([notify], "interrupted") == ()
 
 
 def test_an_address_is_not_shown_by_what_prints_objects() -> None:
-    (one,) = notices(f"https://u:{CANARY}@hooks.example.org/{CANARY}")
+    (one,) = addresses(f"https://u:{CANARY}@hooks.example.org/{CANARY}")
     assert CANARY not in repr(one) + str(one) + one.model_dump_json() + one.masked
     assert one.masked == "https://hooks.example.org"
-    assert notices(f"slack://{CANARY}/b/c")[0].masked == "slack://..."
+    assert addresses(f"slack://{CANARY}/b/c")[0].masked == "slack://..."
 
 
 def test_the_text_has_what_a_person_wants_to_know_and_stays_short() -> None:
