@@ -1,6 +1,6 @@
-"""Entry points of one group of the installed packages, read from their files: importlib.metadata is imported only if it must be.
+"""Entry points of installed packages, read from their files without importlib.metadata where that is possible.
 
-importlib.metadata parses the metadata of every package, which takes longer than all the rest of a command's start.
+importlib.metadata parses the metadata of every package, which takes longer than the rest of a command's start.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ class InstalledPoint:
 
 @dataclass(frozen=True)
 class InstalledPackages:
-    """What is installed on `sys.path`, as far as it is cheap to know."""
+    """The packages on `sys.path`, and their entry points of one group."""
 
     points: tuple[InstalledPoint, ...]
-    """Entry points of the group that was asked for."""
+    """The entry points."""
     folders: tuple[str, ...]
     """Folders of the packages' metadata, such as `.../numpy-2.3.1.dist-info`, sorted: they change when a package comes, goes or
     changes its version."""
 
 
 def installed(group: str) -> InstalledPackages:
-    """The entry points of a group, and the packages that are installed. A file that cannot be read has no entry points."""
+    """The packages on `sys.path`, with their entry points of a group. A file that cannot be read has no entry points."""
     folders: dict[str, str] = {}
     complete = not any(hasattr(finder, "find_distributions") for finder in sys.meta_path if finder is not PathFinder)
     for place in dict.fromkeys(sys.path):
@@ -63,7 +63,7 @@ def installed(group: str) -> InstalledPackages:
             for entry in entries:
                 if entry.name.endswith((".dist-info", ".egg-info")) or entry.name == "EGG-INFO":
                     package = Path(place).name if entry.name == "EGG-INFO" else entry.name
-                    # As for modules, the first on sys.path is the one that counts.
+                    # As for modules, the first one on sys.path takes effect.
                     folders.setdefault(package.partition("-")[0].lower(), entry.path)
     found = tuple(sorted(folders.values()))
     points = [point for folder in found for point in _points(folder, group)] if complete else _all_points(group)
@@ -92,7 +92,7 @@ def _section(text: str, group: str) -> Iterator[tuple[str, str]]:
 
 
 def _text(file: str) -> str:
-    """The text of a file; empty when it cannot be read. With os.open, because this is done for every package."""
+    """The text of a file; empty if it cannot be read. os.open is faster than pathlib, and this is called for every package."""
     try:
         handle = os.open(file, os.O_RDONLY)
     except OSError:
@@ -106,7 +106,7 @@ def _text(file: str) -> str:
 
 
 def _all_points(group: str) -> list[InstalledPoint]:
-    """Through importlib.metadata: also those in archives and eggs, and of finders that tools have added."""
+    """Through importlib.metadata, which also knows archives and the finders of other tools."""
     from importlib.metadata import entry_points
 
     return [InstalledPoint(p.dist.name if p.dist else p.value, p.name, p.value) for p in entry_points(group=group)]

@@ -1,8 +1,7 @@
-"""An index of pipelines in the user's cache folder: names and summaries are known without importing the pipelines' modules.
+"""The index of pipelines in the user's cache folder: names and summaries, so that listing them imports no modules.
 
-An index is believed only if all that it says can be checked: its owner, its form, and that every file that it was made from has
-the size and the modification time that it had. Whatever is wrong with it, or with writing it, is no error: it is as if there
-were none.
+An index is used only if it passes all checks: its owner and permissions, its format, and the size and modification time of every
+file that it was made from. An index that fails them, or cannot be written, is no error: the modules are imported instead.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = 1
-"""Of the files; one of another format is ignored."""
+"""Version of the file format; files of other versions are ignored."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +26,19 @@ class IndexLimits:
     """Sizes and times of the files of indexes."""
 
     settle_s: float = 2.0
-    """Nothing is written while a file changed less than so many seconds ago: it could change again and keep size and time."""
+    """Seconds since the last change of a file before it is indexed: a file could change twice within the resolution of its
+    modification time."""
     max_bytes: int = 4 << 20
-    """A larger file is ignored."""
+    """Largest size of an index."""
     max_text: int = 1000
-    """Characters of a name or a summary; longer ones are not indexed."""
+    """Largest number of characters of a name or a summary."""
     keep_days: float = 30
-    """Older indexes, such as those of projects that are gone, are removed when another is written."""
+    """Age in days at which indexes are removed, when another one is written: those of deleted projects."""
 
 
 @dataclass(frozen=True)
 class IndexedPipeline:
-    """A pipeline as far as it is known without importing it."""
+    """What an index knows of a pipeline."""
 
     module: str
     """Key of its module among those of its source (see `swath.project.pipeline_sources`)."""
@@ -48,17 +48,17 @@ class IndexedPipeline:
 
 @dataclass(frozen=True)
 class Scan:
-    """What importing the modules of a source found."""
+    """The pipelines of a source, from its modules or from its index."""
 
     pipelines: tuple[IndexedPipeline, ...]
     broken: Mapping[str, str]
-    """Modules that could not be imported, with the reason. An index has no reasons: these modules are always tried again."""
+    """Keys of the modules that could not be imported, with the reason. An index has no reasons, because these are imported again."""
     files: tuple[str, ...] = ()
-    """Files that this depends on."""
+    """Files that the modules consist of."""
 
 
 class PipelineIndex:
-    """The indexes in one folder, a file for each source of pipelines."""
+    """A folder of indexes: one JSON file for each source of pipelines."""
 
     def __init__(self, folder: Path, limits: IndexLimits = IndexLimits()) -> None:
         self.folder = folder
@@ -66,7 +66,7 @@ class PipelineIndex:
 
     @classmethod
     def of_user(cls, env: Mapping[str, str] | None = None) -> PipelineIndex | None:
-        """That of this user, in $XDG_CACHE_HOME/swath or ~/.cache/swath; None for a user who has no home."""
+        """The folder in $XDG_CACHE_HOME/swath or ~/.cache/swath; None for a user without a home folder."""
         base = (os.environ if env is None else env).get("XDG_CACHE_HOME", "")
         if os.path.isabs(base):  # noqa: PTH117 - of a text
             return cls(Path(base) / "swath" / "pipelines")
@@ -76,9 +76,9 @@ class PipelineIndex:
             return None
 
     def read(self, source: str, modules: Collection[str]) -> Scan | None:
-        """The index of a source whose modules are these; None when there is none, or none that can be believed.
+        """The index of a source; None if there is none that passes the checks.
 
-        source: what tells this source and its surroundings (versions, installed packages) from others.
+        source: identity of the source and of its environment (versions, installed packages). modules: keys of its modules.
         """
         try:
             data = json.loads(_owned_text(self._file(source), self.limits.max_bytes))
@@ -87,9 +87,9 @@ class PipelineIndex:
             return None
 
     def write(self, source: str, modules: Collection[str], scan: Scan, began: float) -> None:
-        """Replace the index of a source, if that can be done.
+        """Replace the index of a source; does nothing if that is not possible.
 
-        began: when the scan began, in seconds since 1970.
+        began: time of the start of the scan, in seconds since the epoch.
         """
         if not all(map(self._fits, scan.pipelines)):
             return
@@ -103,19 +103,14 @@ class PipelineIndex:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._prune(began)
             _replace(self._file(source), json.dumps(data | {"broken": sorted(scan.broken), "files": files}))
-        except (OSError, ValueError):  # no space, no permission, a name that is no text
+        except (OSError, ValueError):  # no space, no permission, a path that cannot be encoded
             return
-
-    def remove(self, source: str) -> None:
-        """Forget a source."""
-        with contextlib.suppress(OSError):
-            self._file(source).unlink(missing_ok=True)
 
     def _file(self, source: str) -> Path:
         return self.folder / f"{hashlib.sha256(source.encode(errors='surrogatepass')).hexdigest()[:32]}.json"
 
     def _scan(self, data: Any, source: str, modules: set[str]) -> Scan | None:
-        """The content of a file, checked. Raises ValueError, TypeError or KeyError for what an index has not."""
+        """The checked content of a file; None if it is outdated. Raises ValueError, TypeError or KeyError if it is malformed."""
         if data["format"] != FORMAT or data["source"] != source or set(data["modules"]) != modules:
             return None
         broken = dict.fromkeys(map(_text, data["broken"]), "")
@@ -129,7 +124,7 @@ class PipelineIndex:
         return Scan(pipelines, broken, tuple(files))
 
     def _fits(self, each: IndexedPipeline) -> bool:
-        """Whether it can be printed as it is."""
+        """Whether its texts can be printed: no control characters, not too long."""
         texts = (each.name, each.summary)
         return bool(each.name) and all(text.isprintable() and len(text) <= self.limits.max_text for text in texts)
 
@@ -150,21 +145,21 @@ def _text(value: Any) -> str:
     return value
 
 
-def _owned_text(file: Path, most: int) -> str:
-    """The text of a file that nobody but this user can write. Raises OSError or ValueError when it is no such file."""
+def _owned_text(file: Path, max_bytes: int) -> str:
+    """The text of a regular file that only this user can write. Raises OSError or ValueError for any other file."""
     handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(handle, "rb") as stream:  # noqa: PTH123 - a handle, not a path
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
             raise ValueError("not a file of this user only")
-        content = stream.read(most + 1)
-    if len(content) > most:
+        content = stream.read(max_bytes + 1)
+    if len(content) > max_bytes:
         raise ValueError("too large")
     return content.decode()
 
 
 def _replace(file: Path, text: str) -> None:
-    """Write a file so that a reader sees the old or the new one, whole."""
+    """Replace a file atomically."""
     part = file.with_name(f"{file.stem}.{os.getpid()}.{time.monotonic_ns()}.part")
     try:
         handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

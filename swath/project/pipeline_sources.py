@@ -1,4 +1,4 @@
-"""Where pipelines come from: swath itself, installed packages, and folders of a project. Each lists modules and imports them."""
+"""The sources of pipelines: swath itself, installed packages, and the folders of a project. Each lists and imports modules."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ if TYPE_CHECKING:
 
 
 class PipelineSource:
-    """One place with modules that define pipelines."""
+    """A set of modules that define pipelines."""
 
     identity = ""
-    """Tells it and all that its modules import from others, but for their files; empty when it is never indexed."""
+    """Identity of the source and of its environment, for the index; empty for a source without an index."""
     origins: Mapping[str, str] = {}
-    """For the key of each module, in order: where its pipelines are from, as `pipe list` prints it."""
+    """Key of each module -> origin of its pipelines, as `pipe list` prints it."""
     broken: Mapping[str, str] = {}
-    """What can have no modules, with the reason."""
+    """Origins that cannot be listed, with the reason."""
 
     def prepare(self, *, again: bool = False) -> None:
-        """Make the modules importable, instead of those of another project. again: also if they are; they are imported anew."""
+        """Make the modules importable, and those of other projects no longer. again: modules that were imported are imported again."""
 
     def load(self, module: str) -> tuple[Pipeline, ...]:
-        """Import a module, given by its key, and return its pipelines. Raises whatever its code raises."""
+        """Import the module with a key and return its pipelines. Raises what its code raises."""
         raise NotImplementedError
 
     def check(self, pipelines: Sequence[IndexedPipeline]) -> None:
-        """Raise PipelineError for names that are ambiguous."""
+        """Raise PipelineError for ambiguous names."""
 
     def files(self, pipelines: Mapping[str, tuple[Pipeline, ...]]) -> set[str]:
-        """The files that the modules, now imported, consist of. pipelines: what each of them has."""
+        """The files that the imported modules consist of. pipelines: those of each module."""
         raise NotImplementedError
 
     def scan(self, index: PipelineIndex | None = None, *, fresh: bool = False) -> Scan:
-        """The pipelines of all modules: from the index, or else by importing them; then the index is written.
+        """The pipelines of all modules: from the index, else by importing them; then the index is written.
 
-        fresh: whatever the index says.
+        fresh: do not read the index.
         """
         if not self.origins:
             return Scan((), {})
@@ -66,7 +66,7 @@ class PipelineSource:
         for module in self.origins:
             try:
                 loaded[module] = self.load(module)
-            except Exception as error:  # noqa: BLE001 - somebody else's code: the other pipelines are there without it
+            except Exception as error:  # noqa: BLE001 - a module's error must not hide the other pipelines
                 broken[module] = self.reason(error)
         pipelines = tuple(IndexedPipeline(key, p.name, p.summary) for key, found in loaded.items() for p in found)
         scan = Scan(pipelines, broken, tuple(sorted(self.files(loaded))))
@@ -76,11 +76,11 @@ class PipelineSource:
         return scan
 
     def reason(self, error: Exception) -> str:
-        """What is told of a module that cannot be imported."""
+        """The message for a module that cannot be imported."""
         return error.message if isinstance(error, SwathError) else f"{type(error).__name__}: {error}"
 
     def _retried(self, known: Scan) -> Scan | None:
-        """The scan with today's reasons for the modules that could not be imported; None when one now can."""
+        """The scan of an index, with new reasons for the modules that cannot be imported; None if one of them now can."""
         broken = {}
         for module in known.broken:
             try:
@@ -108,11 +108,11 @@ class StockPipelines(PipelineSource):
         return set(map(str, self._files.values()))
 
     def reason(self, error: Exception) -> str:
-        raise error  # swath's own fault
+        raise error  # a bug of swath
 
 
 class InstalledPipelines(PipelineSource):
-    """The pipelines that entry points of installed packages name: pipelines, or modules with pipelines."""
+    """The pipelines of installed packages, from entry points that name a pipeline or a module with pipelines."""
 
     def __init__(self, packages: InstalledPackages) -> None:
         self._points = {f"{point.package} {point.name} {point.value}": point for point in packages.points}
@@ -138,13 +138,13 @@ class InstalledPipelines(PipelineSource):
 
 
 class ProjectPipelines(PipelineSource):
-    """The pipelines in folders of a project: in their files, but not in those whose names begin with `_`."""
+    """The pipelines in the folders of a project, in all files whose names do not begin with `_`."""
 
     def __init__(
         self, folders: Iterable[Path], packages: InstalledPackages, root: Path | None, known_as: Mapping[Path, Path]
     ) -> None:
-        """root: what the modules may import from; the nearest folder with a swath.yaml when not given. known_as: for folders
-        that stand in for others, such as those of a commit: the ones after which the packages of their modules are named."""
+        """root: folder that the modules may import from; the nearest one with a swath.yaml when not given. known_as: see
+        `swath.project.registry.Registry.discover`. Folders of a commit, which are temporary, get no index."""
         self.broken = {}
         self.origins = {}
         self._places: dict[str, tuple[Path, str]] = {}
@@ -198,16 +198,16 @@ class ProjectPipelines(PipelineSource):
 
 
 def environment(packages: InstalledPackages) -> str:
-    """What modules of others depend on beside their files: versions of Python and swath, `sys.path`, installed packages.
+    """Digest of what modules depend on beside their files: versions of Python and swath, `sys.path`, installed packages.
 
-    Without the first place of `sys.path`, which is another one for `pipe` and for `python -m swath.cli`.
+    Without the first entry of `sys.path`, which differs between `pipe` and `python -m swath.cli`.
     """
     parts = [sys.version, __version__, *sys.path[1:], "", *packages.folders]
     return hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()
 
 
 def _root_of(folder: Path) -> Path:
-    """What the modules of a folder may import from: its project's root, which for a folder without one is the folder above."""
+    """The root of the folder's project; its parent if there is no swath.yaml."""
     root = project_root(folder)
     return root if (root / FILE).is_file() else folder.parent
 
@@ -217,7 +217,7 @@ def _modules(folder: Path) -> list[Path]:
 
 
 def _pipelines_in(module: ModuleType) -> Iterator[Pipeline]:
-    """The pipelines that a module defines, without those that it has imported."""
+    """The pipelines that a module defines itself, without imported ones."""
     from swath.graph.pipeline import Pipeline
 
     for value in vars(module).values():

@@ -1,7 +1,7 @@
-"""Which pipelines there are: shipped with swath, from installed packages, and from the project's own folders.
+"""The registry of pipelines: those of swath, of installed packages, and of the project's own folders.
 
-Their names and summaries come from an index where there is one (see `swath.project.pipeline_index`); the module of a pipeline is
-imported when the pipeline is asked for.
+Names and summaries are read from an index if possible (see `swath.project.pipeline_index`). The module of a pipeline is imported
+when the pipeline is used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ENTRY_POINTS = "swath.pipelines"
 
 @dataclass(frozen=True)
 class PipelineEntry:
-    """One pipeline and where it was found."""
+    """A pipeline, and its origin."""
 
     name: str
     summary: str
@@ -35,7 +35,7 @@ class PipelineEntry:
     origin: str
     """`swath`, the name of an installed package, or the path of a file of the project."""
     load: Callable[[], Pipeline] = field(repr=False, compare=False)
-    """Imports its module. Raises what the module's code raises, and LookupError when the pipeline is not in it any more."""
+    """Imports its module. Raises what the module's code raises, and LookupError if the module no longer has the pipeline."""
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -47,24 +47,24 @@ class Registry:
     """All pipelines that a spec can name."""
 
     def __init__(self, sources: Iterable[PipelineSource] = (), index: PipelineIndex | None = None) -> None:
-        """sources: a name of a later one goes before that of an earlier one. Raises PipelineError for names that are ambiguous."""
+        """sources: later ones override the names of earlier ones. Raises PipelineError for ambiguous names."""
         self._sources = tuple(sources)
         self._index = index
         self.entries: dict[str, PipelineEntry] = {}
         """By name, sorted."""
         self.broken: dict[str, str] = {}
-        """Files and packages that could not be loaded, with the reason."""
+        """Files and packages that could not be imported, with the reason."""
         self._collect()
 
     @classmethod
     def discover(
         cls, folders: Iterable[Path] = (), root: Path | None = None, known_as: Mapping[Path, Path] | None = None
     ) -> Registry:
-        """Look in all three places. The project's pipelines win over installed ones, and those over swath's own.
+        """The pipelines of all sources. The project's override those of installed packages, and these override swath's.
 
-        root: what the project's modules may import from; the nearest folder with a swath.yaml when not given. known_as:
-        for folders that stand in for others, such as those of a commit: the ones whose modules' names theirs get, so that
-        results that one made can be read by the other.
+        folders: the project's folders of pipelines. root: folder that the project's modules may import from; the nearest one
+        with a swath.yaml when not given. known_as: for a folder that replaces another, such as that of a commit: the other one.
+        Its modules get the other's names, so that results of one can be unpickled by the other.
         """
         packages = installed(ENTRY_POINTS)
         own = ProjectPipelines(folders, packages, root, known_as or {})
@@ -75,15 +75,15 @@ class Registry:
         return tuple(self.entries)
 
     def find(self, name: str) -> Pipeline:
-        """The pipeline of that name. Raises PipelineError with a guess and with what could not be loaded.
+        """The pipeline of that name. Raises PipelineError with a suggestion, and with what could not be imported.
 
-        The project's modules can then be imported, also by a pipeline that is not the project's own.
+        Makes the project's modules importable, also for pipelines of other sources.
         """
         for source in self._sources:
             source.prepare()
         found = self._loaded(name)
         if found is None:
-            self._collect(fresh=True)  # no index knows all that the names in a module depend on
+            self._collect(fresh=True)  # names may depend on more than the index checks, such as the environment
             found = self._loaded(name)
         if found is not None:
             return found
@@ -99,14 +99,14 @@ class Registry:
         return self.find(name).spec_class
 
     def _loaded(self, name: str) -> Pipeline | None:
-        """The pipeline; None when there is none, or when its module is no longer what the index says."""
+        """The pipeline; None if there is none of that name, or if the index is outdated."""
         try:
             return self.entries[name].pipeline if name in self.entries else None
-        except Exception:  # noqa: BLE001 - of the module's code; what imports it again tells the reason
+        except Exception:  # noqa: BLE001 - of the module's code: the next import reports it
             return None
 
     def _collect(self, *, fresh: bool = False) -> None:
-        """Ask all sources. fresh: they import every module, whatever indexes say."""
+        """Scan all sources. fresh: without their indexes."""
         entries: dict[str, PipelineEntry] = {}
         broken: dict[str, str] = {}
         for source in self._sources:
@@ -120,7 +120,7 @@ class Registry:
 
 
 def _load(source: PipelineSource, wanted: IndexedPipeline) -> Pipeline:
-    """The last pipeline of its name in a module. Raises LookupError when there is none."""
+    """Import the pipeline. Raises LookupError if its module no longer has it."""
     found = [each for each in source.load(wanted.module) if each.name == wanted.name]
     if not found:
         raise LookupError(f"there is no pipeline {wanted.name!r} in {source.origins[wanted.module]}")

@@ -134,7 +134,6 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path, scan: Scan)
     index = PipelineIndex(tmp_path / "file" / "below")
     index.write("source", MODULES, scan, NOW)
     assert index.read("source", MODULES) is None
-    index.remove("source")
 
 
 def test_nothing_is_written_while_a_file_may_change_again_with_the_same_time(index: PipelineIndex, scan: Scan) -> None:
@@ -155,8 +154,6 @@ def test_old_ones_go_when_another_is_written(index: PipelineIndex, scan: Scan) -
     index.write("source", MODULES, scan, NOW)
     assert index.read("old", MODULES) is None
     assert index.read("source", MODULES) is not None
-    index.remove("source")
-    assert index.read("source", MODULES) is None
 
 
 def test_whoever_reads_while_others_write_gets_a_whole_one(index: PipelineIndex, scan: Scan) -> None:
