@@ -1,4 +1,4 @@
-"""Whether the container is well: one of its processes listens, as schedulers and workers do. Exit code 0 or 1."""
+"""Health check of the container: exit code 0 when one of its processes listens at a port, as schedulers and workers do, else 1."""
 
 import contextlib
 import sys

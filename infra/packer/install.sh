@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make an image of this machine's disk ready, as root: the unit that ends machines, the container, GPU drivers where asked for.
+# Prepare this machine's disk for an image, as root: the unit with the time limit, the container image, and GPU drivers where GPU=true.
 set -eu
 : "${CONTAINER:?}" "${COMMIT:?}" "${CONSTRAINTS:?}" "${GPU:?}"
 
@@ -14,7 +14,7 @@ if [ "$GPU" = true ]; then
     export DEBIAN_FRONTEND=noninteractive
     driver=570
     keys=/usr/share/keyrings/nvidia-container-toolkit.gpg
-    # By name and compiled here: the machine that an image is built on need not have a GPU.
+    # Named here and compiled: the machine on which an image is built need not have a GPU.
     apt-get install --yes "linux-headers-$(uname -r)" "nvidia-headless-$driver-server" "nvidia-utils-$driver-server"
     curl --fail --silent --show-error --location https://nvidia.github.io/libnvidia-container/gpgkey | gpg --dearmor --output "$keys"
     echo "deb [signed-by=$keys] https://nvidia.github.io/libnvidia-container/stable/deb/amd64 /" \
@@ -29,7 +29,7 @@ docker pull "$CONTAINER"
 install -d /etc/swath
 printf '{"commit": "%s", "constraints": "%s", "container": "%s"}\n' "$COMMIT" "$CONSTRAINTS" "$CONTAINER" > /etc/swath/machine-image.json
 
-# The next boot is a first boot again: its user data is run, its keys are its own.
+# The next boot is a first boot again: it runs its user data and creates its own keys.
 apt-get clean
 rm -f /etc/ssh/ssh_host_* /tmp/swath-limit*
 cloud-init clean --logs --machine-id

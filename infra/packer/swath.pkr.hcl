@@ -1,5 +1,5 @@
-# The machine images of clusters on Google Cloud and AWS: Ubuntu with Docker, the container already pulled, and a unit that ends
-# the machine when its time is over. `make machine-image ON=aws` builds one; see docs/images.md.
+# Machine images for clusters on Google Cloud and AWS: Ubuntu with Docker, the container image already pulled, and a unit that powers the
+# machine off when it has expired. `make machine-image ON=aws` builds one; see docs/images.md.
 #
 # Debian's packer 1.6.6 and current Packer both read this. Current Packer needs `packer init infra/packer/plugins` before.
 

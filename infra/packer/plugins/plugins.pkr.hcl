@@ -1,4 +1,4 @@
-# What current Packer has to be told, and Debian's 1.6.6 cannot read: `packer init infra/packer/plugins` installs both.
+# Plugins for current Packer, in a syntax that Debian's 1.6.6 cannot read: `packer init infra/packer/plugins` installs both.
 
 packer {
   required_plugins {
