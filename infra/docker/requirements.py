@@ -6,5 +6,8 @@ from pathlib import Path
 
 file, *extras = sys.argv[1:]
 project = tomllib.loads(Path(file).read_text(encoding="utf-8"))["project"]
-requirements = [*project["dependencies"], *(each for extra in extras for each in project["optional-dependencies"][extra])]
+requirements = [
+    *project["dependencies"],
+    *(each for extra in extras for each in project["optional-dependencies"][extra]),
+]
 sys.stdout.write("".join(f"{each}\n" for each in requirements))
