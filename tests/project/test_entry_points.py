@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.machinery import PathFinder
-from importlib.metadata import entry_points
+from importlib.metadata import MetadataPathFinder, entry_points
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,9 @@ def install(place: Path, name: str, text: str, *, folder: str = "{}-1.0.dist-inf
 @pytest.fixture(autouse=True)
 def _own_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-    monkeypatch.setattr(sys, "meta_path", [PathFinder])  # other tests may have loaded tools that bring finders
+    # Other tests may have imported tools that add finders, or importlib_metadata, which takes Python's own away.
+    monkeypatch.setattr(sys, "meta_path", [PathFinder])
+    monkeypatch.setattr(PathFinder, "find_distributions", MetadataPathFinder.find_distributions, raising=False)
 
 
 def test_a_group_of_an_installed_package_is_found_and_one_of_none_is_not(tmp_path: Path) -> None:
