@@ -33,7 +33,10 @@ class PipelineSource:
     """Origins that cannot be listed, with the reason."""
 
     def prepare(self, *, again: bool = False) -> None:
-        """Make the modules importable, and those of other projects no longer. again: modules that were imported are imported again."""
+        """Make the modules importable, instead of those of another project.
+
+        again: forget the modules that were imported, so that their files are read again.
+        """
 
     def load(self, module: str) -> tuple[Pipeline, ...]:
         """Import the module with a key and return its pipelines. Raises what its code raises."""

@@ -104,3 +104,4 @@ Cluster = Annotated[
         {"type": "string", "description": "`local`, `inline`, a cluster named in swath.yaml, or a scheduler's address"},
     ),
 ]
+"""Any cluster. In YAML a name, a scheduler's address, or a mapping with `kind`."""

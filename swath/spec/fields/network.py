@@ -56,7 +56,7 @@ class LossTerm(SpecModel):
     class_weights: Literal["none", "balanced"] | tuple[float, ...] = "none"
     """Weights of the classes in cross_entropy and focal: equal, inverse to their frequency, or the list."""
     gamma: float = Field(default=2, ge=0)
-    """Focusing parameter of focal loss: the larger, the less pixels count that are classified well."""
+    """Focusing parameter of focal loss: the larger it is, the smaller the weight of pixels that are classified well."""
 
     @classmethod
     def expand(cls, value: Any, info: Any) -> Any:
@@ -64,6 +64,7 @@ class LossTerm(SpecModel):
 
 
 def _parts(value: Any, info: Any) -> Any:
+    """A single term as a list."""
     return value if isinstance(value, list | tuple) else [value]
 
 
@@ -79,6 +80,7 @@ class Augmentation(SpecModel):
     """Random augmentation of the images of each step. Numbers are in standard deviations of a band."""
 
     flips: bool = True
+    """Mirror images horizontally and vertically."""
     turns: bool = True
     """Rotations by 90, 180 and 270 degrees."""
     gain: float = Field(default=0.1, ge=0, lt=1)
@@ -95,6 +97,7 @@ class Optimizer(SpecModel):
     learning_rate: float = Field(default=2e-3, gt=0)
     """Peak of the learning rate."""
     weight_decay: float = Field(default=1e-3, ge=0)
+    """Weight decay of AdamW."""
     warmup: float = Field(default=0.2, gt=0, lt=1)
     """Share of all steps before the peak."""
     clip: float | None = Field(default=1.0, gt=0)

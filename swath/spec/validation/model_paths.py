@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
 from swath.spec.spec_model import ShortForm, SpecModel
-
-if TYPE_CHECKING:
-    from swath.spec.yaml.document import Document, Path
+from swath.spec.yaml.document import Document, Path
 
 
 def field_names(spec: type[BaseModel], document: Document, path: Path) -> list[str]:
@@ -47,6 +45,7 @@ def mapping_at(spec: type[BaseModel], document: Document, path: Path, info: Any)
 
 
 def _types_at(spec: Any, document: Document, path: Path) -> list[Any]:
+    """The models and ShortForms that the value at `path` may have, by the annotations along the path."""
     kinds = [spec]
     for depth, segment in enumerate(path):
         kinds = [below for kind in kinds for below in _below(kind, segment)]

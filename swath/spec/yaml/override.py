@@ -19,7 +19,9 @@ class Override:
     """One value, and the path that it is set at."""
 
     keys: tuple[str, ...]
+    """The parts of the dotted key; indices of lists are decimal numbers."""
     value: Document
+    """The value, parsed as a document of its own."""
 
     @classmethod
     def parse(cls, text: str) -> Override:
@@ -34,6 +36,7 @@ class Override:
 
     @property
     def mark(self) -> Mark:
+        """Position of the value."""
         return self.value.marks[()]
 
 
@@ -65,6 +68,7 @@ def apply(document: Document, overrides: Sequence[Override], expand: Expand = la
 
 
 def _set(document: Document, marks: dict[Path, Mark], override: Override, expand: Expand) -> Document:
+    """The document with one override; its data and `marks` are changed in place."""
     path: Path = ()
     for position, key in enumerate(override.keys):
         last = position == len(override.keys) - 1
