@@ -8,13 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.process import ROOT
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -87,9 +87,7 @@ def test_the_specs_run_where_they_say(clone: Path, tmp_path: Path) -> None:
         )
     ]
     try:
-        deadline = time.monotonic() + 30
-        while not (file.exists() and file.read_text().endswith("}")) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        until(lambda: file.exists() and file.read_text().endswith("}"), timeout_s=30)
         address = json.loads(file.read_text())["address"]
         worker = [*dask, "worker", address, "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1"]
         started.append(subprocess.Popen([*worker, "--local-directory", str(tmp_path)], **quiet))
