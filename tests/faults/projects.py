@@ -74,7 +74,7 @@ def tile(number, *, seed, seconds, hold, stall, fill, flaky):
 
 @task(on_client=True)
 def publish(tiles, *, output):
-    from swath.storage.publication import Staging, intact
+    from swath.storage.publication import Staging, is_intact
     from swath.storage.durable_write import writing
 
     with Staging(output.to, current_run()) as staging:
