@@ -103,6 +103,9 @@ def web(folder: Path, rule: Callable[[Asked], Fault | None] = lambda _: None, de
                 with this.lock:
                     this.now -= 1
 
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
         def _file(self, asked: Asked, start: int, stop: int | None) -> None:
             fault = this.rule(asked) or Fault()
             if fault.hang:
@@ -116,8 +119,8 @@ def web(folder: Path, rule: Callable[[Asked], Fault | None] = lambda _: None, de
                 return self._send(404, b"")
             data = file.read_bytes()
             tag = ("ETag", f'"{file.stat().st_mtime_ns:x}"')
-            if fault.whole:
-                return self._send(200, data, (tag,))
+            if fault.whole or self.command == "HEAD":
+                return self._send(200, data, (tag, ("Accept-Ranges", "none" if fault.whole else "bytes")))
             part = data[start:stop]
             changed = ("Last-Modified", self.date_time_string(int(file.stat().st_mtime)))
             told = (tag, changed, ("Content-Range", f"bytes {start}-{start + len(part) - 1}/{len(data)}"))
@@ -132,6 +135,8 @@ def web(folder: Path, rule: Callable[[Asked], Fault | None] = lambda _: None, de
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
+                if self.command == "HEAD":
+                    return
                 if fault is not None and fault.cut:
                     self.close_connection = True
                     body = body[: len(body) // 2]

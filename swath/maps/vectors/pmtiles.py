@@ -1,4 +1,4 @@
-"""The map's polygons as vector tiles for web maps, in one PMTiles file (version 3) that any server of files can serve."""
+"""Vector tiles of a map's polygons for web maps, in one PMTiles file (version 3) that any static file server can serve."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _COLUMNS = ["class", "name", "pixels", "area_m2", "geometry"]
 _BATCH = 5000
 _EQUATOR_M = 2 * math.pi * 6378137.0
 _UNITS = 4096
-"""A tile's edge, in the units of its coordinates."""
-_DEEPEST = 22
+"""Edge of a tile in units of its coordinates."""
+_MAX_ZOOM = 22
 
 
 def write_tiles(
     path: Path, vectors: Path, pixel_m: float, title: str, *, min_zoom: int | None = None, max_zoom: int | None = None
 ) -> tuple[int, int] | None:
-    """Write the polygons of a GeoParquet file (see swath.maps.vectors.geoparquet) as vector tiles; gives the first and the last zoom.
-    Writes none and gives None when there are no polygons.
+    """Write the polygons of a GeoParquet file (see swath.maps.vectors.geoparquet) as vector tiles; returns the first and the last
+    zoom. Without polygons nothing is written, and the result is None.
 
-    Tiles have one layer, `map`, with the fields `class`, `name`, `pixels` and `area_m2`. Not said otherwise, zooms go from the one at
-    which the map is not longer than a tile to the one at which a pixel, `pixel_m` metres wide, is two units of a tile's
-    coordinates, so that no outline loses its shape; what lies deeper is for the reader to enlarge. GDAL makes the tiles: it simplifies
-    outlines at lower zooms, each by itself, and leaves details out of tiles of more than 500 kB.
+    Tiles have one layer, `map`, with the fields `class`, `name`, `pixels` and `area_m2`. By default zooms go from the one at which the
+    map is not longer than a tile to the one at which a pixel, `pixel_m` metres wide, is two units of a tile's coordinates, so
+    that no outline loses its shape; web maps enlarge these tiles for deeper zooms. GDAL makes the tiles: it simplifies outlines at
+    lower zooms, each by itself, and leaves details out of tiles of more than 500 kB.
 
-    Memory: some thousands of polygons at a time; the disk beside `path` holds all tiles for a while. Raises TaskFailed when
+    Memory: some thousands of polygons at a time; all tiles are on the disk beside `path` for a while. Raises TaskFailed when
     `path` cannot be written, when it does not read back, or when the polygons have no CRS.
     """
     file = pyarrow.parquet.ParquetFile(vectors)
@@ -82,12 +82,12 @@ def _zooms(crs: CRS, bbox: list[float], pixel_m: float) -> tuple[int, int]:
     stretch = math.cosh((south + north) / 2 / (_EQUATOR_M / 2 / math.pi))  # of the projection, at this latitude
     last = math.ceil(math.log2(_EQUATOR_M / _UNITS / (pixel_m * stretch / 2)))
     first = math.floor(math.log2(_EQUATOR_M / span))
-    last = min(max(last, 0), _DEEPEST)
+    last = min(max(last, 0), _MAX_ZOOM)
     return min(max(first, 0), last), last
 
 
 def _check(path: Path, first: int, last: int) -> None:
-    """The archive's header says what was asked for; https://github.com/protomaps/PMTiles/blob/main/spec/v3/spec.md."""
+    """Check the archive's header: tiles, and their zooms; https://github.com/protomaps/PMTiles/blob/main/spec/v3/spec.md."""
     with path.open("rb") as file:
         header = file.read(127)
         size = file.seek(0, 2)

@@ -1,4 +1,4 @@
-"""Outlines as polygons: in WKB, and with shapely to be simplified."""
+"""Polygons of outlines: as WKB, as bounds, and as shapely geometries for simplification."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from swath.maps.vectors.outline import Floats, Outlines, portions
+from swath.maps.vectors.outlines import Floats, Outlines
+from swath.maps.vectors.ragged_arrays import line_batches
 
 _HEAD = b"\x01\x03\x00\x00\x00"
 """Of a polygon in little-endian WKB."""
@@ -19,16 +20,16 @@ Polygons = NDArray[np.object_]
 
 
 def split_objects(outlines: Outlines) -> Iterator[tuple[slice, slice]]:
-    """The objects in order and their rings, a million points at a time, or one object."""
+    """Slices of (objects, rings) in order: batches of about a million points, or of one object with more."""
     first_rings = np.searchsorted(outlines.owners, np.arange(len(outlines.values) + 1))
-    for start, stop in portions(outlines.starts[first_rings]):
+    for start, stop in line_batches(outlines.starts[first_rings]):
         yield slice(start, stop), slice(int(first_rings[start]), int(first_rings[stop]))
 
 
 def to_wkb(outlines: Outlines, rings: slice, transform: Affine) -> list[bytes]:
-    """Polygons of whole objects, which have these rings, in the CRS of `transform`; outer rings counter-clockwise.
+    """WKB of the polygons of whole objects, which have these rings, in the CRS of `transform`; outer rings counter-clockwise.
 
-    There is no geometry object for each ring: an object may have millions.
+    The bytes are written with array operations, without a geometry object for each ring: an object may have millions.
     """
     starts, owners = outlines.starts[rings.start : rings.stop + 1], outlines.owners[rings]
     lengths = np.diff(starts)
@@ -44,7 +45,7 @@ def to_wkb(outlines: Outlines, rings: slice, transform: Affine) -> list[bytes]:
     reverse = (
         transform.determinant < 0
     )  # rows count downwards: what has its object on the right hand goes around clockwise
-    for start, stop in portions(starts):
+    for start, stop in line_batches(starts):
         chosen = slice(int(starts[start]), int(starts[stop]))
         x, y = outlines.columns[chosen], outlines.rows[chosen]
         places = np.empty((len(x), 2), dtype="<f8")
@@ -78,7 +79,7 @@ def object_bounds(outlines: Outlines, objects: slice, rings: slice, transform: A
 
 
 def to_polygons(outlines: Outlines) -> Iterator[Polygons]:
-    """Some polygons at a time, in pixels: (column, row)."""
+    """Batches of shapely polygons in pixel coordinates (column, row)."""
     for objects, rings in split_objects(outlines):
         starts = outlines.starts[rings.start : rings.stop + 1]
         chosen = slice(int(starts[0]), int(starts[-1]))
@@ -88,10 +89,10 @@ def to_polygons(outlines: Outlines) -> Iterator[Polygons]:
 
 
 def simplify(found: list[Outlines], tolerance: float) -> Outlines:
-    """The objects of all of `found` with fewer points: corners are cut off whose triangles have areas of up to about `tolerance`
-    squared, in pixels. Points that stay do not move.
+    """The objects of all of `found` with fewer points: corners are removed whose triangles have an area of up to about
+    `tolerance` squared, in pixels. The other points do not move.
 
-    All outlines are looked at together, by GEOS's simplification of coverages (Visvalingam-Whyatt): a border between two
+    All outlines are simplified together, by GEOS's simplification of coverages (Visvalingam-Whyatt): a border between two
     objects stays one line, objects do not overlap, none is lost. The outlines must come from a tracer with `noded`.
     """
     shapes = [shape for each in found for shape in to_polygons(each)]

@@ -25,7 +25,7 @@ from rasterio.features import rasterize, shapes
 from swath.errors import TaskFailed
 from swath.imagery.geometry.pixel_area import PixelArea
 from swath.maps.legend import MapClass
-from swath.maps.vectors.geoparquet import write_vectors
+from swath.maps.vectors.geoparquet import VectorLimits, write_vectors
 from swath.spec.fields.output import Holes, Vectors
 
 CLASSES = (
@@ -81,13 +81,12 @@ def test_an_object_over_many_blocks_is_one_row_with_its_hole(tmp_path: Path) -> 
     assert water.bounds == (400_000 + 200 * 30, 2_800_000 - 1000 * 30, 400_000 + 1100 * 30, 2_800_000 - 100 * 30)
 
 
-def test_strips_leave_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strips_leave_no_trace(tmp_path: Path) -> None:
     pixels = np.random.default_rng(3).choice([0, 1, 2, 255], (1100, 90), p=[0.6, 0.2, 0.1, 0.1])
     whole, cut = tmp_path / "whole.parquet", tmp_path / "cut.parquet"
     write_vectors(whole, map_of(tmp_path, pixels), CLASSES)
-    monkeypatch.setattr("swath.maps.vectors.geoparquet._STRIP_PIXELS", 90 * 70)
-    monkeypatch.setattr("swath.maps.vectors.geoparquet._READ_PIXELS", 90 * 512)
-    write_vectors(cut, tmp_path / "map.tif", CLASSES)
+    small = VectorLimits(strip_pixels=90 * 70, read_pixels=90 * 512)
+    write_vectors(cut, tmp_path / "map.tif", CLASSES, limits=small)
     assert whole.read_bytes() == cut.read_bytes()
 
 
@@ -275,10 +274,10 @@ def test_metres_need_a_place(tmp_path: Path) -> None:
     assert write_vectors(tmp_path / "v.parquet", path, CLASSES, Vectors(simplify="1px", holes="fill")) == 3
 
 
-def test_rows_are_in_groups_and_in_the_order_of_their_last_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swath.maps.vectors.geoparquet._GROUP_ROWS", 500)
+def test_rows_are_in_groups_and_in_the_order_of_their_last_row(tmp_path: Path) -> None:
     pixels = np.random.default_rng(5).integers(0, 3, (80, 80))
-    table = vectors_of(tmp_path, pixels)
+    write_vectors(tmp_path / "map.parquet", map_of(tmp_path, pixels), CLASSES, limits=VectorLimits(group_rows=500))
+    table = geopandas.read_parquet(tmp_path / "map.parquet")
     file = pyarrow.parquet.ParquetFile(tmp_path / "map.parquet")
     groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
     assert set(groups[:-1]) == {500}

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from swath.maps.vectors.outline import Outlines, Strip, Tracer
+from swath.maps.vectors.outlines import Outlines
 from swath.maps.vectors.polygon import simplify, to_polygons
+from swath.maps.vectors.tracer import Strip, Tracer
 
 maps = arrays.arrays(
     np.int16, st.tuples(st.integers(1, 14), st.integers(1, 11)), elements=st.sampled_from([-1, 0, 1, 2])
@@ -22,7 +23,7 @@ maps = arrays.arrays(
 
 def traced(pixels: np.ndarray, step: int, **more: Any) -> list[Outlines]:
     tracer = Tracer(pixels.shape[1], lambda rows, columns, lengths: lengths.astype(float), **more)
-    strips = [tracer.take(Strip(row, pixels[row : row + step])) for row in range(0, len(pixels), step)]
+    strips = [tracer.add(Strip(row, pixels[row : row + step])) for row in range(0, len(pixels), step)]
     return [*strips, tracer.finish()]
 
 
@@ -79,14 +80,14 @@ def test_rings_enclose_as_many_pixels_as_they_say(pixels: np.ndarray) -> None:
     for part in traced(pixels, 5):
         own = np.bincount(part.owners, part.ring_pixels() * np.where(np.diff(part.owners, prepend=-1) > 0, 1, -1))
         assert own.tolist() == part.pixels.tolist()
-        assert told([part.of(part.pixels > 1)]) == [each for each in told([part]) if each[1] > 1]
+        assert told([part.pick(part.pixels > 1)]) == [each for each in told([part]) if each[1] > 1]
 
 
 def test_strips_must_follow_each_other() -> None:
     tracer = Tracer(4, lambda rows, columns, lengths: lengths.astype(float))
-    tracer.take(Strip(0, np.zeros((2, 4), dtype=np.int16)))
+    tracer.add(Strip(0, np.zeros((2, 4), dtype=np.int16)))
     with pytest.raises(ValueError, match="expected row 2, got 3"):
-        tracer.take(Strip(3, np.zeros((2, 4), dtype=np.int16)))
+        tracer.add(Strip(3, np.zeros((2, 4), dtype=np.int16)))
 
 
 def test_memory_does_not_grow_with_the_number_of_strips() -> None:
@@ -96,7 +97,7 @@ def test_memory_does_not_grow_with_the_number_of_strips() -> None:
         tracer = Tracer(512, lambda rows, columns, lengths: lengths.astype(float))
         tracemalloc.start()
         for number in range(strips):
-            tracer.take(Strip(number * 32, strip))
+            tracer.add(Strip(number * 32, strip))
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most
