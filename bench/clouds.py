@@ -1,7 +1,7 @@
-"""How long a cluster in a cloud takes to its first result and to be gone: the standard cluster classes beside ours.
+"""Time until the first result of a cluster in a cloud, and until its machines are gone: dask-cloudprovider's classes beside swath.
 
-Run: python bench/clouds.py [--on ec2] [--times 3]. Simulated clouds (tests/clouds), whose machines boot at once: what is measured is
-what clients and machines do themselves. Ours is a whole `pipe run`, which ends only when listings have been empty for a while.
+Run: python bench/clouds.py [--on ec2] [--times 3]. In simulated clouds (tests/clouds) machines boot at once, so the times are those of
+clients and machines themselves. For swath it is a whole `pipe run`, which ends when listings have been empty for some time.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from tests.clouds import standard as classes
 from tests.clouds.control import Cloud
 import json
 cloud = Cloud(**json.loads(sys.argv[1]))
-made = classes.ec2_cluster(cloud, n_workers=1) if cloud.kind == "ec2" else classes.gcp_cluster(cloud, n_workers=1)
-with made as cluster, Client(cluster) as client:
+cluster = classes.ec2_cluster(cloud, n_workers=1) if cloud.kind == "ec2" else classes.gcp_cluster(cloud, n_workers=1)
+with cluster, Client(cluster) as client:
     client.submit(abs, -1).result()
     print("called", flush=True)
 """
@@ -38,8 +38,8 @@ with made as cluster, Client(cluster) as client:
 
 def standard(cloud: Cloud, folder: Path) -> tuple[float, float]:
     """Seconds from the start of a client to its first result, and from there to its end."""
-    told = {name: getattr(cloud, name) for name in ("kind", "control", "endpoint", "environment", "network")}
-    command = [sys.executable, "-c", STANDARD, json.dumps(told | {"root": str(cloud.root)})]
+    fields = {name: getattr(cloud, name) for name in ("kind", "control", "endpoint", "environment", "network")}
+    command = [sys.executable, "-c", STANDARD, json.dumps(fields | {"root": str(cloud.root)})]
     env = project(folder, cloud).env
     began = time.monotonic()
     with subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -51,8 +51,8 @@ def standard(cloud: Cloud, folder: Path) -> tuple[float, float]:
     return called - began, time.monotonic() - called
 
 
-def ours(cloud: Cloud, folder: Path) -> tuple[float, float]:
-    """The same of `pipe run`, to the first call that a worker has done, and from the last one to the end."""
+def swath(cloud: Cloud, folder: Path) -> tuple[float, float]:
+    """The same for `pipe run`: until the first call has ended on a worker, and from the last call to the end."""
     pipe = project(folder, cloud)
     spec = tiles(pipe, cluster="cloud", n=1)
     began = time.time()
@@ -66,15 +66,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--on", choices=("ec2", "gce"), action="append", help="default: both")
     parser.add_argument("--times", type=int, default=3)
-    asked = parser.parse_args()
-    print(f"medians of {asked.times}, quiet time {QUICK['SWATH_CLOUD_QUIET_S']} s")
+    options = parser.parse_args()
+    print(f"medians of {options.times}, empty listings for {QUICK['SWATH_CLOUD_QUIET_S']} s")
     print(f"{'cloud':6}{'who':10}{'first result':>14}{'teardown':>10}{'left':>6}")
     with tempfile.TemporaryDirectory() as scratch:
-        for kind in asked.on or ("ec2", "gce"):
+        for kind in options.on or ("ec2", "gce"):
             with started(kind, Path(scratch) / kind) as cloud:
-                for who, measure in (("standard", standard), ("ours", ours)):
-                    taken = [measure(cloud, Path(scratch) / f"{kind}-{who}-{n}") for n in range(asked.times)]
-                    up, down = (statistics.median(each) for each in zip(*taken, strict=True))
+                for who, measure in (("standard", standard), ("swath", swath)):
+                    times = [measure(cloud, Path(scratch) / f"{kind}-{who}-{n}") for n in range(options.times)]
+                    up, down = (statistics.median(each) for each in zip(*times, strict=True))
                     print(f"{kind:6}{who:10}{up:12.1f} s{down:8.1f} s{len(cloud.alive()):6}", flush=True)
                     cloud.reset()
 

@@ -1,7 +1,7 @@
-"""Machines that are left after something went wrong: the standard cluster classes of dask-cloudprovider beside ours.
+"""Machines that are left after a failure: the cluster classes of dask-cloudprovider beside swath's.
 
-Run: python bench/leaks.py [--on ec2] [--events killed,quota] [--who ours] [--json FILE]. Simulated clouds (tests/clouds), real
-clusters on them: each event is caused in the same way for both, and afterwards the cloud is asked what is still paid for.
+Run: python bench/leaks.py [--on ec2] [--events killed,quota] [--who swath] [--json FILE]. Real clusters in simulated clouds
+(tests/clouds): each event is caused in the same way for both, and afterwards the machines that are still paid for are counted.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ sys.path.insert(0, str(ROOT))
 from tests.clouds.control import Cloud, started  # noqa: E402
 from tests.clouds.projects import QUICK  # noqa: E402
 
-WHO = ("standard", "ours")
+WHO = ("standard", "swath")
 WORKERS = 2
 UP_S = 90.0
-"""In which a cluster has to be up, or to have given up."""
+"""Timeout for a cluster to start, or to fail."""
 END_S = 30.0
-"""In which a client has to end after that; one that does not hangs."""
+"""Timeout for a client to end after that."""
 Process = subprocess.Popen[str]
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that goes wrong."""
+    """A failure to be caused."""
 
     name: str
-    says: str
+    description: str
     before: Callable[[Cloud], object] = lambda cloud: None
-    """Done before the client starts."""
+    """Called before the client starts."""
     at: str = "up"
-    """When `act` is done: up, or waiting (the scheduler's machine is there, the scheduler is not)."""
+    """When `act` is called: `up`, or `waiting` (the scheduler's machine has booted, the scheduler does not listen)."""
     act: Callable[[Cloud, Process], object] = lambda cloud, process: None
     env: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Of the workers."""
+    """Environment of the workers."""
     replaces: bool = False
-    """Whether the machine that was lost should be there again."""
+    """Whether the lost machine should be replaced."""
 
 
 def machine(cloud: Cloud, role: str) -> str:
-    """One of that role: names of schedulers say so, in both."""
+    """Id of a machine with a role, by its name."""
     return next(each["id"] for each in cloud.alive() if ("scheduler" in each["name"]) == (role == "scheduler"))
 
 
@@ -69,7 +69,7 @@ EVENTS = (
     Event(
         "interrupted",
         "Ctrl-C while it waits for the scheduler",
-        before=lambda cloud: cloud.fate(container="hangs"),
+        before=lambda cloud: cloud.behaviour(container="hangs"),
         at="waiting",
         act=lambda _, process: process.send_signal(signal.SIGINT),
     ),
@@ -86,8 +86,14 @@ EVENTS = (
         "the scheduler is killed",
         act=lambda cloud, _: cloud.kill_container(machine(cloud, "scheduler")),
     ),
-    Event("docker-fails", "Docker fails on the scheduler's machine", before=lambda cloud: cloud.fate(container="dies")),
-    Event("never-boots", "the scheduler's machine never boots", before=lambda cloud: cloud.fate(nth=1, boot="never")),
+    Event(
+        "docker-fails",
+        "Docker fails on the scheduler's machine",
+        before=lambda cloud: cloud.behaviour(container="dies"),
+    ),
+    Event(
+        "never-boots", "the scheduler's machine never boots", before=lambda cloud: cloud.behaviour(nth=1, boot="never")
+    ),
     Event(
         "reclaimed",
         "a spot worker is taken back",
@@ -100,16 +106,16 @@ EVENTS = (
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one event."""
+    """The result of one event."""
 
     cloud: str
     event: str
-    says: str
+    description: str
     who: str
     caused: bool
-    """Whether it came so far that the event could be caused."""
-    made: int
-    """Machines that were there at once, at most."""
+    """Whether the cluster got so far that the event could be caused."""
+    most: int
+    """The largest number of machines at once."""
     left: int
     """Machines that are still paid for."""
     hung: bool
@@ -117,22 +123,22 @@ class Row:
     code: int | None
     """Its exit code; None when it had to be killed."""
     replaced: bool | None
-    """Whether the lost worker was there again; None where none was lost."""
+    """Whether the lost worker was replaced; None where none was lost."""
     seconds: float
-    """From the event, or from the start where it is caused before, until the client had ended."""
+    """From the event (from the start where it is caused before) until the client has ended."""
 
 
 def row(cloud: Cloud, event: Event, who: str, folder: Path, grace_s: float) -> Row:
-    """Cause one event."""
+    """The result of one event."""
     cloud.reset()
     event.before(cloud)
-    told = json.dumps(dataclasses.asdict(cloud) | {"root": "", "opener": None, "env": dict(event.env)})
+    fields = json.dumps(dataclasses.asdict(cloud) | {"root": "", "opener": None, "env": dict(event.env)})
     env = os.environ | cloud.environment | QUICK | {"PYTHONPATH": str(ROOT), "SWATH_HOME": str(folder / "home")}
     path = folder / f"{cloud.kind}-{event.name}-{who}.log"
     with path.open("w") as log:
         began = time.monotonic()
         process = subprocess.Popen(
-            [sys.executable, __file__, "--drive", who, told, str(folder / f"state-{cloud.kind}-{event.name}")],
+            [sys.executable, __file__, "--drive", who, fields, str(folder / f"state-{cloud.kind}-{event.name}")],
             cwd=ROOT,
             env=env,
             stdin=subprocess.PIPE,
@@ -176,7 +182,17 @@ def row(cloud: Cloud, event: Event, who: str, folder: Path, grace_s: float) -> R
     if cloud.alive():
         cloud.until(lambda: not cloud.alive(), grace_s)
     return Row(
-        cloud.kind, event.name, event.says, who, caused, most, len(cloud.alive()), hung, code, replaced, round(took, 1)
+        cloud.kind,
+        event.name,
+        event.description,
+        who,
+        caused,
+        most,
+        len(cloud.alive()),
+        hung,
+        code,
+        replaced,
+        round(took, 1),
     )
 
 
@@ -189,32 +205,32 @@ def running(cloud: Cloud) -> list[Any]:
 # --- the client, in a process of its own
 
 
-def drive(who: str, told: str, folder: Path) -> None:
-    """Bring a cluster up, say so, and take it down when told to."""
-    fields = json.loads(told)
+def drive(who: str, cloud_fields: str, folder: Path) -> None:
+    """Start a cluster, print a line, and close it when a line is read."""
+    fields = json.loads(cloud_fields)
     env = fields.pop("env")
     cloud = Cloud(**fields | {"root": Path()})
-    (standard if who == "standard" else ours)(cloud, env, folder)
+    (standard if who == "standard" else swath)(cloud, env, folder)
 
 
 def standard(cloud: Cloud, env: dict[str, str], folder: Path) -> None:
-    """As its documentation shows it."""
+    """As in its documentation."""
     from distributed import Client
 
     from tests.clouds import standard as classes
 
     if cloud.kind == "ec2":
-        made = classes.ec2_cluster(cloud, n_workers=WORKERS, env_vars=env, spot=True)
+        cluster = classes.ec2_cluster(cloud, n_workers=WORKERS, env_vars=env, spot=True)
     else:
-        made = classes.gcp_cluster(cloud, n_workers=WORKERS, env_vars=env, preemptible=True)
-    with made as cluster, Client(cluster) as client:
+        cluster = classes.gcp_cluster(cloud, n_workers=WORKERS, env_vars=env, preemptible=True)
+    with cluster, Client(cluster) as client:
         client.wait_for_workers(WORKERS)
         print("cluster is up", flush=True)
         sys.stdin.readline()
 
 
-def ours(cloud: Cloud, env: dict[str, str], folder: Path) -> None:
-    """As a run has it."""
+def swath(cloud: Cloud, env: dict[str, str], folder: Path) -> None:
+    """As in a run."""
     import threading
 
     from swath.cluster.cloud.cloud import CloudMachines
@@ -227,11 +243,11 @@ def ours(cloud: Cloud, env: dict[str, str], folder: Path) -> None:
 
     fields = cluster(cloud, workers=WORKERS, spot=True, env=env, start_timeout_s=UP_S * 0.7)
     spec = AwsCluster(**fields) if cloud.kind == "ec2" else GcpCluster(**fields)
-    stop, told = Stop(), threading.Event()
+    stop, close = Stop(), threading.Event()
 
     def listen() -> None:
         sys.stdin.readline()
-        told.set()
+        close.set()
 
     threading.Thread(target=listen, daemon=True).start()
     try:
@@ -239,7 +255,7 @@ def ours(cloud: Cloud, env: dict[str, str], folder: Path) -> None:
             context = RunContext("leaks-1", journal, stop, lambda level, text: print(level, text, file=sys.stderr))
             with CloudMachines(spec, context):
                 print("cluster is up", flush=True)
-                while not told.wait(0.1) and not stop.requested:
+                while not close.wait(0.1) and not stop.requested:
                     continue
     except SwathError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -262,9 +278,9 @@ def table(rows: list[Row]) -> str:
         return f"{found.left} left, {ended}{replaced}, {found.seconds:g} s"
 
     lines = [("cloud", "event", *WHO)]
-    for cloud, event, says in dict.fromkeys((each.cloud, each.event, each.says) for each in rows):
+    for cloud, event, description in dict.fromkeys((each.cloud, each.event, each.description) for each in rows):
         cells = [cell(next((r for r in rows if (r.cloud, r.event, r.who) == (cloud, event, who)), None)) for who in WHO]
-        lines.append((cloud, says, *cells))
+        lines.append((cloud, description, *cells))
     total = [sum(each.left for each in rows if each.who == who) for who in WHO]
     lines.append(("", "machines left", *(str(each) for each in total)))
     widths = [max(len(line[column]) for line in lines) for column in range(4)]
@@ -284,10 +300,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="a file for the rows")
     parser.add_argument("--logs", type=Path, help="a folder for what the clients said")
     parser.add_argument("--drive", nargs=3, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.drive:
-        return drive(asked.drive[0], asked.drive[1], Path(asked.drive[2]))
-    names = asked.events.split(",") if asked.events else [event.name for event in EVENTS]
+    options = parser.parse_args()
+    if options.drive:
+        return drive(options.drive[0], options.drive[1], Path(options.drive[2]))
+    names = options.events.split(",") if options.events else [event.name for event in EVENTS]
     if unknown := set(names) - {event.name for event in EVENTS}:
         parser.error(
             f"no such event: {', '.join(sorted(unknown))}; there are {', '.join(event.name for event in EVENTS)}"
@@ -295,17 +311,17 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        for kind in asked.on or ("ec2", "gce"):
+        for kind in options.on or ("ec2", "gce"):
             with started(kind, folder / kind) as cloud:
                 for event in EVENTS:
-                    for who in asked.who or WHO:
+                    for who in options.who or WHO:
                         if event.name in names:
-                            logs = asked.logs or folder
+                            logs = options.logs or folder
                             logs.mkdir(parents=True, exist_ok=True)
-                            rows.append(row(cloud, event, who, logs, asked.grace))
+                            rows.append(row(cloud, event, who, logs, options.grace))
                             print(json.dumps(dataclasses.asdict(rows[-1])), file=sys.stderr, flush=True)
-    if asked.json:
-        asked.json.write_text(json.dumps([dataclasses.asdict(each) for each in rows], indent=1) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps([dataclasses.asdict(each) for each in rows], indent=1) + "\n")
     print(table(rows))
     return None
 

@@ -28,21 +28,25 @@ def test_the_table_counts_what_is_left_and_tells_what_was_not_caused(leaks: Any)
     plain = {
         "cloud": "ec2",
         "event": "killed",
-        "says": "SIGKILL",
-        "made": 3,
+        "description": "SIGKILL",
+        "most": 3,
         "hung": False,
         "replaced": None,
         "seconds": 1.0,
     }
     rows = [
         leaks.Row(**plain, who="standard", caused=True, left=3, code=-9),
-        leaks.Row(**plain, who="ours", caused=False, left=0, code=5),
+        leaks.Row(**plain, who="swath", caused=False, left=0, code=5),
         leaks.Row(
-            **plain | {"says": "hang", "event": "h", "hung": True}, who="standard", caused=True, left=2, code=None
+            **plain | {"description": "hang", "event": "h", "hung": True},
+            who="standard",
+            caused=True,
+            left=2,
+            code=None,
         ),
     ]
     head, first, second, total = leaks.table(rows).splitlines()
-    assert head.split() == ["cloud", "event", "standard", "ours"]
+    assert head.split() == ["cloud", "event", "standard", "swath"]
     assert "3 left, exit -9" in first
     assert "0 left, ended too soon" in first
     assert "2 left, hangs" in second

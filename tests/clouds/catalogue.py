@@ -1,36 +1,38 @@
-"""What a client of the simulated Compute Engine looks up beside machines: zones, networks, images, quota, ..."""
+"""Resources of the simulated Compute Engine beside instances: zones, networks, images, quotas, ..."""
 
 from __future__ import annotations
 
 import re
 
-from tests.clouds.refusal import Answer, Refused
+from tests.clouds.api_error import ApiError, Json
 
 ZONES = {"us-central1": "abcf", "us-east1": "bcd", "europe-west4": "abc"}
 MISSING = "missing"
-"""Networks, images, machine types and projects whose names begin so are not there; all others are."""
+"""Networks, images, machine types and projects whose names begin with it do not exist; all others do."""
 
 
 class Catalogue:
-    """All that is there; `used` tells how many machines there are."""
+    """All resources. `used` returns the number of instances."""
 
     def used(self) -> int:
         raise NotImplementedError
 
-    def looked_up(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
-        """Something that is there, unless its name begins with `missing`."""
+    def looked_up(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
+        """A resource; it exists unless its name begins with `missing`."""
         kind, name = path["kind"], path["name"]
         known = {"zones": all_zones(), "regions": list(ZONES)}.get(kind)
         if name.startswith(MISSING) or (known is not None and name not in known):
-            raise Refused(404, "notFound", f"The resource 'projects/{path['project']}/.../{kind}/{name}' was not found")
-        told: Answer = {"kind": f"compute#{kind.removesuffix('s')}", "name": name, "id": "1", "status": "READY"}
+            raise ApiError(
+                404, "notFound", f"The resource 'projects/{path['project']}/.../{kind}/{name}' was not found"
+            )
+        resource: Json = {"kind": f"compute#{kind.removesuffix('s')}", "name": name, "id": "1", "status": "READY"}
         cpus = re.search(r"-(\d+)$", name)
         if kind == "subnetworks":
-            told |= {"network": self._default(path), "ipCidrRange": "10.128.0.0/20", "privateIpGoogleAccess": True}
+            resource |= {"network": self._default(path), "ipCidrRange": "10.128.0.0/20", "privateIpGoogleAccess": True}
         if kind == "machineTypes":
-            told |= {"guestCpus": int(cpus[1]) if cpus else 2, "memoryMb": 4096 * (int(cpus[1]) if cpus else 2)}
+            resource |= {"guestCpus": int(cpus[1]) if cpus else 2, "memoryMb": 4096 * (int(cpus[1]) if cpus else 2)}
         if kind in ("zones", "regions"):
-            told["status"] = "UP"
+            resource["status"] = "UP"
         if kind == "regions":
             metrics = {
                 "CPUS": 72.0,
@@ -42,13 +44,13 @@ class Catalogue:
                 "IN_USE_ADDRESSES": 8.0,
             }
             used = float(self.used())
-            told["quotas"] = [{"metric": key, "limit": limit, "usage": used} for key, limit in metrics.items()]
-        return told
+            resource["quotas"] = [{"metric": key, "limit": limit, "usage": used} for key, limit in metrics.items()]
+        return resource
 
-    def family(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+    def family(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
         return self.looked_up(path | {"kind": "images"}, query, body)
 
-    def firewalls(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+    def firewalls(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
         rule = {
             "name": "default-allow-internal",
             "network": self._default(path),
@@ -63,7 +65,7 @@ class Catalogue:
         }
         return {"kind": "compute#firewallList", "items": [rule, outside]}
 
-    def project(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+    def project(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
         return {
             "kind": "compute#project",
             "name": path["project"],
@@ -74,7 +76,7 @@ class Catalogue:
     def _default(self, path: dict[str, str]) -> str:
         return f"https://www.googleapis.com/compute/v1/projects/{path['project']}/global/networks/default"
 
-    def account(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+    def account(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
         return {"email": path["name"], "name": f"projects/{path['project']}/serviceAccounts/{path['name']}"}
 
 

@@ -12,34 +12,34 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.clouds.api_error import ApiError, Json, invalid
 from tests.clouds.catalogue import MISSING, Catalogue, all_zones
 from tests.clouds.faults import Fault
-from tests.clouds.listing import holds, parsed
+from tests.clouds.list_filter import holds, parsed
 from tests.clouds.machine import Machine
-from tests.clouds.refusal import Answer, Refused, invalid
-from tests.clouds.yard import Yard
+from tests.clouds.simulator import Simulator
 
 STEP_S = 0.1
-"""What an operation takes, and each step of a machine on its way up and down."""
+"""Duration of an operation, and of each state of a machine that starts or stops."""
 PAGE = 500
 
 
 @dataclass
 class Instance:
-    """What Compute Engine knows of a machine."""
+    """An instance and its machine."""
 
     id: str
     project: str
     zone: str
-    body: Answer
+    body: Json
     machine: Machine
     made: float = field(default_factory=time.monotonic)
     state: str = ""
-    """STOPPING or TERMINATED, once it is on its way down."""
+    """STOPPING or TERMINATED; empty before."""
     until: float = float("inf")
-    """When its maxRunDuration is over."""
+    """End of its maxRunDuration, by the monotonic clock."""
     gone_at: float = float("inf")
-    """When it is listed no more."""
+    """From when on it is not listed, by the monotonic clock."""
 
     @property
     def name(self) -> str:
@@ -51,7 +51,7 @@ class Instance:
         return self.state or steps[min(2, int((time.monotonic() - self.made) / STEP_S))]
 
     @property
-    def scheduling(self) -> Answer:
+    def scheduling(self) -> Json:
         return self.body.get("scheduling") or {}
 
     @property
@@ -65,19 +65,19 @@ class Instance:
 
 
 class Compute(Catalogue):
-    """The machines of all projects, and what is asked about them."""
+    """The instances and operations of all projects."""
 
-    def __init__(self, yard: Yard) -> None:
-        self._yard = yard
-        self._addresses = (f"{yard.prefix}.{n // 250 + 64}.{n % 250 + 1}" for n in itertools.count())
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self._addresses = (f"{simulator.prefix}.{n // 250 + 64}.{n % 250 + 1}" for n in itertools.count())
         self._numbers = itertools.count(1000000000000000001)
         self._instances: dict[tuple[str, str, str], Instance] = {}
-        self._operations: dict[str, tuple[float, Answer]] = {}
-        self._by_request: dict[str, Answer] = {}
+        self._operations: dict[str, tuple[float, Json]] = {}
+        self._by_request: dict[str, Json] = {}
         self._lock = threading.RLock()
         self.self_removal = True
-        """Whether the account of machines may delete them."""
-        yard.watch(self._powered_off, self._passed)
+        """Whether machines may delete themselves."""
+        simulator.watch(self._powered_off, self._passed)
 
     def used(self) -> int:
         return len(self._instances)
@@ -86,17 +86,17 @@ class Compute(Catalogue):
 
     def functions(self) -> dict[str, Callable[..., Any]]:
         return (
-            self._yard.functions()
+            self._simulator.functions()
             | {"alive": self.alive, "reclaim": self.reclaim, "reset": self.reset}
             | {"self_removal": lambda allowed: setattr(self, "self_removal", allowed)}
         )
 
-    def alive(self) -> list[Answer]:
+    def alive(self) -> list[Json]:
         with self._lock:
             self._sweep()
             listed = list(self._instances.values())
         return [
-            self._yard.told(each.machine.id)
+            self._simulator.describe(each.machine.id)
             | {
                 "id": each.name,
                 "name": each.name,
@@ -117,7 +117,7 @@ class Compute(Catalogue):
         def take() -> None:
             with self._lock:
                 instance.state = instance.state or "STOPPING"
-            self._yard.end(instance.machine.id)
+            self._simulator.end(instance.machine.id)
             time.sleep(STEP_S)
             self._stopped(instance)
 
@@ -131,9 +131,9 @@ class Compute(Catalogue):
             self._operations.clear()
             self._by_request.clear()
             self.self_removal = True
-        self._yard.reset()
+        self._simulator.reset()
 
-    # --- what happens by itself
+    # --- state changes
 
     def _powered_off(self, machine: Machine) -> None:
         with self._lock:
@@ -149,7 +149,7 @@ class Compute(Catalogue):
             for each in over:
                 each.until = float("inf")
         for each in over:
-            self._yard.end(each.machine.id)
+            self._simulator.end(each.machine.id)
             self._stopped(each)
 
     def _stopped(self, instance: Instance) -> None:
@@ -166,7 +166,7 @@ class Compute(Catalogue):
 
     # --- calls: instances
 
-    def insert(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+    def insert(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
         self.valid(path, body)
         name, request = body["name"], query.get("requestId", "")
         with self._lock:
@@ -175,11 +175,11 @@ class Compute(Catalogue):
             self._sweep()
             key = (path["project"], path["zone"], name)
             if key in self._instances:
-                raise Refused(409, "alreadyExists", f"The resource '{self._path(*key)}' already exists")
+                raise ApiError(409, "alreadyExists", f"The resource '{self._path(*key)}' already exists")
             items = {item["key"]: item.get("value", "") for item in (body.get("metadata") or {}).get("items", [])}
             number = str(next(self._numbers))
             data = items.get("user-data", "").encode()
-            machine = self._yard.add(f"{name}-{number[-4:]}", next(self._addresses), data)
+            machine = self._simulator.add(f"{name}-{number[-4:]}", next(self._addresses), data)
             machine.facts = {
                 "computeMetadata/v1/project/project-id": path["project"],
                 "computeMetadata/v1/instance/name": name,
@@ -189,15 +189,15 @@ class Compute(Catalogue):
             instance = Instance(number, *key[:2], body, machine)
             span = instance.scheduling.get("maxRunDuration") or {}
             if span:
-                instance.until = time.monotonic() + float(span["seconds"]) / self._yard.speed
+                instance.until = time.monotonic() + float(span["seconds"]) / self._simulator.speed
             self._instances[key] = instance
             operation = self.operation("insert", path, name)
             if request:
                 self._by_request[request] = operation
         return operation
 
-    def valid(self, path: dict[str, str], body: Answer) -> None:
-        """Raise what Compute Engine answers to a machine that cannot be."""
+    def valid(self, path: dict[str, str], body: Json) -> None:
+        """Raise ApiError for a machine that Compute Engine would refuse."""
         if not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", str(body.get("name", ""))):
             raise invalid(
                 "name", body.get("name", ""), "Must be a match of regex '(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)'"
@@ -214,7 +214,7 @@ class Compute(Catalogue):
         named += [nic.get(part, "") for nic in body["networkInterfaces"] for part in ("network", "subnetwork")]
         for resource in named:
             if resource.rpartition("/")[2].startswith(MISSING):
-                raise Refused(404, "notFound", f"The resource '{resource}' was not found")
+                raise ApiError(404, "notFound", f"The resource '{resource}' was not found")
         limited = (body.get("scheduling") or {}).get("maxRunDuration")
         if limited and not (body["scheduling"]).get("instanceTerminationAction"):
             raise invalid("scheduling.instanceTerminationAction", "", "It is required with maxRunDuration.")
@@ -222,26 +222,26 @@ class Compute(Catalogue):
             if len(str(item.get("value", "")).encode()) > 262144:
                 raise invalid(f"metadata.items.{item['key']}", "", "Metadata value is longer than 262144 bytes.")
 
-    def get(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+    def get(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
         return self.view(self._found(path))
 
-    def delete(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+    def delete(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
         instance = self._found(path)
         with self._lock:
             instance.state, instance.until = "STOPPING", float("inf")
-        self._yard.end(instance.machine.id)
+        self._simulator.end(instance.machine.id)
         with self._lock:
             instance.gone_at = min(instance.gone_at, time.monotonic() + STEP_S)
         return self.operation("delete", path, instance.name)
 
-    def stop(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+    def stop(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
         instance = self._found(path)
-        self._yard.end(instance.machine.id)
+        self._simulator.end(instance.machine.id)
         with self._lock:
             instance.state, instance.until = "TERMINATED", float("inf")
         return self.operation("stop", path, instance.name)
 
-    def serial(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+    def serial(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
         text = self._found(path).machine.console
         start = int(query.get("start", 0))
         return {
@@ -251,15 +251,15 @@ class Compute(Catalogue):
             "next": str(len(text)),
         }
 
-    def list(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+    def list(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
         page, token = self._page([each for each in self._selected(path, query) if each.zone == path["zone"]], query)
         return (
             {"kind": "compute#instanceList"} | ({"items": [self.view(each) for each in page]} if page else {}) | token
         )
 
-    def aggregated(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+    def aggregated(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
         page, token = self._page(self._selected(path, query), query)
-        items: dict[str, Answer] = {}
+        items: dict[str, Json] = {}
         for zone in all_zones():
             here = [self.view(each) for each in page if each.zone == zone]
             nothing = {
@@ -276,7 +276,7 @@ class Compute(Catalogue):
             found = [each for each in self._instances.values() if each.project == path["project"]]
         return [each for each in found if all(holds(self.view(each), *condition) for condition in conditions)]
 
-    def _page(self, found: list[Instance], query: dict[str, str]) -> tuple[list[Instance], Answer]:
+    def _page(self, found: list[Instance], query: dict[str, str]) -> tuple[list[Instance], Json]:
         size, start = int(query.get("maxResults", PAGE)), int(query.get("pageToken") or 0)
         token = {"nextPageToken": str(start + size)} if len(found) > start + size else {}
         return found[start : start + size], token
@@ -286,13 +286,13 @@ class Compute(Catalogue):
             self._sweep()
             key = (path["project"], path["zone"], path["name"])
             if key not in self._instances:
-                raise Refused(404, "notFound", f"The resource '{self._path(*key)}' was not found")
+                raise ApiError(404, "notFound", f"The resource '{self._path(*key)}' was not found")
             return self._instances[key]
 
     def _path(self, project: str, zone: str, name: str) -> str:
         return f"projects/{project}/zones/{zone}/instances/{name}"
 
-    def view(self, instance: Instance) -> Answer:
+    def view(self, instance: Instance) -> Json:
         base = f"https://www.googleapis.com/compute/v1/projects/{instance.project}/zones/{instance.zone}"
         address = instance.machine.address
         nics = []
@@ -310,12 +310,12 @@ class Compute(Catalogue):
             "networkInterfaces": nics,
         }
 
-    # --- calls: operations, and what a client looks up
+    # --- calls: operations
 
-    def operation(self, kind: str, path: dict[str, str], name: str, problem: Fault | None = None) -> Answer:
+    def operation(self, kind: str, path: dict[str, str], name: str, problem: Fault | None = None) -> Json:
         number = next(self._numbers)
         target = self._instances.get((path["project"], path["zone"], name))
-        told: Answer = {
+        operation_body: Json = {
             "kind": "compute#operation",
             "id": str(number),
             "name": f"operation-{number}",
@@ -326,27 +326,27 @@ class Compute(Catalogue):
             "insertTime": datetime.datetime.now(datetime.UTC).isoformat(),
         }
         if problem is not None:
-            told["error"] = {"errors": [{"code": problem.code, "message": problem.message}]}
-            told |= {"httpErrorStatusCode": problem.status, "httpErrorMessage": "SERVICE UNAVAILABLE"}
+            operation_body["error"] = {"errors": [{"code": problem.code, "message": problem.message}]}
+            operation_body |= {"httpErrorStatusCode": problem.status, "httpErrorMessage": "SERVICE UNAVAILABLE"}
         with self._lock:
-            self._operations[told["name"]] = (time.monotonic() + STEP_S, told)
-        return self.progress(told["name"])
+            self._operations[operation_body["name"]] = (time.monotonic() + STEP_S, operation_body)
+        return self.progress(operation_body["name"])
 
-    def progress(self, name: str) -> Answer:
+    def progress(self, name: str) -> Json:
         if name not in self._operations:
-            raise Refused(404, "notFound", f"The resource '{name}' was not found")
-        done_at, told = self._operations[name]
+            raise ApiError(404, "notFound", f"The resource '{name}' was not found")
+        done_at, operation_body = self._operations[name]
         if time.monotonic() < done_at:
-            return {key: value for key, value in told.items() if "rror" not in key} | {
+            return {key: value for key, value in operation_body.items() if "rror" not in key} | {
                 "status": "RUNNING",
                 "progress": 0,
             }
-        return told | {"status": "DONE", "progress": 100}
+        return operation_body | {"status": "DONE", "progress": 100}
 
-    def operation_get(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+    def operation_get(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
         return self.progress(path["name"])
 
-    def operation_wait(self, path: dict[str, str], query: dict[str, str], body: Answer) -> Answer:
+    def operation_wait(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
         while self.progress(path["name"])["status"] != "DONE":
             time.sleep(STEP_S / 4)
         return self.progress(path["name"])

@@ -1,4 +1,4 @@
-"""The control address of a simulated cloud, for tests: what lives there, which calls were made, what shall go wrong."""
+"""Client of a simulated cloud's control address, for tests: which machines exist, which calls were made, which faults to inject."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START_S = 60
 
 @dataclass
 class Cloud:
-    """A simulated cloud, as a test sees it. All its functions ask the simulator's process."""
+    """A simulated cloud. All methods call the simulator's process."""
 
     kind: Literal["ec2", "gce"]
     root: Path
@@ -28,13 +28,13 @@ class Cloud:
     """Control address."""
     endpoint: str
     environment: dict[str, str]
-    """What leads a client's libraries there."""
+    """Variables with which client libraries use it."""
     network: dict[str, Any]
     """EC2: region, vpc, subnet, security_group, image; GCE: project, zone, network, image."""
     pid: int = 0
     opener: Any = field(default=None, repr=False)
 
-    # --- what is there
+    # --- state
 
     def alive(self) -> list[dict[str, Any]]:
         """Machines that are paid for: id, name, state (the cloud's word), labels (or tags), address, type,
@@ -46,7 +46,7 @@ class Cloud:
         return [each["id"] for each in self.alive()]
 
     def calls(self) -> list[dict[str, Any]]:
-        """Since the last reset, in their order; see calls.Calls. All calls ever made are in root/calls.jsonl."""
+        """Since the last reset, in their order; see calls.CallLog. All calls ever made are in root/calls.jsonl."""
         return self._ask("calls")
 
     def actions(self) -> list[str]:
@@ -64,7 +64,7 @@ class Cloud:
         return self.until(lambda: not self.alive() and not self.processes(), within_s)
 
     def processes(self) -> int:
-        """So many processes of machines run, also of those that are gone."""
+        """Number of processes of machines, also of those that are gone."""
         return int(self._ask("processes"))
 
     def until(self, condition: Callable[[], bool], within_s: float = 30.0) -> bool:
@@ -74,15 +74,15 @@ class Cloud:
             time.sleep(0.05)
         return true
 
-    # --- what shall go wrong
+    # --- faults
 
     def fault(self, action: str, code: str, **fields: Any) -> None:
         """Have calls fail; see faults.Fault. `action` is RunInstances, instances.insert and so on."""
         self._ask("fault", action=action, code=code, **fields)
 
-    def fate(self, **fields: Any) -> None:
-        """What becomes of machines made from now on; see faults.Fate."""
-        self._ask("fate", **fields)
+    def behaviour(self, **fields: Any) -> None:
+        """How machines that are launched from now on behave; see faults.Behaviour."""
+        self._ask("behaviour", **fields)
 
     def stock_out(self, nth: int = 1, times: int = 1) -> None:
         """There is no such machine to be had. On GCE the call succeeds and its operation ends with the error."""
@@ -119,12 +119,12 @@ class Cloud:
         action, code = ("RunInstances", "InternalError") if self.kind == "ec2" else ("instances.insert", "backendError")
         self.fault(action, code, status=status, nth=nth, times=times, when=when)
 
-    def mend(self) -> None:
-        """Nothing goes wrong any more."""
-        self._ask("mend")
+    def clear_faults(self) -> None:
+        """Remove all faults and behaviours."""
+        self._ask("clear_faults")
 
     def reclaim(self, machine: str, notice_s: float = 0.0) -> None:
-        """The provider takes a spot machine back: told in its metadata, then, after `notice_s`, ended."""
+        """Preempt a spot machine: a notice in its metadata, and its end after `notice_s`."""
         self._ask("reclaim", machine=machine, notice_s=notice_s)
 
     def power_off(self, machine: str) -> None:
@@ -154,10 +154,10 @@ class Cloud:
             self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         request = urllib.request.Request(f"{self.control}/{name}", json.dumps(parameters).encode())
         with self.opener.open(request, timeout=60) as answer:
-            told = json.loads(answer.read())
-        if "error" in told:
-            raise RuntimeError(f"{self.kind} {name}: {told['error']}")
-        return told["value"]
+            result = json.loads(answer.read())
+        if "error" in result:
+            raise RuntimeError(f"{self.kind} {name}: {result['error']}")
+        return result["value"]
 
 
 @contextlib.contextmanager
@@ -192,20 +192,20 @@ def started(kind: Literal["ec2", "gce"], root: Path) -> Iterator[Cloud]:
 
 
 def serve(functions: Mapping[str, Callable[..., Any]]) -> str:
-    """Answer functions by name from now on; gives the address."""
+    """Json functions by name from now on; gives the address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1
 
         def do_POST(self) -> None:
-            told: dict[str, Any]
+            result: dict[str, Any]
             try:
                 parameters = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                told = {"value": functions[self.path.strip("/")](**parameters)}
-            except Exception as error:  # noqa: BLE001 - the test is told
-                told = {"error": f"{type(error).__name__}: {error}"}
-            body = json.dumps(told).encode()
+                result = {"value": functions[self.path.strip("/")](**parameters)}
+            except Exception as error:  # noqa: BLE001 - the test gets it
+                result = {"error": f"{type(error).__name__}: {error}"}
+            body = json.dumps(result).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

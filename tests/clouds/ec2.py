@@ -20,7 +20,7 @@ from xml.sax.saxutils import escape
 from tests.clouds.control import serve, until_closed
 from tests.clouds.faults import Fault
 from tests.clouds.machine import Machine
-from tests.clouds.yard import Yard
+from tests.clouds.simulator import Simulator
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -32,30 +32,30 @@ Start = Callable[..., Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, required=True, help="folder for all files of the simulation; is emptied")
-    yard = Yard(parser.parse_args().root)
+    simulator = Simulator(parser.parse_args().root)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    cloud = Ec2(yard)
+    cloud = Ec2(simulator)
     ready = {
         "kind": "ec2",
-        "root": str(yard.root),
+        "root": str(simulator.root),
         "control": serve(cloud.functions()),
         "endpoint": cloud.endpoint,
         "environment": cloud.environment("client"),
         "network": cloud.network,
     }
     until_closed(ready, sys.stdin, sys.stdout)
-    yard.reset()
+    simulator.reset()
 
 
 class Ec2:
-    """moto's server, watched at its door (calls, faults) and at its instances (machines)."""
+    """moto's server, with a log of calls, faults, and a machine for each instance."""
 
-    def __init__(self, yard: Yard) -> None:
+    def __init__(self, simulator: Simulator) -> None:
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
         from werkzeug.serving import make_server
 
-        self._yard = yard
-        self._addresses = (f"{yard.prefix}.{n // 250 + 64}.{n % 250 + 1}" for n in itertools.count())
+        self._simulator = simulator
+        self._addresses = (f"{simulator.prefix}.{n // 250 + 64}.{n % 250 + 1}" for n in itertools.count())
         self._instances: dict[str, Any] = {}
         self._by_token: dict[str, Any] = {}
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -63,9 +63,9 @@ class Ec2:
         server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=MotoRequestHandler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self.endpoint = f"http://127.0.0.1:{server.port}"
-        yard.environment = self.environment("machine")
+        simulator.environment = self.environment("machine")
         self.network = self._network()
-        yard.watch(self._powered_off)
+        simulator.watch(self._powered_off)
 
     def environment(self, who: str) -> dict[str, str]:
         """Variables that lead there; the access key's id says who calls."""
@@ -80,11 +80,11 @@ class Ec2:
     # --- control
 
     def functions(self) -> dict[str, Callable[..., Any]]:
-        return self._yard.functions() | {"alive": self.alive, "reclaim": self.reclaim, "reset": self.reset}
+        return self._simulator.functions() | {"alive": self.alive, "reclaim": self.reclaim, "reset": self.reset}
 
     def alive(self) -> list[dict[str, Any]]:
         return [
-            self._yard.told(instance.id)
+            self._simulator.describe(instance.id)
             | {
                 "name": labels.get("Name", ""),
                 "labels": labels,
@@ -111,7 +111,7 @@ class Ec2:
         if not notice_s:
             return take()
         at = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=notice_s)
-        self._yard.machines[machine].notice = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._simulator.machines[machine].notice = at.strftime("%Y-%m-%dT%H:%M:%SZ")
         timer = threading.Timer(notice_s, take)
         timer.daemon = True
         return timer.start()
@@ -119,7 +119,7 @@ class Ec2:
     def reset(self) -> None:
         from moto.ec2 import ec2_backends
 
-        with self._yard.lock:
+        with self._simulator.lock:
             for instance in list(self._instances.values()):
                 if instance.state != "terminated":
                     instance.terminate()
@@ -127,7 +127,7 @@ class Ec2:
                 backend.reservations.clear()
             self._instances.clear()
             self._by_token.clear()
-        self._yard.reset()
+        self._simulator.reset()
 
     # --- moto's instances
 
@@ -162,7 +162,7 @@ class Ec2:
 
         def run_instances(backend: Any, *arguments: Any, **options: Any) -> Any:
             token = options.get("client_token")
-            with self._yard.lock:
+            with self._simulator.lock:
                 if token and token in self._by_token:
                     return self._by_token[token]
                 reservation = run(backend, *arguments, **options)
@@ -174,21 +174,21 @@ class Ec2:
                         if each.get("Primary", True):
                             each["PrivateIpAddress"] = address
                     nic.public_ip = address if nic.public_ip_auto_assign else None
-                    self._yard.add(instance.id, address, base64.b64decode(str(instance.user_data or "")))
+                    self._simulator.add(instance.id, address, base64.b64decode(str(instance.user_data or "")))
                     self._instances[instance.id] = instance
                 if token:
                     self._by_token[token] = reservation
                 return reservation
 
         def terminate_once(instance: Any) -> Any:
-            with self._yard.lock:
+            with self._simulator.lock:
                 before = instance._state if instance.state == "terminated" else terminate(instance)
-            self._yard.end(instance.id)
+            self._simulator.end(instance.id)
             return before
 
         def stop_machine(instance: Any) -> Any:
             before = stop(instance)
-            self._yard.end(instance.id)
+            self._simulator.end(instance.id)
             return before
 
         vars_of: Any = InstanceBackend
@@ -205,25 +205,25 @@ class Ec2:
         else:
             instance.stop()
 
-    # --- the door
+    # --- calls
 
     def _answer(self, environ: Environ, start: Start) -> Iterable[bytes]:
         who, service, action, parameters = called(environ)
         if not action:
             return self._moto(environ, start)
-        fault = self._yard.faults.of(action)
+        fault = self._simulator.faults.of(action)
         code = fault.code if fault else None
-        told: list[int] = []
+        statuses: list[int] = []
 
         def noting(status: str, headers: Any, problem: Any = None) -> Any:
-            told.append(int(status.split()[0]))
+            statuses.append(int(status.split()[0]))
             return start(status, headers, problem) if problem else start(status, headers)
 
         if fault is None:
             if service == "ec2" and (own := self._own_answer(action, parameters)):
                 status, text = own
                 body: Iterable[bytes] = xml(start, status, text)
-                told.append(status)
+                statuses.append(status)
             else:
                 body = self._moto(environ, noting)
         else:
@@ -231,18 +231,20 @@ class Ec2:
                 unseen = self._moto(environ, lambda status, headers, problem=None: None)
                 b"".join(unseen)
             body = xml(start, fault.status, error(service, fault))
-            told.append(fault.status)
-        self._yard.calls.add(who, service, action, without_secrets(parameters), told[0] if told else 0, code)
+            statuses.append(fault.status)
+        self._simulator.calls.add(
+            who, service, action, without_secrets(parameters), statuses[0] if statuses else 0, code
+        )
         return body
 
     def _own_answer(self, action: str, parameters: dict[str, Any]) -> tuple[int, str] | None:
-        """What moto does otherwise than EC2."""
+        """The response to calls that moto answers otherwise than EC2."""
         if action == "RunInstances":
             size = len(base64.b64decode(parameters.get("UserData", "")))
             if size > USER_DATA_BYTES:
                 message = f"User data is limited to {USER_DATA_BYTES} bytes"
                 return 400, error("ec2", Fault(action, "InvalidParameterValue", message=message))
-        machine = self._yard.machines.get(parameters.get("InstanceId", ""))
+        machine = self._simulator.machines.get(parameters.get("InstanceId", ""))
         if action == "GetConsoleOutput" and machine is not None:
             output = base64.b64encode(machine.console.encode()[-65536:]).decode()
             now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
@@ -308,14 +310,14 @@ def of_s3(environ: Environ) -> tuple[str, dict[str, Any]]:
 
 
 def without_secrets(parameters: dict[str, Any]) -> dict[str, Any]:
-    """User data has keys of TLS: only its size is kept."""
+    """User data contains TLS keys: only its size is logged."""
     if "UserData" not in parameters:
         return parameters
     return parameters | {"UserData": f"{len(base64.b64decode(parameters['UserData']))} bytes"}
 
 
 def error(service: str, fault: Fault) -> str:
-    """As EC2 and S3 answer with one."""
+    """Body of an error response of EC2 or S3."""
     inner = f"<Code>{escape(fault.code)}</Code><Message>{escape(fault.message)}</Message>"
     if service == "s3":
         return f"<Error>{inner}<RequestId>simulated</RequestId></Error>"
@@ -324,7 +326,7 @@ def error(service: str, fault: Fault) -> str:
 
 def xml(start: Start, status: int, text: str) -> Iterator[bytes]:
     body = f'<?xml version="1.0" encoding="UTF-8"?>{text}'.encode()
-    start(f"{status} told", [("Content-Type", "text/xml;charset=UTF-8"), ("Content-Length", str(len(body)))])
+    start(f"{status} status", [("Content-Type", "text/xml;charset=UTF-8"), ("Content-Length", str(len(body)))])
     return iter([body])
 
 

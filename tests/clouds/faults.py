@@ -1,4 +1,4 @@
-"""What a simulated cloud is told to do wrong: calls that fail, before or after their effect, and machines with a fate."""
+"""Faults of a simulated cloud: calls that fail, before or after their effect, and machines that do not boot or work."""
 
 from __future__ import annotations
 
@@ -12,57 +12,57 @@ class Fault:
     """Makes some calls of an action fail."""
 
     action: str
-    """As the log of calls names it: RunInstances, instances.insert."""
+    """Name of the call, such as RunInstances or instances.insert."""
     code: str
-    """The cloud's own word for the error."""
+    """The cloud's error code."""
     status: int = 400
-    """Of the HTTP answer. Client libraries ask again after 5xx and some codes: each time it is another call."""
+    """HTTP status of the response. Client libraries retry after 5xx and some codes: each attempt is another call."""
     message: str = "injected by a test"
     nth: int = 1
     """First call to fail, counted from 1 after the fault was set."""
     times: int = 1
-    """So many calls in a row; 0 is every call from then on."""
+    """Number of failing calls in a row; 0 for every call from then on."""
     when: Literal["before", "after", "later"] = "before"
-    """Fail before the call takes effect; after it has; or say yes and fail later, in the operation (Compute Engine only)."""
+    """Fail before the call takes effect, after it has, or later in the operation (Compute Engine only)."""
 
 
 @dataclass(frozen=True)
-class Fate:
-    """What becomes of some machines."""
+class Behaviour:
+    """How some machines behave."""
 
     nth: int = 0
-    """The machine made so many machines after the fate was set, counted from 1; 0 is all of them. Schedulers come first."""
+    """Number of the machine, counted from 1 after the behaviour was set; 0 for all machines. The scheduler is launched first."""
     boot: Literal["boots", "never"] = "boots"
-    """never: it is listed as running, and nothing of its user data is run."""
+    """never: it is listed as running, but does not run its user data."""
     boot_delay_s: float = 0.0
-    """From the create call until its user data is run."""
+    """From the launch until its user data is run."""
     container: Literal["runs", "dies", "hangs", "missing"] = "runs"
-    """What becomes of `docker run`: dies at once with exit code 1, never does anything, or has no image (exit code 125)."""
+    """Of `docker run`: exits at once with code 1, hangs, or finds no image (exit code 125)."""
 
 
 class Faults:
-    """All that was set, and how often it was asked for. For any thread."""
+    """All faults and behaviours, with a count of the calls and machines that they were tested on. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[tuple[Fault, list[None]]] = []
-        self._fates: list[tuple[Fate, list[None]]] = []
+        self._behaviours: list[tuple[Behaviour, list[None]]] = []
 
     def clear(self) -> None:
         with self._lock:
             self._faults.clear()
-            self._fates.clear()
+            self._behaviours.clear()
 
     def set(self, **fields: Any) -> None:
         with self._lock:
             self._faults.append((Fault(**fields), []))
 
-    def set_fate(self, **fields: Any) -> None:
+    def set_behaviour(self, **fields: Any) -> None:
         with self._lock:
-            self._fates.append((Fate(**fields), []))
+            self._behaviours.append((Behaviour(**fields), []))
 
     def of(self, action: str) -> Fault | None:
-        """The fault of this call, which is counted."""
+        """The fault of this call; None for most. Counts the call."""
         found = None
         with self._lock:
             for fault, calls in self._faults:
@@ -72,12 +72,12 @@ class Faults:
                         found = found or fault
         return found
 
-    def fate(self) -> Fate:
-        """The fate of this machine, which is counted."""
+    def behaviour(self) -> Behaviour:
+        """The behaviour of a new machine. Counts the machine."""
         found = None
         with self._lock:
-            for fate, machines in self._fates:
+            for behaviour, machines in self._behaviours:
                 machines.append(None)
-                if fate.nth in (0, len(machines)):
-                    found = found or fate
-        return found or Fate()
+                if behaviour.nth in (0, len(machines)):
+                    found = found or behaviour
+        return found or Behaviour()

@@ -14,56 +14,56 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.clouds.api_error import ApiError, Json, error_response, reason
 from tests.clouds.catalogue import MISSING, all_zones
 from tests.clouds.compute import Compute
 from tests.clouds.control import serve, until_closed
 from tests.clouds.faults import Fault
-from tests.clouds.refusal import Answer, Refused, reason, told_error
+from tests.clouds.simulator import Simulator
 from tests.clouds.storage import listening, serve_storage
-from tests.clouds.yard import Yard
 
 PROJECT, ZONE = "swath-test", "us-central1-a"
 
 
 @dataclass(frozen=True)
-class Door:
-    """Takes the calls of clients: finds what is asked, fails where it shall, and logs."""
+class ApiServer:
+    """Answers the calls of clients: routes them, injects faults, and logs."""
 
-    yard: Yard
+    simulator: Simulator
     compute: Compute
 
-    def call(self, who: str, method: str, address: str, body: Answer) -> tuple[int, Answer]:
-        """(HTTP status, answer)."""
+    def call(self, who: str, method: str, address: str, body: Json) -> tuple[int, Json]:
+        """(HTTP status, body) of the response."""
         parts = urllib.parse.urlsplit(address)
         query = dict(urllib.parse.parse_qsl(parts.query))
         found = ((re.fullmatch(each[1], parts.path), each) for each in ROUTES if each[0] == method)
         match, route = next(((match, each) for match, each in found if match), (None, None))
         if match is None or route is None:
-            return told_error(404, "notFound", f"not simulated: {method} {parts.path}")
+            return error_response(404, "notFound", f"not simulated: {method} {parts.path}")
         path, function = match.groupdict(), route[3]
         action = route[2].format(**path)
         parameters = path | query | ({"body": without_secrets(body)} if body else {})
         if who == "machine" and not self._may(action, path):
-            self.yard.calls.add(who, "compute", action, parameters, 403, None)
-            return told_error(403, "forbidden", f"Required 'compute.{action}' permission for '{parts.path}'")
-        fault = self.yard.faults.of(action)
+            self.simulator.calls.add(who, "compute", action, parameters, 403, None)
+            return error_response(403, "forbidden", f"Required 'compute.{action}' permission for '{parts.path}'")
+        fault = self.simulator.faults.of(action)
         status, answer = self._done(action, function, path, query, body, fault)
-        self.yard.calls.add(who, "compute", action, parameters, status, fault.code if fault else None)
+        self.simulator.calls.add(who, "compute", action, parameters, status, fault.code if fault else None)
         return status, answer
 
     def _may(self, action: str, path: dict[str, str]) -> bool:
-        """Machines have the one right of infra/iam/gcp-self-removal.yaml, with its condition, unless the account gives them none."""
+        """Whether a machine may make a call: it has the one right of infra/iam/gcp-self-removal.yaml, unless a test takes it away."""
         return self.compute.self_removal and action == "instances.delete" and path["name"].startswith("swath-")
 
     def _done(
-        self, action: str, function: Any, path: dict[str, str], query: dict[str, str], body: Answer, fault: Fault | None
-    ) -> tuple[int, Answer]:
+        self, action: str, function: Any, path: dict[str, str], query: dict[str, str], body: Json, fault: Fault | None
+    ) -> tuple[int, Json]:
         try:
             zone = path.get("zone")
             if zone is not None and zone not in all_zones():
-                raise Refused(400, "invalid", f"Invalid value for field 'zone': '{zone}'. Unknown zone.")
+                raise ApiError(400, "invalid", f"Invalid value for field 'zone': '{zone}'. Unknown zone.")
             if path.get("project", "").startswith(MISSING):
-                raise Refused(404, "notFound", f"The resource 'projects/{path['project']}' was not found")
+                raise ApiError(404, "notFound", f"The resource 'projects/{path['project']}' was not found")
             if fault is not None and fault.when == "later":
                 name = path.get("name") or body["name"]
                 return 200, self.compute.operation(action.rpartition(".")[2], path, name, fault)
@@ -71,14 +71,14 @@ class Door:
                 answer = function(self.compute, path, query, body)
                 if fault is None:
                     return 200, answer
-            return told_error(fault.status, reason(fault.code), fault.message)
-        except Refused as error:
-            return told_error(error.status, error.reason, error.message)
+            return error_response(fault.status, reason(fault.code), fault.message)
+        except ApiError as error:
+            return error_response(error.status, error.reason, error.message)
 
 
 _KINDS = "networks|images|firewalls|machineTypes|acceleratorTypes|diskTypes|subnetworks|zones|regions"
 _P, _Z, _N = r"/compute/v1/projects/(?P<project>[^/]+)", r"/zones/(?P<zone>[^/]+)", r"/(?P<name>[^/]+)"
-ROUTES: list[tuple[str, str, str, Callable[[Compute, dict[str, str], dict[str, str], Answer], Answer]]] = [
+ROUTES: list[tuple[str, str, str, Callable[[Compute, dict[str, str], dict[str, str], Json], Json]]] = [
     ("POST", f"{_P}{_Z}/instances", "instances.insert", Compute.insert),
     ("GET", f"{_P}{_Z}/instances", "instances.list", Compute.list),
     ("GET", f"{_P}/aggregated/instances", "instances.aggregatedList", Compute.aggregated),
@@ -94,11 +94,11 @@ ROUTES: list[tuple[str, str, str, Callable[[Compute, dict[str, str], dict[str, s
     ("GET", rf"{_P}/(?:global/|{_Z[1:]}/|regions/[^/]+/)?(?P<kind>{_KINDS}){_N}", "{kind}.get", Compute.looked_up),
     ("GET", rf"/v1/projects/(?P<project>[^/]+)/serviceAccounts{_N}", "serviceAccounts.get", Compute.account),
 ]  # fmt: skip
-"""(method, path, action, function); the first that matches counts."""
+"""(method, path, action, function); the first match applies."""
 
 
-def without_secrets(body: Answer) -> Answer:
-    """User data has keys of TLS: only its size is kept."""
+def without_secrets(body: Json) -> Json:
+    """User data contains TLS keys: only its size is logged."""
     items = [
         item | {"value": f"{len(str(item.get('value', '')).encode())} bytes"}
         if item.get("key") == "user-data"
@@ -108,8 +108,8 @@ def without_secrets(body: Answer) -> Answer:
     return body | {"metadata": {**body["metadata"], "items": items}} if items else body
 
 
-def serve_api(door: Door) -> str:
-    """Compute Engine and the place that gives tokens; the address."""
+def serve_api(api: ApiServer) -> str:
+    """Serve Compute Engine and the token endpoint; the address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -119,12 +119,12 @@ def serve_api(door: Door) -> str:
             raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             token = self.headers.get("Authorization", "").removeprefix("Bearer ")
             if self.path == "/token":
-                status, told = 200, {"access_token": "client", "token_type": "Bearer", "expires_in": 3600}
+                status, response = 200, {"access_token": "client", "token_type": "Bearer", "expires_in": 3600}
             elif token not in ("client", "machine"):
-                status, told = told_error(401, "authError", "Request had invalid authentication credentials.")
+                status, response = error_response(401, "authError", "Request had invalid authentication credentials.")
             else:
-                status, told = door.call(token, self.command, self.path, json.loads(raw) if raw.strip() else {})
-            body = json.dumps(told).encode()
+                status, response = api.call(token, self.command, self.path, json.loads(raw) if raw.strip() else {})
+            body = json.dumps(response).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json; charset=UTF-8")
             self.send_header("Content-Length", str(len(body)))
@@ -166,11 +166,11 @@ def service_account(path: Path, endpoint: str) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, required=True, help="folder for all files of the simulation; is emptied")
-    yard = Yard(parser.parse_args().root)
-    storage, process = serve_storage(yard)
-    compute = Compute(yard)
-    endpoint = serve_api(Door(yard, compute))
-    key = service_account(yard.root / "service-account.json", endpoint)
+    simulator = Simulator(parser.parse_args().root)
+    storage, process = serve_storage(simulator)
+    compute = Compute(simulator)
+    endpoint = serve_api(ApiServer(simulator, compute))
+    key = service_account(simulator.root / "service-account.json", endpoint)
     environment = {
         "GOOGLE_APPLICATION_CREDENTIALS": str(key),
         "GOOGLE_CLOUD_PROJECT": PROJECT,
@@ -178,7 +178,7 @@ def main() -> None:
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{endpoint}/compute/v1/",
         "STORAGE_EMULATOR_HOST": storage,
     }
-    yard.environment = {
+    simulator.environment = {
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{endpoint}/compute/v1/",
         "STORAGE_EMULATOR_HOST": storage,
         "NO_GCE_CHECK": "true",
@@ -187,14 +187,14 @@ def main() -> None:
         continue
     ready = {
         "kind": "gce",
-        "root": str(yard.root),
+        "root": str(simulator.root),
         "control": serve(compute.functions()),
         "endpoint": endpoint,
         "environment": environment,
         "network": {"project": PROJECT, "zone": ZONE, "network": "default", "image": "swath-machine"},
     }
     until_closed(ready, sys.stdin, sys.stdout)
-    yard.reset()
+    simulator.reset()
     process.terminate()
     process.wait()
 

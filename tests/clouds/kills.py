@@ -1,8 +1,8 @@
 """The crash-test loop of clusters in a cloud: clients are killed at random moments, and no machine may be left.
 
-`make crashtest-clouds` makes 200 kills on each simulated cloud. A line tells each: when the client was killed, what was there then,
-and how long the guardian took until the cloud listed nothing. Every fifth time the guardian is killed as well: the machines then
-end by themselves. In the end the runs are taken up again, and have to give the bytes of one that nobody disturbed.
+`make crashtest-clouds` makes 200 kills on each simulated cloud. Each prints a line: when the client was killed, how many machines there
+were, and how long the guardian took until the cloud listed none. Every fifth time the guardian is killed as well: then the machines end
+by themselves. At the end the runs are resumed, and have to give the same bytes as an undisturbed run.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ from tests.process import Pipe
 from tests.warm import Forked
 
 WITHIN_S = 30.0
-"""So soon after its client's end a guardian has removed everything."""
+"""A guardian has removed everything so soon after its client's end."""
 ALONE_S = 8.0
-"""So long a scheduler waits for its client. Machines that nobody guards have gone some seconds later."""
+"""A scheduler ends when it has had no client for so long. Machines without a guardian are gone some seconds later."""
 SLOW = 3.0
-"""Machines that boot beside others on few cores take so many times longer."""
+"""Machines that boot beside others on few cores take longer by this factor."""
 
 
 @dataclass
-class Tally:
-    """What the loop has seen."""
+class KillResults:
+    """Results of the loop."""
 
     kills: int = 0
     ended: int = 0
-    """Runs that had ended before they were to be killed."""
+    """Runs that had ended before they could be killed."""
     unguarded: int = 0
-    """Kills of client and guardian."""
+    """Kills of both client and guardian."""
     machines: int = 0
-    """That were there at the moment of a kill."""
+    """Sum of the machines at the moment of a kill."""
     slowest_s: float = 0.0
-    """Until nothing was listed, with a guardian."""
-    left: list[str] = field(default_factory=list)
-    """What was wrong."""
+    """Longest time until no machine was listed, with a guardian."""
+    problems: list[str] = field(default_factory=list)
+    """Messages."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class Victim:
-    """One project whose runs are killed and taken up again."""
+class KilledRuns:
+    """One project whose runs are killed and resumed."""
 
     def __init__(self, cloud: Cloud, folder: Path, seed: int) -> None:
         self._cloud = cloud
@@ -65,29 +65,29 @@ class Victim:
         self._spec = tiles(self.pipe, folder.name, cluster="cloud", n=8, seconds=0.2)
 
     def undisturbed(self) -> float:
-        """Run once to the end; how long it took."""
+        """Run once to the end. Returns how long it took in seconds."""
         began = time.monotonic()
         process = self._start("run", self._spec)
-        assert process.ended(300), (self.pipe.folder / "said").read_text()
-        assert process.code() == 0, (self.pipe.folder / "said").read_text()
+        assert process.ended(300), (self.pipe.folder / "output").read_text()
+        assert process.code() == 0, (self.pipe.folder / "output").read_text()
         return time.monotonic() - began
 
-    def killed(self, whole_s: float, tally: Tally, *, unguarded: bool) -> None:
-        """Start a run, or take the last one up again, and kill it at some moment."""
+    def killed(self, whole_s: float, results: KillResults, *, unguarded: bool) -> None:
+        """Start a run, or resume the last one, and kill it at a random moment."""
         again = self._unfinished()
         words = ("resume", "last") if again else ("run", "--fresh", self._spec)
         process = self._start(*words)
-        # At random, but in each sixth of a run as often; after one that was too short, in another sixth.
-        after = max(0.1, whole_s * ((tally.kills + tally.ended) % 6 + self._random.random()) / 6)
+        # At random, but equally often in each sixth of a run; after a run that ended before, in another sixth.
+        after = max(0.1, whole_s * ((results.kills + results.ended) % 6 + self._random.random()) / 6)
         if not process.ended(after):
             process.kill()
         code = process.code()
         if code != -signal.SIGKILL:
-            with tally.lock:
-                tally.ended += 1
+            with results.lock:
+                results.ended += 1
             if code != 0:
-                said = (self.pipe.folder / "said").read_text()
-                tally.left.append(f"a run that nobody disturbed ended with exit code {code}: {said[-2000:]}")
+                output = (self.pipe.folder / "output").read_text()
+                results.problems.append(f"an undisturbed run ended with exit code {code}: {output[-2000:]}")
             return
         mine = self._mine()
         if unguarded:
@@ -96,25 +96,25 @@ class Victim:
         patience = WITHIN_S if not unguarded else SLOW * (ALONE_S + WITHIN_S)
         gone = self._cloud.until(lambda: not self._mine(), patience)
         took = time.monotonic() - began
-        with tally.lock:
-            tally.kills += 1
-            tally.unguarded += unguarded
-            tally.machines += len(mine)
+        with results.lock:
+            results.kills += 1
+            results.unguarded += unguarded
+            results.machines += len(mine)
             if not unguarded:
-                tally.slowest_s = max(tally.slowest_s, took)
+                results.slowest_s = max(results.slowest_s, took)
             if not gone:
-                tally.left.append(
+                results.problems.append(
                     f"{len(self._mine())} machines were left {patience:g} s after a kill at {after:.1f} s"
                 )
             what = "client and guardian" if unguarded else "client"
             print(
-                f"{tally.kills:4} {what} killed after {after:4.1f} s, {len(mine)} machines: gone in {took:4.1f} s",
+                f"{results.kills:4} {what} killed after {after:4.1f} s, {len(mine)} machines: gone in {took:4.1f} s",
                 flush=True,
             )
         check_journal(self.pipe)
 
     def ended(self, expected: dict[str, str]) -> str:
-        """Take the run up to its end: what is wrong then; empty when nothing is."""
+        """Resume the run to its end. Returns a message; empty when nothing is wrong."""
         done = self.pipe("resume", "last", code=None, timeout=300) if self._unfinished() else None
         if done is not None and done.code:
             return f"the resumed run ended with exit code {done.code}: {done.err[-2000:]}"
@@ -126,9 +126,9 @@ class Victim:
         return ""
 
     def _start(self, *words: object) -> Forked:
-        """What it says goes to the file `said` of the project's folder."""
-        with (self.pipe.folder / "said").open("wb") as said:
-            return Forked(list(map(str, words)), self.pipe.folder, self.pipe.env, said.fileno(), said.fileno())
+        """Start `pipe`; its output goes to the file `output` of the project's folder."""
+        with (self.pipe.folder / "output").open("wb") as output:
+            return Forked(list(map(str, words)), self.pipe.folder, self.pipe.env, output.fileno(), output.fileno())
 
     def _unfinished(self) -> bool:
         if not (self.pipe.folder / ".swath/journal.sqlite").exists():
@@ -138,11 +138,11 @@ class Victim:
         return bool(runs) and runs[0].status == "crashed"
 
     def _mine(self) -> list[str]:
-        """Machines of this project's runs."""
+        """Ids of machines of this project's runs."""
         return [each["id"] for each in self._cloud.alive() if f"-{self.pipe.folder.name}-" in each["name"]]
 
     def _guardians(self) -> list[int]:
-        """Guardians of this project, by what they were started with."""
+        """Process ids of this project's guardians, by their command lines."""
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdecimal():
@@ -159,29 +159,29 @@ class Victim:
             os.kill(pid, signal.SIGKILL)
 
 
-def loop(cloud: Cloud, kills: int, folder: Path, seed: int, side_by_side: int = 3) -> Tally:
-    """Kill clients until there were so many kills; all that was wrong is in the tally."""
-    tally = Tally()
-    victims = [Victim(cloud, folder / f"victim{number}", seed + number) for number in range(side_by_side)]
-    whole_s = victims[0].undisturbed()
-    expected = hashes(victims[0].pipe.folder / "out/map")
+def loop(cloud: Cloud, kills: int, folder: Path, seed: int, side_by_side: int = 3) -> KillResults:
+    """Kill clients so many times."""
+    results = KillResults()
+    projects = [KilledRuns(cloud, folder / f"victim{number}", seed + number) for number in range(side_by_side)]
+    whole_s = projects[0].undisturbed()
+    expected = hashes(projects[0].pipe.folder / "out/map")
 
     def work(number: int) -> None:
-        victim = victims[number]
+        project = projects[number]
         tries = 0
-        while tally.kills < kills and not tally.left and tries < 3 * kills:
+        while results.kills < kills and not results.problems and tries < 3 * kills:
             tries += 1
-            victim.killed(1.2 * whole_s, tally, unguarded=tries % 5 == 0)
-        wrong = victim.ended(expected)
+            project.killed(1.2 * whole_s, results, unguarded=tries % 5 == 0)
+        wrong = project.ended(expected)
         if wrong:
-            tally.left.append(wrong)
+            results.problems.append(wrong)
 
     with ThreadPoolExecutor(side_by_side) as threads:
         for future in [threads.submit(work, number) for number in range(side_by_side)]:
             future.result()
     if not cloud.empty(WITHIN_S):
-        tally.left.append(f"left in the end: {cloud.names()}, {cloud.processes()} processes")
-    return tally
+        results.problems.append(f"left at the end: {cloud.names()}, {cloud.processes()} processes")
+    return results
 
 
 def main(words: Sequence[str]) -> int:
@@ -194,13 +194,13 @@ def main(words: Sequence[str]) -> int:
     wrong = False
     for kind in options.cloud or ("ec2", "gce"):
         with tempfile.TemporaryDirectory() as folder, started(kind, Path(folder) / "cloud") as cloud:
-            tally = loop(cloud, options.kills, Path(folder), options.seed)
+            results = loop(cloud, options.kills, Path(folder), options.seed)
         print(
-            f"{kind}: {tally.kills} kills ({tally.unguarded} of them of the guardian too), {tally.machines} machines at those moments, "
-            f"slowest removal by a guardian {tally.slowest_s:.1f} s, seed {options.seed}: "
-            + ("; ".join(tally.left) or "no machine left, same bytes")
+            f"{kind}: {results.kills} kills ({results.unguarded} of them of the guardian too),"
+            f" {results.machines} machines at those moments, slowest removal by a guardian {results.slowest_s:.1f} s,"
+            f" seed {options.seed}: " + ("; ".join(results.problems) or "no machine left, same bytes")
         )
-        wrong = wrong or bool(tally.left)
+        wrong = wrong or bool(results.problems)
     return int(wrong)
 
 

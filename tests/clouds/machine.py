@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from tests.clouds.faults import Fate
+from tests.clouds.faults import Behaviour
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MARK = "CLOUD_MACHINE"
@@ -70,7 +70,7 @@ class Machine:
     folder: Path
     address: str
     user_data: bytes
-    fate: Fate
+    behaviour: Behaviour
     environment: Mapping[str, str]
     """Of the containers' image, beside what docker run gives."""
     made: float = field(default_factory=time.monotonic)
@@ -99,8 +99,8 @@ class Machine:
         return (
             self.process is None
             and not self.ended
-            and self.fate.boot == "boots"
-            and time.monotonic() - self.made >= self.fate.boot_delay_s
+            and self.behaviour.boot == "boots"
+            and time.monotonic() - self.made >= self.behaviour.boot_delay_s
         )
 
     @property
@@ -136,7 +136,7 @@ class Machine:
             "MACHINE_ID": self.id,
             "MACHINE_ADDRESS": self.address,
             "CLOUD_ROOT": str(self.folder.parent.parent),
-            "CLOUD_CONTAINER": self.fate.container,
+            "CLOUD_CONTAINER": self.behaviour.container,
             "PYTHONPATH": str(REPOSITORY),
             **self.environment,
         }

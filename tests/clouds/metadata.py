@@ -1,4 +1,4 @@
-"""The metadata that machines ask for: who they are, and whether the provider takes them back. One address, a path for each."""
+"""The metadata server of simulated machines: their identity, and preemption notices. One address with a path for each machine."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def serve_metadata(machine_of: Callable[[str], Machine | None]) -> str:
         def do_GET(self) -> None:
             name, _, path = self.path.lstrip("/").partition("?")[0].partition("/")
             machine = machine_of(name)
-            told = None if machine is None else answer(machine, path)
-            body = (told or "").encode()
-            self.send_response(404 if told is None else 200)
+            text = None if machine is None else answer(machine, path)
+            body = (text or "").encode()
+            self.send_response(404 if text is None else 200)
             self.send_header("Metadata-Flavor", "Google")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -126,9 +126,9 @@ def docker(words: list[str]) -> int:
     while words and words[0].startswith("-"):
         words.pop(0)
     verb, *words = words or ["help"]
-    fate = os.environ["CLOUD_CONTAINER"]
+    behaviour = os.environ["CLOUD_CONTAINER"]
     if verb in ("pull", "login", "info", "version", "ps", "images", "logs", "image"):
-        if verb == "pull" and fate == "missing":
+        if verb == "pull" and behaviour == "missing":
             print(f"Error response from daemon: manifest for {words[-1]} not found: manifest unknown", file=sys.stderr)
             return 1
         return 0
@@ -142,10 +142,10 @@ def docker(words: list[str]) -> int:
     if verb != "run":
         print(f"docker: '{verb}' is not a docker command.\nSee 'docker --help'", file=sys.stderr)
         return 1
-    return run(words, fate)
+    return run(words, behaviour)
 
 
-def run(words: list[str], fate: str) -> int:
+def run(words: list[str], behaviour: str) -> int:
     """docker run: the command in place of the container, with the variables that a container would have."""
     environment = {name: value for name, value in os.environ.items() if name != "CLOUD_CONTAINER"}
     name, detached, entry = f"c{os.getpid()}", False, ""
@@ -178,13 +178,13 @@ def run(words: list[str], fate: str) -> int:
         return 125
     image, *command = words
     (HERE / "image").write_text(image)
-    if fate == "missing":
+    if behaviour == "missing":
         print(f"docker: Error response from daemon: manifest for {image} not found: manifest unknown.", file=sys.stderr)
         return 125
-    if fate == "dies":
+    if behaviour == "dies":
         print("the container died, as a test asked for", file=sys.stderr)
         return 1
-    if fate == "hangs":
+    if behaviour == "hangs":
         time.sleep(1e9)
     command = [entry, *command] if entry else command
     for outside, inside in mounts:  # nothing is mounted: what the command says is put where the files are

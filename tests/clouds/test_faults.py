@@ -147,16 +147,16 @@ def test_a_removal_fails_as_often_as_asked_for(cloud: Cloud) -> None:
 
 
 def test_a_machine_that_never_boots_is_paid_for_and_silent(cloud: Cloud) -> None:
-    cloud.fate(boot="never")
+    cloud.behaviour(boot="never")
     machine = create(cloud)
     assert cloud.until(lambda: cloud.alive()[0]["state"].lower() == "running", 5)
     assert (cloud.console(machine), cloud.alive()[0]["booted"]) == ("", False)
 
 
 def test_a_container_dies_hangs_or_has_no_image(cloud: Cloud) -> None:
-    cloud.fate(nth=1, container="dies")
-    cloud.fate(nth=2, container="hangs")
-    cloud.fate(nth=3, container="missing")
+    cloud.behaviour(nth=1, container="dies")
+    cloud.behaviour(nth=2, container="hangs")
+    cloud.behaviour(nth=3, container="missing")
     dies, hangs, missing = (create(cloud, name=name) for name in ("m-1", "m-2", "m-3"))
     assert up(cloud, dies, "container ended")
     assert up(cloud, missing, "manifest unknown")

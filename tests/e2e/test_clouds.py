@@ -91,7 +91,7 @@ def map_of(cloud: Cloud, folder: Path, model: Path, naip: Path) -> Made:
     output = {"to": f"{store}://{BUCKET}/out", **made}
     spec = pipe.spec("there", output=output, cluster="cloud", **fields)
     pipe("doctor", spec)
-    cloud.fate(nth=1, boot_delay_s=2)  # so that its console is looked at
+    cloud.behaviour(nth=1, boot_delay_s=2)  # so that its console is looked at
     done = pipe("run", "--fresh", "--json", spec, timeout=300)
     empty = cloud.empty()
     if cloud.kind == "ec2":

@@ -112,7 +112,7 @@ def test_at_quota_the_run_names_it_and_leaves_no_scheduler(cloud: Cloud, pipe: P
 def test_a_container_that_dies_is_told_with_its_console_and_does_not_take_the_whole_deadline(
     cloud: Cloud, pipe: Pipe
 ) -> None:
-    cloud.fate(container="dies")
+    cloud.behaviour(container="dies")
     done = pipe("run", spec(pipe), code=5)
     assert "console" in done.err
     assert cloud.empty(1)
@@ -120,7 +120,7 @@ def test_a_container_that_dies_is_told_with_its_console_and_does_not_take_the_wh
 
 def test_what_cannot_be_terminated_is_exit_code_7_and_sweep_is_the_remedy(cloud: Cloud, pipe: Pipe) -> None:
     pipe.env["SWATH_CLOUD_WITHIN_S"] = "2"
-    cloud.fate(container="hangs")
+    cloud.behaviour(container="hangs")
     cloud.fail_removal(times=0)
     done = pipe("run", spec(pipe, cluster={**cluster(cloud), "start_timeout_s": 8}), code=7)
     assert "8 s" in done.err, "why the cluster did not come up is told, too"
@@ -129,7 +129,7 @@ def test_what_cannot_be_terminated_is_exit_code_7_and_sweep_is_the_remedy(cloud:
     assert machine["name"] in done.err
     listed = pipe("sweep")
     assert machine["name"] in listed.out
-    cloud.mend()
+    cloud.clear_faults()
     pipe("sweep", "--yes")
     assert cloud.empty(1)
     check_nothing_left(pipe)

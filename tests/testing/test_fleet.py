@@ -49,7 +49,7 @@ def broken(cloud: Cloud) -> Break:
     def break_termination() -> Iterator[None]:
         cloud.fail_removal(times=0, status=400)
         yield
-        cloud.mend()
+        cloud.clear_faults()
 
     return break_termination
 

@@ -116,7 +116,7 @@ def test_a_missing_right_is_a_credentials_error(ec2_cloud: Cloud) -> None:
 
 def test_a_container_that_dies_is_an_error_with_the_console_and_is_not_retried_for_ever(ec2_cloud: Cloud) -> None:
     for nth in range(2, 20):
-        ec2_cloud.fate(nth=nth, container="dies")
+        ec2_cloud.behaviour(nth=nth, container="dies")
     with running(ec2_spec(ec2_cloud)) as run:
         run.run(run.cluster.start_scheduler())
         with pytest.raises(InfrastructureError, match="the container died, as a test asked for"):

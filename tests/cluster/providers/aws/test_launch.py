@@ -21,7 +21,7 @@ def launch_request(**fields: Any) -> LaunchRequest:
 
 
 def test_a_machine_ends_at_its_time_limit_whatever_its_container_does(ec2_cloud: Cloud) -> None:
-    ec2_cloud.fate(container="hangs")
+    ec2_cloud.behaviour(container="hangs")
     ec2_cloud.speed(3600)
     plain = cloud_init.BootPlan(image="acme/swath:1", command=("python",), env={}, expires=2_000_000_000, limit_s=3600)
     Ec2Provider(ec2_spec(ec2_cloud)).launch(launch_request(user_data=cloud_init.user_data(plain)))

@@ -144,7 +144,7 @@ def launch_request(name: str, *, role: str = "worker", seconds: float = 3600) ->
 
 
 def test_a_create_request_whose_answer_was_lost_makes_one_machine(gce_cloud: Cloud) -> None:
-    gce_cloud.fate(boot="never")
+    gce_cloud.behaviour(boot="never")
     gce_cloud.fail_create(when="after")
     launched = GceProvider(gce_spec(gce_cloud)).launch(launch_request("run-1-a"))
     fleet = GceFleet(gce_cloud.network["project"])
@@ -159,7 +159,7 @@ def test_a_create_request_whose_answer_was_lost_makes_one_machine(gce_cloud: Clo
 
 
 def test_a_machine_is_deleted_by_the_cloud_at_its_time_limit(gce_cloud: Cloud) -> None:
-    gce_cloud.fate(boot="never")
+    gce_cloud.behaviour(boot="never")
     gce_cloud.speed(3600)
     provider = GceProvider(gce_spec(gce_cloud))
     launched = provider.launch(launch_request("run-1-a", seconds=3600))

@@ -12,7 +12,7 @@ from typing import Any
 NAME = "calls.jsonl"
 
 
-class Calls:
+class CallLog:
     """Written by the simulator. A line has: at (seconds since 1970), who (client or machine), service, action, parameters,
     status (of the answer), fault (its code, when a test made it fail)."""
 

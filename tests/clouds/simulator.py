@@ -1,4 +1,4 @@
-"""All machines of one simulated cloud: booted, watched and ended; none outlives the simulator, however that ends."""
+"""All machines of one simulated cloud: booted, watched and ended. None outlives the simulator's process, however it ends."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.clouds.calls import Calls
+from tests.clouds.call_log import CallLog
 from tests.clouds.faults import Faults
 from tests.clouds.machine import Machine, block, kill_marked, processes, write_shims
 from tests.clouds.metadata import serve_metadata
 
-LOOK_EVERY_S = 0.02
+POLL_S = 0.02
 
 
-class Yard:
+class Simulator:
     """Has the root folder of a simulator: bin/ (commands), machines/ID/ (console, user data, files), calls.jsonl, speed."""
 
     def __init__(self, root: Path) -> None:
@@ -30,17 +30,17 @@ class Yard:
         self._reaper()
         self._held, self.prefix = block()
         self.faults = Faults()
-        self.calls = Calls(self.root)
+        self.calls = CallLog(self.root)
         self.machines: dict[str, Machine] = {}
         self.metadata = serve_metadata(lambda name: self.machines.get(name))
         self.environment: dict[str, str] = {}
-        """Of the containers' image: where the cloud's services are."""
+        """Environment of containers: the addresses of the cloud's services."""
         self.lock = threading.RLock()
         self.speed = 1.0
 
     @property
     def speed(self) -> float:
-        """Seconds of the machines' time limits that pass in one second."""
+        """Speed of the clock of machines' time limits: seconds per real second."""
         return self._speed
 
     @speed.setter
@@ -54,7 +54,7 @@ class Yard:
         """A machine that will boot."""
         with self.lock:
             environment = {**self.environment, "SWATH_METADATA": f"{self.metadata}/{name}"}
-            machine = Machine(name, self.folder / name, address, user_data, self.faults.fate(), environment)
+            machine = Machine(name, self.folder / name, address, user_data, self.faults.behaviour(), environment)
             (machine.folder / "user-data").write_bytes(user_data)
             self.machines[name] = machine
         return machine
@@ -67,7 +67,7 @@ class Yard:
                 machine.end()
 
     def watch(self, powered_off: Callable[[Machine], None], each_time: Callable[[], None] = lambda: None) -> None:
-        """Boot machines when they are due, and tell of those that power themselves off, from now on."""
+        """Boot machines when they are due, and call `powered_off` for those that power themselves off, in the background."""
 
         def look() -> None:
             while True:
@@ -83,16 +83,16 @@ class Yard:
                     if went_off:
                         powered_off(machine)
                 each_time()
-                time.sleep(LOOK_EVERY_S)
+                time.sleep(POLL_S)
 
         threading.Thread(target=look, daemon=True).start()
 
     def processes(self) -> int:
-        """So many processes of machines run."""
+        """Number of processes of machines."""
         return len(processes(self.folder))
 
     def functions(self) -> dict[str, Callable[..., Any]]:
-        """What the control address answers in every cloud."""
+        """Functions of the control address that every cloud has."""
 
         def machine_of(name: str) -> Machine:
             found = self.machines.get(name) or next(
@@ -108,15 +108,15 @@ class Yard:
             "user_data": lambda machine: machine_of(machine).user_data.decode(),
             "processes": self.processes,
             "fault": self.faults.set,
-            "fate": self.faults.set_fate,
-            "mend": self.faults.clear,
+            "behaviour": self.faults.set_behaviour,
+            "clear_faults": self.faults.clear,
             "power_off": lambda machine: machine_of(machine).power_off(),
             "kill_container": lambda machine: machine_of(machine).kill_containers(),
             "speed": lambda times: setattr(self, "speed", float(times)),
         }
 
-    def told(self, name: str) -> dict[str, Any]:
-        """What the control address says of a machine."""
+    def describe(self, name: str) -> dict[str, Any]:
+        """Description of a machine, for the control address."""
         machine = self.machines[name]
         return {
             "id": name,
@@ -127,7 +127,7 @@ class Yard:
         }
 
     def reset(self) -> None:
-        """Without machines, faults and calls, at normal speed."""
+        """Remove all machines, faults and calls, and set the normal speed."""
         with self.lock:
             for machine in self.machines.values():
                 if not machine.ended:
