@@ -1,7 +1,7 @@
-"""Chips per second: our loader beside torchgeo's, and beside decoding alone.
+"""Chips per second of swath's sampler, beside torchgeo's and beside decoding alone. Run: python bench/chips.py [--help]
 
-Run: python bench/chips.py [--help]. The same chips for all (where ours are drawn), of the same synthetic image and labels; each
-measurement is a process of its own, one at a time, in turns; the table has medians. The one-off survey is not in it.
+All read the same windows (those that swath draws) of the same synthetic image and labels. Each measurement is a process of its own, in
+turns; the table has medians. The survey before a training is not included.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CASES = Path(__file__).parent / "cases"
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench", help="where images are kept")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench", help="folder of the images")
     parser.add_argument("--sizes", type=lambda text: [int(each) for each in text.split(",")], default=[2048, 4096])
     parser.add_argument("--edge", type=int, default=128, help="of a chip, in pixels")
     parser.add_argument("--batches", type=int, default=200, help="of 8 chips")
@@ -38,9 +38,9 @@ def main() -> int:
 
 
 def measure(folder: Path, size: int, options: argparse.Namespace) -> None:
-    """All kinds for one image."""
+    """Measure all readers on one image."""
     common = [str(folder), str(size), str(options.edge), str(options.batches)]
-    called([sys.executable, str(CASES / "chips_swath.py"), "places", *common])
+    run([sys.executable, str(CASES / "chips_swath.py"), "places", *common])
     places = [
         str(folder / f"{kind}-{size}.{end}")
         for kind, end in (("textured", "tif"), ("labels", "tif"), ("places", "json"))
@@ -59,36 +59,36 @@ def measure(folder: Path, size: int, options: argparse.Namespace) -> None:
         ]
         for workers in (0, 2)
     }
-    found: dict[str, list[dict[str, float]]] = {}
+    measured: dict[str, list[dict[str, float]]] = {}
     for _ in range(options.turns):
         for kind, words in kinds.items():
-            if (told := called(words, may_lack=kind.startswith("torchgeo"))) is not None:
-                found.setdefault(kind, []).append(told)
-    sums = {each["labels"] for kind in found for each in found[kind] if "labels" in each}
+            if (result := run(words, optional=kind.startswith("torchgeo"))) is not None:
+                measured.setdefault(kind, []).append(result)
+    sums = {each["labels"] for kind in measured for each in measured[kind] if "labels" in each}
     if len(sums) > 1:
-        raise SystemExit(f"not all have read the same labels: their sums are {sorted(sums)}")
+        raise SystemExit(f"the readers did not read the same labels: their sums are {sorted(sums)}")
     chips = options.batches * 8
     load = " ".join(f"{each:.1f}" for each in os.getloadavg())
     print(f"\n{chips} chips of {options.edge} pixels, image of {size} x {size} x 4 uint16; load {load}")
     print(f"{'':24}{'wall s':>8}{'CPU s':>8}{'chips/s':>9}{'CPU ms/chip':>13}{'CPU x swath':>13}")
-    ours = statistics.median(each["cpu_s"] for each in found["swath"])
-    for kind, each in found.items():
+    ours = statistics.median(each["cpu_s"] for each in measured["swath"])
+    for kind, each in measured.items():
         wall, cpu = (statistics.median(one[unit] for one in each) for unit in ("wall_s", "cpu_s"))
         print(f"{kind:24}{wall:8.2f}{cpu:8.2f}{chips / wall:9.0f}{1000 * cpu / chips:13.2f}{cpu / ours:13.2f}")
-    for kind in kinds.keys() - found.keys():
+    for kind in kinds.keys() - measured.keys():
         print(f"{kind}: not installed; see bench/README.md")
 
 
-def called(words: list[str], *, may_lack: bool = False) -> dict[str, float] | None:
-    """What a process printed last, as JSON; None where a package is not installed."""
+def run(words: list[str], *, optional: bool = False) -> dict[str, float] | None:
+    """The last line that a process printed, from JSON; None where an optional package is not installed."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{CASES}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        if may_lack and "ModuleNotFoundError" in done.stderr:
+        if optional and "ModuleNotFoundError" in done.stderr:
             return None
         raise SystemExit(f"{' '.join(words)} failed: {done.stderr.strip()[-2000:]}")
-    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1]) if done.stdout.strip() else {}
-    return told
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1]) if done.stdout.strip() else {}
+    return result
 
 
 if __name__ == "__main__":

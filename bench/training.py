@@ -1,8 +1,7 @@
-"""What a step of a training costs, beside a bare PyTorch loop that does the same on tensors in memory.
+"""Time of a training step, beside a plain PyTorch loop on tensors in memory. Run: python bench/training.py [--help]
 
-Run: python bench/training.py [--help]. Both train one network on the same chips with the same loss, optimizer, schedule, clipping
-and augmentation; the two take turns, several times over. The bare loop has its batches in memory; ours makes each from the chips,
-in its own thread.
+Both train one network on the same chips with the same loss, optimizer, schedule, clipping and augmentation, in turns. The plain
+loop has its batches in memory; swath copies each of its batches in a thread of its own.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from swath.training.loop.prefetch import NetworkBatch, to_tensors
 from swath.training.loop.settings import TrainSettings
 from swath.training.loop.trainer import TrainingData, train_network
 
-AT_MOST = 1.05
-"""Steps of ours, in steps of the bare loop."""
-WAITING = 0.05
-"""Share of a training that may be spent waiting for data."""
+MAX_RATIO = 1.05
+"""Time of a step of swath in steps of the plain loop."""
+MAX_DATA_WAIT = 0.05
+"""Share of a training in which it waits for data."""
 
 
-def course(arguments: argparse.Namespace, steps: int) -> TrainSettings:
-    """One epoch of so many steps."""
+def train_settings(arguments: argparse.Namespace, steps: int) -> TrainSettings:
+    """One epoch of `steps` steps."""
     return TrainSettings(
         network=Network(width=arguments.width), bands=4, classes=("land", "water"),
         loss=(LossTerm(name="cross_entropy"),), class_weights=((1.0, 1.0),), augment=Augmentation(), optimizer=Optimizer(),
@@ -44,18 +43,18 @@ def course(arguments: argparse.Namespace, steps: int) -> TrainSettings:
 
 
 def chips(arguments: argparse.Namespace) -> list[NetworkBatch]:
-    """Some batches."""
+    """Eight batches of random pixels."""
     random = np.random.default_rng(0)
     shape = (arguments.batch, arguments.chip, arguments.chip)
-    found = []
+    batches = []
     for _ in range(8):
         pixels = random.standard_normal((*shape, 4), np.float32).transpose(0, 3, 1, 2)
-        found.append(NetworkBatch(pixels, (pixels[:, 1] > pixels[:, 0]).astype(np.uint8)))
-    return found
+        batches.append(NetworkBatch(pixels, (pixels[:, 1] > pixels[:, 0]).astype(np.uint8)))
+    return batches
 
 
-def ours(told: TrainSettings, batches: list[NetworkBatch]) -> tuple[float, float]:
-    """Seconds of a step, and the share of the time that was waited. Starting is not counted: the first steps are left out."""
+def swath_step(settings: TrainSettings, batches: list[NetworkBatch]) -> tuple[float, float]:
+    """Seconds of a step, and the share of time spent waiting for data. The first fifth of the steps is left out."""
     marks: list[float] = []
 
     def batch(step: int) -> NetworkBatch:
@@ -65,30 +64,32 @@ def ours(told: TrainSettings, batches: list[NetworkBatch]) -> tuple[float, float
         tempfile.TemporaryDirectory() as folder,
         reporting_to(lambda done, total, pixels: marks.append(time.perf_counter()), "bench"),
     ):
-        result = train_network(told, TrainingData(batch, lambda: iter(()), 0), Path(folder))
+        result = train_network(settings, TrainingData(batch, lambda: iter(()), 0), Path(folder))
     return _step_s(marks), result.data_wait
 
 
-def bare(told: TrainSettings, batches: list[NetworkBatch]) -> float:
-    """Seconds of a step of a loop without anything around it."""
-    torch.set_num_threads(told.threads)
-    torch.use_deterministic_algorithms(told.device == "cpu")
-    network = build_network(told.network, told.bands, 2, told.seed).to(told.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loss_of = Loss(told.loss, told.class_weights).to(told.device)
-    how = told.optimizer
-    optimizer = torch.optim.AdamW(network.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay)
+def plain_step(settings: TrainSettings, batches: list[NetworkBatch]) -> float:
+    """Seconds of a step of a loop of nothing but torch."""
+    torch.set_num_threads(settings.threads)
+    torch.use_deterministic_algorithms(settings.device == "cpu")
+    network = build_network(settings.network, settings.bands, 2, settings.seed).to(
+        settings.device, memory_format=torch.channels_last
+    )  # type: ignore[call-overload]
+    loss_of = Loss(settings.loss, settings.class_weights).to(settings.device)
+    spec = settings.optimizer
+    optimizer = torch.optim.AdamW(network.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, how.learning_rate, total_steps=told.steps, pct_start=how.warmup
+        optimizer, spec.learning_rate, total_steps=settings.steps, pct_start=spec.warmup
     )
-    held = [tuple(part.to(told.device) for part in to_tensors(each)) for each in batches]
+    in_memory = [tuple(part.to(settings.device) for part in to_tensors(each)) for each in batches]
     network.train()
     marks = []
-    for step in range(told.steps):
-        images, labels = augment_batch(*held[step % len(held)], told.augment, told.seed, step)
+    for step in range(settings.steps):
+        images, labels = augment_batch(*in_memory[step % len(in_memory)], settings.augment, settings.seed, step)
         loss = loss_of(network(images.contiguous(memory_format=torch.channels_last)), labels)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), how.clip or 1.0)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), spec.clip or 1.0)
         optimizer.step()
         schedule.step()
         marks.append(time.perf_counter())
@@ -109,29 +110,29 @@ def main() -> int:
     parser.add_argument("--width", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--json", type=Path, help="keep every measurement in this file")
+    parser.add_argument("--json", type=Path, help="write every measurement into this file")
     arguments = parser.parse_args()
-    told, batches = course(arguments, arguments.steps), chips(arguments)
-    steps: dict[str, list[float]] = {"bare loop": [], "swath": []}
+    settings, batches = train_settings(arguments, arguments.steps), chips(arguments)
+    steps: dict[str, list[float]] = {"plain loop": [], "swath": []}
     waits: list[float] = []
     for _ in range(arguments.repeats):
-        steps["bare loop"].append(bare(told, batches))
-        seconds, waiting = ours(told, batches)
+        steps["plain loop"].append(plain_step(settings, batches))
+        seconds, waiting = swath_step(settings, batches)
         steps["swath"].append(seconds)
         waits.append(waiting)
-    medians = {who: statistics.median(found) for who, found in steps.items()}
-    ratio = statistics.median(own / alone for own, alone in zip(steps["swath"], steps["bare loop"], strict=True))
+    medians = {who: statistics.median(times) for who, times in steps.items()}
+    ratio = statistics.median(swath / plain for swath, plain in zip(steps["swath"], steps["plain loop"], strict=True))
     for who, seconds in medians.items():
         print(f"{who:12} {1000 * seconds:8.2f} ms a step")
     waiting = statistics.median(waits)
-    print(f"swath / bare {ratio:8.3f}  (at most {AT_MOST}: {'met' if ratio <= AT_MOST else 'NOT met'})")
+    print(f"swath/plain  {ratio:8.3f}  (at most {MAX_RATIO}: {'met' if ratio <= MAX_RATIO else 'NOT met'})")
     print(
-        f"waiting      {100 * waiting:8.2f} % (at most {100 * WAITING:g}: {'met' if waiting <= WAITING else 'NOT met'})"
+        f"waiting      {100 * waiting:8.2f} % (at most {100 * MAX_DATA_WAIT:g}: {'met' if waiting <= MAX_DATA_WAIT else 'NOT met'})"
     )
     if arguments.json:
-        kept: dict[str, Any] = {"steps_s": steps, "waiting": waits, "ratio": ratio, "arguments": vars(arguments)}
-        arguments.json.write_text(json.dumps(kept, indent=2, default=str) + "\n", encoding="utf-8")
-    return 0 if ratio <= AT_MOST and waiting <= WAITING else 1
+        results: dict[str, Any] = {"steps_s": steps, "waiting": waits, "ratio": ratio, "arguments": vars(arguments)}
+        arguments.json.write_text(json.dumps(results, indent=2, default=str) + "\n", encoding="utf-8")
+    return 0 if ratio <= MAX_RATIO and waiting <= MAX_DATA_WAIT else 1
 
 
 if __name__ == "__main__":

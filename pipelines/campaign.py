@@ -1,8 +1,8 @@
-"""Campaign: load, train, evaluate, and map other areas only with a model that is good enough. Four pipelines as steps of one.
+"""Campaign: load, train, evaluate, and map areas if the score passes: four pipelines as steps of one.
 
-loaded              the imagery, once, as COGs with a STAC collection            pipeline load
-trained             a model of these labels                                      pipeline train
-scores              the model on the places that nothing has seen                pipeline evaluate
+loaded              the imagery as COGs with a STAC collection                   pipeline load
+trained             a model of the labels                                        pipeline train
+scores              the model on the test split                                  pipeline evaluate
 good                whether the score passes                                     on the client
 maps                one map for each area, if it does                            pipeline predict, mapped
 """
@@ -41,10 +41,10 @@ log = logging.getLogger(__name__)
 
 
 class Passes(SpecModel):
-    """What a model has to reach before anything is mapped with it."""
+    """The score that a model needs before areas are mapped with it."""
 
     score: str = "mean IoU"
-    """Name of a number that evaluate tells, such as mean IoU, kappa or IoU water."""
+    """Name of a number of evaluate, such as mean IoU, kappa or IoU water."""
     at_least: float
     """The smallest number that passes."""
 
@@ -55,45 +55,45 @@ class Campaign(Spec):
     imagery: Imagery
     """What to load, for training and for maps."""
     labels: Labels
-    """What is known of the ground."""
+    """The labels."""
     classes: tuple[LabelClass, ...] = Field(min_length=2, max_length=15)
-    """What there is to tell apart, in the order of the map's values from 0 on."""
+    """The classes, in the order of the map's values from 0 on."""
     bands: tuple[str, ...] = Field(min_length=1)
-    """Which bands the model takes, in this order."""
+    """The bands of the model's input, in this order."""
     passes: Passes
-    """What the model has to reach."""
+    """The score that the model needs."""
     areas: tuple[Area, ...] = ()
     """What to map, one map each; everything that was loaded when not given."""
     area: Area | None = None
-    """Where the labels are to be believed; everywhere on the imagery when not given."""
+    """Where the labels are valid; everywhere on the imagery when not given."""
     split: SplitSpec = BlockSplit(validation=0.2, test=0.2)
-    """Which places are held back: for `validation`, on which the best weights are chosen, and for `test`, which is scored."""
+    """How places are split: the best weights are selected on `validation`, and `test` is scored."""
     sampling: Sampling = Sampling()
-    """Which chips are seen."""
+    """How chips are sampled."""
     network: Network = Network()
     """The network."""
     loss: Loss = (LossTerm(name="cross_entropy"),)
-    """What is made small: cross_entropy, focal, dice, or a list of them, which are summed."""
+    """The loss: cross_entropy, focal, dice, or a list of them, which are summed."""
     epochs: int = Field(default=10, ge=1)
-    """So often the validation split is looked at."""
+    """Number of epochs. The validation split is scored at the end of each."""
     seed: int = Field(default=1, ge=0)
-    """Decides split, first weights and chips."""
+    """Seed of split, initial weights and chips."""
     vectors: bool = True
     """Also write polygons of each map."""
     output: Destination
-    """Folder of everything: imagery, model, scores and maps are folders in it."""
+    """Folder of all results: imagery, model, scores and maps are folders in it."""
 
     @model_validator(mode="after")
     def _has_a_test(self) -> Campaign:
         tested = getattr(self.split, "test", None)
         if not tested:
-            raise ValueError("split.test: a campaign scores its model on places that nothing has seen; hold some back")
+            raise ValueError("split.test: a campaign scores its model on the test split, so it cannot be empty")
         return self
 
 
 @dataclass(frozen=True)
 class CampaignResult:
-    """What a campaign came to."""
+    """The result of a campaign."""
 
     folder: str
     passed: bool
@@ -128,16 +128,16 @@ def campaign(spec: Campaign) -> Any:
 
 
 def load_spec(spec: Campaign) -> Load:
-    """All bands that the model takes and that a rule over bands needs."""
-    wanted = list(spec.imagery.bands or spec.bands)
+    """The spec of load: all bands that the model and a rule over bands need."""
+    bands = list(spec.imagery.bands or spec.bands)
     if isinstance(spec.labels, ExpressionLabels) and spec.labels.imagery is None:
-        wanted += spec.labels.parsed().bands
-    imagery = spec.imagery.model_copy(update={"bands": tuple(dict.fromkeys(wanted))})
+        bands += spec.labels.parsed().bands
+    imagery = spec.imagery.model_copy(update={"bands": tuple(dict.fromkeys(bands))})
     return Load(imagery=imagery, output=CollectionOutput(to=f"{spec.output.to}/imagery"))
 
 
-def held_imagery(spec: Campaign) -> StacImagery:
-    """What was loaded, as a source."""
+def loaded_imagery(spec: Campaign) -> StacImagery:
+    """The loaded imagery as a source."""
     return StacImagery(
         catalog=f"{spec.output.to}/imagery/collection.json",
         mosaic=spec.imagery.mosaic,
@@ -147,9 +147,9 @@ def held_imagery(spec: Campaign) -> StacImagery:
 
 @task(on_client=True)
 def train_spec(spec: Campaign, *, loaded: Published) -> Train:
-    """The training's spec, once the imagery is there."""
+    """The spec of train, once the imagery is loaded."""
     return Train(
-        data=(LabelledImagery(imagery=held_imagery(spec), labels=spec.labels, area=spec.area),),
+        data=(LabelledImagery(imagery=loaded_imagery(spec), labels=spec.labels, area=spec.area),),
         classes=spec.classes, bands=spec.bands, split=spec.split, sampling=spec.sampling, network=spec.network,
         loss=spec.loss, epochs=spec.epochs, seed=spec.seed, output=ModelOutput(to=f"{spec.output.to}/model"),
     )  # fmt: skip
@@ -157,38 +157,28 @@ def train_spec(spec: Campaign, *, loaded: Published) -> Train:
 
 @task(on_client=True)
 def evaluate_spec(spec: Campaign, *, trained: Published) -> Evaluate:
-    """The scoring's spec, once the model is there: the test split of its own training."""
+    """The spec of evaluate, once the model is trained: the test split of its own training."""
     return Evaluate(
         model=ModelRef(path=weights_of(trained)),
-        data=(LabelledImagery(imagery=held_imagery(spec), labels=spec.labels, area=spec.area),),
+        data=(LabelledImagery(imagery=loaded_imagery(spec), labels=spec.labels, area=spec.area),),
         split="test", output=Destination(to=f"{spec.output.to}/scores"), seed=spec.seed,
     )  # fmt: skip
 
 
 @task(on_client=True)
 def predict_specs(spec: Campaign, *, trained: Published) -> list[Predict]:
-    """A map's spec for each area."""
+    """A spec of predict for each area."""
+    from swath.maps.area_folders import area_folders
+
     model, vectors = ModelRef(path=weights_of(trained)), Vectors() if spec.vectors else None
     areas: Sequence[Area | None] = spec.areas or (None,)
     return [
         Predict(
-            imagery=held_imagery(spec), model=model, area=area,
+            imagery=loaded_imagery(spec), model=model, area=area,
             output=Output(to=f"{spec.output.to}/maps/{name}", vectors=vectors),
         )
-        for name, area in zip(names_of(spec.areas), areas, strict=True)
+        for name, area in zip(area_folders(spec.areas), areas, strict=True)
     ]  # fmt: skip
-
-
-def names_of(areas: Sequence[Area]) -> list[str]:
-    """A folder's name for each area: that of its file, numbered where it has none or several have the same."""
-    from pathlib import PurePosixPath
-
-    found: list[str] = []
-    for number, area in enumerate(areas, 1):
-        stem = PurePosixPath(area.source).stem if "." in area.source and "/" not in area.source[-1:] else ""
-        stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in stem).strip("-")
-        found.append(stem if stem and stem not in found else f"{stem or 'area'}-{number}")
-    return found or ["all"]
 
 
 def weights_of(trained: Published) -> str:
@@ -198,25 +188,15 @@ def weights_of(trained: Published) -> str:
 
 @task(on_client=True)
 def good_enough(scores: Published, *, passes: Passes) -> bool:
-    """Whether the score passes. A score of another name is an error."""
-    from swath.errors import UsageError
+    """Whether the score passes. A score that evaluate does not give is an error."""
+    from swath.evaluation.acceptance import meets_score
 
     numbers = scores.about["numbers"]
-    if passes.score not in numbers:
-        raise UsageError(
-            f"passes.score: there is no number {passes.score!r}", remedy=f"There are {', '.join(numbers)}."
-        )
-    found = numbers[passes.score]
-    good = bool(found >= passes.at_least)
-    told = "it passes" if good else "it does not pass, so nothing is mapped"
-    log.log(
-        logging.INFO if good else logging.WARNING,
-        "%s is %s, asked for %s: %s",
-        passes.score,
-        found,
-        passes.at_least,
-        told,
+    good = meets_score(numbers, passes.score, passes.at_least)
+    level, verdict = (
+        (logging.INFO, "it passes") if good else (logging.WARNING, "it does not pass, so nothing is mapped")
     )
+    log.log(level, "%s is %s, required %s: %s", passes.score, numbers[passes.score], passes.at_least, verdict)
     return good
 
 
@@ -224,17 +204,17 @@ def good_enough(scores: Published, *, passes: Passes) -> bool:
 def conclude(
     loaded: Published, trained: Published, scores: Published, good: bool, maps: Sequence[Published], *, output: str
 ) -> CampaignResult:
-    """Everything that was made."""
-    made = tuple(maps) if good else ()  # SKIPPED otherwise
-    return CampaignResult(output, good, dict(scores.about["numbers"]), (loaded, trained, scores, *made))
+    """The results of all steps."""
+    published = tuple(maps) if good else ()  # SKIPPED otherwise
+    return CampaignResult(output, good, dict(scores.about["numbers"]), (loaded, trained, scores, *published))
 
 
 @campaign.planner
 def plan(spec: Campaign) -> dict[str, Any]:
-    """What is known before anything is loaded."""
-    told = load.plan(load_spec(spec))
+    """What a campaign would take, as far as it is known before the imagery is loaded."""
+    loading = load.plan(load_spec(spec))
     return {
-        **{f"load: {name}": value for name, value in told.items() if name != "output"},
+        **{f"load: {name}": value for name, value in loading.items() if name != "output"},
         "train": f"{spec.network.name}, {spec.epochs} epochs of {spec.sampling.steps or 'all'} steps",
         "passes": f"{spec.passes.score} at least {spec.passes.at_least:g}, on the test split",
         "maps": len(spec.areas) or 1,

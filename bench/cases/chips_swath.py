@@ -1,7 +1,7 @@
-"""Chips by swath, and what decoding alone takes: python chips_swath.py KIND FOLDER SIZE EDGE BATCHES. Prints JSON.
+"""Chips by swath, and decoding alone: python chips_swath.py KIND FOLDER SIZE EDGE BATCHES. Prints JSON.
 
-KIND: `places` (where the chips are, as [row, column]), `chips` (our loader, one thread), `windows` (bare rasterio reads the same
-windows of image and labels), `blocks` (bare rasterio reads each block of both once).
+KIND: `places` (write the chips' positions as [row, column]), `chips` (swath, one thread), `windows` (rasterio alone reads the same
+windows of image and labels), `blocks` (rasterio alone reads each block of both once).
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ def main(words: list[str]) -> int:
     kind, folder, size, edge, batches = words[0], Path(words[1]), int(words[2]), int(words[3]), int(words[4])
     pixels, known = image(folder, size), labels(folder, size)
     if kind == "blocks":
-        told = timed(lambda: blocks(pixels) + blocks(known))
+        result = timed(lambda: blocks(pixels) + blocks(known))
     elif kind == "windows":
         places = json.loads((folder / f"places-{size}.json").read_text())
         seen: list[int] = []
-        told = timed(lambda: windows([pixels, known], places, edge, seen)) | {"labels": sum(seen)}
+        result = timed(lambda: windows([pixels, known], places, edge, seen)) | {"labels": sum(seen)}
     else:
         chips = loader(pixels, known, edge)
         if kind == "places":
             found = [place for number in range(batches) for _, place in chips.chip_windows(number)]
             (folder / f"places-{size}.json").write_text(json.dumps([[each.row, each.col] for each in found]))
             return 0
-        told = timed(lambda: sum(len(chips.batch(number).pixels) for number in range(batches)))
-    print(json.dumps(told))
+        result = timed(lambda: sum(len(chips.batch(number).pixels) for number in range(batches)))
+    print(json.dumps(result))
     return 0
 
 
 def loader(pixels: Path, known: Path, edge: int) -> Chips:
-    """Ours, with nothing decoded yet."""
+    """Chips of swath, with an empty cache."""
     data = LabelledImagery(
         imagery=FilesImagery(paths=(str(pixels),), bands=BANDS), labels=RasterLabels(path=str(known))
     )
@@ -84,10 +84,10 @@ def blocks(path: Path) -> int:
 
 
 def timed(work: Callable[[], int]) -> dict[str, float]:
-    """Seconds of wall and processor, and what was made."""
+    """Wall and CPU seconds of `work`, and the number of chips that it returns."""
     wall, cpu = time.perf_counter(), time.process_time()
-    made = work()
-    found = {"chips": made, "wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+    chips = work()
+    found = {"chips": chips, "wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
     return found | {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 import yaml
 
-from swath.pipelines.campaign import names_of
-from swath.spec.fields.area import Area
 from tests.process import Pipe
 
 
@@ -40,8 +38,8 @@ def test_maps_are_made_if_the_score_passes_and_only_then(pipe: Pipe, shared: Pat
     assert scores["about"]["where"] == "test split"
     assert scores["trained_on"] == 0
     contract = json.loads((pipe.folder / "out/model/model.json").read_text())
-    held = contract["swath:training"]["pixels"]
-    assert sum(held["test"]) == scores["scored_pixels"] + scores["labelled_without_prediction"]
+    pixels = contract["swath:training"]["pixels"]
+    assert sum(pixels["test"]) == scores["scored_pixels"] + scores["labelled_without_prediction"]
     # Only what follows from the bar is done again.
     path.write_text(yaml.safe_dump(spec(shared, at_least=0.0)))
     done = pipe("run", path)
@@ -59,10 +57,3 @@ def test_a_split_without_a_test_is_a_mistake(pipe: Pipe, shared: Path) -> None:
     path = pipe.folder / "campaign.yaml"
     path.write_text(yaml.safe_dump(wrong))
     assert "split.test" in pipe("check", path, code=2).err
-
-
-def test_areas_are_called_after_their_files_each_once() -> None:
-    square = "POLYGON((0 0, 1 0, 1 1, 0 0))"
-    areas = [Area(wkt=square, source=source) for source in ("areas/north.geojson", "b/north.geojson", "", "x y.gpkg")]
-    assert names_of(areas) == ["north", "north-2", "area-3", "x-y"]
-    assert names_of([]) == ["all"]

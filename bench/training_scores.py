@@ -1,7 +1,7 @@
-"""What trainings on real imagery reach, by the commands that a user would type: load, train, then evaluate what was held back.
+"""Scores of trainings on real imagery, by `pipe run` of load, train and evaluate on the validation split.
 
-Run: python bench/lessons.py DATA [--only naip,clouds,kampala,lake]. DATA is a folder of images with labels (`lessons` names the files).
-Each score is beside the one that a quick experiment with a U-Net of the same size reached on the same places.
+Run: python bench/training_scores.py DATA [--only naip,clouds,kampala,lake]. DATA is a folder of images with labels (`trainings` names
+the files). Each score is compared with that of an earlier experiment with a U-Net of the same size on the same places.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ NAIP_BANDS = ["red", "green", "blue", "nir"]
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """One training, and what it is measured by."""
+class BenchTraining:
+    """A training with its expected scores."""
 
     train: dict[str, Any]
     scores: dict[str, tuple[dict[str, Any], dict[str, float]]]
-    """Of each evaluation: its imagery with labels, and the IoU to reach, by class."""
+    """Of each evaluation: its labelled imagery, and the least IoU of each class."""
     cpu_s: float
-    """Processor time of the quick experiment."""
+    """CPU time of the earlier experiment."""
     load: dict[str, Any] | None = None
-    """What is loaded before."""
+    """Spec of load, for imagery that is loaded first."""
 
 
-def lessons(data: Path) -> dict[str, Lesson]:
-    """All of them, with paths below `data`."""
-    wet = {"source": "expression", "label": "water", "otherwise": "land"}
+def trainings(data: Path) -> dict[str, BenchTraining]:
+    """All trainings by name, with paths below `data`."""
+    water = {"source": "expression", "label": "water", "otherwise": "land"}
 
     def naip(years: str) -> dict[str, Any]:
         imagery = {"source": "files", "paths": [f"{data}/imagery/naip_nd_{years}*.tif"], "bands": NAIP_BANDS}
-        return {"imagery": imagery, "labels": wet | {"expression": "(green - nir) / (green + nir) > 0.1"}}
+        return {"imagery": imagery, "labels": water | {"expression": "(green - nir) / (green + nir) > 0.1"}}
 
     def clouds(sensor: str, meaning: dict[int, str]) -> dict[str, Any]:
         path = f"{data}/labels/clouds/{sensor}"
@@ -61,11 +61,11 @@ def lessons(data: Path) -> dict[str, Lesson]:
             "source": "files", "paths": [str(ROOT / "data/landsat.tif")],
             "names": ["blue", "green", "red", "nir", "swir16", "thermal", "swir22"],
         },
-        "labels": wet | {"expression": "(green - swir16) / (green + swir16) > 0.3"},
+        "labels": water | {"expression": "(green - swir16) / (green + swir16) > 0.3"},
     }  # fmt: skip
     chips = {"chip": 128, "batch": 8, "steps": 50}
     return {
-        "naip": Lesson(
+        "naip": BenchTraining(
             train={
                 "data": naip("201"), "classes": ["land", "water"], "bands": NAIP_BANDS, "sampling": chips, "epochs": 8,
                 "split": {"by": "scene", "validation": ["naip_nd_2014*"], "overlap": "allow"},
@@ -73,7 +73,7 @@ def lessons(data: Path) -> dict[str, Lesson]:
             scores={"2014": (naip("2014"), {"water": 0.86})},
             cpu_s=190,
         ),
-        "clouds": Lesson(
+        "clouds": BenchTraining(
             train={
                 "data": list(sensors.values()), "classes": ["clear", "cloud", "shadow"], "bands": CLOUD_BANDS,
                 "sampling": chips | {"balance": "classes"}, "epochs": 24, "split": {"by": "columns", "validation": 0.25},
@@ -85,7 +85,7 @@ def lessons(data: Path) -> dict[str, Lesson]:
             },
             cpu_s=340,
         ),
-        "kampala": Lesson(
+        "kampala": BenchTraining(
             load={
                 "imagery": {
                     "source": "files", "paths": [f"{data}/labels/buildings/kampala_west.tif"], "resampling": "average",
@@ -101,7 +101,7 @@ def lessons(data: Path) -> dict[str, Lesson]:
             scores={"the last columns": (kampala, {"building": 0.58})},
             cpu_s=79,
         ),
-        "lake": Lesson(
+        "lake": BenchTraining(
             train={
                 "data": lake, "classes": ["land", "water"], "bands": ["blue", "green", "red", "nir"],
                 "sampling": chips | {"balance": "classes"}, "epochs": 5, "split": {"by": "columns", "validation": 0.3252},
@@ -113,7 +113,7 @@ def lessons(data: Path) -> dict[str, Lesson]:
 
 
 def pipe(folder: Path, name: str, document: dict[str, Any]) -> tuple[float, float]:
-    """Seconds and processor seconds of `pipe run` on a spec."""
+    """Wall and CPU seconds of `pipe run` on a spec."""
     spec = folder / f"{name}.yaml"
     spec.write_text(json.dumps({"cluster": "inline", **document}, indent=2), encoding="utf-8")  # JSON is YAML
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -127,36 +127,40 @@ def pipe(folder: Path, name: str, document: dict[str, Any]) -> tuple[float, floa
 
 
 def main() -> int:
-    """Train, score, print; 1 when a score is not reached."""
+    """Train, score and print; 1 when a score is not reached."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder of imagery with labels")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench" / "lessons", help="where models go")
-    parser.add_argument("--only", help="names of lessons, with commas; all when not given")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / "build" / "bench" / "training-scores", help="folder of the models"
+    )
+    parser.add_argument("--only", help="names of trainings, separated by commas; all when not given")
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "swath.yaml").touch()  # a project of its own
-    known = lessons(arguments.data.resolve())
+    known = trainings(arguments.data.resolve())
     reached = True
     for name in arguments.only.split(",") if arguments.only else known:
-        lesson = known[name]
-        if lesson.load is not None:
-            pipe(folder, f"{name}-load", {"pipeline": "load", **lesson.load})
-        wall, cpu = pipe(folder, f"{name}-train", {"pipeline": "train", **lesson.train, "output": f"models/{name}"})
-        print(f"{name:9} trained in {wall:.0f} s, {cpu:.0f} CPU s (quick experiment {lesson.cpu_s:.0f})", flush=True)
-        for place, (held, wanted) in lesson.scores.items():
+        training = known[name]
+        if training.load is not None:
+            pipe(folder, f"{name}-load", {"pipeline": "load", **training.load})
+        wall, cpu = pipe(folder, f"{name}-train", {"pipeline": "train", **training.train, "output": f"models/{name}"})
+        print(
+            f"{name:9} trained in {wall:.0f} s, {cpu:.0f} CPU s (earlier experiment {training.cpu_s:.0f})", flush=True
+        )
+        for place, (data, expected) in training.scores.items():
             to = f"scores/{name}-{place.replace(' ', '-')}"
             document = {
-                "model": f"models/{name}/{name}.pt2", "data": held, "split": "validation", "output": to,
+                "model": f"models/{name}/{name}.pt2", "data": data, "split": "validation", "output": to,
             }  # fmt: skip
             pipe(folder, f"{name}-evaluate", {"pipeline": "evaluate", **document})
             scores = json.loads((folder / to / "scores.json").read_text(encoding="utf-8"))
-            for label, least in wanted.items():
-                found = scores["by_class"][label]["iou"]["value"]
-                enough = round(found, 2) >= least  # to the digits that the experiment tells
+            for label, least in expected.items():
+                iou = scores["by_class"][label]["iou"]["value"]
+                enough = round(iou, 2) >= least  # rounded as the experiment's scores are
                 reached &= enough
                 verdict = "reached" if enough else "NOT reached"
-                print(f"  {place:18} {label:10} IoU {found:.3f} (quick experiment {least:.2f}: {verdict})", flush=True)
+                print(f"  {place:18} {label:10} IoU {iou:.3f} (earlier experiment {least:.2f}: {verdict})", flush=True)
     return 0 if reached else 1
 
 
