@@ -15,7 +15,7 @@ from swath.engine.executors.executor import Executor
 from swath.graph.task import Task
 
 BACKLOG_INTERVAL_S = 1.0
-"""The executor hears of the backlog at most so often."""
+"""The backlog is reported to the executor at most so often."""
 
 
 class Batches:
@@ -126,7 +126,7 @@ class Batches:
             self.queue_of(calls[0].context.task).pending[:0] = calls
 
     def report_backlog(self, ready: Callable[[], Iterable[tuple[BatchQueue | None, int]]]) -> None:
-        """Tell the executor now and then how much there is to do, so that its cluster can grow or shrink.
+        """Report to the executor now and then how much there is to do, so that its cluster can grow or shrink.
 
         `ready` gives queue and number of items of each node with ready ones; no queue where they are steps.
         """

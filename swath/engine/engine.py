@@ -22,9 +22,9 @@ from swath.events import Event
 from swath.graph.graph import Graph
 
 ITEMS_PER_TURN = 2000
-"""Items that are started before the engine writes finished work and looks whether it should stop."""
+"""Items that are started before the engine writes finished work and checks whether it should stop."""
 WAIT_S = 0.2
-"""How long the engine waits for results before it looks whether it should stop."""
+"""How long the engine waits for results before it checks whether it should stop."""
 
 
 class Engine:
@@ -33,7 +33,7 @@ class Engine:
     on_error: `continue` sets calls aside that failed for good, `stop` raises at the first.
     fresh: reuse no result of an earlier run.
     scrub: takes secrets out of texts before they are recorded.
-    dry_run: execute only those calls without an earlier result of which it says so; the others have no result (see
+    dry_run: of the calls without an earlier result execute only those for which it returns True; the others end without one (see
     swath.engine.explain). `recorder` is then one that writes nothing.
     """
 

@@ -159,7 +159,7 @@ class _Explanations:
             state, why = "runs", self._why(node, survey, old)
         elif waits or row is None or row.state == "failed":
             needs = ", ".join(name for name in node.needs if self._unfinished(name))
-            state, why = "waits", f"it takes what {needs or 'is made'} will give"
+            state, why = "waits", f"it needs results of {needs or 'calls that have not run'}"
             if old is not None and old.code and old.code != code_fingerprint(node.target.fn):
                 why += "; its code changed"
         else:

@@ -37,7 +37,7 @@ class Items:
     """Starts items and ends calls.
 
     only_run: the run whose results may be reused; None for those of any run.
-    dry_run: says of a call without an earlier result whether it is executed all the same; None executes all.
+    dry_run: returns whether a call without an earlier result is executed; None executes all.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class Items:
             graph = target.build(spec)
         except Exception as error:  # noqa: BLE001 - whatever a project's pipeline raises for this spec, others may be right
             outcome = failed_outcome(error, 0.0)
-            if isinstance(error, ValueError):  # as pydantic's are: the message says all
+            if isinstance(error, ValueError):  # such as pydantic's, whose message needs no class name
                 outcome = outcome._replace(error=str(error))
             self._set_aside(node.name, item if node.mapped else None, self._scrubbed(outcome))
             self._nodes.end_item(node.name, item, None)
@@ -177,7 +177,7 @@ class Items:
             self._end_call(call, outcome, result)
         rest = batch.calls[len(result.outcomes) :]
         if result.lost:
-            text = f"{result.lost}; its {len(rest)} calls are made one by one"
+            text = f"{result.lost}; its {len(rest)} calls run one by one"
             self._recorder.line("warning", text, batch.calls[0].context.node)
         self._batches.requeue(rest, alone=bool(result.lost))
 

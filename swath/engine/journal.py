@@ -341,5 +341,5 @@ def _state_error(error: sqlite3.Error, file: Path) -> StateError:
     if "full" in text or "disk I/O" in text:
         remedy = "free some space, or set SWATH_HOME to another disk"
     elif "locked" in text or "busy" in text:
-        remedy = "another process holds it for long: wait for it or end it"
+        remedy = "another process has locked it for long: wait for it or end it"
     return StateError(f"the journal {file}: {text}", remedy=remedy)

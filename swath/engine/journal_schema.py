@@ -64,7 +64,7 @@ def migrate(connection: sqlite3.Connection, file: Path) -> None:
         )
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Asked again inside: another process may have done it meanwhile.
+        # Read again inside: another process may have migrated it meanwhile.
         for migration in MIGRATIONS[connection.execute("PRAGMA user_version").fetchone()[0] :]:
             for statement in migration.split(";"):
                 connection.execute(statement)

@@ -42,7 +42,7 @@ class Nodes:
         self._closed: set[str] = set()
 
     def add(self, graph: Graph, prefix: str = "", depth: int = 0) -> tuple[str, list[str]]:
-        """Add a graph. Returns the name of the single call that holds its result, and the names of all its nodes."""
+        """Add a graph. Returns the name of the single call whose result is that of the graph, and the names of all nodes."""
         graph = graph.prefixed(prefix) if prefix else graph
         result = graph.result
         names = {node.name: node for node in graph}
@@ -141,7 +141,7 @@ class Nodes:
         self._forget(name)
 
     def _end_step(self, step: Step, holder: str, state: str) -> None:
-        """The node that holds a step's result ended."""
+        """The node whose result is that of a step ended."""
         parent = self.results.nodes[step.node]
         if state == "skipped" and not parent.mapped:
             self.ready.skip(parent.name)

@@ -167,15 +167,15 @@ def _mentioned(inline: Iterable[bytes], named: set[str], store: StoreFiles, free
     digests = re.compile(rf"(?<![0-9a-f])(?:{lengths})(?![0-9a-f])".encode())
     found: set[str] = set()
 
-    def look(data: bytes) -> set[str]:
+    def search(data: bytes) -> set[str]:
         return {digest.decode() for digest in digests.findall(data)} & free - found
 
     for data in inline:
-        found |= look(data)
+        found |= search(data)
     unread = [*named, *found]
     while unread:
         read = store.read(unread.pop())
-        new = look(read) if read is not None else set()
+        new = search(read) if read is not None else set()
         found |= new
         unread += new
     return found

@@ -118,6 +118,6 @@ class _SecretUnpickler(pickle.Unpickler):
 
 def _unknown_secret(name: str) -> StateError:
     return StateError(
-        f"a kept result holds a secret that this run does not know: {name}",
+        f"a stored result contains a secret that this run does not have: {name}",
         remedy="set the variable and name it in the spec as before, or run again with --fresh",
     )

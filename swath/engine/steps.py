@@ -25,7 +25,7 @@ class Steps:
         self._by_node: dict[str, Step] = {}
 
     def add(self, step: Step, result: str) -> None:
-        """Add a step. `result` is that of its nodes which holds its result."""
+        """Add a step. `result` is the node whose result is that of the step."""
         self._by_result[result] = step
         self._by_node.update(dict.fromkeys(step.names, step))
 
@@ -44,7 +44,7 @@ class Steps:
             step.unsettled -= 1
 
     def pop_result(self, name: str) -> Step | None:
-        """The step whose result a node holds; it is returned once."""
+        """The step whose result is that of a node; it is returned once."""
         return self._by_result.pop(name, None)
 
     def pop_settled(self, name: str) -> list[str]:

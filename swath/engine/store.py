@@ -59,7 +59,7 @@ class ResultStore:
             data = secret_pickle.dumps(value, self._secrets)
         except Exception as error:  # whatever a foreign object's __reduce__ raises
             raise StateError(
-                f"a result of type {type(value).__name__} cannot be kept: {error}",
+                f"a result of type {type(value).__name__} cannot be stored: {error}",
                 remedy="return plain values, arrays or paths from tasks",
             ) from error
         return self.put_pickle(fingerprint(value), data)
@@ -118,7 +118,7 @@ class ResultStore:
             return Path(path).read_bytes()
         except OSError as error:
             raise StateError(
-                f"a kept result cannot be read: {path}: {error}", remedy="run again with --fresh to make it anew"
+                f"a stored result cannot be read: {path}: {error}", remedy="run again with --fresh to compute it again"
             ) from error
 
     def _write(self, digest: str, data: bytes) -> None:
@@ -140,7 +140,7 @@ class ResultStore:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
             raise StateError(
-                f"a result of {len(data)} bytes cannot be kept in {self.root}: {error}",
+                f"a result of {len(data)} bytes cannot be stored in {self.root}: {error}",
                 remedy="free some space, or set SWATH_HOME to another disk",
             ) from error
 

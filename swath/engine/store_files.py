@@ -63,7 +63,7 @@ class StoreFiles:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StateError(f"a kept result cannot be read: {file.path}: {error}") from error
+            raise StateError(f"a stored result cannot be read: {file.path}: {error}") from error
 
     def remove(self, path: str) -> None:
         """Remove a file, if it is still there."""

@@ -85,7 +85,7 @@ def test_without_an_earlier_run_what_is_known_runs_and_the_rest_waits(inline: Be
     reasons = asked(inline, graph())
     assert states(reasons) == {"look": "looks", "made": "runs", "total": "waits", "more": "waits"}
     assert (reasons["made"].runs, reasons["made"].why) == (3, "there is no earlier run like this one")
-    assert reasons["total"].why == "it takes what made will give"
+    assert reasons["total"].why == "it needs results of made"
 
 
 def test_after_a_run_all_is_finished_and_explaining_makes_nothing(inline: Bench) -> None:

@@ -129,7 +129,7 @@ def test_a_locked_journal_is_waited_for_and_then_refused_with_exit_code_6(tmp_pa
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StateError, match="locked") as caught:
             journal.start_run(run_row("r"))
-        assert "another process holds it" in caught.value.remedy
+        assert "another process has locked it" in caught.value.remedy
         other.execute("COMMIT")
         other.close()
         journal.start_run(run_row("r"))

@@ -106,7 +106,7 @@ def test_a_secret_that_has_changed_is_read_with_its_new_value() -> None:
 @pytest.mark.parametrize("secrets", [{}, {"other": "OTHER"}], ids=["no secrets", "another"])
 def test_a_secret_that_is_not_known_here_is_an_error_that_says_what_to_do(secrets: dict[str, str]) -> None:
     data = secret_pickle.dumps({"href": SECRET}, {SECRET: "TOKEN"})
-    with pytest.raises(StateError, match="a secret that this run does not know") as caught:
+    with pytest.raises(StateError, match="a secret that this run does not have") as caught:
         secret_pickle.loads(data, secrets)
     assert "--fresh" in caught.value.remedy
     assert SECRET not in str(caught.value)

@@ -86,7 +86,7 @@ def test_a_bucket_that_fails_half_the_puts_and_gets_loses_nothing(flaky: type[Fl
 
 def test_a_bucket_that_never_answers_is_a_clear_error(flaky: type[Flaky]) -> None:
     flaky.dead = True
-    with pytest.raises(StateError, match=r"cannot be kept in flaky://bucket/results: 503 Slow Down") as caught:
+    with pytest.raises(StateError, match=r"cannot be stored in flaky://bucket/results: 503 Slow Down") as caught:
         ResultStore("flaky://bucket/results", limits=QUICK).put(LARGE)
     assert caught.value.exit_code == 6
     assert flaky.asked == ["put"] * QUICK.attempts
@@ -98,5 +98,5 @@ def test_a_result_that_is_gone_says_how_to_make_it_anew(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_pickled_is_told(tmp_path: Path) -> None:
-    with pytest.raises(StateError, match=r"type generator cannot be kept"):
+    with pytest.raises(StateError, match=r"type generator cannot be stored"):
         ResultStore(str(tmp_path)).put(number for number in range(3))

@@ -215,7 +215,7 @@ def test_a_journal_that_stays_locked_is_exit_6(pipe: Pipe) -> None:
         began = time.monotonic()
         done = pipe("run", spec, code=6)
         assert time.monotonic() - began > 9
-    assert "another process holds it" in done.err
+    assert "another process has locked it" in done.err
     assert "Traceback" not in done.err
 
 

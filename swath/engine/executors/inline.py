@@ -80,7 +80,7 @@ def _time_limit(seconds: float) -> Iterator[None]:
     """Raise TaskTimeout in the main thread after `seconds`."""
     if threading.current_thread() is not threading.main_thread():
         raise TaskTimeout(
-            "a time limit cannot be kept off the main thread", remedy="use cluster: local for tasks with timeout_s"
+            "a time limit cannot be enforced off the main thread", remedy="use cluster: local for tasks with timeout_s"
         )
 
     def ring(_signal: int, frame: FrameType | None) -> None:
