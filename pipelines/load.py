@@ -1,10 +1,10 @@
-"""Load: imagery of an area from anywhere, once, into a folder of COGs with a STAC collection that other pipelines read.
+"""Load: imagery of an area is copied once into a folder of COGs with a STAC collection, which other pipelines read.
 
-held                what the folder holds already, looked at byte by byte           on the client
-loading             the imagery, compared with that: what is new                    on the client
+inventory           the images of the folder, each file checked by its checksum     on the client
+load_plan           the imagery, compared with the inventory: what is new           on the client
 pieces              the new images in large windows                                 a lazy sequence
 loaded              one call per piece: read onto the grid, mask, encode            streamed over the workers
-collection          COGs, items, and the collection last                            on the client, atomically
+collection          COGs and STAC items, the collection last                        on the client, atomically
 """
 
 from __future__ import annotations
@@ -73,19 +73,19 @@ class Load(Spec):
 @pipeline
 def load(spec: Load) -> Any:
     """Load imagery of an area once, as COGs with a STAC collection."""
-    held = read_held(spec.output)
-    loading = find_new(
-        spec.imagery, held=held, area=spec.area, grid=spec.grid, composite=spec.composite, units=spec.units,
+    inventory = read_collection(spec.output)
+    load_plan = find_new(
+        spec.imagery, inventory=inventory, area=spec.area, grid=spec.grid, composite=spec.composite, units=spec.units,
         margin=spec.margin, output=spec.output,
     )  # fmt: skip
-    pieces = cut_pieces(loading, region=spec.region, output=spec.output)
+    pieces = cut_pieces(load_plan, region=spec.region, output=spec.output)
     loaded = load_window.map(pieces)
-    return publish_collection(loaded, loading=loading, pieces=pieces, output=spec.output)
+    return publish_collection(loaded, load_plan=load_plan, pieces=pieces, output=spec.output)
 
 
 @task(cache=False, on_client=True)
-def read_held(output: CollectionOutput) -> Inventory:
-    """What the folder holds, each file read and its checksum compared."""
+def read_collection(output: CollectionOutput) -> Inventory:
+    """The images of the folder, each file read and its checksum compared."""
     from swath.collection.inventory import read_inventory
 
     return read_inventory(output.to)
@@ -95,7 +95,7 @@ def read_held(output: CollectionOutput) -> Inventory:
 def find_new(
     imagery: Imagery,
     *,
-    held: Inventory,
+    inventory: Inventory,
     area: Area | None,
     grid: GridSpec | None,
     composite: str | None,
@@ -103,30 +103,30 @@ def find_new(
     margin: int,
     output: CollectionOutput,
 ) -> LoadPlan:
-    """The imagery, compared with what is held. Looks at the files or the catalogue in every run."""
+    """The imagery, compared with the inventory. Looks at the files or the catalogue in every run."""
     from swath.collection.load_plan import plan_load
 
-    loading = plan_load(
-        imagery, held, area=area, grid=grid, composite=composite, physical=units == "physical", margin=margin,
+    load_plan = plan_load(
+        imagery, inventory, area=area, grid=grid, composite=composite, physical=units == "physical", margin=margin,
         blocksize=output.blocksize, sheet=output.sheet,
     )  # fmt: skip
-    for note in loading.notes:
+    for note in load_plan.notes:
         log.info(note)
     log.info(
         "images found: %d; to load: %d, already there: %d",
-        loading.found,
-        len(loading.new),
-        loading.found - len(loading.new),
+        load_plan.found,
+        len(load_plan.new),
+        load_plan.found - len(load_plan.new),
     )
-    return loading
+    return load_plan
 
 
 @task(on_client=True)
-def cut_pieces(loading: LoadPlan, *, region: int | None, output: CollectionOutput) -> Pieces:
+def cut_pieces(load_plan: LoadPlan, *, region: int | None, output: CollectionOutput) -> Pieces:
     """The new images in windows, each loaded by one call."""
     from swath.collection.load_piece import Pieces
 
-    return Pieces.of(loading.new, region, output.blocksize)
+    return Pieces.of(load_plan.new, region, output.blocksize)
 
 
 @task(retries=2)
@@ -146,25 +146,25 @@ def still_there(published: Published) -> bool:
 
 @task(on_client=True, valid=still_there)
 def publish_collection(
-    loaded: Sequence[LoadedPiece], *, loading: LoadPlan, pieces: Pieces, output: CollectionOutput
+    loaded: Sequence[LoadedPiece], *, load_plan: LoadPlan, pieces: Pieces, output: CollectionOutput
 ) -> Published:
-    """Write the new images and the collection, and put them in their place."""
+    """Write the new images and the collection, and publish them together."""
     from swath.collection.write import write_images
 
-    return write_images(loaded, loading, pieces, output.to, output.to.rstrip("/").rpartition("/")[2])
+    return write_images(loaded, load_plan, pieces, output.to, output.to.rstrip("/").rpartition("/")[2])
 
 
 @load.planner
 def plan(spec: Load) -> dict[str, Any]:
-    """What loading would take, from the headers of the imagery and what the folder holds."""
+    """What a load would take, from the headers of the imagery and the images of the folder."""
     from swath.collection.inventory import read_inventory
     from swath.collection.load_piece import Pieces, estimate
     from swath.collection.load_plan import plan_load
 
-    held = read_inventory(spec.output.to)
-    loading = plan_load(
-        spec.imagery, held, area=spec.area, grid=spec.grid, composite=spec.composite,
+    inventory = read_inventory(spec.output.to)
+    load_plan = plan_load(
+        spec.imagery, inventory, area=spec.area, grid=spec.grid, composite=spec.composite,
         physical=spec.units == "physical", margin=spec.margin, blocksize=spec.output.blocksize, sheet=spec.output.sheet,
     )  # fmt: skip
-    pieces = Pieces.of(loading.new, spec.region, spec.output.blocksize)
-    return {**estimate(loading, pieces), "output": spec.output.to}
+    pieces = Pieces.of(load_plan.new, spec.region, spec.output.blocksize)
+    return {**estimate(load_plan, pieces), "output": spec.output.to}

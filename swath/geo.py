@@ -1,4 +1,4 @@
-"""Pixel grids, windows and blocks: pure geometry on odc-geo's GeoBox. Nothing here reads a pixel."""
+"""Windows, blocks, regions and sheets of a pixel grid: pure geometry on odc-geo's GeoBox, without any pixels."""
 
 from __future__ import annotations
 
@@ -53,49 +53,48 @@ class Window:
 
 
 def source_window(image: GeoBox, window: Window, halo: int, stride: int) -> Window:
-    """What has to be read for `window`: `halo` pixels more on each side, from and to multiples of `stride` on the image
-    grid, cut at the image's true edges."""
+    """The window to read for `window`: `halo` pixels more on each side, from and to multiples of `stride` on the image grid, cut
+    at the image's edges."""
 
-    def reach(start: int, stop: int, edge: int) -> tuple[int, int]:
+    def widened(start: int, stop: int, edge: int) -> tuple[int, int]:
         low = max(0, start - halo) // stride * stride
         return low, min(edge, -(-(stop + halo) // stride) * stride)
 
     height, width = image.shape
-    row, stop_row = reach(window.row, window.stop_row, height)
-    col, stop_col = reach(window.col, window.stop_col, width)
+    row, stop_row = widened(window.row, window.stop_row, height)
+    col, stop_col = widened(window.col, window.stop_col, width)
     return Window(row, col, stop_row - row, stop_col - col)
 
 
 @dataclass(frozen=True)
 class Block:
-    """One output window of the map, and the window that must be read for it."""
+    """One output window of the map, and the source window that must be read for it."""
 
     index: int
     """Position in the full row-major lattice of blocks."""
     window: Window
-    """What this block writes, in pixels of the image grid."""
+    """The output, in pixels of the image grid."""
     source: Window
-    """What this block reads: the window with its halo, aligned to the stride, cut at the image's true edges."""
+    """The window with its halo, aligned to the stride, cut at the image's edges."""
 
 
 @dataclass(frozen=True)
 class Blocks(Sequence[Block]):
-    """The blocks that cover the output window: a lazy sequence, each block is computed when it is asked for.
+    """The blocks that cover the output window: a lazy sequence, each block is computed when it is accessed.
 
-    Blocks never overlap and together cover exactly the part of `output` that `wanted` names. A block's source window
-    starts at a multiple of `stride` on the image grid and reaches at least `halo` pixels beyond the block, or to the
-    image's true edge, so a model with receptive radius <= halo and total stride `stride` gives each pixel the same
-    value as in one pass over the whole image.
+    Blocks do not overlap. Without `wanted` they cover exactly `output`. A block's source window starts at a multiple of
+    `stride` on the image grid and extends at least `halo` pixels beyond the block, or to the image's edge, so a model with
+    receptive radius <= halo and total stride `stride` gives each pixel the same value as in one pass over the whole image.
     """
 
     image: GeoBox
-    """Grid of the whole image: everything that can be read."""
+    """Grid of the whole image."""
     output: Window
-    """The part of the image that is mapped."""
+    """The part of the image that is mapped, in pixels of the image grid."""
     size: int
     """Edge of a block in pixels."""
     halo: int
-    """Pixels of context around a block."""
+    """Pixels that are read around a block."""
     stride: int
     """The model's total stride in pixels."""
     wanted: tuple[int, ...] | None = None
@@ -150,8 +149,8 @@ class Blocks(Sequence[Block]):
         return [row * self.lattice[1] + col for row in rows for col in cols]
 
     def samples(self, count: int, edge: int) -> list[Window]:
-        """Up to `count` windows of `edge` pixels, spread over the wanted blocks and centred on their upper left corners, where
-        up to four blocks meet; on the middle of the block at the map's own corner."""
+        """Up to `count` windows of `edge` pixels on a side, spread over the wanted blocks and centred on their upper left corners,
+        where up to four blocks meet; for the block at the upper left corner of the output, centred on its middle."""
         windows: list[Window] = []
         taken = min(count, len(self))
         for number in range(taken):
@@ -159,9 +158,9 @@ class Blocks(Sequence[Block]):
             row, col = block.row, block.col
             if (row, col) == (self.output.row, self.output.col):
                 row, col = row + block.height // 2, col + block.width // 2
-            around = Window(row - edge // 2, col - edge // 2, edge, edge).intersection(self.output)
-            if around is not None and around not in windows:
-                windows.append(around)
+            sample = Window(row - edge // 2, col - edge // 2, edge, edge).intersection(self.output)
+            if sample is not None and sample not in windows:
+                windows.append(sample)
         return windows
 
 
@@ -174,7 +173,7 @@ class Region:
     grid: int
     """Which of the map's grids the sheet is on."""
     block: Block
-    """Its index counts within the sheet."""
+    """Its index is that in the sheet."""
 
 
 @dataclass(frozen=True)
@@ -216,14 +215,14 @@ class Regions(Sequence[Region]):
 
 
 SHEET_EDGE = 65536
-"""Longest edge of one sheet in pixels: files of some gigabytes."""
+"""Longest edge of one sheet in pixels, by default: files of some gigabytes."""
 
 
 def sheet_windows(output: Window, region: int, limit: int = SHEET_EDGE) -> list[Window]:
-    """Cut the output into sheets of about equal size, row by row; their edges are at most `limit` pixels, or one region's.
+    """Cut the output into sheets of about equal size, row by row, with edges of at most `limit` pixels, or of one region.
 
-    They begin at multiples of `region` pixels from the output's corner, so each region is of one sheet only. One sheet,
-    when the whole is no larger.
+    They begin at multiples of `region` pixels from the output's corner, so each region lies in one sheet. There is one sheet when
+    the output is no larger than `limit`.
     """
     rows, cols = (_cuts(length, region, limit) for length in output.shape)
     return [Window(output.row + top, output.col + left, height, width) for top, height in rows for left, width in cols]

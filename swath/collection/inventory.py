@@ -1,4 +1,4 @@
-"""Holdings: imagery that was loaded before, as a folder with a STAC collection of it tells, and what new items of it say."""
+"""The inventory of a collection: the images in it, read from its STAC items and checked; and the STAC documents of new images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 COLLECTION = "collection.json"
 SOURCE, GRID, UNITS, BANDS = "swath:source", "swath:grid", "swath:units", "swath:bands"
-"""Fields: of an item what it was made from; of the collection what all its items share."""
+"""Fields of their own: of an item the fingerprint of its sources; of the collection what all its items share."""
 EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
     "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
@@ -39,11 +39,11 @@ EXTENSIONS = (
 
 @dataclass(frozen=True)
 class InventoryImage:
-    """One image of a collection, whole and as it was published."""
+    """One image of a collection, with all files as they were published."""
 
     id: str
     source: str
-    """Fingerprint of what it was made from and how."""
+    """Fingerprint of its sources and of how they were loaded."""
     files: tuple[PublishedFile, ...]
     """Its rasters and its item."""
     item: str
@@ -52,38 +52,41 @@ class InventoryImage:
 
 @dataclass(frozen=True)
 class Inventory:
-    """What a folder holds."""
+    """The images of a collection, and what they share."""
 
     bands: tuple[str, ...] = ()
     units: str = ""
     grid: GeoBox | None = None
-    """One pixel of the grid that all images share; None where each has its own, and where there is no image yet."""
+    """A GeoBox of one pixel: the pixel size and origin that all images share. None where each has its own grid, and without images."""
     images: tuple[InventoryImage, ...] = ()
     notes: tuple[str, ...] = ()
 
     def image(self, identity: str) -> InventoryImage | None:
-        """The one with this id."""
+        """The image with this id; None when there is none."""
         return next((each for each in self.images if each.id == identity), None)
 
 
 def read_inventory(folder: str) -> Inventory:
-    """What is in a folder or at an address. An image of which a file is missing or is not as it was published (by SHA-256; at an
-    address by size) is left out and noted. Raises ImageryError when there is a collection that is none of loaded imagery."""
+    """Read the collection in a folder or at a URL; an empty inventory when there is none.
+
+    An image with a file that is missing or not as it was published (by SHA-256; at a URL by size) is left out, with a note. Raises
+    ImageryError when there is a collection that this pipeline did not write, or it cannot be read.
+    """
     text = _read(folder, COLLECTION)
     if text is None:
         return Inventory()
     try:
-        told = json.loads(text)
-        names = [str(link["href"]).removeprefix("./") for link in told["links"] if link["rel"] == "item"]
-        bands, units, grid = tuple(told[BANDS]), str(told[UNITS]), told[GRID]
+        document = json.loads(text)
+        names = [str(link["href"]).removeprefix("./") for link in document["links"] if link["rel"] == "item"]
+        bands, units, grid = tuple(document[BANDS]), str(document[UNITS]), document[GRID]
     except (ValueError, KeyError, TypeError) as error:
         raise ImageryError(
             f"{folder}/{COLLECTION} is not a collection of loaded imagery: {error}",
             remedy="Choose another folder with output.to, or remove this one.",
         ) from error
-    found = [(name, _holding(folder, name)) for name in names]
-    lost = [name.removesuffix(".json") for name, image in found if image is None]
-    notes = [f"{name} is not as it was published any more, and is left out or loaded again" for name in lost]
+    found = [(name, _read_image(folder, name)) for name in names]
+    damaged = [name.removesuffix(".json") for name, image in found if image is None]
+    notes = [f"{name} is not as it was published any more, and is left out or loaded again" for name in damaged]
     return Inventory(
         bands,
         units,
@@ -93,7 +96,7 @@ def read_inventory(folder: str) -> Inventory:
     )
 
 
-def _holding(folder: str, name: str) -> InventoryImage | None:
+def _read_image(folder: str, name: str) -> InventoryImage | None:
     text = _read(folder, name)
     if text is None:
         return None
@@ -116,7 +119,7 @@ def _holding(folder: str, name: str) -> InventoryImage | None:
 
 
 def _read(folder: str, name: str) -> str | None:
-    """The text of a file of the folder; None when it is not there."""
+    """The text of a file in the folder; None when it does not exist."""
     try:
         if "://" in folder:
             filesystem, place = filesystem_and_path(folder)
@@ -131,12 +134,12 @@ def _read(folder: str, name: str) -> str | None:
 
 
 def safe_file_name(text: str) -> str:
-    """An id or a band's name as part of a file's name."""
+    """An id or a band's name as part of a file name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-") or "image"
 
 
 def raster_name(identity: str, band: str) -> str:
-    """Of the file of one band."""
+    """Name of the file of one band."""
     return f"{identity}-{safe_file_name(band)}.tif"
 
 
@@ -151,9 +154,9 @@ def make_image_item(
     software: Mapping[str, str],
     lineage: str,
 ) -> dict[str, Any]:
-    """The item of a loaded image, each band an asset of the band's name, with relative links.
+    """The STAC item of a loaded image: each band is an asset with the band's name, all links are relative.
 
-    `rasters` are the files by band, what is in each, and what its numbers mean (dtype, nodata, scale and offset of the band).
+    `rasters` gives for each band its file, the facts on the COG, and dtype, nodata, scale and offset of its values.
     """
     geometry, box = footprint_and_bbox(grid)
     times = scene_times(scenes.scenes)
@@ -186,13 +189,13 @@ def make_image_item(
     item.collection_id = collection
     item.add_link(pystac.Link("collection", f"./{COLLECTION}", pystac.MediaType.JSON))
     for name, (file, facts, band) in rasters.items():
-        more = {"bands": [_described(band, facts)], "file:size": file.bytes, "file:checksum": "1220" + file.sha256}
-        item.add_asset(name, pystac.Asset(f"./{file.name}", name, None, pystac.MediaType.COG, ["data"], more))
+        extra = {"bands": [_described(band, facts)], "file:size": file.bytes, "file:checksum": "1220" + file.sha256}
+        item.add_asset(name, pystac.Asset(f"./{file.name}", name, None, pystac.MediaType.COG, ["data"], extra))
     return item.to_dict(include_self_link=False)
 
 
 def _described(band: Band, facts: CogFacts) -> dict[str, Any]:
-    """What a band's numbers are. One without a nodata value has an alpha band beside it in its file."""
+    """The STAC fields of a band. A band without a nodata value has an alpha band in its file."""
     described: dict[str, Any] = {"name": band.name, "data_type": band.dtype, "raster:sampling": "area"}
     if band.nodata is not None:
         nodata: Any = "nan" if band.nodata != band.nodata else band.nodata
@@ -203,9 +206,9 @@ def _described(band: Band, facts: CogFacts) -> dict[str, Any]:
 
 
 def make_collection(
-    identity: str, items: Sequence[Mapping[str, Any]], held: Inventory, description: str
+    identity: str, items: Sequence[Mapping[str, Any]], inventory: Inventory, description: str
 ) -> dict[str, Any]:
-    """The collection of these items, in the order of their ids."""
+    """The STAC collection of these items, sorted by id. Bands, units and grid are those of `inventory`."""
     ordered = sorted(items, key=lambda item: str(item["id"]))
     read = [pystac.Item.from_dict(dict(item)) for item in ordered]
     box = union_of_boxes([item.bbox for item in read if item.bbox is not None]) or [-180.0, -90.0, 180.0, 90.0]
@@ -219,12 +222,15 @@ def make_collection(
         pystac.SpatialExtent([box]),
         pystac.TemporalExtent([[min(first, default=None), max(last, default=None)]]),
     )
-    more: dict[str, Any] = {BANDS: list(held.bands), UNITS: held.units, GRID: None}
-    if held.grid is not None:
-        more[GRID] = {"crs": held.grid.crs and str(held.grid.crs), "transform": list(held.grid.affine)[:6]}
+    extra: dict[str, Any] = {BANDS: list(inventory.bands), UNITS: inventory.units, GRID: None}
+    if inventory.grid is not None:
+        extra[GRID] = {
+            "crs": inventory.grid.crs and str(inventory.grid.crs),
+            "transform": list(inventory.grid.affine)[:6],
+        }
     collection = pystac.Collection(
-        identity, description, extent, title=identity, license="other", extra_fields=more,
-        summaries=pystac.Summaries({"bands": [{"name": name} for name in held.bands]}),
+        identity, description, extent, title=identity, license="other", extra_fields=extra,
+        summaries=pystac.Summaries({"bands": [{"name": name} for name in inventory.bands]}),
     )  # fmt: skip
     for item in read:
         collection.add_link(pystac.Link("item", f"./{item.id}.json", pystac.MediaType.GEOJSON, item.id))

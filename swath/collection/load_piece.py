@@ -109,7 +109,7 @@ def estimate(plan: LoadPlan, pieces: Pieces) -> dict[str, Any]:
     return {
         "images": plan.found,
         "to load": len(plan.new),
-        "bands": ", ".join(plan.held.bands),
+        "bands": ", ".join(plan.inventory.bands),
         "regions": len(pieces),
         "megapixels": round(sum(sizes) / 1e6, 3),
         "read_bytes": sum(size * layer * width for size, layer, width in zip(sizes, layers, widths, strict=True)),

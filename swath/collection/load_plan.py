@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from swath.spec.fields.imagery import Imagery
 
 FILES_VERSION = 1
-"""Raise it when the files of the same imagery change, so that what is held is loaded again."""
+"""Raise it when the files of the same imagery change, so that existing images are loaded again."""
 PART_SUFFIX = "-part-"
-"""In the id of an image that is one of several, for one file of all would be too large."""
+"""Before the number in the id of an image that is one part of several, because one file would be too large."""
 ALIGNMENT = 64
-"""Images are cut at multiples of so many pixels: a network's lattice and a file's tiles are the same there as in the original."""
+"""Images are cut at multiples of so many pixels, so that a network's stride and a file's tiles fall as in the original."""
 
 
 @dataclass(frozen=True)
@@ -47,54 +47,54 @@ class ImageToLoad:
 
     id: str
     scenes: Scenes
-    """What it is made from: one scene, or all of a composite."""
+    """One scene, or all scenes of a composite."""
     window: Window
     """The part that is loaded, in pixels of `scenes.image`."""
     encodings: tuple[Encoding, ...]
-    """Of each band's file."""
+    """One for each band's file."""
     physical: bool
-    """Whether the numbers are physical values."""
+    """Whether the files hold physical values."""
 
     @cached_property
     def source(self) -> str:
-        """Fingerprint of everything that its pixels depend on."""
+        """Fingerprint of everything that the image's pixels depend on."""
         return fingerprint((FILES_VERSION, replace(self.scenes, notes=()), self.window, self.encodings, self.physical))
 
     @property
     def grid(self) -> GeoBox:
-        """Of its files."""
+        """Grid of the image's files."""
         return self.scenes.image[self.window.roi]
 
     @property
     def bands(self) -> tuple[Band, ...]:
-        """The bands of its files: what their numbers mean."""
+        """The bands of the image's files, with dtype, nodata, scale and offset of their values."""
         first = self.scenes.scenes[0].bands
         return tuple(
             replace(
-                band, name=name, dtype=form.dtype, nodata=None if form.alpha else form.nodata,
+                band, name=name, dtype=encoding.dtype, nodata=None if encoding.alpha else encoding.nodata,
                 scale=1.0 if self.physical else band.scale, offset=0.0 if self.physical else band.offset,
             )
-            for band, name, form in zip(first, self.scenes.bands, self.encodings, strict=True)
+            for band, name, encoding in zip(first, self.scenes.bands, self.encodings, strict=True)
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class LoadPlan:
-    """What is to be done: images to load, and those that are there already."""
+    """The images to load, and those of the collection that stay."""
 
     new: tuple[ImageToLoad, ...]
     kept: tuple[InventoryImage, ...]
-    """Of this run's imagery and of runs before."""
+    """Images that stay, of this run's imagery and of earlier runs."""
     found: int
-    """Images of this run's imagery."""
-    held: Inventory
-    """What the collection is like: bands, units, grid."""
+    """How many images this run's imagery has."""
+    inventory: Inventory
+    """Bands, units and grid of the collection; without images."""
     notes: tuple[str, ...] = ()
 
 
 def plan_load(
     imagery: Imagery,
-    held: Inventory,
+    inventory: Inventory,
     *,
     area: Area | None,
     grid: GridSpec | None,
@@ -104,17 +104,17 @@ def plan_load(
     blocksize: int,
     sheet: int,
 ) -> LoadPlan:
-    """Compare the imagery with what is held. Raises ImageryError when the two do not go into one collection, AreaError when the
-    area has no imagery."""
+    """Compare the imagery with the collection's inventory. Raises ImageryError when the two do not fit into one collection, AreaError
+    when the area has no imagery."""
     if composite is not None:
         imagery = imagery.model_copy(update={"mosaic": composite})
-    own = grid is not None and grid.zones
-    if own and composite is not None:
+    own_grids = grid is not None and grid.zones
+    if own_grids and composite is not None:
         raise ImageryError("grid.zones: a composite has one grid", remedy="Leave grid.zones or composite out.")
-    found = find_each(imagery, area=area) if own else (find(imagery, area=area, grid=grid),)
-    anchor = None if own else _anchor(found[0], held, grid)
+    found = find_each(imagery, area=area) if own_grids else (find(imagery, area=area, grid=grid),)
+    anchor = None if own_grids else _grid_anchor(found[0], inventory, grid)
     units = ("physical values" if physical else "numbers") + (f", {composite} composite" if composite else "")
-    _fits(held, found[0].bands, units)
+    _check_compatible(inventory, found[0].bands, units)
     images: list[ImageToLoad] = []
     for scenes in found:
         if scenes.image.crs is None:
@@ -123,64 +123,66 @@ def plan_load(
                 remedy="Georeference the imagery first, with gdal_translate -a_srs.",
             )
         if composite is not None:
-            _comparable(scenes, physical)
+            _check_comparable(scenes, physical)
         for each in [scenes] if composite is not None else [replace(scenes, scenes=(one,)) for one in scenes.scenes]:
             base = each.image[:1, :1] if anchor is None else anchor
-            on = replace(each, image=_covering(base, each.scenes), notes=())
+            on = replace(each, image=_covering_grid(base, each.scenes), notes=())
             name = "composite" if composite is not None else each.scenes[0].id
-            images += _images(name, on, area, margin, blocksize, sheet, physical)
+            images += _cut_images(name, on, area, margin, blocksize, sheet, physical)
     if not images:
         raise AreaError("the area has no pixel of the imagery", remedy="Check the area, and where the imagery lies.")
-    images = _numbered(images)
-    known = {image.id: held.image(image.id) for image in images}
-    new = tuple(image for image in images if (there := known[image.id]) is None or there.source != image.source)
-    again = {image.id for image in new}
-    # Of images that came in other parts than now, none stays.
-    parted = {_whole(image.id) for image in images}
+    images = _with_unique_ids(images)
+    earlier = {image.id: inventory.image(image.id) for image in images}
+    new = tuple(image for image in images if (existing := earlier[image.id]) is None or existing.source != image.source)
+    reloaded = {image.id for image in new}
+    # Images that were cut into other parts than now do not stay.
+    cut_now = {_whole_id(image.id) for image in images}
     return LoadPlan(
         new,
         tuple(
-            each for each in held.images if each.id not in again and (each.id in known or _whole(each.id) not in parted)
+            each
+            for each in inventory.images
+            if each.id not in reloaded and (each.id in earlier or _whole_id(each.id) not in cut_now)
         ),
         len(images),
         Inventory(found[0].bands, units, anchor),
-        tuple(dict.fromkeys([*held.notes, *(note for scenes in found for note in scenes.notes)])),
+        tuple(dict.fromkeys([*inventory.notes, *(note for scenes in found for note in scenes.notes)])),
     )
 
 
-def _anchor(scenes: Scenes, held: Inventory, grid: GridSpec | None) -> GeoBox:
-    """One pixel of the grid of all images: that of the collection when it has one."""
-    asked: GeoBox = scenes.image[:1, :1]
-    if held.grid is None:
-        if held.images:
+def _grid_anchor(scenes: Scenes, inventory: Inventory, grid: GridSpec | None) -> GeoBox:
+    """A GeoBox of one pixel: pixel size and origin of all images. Those of the collection when it has a grid."""
+    requested: GeoBox = scenes.image[:1, :1]
+    if inventory.grid is None:
+        if inventory.images:
             raise ImageryError(
                 "the collection's images are on grids of their own, and this run asks for one grid",
                 remedy="Set grid: {zones: true} as before, or choose another folder with output.to.",
             )
-        return asked
+        return requested
     if grid is not None:
-        step, there = abs(asked.affine.a), abs(held.grid.affine.a)
-        if asked.crs != held.grid.crs or not math.isclose(step, there, rel_tol=1e-9):
+        step, existing = abs(requested.affine.a), abs(inventory.grid.affine.a)
+        if requested.crs != inventory.grid.crs or not math.isclose(step, existing, rel_tol=1e-9):
             raise ImageryError(
-                f"grid: the collection has pixels of {there:g} in {held.grid.crs}, not of {step:g} in {asked.crs}",
+                f"grid: the collection has pixels of {existing:g} in {inventory.grid.crs}, not of {step:g} in {requested.crs}",
                 remedy="Leave grid out, or choose another folder with output.to.",
             )
-    return held.grid
+    return inventory.grid
 
 
-def _fits(held: Inventory, bands: tuple[str, ...], units: str) -> None:
-    if not held.images:
+def _check_compatible(inventory: Inventory, bands: tuple[str, ...], units: str) -> None:
+    if not inventory.images:
         return
-    for what, before, now in (("bands", held.bands, bands), ("units", (held.units,), (units,))):
-        if before != now:
+    for what, expected, given in (("bands", inventory.bands, bands), ("units", (inventory.units,), (units,))):
+        if expected != given:
             raise ImageryError(
-                f"the collection holds the {what} {', '.join(before)}, and this run loads {', '.join(now)}",
+                f"the collection holds the {what} {', '.join(expected)}, and this run loads {', '.join(given)}",
                 remedy="Choose another folder with output.to, or remove the old one.",
             )
 
 
-def _comparable(scenes: Scenes, physical: bool) -> None:
-    """A composite of numbers needs numbers that mean the same."""
+def _check_comparable(scenes: Scenes, physical: bool) -> None:
+    """Raise ImageryError for a composite of unscaled values whose scales or offsets differ."""
     meanings = {tuple((band.scale, band.offset) for band in scene.bands) for scene in scenes.scenes}
     if len(meanings) > 1 and not physical:
         raise ImageryError(
@@ -189,9 +191,8 @@ def _comparable(scenes: Scenes, physical: bool) -> None:
         )
 
 
-def _covering(base: GeoBox, scenes: Sequence[Scene]) -> GeoBox:
-    """The grid of `base`, cut or extended by whole pixels to cover the scenes. The same for the same scenes, whatever else is
-    loaded."""
+def _covering_grid(base: GeoBox, scenes: Sequence[Scene]) -> GeoBox:
+    """The grid of `base`, cut or extended by whole pixels to cover the scenes. It depends on these scenes only."""
     extents = [extent_pixels(band.geobox, base) for scene in scenes for band in scene.bands]
     if not np.isfinite(extents).all():
         raise ImageryError(
@@ -204,15 +205,15 @@ def _covering(base: GeoBox, scenes: Sequence[Scene]) -> GeoBox:
     return GeoBox((max(stop_row - row, 1), max(stop_col - col, 1)), affine, base.crs)
 
 
-def _images(
+def _cut_images(
     name: str, scenes: Scenes, area: Area | None, margin: int, blocksize: int, sheet: int, physical: bool
 ) -> Iterator[ImageToLoad]:
-    """One image, or several where one file would be too large; none where the area has no pixel."""
+    """One image, or several parts where one file would be too large; none where the area has no pixel."""
     try:
         inside = output_window(scenes.image, area)
     except AreaError:
         return
-    window = _widened(inside, margin if area is not None else 0).intersection(Window(0, 0, *scenes.image.shape))
+    window = _widen(inside, margin if area is not None else 0).intersection(Window(0, 0, *scenes.image.shape))
     if window is None:
         return
     encodings = _encodings(scenes, blocksize, physical)
@@ -222,14 +223,14 @@ def _images(
         yield ImageToLoad(identity, scenes, piece, encodings, physical)
 
 
-def _whole(identity: str) -> str:
-    """The id of the image that this is a part of, or its own."""
+def _whole_id(identity: str) -> str:
+    """The id of the image that this one is a part of, or its own."""
     whole, part, number = identity.rpartition(PART_SUFFIX)
     return whole if part and number.isdigit() else identity
 
 
-def _widened(window: Window, margin: int) -> Window:
-    """With `margin` pixels more on each side, out to multiples of SNAP."""
+def _widen(window: Window, margin: int) -> Window:
+    """`margin` pixels more on each side, rounded outward to multiples of ALIGNMENT."""
     if not margin:
         return window
     row, col = (window.row - margin) // ALIGNMENT * ALIGNMENT, (window.col - margin) // ALIGNMENT * ALIGNMENT
@@ -238,29 +239,29 @@ def _widened(window: Window, margin: int) -> Window:
 
 
 def _encodings(scenes: Scenes, blocksize: int, physical: bool) -> tuple[Encoding, ...]:
-    """How each band's file is written: with the scenes' own dtype, and nodata that no valid pixel has, or else alpha."""
-    forms = []
+    """How each band's file is encoded: the scenes' own dtype, with a nodata value that no valid pixel has, or else an alpha band."""
+    encodings = []
     for number in range(len(scenes.bands)):
-        of_all = [scene.bands[number] for scene in scenes.scenes]
-        dtype = np.dtype(np.float32) if physical else np.result_type(*{np.dtype(band.dtype) for band in of_all})
-        declared = {band.nodata for band in of_all}
-        # A file of several bands has no data where none of them has: a single one of them may hold the value and be valid.
-        alone = all(sum(other.href == band.href for other in scene.bands) == 1
-                    for scene, band in zip(scenes.scenes, of_all, strict=True))  # fmt: skip
+        band_of_scenes = [scene.bands[number] for scene in scenes.scenes]
+        dtype = np.dtype(np.float32) if physical else np.result_type(*{np.dtype(band.dtype) for band in band_of_scenes})
+        declared = {band.nodata for band in band_of_scenes}
+        # In a file of several bands a pixel is invalid where all bands are nodata: one of them may hold that value and be valid.
+        own_file = all(sum(other.href == band.href for other in scene.bands) == 1
+                    for scene, band in zip(scenes.scenes, band_of_scenes, strict=True))  # fmt: skip
         if dtype.kind == "f":
-            forms.append(Encoding(str(dtype), math.nan, blocksize=blocksize))
-        elif alone and len(declared) == 1 and None not in declared and scenes.resampling in ("nearest", "mode"):
-            forms.append(Encoding(str(dtype), float(declared.pop() or 0), blocksize=blocksize))
-        elif dtype in (np.uint8, np.uint16):  # those that GDAL takes for alpha
-            forms.append(Encoding(str(dtype), 0.0, 2, blocksize=blocksize, alpha=True))
-        else:  # the number at the far end of a wide range
+            encodings.append(Encoding(str(dtype), math.nan, blocksize=blocksize))
+        elif own_file and len(declared) == 1 and None not in declared and scenes.resampling in ("nearest", "mode"):
+            encodings.append(Encoding(str(dtype), float(declared.pop() or 0), blocksize=blocksize))
+        elif dtype in (np.uint8, np.uint16):  # dtypes of which GDAL accepts alpha bands
+            encodings.append(Encoding(str(dtype), 0.0, 2, blocksize=blocksize, alpha=True))
+        else:  # the value at the end of a wide range
             limits = np.iinfo(str(dtype))
-            forms.append(Encoding(str(dtype), float(limits.min or limits.max), blocksize=blocksize))
-    return tuple(forms)
+            encodings.append(Encoding(str(dtype), float(limits.min or limits.max), blocksize=blocksize))
+    return tuple(encodings)
 
 
-def _numbered(images: list[ImageToLoad]) -> list[ImageToLoad]:
-    """With ids that differ: of several scenes with one id, the later ones get a number."""
+def _with_unique_ids(images: list[ImageToLoad]) -> list[ImageToLoad]:
+    """The images with unique ids: of several with one id, the later ones get a number."""
     seen: Counter[str] = Counter()
     result = []
     for image in images:

@@ -1,4 +1,4 @@
-"""A collection of imagery: the files of new images, written from what was loaded, and put in their place with those kept."""
+"""Writes a collection: the COGs and STAC items of new images, published together with the images that stay."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _BandParts(Sequence[EncodedPart]):
-    """The parts of one band's file among all that was loaded."""
+    """A lazy sequence: the parts of one band's file, taken from the loaded pieces when they are accessed."""
 
-    made: Sequence[LoadedPiece]
+    loaded: Sequence[LoadedPiece]
     places: range
     band: int
 
@@ -46,19 +46,19 @@ class _BandParts(Sequence[EncodedPart]):
     def __getitem__(self, item: slice) -> Sequence[EncodedPart]: ...
     def __getitem__(self, item: int | slice) -> EncodedPart | Sequence[EncodedPart]:
         if isinstance(item, slice):
-            return _BandParts(self.made, self.places[item], self.band)
-        return self.made[self.places[item]].parts[self.band]
+            return _BandParts(self.loaded, self.places[item], self.band)
+        return self.loaded[self.places[item]].parts[self.band]
 
 
 def write_images(
-    made: Sequence[LoadedPiece], loading: LoadPlan, pieces: Pieces, folder: str, identity: str
+    loaded: Sequence[LoadedPiece], plan: LoadPlan, pieces: Pieces, folder: str, identity: str
 ) -> Published:
-    """Write the new images' files and items, and put them in their place, the collection last. An image of which a piece was set
-    aside is left out: the next run loads it. Raises TaskFailed."""
-    order = [loaded.image for loaded in made]
-    position = {image.id: number for number, image in enumerate(pieces.images)}
-    numbers = [position[each] for each in order]
-    whole, lacking, lost = [], [], sum(loaded.lost for loaded in made)
+    """Write the new images' files and items, and publish them, the collection last. An image with a piece that failed is left out:
+    the next run loads it. Raises TaskFailed."""
+    image_ids = [piece.image for piece in loaded]
+    number_of = {image.id: number for number, image in enumerate(pieces.images)}
+    numbers = [number_of[each] for each in image_ids]
+    complete, incomplete, lost = [], [], sum(piece.lost for piece in loaded)
     with Staging(folder, current_run() or identity) as staging:
         items = []
         for number, image in enumerate(pieces.images):
@@ -66,33 +66,38 @@ def write_images(
             blocks = pieces.regions.sheets[number]
             places = range(bisect.bisect_left(numbers, number), bisect.bisect_right(numbers, number))
             if len(places) < len(blocks):
-                lacking.append(image.id)
+                incomplete.append(image.id)
                 continue
-            items.append(_write_image(staging, image, blocks, made, places, identity))
-            whole.append(image.id)
-        items += [json.loads(each.item) for each in loading.kept]
-        about = f"Imagery that was loaded by swath; {len(loading.held.bands)} bands in {loading.held.units}"
-        _write_json(staging.folder / COLLECTION, make_collection(identity, items, loading.held, about))
-        kept = [file for each in loading.kept for file in each.files]
-        published = staging.publish(_about(loading, pieces, whole, lacking, lost, kept), kept)
+            items.append(_write_image(staging, image, blocks, loaded, places, identity))
+            complete.append(image.id)
+        items += [json.loads(each.item) for each in plan.kept]
+        about = f"Imagery that was loaded by swath; {len(plan.inventory.bands)} bands in {plan.inventory.units}"
+        _write_json(staging.folder / COLLECTION, make_collection(identity, items, plan.inventory, about))
+        kept = [file for each in plan.kept for file in each.files]
+        published = staging.publish(_about(plan, pieces, complete, incomplete, lost, kept), kept)
         progress(len(pieces.images), len(pieces.images))
     return published
 
 
 def _write_image(
-    staging: Staging, image: ImageToLoad, blocks: Blocks, made: Sequence[LoadedPiece], places: range, collection: str
+    staging: Staging,
+    image: ImageToLoad,
+    blocks: Blocks,
+    loaded: Sequence[LoadedPiece],
+    places: range,
+    collection: str,
 ) -> dict[str, Any]:
-    """The files of one image; gives its item."""
+    """Write the files of one image and its item; returns the item."""
     rasters: dict[str, tuple[PublishedFile, CogFacts, Band]] = {}
-    for number, (form, band) in enumerate(zip(image.encodings, image.bands, strict=True)):
+    for number, (encoding, band) in enumerate(zip(image.encodings, image.bands, strict=True)):
         name = raster_name(image.id, band.name)
-        place: Path | Upload = staging.place(name)
+        place: Path | Upload = staging.destination(name)
         facts = write_cog(
-            place, _BandParts(made, places, number), blocks, form,
-            band_names=(band.name, "alpha") if form.alpha else (band.name,),
+            place, _BandParts(loaded, places, number), blocks, encoding,
+            band_names=(band.name, "alpha") if encoding.alpha else (band.name,),
             scale=band.scale if band.scale is not None else 1.0, offset=band.offset or 0.0,
         )  # fmt: skip
-        (file,) = (each for each in staging.facts() if each.name == name)
+        (file,) = (each for each in staging.files() if each.name == name)
         rasters[band.name] = (file, facts, band)
     lineage = f"{', '.join(scene.id for scene in image.scenes.scenes)} on pixels of {abs(image.grid.affine.a):g}"
     item = make_image_item(
@@ -109,32 +114,32 @@ def _write_json(path: Path, document: dict[str, Any]) -> None:
 
 
 def _about(
-    loading: LoadPlan, pieces: Pieces, whole: list[str], lacking: list[str], lost: int, kept: list[PublishedFile]
+    plan: LoadPlan, pieces: Pieces, complete: list[str], incomplete: list[str], lost: int, kept: list[PublishedFile]
 ) -> dict[str, Any]:
-    """For the report."""
+    """Plain values for the report."""
     from swath.storage.address import redacted
 
-    pixels = sum(image.window.height * image.window.width for image in pieces.images if image.id in whole)
+    pixels = sum(image.window.height * image.window.width for image in pieces.images if image.id in complete)
     bands = [band for image in pieces.images for scene in image.scenes.scenes for band in scene.bands]
-    notes = [*loading.notes]
+    notes = [*plan.notes]
     if lost:
         notes.append(f"{lost} valid pixels hold the number that stands for nodata in the files, and read as nodata")
-    if lacking:
-        notes.append(f"not loaded, for a piece failed: {', '.join(lacking)}")
+    if incomplete:
+        notes.append(f"not loaded, for a piece failed: {', '.join(incomplete)}")
     return {
         "numbers": {
-            "images loaded": len(whole),
-            "images kept": len(loading.kept),
+            "images loaded": len(complete),
+            "images kept": len(plan.kept),
             "megapixels": round(pixels / 1e6, 3),
             "bytes kept": sum(file.bytes for file in kept),
         },
         "input": {
-            "imagery": whole or "nothing new",
-            "kept": [each.id for each in loading.kept] or "none",
+            "imagery": complete or "nothing new",
+            "kept": [each.id for each in plan.kept] or "none",
             "files": sorted({redacted(band.href) for band in bands}) or "none",
-            "bands": ", ".join(loading.held.bands),
-            "units": loading.held.units,
-            "grid": _grid_text(loading.held.grid),
+            "bands": ", ".join(plan.inventory.bands),
+            "units": plan.inventory.units,
+            "grid": _grid_text(plan.inventory.grid),
             "notes": notes or "none",
         },
     }

@@ -142,7 +142,7 @@ class MapFiles:
 
         def place(name: str) -> Path | Upload:
             return (
-                staging.place(name) if alone else staging.folder / name
+                staging.destination(name) if alone else staging.folder / name
             )  # an index can be read only beside its sheets
 
         parts = FileParts.of(self.made, "map", self.regions, number)
@@ -193,7 +193,7 @@ class MapFiles:
     # --- what tells of them
 
     def _items(self, rasters: dict[int, list[Sheet]]) -> CogFacts:
-        folder, files = self._staging.folder, self._staging.facts()
+        folder, files = self._staging.folder, self._staging.files()
         layers = self.form.layers
         more: dict[str, Any] = {
             "classes": self.legend, "software": versions(), "lineage": self.lineage,

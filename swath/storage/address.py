@@ -1,4 +1,4 @@
-"""Addresses of files: their scheme, and how they may stand in a message."""
+"""Paths and URLs of files: their scheme, their local path, and their text without secrets."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ def scheme(href: str) -> str:
 
 
 def is_remote(href: str) -> bool:
+    """Whether `href` is a URL of another scheme than `file`."""
     return scheme(href) != "file"
 
 
 def redacted(href: str) -> str:
-    """`href` as it may stand in a message: without the query and the user, where secrets are."""
+    """`href` for a message: without the query and the user, which may be secrets."""
     if not is_remote(href):
         return href
     parts = urlsplit(href)
@@ -26,5 +27,5 @@ def redacted(href: str) -> str:
 
 
 def local_path(href: str) -> Path:
-    """The path of a local file that is named by a path or a file:// URL."""
+    """The path of a local file, given as a path or a file:// URL."""
     return Path(unquote(urlsplit(href).path)) if href.startswith("file://") else Path(href)

@@ -1,4 +1,4 @@
-"""Object stores as file systems: where a map is published. Reading of imagery goes another way, see swath.imagery.remote.gdal_file."""
+"""Object stores as fsspec file systems, for files that are published. Imagery is read another way, see swath.imagery.remote."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _PACKAGES = {"s3": ("s3fs", "aws"), "gs": ("gcsfs", "gcp")}
 
 
 def open_filesystem(href: str) -> Any:
-    """The fsspec file system of a URL. Raises MissingExtra when its package is not installed."""
+    """The fsspec file system of a URL. Raises MissingExtra when its package is not installed, ImageryError for another scheme."""
     import fsspec
 
     kind = scheme(href)
-    if kind == "gs":  # gcsfs would ask what kind of bucket it is with each call, and warn when it may not know
+    if kind == "gs":  # gcsfs would ask for the kind of bucket with each call, and warn when that is refused
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     try:
         return fsspec.filesystem(kind)
@@ -29,6 +29,6 @@ def open_filesystem(href: str) -> Any:
 
 
 def filesystem_and_path(href: str) -> tuple[Any, str]:
-    """The file system of a URL, and the path there."""
+    """(file system, path in it) of a URL."""
     files = open_filesystem(href)
     return files, files._strip_protocol(href)

@@ -1,4 +1,4 @@
-"""Publication: files are made beside their place, and appear there whole, the manifest last."""
+"""Publication: files are made in a staging folder, verified, and moved to their target together, the manifest last."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from swath.storage.upload import Upload
 log = logging.getLogger(__name__)
 
 MANIFEST = "item.json"
-"""The file that is published last: when it is there and fits, so do all others."""
+"""The file that is published last: it names the others, with sizes and checksums."""
 MANIFESTS = (MANIFEST, "collection.json")
-"""The same of a map of several sheets is their collection."""
+"""The manifest of a map of several sheets is their STAC collection."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class PublishedFile:
 
 @dataclass(frozen=True)
 class Published:
-    """What was published, and what the report says of it."""
+    """Files that were published, and what the report says of them."""
 
     folder: str
     """Absolute path or URL."""
     files: tuple[PublishedFile, ...]
     about: dict[str, Any] = field(default_factory=dict)
-    """Plain values: input, seams, shares."""
+    """Plain values for the report: input, seams, shares."""
 
     def outputs(self) -> list[str]:
         """Paths or URLs of the files."""
@@ -72,30 +72,30 @@ def is_intact(published: Published) -> bool:
     return all(p.is_file() and p.stat().st_size == f.bytes and checksum(p) == f.sha256 for p, f in paths)
 
 
-def _named_by(manifest: Path) -> set[str]:
+def _listed_by(manifest: Path) -> set[str]:
     """Names of the files beside a manifest that it lists."""
     try:
-        told = json.loads(manifest.read_text())
-        hrefs = {str(asset["href"]) for asset in told.get("assets", {}).values()}
-        items = {str(link["href"]) for link in told.get("links", ()) if link["rel"] == "item"}
+        document = json.loads(manifest.read_text())
+        hrefs = {str(asset["href"]) for asset in document.get("assets", {}).values()}
+        items = {str(link["href"]) for link in document.get("links", ()) if link["rel"] == "item"}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return set()
     names = {href[2:] for href in hrefs | items if href.startswith("./") and "/" not in href[2:]}
-    return names.union(*(_named_by(manifest.with_name(item[2:])) for item in items if item[2:] in names))
+    return names.union(*(_listed_by(manifest.with_name(item[2:])) for item in items if item[2:] in names))
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Signals and alarms that come meanwhile are heard afterwards, so that they do not part files that belong together.
+def _signals_delayed() -> Iterator[None]:
+    """Delay SIGINT, SIGTERM and SIGALRM until the body is done, so that files that belong together are moved together.
 
-    Off the main thread none is heard in any case.
+    Python handles signals in the main thread only: in another thread nothing is to be delayed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard: list[int] = []
+    received: list[int] = []
     before = {
-        number: signal.signal(number, lambda number, _: heard.append(number))
+        number: signal.signal(number, lambda number, _: received.append(number))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
     }
     try:
@@ -103,7 +103,7 @@ def _undisturbed() -> Iterator[None]:
     finally:
         for known, handler in before.items():
             signal.signal(known, handler)
-        for number in heard:
+        for number in received:
             signal.raise_signal(number)
 
 
@@ -119,9 +119,9 @@ def staging_folder(target: str, run: str) -> Path:
 
 
 class Staging:
-    """A folder to make files in, on the disk of their place. A context manager: it is gone afterwards, whatever happened.
+    """A folder to make files in, on the disk of their target. A context manager: the folder is removed afterwards in any case.
 
-    `target` is a local folder or an fsspec URL; `run` makes the staging folder's name unique and says whose it is.
+    `target` is a local folder or an fsspec URL; `run` makes the staging folder's name unique, and tells which run it belongs to.
     """
 
     def __init__(self, target: str, run: str) -> None:
@@ -129,17 +129,17 @@ class Staging:
         self.remote = "://" in target
         self.folder = staging_folder(target, run)
         self._uploads: dict[str, Upload] = {}
-        self._held = f"{target}/.{self.folder.name}"
-        """Of an address: where large files wait there."""
+        self._remote_staging = f"{target}/.{self.folder.name}"
+        """Of a URL: the folder there where large files wait to be published."""
 
-    def place(self, name: str) -> Path | Upload:
-        """Where to write a large file: in the folder, or to the store that it will be published in, for it may not fit here."""
+    def destination(self, name: str) -> Path | Upload:
+        """Where to write a large file: in the staging folder, or to the object store of the target, as it may not fit on this disk."""
         if not self.remote:
             return self.folder / name
-        return self._uploads.setdefault(name, Upload(f"{self._held}/{name}"))
+        return self._uploads.setdefault(name, Upload(f"{self._remote_staging}/{name}"))
 
     def source(self, name: str) -> str:
-        """Path or URL from which a file that was made can be read until it is published."""
+        """Path or URL from which a file can be read until it is published."""
         upload = self._uploads.get(name)
         return upload.url if upload else str(self.folder / name)
 
@@ -156,31 +156,31 @@ class Staging:
         self._drop_uploads()
 
     def _drop_uploads(self) -> None:
-        """Remove what waits in the store. What cannot be removed does not undo what was published."""
+        """Remove what waits in the store. A failure is a warning only: the files are published by then."""
         if not self._uploads:
             return
-        filesystem, held = filesystem_and_path(self._held)
+        filesystem, path = filesystem_and_path(self._remote_staging)
         try:
-            if filesystem.exists(held):
-                filesystem.rm(held, recursive=True)
+            if filesystem.exists(path):
+                filesystem.rm(path, recursive=True)
         except OSError as error:
-            log.warning("%s could not be removed: %s", self._held, error)
+            log.warning("%s could not be removed: %s", self._remote_staging, error)
 
-    def facts(self) -> tuple[PublishedFile, ...]:
-        """The files made so far, by name."""
+    def files(self) -> tuple[PublishedFile, ...]:
+        """The files written so far, sorted by name."""
         files = sorted(path for path in self.folder.iterdir() if path.is_file() and not path.name.startswith("."))
-        made = [PublishedFile(path.name, path.stat().st_size, checksum(path)) for path in files]
-        made += [PublishedFile(name, upload.size, upload.sha256) for name, upload in self._uploads.items()]
-        return tuple(sorted(made, key=lambda file: file.name))
+        found = [PublishedFile(path.name, path.stat().st_size, checksum(path)) for path in files]
+        found += [PublishedFile(name, upload.size, upload.sha256) for name, upload in self._uploads.items()]
+        return tuple(sorted(found, key=lambda file: file.name))
 
     def publish(
         self, about: dict[str, Any], kept: Collection[PublishedFile] = (), manifests: Collection[str] = MANIFESTS
     ) -> Published:
-        """Put every file in its place, the manifest last. Raises TaskFailed; each file is then either the old or the new one.
+        """Move every file to the target, the manifest last. Raises TaskFailed; each file is then either the old or the new one.
 
-        `kept` are files that are there already and belong to what is published; others that the old manifest lists are removed.
+        `kept` are files that are there already and stay part of the publication; others that the old manifest lists are removed.
         """
-        files = sorted(self.facts(), key=lambda file: file.name in manifests)
+        files = sorted(self.files(), key=lambda file: file.name in manifests)
         if self.remote:
             self._put(files)
         else:
@@ -188,20 +188,20 @@ class Staging:
         return Published(self.target, tuple(sorted((*files, *kept), key=lambda file: file.name in manifests)), about)
 
     def _rename(self, files: list[PublishedFile], kept: set[str], manifests: Collection[str]) -> None:
-        place = Path(self.target)
-        before = set().union(*({name, *_named_by(place / name)} for name in manifests))
-        with writing(place):
-            place.mkdir(parents=True, exist_ok=True)
+        destination = Path(self.target)
+        before = set().union(*({name, *_listed_by(destination / name)} for name in manifests))
+        with writing(destination):
+            destination.mkdir(parents=True, exist_ok=True)
             for file in files:
                 sync(self.folder / file.name)
-            with _undisturbed():
+            with _signals_delayed():
                 for file in files:
-                    (self.folder / file.name).replace(place / file.name)
+                    (self.folder / file.name).replace(destination / file.name)
                     crashpoint.reached("publishing")
-                # Of an earlier map, such as vectors that are not asked for now.
+                # Files of an earlier publication, such as vectors that this one has not.
                 for name in before - kept - {file.name for file in files}:
-                    (place / name).unlink(missing_ok=True)
-                sync(place)
+                    (destination / name).unlink(missing_ok=True)
+                sync(destination)
 
     def _put(self, files: list[PublishedFile]) -> None:
         filesystem, folder = filesystem_and_path(self.target)
@@ -209,7 +209,7 @@ class Staging:
         for file in files:
             address = f"{folder}/{file.name}"
             try:
-                if file.name in self._uploads:  # the store copies it itself
+                if file.name in self._uploads:  # copied within the store
                     filesystem.cp_file(f"{folder}/.{self.folder.name}/{file.name}", address)
                     filesystem.invalidate_cache()
                 else:

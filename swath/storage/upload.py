@@ -1,4 +1,4 @@
-"""Upload: a file that is sent to an object store while it is made, and is there whole or not at all."""
+"""Uploads to an object store while a file is being made: the object appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from swath.errors import TaskFailed
 from swath.storage.filesystem import open_filesystem
 
 PART_BYTES = 16 << 20
-"""Bytes of one part of an upload; this much is in memory. Stores allow 10,000 parts, so a file may have 160 GB."""
+"""Bytes of one part of an upload; one part is in memory. Stores allow 10,000 parts, so a file may have 160 GB."""
 
 
 class Upload:
-    """One object of a store (s3://, gs:// or what else fsspec knows), sent in parts without a copy on the disk."""
+    """One object of a store (s3://, gs:// or another scheme of fsspec), sent in parts without a copy on the disk."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -24,7 +24,7 @@ class Upload:
     def send(self, chunks: Iterable[bytes | memoryview]) -> None:
         """Send `chunks` as the whole object.
 
-        Nothing appears before all has arrived: when a chunk cannot be made, or a part not be sent, the upload is given up.
+        The object appears when all parts have arrived. When a chunk cannot be made, or a part cannot be sent, the upload is aborted.
         Raises TaskFailed when the store refuses it or holds another number of bytes than were sent.
         """
         files = open_filesystem(self.url)
@@ -36,7 +36,7 @@ class Upload:
                     digest.update(piece)
                     sent += file.write(piece)
             except BaseException:
-                file.discard()  # close would complete what there is until now
+                file.discard()  # close would complete the object with what was sent so far
                 file.closed = True
                 raise
             file.close()
@@ -53,12 +53,12 @@ class Upload:
 
 def _pieces(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     """The same bytes in fewer, larger pieces."""
-    held, size = [], 0
+    waiting, size = [], 0
     for chunk in chunks:
-        held.append(chunk)
+        waiting.append(chunk)
         size += len(chunk)
         if size >= PART_BYTES:
-            yield b"".join(held)
-            held, size = [], 0
-    if held:
-        yield b"".join(held)
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
