@@ -21,7 +21,7 @@ import torch
 from swath.graph.call_context import reporting_to
 from swath.spec.fields.network import Augmentation, BestEpoch, LossTerm, Network, Optimizer
 from swath.training.loop.augment import augment_batch
-from swath.training.loop.losses import Loss
+from swath.training.loop.losses import SegmentationLoss
 from swath.training.loop.networks import build_network
 from swath.training.loop.prefetch import NetworkBatch, to_tensors
 from swath.training.loop.settings import TrainSettings
@@ -75,7 +75,7 @@ def plain_step(settings: TrainSettings, batches: list[NetworkBatch]) -> float:
     network = build_network(settings.network, settings.bands, 2, settings.seed).to(
         settings.device, memory_format=torch.channels_last
     )  # type: ignore[call-overload]
-    loss_of = Loss(settings.loss, settings.class_weights).to(settings.device)
+    loss_of = SegmentationLoss(settings.loss, settings.class_weights).to(settings.device)
     spec = settings.optimizer
     optimizer = torch.optim.AdamW(network.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(

@@ -159,7 +159,7 @@ def train_spec(spec: Campaign, *, loaded: Published) -> Train:
 def evaluate_spec(spec: Campaign, *, trained: Published) -> Evaluate:
     """The spec of evaluate, once the model is trained: the test split of its own training."""
     return Evaluate(
-        model=ModelRef(path=weights_of(trained)),
+        model=ModelRef(path=model_path(trained)),
         data=(LabelledImagery(imagery=loaded_imagery(spec), labels=spec.labels, area=spec.area),),
         split="test", output=Destination(to=f"{spec.output.to}/scores"), seed=spec.seed,
     )  # fmt: skip
@@ -170,7 +170,7 @@ def predict_specs(spec: Campaign, *, trained: Published) -> list[Predict]:
     """A spec of predict for each area."""
     from swath.maps.area_folders import area_folders
 
-    model, vectors = ModelRef(path=weights_of(trained)), Vectors() if spec.vectors else None
+    model, vectors = ModelRef(path=model_path(trained)), Vectors() if spec.vectors else None
     areas: Sequence[Area | None] = spec.areas or (None,)
     return [
         Predict(
@@ -181,7 +181,7 @@ def predict_specs(spec: Campaign, *, trained: Published) -> list[Predict]:
     ]  # fmt: skip
 
 
-def weights_of(trained: Published) -> str:
+def model_path(trained: Published) -> str:
     """Path or URL of the model."""
     return next(path for path in trained.outputs() if path.endswith(".pt2"))
 

@@ -41,7 +41,7 @@ BLOCKSIZE: Literal[512] = 512
 """Edge of the tiles of the error map, in pixels."""
 
 
-class Objects(SpecModel):
+class ObjectScoring(SpecModel):
     """Classes whose objects are counted as well."""
 
     classes: tuple[str, ...] = Field(min_length=1)
@@ -69,7 +69,7 @@ class Evaluate(Spec):
     """Where to score; everywhere that has labels when not given."""
     split: Literal["validation", "test"] | None = None
     """Score only this split of the model's training, which its contract describes."""
-    objects: Objects | None = None
+    objects: ObjectScoring | None = None
     """Also count objects."""
     calibration: bool = True
     """Also compare the model's probabilities with its accuracy."""
@@ -225,7 +225,7 @@ def publish_scores(
     scoring_input: ScoringInput,
     regions: Regions,
     errors: MapLayout,
-    objects: Objects | None,
+    objects: ObjectScoring | None,
     draws: int,
     seed: int,
     output: str,

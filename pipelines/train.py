@@ -287,7 +287,7 @@ def publish_model(
 
 
 @train.planner
-def expected(spec: Train) -> dict[str, Any]:
+def plan(spec: Train) -> dict[str, Any]:
     """What a training would take, from the headers of its imagery."""
     from swath.training.estimate import estimate
 

@@ -1,4 +1,4 @@
-"""States: two states of one place, each a map or imagery with a rule, found and brought onto the pixels of the first."""
+"""States: two states of one place, each a map or imagery with a rule, opened on the pixel grid of the first."""
 
 from __future__ import annotations
 

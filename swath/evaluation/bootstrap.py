@@ -14,10 +14,10 @@ MIN_BLOCKS = 8
 _CHUNK = 2**22
 """Numbers of drawn matrices in memory at once."""
 
-Interval = tuple[float, float]
+ConfidenceInterval = tuple[float, float]
 
 
-def intervals(blocks: Counts, draws: int, seed: int) -> dict[str, list[Interval | None]]:
+def intervals(blocks: Counts, draws: int, seed: int) -> dict[str, list[ConfidenceInterval | None]]:
     """For every score of Confusion, its interval: of each class, or one in a list. None where it is not known.
 
     blocks: (blocks, classes, classes), the confusion matrix of each spatial block. Each draw takes as many blocks, with
@@ -40,7 +40,7 @@ def intervals(blocks: Counts, draws: int, seed: int) -> dict[str, list[Interval 
     return {name: [_interval(column) for column in np.concatenate(parts).T] for name, parts in chunks.items()}
 
 
-def _interval(values: NDArray[np.float64]) -> Interval | None:
+def _interval(values: NDArray[np.float64]) -> ConfidenceInterval | None:
     """None where more than a tenth of the draws have no such score."""
     known = values[~np.isnan(values)]
     if len(known) < 0.9 * len(values):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-BINS = 10
+CONFIDENCE_BINS = 10
 """Of equal width, over the probability of the predicted class."""
 
 
@@ -15,11 +15,11 @@ BINS = 10
 class Calibration:
     """Sums over pixels; those of parts of an area add up."""
 
-    counts: tuple[int, ...] = (0,) * BINS
+    counts: tuple[int, ...] = (0,) * CONFIDENCE_BINS
     """Pixels in each bin."""
-    confidences: tuple[float, ...] = (0.0,) * BINS
+    confidences: tuple[float, ...] = (0.0,) * CONFIDENCE_BINS
     """Sum of their probabilities of the predicted class."""
-    correct: tuple[int, ...] = (0,) * BINS
+    correct: tuple[int, ...] = (0,) * CONFIDENCE_BINS
     """How many of them are predicted correctly."""
     squares: float = 0.0
     """Sum over pixels and classes of (probability - 1 where it is the class)^2."""
@@ -33,13 +33,13 @@ class Calibration:
         numbers, each = labels[known], probabilities[:, known].astype(np.float64)
         predicted = each.argmax(axis=0)
         confidence = each.max(axis=0)
-        bins = np.minimum((confidence * BINS).astype(np.intp), BINS - 1)
+        bins = np.minimum((confidence * CONFIDENCE_BINS).astype(np.intp), CONFIDENCE_BINS - 1)
         truth = np.zeros_like(each)
         truth[numbers, np.arange(len(numbers))] = 1
         return cls(
-            tuple(np.bincount(bins, minlength=BINS).tolist()),
-            tuple(np.bincount(bins, weights=confidence, minlength=BINS).tolist()),
-            tuple(np.bincount(bins, weights=predicted == numbers, minlength=BINS).astype(int).tolist()),
+            tuple(np.bincount(bins, minlength=CONFIDENCE_BINS).tolist()),
+            tuple(np.bincount(bins, weights=confidence, minlength=CONFIDENCE_BINS).tolist()),
+            tuple(np.bincount(bins, weights=predicted == numbers, minlength=CONFIDENCE_BINS).astype(int).tolist()),
             float(((each - truth) ** 2).sum()),
         )
 

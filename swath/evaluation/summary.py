@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from swath.evaluation.bootstrap import LEVEL, Interval, intervals
+from swath.evaluation.bootstrap import LEVEL, ConfidenceInterval, intervals
 from swath.evaluation.calibration import Calibration
 from swath.evaluation.confusion import Confusion, Counts
 from swath.evaluation.objects import ObjectScores
@@ -27,7 +27,7 @@ class Score:
 
     value: float | None
     """None where nothing was counted."""
-    interval: Interval | None = None
+    interval: ConfidenceInterval | None = None
 
     def plain(self) -> dict[str, Any]:
         """As values for JSON."""

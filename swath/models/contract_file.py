@@ -36,7 +36,7 @@ EXAMPLE = """{
   }],
   "swath:units": "dn"
 }"""
-"""The least that a contract has to say."""
+"""A minimal contract."""
 
 
 def contract_path(weights: str) -> Path:
@@ -58,7 +58,7 @@ def read_contract(path: str | Path) -> Contract:
     except FileNotFoundError:
         raise ModelError(
             f"{path}: the model's contract is missing",
-            remedy=f"write that file; the least that it has to say:\n{EXAMPLE}",
+            remedy=f"write that file; a minimal contract is:\n{EXAMPLE}",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: the model's contract cannot be read: {error}") from error
@@ -70,12 +70,12 @@ def read_contract(path: str | Path) -> Contract:
 
 
 def parse_contract(document: Any, *, source: str = "contract") -> Contract:
-    """A Contract from parsed JSON; `source` is how messages call it. Raises ModelError as read_contract does."""
+    """A Contract from parsed JSON; `source` is its name in messages. Raises ModelError as read_contract does."""
     reader = DocumentReader(source)
     if isinstance(document, dict) and document.get("type") == "Feature":
         document = document.get("properties")
     if not isinstance(document, dict):
-        raise ModelError(f"{source}: a contract is a JSON object", remedy=f"the least that it has to say:\n{EXAMPLE}")
+        raise ModelError(f"{source}: a contract is a JSON object", remedy=f"a minimal contract is:\n{EXAMPLE}")
     contract = contract_from_fields(reader, document)
     if contract is None or reader.mistakes:
         raise ModelError(

@@ -59,7 +59,7 @@ def read_program(path: str) -> Program | None:
         with zipfile.ZipFile(path) as archive:
             return _program(archive)
     except (_Unsupported, KeyError, IndexError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, OSError):
-        return None  # torch.export.load says what is wrong with it, if anything is
+        return None  # torch.export.load reports what is wrong with it, if anything is
 
 
 def _program(archive: zipfile.ZipFile) -> Program:
@@ -127,7 +127,7 @@ def _tensors(archive: zipfile.ZipFile, folder: str, config: str) -> dict[str, to
 
 
 def _axis_range(size: dict[str, Any], ranges: dict[str, dict[str, int | None]]) -> AxisRange:
-    """As torch checks it: multiples are among the guards, and a minimum of 2 only says that the length is dynamic."""
+    """As torch checks it: multiples are among the guards, and a minimum of 2 only means that the length is dynamic."""
     if "as_int" in size:
         return AxisRange(None, size["as_int"], size["as_int"])
     found = _LENGTH.fullmatch(size["as_expr"]["expr_str"])
@@ -140,7 +140,7 @@ def _axis_range(size: dict[str, Any], ranges: dict[str, dict[str, int | None]]) 
 
 
 class _AxisNames(ast.NodeTransformer):
-    """Makes `L['images'].size()[2]` the name axis_2."""
+    """Replaces `L['images'].size()[2]` by the name axis_2."""
 
     def __init__(self, image: str) -> None:
         self._sizes = f"L['{image}'].size()"
@@ -173,7 +173,7 @@ def _steps(nodes: list[dict[str, Any]], given: set[str], result: str) -> tuple[O
             if argument["kind"] == 1:
                 args.append(value)
             else:
-                _require(argument["kind"] == 2)  # older archives say no kind
+                _require(argument["kind"] == 2)  # older archives have no kind
                 kwargs[argument["name"]] = value
         _require(needs <= known)
         results, several = _results(node["outputs"])

@@ -1,7 +1,7 @@
 """Program: a network of torch.export as a list of operator calls, run without torch's exporter and compiler.
 
 The same operators are called in the same order with the same tensors as torch.export.load would, so results are the same to the
-last bit. exported_archive.py makes it from a .pt2 file.
+last bit. exported_archive.py reads it from a .pt2 file.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def load_model(source: Weights | ModelInfo) -> Predictor:
     """The network of these weights, ready to run; of Weights in float32 on the CPU. Loaded once per process, as long as it
     is among the last few.
 
-    Raises ModelError when the file is not what it says, is a pickle, or has changed since its checksum was taken, and when there is
+    Raises ModelError when the file is not of its format, is a pickle, or has changed since its checksum was taken, and when there is
     no GPU but the model is to run on one; MissingExtra when onnxruntime is needed and not installed.
     """
     if isinstance(source, Weights):

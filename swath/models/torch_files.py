@@ -80,7 +80,7 @@ def load_torchscript(path: str) -> torch.nn.Module:
             remedy="export the model with torch.export.save to a .pt2 file, or save its weights as .safetensors",
         )
     with warnings.catch_warnings():
-        # torch says that TorchScript is on its way out; files of it will be around for long.
+        # TorchScript is deprecated; its files will be in use for long.
         warnings.filterwarnings("ignore", message=".*torch.jit.load. is deprecated", category=DeprecationWarning)
         try:
             module: torch.nn.Module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
@@ -96,7 +96,7 @@ def load_safetensors(path: str, factory: str | None) -> torch.nn.Module:
     from safetensors.torch import load_file
 
     if factory is None:
-        remedy = "say in the spec: model: {path: ..., factory: 'package.module:function'}"
+        remedy = "write in the spec: model: {path: ..., factory: 'package.module:function'}"
         raise ModelError(f"{path}: weights alone are no network: the factory is missing", remedy=remedy)
     module = _call_factory(factory, path)
     if not isinstance(module, torch.nn.Module):

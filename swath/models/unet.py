@@ -21,7 +21,7 @@ def _convolve(inputs: int, outputs: int) -> nn.Sequential:
 class UNet(nn.Module):
     """Images (N, bands, H, W) to logits (N, classes, H, W), float32; H and W are multiples of 2 ** depth.
 
-    Every operation works at any size and looks only at a pixel's surroundings: no norm, pooling or attention over the
+    Every operation works at any size and depends only on a pixel's neighbourhood: no norm, pooling or attention over the
     whole image. So the receptive field is bounded and a tiled map equals a whole-image pass.
     """
 

@@ -19,7 +19,7 @@ from swath.training.split.split import TEST, TRAIN, VALIDATION
 
 CACHE_BYTES = 256 * 2**20
 """Decoded pixels that one process keeps."""
-MAX_DRAWS = 16
+MAX_CHIP_DRAWS = 16
 """How often another place is drawn for a chip with too few labels, before the best of them is taken."""
 
 
@@ -116,7 +116,7 @@ class Chips:
     def _draw(self, random: np.random.Generator) -> tuple[int, Window]:
         edge = self.sampling.chip
         best: tuple[float, int, Window] | None = None
-        for _ in range(MAX_DRAWS):
+        for _ in range(MAX_CHIP_DRAWS):
             target = self._sampler.draw(random)
             row, col = self._pixel(target.image, target.cell, target.label, target.rank)
             window = centred_window(row, col, edge, self.plan.images[target.image].scenes.image)

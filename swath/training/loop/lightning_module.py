@@ -17,7 +17,7 @@ from swath.errors import ModelError
 from swath.spec.fields.labels import IGNORE_INDEX
 from swath.training.loop.augment import augment_batch
 from swath.training.loop.epochs import Epoch, scores_of_counts
-from swath.training.loop.losses import Loss
+from swath.training.loop.losses import SegmentationLoss
 
 if TYPE_CHECKING:
     from swath.training.loop.settings import TrainSettings
@@ -29,7 +29,7 @@ class SegmentationModule(lightning.LightningModule):
     def __init__(self, network: nn.Module, settings: TrainSettings, on_epoch: Callable[[Epoch], None]) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.loss = Loss(settings.loss, settings.class_weights)
+        self.loss = SegmentationLoss(settings.loss, settings.class_weights)
         self.settings = settings
         self.history: list[Epoch] = []
         self._on_epoch = on_epoch

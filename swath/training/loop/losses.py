@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from swath.spec.fields.network import LossTerm
 
 
-class Loss(nn.Module):
+class SegmentationLoss(nn.Module):
     """The weighted sum of its terms: logits (N, classes, H, W) and labels (N, H, W), uint8, to one number."""
 
     class_weights: Tensor

@@ -32,12 +32,19 @@ class BatchFeed:
     """Iterates over the batches of an epoch in order, from the step that the training has reached to the epoch's end. The batch of
     a step depends on its number alone, so a resumed training gets the batches that it would have had."""
 
-    def __init__(self, batch: Callable[[int], NetworkBatch], length: int, current_step: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        batch: Callable[[int], NetworkBatch],
+        length: int,
+        current_step: Callable[[], int],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         """`batch` gives the batch of a step (from 0 on); `length` is the number of steps of an epoch; `current_step` gives the
         number of steps so far."""
         self._batch = batch
         self._length = length
         self._current_step = current_step
+        self._clock = clock
         self.waited_s = 0.0
         """Total time in which the training waited for a batch."""
 
@@ -71,9 +78,9 @@ class BatchFeed:
         thread.start()
         try:
             for _ in range(first, stop):
-                began = time.perf_counter()
+                began = self._clock()
                 item = ready.get()
-                self.waited_s += time.perf_counter() - began
+                self.waited_s += self._clock() - began
                 if isinstance(item, BaseException):
                     raise item
                 yield to_tensors(item)

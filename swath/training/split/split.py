@@ -121,9 +121,9 @@ def make_split(spec: SplitSpec, seed: int, images: Sequence[Scenes]) -> Split:
 
 
 def scene_split(spec: SceneSplit, scene_id: str, datetime: str | None) -> int:
-    """TRAIN, VALIDATION or TEST."""
-    for number, wanted in ((TEST, spec.test), (VALIDATION, spec.validation)):
-        if any(_matches(each, scene_id, datetime) for each in wanted):
+    """The split of a scene: TRAIN, VALIDATION or TEST."""
+    for number, patterns in ((TEST, spec.test), (VALIDATION, spec.validation)):
+        if any(_matches(each, scene_id, datetime) for each in patterns):
             return number
     return TRAIN
 
@@ -163,7 +163,7 @@ def _by_scene(spec: SceneSplit, seed: int, images: Sequence[Scenes]) -> Split:
                     f"split: {image.scenes[0].id} ({SPLIT_NAMES[one]}) and {beside.scenes[0].id} ({SPLIT_NAMES[other]}) "
                     "show the same place",
                     remedy="Split by blocks; or set split.overlap to `buffer` (that place is in no split), or to `allow` where "
-                    "the score is to tell of other dates.",
+                    "the score is to be for other dates.",
                 )
     if spec.overlap != "buffer":
         return Split(spec, seed)

@@ -1,4 +1,4 @@
-"""Statistics that are gathered piece by piece are those of all pixels at once."""
+"""Statistics that are merged from parts are those of all pixels at once."""
 
 import numpy as np
 import pytest
@@ -34,3 +34,8 @@ def test_small_numbers_are_not_rounded_on_the_way(dtype: str) -> None:
     found = merge_moments(BandMoments.of(piece) for piece in np.array_split(pixels, 37, axis=1))
     np.testing.assert_allclose(found.mean, pixels.mean(axis=1, dtype=np.float64), rtol=1e-12)
     np.testing.assert_allclose(found.stddev, pixels.std(axis=1, dtype=np.float64), rtol=1e-9)
+
+
+def test_a_band_of_one_value_is_shifted_and_not_divided_by_nothing() -> None:
+    (scaling,) = BandMoments.of(np.full((1, 50), 7.0)).value_scaling()
+    assert scaling == {"type": "z-score", "mean": 7.0, "stddev": 1.0}

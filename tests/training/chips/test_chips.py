@@ -7,53 +7,25 @@ import numpy as np
 import pytest
 from affine import Affine
 
-from swath.errors import ImageryError
-from swath.imagery.labels.labelled_image import LabelledImage, find_labelled_images
+from swath.imagery.labels.labelled_image import find_labelled_images
 from swath.imagery.reading.mosaic import read_mosaic
 from swath.spec.fields.area import Area
 from swath.spec.fields.imagery import FilesImagery
 from swath.spec.fields.labels import IGNORE_INDEX, ExpressionLabels, LabelledImagery, RasterLabels, VectorLabels
 from swath.spec.fields.sampling import Sampling
 from swath.spec.fields.split import AreaSplit, BlockSplit, ColumnSplit, SplitSpec
-from swath.training.chips.chip_plan import ChipPlan, plan_chips
 from swath.training.chips.chips import Chips
-from swath.training.chips.survey import survey, survey_windows
-from swath.training.split.split import BUFFER, TEST, TRAIN, VALIDATION, make_split
+from swath.training.split.split import BUFFER, TEST, TRAIN, VALIDATION
 from tests.imagery.labels.test_labels import features, pixel_ring
 from tests.imagery.rasters import write
+from tests.training.chips.images import CLASSES, pair, planned
 
-CLASSES = ("land", "water")
 UTM = Affine(10, 0, 500_000, 0, -10, 5_000_000)
 GRIDS = {
     "UTM": ("EPSG:32633", UTM),
     "rotated": ("EPSG:32633", UTM @ Affine.rotation(30)),
     "degrees": ("EPSG:4326", Affine(0.0001, 0, 15, 0, -0.0001, 45)),
 }
-
-
-def planned(
-    images: tuple[LabelledImage, ...], spec: SplitSpec, seed: int = 0, *, reflectance: bool = False
-) -> ChipPlan:
-    split = make_split(spec, seed, [image.scenes for image in images])
-    surveys = [
-        survey(image, window, split, len(CLASSES), reflectance=reflectance)
-        for image in images
-        for window in survey_windows(image)
-    ]
-    return plan_chips(images, surveys, split, CLASSES, reflectance=reflectance)
-
-
-def pair(
-    folder: Path, shape: tuple[int, int] = (700, 900), name: str = "a", seed: int = 0, **options: object
-) -> tuple[tuple[LabelledImage, ...], np.ndarray, np.ndarray]:
-    """An image of noise, with labels that say whether its first band is above 200, and none below 10."""
-    pixels = np.random.default_rng(seed).integers(1, 255, (2, *shape)).astype(np.uint8)
-    labels = np.where(pixels[0] > 200, 1, 0).astype(np.uint8)
-    labels[pixels[0] < 10] = IGNORE_INDEX
-    image = write(folder / f"{name}.tif", pixels, names=("green", "nir"), nodata=0, **options)  # type: ignore[arg-type]
-    known = write(folder / f"{name}-labels.tif", labels[None], nodata=IGNORE_INDEX, **options)  # type: ignore[arg-type]
-    data = LabelledImagery(imagery=FilesImagery(paths=(str(image),)), labels=RasterLabels(path=str(known)))
-    return find_labelled_images((data,), None, CLASSES), pixels, labels
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -105,19 +77,6 @@ def test_batches_depend_on_seed_and_number_alone(tmp_path: Path) -> None:
     assert (first[0].pixels != first[1].pixels).any()
 
 
-def test_a_second_training_on_the_same_data_reads_nothing_again(tmp_path: Path) -> None:
-    images, _, _ = pair(tmp_path)
-    found = planned(images, ColumnSplit())
-    first = Chips(found, Sampling(chip=64, batch=4), 1)
-    seen = [first.batch(number) for number in range(40)]
-    for path in tmp_path.glob("*.tif"):
-        path.unlink()
-    again = Chips(pickle.loads(pickle.dumps(found)), Sampling(chip=32, batch=4), 2)
-    assert again.batch(0).valid.any()
-    once_more = Chips(found, Sampling(chip=64, batch=4), 1)
-    assert all(np.array_equal(one.pixels, once_more.batch(at).pixels) for at, one in enumerate(seen))
-
-
 @pytest.mark.parametrize("spec", [BlockSplit(size_m=900, buffer_m=50, test=0.2), ColumnSplit(test=0.1, buffer_px=9)])
 def test_training_sees_no_pixel_that_is_held_back_and_no_label_of_the_buffer(tmp_path: Path, spec: SplitSpec) -> None:
     """Each pixel tells its own place here."""
@@ -147,46 +106,6 @@ def test_training_sees_no_pixel_that_is_held_back_and_no_label_of_the_buffer(tmp
             seen = batch.labels[0] != IGNORE_INDEX
             np.add.at(counted, (batch.pixels[0, 0][seen].astype(int) - 1, batch.pixels[0, 1][seen].astype(int) - 1), 1)
         assert (counted == (splits == split)).all()
-
-
-def test_chips_are_centred_on_each_class_as_often(tmp_path: Path) -> None:
-    shape = (800, 800)
-    labels = np.zeros(shape, np.uint8)
-    labels[100:110, 120:125] = 1  # one pixel in thirteen thousand
-    image = write(tmp_path / "a.tif", np.full((1, *shape), 9, np.uint8))
-    known = write(tmp_path / "l.tif", labels[None])
-    data = LabelledImagery(imagery=FilesImagery(paths=(str(image),)), labels=RasterLabels(path=str(known)))
-    found = planned(find_labelled_images((data,), None, CLASSES), ColumnSplit())
-    shares = {}
-    for balance in ("classes", "none"):
-        chips = Chips(found, Sampling(chip=33, batch=50, balance=balance), 1)
-        middle = np.concatenate([chips.batch(number).labels[:, 16, 16] for number in range(8)])
-        shares[balance] = (middle == 1).mean()
-    assert 0.42 < shares["classes"] < 0.58
-    assert shares["none"] < 0.01
-
-
-def test_without_balance_every_labelled_pixel_is_as_likely(tmp_path: Path) -> None:
-    images, _, _ = pair(tmp_path, (64, 256))
-    chips = Chips(planned(images, ColumnSplit(validation=0.5)), Sampling(chip=8, batch=400, min_valid=0), 1)
-    target = chips._sampler
-    chance = np.random.default_rng(0)
-    cols = [target.draw(chance).cell.col for _ in range(4000)]
-    assert abs(np.mean(np.array(cols) == 0) - 0.5) < 0.04
-    assert set(cols) == {0, 64}
-
-
-def test_the_survey_counts_what_numpy_counts(tmp_path: Path) -> None:
-    images, pixels, labels = pair(tmp_path, (1100, 1300))
-    found = planned(images, ColumnSplit(validation=0.25, test=0.1))
-    splits = found.split.of_scenes(images[0].scenes, found.surveys[0].window)
-    for split in (TRAIN, VALIDATION, TEST):
-        for number in (0, 1):
-            assert found.counts[split, number] == ((splits == split) & (labels == number)).sum()
-    trained = pixels[:, splits == TRAIN].astype(np.float64)
-    np.testing.assert_allclose(found.moments.mean, trained.mean(axis=1), rtol=1e-9)
-    np.testing.assert_allclose(found.moments.stddev, trained.std(axis=1), rtol=1e-9)
-    assert found.moments.count == trained.shape[1]
 
 
 def test_a_chip_has_enough_labels_where_that_can_be(tmp_path: Path) -> None:
@@ -227,12 +146,6 @@ def test_chips_are_in_physical_values_where_the_contract_is(tmp_path: Path) -> N
     assert np.allclose(batch.pixels.max(), 0.4)
     assert chips.plan.moments.mean == pytest.approx([0.4])
     assert batch.pixels.dtype == np.float32
-
-
-def test_nothing_to_compare_by_is_told_before_the_training(tmp_path: Path) -> None:
-    images, _, _ = pair(tmp_path, (60, 60))
-    with pytest.raises(ImageryError, match=r"no labelled pixel is in (train|validation).*\n.*size_m"):
-        planned(images, BlockSplit(size_m=50_000), 1)
 
 
 def test_real_imagery_comes_out_as_it_is_read(shared: Path) -> None:

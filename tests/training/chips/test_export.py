@@ -12,7 +12,7 @@ from swath.spec.fields.sampling import Sampling
 from swath.spec.fields.split import BlockSplit
 from swath.training.chips.export import INDEX_FILE, export_chips
 from swath.training.split.split import SPLIT_NAMES
-from tests.training.chips.test_chips import CLASSES, pair, planned
+from tests.training.chips.images import CLASSES, pair, planned
 
 
 def test_files_hold_each_labelled_pixel_once_in_its_place(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is written of a network: it says what the network says, at any size, and curves tell each epoch."""
+"""Exported files give what the network gives, at any size."""
 
 from __future__ import annotations
 
@@ -7,22 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from swath.errors import ModelError
 from swath.models.contract import Weights
 from swath.models.exported_archive import read_program
 from swath.models.load import load_model, weights_sha256
 from swath.spec.fields.network import Network
-from swath.training.loop.curves import curves_csv, draw_curves
-from swath.training.loop.epochs import Epoch
 from swath.training.loop.export import export_network
 from swath.training.loop.networks import build_network, encode_weights
-
-HISTORY = (
-    Epoch(1, 10, 0.9, 0.004, 1.0, 0.8, ((5, 5), (0, 10)), (0.5, 2 / 3), 0.58, 0.75),
-    Epoch(2, 20, 0.5, 0.0, 1.0, 0.6, ((9, 1), (0, 10)), (0.9, 10 / 11), 0.905, 0.95),
-)
 
 
 @pytest.mark.parametrize("onnx", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -67,18 +59,3 @@ def fickle(bands: int, classes: int):  # type: ignore[no-untyped-def]
             return super().forward(images) if float(images.mean()) >= 0 else super().forward(-images)
 
     return Fickle(bands, classes, 1)
-
-
-def test_the_curves_csv_has_a_line_for_each_epoch() -> None:
-    lines = curves_csv(HISTORY, ("land", "water")).splitlines()
-    assert lines[0] == "epoch,step,loss,learning_rate,validation_loss,mean_iou,accuracy,iou land,iou water"
-    assert lines[2] == "2,20,0.5,0,0.6,0.905,0.95,0.9,0.909091"
-    assert len(lines) == 3
-
-
-@pytest.mark.parametrize("history", [HISTORY, HISTORY[:1], (Epoch(1, 10, 0.9, 0.004, 1.0),)], ids=["two", "one", "no"])
-def test_the_curves_are_drawn_with_or_without_validation(tmp_path: Path, history: tuple[Epoch, ...]) -> None:
-    draw_curves(tmp_path / "curves.png", history, ("land", "water"), ("E6DFC8", "2B7BBA"), 1)
-    with Image.open(tmp_path / "curves.png") as image:
-        assert image.size[1] > 300
-        assert len(image.convert("RGB").getcolors(1 << 20) or ()) > 20

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from swath.spec.fields.labels import IGNORE_INDEX
 from swath.spec.fields.network import LossTerm
-from swath.training.loop.losses import Loss
-from swath.training.loop.settings import class_weights
+from swath.training.loop.losses import SegmentationLoss
 
 EACH = [LossTerm(name="cross_entropy"), LossTerm(name="focal"), LossTerm(name="dice")]
 
@@ -25,7 +24,7 @@ def example() -> tuple[Tensor, Tensor]:
 def test_cross_entropy_is_torchs_own_with_class_weights_and_ignored_pixels() -> None:
     logits, labels = example()
     weights = (0.2, 1.0, 3.0)
-    ours = Loss([LossTerm(name="cross_entropy", class_weights=weights)], [weights])(logits, labels)
+    ours = SegmentationLoss([LossTerm(name="cross_entropy", class_weights=weights)], [weights])(logits, labels)
     torchs = torch.nn.functional.cross_entropy(logits, labels.long(), torch.tensor(weights), ignore_index=IGNORE_INDEX)
     assert ours.item() == pytest.approx(torchs.item(), rel=1e-6)
 
@@ -33,16 +32,16 @@ def test_cross_entropy_is_torchs_own_with_class_weights_and_ignored_pixels() -> 
 def test_focal_without_gamma_is_cross_entropy_and_with_it_counts_less_what_is_right() -> None:
     logits, labels = example()
     ones = [(1.0, 1.0, 1.0)]
-    plain = Loss(EACH[:1], ones)(logits, labels).item()
-    assert Loss([LossTerm(name="focal", gamma=0)], ones)(logits, labels).item() == pytest.approx(plain)
-    assert Loss([LossTerm(name="focal", gamma=2)], ones)(logits, labels).item() < plain
+    plain = SegmentationLoss(EACH[:1], ones)(logits, labels).item()
+    assert SegmentationLoss([LossTerm(name="focal", gamma=0)], ones)(logits, labels).item() == pytest.approx(plain)
+    assert SegmentationLoss([LossTerm(name="focal", gamma=2)], ones)(logits, labels).item() < plain
 
 
 def test_dice_is_0_where_all_is_right_and_1_where_nothing_is() -> None:
     labels = torch.zeros(1, 4, 4, dtype=torch.uint8)
     labels[0, 2:] = 1
     right = torch.nn.functional.one_hot(labels.long(), 2).permute(0, 3, 1, 2) * 100.0
-    dice = Loss(EACH[2:], [(1.0, 1.0)])
+    dice = SegmentationLoss(EACH[2:], [(1.0, 1.0)])
     assert dice(right, labels).item() == pytest.approx(0, abs=1e-6)
     assert dice(-right, labels).item() == pytest.approx(1, abs=1e-6)
 
@@ -50,7 +49,7 @@ def test_dice_is_0_where_all_is_right_and_1_where_nothing_is() -> None:
 @pytest.mark.parametrize("part", EACH, ids=lambda part: part.name)
 def test_what_is_ignored_changes_neither_loss_nor_gradient(part: LossTerm) -> None:
     logits, labels = example()
-    loss = Loss([part], [(1.0, 2.0, 3.0)])
+    loss = SegmentationLoss([part], [(1.0, 2.0, 3.0)])
     before = loss(logits, labels)
     (gradient,) = torch.autograd.grad(before, logits)
     assert float(gradient[0, :, :3].abs().max()) == 0
@@ -62,7 +61,7 @@ def test_what_is_ignored_changes_neither_loss_nor_gradient(part: LossTerm) -> No
 @pytest.mark.parametrize("part", EACH, ids=lambda part: part.name)
 def test_a_batch_without_labels_has_the_loss_0_and_no_gradient(part: LossTerm) -> None:
     logits, labels = example()
-    value = Loss([part], [(1.0, 1.0, 1.0)])(logits, torch.full_like(labels, IGNORE_INDEX))
+    value = SegmentationLoss([part], [(1.0, 1.0, 1.0)])(logits, torch.full_like(labels, IGNORE_INDEX))
     (gradient,) = torch.autograd.grad(value, logits)
     assert (value.item(), float(gradient.abs().max())) == (0, 0)
 
@@ -70,13 +69,7 @@ def test_a_batch_without_labels_has_the_loss_0_and_no_gradient(part: LossTerm) -
 def test_a_sum_is_the_weighted_sum_of_its_parts() -> None:
     logits, labels = example()
     ones = (1.0, 1.0, 1.0)
-    alone = [Loss([part], [ones])(logits, labels).item() for part in EACH]
+    alone = [SegmentationLoss([part], [ones])(logits, labels).item() for part in EACH]
     parts = [part.model_copy(update={"weight": weight}) for part, weight in zip(EACH, (1.0, 0.5, 2.0), strict=True)]
-    both = Loss(parts, [ones] * 3)(logits, labels).item()
+    both = SegmentationLoss(parts, [ones] * 3)(logits, labels).item()
     assert both == pytest.approx(alone[0] + 0.5 * alone[1] + 2 * alone[2], rel=1e-5)
-
-
-def test_balanced_weights_make_every_class_count_alike() -> None:
-    counts = (900, 90, 10, 0)
-    weights = class_weights(LossTerm(name="focal", class_weights="balanced"), counts)
-    assert [w * c for w, c in zip(weights, counts, strict=True)] == pytest.approx([1000 / 3] * 3 + [0])

@@ -1,0 +1,54 @@
+"""Weights at a URL are downloaded once per version; a file on this machine is used where it is."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from swath.errors import ModelError
+from swath.models.weights_cache import local_copy
+
+
+@pytest.fixture(autouse=True)
+def _temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache is in the temp folder."""
+    (tmp_path / "temp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temp"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+
+def test_a_path_is_its_own_copy() -> None:
+    assert local_copy("models/water.pt2") == "models/water.pt2"
+
+
+def test_a_version_is_downloaded_once_with_the_data_of_onnx(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"graph")
+    (tmp_path / "model.onnx.data").write_bytes(b"weights")
+    url = f"file://{tmp_path}/model.onnx"
+    copy = Path(local_copy(url))
+    assert (copy.read_bytes(), Path(f"{copy}.data").read_bytes()) == (b"graph", b"weights")
+    copy.write_bytes(b"grapH")
+    assert local_copy(url) == str(copy)
+    assert copy.read_bytes() == b"grapH", "not downloaded again"
+    (tmp_path / "model.onnx").write_bytes(b"graph 2")
+    other = Path(local_copy(url))
+    assert other != copy
+    assert other.read_bytes() == b"graph 2"
+
+
+def test_what_cannot_be_read_is_an_error_that_names_the_url(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=f"file://{tmp_path}/none.pt2: cannot be read"):
+        local_copy(f"file://{tmp_path}/none.pt2")
+    with pytest.raises(ModelError, match="nosuch:// is not a protocol that can be opened"):
+        local_copy("nosuch://bucket/water.pt2")
+
+
+def test_a_cache_folder_of_another_user_is_not_trusted(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "temp" / f"swath-models-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "model.pt2").write_bytes(b"weights")
+    with pytest.raises(Exception, match="belongs to another user"):
+        local_copy(f"file://{tmp_path}/model.pt2")
