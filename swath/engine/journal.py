@@ -98,7 +98,7 @@ class Journal:
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
-                if self._db.in_transaction:  # SQLite itself takes back what met a full disk
+                if self._db.in_transaction:  # SQLite itself rolls back when the disk is full
                     self._db.execute("ROLLBACK")
                 raise
 
@@ -188,14 +188,14 @@ class Journal:
     # --- nodes, calls and results
 
     def write_nodes(self, run: str, nodes: Iterable[NodeRow]) -> None:
-        """The newest state of nodes."""
+        """Write the newest state of nodes."""
         self._execute_many(
             "INSERT OR REPLACE INTO nodes (run, node, code, version, shared, state) VALUES (?, ?, ?, ?, ?, ?)",
             ((run, *node) for node in nodes),
         )
 
     def write_calls(self, run: str, calls: Iterable[CallRow]) -> None:
-        """The newest state of calls."""
+        """Write the newest state of calls."""
         self._execute_many(
             "INSERT OR REPLACE INTO calls (run, node, item, key, state, attempt, worker, finished, seconds, error, traceback,"
             " cpu_s, memory) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -209,7 +209,7 @@ class Journal:
         )
 
     def write_results(self, run: str, results: Iterable[tuple[str, StoredResult]]) -> None:
-        """The results of finished calls, by key."""
+        """Write the results of finished calls, by key."""
         now = time.time()
         self._execute_many(
             "INSERT OR REPLACE INTO results (key, digest, size, data, made, run) VALUES (?, ?, ?, ?, ?, ?)",

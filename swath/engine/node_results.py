@@ -29,12 +29,17 @@ class NodeResults:
         self._ready = ready
         self._read = read
         self._single: dict[str, StoredResult] = {}
+        """Of single calls."""
         self._items: dict[str, dict[int, StoredResult]] = {}
+        """Of items of mapped nodes, until every follower has taken them."""
         self._followers: dict[str, int] = {}
+        """How many nodes consume a mapped node item by item."""
         self._taken: dict[tuple[str, int], int] = {}
+        """How many of them have taken an item that others have not."""
         self._begun: set[str] = set()
         """Followers that have taken items: such a node takes all before it ends."""
         self._whole: dict[str, StoredItems] = {}
+        """All results of a mapped node."""
 
     def add(self, nodes: Iterable[Node]) -> None:
         """Add nodes that are in the ready set already."""
