@@ -65,7 +65,7 @@ class Outlines:
 
 
 @dataclass(frozen=True)
-class Objects:
+class OutlinedObjects:
     """Facts on objects, as arrays with one entry for each object."""
 
     values: Ints
@@ -76,12 +76,12 @@ class Objects:
     pixels: Ints
     weights: Floats
 
-    def pick(self, chosen: NDArray[Any]) -> Objects:
+    def pick(self, chosen: NDArray[Any]) -> OutlinedObjects:
         """The chosen objects: a mask, or indices."""
-        return Objects(*(each[chosen] for each in vars(self).values()))
+        return OutlinedObjects(*(each[chosen] for each in vars(self).values()))
 
 
-def collect_outlines(objects: Objects, done: NDArray[np.bool_], parts: list[Lines]) -> Outlines:
+def collect_outlines(objects: OutlinedObjects, done: NDArray[np.bool_], parts: list[Lines]) -> Outlines:
     """The outlines of the objects that are done, in the order of Outlines; `parts` are their rings."""
     chosen = np.nonzero(done)[0]
     chosen = chosen[np.lexsort((objects.firsts[chosen], objects.lasts[chosen]))]

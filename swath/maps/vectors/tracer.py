@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.maps.vectors.outlines import Floats, Objects, Outlines, collect_outlines, rotate_rings, split_rings
+from swath.maps.vectors.outlines import Floats, OutlinedObjects, Outlines, collect_outlines, rotate_rings, split_rings
 from swath.maps.vectors.ragged_arrays import Ints, Lines, connected_components, follow_links, ragged_indices, starts_of
 
 Weigh = Callable[[Ints, Ints, Ints], Floats]
@@ -84,7 +84,7 @@ class Tracer:
         nothing = np.empty(0, dtype=np.int64)
         self._above: NDArray[np.int16] = np.full((1, width), -1, dtype=np.int16)
         self._above_objects = np.full((1, width), -1, dtype=np.int32)
-        self._open = Objects(nothing, nothing, nothing, nothing, np.empty(0))
+        self._open = OutlinedObjects(nothing, nothing, nothing, nothing, np.empty(0))
         self._chains = Lines(np.empty((2, 0), dtype=np.int32), np.zeros(1, dtype=np.int64), nothing)
         self._ends = np.empty((2, 0), dtype=np.int64)
         """(2, chains): the columns where each chain enters from below, and where it leaves downwards."""
@@ -131,7 +131,7 @@ class Tracer:
 
     def _objects(
         self, strip: Strip, fresh: NDArray[np.bool_], values: NDArray[np.int16], nodes: NDArray[np.int32]
-    ) -> tuple[Ints, Objects]:
+    ) -> tuple[Ints, OutlinedObjects]:
         """The object of each node (one more entry, for the node -1: -1), and the facts on the objects so far."""
         at = np.nonzero(fresh.ravel())[0]
         width = fresh.shape[1]
@@ -155,7 +155,7 @@ class Tracer:
         weights = np.concatenate([self._open.weights, self._weigh(rows, columns, lengths)])
         pixels = np.bincount(found, np.concatenate([self._open.pixels, lengths]), count).astype(np.int64)
         sums = np.bincount(found, weights, count).astype(np.float64)
-        return numbers, Objects(of_nodes[first_of_all], firsts, lasts, pixels, sums)
+        return numbers, OutlinedObjects(of_nodes[first_of_all], firsts, lasts, pixels, sums)
 
     def _traced(
         self, corners: _Corners, values: NDArray[np.int16], nodes: NDArray[np.int32]
