@@ -13,6 +13,8 @@ SAME_MEANING = {"ApiLimits": "times and pauses of a cloud's API, in the folder o
 """Class names that several modules define, and why they mean the same there."""
 FLAT = {"__init__", "code_shipping", "crashpoint", "errors", "events", "geo", "units", "version"}
 """Modules directly in swath/: each is used by many packages and belongs to none of them."""
+LONGEST = 400
+"""Lines of a file, unless its docstring says why it is longer: `Longer than usual because ...`."""
 SEVERAL_MODULES = {
     "cli/test_commits": "runs of commits, as processes",
     "cli/test_matrix": "commands on a spec with a matrix",
@@ -20,6 +22,7 @@ SEVERAL_MODULES = {
     "cluster/test_runs": "runs on clusters",
     "engine/test_property": "random graphs against a reference",
     "engine/test_streaming": "maps over maps",
+    "engine/test_uncached": "results of uncached tasks over runs and sessions",
     "imagery/test_remote_run": "runs on imagery on servers",
     "runner/test_state_0_1": "a state folder of version 0.1",
 }
@@ -53,6 +56,16 @@ def test_a_public_class_name_has_one_meaning() -> None:
 
 def test_only_agreed_modules_lie_directly_in_swath() -> None:
     assert {file.stem for file in (ROOT / "swath").glob("*.py")} == FLAT
+
+
+def test_a_long_file_says_why_it_is_long() -> None:
+    texts = {str(file.relative_to(ROOT)): file.read_text() for file in files(*CODE, "bench", "demo", "tests")}
+    long = {name: text for name, text in texts.items() if len(text.splitlines()) > LONGEST}
+    assert [
+        name
+        for name, text in long.items()
+        if "Longer than usual because" not in (ast.get_docstring(ast.parse(text)) or "")
+    ] == []
 
 
 def test_a_test_file_of_a_package_has_the_module_that_it_tests_at_the_same_path() -> None:
