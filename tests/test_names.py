@@ -21,8 +21,8 @@ SEVERAL_MODULES = {
     "cli/test_start": "imports at the start of the command",
     "cluster/test_runs": "runs on clusters",
     "engine/test_property": "random graphs against a reference",
+    "engine/test_reduce": "what a reduce reads back of its run",
     "engine/test_streaming": "maps over maps",
-    "engine/test_uncached": "results of uncached tasks over runs and sessions",
     "imagery/test_remote_run": "runs on imagery on servers",
     "runner/test_state_0_1": "a state folder of version 0.1",
 }
