@@ -1,0 +1,1 @@
+"""Split: which places are trained on, validated and tested."""
