@@ -80,11 +80,11 @@ def map_scenes(
     channels = count_channels(weights, contract=contract)
     model = describe_model(ref, receptive=receptive)
     regions = plan_regions(scenes, model=model, area=area, output=output, region=region)
-    form = plan_map(regions, model=model, channels=channels, output=output)
-    made = predict_region.map(regions, scenes=scenes, model=model, area=area, form=form)
-    seams = check_seams(made, regions=regions, scenes=scenes, model=model, area=area, form=form)
+    layout = plan_map(regions, model=model, channels=channels, output=output)
+    results = predict_region.map(regions, scenes=scenes, model=model, area=area, layout=layout)
+    seams = check_seams(results, regions=regions, scenes=scenes, model=model, area=area, layout=layout)
     return publish_map(
-        made, seams=seams, regions=regions, scenes=scenes, model=model, area=area, form=form, output=output
+        results, seams=seams, regions=regions, scenes=scenes, model=model, area=area, layout=layout, output=output
     )
 
 
@@ -168,28 +168,28 @@ def plan_map(regions: Regions, *, model: ModelInfo, channels: int, output: Outpu
 
 @task(retries=2)
 def predict_region(
-    region: Region, *, scenes: tuple[Scenes, ...], model: ModelInfo, area: Area | None, form: MapLayout
+    region: Region, *, scenes: tuple[Scenes, ...], model: ModelInfo, area: Area | None, layout: MapLayout
 ) -> RegionResult:
     """One region of the map."""
     from swath.maps.region import map_region
 
-    return map_region(region, scenes[region.grid], model, area, form)
+    return map_region(region, scenes[region.grid], model, area, layout)
 
 
 @task
 def check_seams(
-    made: Sequence[RegionResult],
+    results: Sequence[RegionResult],
     *,
     regions: Regions,
     scenes: tuple[Scenes, ...],
     model: ModelInfo,
     area: Area | None,
-    form: MapLayout,
+    layout: MapLayout,
 ) -> dict[str, Any]:
     """Compute windows across the borders of regions again and compare them with the map (see swath.maps.seams)."""
     from swath.maps import seams
 
-    return seams.check_seams(made, regions, scenes, model, area, form).certificate(model)
+    return seams.check_seams(results, regions, scenes, model, area, layout).certificate(model)
 
 
 def still_there(published: Published) -> bool:
@@ -201,20 +201,20 @@ def still_there(published: Published) -> bool:
 
 @task(on_client=True, valid=still_there)
 def publish_map(
-    made: Sequence[RegionResult],
+    results: Sequence[RegionResult],
     *,
     seams: dict[str, Any],
     regions: Regions,
     scenes: tuple[Scenes, ...],
     model: ModelInfo,
     area: Area | None,
-    form: MapLayout,
+    layout: MapLayout,
     output: Output,
 ) -> Published:
     """Write the map and the files beside it, and publish them together."""
     from swath.maps.prediction import publish_prediction
 
-    return publish_prediction(made, regions, scenes, model, area, form, output, seams)
+    return publish_prediction(results, regions, scenes, model, area, layout, output, seams)
 
 
 @predict.planner

@@ -1,4 +1,4 @@
-"""A map of classes that was made before: a folder that predict published, or any raster whose classes are known."""
+"""Opens an existing map of classes: a folder that predict published, or a raster whose classes are named."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     from swath.spec.fields.labels import LabelClass
 
 _RASTERS = (".tif", ".tiff", ".img", ".jp2", ".png")
-"""Endings of what can be read, see docs/reading.md; anything else is a folder."""
+"""Suffixes of rasters, see docs/reading.md; any other path is a folder."""
 
 
 @dataclass(frozen=True)
 class ClassMap:
-    """Where a map is, and what its values mean. Holds no pixels."""
+    """Where a map is, and what its values mean; without its pixels."""
 
     scenes: Scenes
-    """To read its values through: each file is a scene of one band."""
+    """The map's files as scenes of one band, to read its values."""
     classes: Legend
-    """By the values in the file."""
+    """Classes by their values in the file."""
     scene: Scene
-    """Its name and time, as a scene without bands."""
+    """Name and time of the map, as a scene without bands."""
 
 
 def open_class_map(path: str, classes: tuple[LabelClass, ...] = ()) -> ClassMap:
-    """Look into a map once. `classes` are those of a raster that does not name its own: value n is the n-th.
+    """Read the metadata of a map. `classes` name the values of a raster that does not name them: the n-th has the value n.
 
-    Names and colours come from the map's STAC item (classification extension), from the file (the metadata CLASSES that swath's
-    maps have, and its colour table), or else from `classes`. Raises ImageryError when they come from nowhere, or when the folder
-    holds no map.
+    Names and colours come from the map's STAC item (classification extension), from the file (the metadata CLASSES of swath's maps,
+    and its colour table), or else from `classes`. Raises ImageryError when none of them names the classes, or when the folder has
+    no map.
     """
     item: dict[str, Any] = {}
     files = [path]
@@ -56,8 +56,8 @@ def open_class_map(path: str, classes: tuple[LabelClass, ...] = ()) -> ClassMap:
             f"{redacted(path)}: does not say what its values mean",
             remedy="Name them in `classes`: the n-th name, from 0 on, is that of the value n.",
         )
-    own = {each.name: each.color for each in classes if each.color is not None}
-    legend = tuple(MapClass(c.value, c.name, parse_rgb(own[c.name]) if c.name in own else c.color) for c in named)
+    colors = {each.name: each.color for each in classes if each.color is not None}
+    legend = tuple(MapClass(c.value, c.name, parse_rgb(colors[c.name]) if c.name in colors else c.color) for c in named)
     properties = item.get("properties", {})
     moment = None if "description" in properties else properties.get("datetime") or properties.get("end_datetime")
     name = str(item.get("id") or Path(path.rstrip("/")).stem)
@@ -65,17 +65,17 @@ def open_class_map(path: str, classes: tuple[LabelClass, ...] = ()) -> ClassMap:
 
 
 def _published(folder: str) -> tuple[dict[str, Any], list[str]]:
-    """The item of a published map (of several sheets, the first one's), and its files."""
+    """The STAC item of a published map (of several sheets, that of the first), and its raster files."""
     for manifest in MANIFESTS:
-        told = _json(folder, manifest)
-        if told is None:
+        document = _json(folder, manifest)
+        if document is None:
             continue
-        names = [str(link["href"]) for link in told.get("links", ()) if link["rel"] == "item"]
+        names = [str(link["href"]) for link in document.get("links", ()) if link["rel"] == "item"]
         sheets = [_json(folder, name.removeprefix("./")) for name in names]
-        items = [item for item in (told, *sheets) if item is not None and "map" in item.get("assets", {})]
+        items = [item for item in (document, *sheets) if item is not None and "map" in item.get("assets", {})]
         if items:
             files = [str(item["assets"]["map"]["href"]).removeprefix("./") for item in items]
-            return items[0] | {"id": told["id"]}, [f"{folder.rstrip('/')}/{name}" for name in files]
+            return items[0] | {"id": document["id"]}, [f"{folder.rstrip('/')}/{name}" for name in files]
     raise ImageryError(
         f"{redacted(folder)}: no map is published there",
         remedy="Name a folder that predict wrote, or a raster of classes.",
@@ -89,24 +89,24 @@ def _json(folder: str, name: str) -> dict[str, Any] | None:
             text = bytes(filesystem.cat_file(f"{place}/{name}")).decode("utf-8")
         else:
             text = (Path(folder) / name).read_text(encoding="utf-8")
-        told: dict[str, Any] = json.loads(text)
+        document: dict[str, Any] = json.loads(text)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise ImageryError(f"{redacted(folder)}/{name} cannot be read: {error}", remedy="Check the folder.") from error
-    return told
+    return document
 
 
 def _from_item(item: dict[str, Any]) -> Legend:
-    told = item.get("assets", {}).get("map", {}).get("classification:classes", ())
+    document = item.get("assets", {}).get("map", {}).get("classification:classes", ())
     return tuple(
         MapClass(int(each["value"]), str(each["name"]), parse_rgb(each.get("color_hint") or PALETTE[n % len(PALETTE)]))
-        for n, each in enumerate(told)
+        for n, each in enumerate(document)
     )
 
 
 def _from_file(file: Any) -> Legend:
-    """The classes that swath writes into its files."""
+    """The classes in the metadata of swath's files; none in other files."""
     try:
         names = {int(value): str(name) for value, name in json.loads(file.tags(1).get("CLASSES", "{}")).items()}
     except (ValueError, AttributeError):
@@ -115,7 +115,7 @@ def _from_file(file: Any) -> Legend:
         return ()
     try:
         table = file.colormap(1)
-    except ValueError:  # none
+    except ValueError:  # no colour table
         table = {}
     palette = {value: parse_rgb(PALETTE[n % len(PALETTE)]) for n, value in enumerate(names)}
     return tuple(MapClass(v, name, tuple(table[v][:3]) if v in table else palette[v]) for v, name in names.items())

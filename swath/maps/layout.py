@@ -1,4 +1,4 @@
-"""How a map is laid out: its sheets, the regions that calls make of them, and the form of its files."""
+"""The layout of a map: its sheets, their regions, and the encoding of its files."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ if TYPE_CHECKING:
     from swath.spec.fields.output import Output
 
 MAX_REGION_EDGE = 4096
-"""Edge of the largest regions that are chosen."""
+"""Largest edge of a region that is chosen, in pixels."""
 MIN_REGIONS = 8
-"""A map is cut into at least so many regions, as long as they are larger than one tile."""
+"""A map gets at least so many regions, as long as they are larger than one tile."""
 
 
 @dataclass(frozen=True)
 class MapLayout:
-    """What all regions of a map have in common, beside imagery and model."""
+    """What all regions of a map share, beside imagery and model."""
 
     encoding: Encoding
+    """Of the map's file."""
     levels: tuple[int, ...]
-    """Of each sheet: how many levels of the file, the full resolution among them, a region makes."""
+    """For each sheet: resolutions of the file that a region encodes, the full one included."""
     edge: int
-    """Edge of the pieces that the network gets, in pixels, without halo. The map does not depend on it."""
+    """Edge of the tiles for the network in pixels, without halo. The map does not depend on it."""
     layers: ProbabilityBands | None = None
-    """How probable each class is, for a file of its own; None when nobody asked."""
+    """The bands of the file of probabilities; None when there is none."""
 
     @property
     def encodings(self) -> tuple[Encoding, ...]:
-        """Of the map, and of its probabilities when they are asked for."""
+        """Of the map, and of its probabilities when there are any."""
         if self.layers is None:
             return (self.encoding,)
         layers = self.layers
@@ -53,7 +54,7 @@ class MapLayout:
 
 
 def choose_region_edge(windows: Sequence[Window], blocksize: int) -> int:
-    """Edge of the regions of a map with these windows, in pixels: a power of two times `blocksize`."""
+    """Edge in pixels of the regions of a map with these windows: a power of two times `blocksize`."""
     edge = max(blocksize, MAX_REGION_EDGE // blocksize * blocksize)
     while (
         edge > blocksize
@@ -64,22 +65,22 @@ def choose_region_edge(windows: Sequence[Window], blocksize: int) -> int:
 
 
 def grid_windows(grids: Sequence[Scenes], area: Area | None) -> dict[int, Window]:
-    """What is mapped of each grid, by its number; those without a pixel are left out. `grids` are the scenes of each grid of
-    the map, see swath.imagery.sources.find.find_sheets. Raises AreaError when the area meets none of them."""
+    """The window to map on each grid, by the grid's number; grids without a pixel are left out. `grids` are the scenes of each
+    grid of the map, see swath.imagery.sources.find.find_sheets. Raises AreaError when the area meets none of them."""
     windows: dict[int, Window] = {}
-    elsewhere: AreaError | None = None
+    outside: AreaError | None = None
     for number, scenes in enumerate(grids):
         try:
             window = output_window(scenes.image, area)
         except AreaError as error:
-            elsewhere = elsewhere or error
+            outside = outside or error
             continue
-        own = owned_window(scenes)
-        within = None if own is None else window.intersection(own)
+        owned = owned_window(scenes)
+        within = None if owned is None else window.intersection(owned)
         if within is not None:
             windows[number] = within
     if not windows:
-        raise elsewhere or AreaError("the area has no pixel of the imagery")
+        raise outside or AreaError("the area has no pixel of the imagery")
     return windows
 
 
@@ -89,29 +90,29 @@ def plan_sheets(
     """The sheets of a map and their regions. Raises AreaError when the area meets none of the grids."""
     windows = grid_windows(grids, area)
     edge = region or choose_region_edge(list(windows.values()), output.blocksize)
-    sheets, on = [], []
+    sheets, grid_numbers = [], []
     for number, window in windows.items():
         for sheet in sheet_windows(window, edge, output.sheet):
             blocks = Blocks(grids[number].image, sheet, edge, halo, stride)
             sheets.append(select_blocks(blocks, area))
-            on.append(number)
-    return Regions(tuple(sheets), tuple(on))
+            grid_numbers.append(number)
+    return Regions(tuple(sheets), tuple(grid_numbers))
 
 
 def byte_layout(regions: Regions, output: Output, nodata: int) -> MapLayout:
-    """How a map of classes is laid out that no model makes: bytes, with their own nodata."""
+    """The layout of a map of classes that no model makes: uint8 with the given nodata value."""
     encoding = Encoding("uint8", nodata, 1, classes=True, blocksize=output.blocksize)
     return MapLayout(encoding, _levels(regions, output.blocksize), regions.sheets[0].size)
 
 
 def _levels(regions: Regions, blocksize: int) -> tuple[int, ...]:
-    """Of each sheet: how many levels a region makes."""
+    """For each sheet: how many resolutions a region encodes."""
     counts = [len(level_shapes(*each.output.shape, blocksize)) for each in regions.sheets]
     return tuple(count_levels(each.size, blocksize, most) for each, most in zip(regions.sheets, counts, strict=True))
 
 
 def model_layout(regions: Regions, model: ModelInfo, channels: int, output: Output) -> MapLayout:
-    """How the files of a map are laid out; `channels` is how many numbers the network gives for a pixel."""
+    """The layout of a model's map; `channels` are the network's outputs for a pixel."""
     contract, size = model.contract, output.blocksize
     classes = contract.output == "classes"
     encoding = Encoding(

@@ -1,4 +1,4 @@
-"""A map's legend: what its values mean and how they are coloured."""
+"""The legend of a map: the names and colours of its values, and how much of the map each covers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Legend = tuple[MapClass, ...]
 
 
 def legend_from_classes(classes: Iterable[LabelClass]) -> Legend:
-    """The classes of a spec: values are positions, colours are their own or those of the palette."""
+    """The legend of the classes of a spec: values are their positions, colours their own or those of the palette."""
     return tuple(
         MapClass(value, each.name, parse_rgb(each.color or PALETTE[value % len(PALETTE)]))
         for value, each in enumerate(classes)
@@ -41,13 +41,13 @@ def legend_from_classes(classes: Iterable[LabelClass]) -> Legend:
 
 
 def parse_rgb(text: str) -> tuple[int, int, int]:
-    """Of six hexadecimal digits, with or without #."""
+    """(red, green, blue), 0..255, of six hexadecimal digits with or without #."""
     red, green, blue = bytes.fromhex(text.removeprefix("#"))
     return red, green, blue
 
 
 def color_table(legend: Legend, nodata: float) -> dict[int, tuple[int, int, int, int]]:
-    """Colours of all values of a byte, RGBA: the classes, everything else black, nodata transparent."""
+    """RGBA of all values of a byte: the classes' colours, black for other values, transparent for nodata."""
     table = dict.fromkeys(range(256), (0, 0, 0, 255))
     table.update({each.value: (*each.color, 255) for each in legend})
     if 0 <= nodata <= 255 and int(nodata) not in {each.value for each in legend}:
@@ -65,7 +65,7 @@ class ClassShare:
     """`#rrggbb`."""
     pixels: int
     fraction: float
-    """Of the valid pixels, 0..1."""
+    """Share of the valid pixels, 0..1."""
 
 
 def class_shares(legend: Legend, counts: dict[int, int]) -> tuple[ClassShare, ...]:

@@ -1,4 +1,4 @@
-"""The files of a map: written from what its regions made, looked at, and put in their place together."""
+"""The files of a map: rasters, vectors, preview and STAC items, written from the results of its regions and published together."""
 
 from __future__ import annotations
 
@@ -37,25 +37,26 @@ STEPS = 4
 
 @dataclass
 class MapFiles:
-    """A map on its way to its place: a context manager, after which nothing of what was not published is left."""
+    """Writes and publishes the files of a map. A context manager: files that were not published are removed afterwards."""
 
-    made: Sequence[RegionResult]
+    results: Sequence[RegionResult]
     regions: Regions
     grids: tuple[Scenes, ...]
-    form: MapLayout
+    layout: MapLayout
     output: Output
     legend: Legend
     bands: tuple[str, ...]
     subtitle: str
-    """Of the preview."""
+    """Second line of the preview."""
     model: ModelFacts | None
-    """What made it; None when it was no model."""
+    """The model that made the map; None when it was made without one."""
     lineage: str
+    """One sentence for the STAC item."""
     _staging: Staging = field(init=False)
 
     @property
     def name(self) -> str:
-        """Of the map: its folder's."""
+        """Name of the map: that of its folder."""
         return self.output.to.rstrip("/").rpartition("/")[2]
 
     def __enter__(self) -> Self:
@@ -68,7 +69,7 @@ class MapFiles:
         self._staging.__exit__(kind, error, trace)
 
     def write(self) -> CogFacts:
-        """Write all files beside their place and tell what is in the map as a whole. Raises TaskFailed."""
+        """Write all files into the staging folder; returns the facts on the map as a whole. Raises TaskFailed."""
         progress(0, STEPS)
         rasters = {grid: self._rasters(grid) for grid in dict.fromkeys(self.regions.grids)}
         progress(1, STEPS)
@@ -83,13 +84,13 @@ class MapFiles:
         return self._items(rasters)
 
     def add(self, name: str, text: str) -> None:
-        """Another file beside the map. Comes before `write`, so that the map's item names it."""
+        """Write another file beside the map. Call it before `write`, so that the map's item names the file."""
         path = self._staging.folder / name
         with writing(path):
             path.write_text(text, encoding="utf-8")
 
     def publish(self, about: dict[str, Any]) -> Published:
-        """Put the files in their place, the manifest last."""
+        """Publish the files, the manifest last. `about` are plain values for the report."""
         published = self._staging.publish(about)
         progress(STEPS, STEPS)
         return published
@@ -97,7 +98,7 @@ class MapFiles:
     # --- the files of one grid
 
     def _stem(self, grid: int, what: str = "map") -> str:
-        """`map`, or `map-29N` where the map has several grids."""
+        """Stem of a file name: `map`, or `map-29N` where the map has several grids."""
         from swath.imagery.geometry.utm_zones import utm_zone
 
         if len(set(self.regions.grids)) == 1:
@@ -105,7 +106,7 @@ class MapFiles:
         return f"{what}-{utm_zone(self.grids[grid].image.crs) or grid}"
 
     def _window(self, sheets: Sequence[Sheet]) -> Window:
-        """What the sheets of one grid cover together."""
+        """The window that the sheets of one grid cover together."""
         windows = [sheet.window for sheet in sheets]
         top, left = min(w.row for w in windows), min(w.col for w in windows)
         bottom, right = max(w.stop_row for w in windows), max(w.stop_col for w in windows)
@@ -115,56 +116,60 @@ class MapFiles:
         return self.grids[grid].image[window.roi]
 
     def _rasters(self, grid: int) -> list[Sheet]:
-        """The sheets of a grid, and of several an index that opens them as one."""
+        """Write the sheets of a grid, and an index that opens several as one raster."""
         numbers = [number for number, on in enumerate(self.regions.grids) if on == grid]
         windows = [self.regions.sheets[number].output for number in numbers]
         names = sheet_names(windows, self._stem(grid))
-        others = sheet_names(windows, self._stem(grid, "probabilities"))
-        sheets = [self._sheet(*each, alone=len(numbers) == 1) for each in zip(numbers, names, others, strict=True)]
+        probability_names = sheet_names(windows, self._stem(grid, "probabilities"))
+        sheets = [
+            self._sheet(*each, alone=len(numbers) == 1) for each in zip(numbers, names, probability_names, strict=True)
+        ]
         if len(sheets) > 1:
             whole = self._window(sheets)
             geobox = self._geobox(grid, whole)
             write_index(self._staging.folder, sheets, whole, geobox, classes=self.legend, stem=self._stem(grid))
-            if self.form.layers is not None:
-                likely = [
+            if self.layout.layers is not None:
+                probabilities = [
                     Sheet(name, sheet.window, sheet.probabilities)
-                    for name, sheet in zip(others, sheets, strict=True)
+                    for name, sheet in zip(probability_names, sheets, strict=True)
                     if sheet.probabilities is not None
                 ]
                 write_index(
-                    self._staging.folder, likely, whole, geobox, scale=self.form.layers.scale,
+                    self._staging.folder, probabilities, whole, geobox, scale=self.layout.layers.scale,
                     stem=self._stem(grid, "probabilities"),
                 )  # fmt: skip
         return sheets
 
-    def _sheet(self, number: int, name: str, other: str, *, alone: bool) -> Sheet:
+    def _sheet(self, number: int, name: str, probability_name: str, *, alone: bool) -> Sheet:
         blocks, staging = self.regions.sheets[number], self._staging
 
-        def place(name: str) -> Path | Upload:
+        def destination(name: str) -> Path | Upload:
             return (
                 staging.destination(name) if alone else staging.folder / name
-            )  # an index can be read only beside its sheets
+            )  # an index can be read beside its sheets only
 
-        parts = FileParts.of(self.made, "map", self.regions, number)
-        facts = write_cog(place(name), parts, blocks, self.form.encoding, classes=self.legend, band_names=self.bands)
+        parts = FileParts.of(self.results, "map", self.regions, number)
+        facts = write_cog(
+            destination(name), parts, blocks, self.layout.encoding, classes=self.legend, band_names=self.bands
+        )
         if self.legend and staging.remote and alone:
             (staging.folder / f"{name}.aux.xml").write_text(category_names_xml(self.legend), encoding="utf-8")
-        likely = None
-        if self.form.layers is not None:
-            likely = write_cog(
-                place(other), FileParts.of(self.made, "probabilities", self.regions, number), blocks,
-                self.form.encodings[1], band_names=self.form.layers.names, scale=self.form.layers.scale,
+        probabilities = None
+        if self.layout.layers is not None:
+            probabilities = write_cog(
+                destination(probability_name), FileParts.of(self.results, "probabilities", self.regions, number), blocks,
+                self.layout.encodings[1], band_names=self.layout.layers.names, scale=self.layout.layers.scale,
             )  # fmt: skip
-        return Sheet(name, blocks.output, facts, likely, self._own_grid(number))
+        return Sheet(name, blocks.output, facts, probabilities, self._own_grid(number))
 
     def _own_grid(self, number: int) -> GeoBox | None:
-        """Of a sheet, where the map has several grids."""
+        """Grid of a sheet where the map has several; else None."""
         if len(set(self.regions.grids)) == 1:
             return None
         return self._geobox(self.regions.grids[number], self.regions.sheets[number].output)
 
     def _source(self, grid: int, sheets: Sequence[Sheet]) -> str:
-        """What opens all of a grid's map."""
+        """Path or URL that opens all sheets of a grid."""
         return self._staging.source(sheets[0].name if len(sheets) == 1 else f"{self._stem(grid)}.vrt")
 
     def _vectors(self, grid: int, sheets: Sequence[Sheet]) -> None:
@@ -175,9 +180,9 @@ class MapFiles:
         path = self._staging.folder / f"{self._stem(grid)}.parquet"
         write_vectors(path, self._source(grid, sheets), self.legend, self.output.vectors)
         if tiles := self.output.pmtiles:
-            ground = PixelArea.of(self._geobox(grid, self._window(sheets)))
+            pixel_area = PixelArea.of(self._geobox(grid, self._window(sheets)))
             write_tiles(
-                path.with_suffix(".pmtiles"), path, ground.width_m if ground else 1.0, self.name,
+                path.with_suffix(".pmtiles"), path, pixel_area.width_m if pixel_area else 1.0, self.name,
                 min_zoom=tiles.min_zoom, max_zoom=tiles.max_zoom,
             )  # fmt: skip
 
@@ -190,12 +195,12 @@ class MapFiles:
             path, self._source(grid, sheets), self.legend, self.name, subtitle=self.subtitle, counts=facts.counts
         )
 
-    # --- what tells of them
+    # --- STAC items
 
     def _items(self, rasters: dict[int, list[Sheet]]) -> CogFacts:
         folder, files = self._staging.folder, self._staging.files()
-        layers = self.form.layers
-        more: dict[str, Any] = {
+        layers = self.layout.layers
+        common: dict[str, Any] = {
             "classes": self.legend, "software": versions(), "lineage": self.lineage,
             "model": MODEL_ITEM if self.model is not None else "",
             "scale": layers.scale if layers is not None else 1.0,
@@ -205,11 +210,11 @@ class MapFiles:
         if len(sheets) == 1 and not rest:
             write_item(
                 folder / MANIFEST, self.name, self._geobox(grid, whole), sheets[0].facts, files, all_scenes(self.grids),
-                probabilities=sheets[0].probabilities, **more,
+                probabilities=sheets[0].probabilities, **common,
             )  # fmt: skip
             return sheets[0].facts
         by_name: dict[str, PublishedFile] = {file.name: file for file in files}
         every = [sheet for each in rasters.values() for sheet in each]
         image = self.grids[grid].image
-        write_collection(folder, self.name, every, image, by_name, all_scenes(self.grids), **more)
+        write_collection(folder, self.name, every, image, by_name, all_scenes(self.grids), **common)
         return merge_facts(every, whole, self._geobox(grid, whole))

@@ -1,4 +1,4 @@
-"""A picture of the map to look at: its colours, what they mean, how large it is on the ground."""
+"""The preview: a PNG of the map with title, legend and scale bar."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from swath.maps.legend import Legend, class_shares
 from swath.storage.durable_write import sync, writing
 
 MAX_EDGE = 1600
-"""Pixels of the picture's longer side at most."""
+"""Longest side of the picture in pixels."""
 _SMALLEST = 900
-"""A smaller map is enlarged by a whole number, so that its pixels can be seen."""
+"""A map with a shorter longest side is enlarged by a whole factor."""
 _MARGIN = 36
 _INK, _FAINT, _PAPER, _VOID = (28, 32, 38), (104, 112, 122), (255, 255, 255), (232, 235, 238)
 _VIRIDIS = (
@@ -45,15 +45,15 @@ def write_preview(
     With `classes`: their colours, and a legend with each one's share of the valid pixels, from `counts` (pixels of each value
     in the whole map; counted in the overview when not given). Without: three bands of bytes are a colour image, anything else is
     its first band from low to high. Nodata is light grey. There is a scale bar where the map has a CRS; pixels that are
-    not square on the ground (degrees) are drawn as they lie there. Raises TaskFailed when `path` cannot be written.
+    not square on the ground (degrees) are drawn in their true proportions. Raises TaskFailed when `path` cannot be written.
     """
     with gdal_write_env(), open_map(cog) as file:
-        ground = PixelArea.of(GeoBox(file.shape, file.transform, file.crs.to_wkt() if file.crs else None))
-        width, height = _size(file.shape, ground)
+        pixel_area = PixelArea.of(GeoBox(file.shape, file.transform, file.crs.to_wkt() if file.crs else None))
+        width, height = _size(file.shape, pixel_area)
         small = (min(height, file.height), min(width, file.width))
-        picture, legend = _painted(file, small, classes, counts)
+        picture, legend = _paint(file, small, classes, counts)
     image = Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST)
-    metres = ground.width_m * file.width / width if ground else None
+    metres = pixel_area.width_m * file.width / width if pixel_area else None
     sheet = _Sheet(image, title, subtitle, wide=not legend or image.width > image.height * 1.25)
     sheet.draw(legend, metres)
     with writing(path):
@@ -61,23 +61,23 @@ def write_preview(
         sync(path)
 
 
-def _size(shape: tuple[int, int], ground: PixelArea | None) -> tuple[int, int]:
+def _size(shape: tuple[int, int], pixel_area: PixelArea | None) -> tuple[int, int]:
     """(width, height) of the map in the picture, in pixels."""
     height, width = (float(each) for each in shape)
-    if ground is not None and math.isfinite(ground.width_m / ground.height_m):
-        stretch = ground.height_m / ground.width_m  # the shorter side of a pixel is kept, so nothing is lost
+    if pixel_area is not None and math.isfinite(pixel_area.width_m / pixel_area.height_m):
+        stretch = pixel_area.height_m / pixel_area.width_m  # the shorter side of a pixel stays, so no detail is lost
         width, height = (width, height * stretch) if stretch >= 1 else (width / stretch, height)
-    room = MAX_EDGE - 3 * _MARGIN - 250  # beside or below the map stand the title and the legend
+    space = MAX_EDGE - 3 * _MARGIN - 250  # for the title and the legend beside or below the map
     longest = max(width, height)
-    scale = room / longest if longest > room else max(1, _SMALLEST // longest)
+    scale = space / longest if longest > space else max(1, _SMALLEST // longest)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 Entry = tuple[tuple[int, int, int], str, str]
-"""A line of the legend: colour, name, number."""
+"""A line of the legend: colour, name, share."""
 
 
-def _painted(
+def _paint(
     file: rasterio.io.DatasetReader, shape: tuple[int, int], classes: Legend, counts: Mapping[int, int] | None
 ) -> tuple[NDArray[np.uint8], list[Entry] | _Ramp]:
     """The map in colours, (rows, columns, 3), and its legend."""
@@ -127,7 +127,7 @@ def _ramp(position: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 def _percent(fraction: float) -> str:
-    """Such as 12.3 %; what is there but would round to nothing is < 0.1 %."""
+    """Such as 12.3 %; a share that would round to 0.0 % is < 0.1 %."""
     if 0 < fraction < 0.0005:
         return "< 0.1 %"
     return f"{fraction * 100:.1f} %"
@@ -146,7 +146,7 @@ class _Sheet:
         self.top = _MARGIN + 44 + (26 if subtitle else 0)
 
     def draw(self, legend: list[Entry] | _Ramp, metres: float | None) -> None:
-        """`metres`: of one pixel of the picture; None when not known."""
+        """Draw everything. `metres` is the width of one pixel of the picture; None when the map has no CRS."""
         below = self._legend_height(legend) if self.wide else 0
         left = max(self.image.width, 620) if self.wide else self.image.width
         width = _MARGIN * 2 + max(left + (0 if self.wide else self.column + _MARGIN), 620)
@@ -155,27 +155,27 @@ class _Sheet:
         )
         self.canvas = Image.new("RGB", (width, height), _PAPER)
         self.pen = ImageDraw.Draw(self.canvas)
-        self.pen.text((_MARGIN, _MARGIN - 8), self._fitted(self.title, 32, width - 2 * _MARGIN), _INK, _font(32))
+        self.pen.text((_MARGIN, _MARGIN - 8), self._fit_text(self.title, 32, width - 2 * _MARGIN), _INK, _font(32))
         if self.subtitle:
             self.pen.text(
-                (_MARGIN, _MARGIN + 34), self._fitted(self.subtitle, 18, width - 2 * _MARGIN), _FAINT, _font(18)
+                (_MARGIN, _MARGIN + 34), self._fit_text(self.subtitle, 18, width - 2 * _MARGIN), _FAINT, _font(18)
             )
         self.canvas.paste(self.image, (_MARGIN, self.top))
         edge = (_MARGIN - 1, self.top - 1, _MARGIN + self.image.width, self.top + self.image.height)
         self.pen.rectangle(edge, outline=(190, 196, 202))
         bottom = self.top + self.image.height
         if self.wide:
-            x, y, room = _MARGIN, bottom + 22, left
+            x, y, space = _MARGIN, bottom + 22, left
             if metres:
-                self._scale(metres, x + room, y + 22, right=True)
+                self._scale(metres, x + space, y + 22, right=True)
         else:
-            x, y, room = _MARGIN * 2 + left, self.top, self.column
+            x, y, space = _MARGIN * 2 + left, self.top, self.column
             if metres:
                 self._scale(metres, x, max(bottom, y + self._legend_height(legend) + 60) - 4, right=False)
         if isinstance(legend, _Ramp):
-            self._ramp(legend, x, y, min(room, 320))
+            self._ramp(legend, x, y, min(space, 320))
         else:
-            self._entries(legend, x, y, room)
+            self._entries(legend, x, y, space)
 
     def _per_row(self) -> int:
         return max(1, (max(self.image.width, 620) - 260) // 230) if self.wide else 1
@@ -184,27 +184,27 @@ class _Sheet:
         rows = 2 if isinstance(legend, _Ramp) else math.ceil(len(legend) / self._per_row())
         return 22 + max(rows * (34 if self.wide else 56), 34)
 
-    def _entries(self, legend: list[Entry], x: int, y: int, room: int) -> None:
-        step = 230 if self.wide else room
+    def _entries(self, legend: list[Entry], x: int, y: int, space: int) -> None:
+        step = 230 if self.wide else space
         for number, (color, name, share) in enumerate(legend):
             row, column = divmod(number, self._per_row())
             left, top = x + column * step, y + row * (34 if self.wide else 56)
             self.pen.rounded_rectangle((left, top, left + 22, top + 22), 4, fill=color, outline=(150, 156, 162))
             if self.wide:
-                end = left + 32 + self._length(name := self._fitted(name, 18, step - 120), 18)
+                end = left + 32 + self._length(name := self._fit_text(name, 18, step - 120), 18)
                 self.pen.text((left + 32, top), name, _INK, _font(18))
                 self.pen.text((end + 10, top), share, _FAINT, _font(18))
             else:
-                self.pen.text((left + 34, top - 2), self._fitted(name, 20, step - 40), _INK, _font(20))
+                self.pen.text((left + 34, top - 2), self._fit_text(name, 20, step - 40), _INK, _font(20))
                 self.pen.text((left + 34, top + 23), share, _FAINT, _font(17))
 
-    def _ramp(self, legend: _Ramp, x: int, y: int, room: int) -> None:
-        bar = _ramp(np.linspace(0, 1, room))[np.newaxis].repeat(18, axis=0)
-        self.pen.text((x, y - 4), self._fitted(legend.name, 18, room), _INK, _font(18))
+    def _ramp(self, legend: _Ramp, x: int, y: int, space: int) -> None:
+        bar = _ramp(np.linspace(0, 1, space))[np.newaxis].repeat(18, axis=0)
+        self.pen.text((x, y - 4), self._fit_text(legend.name, 18, space), _INK, _font(18))
         self.canvas.paste(Image.fromarray(bar), (x, y + 24))
         low, high = f"{legend.low:.4g}", f"{legend.high:.4g}"
         self.pen.text((x, y + 46), low, _FAINT, _font(16))
-        self.pen.text((x + room - self._length(high, 16), y + 46), high, _FAINT, _font(16))
+        self.pen.text((x + space - self._length(high, 16), y + 46), high, _FAINT, _font(16))
 
     def _scale(self, metres: float, x: int, y: int, *, right: bool) -> None:
         """A bar of a round length; its right or left end is at x, its lower edge at y."""
@@ -216,11 +216,11 @@ class _Sheet:
     def _length(self, text: str, size: int) -> int:
         return math.ceil(self.pen.textlength(text, _font(size)))
 
-    def _fitted(self, text: str, size: int, room: int) -> str:
+    def _fit_text(self, text: str, size: int, space: int) -> str:
         """The text, cut with an ellipsis where it is too long."""
-        if self._length(text, size) <= room:
+        if self._length(text, size) <= space:
             return text
-        while text and self._length(text + "...", size) > room:
+        while text and self._length(text + "...", size) > space:
             text = text[:-1]
         return text + "..."
 
@@ -229,6 +229,6 @@ def scale_bar(metres: float, longest: int) -> tuple[int, str]:
     """Length in pixels, at most `longest`, and label of the longest bar of 1, 2 or 5 times a power of ten metres, when a pixel
     is `metres` wide."""
     power = 10.0 ** math.floor(math.log10(metres * longest))
-    ground = max(step * power for step in (1, 2, 5) if step * power <= metres * longest)
-    label = f"{ground / 1000:g} km" if ground >= 1000 else (f"{ground:g} m" if ground >= 1 else f"{ground * 100:g} cm")
-    return max(1, round(ground / metres)), label
+    length = max(step * power for step in (1, 2, 5) if step * power <= metres * longest)
+    label = f"{length / 1000:g} km" if length >= 1000 else (f"{length:g} m" if length >= 1 else f"{length * 100:g} cm")
+    return max(1, round(length / metres)), label

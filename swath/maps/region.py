@@ -1,7 +1,7 @@
-"""A region of the map, made by one call: source pixels are read ahead, inferred and encoded, strip by strip.
+"""Computes one region of the map: source pixels are prefetched, inferred and encoded, strip by strip.
 
-A region covers many tiles of the file, so that a source block is decoded about once and the call's own cost is nothing. What
-is in memory is a strip of the region and the one that is read ahead; it does not grow with the map.
+A region covers many tiles of the file, so that a source block is decoded about once and the overhead of a call is small. In
+memory are a strip of the region and those that are prefetched, whatever the size of the map.
 """
 
 from __future__ import annotations
@@ -41,29 +41,33 @@ if TYPE_CHECKING:
 
 
 READ_THREADS = {"cpu": 1, "cuda": 4}
-"""How many strips are read ahead, each by a thread of its own."""
+"""Strips that are prefetched, each by a thread of its own, by the device of the network."""
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class _Strip:
-    """What was read for a strip of the region."""
+    """Source pixels of one strip of the region."""
 
     window: Window
-    pieces: tuple[Window, ...]
-    """Those that hold pixels of the area, from left to right."""
+    """The strip, in pixels of the image grid."""
+    tiles: tuple[Window, ...]
+    """The network's tiles that hold pixels of the area, from left to right, without halo."""
     mask: NDArray[np.bool_] | None
-    """Where the strip is inside of the area; None: everywhere."""
+    """(height, width) of the strip: True inside of the area. None: the area covers all of it."""
     source: Window
+    """What was read: the tiles with their halo."""
     pixels: NDArray[Any]
+    """(bands, height, width) of `source`, in the scenes' dtype or as float32 reflectance; 0 where invalid."""
     valid: NDArray[np.bool_]
+    """(height, width) of `source`."""
 
 
-def map_region(region: Region, scenes: Scenes, model: ModelInfo, area: Area | None, form: MapLayout) -> RegionResult:
-    """One region of the map. `scenes` are those of its sheet. Raises what reading and inferring raise."""
-    index, window, levels = region.block.index, region.block.window, form.levels[region.sheet]
-    builders = [PartBuilder(index, window, encoding, levels) for encoding in form.encodings]
-    for strips in map_strips(window, scenes, model, area, form):
+def map_region(region: Region, scenes: Scenes, model: ModelInfo, area: Area | None, layout: MapLayout) -> RegionResult:
+    """Compute one region of the map. `scenes` are those of its sheet. Raises what reading and inference raise."""
+    index, window, levels = region.block.index, region.block.window, layout.levels[region.sheet]
+    builders = [PartBuilder(index, window, encoding, levels) for encoding in layout.encodings]
+    for strips in map_strips(window, scenes, model, area, layout):
         for builder, strip in zip(builders, strips, strict=True):
             builder.add(strip)
         progress(pixels=strips[0].shape[1] * strips[0].shape[2])
@@ -73,104 +77,104 @@ def map_region(region: Region, scenes: Scenes, model: ModelInfo, area: Area | No
 
 
 def map_strips(
-    window: Window, scenes: Scenes, model: ModelInfo, area: Area | None, form: MapLayout
+    window: Window, scenes: Scenes, model: ModelInfo, area: Area | None, layout: MapLayout
 ) -> Iterator[list[NDArray[Any]]]:
-    """The map in `window`, and its probabilities when they are asked for, as strips (bands, height, width of the window) from
-    the top down, nodata in place.
+    """The map in `window`, and its probabilities when the layout has them: one array (bands, height of the strip, width of the
+    window) for each, strip by strip from the top down, with nodata in place and in the dtype of the layout's encodings.
 
-    The next strip is read by another thread while this one is inferred; for a GPU some more are, by several threads.
+    Another thread reads the next strip while this one is inferred; for a GPU several threads read some more.
     """
-    rows = range(window.row, window.stop_row, form.edge)
-    strips = [Window(row, window.col, min(form.edge, window.stop_row - row), window.width) for row in rows]
+    rows = range(window.row, window.stop_row, layout.edge)
+    strips = [Window(row, window.col, min(layout.edge, window.stop_row - row), window.width) for row in rows]
     threads = READ_THREADS[model.device]
-    ahead: deque[Future[_Strip | None]] = deque()
+    prefetched: deque[Future[_Strip | None]] = deque()
     context = contextvars.copy_context()
     try:
         for number, strip in enumerate(strips):
-            for later in strips[number + len(ahead) : number + threads + 1]:
-                ahead.append(
-                    _readers(threads).submit(context.copy().run, _read_strip, later, scenes, model, area, form.edge)
+            for later in strips[number + len(prefetched) : number + threads + 1]:
+                prefetched.append(
+                    _readers(threads).submit(context.copy().run, _read_strip, later, scenes, model, area, layout.edge)
                 )
-            yield _map_strip(strip, ahead.popleft().result(), scenes, model, form)
+            yield _map_strip(strip, prefetched.popleft().result(), scenes, model, layout)
     finally:
-        for pending in ahead:
+        for pending in prefetched:
             if not pending.cancel():
                 pending.exception()  # the thread is free again for the next call
 
 
 def _map_strip(
-    window: Window, strip: _Strip | None, scenes: Scenes, model: ModelInfo, form: MapLayout
+    window: Window, strip: _Strip | None, scenes: Scenes, model: ModelInfo, layout: MapLayout
 ) -> list[NDArray[Any]]:
-    made = [np.full((each.bands, *window.shape), each.nodata, each.dtype) for each in form.encodings]
+    arrays = [np.full((each.bands, *window.shape), each.nodata, each.dtype) for each in layout.encodings]
     if strip is None:
-        return made
-    for piece, kept, output in _inferred(strip, scenes, model):
-        here = (slice(None), *piece.within(window))
-        made[0][here], valid = masked_map(output, kept, model.contract)
-        if form.layers is not None:
-            made[1][here] = encode_probabilities(output, valid, model.contract, form.layers)
+        return arrays
+    for tile, mask, output in _infer(strip, scenes, model):
+        here = (slice(None), *tile.within(window))
+        arrays[0][here], valid = masked_map(output, mask, model.contract)
+        if layout.layers is not None:
+            arrays[1][here] = encode_probabilities(output, valid, model.contract, layout.layers)
     if strip.mask is not None:
-        for array, encoding in zip(made, form.encodings, strict=True):
+        for array, encoding in zip(arrays, layout.encodings, strict=True):
             array[:, ~strip.mask] = encoding.nodata
-    return made
+    return arrays
 
 
-def _inferred(
+def _infer(
     strip: _Strip, scenes: Scenes, model: ModelInfo
 ) -> Iterator[tuple[Window, NDArray[np.bool_], NDArray[np.float32]]]:
-    """Each piece with a valid pixel: where its pixels are valid (h, w), and what the network says of them (channels, h, w)."""
+    """For each tile with a valid pixel: the tile, its valid pixels (height, width), the network's output (channels, height, width)."""
     image = (scenes.image.shape[0], scenes.image.shape[1])
-    pieces = [(piece, strip.valid[piece.within(strip.source)]) for piece in strip.pieces]
-    pieces = [(piece, kept) for piece, kept in pieces if kept.any()]
-    sources = [source_window(scenes.image, piece, model.halo, model.stride) for piece, _ in pieces]
+    tiles = [(tile, strip.valid[tile.within(strip.source)]) for tile in strip.tiles]
+    tiles = [(tile, mask) for tile, mask in tiles if mask.any()]
+    sources = [source_window(scenes.image, tile, model.halo, model.stride) for tile, _ in tiles]
     cut = [(strip.pixels[:, *at], strip.valid[at]) for at in (source.within(strip.source) for source in sources)]
     if model.device == "cpu" or model.lattice is not None:
         predictor = load_model(model)
-        for (piece, kept), source, (pixels, valid) in zip(pieces, sources, cut, strict=True):
-            yield piece, kept, network_output(predictor, model, pixels, valid, source, piece, image)
+        for (tile, mask), source, (pixels, valid) in zip(tiles, sources, cut, strict=True):
+            yield tile, mask, network_output(predictor, model, pixels, valid, source, tile, image)
         return
     scaling = model.contract.scaling
     images = (prepare(pixels[None], valid[None], scaling, model.stride)[0] for pixels, valid in cut)
-    for (piece, kept), source, said in zip(
-        pieces, sources, _batches(cast("Hashable", load_model(model)))(images), strict=True
+    for (tile, mask), source, values in zip(
+        tiles, sources, _batch_runner(cast("Hashable", load_model(model)))(images), strict=True
     ):
-        yield piece, kept, said[:, *piece.within(source)]
+        yield tile, mask, values[:, *tile.within(source)]
 
 
 @lru_cache(maxsize=2)
-def _batches(predictor: Hashable) -> BatchRunner:
-    """For a GPU: the size of batches that was found for a network stays."""
+def _batch_runner(predictor: Hashable) -> BatchRunner:
+    """For a GPU: cached, so that the batch size that was found for a network is used again."""
     return BatchRunner(cast("Predictor", predictor))
 
 
 def device_usage(model: ModelInfo) -> float | None:
-    """Which share of the time since its first call this process's GPU has computed; None where there is none."""
+    """The share (0..1) of the time since its first call in which this process's GPU has computed; None without a GPU."""
     predictor = load_model(model)
     return predictor.usage.share if model.device != "cpu" and isinstance(predictor, TorchPredictor) else None
 
 
 @cache
 def _readers(threads: int) -> ThreadPoolExecutor:
-    """Kept for the process: each thread keeps its files open from call to call."""
+    """One pool for the process: each of its threads keeps its datasets open from call to call."""
     return ThreadPoolExecutor(threads, thread_name_prefix="swath-reader")
 
 
 def _read_strip(window: Window, scenes: Scenes, model: ModelInfo, area: Area | None, edge: int) -> _Strip | None:
-    """None when no pixel of it is wanted."""
+    """Read a strip; None when it has no pixel of the area."""
     columns = range(window.col, window.stop_col, edge)
-    pieces = tuple(Window(window.row, col, window.height, min(edge, window.stop_col - col)) for col in columns)
+    tiles = tuple(Window(window.row, col, window.height, min(edge, window.stop_col - col)) for col in columns)
     mask = None
     if area is not None or len(scenes.zones) > 1:
         mask = owned_mask(scenes, window)
         if area is not None:
             mask &= area_mask(area, scenes.image, window)
-        pieces = tuple(piece for piece in pieces if mask[piece.within(window)].any())
+        tiles = tuple(tile for tile in tiles if mask[tile.within(window)].any())
         if mask.all():
             mask = None
-    if not pieces:
+    if not tiles:
         return None
-    first, last = pieces[0], pieces[-1]
-    wanted = Window(window.row, first.col, window.height, last.stop_col - first.col)
-    source = source_window(scenes.image, wanted, model.halo, model.stride)
+    first, last = tiles[0], tiles[-1]
+    covered = Window(window.row, first.col, window.height, last.stop_col - first.col)
+    source = source_window(scenes.image, covered, model.halo, model.stride)
     pixels, valid = read_mosaic(scenes, source, reflectance=model.contract.units == "reflectance")
-    return _Strip(window, pieces, mask, source, pixels, valid)
+    return _Strip(window, tiles, mask, source, pixels, valid)

@@ -1,4 +1,4 @@
-"""A large map as several files, and what makes one map of them again: an index that GDAL opens as one raster, a STAC collection."""
+"""A large map in several files: an index that GDAL opens as one raster (VRT, tile index), and a STAC collection."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _TYPES = {
     "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32",
     "float16": "Float32", "float32": "Float32", "float64": "Float64",
 }  # fmt: skip
-_LONG_AGO = "2000-01-01T00:00:00.000Z"
-"""What a GeoPackage says of its last change, so that the same sheets give the same bytes."""
+_FIXED_TIME = "2000-01-01T00:00:00.000Z"
+"""The time of change in a GeoPackage, fixed so that the same sheets give the same bytes."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,18 @@ class Sheet:
     """One file of a map."""
 
     name: str
-    """Of the file, beside the index."""
+    """Name of the file, beside the index."""
     window: Window
     """In pixels of the image grid."""
     facts: CogFacts
     probabilities: CogFacts | None = None
-    """Of the file of the same place whose name begins with `probabilities`, where there is one."""
+    """Facts on the file of probabilities of the same window, when there is one."""
     grid: GeoBox | None = None
-    """Of the sheet's own pixels, where the sheets of a map are on several grids."""
+    """Grid of the sheet, where the sheets of a map are on several grids."""
 
 
 def sheet_names(windows: Sequence[Window], stem: str = "map") -> list[str]:
-    """Names of the files: of one sheet `map.tif`, of several `map-ROW-COLUMN.tif`, counted from 0."""
+    """Names of the files: `map.tif` for one sheet, `map-ROW-COLUMN.tif` for several, counted from 0."""
     if len(windows) == 1:
         return [f"{stem}.tif"]
     rows = {row: n for n, row in enumerate(sorted({w.row for w in windows}))}
@@ -58,14 +58,14 @@ def sheet_names(windows: Sequence[Window], stem: str = "map") -> list[str]:
 
 
 def merge_facts(sheets: Sequence[Sheet], output: Window, grid: GeoBox) -> CogFacts:
-    """What the sheets hold together; `grid` is that of the output."""
+    """The facts on all sheets together; `grid` is that of the output."""
     first = sheets[0].facts
     counts: dict[int, int] = {}
     for sheet in sheets:
         for value, count in sheet.facts.counts.items():
             counts[value] = counts.get(value, 0) + count
     statistics = tuple(
-        _together([(s.facts.statistics[band], s.facts.shape[0] * s.facts.shape[1]) for s in sheets], output)
+        _pool_statistics([(s.facts.statistics[band], s.facts.shape[0] * s.facts.shape[1]) for s in sheets], output)
         for band in range(len(first.bands))
     )
     return replace(
@@ -81,18 +81,18 @@ def merge_facts(sheets: Sequence[Sheet], output: Window, grid: GeoBox) -> CogFac
     )
 
 
-def _together(parts: Sequence[tuple[dict[str, float], int]], output: Window) -> dict[str, float]:
-    """Statistics of one band over sheets of so many pixels."""
-    weighed = [(s, s.get("valid_percent", 100.0) / 100 * pixels) for s, pixels in parts if "mean" in s]
-    count = sum(weight for _, weight in weighed)
+def _pool_statistics(parts: Sequence[tuple[dict[str, float], int]], output: Window) -> dict[str, float]:
+    """Statistics of one band over several sheets, from (statistics, pixels) of each."""
+    weighted = [(s, s.get("valid_percent", 100.0) / 100 * pixels) for s, pixels in parts if "mean" in s]
+    count = sum(weight for _, weight in weighted)
     percent = 100 * count / (output.height * output.width)
     if not count:
         return {"valid_percent": percent}
-    mean = sum(s["mean"] * weight for s, weight in weighed) / count
-    variance = sum((s["stddev"] ** 2 + (s["mean"] - mean) ** 2) * weight for s, weight in weighed) / count
+    mean = sum(s["mean"] * weight for s, weight in weighted) / count
+    variance = sum((s["stddev"] ** 2 + (s["mean"] - mean) ** 2) * weight for s, weight in weighted) / count
     return {
-        "minimum": min(s["minimum"] for s, _ in weighed),
-        "maximum": max(s["maximum"] for s, _ in weighed),
+        "minimum": min(s["minimum"] for s, _ in weighted),
+        "maximum": max(s["maximum"] for s, _ in weighted),
         "mean": mean,
         "stddev": math.sqrt(max(variance, 0)),
         "valid_percent": percent,
@@ -110,10 +110,10 @@ def write_index(
     stem: str = "map",
 ) -> None:
     """Write `map.vrt` and `map.gti.gpkg` (or another stem) beside the sheets: either opens as one raster of the whole output,
-    wherever the folder is.
+    also when the folder is moved.
 
-    Every program with GDAL reads the VRT, which has the colours, class names, statistics and band names. The tile index, which
-    GDAL has known since 3.9, is for very many sheets: it is looked up by place and never read whole. `grid` is that of the output.
+    Every program with GDAL reads the VRT, which has the colours, class names, statistics and band names. The tile index (GDAL
+    3.9 and later) is for very many sheets: it is queried by location and never read whole. `grid` is that of the output.
     """
     import geopandas
     import pyogrio
@@ -127,20 +127,20 @@ def write_index(
     table = geopandas.GeoDataFrame(
         {"location": [sheet.name for sheet in sheets]}, geometry=outlines, crs=grid.crs.to_wkt() if grid.crs else None
     )
-    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _LONG_AGO})
+    previous = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _FIXED_TIME})
     try:
         with writing(path):
             pyogrio.write_dataframe(
-                table, path, layer="sheets", driver="GPKG", layer_metadata=_facts_for_gti(sheets, grid)
+                table, path, layer="sheets", driver="GPKG", layer_metadata=_gti_metadata(sheets, grid)
             )
             sync(path)
     finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": previous})
 
 
-def _facts_for_gti(sheets: Sequence[Sheet], grid: GeoBox) -> dict[str, str]:
-    """So that no sheet has to be opened to know what they are like; https://gdal.org/en/stable/drivers/raster/gti.html."""
+def _gti_metadata(sheets: Sequence[Sheet], grid: GeoBox) -> dict[str, str]:
+    """Resolution and extent, so that GDAL opens no sheet to know them; https://gdal.org/en/stable/drivers/raster/gti.html."""
     facts = sheets[0].facts
     box = grid.boundingbox
     return {
@@ -228,18 +228,18 @@ def write_collection(
 ) -> None:
     """Write `collection.json` and an item for each sheet, `NAME.json` beside `NAME.tif`, with relative links.
 
-    `files` are those in the folder, by name: the sheets', and the others, which become assets of the collection. `image` is the
-    grid that the windows of sheets without a grid of their own count on.
+    `files` are all files in the folder, by name; those that belong to no sheet become assets of the collection. `image` is the grid
+    of the windows of sheets without a grid of their own.
     """
     items = []
-    others = set(files) - {model}
+    unassigned = set(files) - {model}
     for sheet in sheets:
         names = (sheet.name, sheet.name.replace(MAP, PROBABILITIES, 1))
-        own = [files[name] for name in names if name in files]
-        others -= set(names)
+        sheet_files = [files[name] for name in names if name in files]
+        unassigned -= set(names)
         grid = image[sheet.window.roi] if sheet.grid is None else sheet.grid
         item = make_item(
-            f"{identity}-{Path(sheet.name).stem}", grid, sheet.facts, own, scenes,
+            f"{identity}-{Path(sheet.name).stem}", grid, sheet.facts, sheet_files, scenes,
             classes=classes, software=software, lineage=lineage, model=model, probabilities=sheet.probabilities, scale=scale,
         )  # fmt: skip
         item.collection_id = identity
@@ -247,7 +247,7 @@ def write_collection(
         items.append(item)
         _write(folder / f"{Path(sheet.name).stem}.json", item.to_dict(include_self_link=False))
     collection = _collection(identity, sheets, items, scenes, lineage)
-    for name in sorted(others):
+    for name in sorted(unassigned):
         key, asset = make_asset(files[name])
         collection.add_asset(key, asset)
     if model:
@@ -274,7 +274,7 @@ def _collection(
 
 
 def union_of_boxes(boxes: Sequence[Sequence[float]]) -> list[float] | None:
-    """The box around boxes of degrees; west > east where it crosses the antimeridian, which it does when it is smaller so."""
+    """The smallest [west, south, east, north] around boxes of degrees; west > east where it crosses the antimeridian."""
     if not boxes:
         return None
     wests, souths, easts, norths = zip(*boxes, strict=True)

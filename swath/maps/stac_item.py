@@ -1,4 +1,4 @@
-"""The STAC item of a map: where and when it is, on which grid, which classes, made from what by which model."""
+"""STAC items of a map and of its model: geometry, time, grid, classes, lineage, files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EXTENSIONS = (
 )
 MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
 MAP, PROBABILITIES = "map", "probabilities"
-"""How the names of these files begin."""
+"""Prefixes of the names of these files."""
 MEDIA = {
     MAP: (pystac.MediaType.COG, ["data", "map"], "The map"),
     PROBABILITIES: (pystac.MediaType.COG, ["data", "probabilities"], "How probable each class is"),
@@ -45,20 +45,20 @@ MEDIA = {
     ".gti.gpkg": (pystac.MediaType.GEOPACKAGE, ["index"], "GDAL tile index of the sheets"),
     ".xml": (pystac.MediaType.XML, ["metadata"], "Class names for GIS programs"),
 }
-"""Of a file, by how the name of a raster begins, or what its name ends in: media type, roles, title."""
+"""(media type, roles, title) of a file, by the prefix of a raster's name, or by its suffix."""
 KEYS = {".parquet": "vectors", ".pmtiles": "tiles", ".xml": "names", ".vrt": "index", ".gti.gpkg": "tile-index"}
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the item of a model says."""
+    """The model that made a map, for its STAC item."""
 
     name: str
     href: str
-    """Of the weights."""
+    """Path or URL of the weights."""
     sha256: str
     artifact_type: str
-    """How the weights are kept, in the words of the extension, such as `torch.export.save`."""
+    """Format of the weights as the extension names it, such as `torch.export.save`."""
     bands: tuple[str, ...]
     fields: dict[str, Any]
     """The `mlm:` fields of its contract."""
@@ -79,8 +79,8 @@ def write_item(
     probabilities: CogFacts | None = None,
     scale: float = 1.0,
 ) -> None:
-    """Write a map's item as JSON; `model` is the address of the model's item, `probabilities` and `scale` are what the file of
-    probabilities holds and what its numbers are multiplied with. Nothing in it depends on when or where the run was."""
+    """Write a map's item as JSON. `model` is the path of the model's item, `probabilities` are the facts on the file of
+    probabilities, `scale` is the scale of its values. Nothing in the item depends on when or where the run was."""
     item = make_item(
         identity, grid, facts, files, scenes, classes=classes, software=software, lineage=lineage, model=model,
         probabilities=probabilities, scale=scale,
@@ -89,7 +89,7 @@ def write_item(
 
 
 def write_model_item(path: Path, model: ModelFacts) -> None:
-    """Write the item of the model that made a map: its `mlm:` fields, and where its weights are."""
+    """Write the item of the model that made a map: its `mlm:` fields, and the path of its weights."""
     _write(path, make_model_item(model))
 
 
@@ -98,7 +98,7 @@ def _write(path: Path, item: pystac.Item) -> None:
 
 
 def make_model_item(model: ModelFacts) -> pystac.Item:
-    """The item of a model, by the STAC extension for machine learning models. It has no place and no time of its own."""
+    """The item of a model, by the STAC extension for machine learning models; without geometry and with a fixed time."""
     item = pystac.Item(
         id=model.name,
         geometry=None,
@@ -107,14 +107,14 @@ def make_model_item(model: ModelFacts) -> pystac.Item:
         properties={"description": "A model that made a map; the datetime says nothing.", **model.fields},
         stac_extensions=[MLM, FILE],
     )
-    more = {
+    extra = {
         "mlm:artifact_type": model.artifact_type,
         "file:checksum": "1220" + model.sha256,
         "bands": [{"name": band} for band in model.bands],
     }
     item.add_asset(
         "weights",
-        pystac.Asset(model.href, "Weights", None, "application/octet-stream", ["mlm:model", "mlm:weights"], more),
+        pystac.Asset(model.href, "Weights", None, "application/octet-stream", ["mlm:model", "mlm:weights"], extra),
     )
     return item
 
@@ -133,7 +133,7 @@ def make_item(
     probabilities: CogFacts | None = None,
     scale: float = 1.0,
 ) -> pystac.Item:
-    """The item of a map with relative hrefs. A map without a CRS has no geometry."""
+    """The item of a map, with relative links; without geometry when the map has no CRS."""
     geometry, bbox = footprint_and_bbox(grid)
     times = scene_times(scenes)
     properties: dict[str, Any] = {
@@ -180,35 +180,35 @@ def make_item(
 
 
 def make_asset(file: PublishedFile) -> tuple[str, pystac.Asset]:
-    """The asset of a file beside the item, and its key, which is the same for the rasters of all sheets."""
+    """(key, asset) of a file beside the item. The rasters of all sheets have the same key."""
     path = Path(file.name)
     kind = path.stem.partition("-")[0] if path.suffix == ".tif" else "".join(path.suffixes)
     kind = kind if kind in MEDIA else path.suffix
     media, roles, title = MEDIA.get(kind, (None, ["data"], file.name))
-    more: dict[str, Any] = {"file:size": file.bytes, "file:checksum": "1220" + file.sha256}
-    asset = pystac.Asset(f"./{file.name}", title, None, media, list(roles), more)
+    extra: dict[str, Any] = {"file:size": file.bytes, "file:checksum": "1220" + file.sha256}
+    asset = pystac.Asset(f"./{file.name}", title, None, media, list(roles), extra)
     if path.suffix == ".tif" and kind in MEDIA:
         return kind, asset
     if kind not in KEYS:
         return path.stem, asset
     stem = file.name.partition(".")[0]
-    which = stem if stem.startswith(PROBABILITIES) else stem.partition("-")[2]  # of several grids, or sheets
+    which = stem if stem.startswith(PROBABILITIES) else stem.partition("-")[2]  # of several grids or sheets
     return f"{KEYS[kind]}-{which}" if which else KEYS[kind], asset
 
 
 def scene_times(scenes: Sequence[Scene]) -> list[datetime.datetime]:
-    """When the scenes were taken, in order; those that do not say so are left out."""
+    """The times of the scenes, sorted; scenes without a time are left out."""
     return sorted(datetime.datetime.fromisoformat(scene.datetime) for scene in scenes if scene.datetime)
 
 
 def footprint_and_bbox(grid: GeoBox) -> tuple[dict[str, Any] | None, list[float] | None]:
-    """A grid's geometry and box in degrees; nothing without a CRS."""
+    """(GeoJSON geometry, bbox) of a grid in degrees; (None, None) without a CRS."""
     footprint = _outline(grid)
     return (None, None) if footprint is None else (mapping(footprint), _bbox(footprint))
 
 
 def _outline(grid: GeoBox) -> Any:
-    """The grid's footprint in degrees, true to a tenth of a pixel with few points; None without a CRS."""
+    """The footprint of a grid in degrees, simplified to a tenth of a pixel; None without a CRS."""
     if grid.crs is None:
         return None
     footprint = grid_footprint(grid)

@@ -1,4 +1,4 @@
-"""The map as one Cloud-Optimized GeoTIFF: compressed tiles are put in their places, and what was written is read back."""
+"""Writes a map as a Cloud-Optimized GeoTIFF from encoded parts, reads it back and verifies it."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from swath.storage.durable_write import not_written, sync
 from swath.storage.upload import Upload
 
 COMPARED_PARTS = 32
-"""So many tiles, spread over the map, are decoded again by GDAL and compared with what was given."""
+"""So many parts, spread over the map, have a tile decoded by GDAL and compared."""
 
 
 @dataclass(frozen=True)
 class CogFacts:
-    """What is in a map's file, as it was read back."""
+    """Facts on a map's file, as it was read back."""
 
     shape: tuple[int, int]
     """(height, width) in pixels."""
     bands: tuple[str, ...]
-    """Names."""
+    """Names of the bands."""
     dtype: str
     nodata: float
     crs: str | None
@@ -50,19 +50,19 @@ class CogFacts:
     transform: tuple[float, float, float, float, float, float]
     """Affine a, b, c, d, e, f: x = a * col + b * row + c, y = d * col + e * row + f."""
     overviews: tuple[int, ...]
-    """Decimation factors."""
+    """Decimation factors of the overviews."""
     size: int
-    """Bytes."""
+    """Bytes of the file."""
     valid: int
     """Pixels that are not nodata."""
     counts: dict[int, int]
     """Pixels of each class value; empty for a map of values."""
     statistics: tuple[dict[str, float], ...]
-    """minimum, maximum, mean, stddev, valid_percent of each band; the last alone for a band of nothing but nodata."""
+    """minimum, maximum, mean, stddev, valid_percent of each band; only the last for a band of nodata."""
     blocks: int
     """Regions that were written."""
     missing: tuple[int, ...] = ()
-    """Wanted regions that nobody gave: they are nodata in the map."""
+    """Indices of wanted regions without a part: they are nodata in the map."""
 
 
 def write_cog(
@@ -77,41 +77,42 @@ def write_cog(
     scale: float = 1.0,
     offset: float = 0.0,
 ) -> CogFacts:
-    """Write a map as a strict COG: Deflate, overviews, nodata, statistics, colours, laid out as GDAL does it. To a file, or
-    to an object store in parts and without a copy on the disk.
+    """Write a map as a strict COG: Deflate, overviews, nodata, statistics, colours, in the layout of GDAL's COG driver. To a file,
+    or to an object store in parts and without a copy on the disk.
 
-    `parts` come in the order of their index and can be gone through more than once; they are taken one at a time. Regions
-    without a part stay nodata. The grid is `blocks.image[blocks.output.roi]`: the source's pixels, not moved. The same
-    pixels give the same bytes, whatever the regions were. `tags` become the file's metadata; a number times
-    `scale`, plus `offset`, is what it stands for. With `classes` (one uint8 band) the file has a colour table, and the names are in its
-    metadata and, where QGIS and GDAL look for them, in `<path>.aux.xml`, which is the caller's to send with an upload (see
-    `category_names_xml`).
+    `parts` are sorted by index and are iterated more than once, one at a time. Regions without a part stay nodata. The grid is
+    `blocks.image[blocks.output.roi]`: the source's pixels, not resampled. The same pixels give the same bytes, whatever the regions
+    are. `tags` become the file's metadata; value * `scale` + `offset` is the physical value. With `classes` (one uint8 band)
+    the file has a colour table, and the class names are in its metadata and, where QGIS and GDAL look for them, in
+    `<path>.aux.xml`, which the caller has to send beside an upload (see `category_names_xml`).
 
-    Nothing that says it went well is trusted: the file is read again and compared byte by byte, validated, and tiles of it
-    are decoded by GDAL and compared with their parts. Raises TaskFailed when it cannot be written or is not what was given,
-    or when a part does not belong to the map.
+    The result is verified: the file is read again and compared byte by byte, validated, and tiles of it are decoded by GDAL
+    and compared with their parts. Raises TaskFailed when it cannot be written, is not what was given, or a part does not belong
+    to the map.
     """
     folder = Path(tempfile.gettempdir()) if isinstance(path, Upload) else path.parent
     with gdal_write_env(), Assembly(parts, blocks, encoding, folder) as assembly:
         _check_classes(assembly, classes)
-        own = _own_tags(assembly, blocks.image[blocks.output.roi], classes, band_names, tags or {}, (scale, offset))
+        map_tags = _map_tags(
+            assembly, blocks.image[blocks.output.roi], classes, band_names, tags or {}, (scale, offset)
+        )
         if isinstance(path, Upload):
-            path.send(assembly.chunks(own))
+            path.send(assembly.chunks(map_tags))
             with open_map(path.url) as file:
-                return _verified(path.url, file, path.size, parts, blocks, assembly)
-        made = path.with_name(f".{path.name}.made")
+                return _verify(path.url, file, path.size, parts, blocks, assembly)
+        temporary = path.with_name(f".{path.name}.made")
         try:
             with writing_raster(path):
-                _write(path, made, assembly.chunks(own))
-                with rasterio.open(made) as file:
-                    facts = _verified(str(path), file, made.stat().st_size, parts, blocks, assembly)
-                made.replace(path)
+                _write(path, temporary, assembly.chunks(map_tags))
+                with rasterio.open(temporary) as file:
+                    facts = _verify(str(path), file, temporary.stat().st_size, parts, blocks, assembly)
+                temporary.replace(path)
                 if classes:
                     path.with_name(f"{path.name}.aux.xml").write_text(category_names_xml(classes), encoding="utf-8")
                     sync(path.with_name(f"{path.name}.aux.xml"))
             return facts
         finally:
-            for leftover in (made, made.with_name(f"{made.name}.aux.xml")):
+            for leftover in (temporary, temporary.with_name(f"{temporary.name}.aux.xml")):
                 leftover.unlink(missing_ok=True)
 
 
@@ -119,11 +120,11 @@ def _check_classes(assembly: Assembly, classes: Legend) -> None:
     if bool(classes) != assembly.encoding.classes:
         raise ValueError(f"{len(classes)} classes do not go with {assembly.encoding}")
     known = {each.value for each in classes}
-    if classes and (strangers := sorted(set(assembly.counts) - known)):
-        raise TaskFailed(f"the map holds the value {strangers[0]}, which is neither a class nor nodata")
+    if classes and (unknown := sorted(set(assembly.counts) - known)):
+        raise TaskFailed(f"the map holds the value {unknown[0]}, which is neither a class nor nodata")
 
 
-def _own_tags(
+def _map_tags(
     assembly: Assembly,
     geobox: GeoBox,
     classes: Legend,
@@ -131,7 +132,7 @@ def _own_tags(
     tags: Mapping[str, str],
     scaling: tuple[float, float],
 ) -> list[Tag]:
-    """The map's tags as GDAL writes them, from a file of one tile."""
+    """The map's TIFF tags as GDAL writes them, from a file of one tile."""
     encoding = assembly.encoding
     if len(band_names) != encoding.bands:
         raise ValueError(f"{len(band_names)} names do not fit {encoding.bands} bands")
@@ -167,28 +168,28 @@ def _own_tags(
         return read_tags(memory.read())
 
 
-def _write(path: Path, made: Path, chunks: Iterable[bytes | memoryview]) -> None:
-    """Write the chunks to `made`, read them again, and have them looked at by who knows COGs."""
+def _write(path: Path, temporary: Path, chunks: Iterable[bytes | memoryview]) -> None:
+    """Write the chunks to the temporary file, read them again, and validate it with rio-cogeo."""
     digest = hashlib.sha256()
-    with made.open("wb", buffering=1 << 20) as file:
+    with temporary.open("wb", buffering=1 << 20) as file:
         for chunk in chunks:
             file.write(chunk)
             digest.update(chunk)
-    sync(made)
-    with made.open("rb") as file:
+    sync(temporary)
+    with temporary.open("rb") as file:
         if hashlib.file_digest(file, "sha256").digest() != digest.digest():
             raise not_written(path, "it does not read back as it was written")
-    valid, errors, complaints = cog_validate(made, strict=True, quiet=True)
-    with rasterio.open(made) as file:
-        narrow = min(file.shape) == 1  # rio-cogeo takes the factor of overviews from the side that stays 1
-    if (not valid or errors or complaints) and not narrow:
-        raise not_written(path, f"it is no valid COG: {'; '.join([*errors, *complaints])}")
+    valid, errors, warnings = cog_validate(temporary, strict=True, quiet=True)
+    with rasterio.open(temporary) as file:
+        narrow = min(file.shape) == 1  # rio-cogeo computes the factor of overviews from the side that stays 1
+    if (not valid or errors or warnings) and not narrow:
+        raise not_written(path, f"it is no valid COG: {'; '.join([*errors, *warnings])}")
 
 
-def _verified(
+def _verify(
     name: str, file: DatasetReader, size: int, parts: Sequence[EncodedPart], blocks: Blocks, assembly: Assembly
 ) -> CogFacts:
-    """What GDAL makes of the file: the map's grid, and tiles that hold the pixels of their parts."""
+    """Check with GDAL that the file has the map's shape, and tiles with the pixels of their parts; returns the facts."""
     if (file.shape, len(file.overviews(1))) != (blocks.output.shape, assembly.overviews):
         raise TaskFailed(f"{name}: it is {file.shape} with overviews {file.overviews(1)}, not {blocks.output.shape}")
     for number in range(0, len(parts), max(1, len(parts) // COMPARED_PARTS)):
@@ -211,17 +212,19 @@ def _verified(
 
 
 def _compare_pixels(name: str, file: DatasetReader, part: EncodedPart, blocks: Blocks) -> None:
-    """Let GDAL decode the tile in the middle of a part, and compare it with the part's own."""
+    """Decode the tile in the middle of a part with GDAL, and compare it with the part."""
     edge, window = part.encoding.blocksize, part.window
     row, col = (length // 2 // edge for length in window.shape)
-    place = Window(
+    tile_window = Window(
         window.row + row * edge, window.col + col * edge,
         min(edge, window.height - row * edge), min(edge, window.width - col * edge),
     )  # fmt: skip
-    pixels = part.encoding.decode(part.tile(0, row * -(-window.width // edge) + col))[:, : place.height, : place.width]
-    found = file.read(window=_relative(place, blocks.output))
+    pixels = part.encoding.decode(part.tile(0, row * -(-window.width // edge) + col))[
+        :, : tile_window.height, : tile_window.width
+    ]
+    found = file.read(window=_relative(tile_window, blocks.output))
     if not np.array_equal(found, pixels, equal_nan=np.dtype(part.encoding.dtype).kind == "f"):
-        raise TaskFailed(f"{name}: the tile at {place} does not read back as it was given")
+        raise TaskFailed(f"{name}: the tile at {tile_window} does not read back as it was given")
 
 
 def _relative(window: Window, outer: Window) -> RasterWindow:
@@ -229,7 +232,7 @@ def _relative(window: Window, outer: Window) -> RasterWindow:
 
 
 def category_names_xml(classes: Legend) -> str:
-    """Class names as GDAL keeps them beside a GeoTIFF, so that a GIS shows them in its legend without being told."""
+    """Class names in the format of GDAL's side-car files, from which a GIS takes its legend."""
     names = {each.value: each.name for each in classes}
     rows = "".join(f"      <Category>{escape(names.get(value, ''))}</Category>\n" for value in range(max(names) + 1))
     return (

@@ -1,4 +1,4 @@
-"""A Part: what one call adds to the map. Encoded tiles of the file with their overviews, and what counts of the pixels."""
+"""Encoded parts: the tiles of one region as they will stand in the map's file, with overviews and statistics."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncodedPart:
-    """The finished pixels of one region, encoded as they will stand in the file. Nodata is already in place."""
+    """The pixels of one region, encoded as they will stand in the file, with nodata in place."""
 
     index: int
-    """The region's index."""
+    """Index of the region."""
     window: Window
-    """In pixels of the image grid. Starts at a multiple of the file's tiles from the map's corner."""
+    """In pixels of the image grid. Starts at a whole number of tiles from the map's corner."""
     encoding: Encoding
     sizes: tuple[tuple[int, ...], ...]
-    """Bytes of each tile, row by row: of the full resolution, then of each overview that is whole inside of the region."""
+    """Bytes of each tile, row by row: of the full resolution, then of each overview whose tiles lie inside of the region."""
     data: bytes
     """The tiles in that order, one after the other."""
     valid: int
-    """Pixels that are something other than nodata in some band."""
+    """Pixels that are not nodata in at least one band."""
     counts: tuple[tuple[int, int], ...] = ()
-    """Of a map of classes: (value, pixels) of each value that occurs, nodata left out."""
+    """Of a map of classes: (value, pixels) of each value that occurs, without nodata."""
     sums: tuple[tuple[tuple[float, ...], ...], ...] = ()
-    """Of a map of numbers, per tile and band: (valid pixels, minimum, maximum, sum, sum of squares)."""
+    """Of a map of values, per tile and band: (valid pixels, minimum, maximum, sum, sum of squares)."""
 
     def tile(self, level: int, number: int) -> bytes:
-        """The encoded tile with this place among those of a level."""
+        """An encoded tile by its position among those of a level, row by row."""
         before = sum(map(sum, self.sizes[:level])) + sum(self.sizes[level][:number])
         return self.data[before : before + self.sizes[level][number]]
 
     def level(self, level: int) -> list[memoryview]:
-        """All encoded tiles of a level, row by row: views of the part's bytes, so that an assembly copies none."""
+        """All encoded tiles of a level, row by row, as views of the part's bytes."""
         start = sum(map(sum, self.sizes[:level]))
         ends = list(accumulate(self.sizes[level], initial=start))
         data = memoryview(self.data)
         return [data[one:other] for one, other in pairwise(ends)]
 
     def pixels(self, level: int = 0) -> NDArray[Any]:
-        """Array of shape (bands, height, width) of the full resolution, or of an overview."""
+        """Decoded pixels (bands, height, width) of the full resolution, or of an overview, in the encoding's dtype."""
         import numpy as np
 
         height, width = -(-self.window.height // (1 << level)), -(-self.window.width // (1 << level))
@@ -61,7 +61,7 @@ class EncodedPart:
         return whole
 
     def read(self, window: Window) -> NDArray[Any]:
-        """Pixels (bands, height, width) of a window of the image grid that is inside of the region."""
+        """Decoded pixels (bands, height, width) of a window of the image grid that lies inside of the region."""
         import numpy as np
 
         edge = self.encoding.blocksize
@@ -80,10 +80,10 @@ class EncodedPart:
 
 
 class PartBuilder:
-    """Makes a Part from strips of a region, from the top down. Holds a quarter of the region's pixels, for the overviews."""
+    """Builds an EncodedPart from strips of a region, from the top down. Holds a quarter of the region's pixels, for overviews."""
 
     def __init__(self, index: int, window: Window, encoding: Encoding, levels: int) -> None:
-        """`levels`: how many levels, the full resolution among them, are whole inside of a region (see `count_levels`)."""
+        """`levels`: resolutions to encode, the full one included (see `count_levels`)."""
         self._index = index
         self._window = window
         self._encoding = encoding
@@ -96,8 +96,8 @@ class PartBuilder:
         self._sums: list[tuple[tuple[float, ...], ...]] = []
 
     def add(self, pixels: NDArray[Any]) -> None:
-        """Add the next strip: (bands, height, width of the region) in the map's dtype. All but the last have a height that
-        is a multiple of the file's tiles."""
+        """Add the next strip: (bands, height, width of the region) in the encoding's dtype, with nodata in place. The height of all
+        but the last is a multiple of the tile's. Raises ValueError for another shape or dtype."""
         encoding, edge = self._encoding, self._encoding.blocksize
         expected = (encoding.bands, pixels.shape[1], self._window.width)
         if pixels.shape != expected or str(pixels.dtype) != encoding.dtype:
@@ -110,39 +110,39 @@ class PartBuilder:
                 tile = pixels[:, row : row + edge, col : col + edge]
                 self._tiles.append(encoding.encode(tile))
                 if not encoding.classes:
-                    self._weigh(tile)
+                    self._add_sums(tile)
         if encoding.classes:
-            self._count(pixels)
+            self._add_counts(pixels)
         if self._levels > 1:
-            self._half.append(encoding.folded(pixels))
+            self._half.append(encoding.downsample(pixels))
 
-    def _count(self, pixels: NDArray[Any]) -> None:
+    def _add_counts(self, pixels: NDArray[Any]) -> None:
         import numpy as np
 
         found = {value: int(np.count_nonzero(pixels == value)) for value in self._counts}
-        if sum(found.values()) != pixels.size:  # a value that did not occur before; else comparing is much quicker
-            numbers = np.bincount(pixels.ravel(), minlength=256)
-            found = {int(value): int(numbers[value]) for value in np.flatnonzero(numbers)}
+        if sum(found.values()) != pixels.size:  # a value that did not occur before; comparing alone is much quicker
+            counts = np.bincount(pixels.ravel(), minlength=256)
+            found = {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
         for value, count in found.items():
             self._counts[value] = self._counts.get(value, 0) + count
 
-    def _weigh(self, tile: NDArray[Any]) -> None:
+    def _add_sums(self, tile: NDArray[Any]) -> None:
         import numpy as np
 
-        there = self._encoding.valid(tile)
-        self._valid += int(there.any(axis=0).sum())
+        valid = self._encoding.valid(tile)
+        self._valid += int(valid.any(axis=0).sum())
         bands = []
-        for band, known in zip(tile, there, strict=True):
-            numbers = band[known].astype(np.float64)
-            if numbers.size:
-                bands.append((float(numbers.size), float(numbers.min()), float(numbers.max()), float(numbers.sum()),
-                              float((numbers * numbers).sum())))  # fmt: skip
+        for band, valid_pixels in zip(tile, valid, strict=True):
+            values = band[valid_pixels].astype(np.float64)
+            if values.size:
+                bands.append((float(values.size), float(values.min()), float(values.max()), float(values.sum()),
+                              float((values * values).sum())))  # fmt: skip
             else:
                 bands.append((0.0, 0.0, 0.0, 0.0, 0.0))
         self._sums.append(tuple(bands))
 
     def part(self) -> EncodedPart:
-        """The finished part, when all strips were added."""
+        """The finished part. Raises ValueError when strips are missing."""
         import numpy as np
 
         if self._rows != self._window.height:
@@ -152,7 +152,7 @@ class PartBuilder:
         half = np.concatenate(self._half, axis=1) if self._half else None
         for level in range(1, self._levels):
             if level > 1:
-                half = encoding.folded(half)  # type: ignore[arg-type]  # there from the first level on
+                half = encoding.downsample(half)  # type: ignore[arg-type]  # there from the first level on
             more = list(encoding.tiles(half))  # type: ignore[arg-type]
             tiles += more
             sizes.append(tuple(map(len, more)))
@@ -165,15 +165,15 @@ class PartBuilder:
 
 
 def encode_part(index: int, window: Window, pixels: NDArray[Any], encoding: Encoding, levels: int = 1) -> EncodedPart:
-    """A Part of pixels (bands, height, width) that are all there."""
+    """An EncodedPart of pixels (bands, height, width)."""
     builder = PartBuilder(index, window, encoding, levels)
     builder.add(pixels)
     return builder.part()
 
 
 def count_levels(region: int, blocksize: int, most: int) -> int:
-    """How many of a map's `most` levels, the full resolution among them, have tiles that never reach over the border of a
-    region: its edge has to be a multiple of what a tile covers."""
+    """How many of a map's `most` resolutions, the full one included, have tiles that lie inside of one region each: its edge is a
+    multiple of what a tile covers."""
     levels = 1
     while levels < most and region % (blocksize << levels) == 0:
         levels += 1

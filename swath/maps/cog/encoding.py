@@ -1,7 +1,7 @@
-"""How the pixels of a map's file are laid out and compressed: tiles of it, and the overviews that follow from them.
+"""The encoding of a map's file: TIFF tiles with predictor and Deflate, and the pixels of overviews.
 
-Every tile is encoded once, where its pixels are made; the file is then put together from compressed bytes. So what is here
-depends on nothing but the pixels: not on the region that a call covers, nor on the order of calls.
+Every tile is encoded once, on the worker that computes its pixels; the file is then assembled from compressed bytes. So a tile's
+bytes depend on its pixels only: not on the region that a call covers, nor on the order of calls.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from numpy.typing import NDArray
 Pixels = NDArray[Any]
 
 DEFLATE_LEVEL = 1
-"""Of ISA-L's Deflate: a quarter of the time of zlib's first level, and smaller. zlib's sixth makes a map of classes a third
+"""Level of ISA-L's Deflate: a quarter of the time of zlib's first level, and smaller. zlib's sixth makes a map of classes a third
 smaller again and takes twenty times as long. The same pixels give the same bytes on processors of one kind."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """What all pixels of a map's file have in common."""
+    """How all pixels of a map's file are encoded."""
 
     dtype: str
     nodata: float
     bands: int = 1
     classes: bool = False
-    """Pixels are names, not numbers: an overview takes the most frequent of four, not their mean."""
+    """Pixels are classes, not quantities: an overview takes the most frequent of four, not their mean."""
     blocksize: int = 512
     """Edge of a tile in the file, in pixels; a multiple of 16."""
     alpha: bool = False
-    """The last band says where the others are valid, for numbers of which none can stand for nodata; `nodata` is then only what stands
-    where they are not."""
+    """The last band says where the others are valid, for pixels that may have any value; `nodata` is then only what invalid pixels
+    hold."""
 
     def __post_init__(self) -> None:
         if self.blocksize % 16 or self.blocksize <= 0:
@@ -44,7 +44,7 @@ class Encoding:
             raise ValueError(f"a map of classes is one band of uint8, not {self.bands} of {self.dtype}")
 
     def same(self, other: Encoding) -> bool:
-        """Whether `other` encodes as this does. Not `==`: a nodata of NaN does not equal itself."""
+        """Whether `other` is the same encoding. Not `==`: a nodata of NaN does not equal itself."""
         return repr(self) == repr(other)
 
     @property
@@ -55,8 +55,8 @@ class Encoding:
         return 3 if np.dtype(self.dtype).kind == "f" else 2
 
     def encode(self, tile: Pixels) -> bytes:
-        """A tile of (bands, height, width), cut at the map's edge, to its bytes in the file: pixel by pixel, with predictor
-        and Deflate. What is missing at the edge is nodata."""
+        """The bytes in the file of a tile (bands, height, width) that may be cut at the map's edge: interleaved by pixel, with
+        predictor and Deflate, filled up with nodata."""
         edge = self.blocksize
         if tile.shape == (1, edge, edge):
             rows = np.ascontiguousarray(tile[0])
@@ -77,18 +77,18 @@ class Encoding:
         edge, kind = self.blocksize, np.dtype(self.dtype)
         raw = isal_zlib.decompress(data)
         if self.predictor == 3:
-            shuffled = _sums(np.frombuffer(raw, np.uint8).reshape(edge, -1), self.bands)
+            shuffled = _cumulative(np.frombuffer(raw, np.uint8).reshape(edge, -1), self.bands)
             planes = shuffled.reshape(edge, kind.itemsize, -1).transpose(0, 2, 1)[..., ::-1]
             rows: Pixels = np.ascontiguousarray(planes).view(f"<f{kind.itemsize}").astype(kind, copy=False)
         else:
             rows = np.frombuffer(raw, kind)
             if self.predictor == 2:
-                rows = _sums(rows.reshape(edge, -1), self.bands)
+                rows = _cumulative(rows.reshape(edge, -1), self.bands)
         return rows.reshape(edge, edge, self.bands).transpose(2, 0, 1)
 
     @cached_property
     def empty(self) -> bytes:
-        """A tile of nothing but nodata."""
+        """An encoded tile of nodata."""
         return self.encode(np.full((self.bands, self.blocksize, self.blocksize), self.nodata, self.dtype))
 
     def tiles(self, pixels: Pixels) -> Iterator[bytes]:
@@ -98,11 +98,11 @@ class Encoding:
             for col in range(0, pixels.shape[2], edge):
                 yield self.encode(pixels[:, row : row + edge, col : col + edge])
 
-    def folded(self, pixels: Pixels) -> Pixels:
-        """The next overview of (bands, height, width): (bands, (height + 1) // 2, (width + 1) // 2).
+    def downsample(self, pixels: Pixels) -> Pixels:
+        """The next overview of pixels (bands, height, width): (bands, (height + 1) // 2, (width + 1) // 2), of the same dtype.
 
-        Each of its pixels stands for 2 x 2. Of classes it takes the most frequent of those that are not nodata, of equals
-        the first in reading order; of numbers the mean of those that are not nodata, rounded half to even.
+        Each of its pixels covers 2 x 2. For classes it is the most frequent value that is not nodata, of equally frequent ones
+        the first in row-major order; for quantities the mean of the values that are not nodata, rounded half to even.
         """
         height, width = pixels.shape[1:]
         if height % 2 or width % 2:
@@ -113,18 +113,18 @@ class Encoding:
         return self._most_frequent(*quarters) if self.classes else self._mean(quarters)
 
     def _most_frequent(self, a: Pixels, b: Pixels, c: Pixels, d: Pixels) -> Pixels:
-        # Two that agree outvote the others; only a tie of two pairs needs the reading order, which the order here keeps.
+        # Two equal values outvote the others; only a tie of two pairs needs the row-major order, which these lines keep.
         chosen = np.where(c == d, c, a)
         chosen = np.where((b == c) | (b == d), b, chosen)
         chosen = np.where((a == b) | (a == c) | (a == d), a, chosen)
-        nothing = self.nodata
-        if any((quarter == nothing).any() for quarter in (a, b, c, d)):
-            # Nodata has no vote: what a pixel has once is then more than nothing.
-            pair = np.where((c == d) & (c != nothing), c, nothing)
-            pair = np.where(((b == c) | (b == d)) & (b != nothing), b, pair)
-            pair = np.where(((a == b) | (a == c) | (a == d)) & (a != nothing), a, pair)
+        nodata = self.nodata
+        if any((quarter == nodata).any() for quarter in (a, b, c, d)):
+            # Nodata does not count: any other value outvotes it.
+            pair = np.where((c == d) & (c != nodata), c, nodata)
+            pair = np.where(((b == c) | (b == d)) & (b != nodata), b, pair)
+            pair = np.where(((a == b) | (a == c) | (a == d)) & (a != nodata), a, pair)
             for single in (a, b, c, d):
-                pair = np.where(pair == nothing, single, pair)
+                pair = np.where(pair == nodata, single, pair)
             chosen = pair
         return chosen.astype(self.dtype, copy=False)
 
@@ -132,30 +132,30 @@ class Encoding:
         total = np.zeros(quarters[0].shape, np.float64)
         count = np.zeros(quarters[0].shape, np.float64)
         for quarter in quarters:
-            there = self.valid(quarter)
-            total += np.where(there, quarter, 0)
-            count += there
+            valid_pixels = self.valid(quarter)
+            total += np.where(valid_pixels, quarter, 0)
+            count += valid_pixels
         mean = total / np.maximum(count, 1)
         if np.dtype(self.dtype).kind != "f":
             mean = np.rint(mean)
         return np.where(count > 0, mean, self.nodata).astype(self.dtype)
 
     def valid(self, pixels: Pixels) -> NDArray[np.bool_]:
-        """Where pixels are something other than nodata; same shape."""
+        """True where pixels are not nodata; same shape."""
         if self.alpha:
             return np.broadcast_to(pixels[-1:] > 0, pixels.shape)
-        there: NDArray[np.bool_] = ~np.isnan(pixels) if np.isnan(self.nodata) else pixels != self.nodata
-        return there
+        valid_pixels: NDArray[np.bool_] = ~np.isnan(pixels) if np.isnan(self.nodata) else pixels != self.nodata
+        return valid_pixels
 
 
 def _differences(rows: Pixels, step: int) -> Pixels:
-    """Of each number to the one `step` places before it in its row."""
+    """Differences of each value to the one `step` positions before it in its row."""
     result = rows.copy()
     result[:, step:] -= rows[:, :-step]
     return result
 
 
-def _sums(rows: Pixels, step: int) -> Pixels:
+def _cumulative(rows: Pixels, step: int) -> Pixels:
     """Undoes `_differences`."""
     each = rows.reshape(len(rows), -1, step)
     total: Pixels = np.add.accumulate(each, axis=1, dtype=rows.dtype)

@@ -142,18 +142,18 @@ def test_a_file_above_four_gigabytes_is_a_bigtiff_and_others_are_not() -> None:
 
 def test_overviews_take_the_most_frequent_class_and_the_mean_of_numbers() -> None:
     quarters = np.array([[1, 1, 255, 255, 2, 3, 1, 0], [2, 3, 255, 4, 3, 2, 2, 255]], np.uint8)[None]
-    assert Encoding("uint8", 255, classes=True).folded(quarters).tolist() == [[[1, 4, 2, 1]]]
+    assert Encoding("uint8", 255, classes=True).downsample(quarters).tolist() == [[[1, 4, 2, 1]]]
     numbers = np.array([[1, 2, 0, 0, 7], [3, 4, 0, 5, 0]], np.uint16)[None]
-    assert Encoding("uint16", 0).folded(numbers).tolist() == [[[2, 5, 7]]]
+    assert Encoding("uint16", 0).downsample(numbers).tolist() == [[[2, 5, 7]]]
     floats = np.array([[1, 2, np.nan], [3, 4, np.nan]], np.float32)[None]
-    np.testing.assert_array_equal(Encoding("float32", math.nan).folded(floats), [[[2.5, np.nan]]])
+    np.testing.assert_array_equal(Encoding("float32", math.nan).downsample(floats), [[[2.5, np.nan]]])
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_the_overview_of_classes_is_what_counting_gives(seed: int) -> None:
     four = np.random.default_rng(seed).choice(np.array([0, 1, 2, 255], np.uint8), (1, 2, 64))
-    made = Encoding("uint8", 255, classes=True).folded(four)[0, 0]
+    made = Encoding("uint8", 255, classes=True).downsample(four)[0, 0]
     for column, found in enumerate(made):
         votes = [v for v in four[0, :, 2 * column : 2 * column + 2].ravel().tolist() if v != 255]
         expected = max(votes, key=lambda v: (votes.count(v), -votes.index(v))) if votes else 255
@@ -312,8 +312,8 @@ def test_tiles_in_a_wrong_place_are_noticed(tmp_path: Path, monkeypatch: pytest.
     """A fault of our own: GDAL decodes other pixels than were given."""
     import swath.maps.cog.assembly as assembly
 
-    blocks, whole = blocks_of(grid(128, 128), 64), assembly.Assembly._main
-    monkeypatch.setattr(assembly.Assembly, "_main", lambda self: reversed(list(whole(self))))
+    blocks, whole = blocks_of(grid(128, 128), 64), assembly.Assembly._full_tiles
+    monkeypatch.setattr(assembly.Assembly, "_full_tiles", lambda self: reversed(list(whole(self))))
     image = np.zeros((1, 128, 128), np.uint8)
     image[:, :64, :64] = noise(64, 64)
     with pytest.raises(TaskFailed, match=r"does not read back as it was given|no valid COG"):
