@@ -98,7 +98,7 @@ def make_project(folder: Path) -> int:
                 out.write(text)
     except OSError as error:
         raise UsageError(
-            f"{folder} cannot be made: {error.strerror}: {error.filename}", remedy="choose another folder"
+            f"{folder} cannot be created: {error.strerror}: {error.filename}", remedy="choose another folder"
         ) from error
     print(folder)
     steps = ["pipe run specs/hello.yaml", "pipe show hello", "pipe runs"]

@@ -28,7 +28,7 @@ def plan(job: Job, planned: Mapping[str, Any]) -> dict[str, Any]:
     except PriceUnknown as error:
         values: dict[str, Any] = {"cost_usd": None, "prices": f"{error.message}; {error.remedy}"}
         if budget is not None:
-            values |= {"budget_usd": budget, "budget": "cannot be held: `pipe run` refuses this"}
+            values |= {"budget_usd": budget, "budget": "cannot be enforced: `pipe run` refuses this"}
         return values
     throughput = throughput_of(job, cluster, gpus=known.worker.gpus > 0)
     return cost_entries(cluster, known, workload_of(planned), throughput, budget)
@@ -46,7 +46,7 @@ def budget_of(job: Job) -> Budget | None:
     try:
         known = cluster_prices(cluster, job.project.prices)
     except PriceUnknown as error:
-        raise UsageError(f"the budget cannot be held: {error.message}", remedy=error.remedy) from error
+        raise UsageError(f"the budget cannot be enforced: {error.message}", remedy=error.remedy) from error
     if job.earlier is None:
         try:
             work = workload_of(matrix.plan(job.pipeline, job.loaded))
@@ -56,7 +56,7 @@ def budget_of(job: Job) -> Budget | None:
         if found.surely_exceeds(usd):
             raise UsageError(
                 f"the run would cost at least {found.usd.rounded[0]:g} USD, more than its budget of {usd:g} USD",
-                remedy="`pipe plan` shows what it is made of; have a larger budget, a smaller area or cheaper machines",
+                remedy="`pipe plan` shows its parts; have a larger budget, a smaller area or cheaper machines",
             )
     return Budget(usd, known)
 

@@ -75,7 +75,7 @@ class RunReports:
             try:
                 self.fill_table()
             except SwathError as error:
-                self._events.say("warning", f"the table of results could not be made: {error.message}")
+                self._events.say("warning", f"the table of results could not be completed: {error.message}")
         self.write_table()
 
     def table_rows(self) -> list[dict[str, Any]]:

@@ -71,9 +71,8 @@ def run(
 
     Raises SwathError for what keeps the run from starting; whatever happens later is in the outcome.
     """
-    if getattr(
-        multiprocessing.current_process(), "_inheriting", False
-    ):  # set while a new process imports the main script
+    # `_inheriting` is set while a new process imports the main script.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise UsageError(
             "a worker process has imported the script that started it, and has come to its run",
             remedy="write the run below `if __name__ == '__main__':`, as in every script that starts processes",
@@ -86,7 +85,8 @@ def run(
 
     def say(text: str) -> None:  # before the run begins the journal has no line of it
         for listener in listeners:
-            listener(Log(time=time.time(), run=run_id, level="info", text=text))
+            with contextlib.suppress(Exception):
+                listener(Log(time=time.time(), run=run_id, level="info", text=text))
 
     job = job.staged(say)
     graph = job.graph
@@ -175,7 +175,7 @@ class _Run:
         try:
             job.source.write(self.reports.folder)
         except OSError as error:
-            self.say("warning", f"the changes that are in no commit could not be kept: {error}")
+            self.say("warning", f"the uncommitted changes could not be saved: {error}")
         for partial in self.partials:
             self.journal.write_lease(self.id, PARTIAL, str(partial))
         self.events.emit(

@@ -61,7 +61,7 @@ def throughput_of(job: Job, cluster: AwsCluster | GcpCluster, *, gpus: bool) -> 
 
 def measure(job: Job, models: str, calls: Iterable[CallRow], megapixels: Any) -> dict[str, Any] | None:
     """What a run's row has of its rate: the digest of its models, the machine type of its workers, the processor seconds of its
-    calls on workers and the megapixels that they made. None when the run does not tell.
+    calls on workers and the megapixels that they made. None when that is not known.
 
     models: digest of the models, by the paths before any staging. megapixels: of the whole map. Of a run that reused results of
     earlier ones, only its share of the mapped calls counts.

@@ -127,7 +127,7 @@ def test_an_unknown_price_is_told_in_the_plan_and_refused_with_a_budget(setup: S
     said = setup.plan(cluster="odd")
     assert said["cost_usd"] is None
     assert "prices: {aws: {eu-central-1: {machines: {p9.huge: USD_PER_HOUR}}}}" in said["prices"]
-    with pytest.raises(UsageError, match=r"the budget cannot be held: the price of p9\.huge"):
+    with pytest.raises(UsageError, match=r"the budget cannot be enforced: the price of p9\.huge"):
         setup.run(cluster="odd", budget=20)
 
 
