@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from swath.engine.call import Call, CallOutcome
+from swath.engine.call import BatchResult, Call, CallOutcome
 from swath.engine.code_hash import code_fingerprint
 from swath.engine.engine import Engine
 from swath.engine.executors.inline import InlineExecutor
@@ -117,14 +117,21 @@ class _SurveyRecorder(Recorder):
     def ended(self, row: NodeRow, count: int | None = None) -> None:
         self.survey(row.node).row = row
 
-    def item_ended(self, node: str, item: int, result: StoredResult | None) -> None:
-        if result is None:
-            self.survey(node).without += 1
-        else:
-            self._found.setdefault(node, []).append((item, result))
+    def set_aside(self, node: str, item: int) -> None:
+        self.survey(node).without += 1
 
-    def reused(self, node: str, item: int | None, key: str) -> None:
+    def reused(self, node: str, item: int | None, key: str, result: StoredResult) -> None:
         self.survey(node).finished += 1
+        self._add(node, item, result)
+
+    def done(self, call: Call, outcome: CallOutcome, result: StoredResult, batch: BatchResult) -> None:
+        self._add(call.context.node, call.mapped_item, result)
+
+    def step(self, node: str, item: int, key: str, result: StoredResult) -> None:
+        self._add(node, item, result)
+
+    def _add(self, node: str, item: int | None, result: StoredResult) -> None:
+        self._found.setdefault(node, []).append((item or 0, result))
 
     def failed(
         self, node: str, item: int | None, outcome: CallOutcome, attempt: int = 1, key: str = "", worker: str = ""

@@ -149,7 +149,7 @@ class Items:
             return  # its step was given up meanwhile
         self._counts.reused += 1
         state.ended += 1
-        self._recorder.reused(name, item if self._results.nodes[name].mapped else None, key)
+        self._recorder.reused(name, item if self._results.nodes[name].mapped else None, key, result)
         self._nodes.end_item(name, item, result)
 
     def _expand(self, node: Node, target: Pipeline, item: int, spec: Any) -> None:

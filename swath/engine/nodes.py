@@ -108,7 +108,8 @@ class Nodes:
         """An item ended with a result, or without one because it was set aside."""
         if result is not None:
             self.results.put(name, item, result)
-        self._recorder.item_ended(name, item, result)
+        else:
+            self._recorder.set_aside(name, item)
         self.ready.settle(name, item, ok=result is not None)
         self._close(name)
 

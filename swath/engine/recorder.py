@@ -95,12 +95,12 @@ class Recorder:
 
     # --- calls
 
-    def item_ended(self, node: str, item: int, result: StoredResult | None) -> None:
-        """An item ended. Without a result, the one that it may have had in an earlier session is outdated."""
-        if result is None and self._resumed:
+    def set_aside(self, node: str, item: int) -> None:
+        """An item ended without a result: the one that it may have had in an earlier session is outdated."""
+        if self._resumed:
             self._outdated.append((node, item, item))
 
-    def reused(self, node: str, item: int | None, key: str) -> None:
+    def reused(self, node: str, item: int | None, key: str, result: StoredResult) -> None:
         """A call was not executed: its result is that of an earlier call."""
         now = time.time()
         self._calls.append(CallRow(node, item, key, "reused", 0, "", now, 0.0, "", ""))

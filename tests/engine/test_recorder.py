@@ -63,11 +63,10 @@ def test_lines_of_calls_are_scrubbed_in_the_journal_and_in_events(journal: Journ
 def test_of_a_resumed_run_rows_of_items_that_it_has_no_more_are_deleted(journal: Journal) -> None:
     first = Recorder("run", journal, lambda event: None)
     for item in range(5):
-        first.reused("square", item, f"key{item}")
+        first.reused("square", item, f"key{item}", RESULT)
     first.write()
     resumed = Recorder("run", journal, lambda event: None)
-    resumed.item_ended("square", 1, None)
-    resumed.item_ended("square", 0, RESULT)
+    resumed.set_aside("square", 1)
     resumed.ended(ROW._replace(state="done"), 3)
     resumed.write()
     assert [row.item for row in journal.calls("run")] == [0, 2]
