@@ -123,7 +123,7 @@ def test_a_given_rate_goes_before_a_measured_one_and_is_taken_at_its_word(setup:
     assert json.loads(plan(setup.load(cluster={**cluster, "seconds_per_megapixel": 144})).to_json())["hours"]
 
 
-def test_an_unknown_price_is_told_in_the_plan_and_refused_with_a_budget(setup: Setup) -> None:
+def test_an_unknown_price_is_in_the_plan_and_refused_with_a_budget(setup: Setup) -> None:
     said = setup.plan(cluster="odd")
     assert said["cost_usd"] is None
     assert "prices: {aws: {eu-central-1: {machines: {p9.huge: USD_PER_HOUR}}}}" in said["prices"]

@@ -231,7 +231,7 @@ def test_a_report_is_written_to_no_folder_that_the_user_chose_for_several_varian
     assert (setup.folder / "out/two/report.json").exists()
 
 
-def test_a_killed_matrix_is_told_and_resumed_with_the_same_variants(setup: Setup) -> None:
+def test_a_killed_matrix_is_shown_and_resumed_with_the_same_variants(setup: Setup) -> None:
     text = "matrix: {area: [a, killed], model: [x, long]}\n"
     child = os.fork()
     if child == 0:
@@ -244,16 +244,16 @@ def test_a_killed_matrix_is_told_and_resumed_with_the_same_variants(setup: Setup
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     with Journal.open(setup.project.state) as journal:
         (row,) = journal.runs()
-        kept = VariantTable.read(setup.project.state / "runs" / row.id)
-        assert kept is not None
-        assert not kept.final
-        told = kept.updated(journal, ResultStore(str(setup.project.state / "results")), row.id, ended=True)
+        stored = VariantTable.read(setup.project.state / "runs" / row.id)
+        assert stored is not None
+        assert not stored.final
+        table = stored.updated(journal, ResultStore(str(setup.project.state / "results")), row.id, ended=True)
     assert row.status == "crashed"
-    assert len(told.rows) == 4
-    assert {r.state for r in told.rows} <= {"done", "stopped"}
+    assert len(table.rows) == 4
+    assert {r.state for r in table.rows} <= {"done", "stopped"}
     outcome = run(resumed(row, setup.project, setup.registry))
     assert (outcome.run, outcome.status) == (row.id, "done")
-    assert [(r.variant, r.state) for r in setup.table(outcome).rows] == [(r.variant, "done") for r in kept.rows]
+    assert [(r.variant, r.state) for r in setup.table(outcome).rows] == [(r.variant, "done") for r in stored.rows]
 
 
 def test_secrets_are_in_no_table(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

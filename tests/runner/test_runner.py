@@ -127,10 +127,10 @@ def test_a_secret_of_the_environment_is_in_no_line_event_or_journal(
 ) -> None:
     monkeypatch.setenv("TOKEN", "canary-4711")
     outcome = setup.run('pipeline: say\nwords: ["${env:TOKEN}", fail]\ncluster: inline')
-    told = "".join(event.to_json() for event in setup.events) + outcome.error
-    assert "shouting" in told
-    assert "cannot say" in told
-    assert "canary-4711" not in told
+    texts = "".join(event.to_json() for event in setup.events) + outcome.error
+    assert "shouting" in texts
+    assert "cannot say" in texts
+    assert "canary-4711" not in texts
     with setup.journal as journal:
         lines = [line.text for line in journal.logs(outcome.run)]
         calls = "".join(call.error + call.traceback for call in journal.calls(outcome.run))
