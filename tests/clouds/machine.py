@@ -77,7 +77,7 @@ class Machine:
     process: subprocess.Popen[bytes] | None = None
     ended: bool = False
     notice: str = ""
-    """When the provider takes it back, if it has said so (ISO 8601)."""
+    """When it is preempted (ISO 8601); empty without a notice."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Metadata that only its cloud knows: path and text."""
 

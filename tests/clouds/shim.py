@@ -212,7 +212,7 @@ def run(words: list[str], behaviour: str) -> int:
 
 
 def at_home(command: list[str]) -> list[str]:
-    """Dask's own commands, told the address of this machine: on a real one they have its interfaces to themselves."""
+    """Dask's own commands, with the address of this machine: on a real one all interfaces are its own."""
     address = os.environ["MACHINE_ADDRESS"]
     if "distributed.cli.dask_scheduler" in command and "--host" not in command:
         command = [*command, "--host", address, "--dashboard-address", f"{address}:8787"]

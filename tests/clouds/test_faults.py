@@ -136,7 +136,7 @@ def test_a_stock_out_and_a_quota_leave_no_machine(cloud: Cloud) -> None:
     assert not cloud.alive()
 
 
-def test_a_removal_fails_as_often_as_asked_for(cloud: Cloud) -> None:
+def test_a_removal_fails_as_often_as_configured(cloud: Cloud) -> None:
     machine = create(cloud)
     cloud.fail_removal(status=400)
     with pytest.raises(Exception, match="injected"):
@@ -191,7 +191,7 @@ def test_a_machine_that_is_powered_off_is_gone_only_where_that_terminates_it(clo
     assert cloud.until(lambda: [each["state"] for each in cloud.alive()] == states, 5)
 
 
-def test_a_spot_machine_is_told_and_taken_back(cloud: Cloud) -> None:
+def test_a_spot_machine_gets_a_notice_and_is_preempted(cloud: Cloud) -> None:
     machine = create(cloud, "#cloud-config\nruncmd:\n  - echo metadata $SWATH_METADATA\n  - sleep 1000\n")
     assert up(cloud, machine, "metadata http")
     import urllib.request
@@ -216,11 +216,11 @@ def test_user_data_that_is_no_yaml_boots_nothing_and_never_ends(cloud: Cloud) ->
 def test_files_of_user_data_lie_where_the_commands_find_them(cloud: Cloud) -> None:
     machine = create(
         cloud,
-        "#cloud-config\nwrite_files:\n  - {path: /etc/swath/told, content: aGVsbG8=, encoding: b64}\n"
-        "runcmd:\n  - [cat, /etc/swath/told]\n",
+        "#cloud-config\nwrite_files:\n  - {path: /etc/swath/greeting, content: aGVsbG8=, encoding: b64}\n"
+        "runcmd:\n  - [cat, /etc/swath/greeting]\n",
     )
     assert up(cloud, machine, "hello")
-    assert not Path("/etc/swath/told").exists()
+    assert not Path("/etc/swath/greeting").exists()
 
 
 def test_ec2_refuses_user_data_beyond_its_limit_and_makes_one_machine_of_a_token(ec2_cloud: Cloud) -> None:
@@ -230,7 +230,7 @@ def test_ec2_refuses_user_data_beyond_its_limit_and_makes_one_machine_of_a_token
     assert len(ec2_cloud.alive()) == 1
 
 
-def test_ec2_tells_a_console_and_keeps_objects(ec2_cloud: Cloud) -> None:
+def test_ec2_has_console_output_and_s3_stores_objects(ec2_cloud: Cloud) -> None:
     import boto3
 
     machine = create(ec2_cloud)

@@ -44,9 +44,9 @@ def come_up(cloud: Cloud) -> None:
     import dataclasses
     import json
 
-    told = dataclasses.asdict(cloud) | {"root": "", "opener": None}
+    fields = dataclasses.asdict(cloud) | {"root": "", "opener": None}
     done = subprocess.run(
-        [sys.executable, "-c", RUN, json.dumps(told)],
+        [sys.executable, "-c", RUN, json.dumps(fields)],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

@@ -35,12 +35,12 @@ def last(steps: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return steps[begins:]
 
 
-def test_hadolint_has_nothing_to_say(tool: Callable[[str], Tool]) -> None:
+def test_hadolint_finds_nothing(tool: Callable[[str], Tool]) -> None:
     done = tool("hadolint")("--no-color", "infra/docker/Dockerfile")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_hadolint_would_say_something(tool: Callable[[str], Tool], tmp_path: Path) -> None:
+def test_hadolint_would_find_a_mistake(tool: Callable[[str], Tool], tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM python:latest\nRUN cd /tmp && sudo pip install swath\n")
     assert tool("hadolint")(str(tmp_path / "Dockerfile")).returncode == 1
 
@@ -52,7 +52,7 @@ def test_the_container_does_not_run_as_root_and_passes_commands_through(last: li
         assert find_spec(module), f"clusters start {module} in the container"
 
 
-def test_the_image_says_which_commit_and_constraints_it_is_of(last: list[tuple[str, str]]) -> None:
+def test_the_image_has_labels_with_commit_and_constraints(last: list[tuple[str, str]]) -> None:
     (labels,) = (rest for word, rest in last if word == "LABEL")
     assert 'org.opencontainers.image.revision="$COMMIT"' in labels
     assert 'swath.constraints="$CONSTRAINTS"' in labels
@@ -60,7 +60,7 @@ def test_the_image_says_which_commit_and_constraints_it_is_of(last: list[tuple[s
     assert '--commit "${COMMIT:?}" --constraints /tmp/constraints.txt > /etc/swath/image.json' in manifest
 
 
-def test_every_installation_is_held_to_the_constraints(steps: list[tuple[str, str]]) -> None:
+def test_every_installation_uses_the_constraints(steps: list[tuple[str, str]]) -> None:
     installs = [rest for word, rest in steps if word == "RUN" and "pip install" in rest]
     assert len(installs) == 3
     for each in installs:

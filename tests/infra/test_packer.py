@@ -146,7 +146,7 @@ TAG, DATA = "/latest/meta-data/tags/instance/swath:expires", "/latest/user-data"
 
 
 @pytest.mark.parametrize(
-    ("said", "in_s", "off"),
+    ("answers", "in_s", "off"),
     [
         ({TAG: "{}"}, -1, True),
         ({TAG: "{}"}, 600, False),
@@ -157,14 +157,14 @@ TAG, DATA = "/latest/meta-data/tags/instance/swath:expires", "/latest/user-data"
         ({"/computeMetadata/v1/instance/id": "1", TAG: "{}"}, -1, False),  # Compute Engine deletes by itself
     ],
 )
-def test_a_machine_is_powered_off_when_its_tag_or_its_user_data_says_so(
-    metadata: Metadata, tmp_path: Path, said: dict[str, str], in_s: int, off: bool
+def test_a_machine_is_powered_off_at_the_expiry_of_its_tag_or_user_data(
+    metadata: Metadata, tmp_path: Path, answers: dict[str, str], in_s: int, off: bool
 ) -> None:
-    metadata.answers = {path: text.format(int(time.time()) + in_s) for path, text in said.items()}
+    metadata.answers = {path: text.format(int(time.time()) + in_s) for path, text in answers.items()}
     assert ended(metadata, tmp_path) is off
 
 
-def test_a_machine_that_nobody_told_its_time_ends_after_the_longest_that_a_spec_may_ask_for(
+def test_a_machine_without_an_expiry_is_powered_off_after_the_longest_that_a_spec_allows(
     metadata: Metadata, tmp_path: Path
 ) -> None:
     from swath.spec.clusters.cloud import AwsCluster

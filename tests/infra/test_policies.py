@@ -126,7 +126,7 @@ def _actions(statement: dict[str, Any]) -> list[str]:
     return found if isinstance(found, list) else [found]
 
 
-def test_the_role_on_kubernetes_is_for_what_is_made_there() -> None:
+def test_the_role_on_kubernetes_has_the_rights_for_the_manifests() -> None:
     role = yaml.safe_load((IAM / "kubernetes-client.yaml").read_text())
     given = {(kind, verb) for rule in role["rules"] for kind in rule["resources"] for verb in rule["verbs"]}
     assert OPERATOR_GROUP.partition("/")[0] in {group for rule in role["rules"] for group in rule["apiGroups"]}

@@ -32,12 +32,12 @@ def steps(workflow: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from job["steps"]
 
 
-def test_actionlint_has_nothing_to_say(tool: Callable[[str], Tool]) -> None:
+def test_actionlint_finds_nothing(tool: Callable[[str], Tool]) -> None:
     done = tool("actionlint")("-no-color", *(str(each) for each in FILES))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_actionlint_would_say_something(tool: Callable[[str], Tool], tmp_path: Path) -> None:
+def test_actionlint_would_find_a_mistake(tool: Callable[[str], Tool], tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yml"
     wrong.write_text(FILES[0].read_text().replace("runs-on:", "run-on:"))
     assert tool("actionlint")("-no-color", str(wrong)).returncode == 1
@@ -79,7 +79,7 @@ def test_no_expression_is_written_into_a_shell(file: Path) -> None:
     assert [step["run"] for step in steps(read(file)) if "${{" in step.get("run", "")] == []
 
 
-def test_images_are_made_again_when_what_they_are_made_of_changes() -> None:
+def test_images_are_built_again_when_their_definitions_change() -> None:
     on = read(ROOT / ".github" / "workflows" / "images.yml")["on"]
     assert on["push"]["paths"] == on["pull_request"]["paths"]
     paths = on["push"]["paths"]

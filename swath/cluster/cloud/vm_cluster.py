@@ -276,7 +276,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         for task in list(self._tasks):
             if task is not asyncio.current_task():
                 task.cancel()
-        if before == Status.running:  # its workers end with it: nobody needs the results in their memory
+        if before == Status.running:  # its workers end with it: the results in their memory are not needed any more
             await in_time(self.scheduler_comm.terminate(), "ending the scheduler")
         await self.machines.close()
         for process in (*self.workers.values(), *((self.scheduler,) if self.scheduler else ())):

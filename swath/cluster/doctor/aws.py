@@ -163,7 +163,9 @@ def _groups(aws: AwsApi, spec: AwsCluster, subnet: list[Response]) -> Iterator[F
 def _client_access(region: str, names: str, ranges: list[str], group: str) -> Finding:
     """Which addresses reach the scheduler. Whether this machine's is one of them only a connection can tell."""
     if not ranges:
-        command = f"{names} lets nobody reach port {PORT} of the scheduler: aws ec2 authorize-security-group-ingress"
+        command = (
+            f"{names} does not let anybody reach port {PORT} of the scheduler: aws ec2 authorize-security-group-ingress"
+        )
         return fail(
             "network",
             f"{command} --region {region} --group-id {group} --protocol tcp --port {PORT} --cidr YOUR.ADDRESS/32",

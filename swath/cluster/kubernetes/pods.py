@@ -146,7 +146,7 @@ class KubernetesPods:
 
     def _pod_states(self) -> str:
         pods = self._api.find("Pod", f"{RUN}={self._lease.label}")
-        return "; ".join(map(pod_state, pods)) or "the operator has made no pods: is it running?"
+        return "; ".join(map(pod_state, pods)) or "the operator has created no pods: is it running?"
 
     def _warn(self, message: str) -> None:
         self._context.say("warning", message)

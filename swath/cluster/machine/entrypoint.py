@@ -118,7 +118,7 @@ async def _until_signal(work: Coroutine[Any, Any, None]) -> None:
     try:
         await task
     except asyncio.CancelledError:
-        log.warning("asked to end")
+        log.warning("stopped by a signal")
 
 
 def main(arguments: Sequence[str]) -> int:

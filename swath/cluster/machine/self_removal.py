@@ -1,4 +1,4 @@
-"""The last command of a machine on Compute Engine: it deletes its own instance, when nobody else has deleted it.
+"""The last command of a machine on Compute Engine: it deletes its own instance, when it has not been deleted before.
 
     python -m swath.cluster.machine.self_removal --after-s 120
 

@@ -1,4 +1,4 @@
-"""The fleet of a cloud and place. A cloud's packages are imported only when its fleet is asked for."""
+"""The fleet of a cloud and place. A cloud's packages are imported only when its fleet is used."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def check(client: Client, address: str) -> None:
     for worker, image in _images(client).items():
         if unmet := image_manifest.unmet_requirements(image, image_manifest.requirements()):
             raise InfrastructureError(
-                f"the image of worker {worker}, made from commit {image.commit}, is older than what swath needs: "
+                f"the image of worker {worker}, built from commit {image.commit}, is older than what swath needs: "
                 + "; ".join(map(str, unmet)),
                 remedy="rebuild the image with `make image`, and name it in cluster.image",
             )
@@ -91,7 +91,7 @@ def package_warning(client: Client) -> str:
             shown = "; ".join(map(str, changed[:SHOWN_PACKAGES]))
             if more := len(changed[SHOWN_PACKAGES:]):
                 shown += f"; and {more} more"
-            return f"the image was made with other packages than are here, which may change results: {shown}; `make image` renews it"
+            return f"the image has other packages than this machine, which may change results: {shown}; `make image` renews it"
     return ""
 
 

@@ -10,7 +10,7 @@ from swath.cluster.cloud.launch_requests import inherited_settings
 from swath.cluster.workers import tls
 
 
-def test_settings_of_one_cluster_are_in_its_machines_only_and_small() -> None:
+def test_settings_of_one_cluster_reach_its_machines_only_and_are_small() -> None:
     before = dask.config.get("distributed.comm")
     security: Any = tls.run_security()
     text = inherited_settings(security, "worker")

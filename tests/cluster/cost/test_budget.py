@@ -34,7 +34,7 @@ def test_every_machine_is_paid_for_from_its_beginning_to_its_end_a_minute_at_lea
 @given(
     st.lists(st.tuples(st.sampled_from(["worker", "scheduler"]), st.floats(0, 1e5)), max_size=8), st.floats(0.01, 1e4)
 )
-def test_a_run_that_is_stopped_in_time_keeps_its_budget_two_minutes_later(
+def test_a_run_that_is_stopped_in_time_is_within_its_budget_two_minutes_later(
     begun: list[tuple[str, float]], usd: float
 ) -> None:
     budget, now = Budget(usd, PRICES), 1e5
@@ -46,7 +46,7 @@ def test_a_run_that_is_stopped_in_time_keeps_its_budget_two_minutes_later(
         assert left == float("inf")
 
 
-def test_the_run_is_asked_to_stop_once_and_the_message_says_what_it_cost() -> None:
+def test_the_run_is_stopped_once_with_a_message_on_its_cost() -> None:
     asked: list[Stopped] = []
     heard = threading.Event()
 
@@ -62,7 +62,7 @@ def test_the_run_is_asked_to_stop_once_and_the_message_says_what_it_cost() -> No
     assert "USD of its budget of 1.12" in asked[0].message
 
 
-def test_a_run_within_its_budget_is_left_alone_and_the_watch_ends_with_it() -> None:
+def test_a_run_within_its_budget_is_not_stopped_and_the_thread_ends_with_it() -> None:
     asked: list[Stopped] = []
     with budget_enforced(Budget(100, PRICES), lambda: [Machine("worker", time.time())], asked.append):
         assert any(thread.name == "budget" for thread in threading.enumerate())

@@ -1,4 +1,4 @@
-"""What a run would cost: a range that the truth lies in, its least a true bound, and what is said of a budget."""
+"""Estimates are ranges that contain the cost with any allowed number of workers, and are compared with a budget."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PRICES = ClusterPrices(
 THROUGHPUT = Throughput(36.0, "given")
 
 
-def test_the_work_costs_the_same_on_more_machines_and_is_over_sooner() -> None:
+def test_the_work_costs_the_same_on_more_machines_and_takes_less_time() -> None:
     work = Workload(megapixels=4000)  # 36,000 s of a machine with four processes: ten hours
     one = estimate_cost(SPEC.model_copy(update={"workers": Workers(min=1, max=1)}), PRICES, work, THROUGHPUT)
     ten = estimate_cost(SPEC.model_copy(update={"workers": Workers(min=10, max=10)}), PRICES, work, THROUGHPUT)
@@ -43,7 +43,7 @@ def test_the_work_costs_the_same_on_more_machines_and_is_over_sooner() -> None:
     st.floats(1, 3),
     st.floats(0, 1),
 )
-def test_any_number_of_workers_between_costs_something_between(
+def test_the_cost_of_any_number_of_workers_is_within_the_range(
     megapixels: float, seconds: float, low: int, more: int, least: float, most: float, where: float
 ) -> None:
     def range_of(fewest: int, most_: int, rate: Throughput) -> tuple[float, float]:
@@ -62,21 +62,21 @@ def test_any_number_of_workers_between_costs_something_between(
     assert inside[1] <= whole[1] * (1 + 1e-9)
 
 
-def test_without_a_rate_only_the_least_is_told_and_how_to_give_one() -> None:
+def test_without_a_rate_there_is_only_a_low_end_and_a_hint_how_to_give_one() -> None:
     found = estimate_cost(SPEC, PRICES, Workload(1000), None)
     assert (found.usd.high, found.hours.high) == (None, None)
     assert found.usd.low > 0
-    said = cost_entries(SPEC, PRICES, Workload(1000), None, 5.0)
-    assert "cluster.seconds_per_megapixel" in said["rate"]
-    assert "cannot be compared" in said["budget"]
+    entries = cost_entries(SPEC, PRICES, Workload(1000), None, 5.0)
+    assert "cluster.seconds_per_megapixel" in entries["rate"]
+    assert "cannot be compared" in entries["budget"]
 
 
-@pytest.mark.parametrize(("budget", "said"), [(0.5, "surely exceeded"), (2, "may be exceeded"), (50, "is enough")])
-def test_a_budget_is_compared(budget: float, said: str) -> None:
+@pytest.mark.parametrize(("budget", "text"), [(0.5, "surely exceeded"), (2, "may be exceeded"), (50, "is enough")])
+def test_a_budget_is_compared(budget: float, text: str) -> None:
     rate = Throughput(36.0, "measured", 0.5, 2)
     work = Workload(megapixels=400)
-    assert said in cost_entries(SPEC, PRICES, work, rate, budget)["budget"]
-    assert estimate_cost(SPEC, PRICES, work, rate).surely_exceeds(budget) == (said == "surely exceeded")
+    assert text in cost_entries(SPEC, PRICES, work, rate, budget)["budget"]
+    assert estimate_cost(SPEC, PRICES, work, rate).surely_exceeds(budget) == (text == "surely exceeded")
 
 
 def test_a_gpu_has_one_process_and_given_processes_go_before() -> None:
@@ -88,6 +88,6 @@ def test_a_gpu_has_one_process_and_given_processes_go_before() -> None:
     assert eight < one
 
 
-def test_a_run_that_outlasts_its_machines_is_told() -> None:
+def test_a_run_longer_than_max_hours_has_a_remark() -> None:
     assert "max_hours" in cost_entries(SPEC, PRICES, Workload(1e5), THROUGHPUT, None)["time_limit"]
     assert "time_limit" not in cost_entries(SPEC, PRICES, Workload(1), THROUGHPUT, None)

@@ -26,7 +26,7 @@ def test_the_table_is_dated_and_has_the_defaults_of_both_clouds_in_every_region(
         assert cluster_prices(GCP.model_copy(update={"zone": f"{region}-a"})).worker.cores == 4
 
 
-def test_every_machine_in_the_table_tells_its_cores_and_is_cheaper_as_spot() -> None:
+def test_every_machine_in_the_table_has_its_cores_and_is_cheaper_as_spot() -> None:
     prices = table()
     for place in (*prices.aws.values(), *prices.gcp.values()):
         assert place.disk_gb_month
@@ -43,7 +43,7 @@ def test_every_machine_in_the_table_tells_its_cores_and_is_cheaper_as_spot() -> 
         *(("a2-highgpu-1g", None), ("t3.medium", None), ("m7i.metal-24xl", None)),
     ],
 )
-def test_cores_are_told_by_the_name_or_not_known(name: str, cores: int | None) -> None:
+def test_cores_are_read_from_the_name_or_not_known(name: str, cores: int | None) -> None:
     assert cores_of(name) == cores
 
 
@@ -69,16 +69,16 @@ def test_spot_is_for_workers_only_and_added_gpus_are_paid_for() -> None:
     assert two.gpus == 2
 
 
-def test_an_unknown_price_is_no_guess_and_says_how_to_give_it(tmp_path: Path) -> None:
+def test_an_unknown_price_is_an_error_with_the_line_to_add(tmp_path: Path) -> None:
     spec = AWS.model_copy(update={"machine": "p5.48xlarge"})
     with pytest.raises(PriceUnknown, match=r"price of p5\.48xlarge in eu-central-1 is not known") as error:
         cluster_prices(spec)
-    said = error.value.remedy.partition("add it to swath.yaml: ")[2]
-    (tmp_path / "swath.yaml").write_text(said.replace("USD_PER_HOUR", "98.5"))
+    line = error.value.remedy.partition("add it to swath.yaml: ")[2]
+    (tmp_path / "swath.yaml").write_text(line.replace("USD_PER_HOUR", "98.5"))
     assert cluster_prices(spec, Project.find(tmp_path).prices).worker.usd_per_hour > 98.5
 
 
-def test_what_a_project_does_not_say_stays_as_in_the_table(tmp_path: Path) -> None:
+def test_prices_that_a_project_does_not_give_are_those_of_the_table(tmp_path: Path) -> None:
     (tmp_path / "swath.yaml").write_text("prices: {aws: {eu-central-1: {machines: {m7i.xlarge: 9}, egress_gb: 0.5}}}")
     merged = Project.find(tmp_path).prices.with_defaults(table())
     place, before = merged.aws["eu-central-1"], table().aws["eu-central-1"]
@@ -87,7 +87,7 @@ def test_what_a_project_does_not_say_stays_as_in_the_table(tmp_path: Path) -> No
     assert (place.disk_gb_month, merged.gcp, merged.date) == (before.disk_gb_month, table().gcp, table().date)
 
 
-def test_a_wrong_price_is_told_with_its_place(tmp_path: Path) -> None:
+def test_a_wrong_price_is_an_error_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "swath.yaml").write_text("prices:\n  currency: EUR\n  aws:\n    eu-central-1: {machines: {a.b: -1}}\n")
     with pytest.raises(SpecError) as error:
         Project.find(tmp_path)

@@ -12,7 +12,7 @@ from tests.cluster.doctor.conftest import aws_cluster, by_name
 
 
 @pytest.mark.slow
-def test_an_account_that_is_in_order_has_no_failure(account: dict[str, str]) -> None:
+def test_an_account_without_problems_has_no_failure(account: dict[str, str]) -> None:
     found = list(check_cluster(aws_cluster(account), ["s3://pixels/results"]))
     assert not [each for each in found if each.state == "fail"]
     names = by_name(found)
@@ -33,7 +33,7 @@ def test_an_account_that_is_in_order_has_no_failure(account: dict[str, str]) -> 
 
 
 @pytest.mark.parametrize(
-    ("fields", "what", "said"),
+    ("fields", "what", "message"),
     [
         ({"machine": "m99.huge"}, "machines", "us-east-1 has no m99.huge: set cluster.machine"),
         ({"machine_image": "ami-00000000000000000"}, "image", "machine_image"),
@@ -44,31 +44,29 @@ def test_an_account_that_is_in_order_has_no_failure(account: dict[str, str]) -> 
         ({"profile": "nobody"}, "profile", "nobody is not there"),
     ],
 )
-def test_what_is_wrong_in_the_account_is_told_with_what_to_do(
-    account: dict[str, str], fields: dict[str, Any], what: str, said: str
+def test_a_problem_in_the_account_is_a_failure_with_a_remedy(
+    account: dict[str, str], fields: dict[str, Any], what: str, message: str
 ) -> None:
     found = [each for each in check_account(aws_cluster(account, **fields)) if each.state == "fail"]
     assert [(check.what, check.exit_code) for check in found] == [(what, 5)]
-    assert said in found[0].message
+    assert message in found[0].message
 
 
-def test_a_closed_group_names_the_commands_that_open_it(account: dict[str, str]) -> None:
+def test_a_closed_security_group_is_a_failure_with_the_commands_that_open_it(account: dict[str, str]) -> None:
     found = [
         c.message for c in check_account(aws_cluster(account, security_groups=[account["closed"]])) if c.state == "fail"
     ]
     assert len(found) == 2
-    assert all("aws ec2 authorize-security-group-ingress" in said for said in found)
+    assert all("aws ec2 authorize-security-group-ingress" in message for message in found)
 
 
-def test_a_region_that_does_not_exist_is_the_end_of_looking(
-    account: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_region_without_an_answer_ends_the_checks(account: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     found = list(check_account(aws_cluster(account)))
     assert [(check.what, check.exit_code) for check in found] == [("credentials", 5)]
 
 
-def test_missing_credentials_are_exit_code_4_and_the_end_of_looking(
+def test_missing_credentials_are_exit_code_4_and_end_the_checks(
     account: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -80,7 +78,7 @@ def test_missing_credentials_are_exit_code_4_and_the_end_of_looking(
     assert "aws configure" in found[0].message
 
 
-def test_virtual_cpus_are_counted_for_the_quota_that_they_are_of(account: dict[str, str]) -> None:
+def test_virtual_cpus_count_for_the_quota_of_their_machine_type(account: dict[str, str]) -> None:
     cpus = {"m7i.xlarge": 4, "t3.medium": 2, "g5.2xlarge": 8, "inf2.xlarge": 4}
     ten = aws_cluster(account, machine="m7i.xlarge", workers=Workers(min=1, max=10))
     assert needed_cpus(ten, cpus) == {"L-1216C47A": 42}

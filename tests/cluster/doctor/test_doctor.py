@@ -13,9 +13,7 @@ from tests.cluster.doctor.conftest import aws_cluster
 from tests.process import Pipe
 
 
-def test_a_bucket_that_is_not_there_or_a_folder_of_this_machine_is_told(
-    account: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_missing_bucket_and_a_folder_of_this_machine_are_failures(account: dict[str, str], tmp_path: Path) -> None:
     assert check_bucket("s3://pixels/results").state == "ok"
     assert check_bucket("s3://nowhere-at-all/results").state == "fail"
     assert "machines in a cloud do not see it" in check_bucket(str(tmp_path)).message
@@ -27,7 +25,7 @@ def test_only_a_container_of_this_version_is_ok() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_looks_at_a_cluster_and_its_exit_code_tells_whose_fault_it_is(
+def test_the_command_checks_a_cluster_and_has_the_exit_code_of_the_failure(
     pipe: Pipe, aws: tuple[dict[str, str], dict[str, str]]
 ) -> None:
     environment, there = aws

@@ -10,7 +10,7 @@ from swath.spec.clusters.workers import Workers
 from tests.cluster.doctor.conftest import by_name, gcp_cluster
 
 
-def test_a_project_that_is_in_order_has_no_failure(gcp: Any) -> None:
+def test_a_project_without_problems_has_no_failure(gcp: Any) -> None:
     found = list(check_project(gcp_cluster(gpus=Gpus(type="nvidia-tesla-t4"), machine="n1-standard-4")))
     assert not [each for each in found if each.state != "ok"]
     assert list(by_name(found)) == [
@@ -27,7 +27,7 @@ def test_a_project_that_is_in_order_has_no_failure(gcp: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "what", "said"),
+    ("fields", "what", "message"),
     [
         ({"project": "other"}, "credentials", "project other"),
         ({"zone": "europe-west4-z"}, "zone", "europe-west4-z"),
@@ -44,22 +44,22 @@ def test_a_project_that_is_in_order_has_no_failure(gcp: Any) -> None:
         ),
     ],
 )
-def test_what_is_wrong_in_the_project_is_told_with_what_to_do(
-    gcp: Any, fields: dict[str, Any], what: str, said: str
+def test_a_problem_in_the_project_is_a_failure_with_a_remedy(
+    gcp: Any, fields: dict[str, Any], what: str, message: str
 ) -> None:
     found = [check for check in check_project(gcp_cluster(**fields)) if check.state == "fail" and check.what == what]
     assert [check.exit_code for check in found] == [5]
-    assert said in found[0].message
+    assert message in found[0].message
 
 
-def test_a_network_without_rules_names_the_commands_that_open_it(gcp: Any) -> None:
+def test_a_network_without_rules_is_a_failure_with_the_commands_that_open_it(gcp: Any) -> None:
     gcp.change("projects/acme/global/firewalls", {"items": []})
     found = [check.message for check in check_project(gcp_cluster()) if check.what == "firewall"]
     assert len(found) == 2
-    assert all("gcloud compute firewall-rules create" in said for said in found)
+    assert all("gcloud compute firewall-rules create" in message for message in found)
 
 
-def test_rules_that_are_disabled_for_others_or_for_other_ports_do_not_count() -> None:
+def test_rules_that_are_disabled_or_for_other_machines_or_ports_do_not_count() -> None:
     rule = {"network": "n/default", "allowed": [{"IPProtocol": "tcp", "ports": ["22", "8000-9000"]}]}
     assert applies(rule, "default", None)
     assert not applies({**rule, "disabled": True}, "default", None)
@@ -70,13 +70,13 @@ def test_rules_that_are_disabled_for_others_or_for_other_ports_do_not_count() ->
     assert not allows(rule, 1024, 65535)
 
 
-def test_credentials_that_are_not_taken_are_exit_code_4_and_the_end_of_looking(gcp: Any) -> None:
+def test_refused_credentials_are_exit_code_4_and_end_the_checks(gcp: Any) -> None:
     gcp.refuse(401)
     found = list(check_project(gcp_cluster()))
     assert [(check.what, check.exit_code) for check in found] == [("credentials", 4)]
 
 
-def test_an_account_that_may_only_make_machines_is_told_what_it_may_not_look_at(gcp: Any) -> None:
+def test_an_account_that_may_only_create_machines_gets_warnings(gcp: Any) -> None:
     gcp.refuse(403)
     found = list(check_project(gcp_cluster()))
     assert {check.state for check in found[1:]} == {"warn"}

@@ -34,7 +34,7 @@ def doctor(project: Path, code: int, **more: object) -> dict[str, dict[str, str]
 
 
 @pytest.mark.slow
-def test_the_doctor_finds_operator_and_rights_and_makes_nothing(fake: FakeKubernetes, project: Path) -> None:
+def test_the_doctor_checks_operator_and_rights_and_creates_nothing(fake: FakeKubernetes, project: Path) -> None:
     found = doctor(project, 5)
     assert (found["kubernetes"]["state"], found["rights"]["state"]) == ("ok", "ok")
     assert "portforward" in found["rights"]["message"]

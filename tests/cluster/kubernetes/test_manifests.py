@@ -32,18 +32,18 @@ RICH = KubernetesCluster(
 
 
 @pytest.mark.parametrize("spec", [SPEC, RICH], ids=["least", "rich"])
-def test_the_operator_takes_the_cluster(dask_cluster: Any, spec: KubernetesCluster) -> None:
+def test_the_operator_accepts_the_cluster(dask_cluster: Any, spec: KubernetesCluster) -> None:
     dask_cluster.validate(manifests.cluster(spec, LABEL, 1_800_000_000))
 
 
-def test_the_operator_would_not_take_anything(dask_cluster: Any) -> None:
+def test_the_operator_refuses_an_unknown_field(dask_cluster: Any) -> None:
     made = manifests.cluster(SPEC, LABEL, 1_800_000_000)
     made["spec"]["worker"]["spec"]["containers"][0]["imagee"] = "typo"
     with pytest.raises(jsonschema.ValidationError, match="imagee"):
         dask_cluster.validate(made)
 
 
-def test_the_operator_takes_the_autoscaler() -> None:
+def test_the_operator_accepts_the_autoscaler() -> None:
     owner = manifests.owner({"metadata": {"name": "swath-1", "uid": "1"}})
     assert manifests.autoscaler(SPEC.model_copy(update={"workers": Workers(min=3, max=3)}), LABEL, owner) is None
     made = manifests.autoscaler(RICH, LABEL, owner)
@@ -52,7 +52,7 @@ def test_the_operator_takes_the_autoscaler() -> None:
     assert made["spec"]["maximum"] == 8
 
 
-def test_pods_have_what_the_spec_asks_for_and_no_right_that_they_do_not_need() -> None:
+def test_pods_have_the_resources_of_the_spec_and_no_needless_rights() -> None:
     spec = manifests.cluster(RICH, LABEL, 1_800_000_000)["spec"]
     worker, scheduler = spec["worker"]["spec"], spec["scheduler"]["spec"]
     (container,) = worker["containers"]
@@ -77,7 +77,7 @@ def test_keys_are_only_in_the_secret() -> None:
 @pytest.mark.parametrize(
     "label", [LABEL, "x" * 63, "a_b-" * 15, "20260301-120000-a-name-that-is-rather-long-1a2b-3c4d"]
 )
-def test_names_are_ones_that_the_operator_takes(label: str) -> None:
+def test_names_are_accepted_by_the_operator(label: str) -> None:
     name = manifests.name_of(label)
     assert len(name) <= manifests.NAME_LENGTH
     assert name.replace("-", "").isalnum()

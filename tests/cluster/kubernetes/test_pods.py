@@ -41,7 +41,7 @@ def leases(project: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_run_comes_up_on_pods_with_tls_and_leaves_nothing(fake: FakeKubernetes, project: Path) -> None:
+def test_a_run_on_pods_uses_tls_and_leaves_nothing(fake: FakeKubernetes, project: Path) -> None:
     done = pipe_run(project)
     assert done.returncode == 0, done.stderr
     assert (project / "squares.txt").read_text() == "[0, 1, 4, 9, 16]"
@@ -50,7 +50,7 @@ def test_a_run_comes_up_on_pods_with_tls_and_leaves_nothing(fake: FakeKubernetes
 
 
 @pytest.mark.slow
-def test_pods_that_never_start_end_with_what_is_known_of_them(fake: FakeKubernetes, project: Path) -> None:
+def test_pods_that_never_start_are_an_error_with_their_state(fake: FakeKubernetes, project: Path) -> None:
     fake.starts = False
     done = pipe_run(project, start_timeout_s=2)
     assert done.returncode == 5
@@ -59,7 +59,7 @@ def test_pods_that_never_start_end_with_what_is_known_of_them(fake: FakeKubernet
 
 
 @pytest.mark.slow
-def test_what_is_not_allowed_is_told_with_what_is_needed(fake: FakeKubernetes, project: Path) -> None:
+def test_a_missing_right_is_an_error_with_the_role_that_has_it(fake: FakeKubernetes, project: Path) -> None:
     fake.refuse = ("POST", 403)
     done = pipe_run(project)
     assert done.returncode == 4
@@ -68,7 +68,7 @@ def test_what_is_not_allowed_is_told_with_what_is_needed(fake: FakeKubernetes, p
 
 
 @pytest.mark.slow
-def test_a_client_that_is_killed_leaves_nothing_either(fake: FakeKubernetes, project: Path) -> None:
+def test_a_killed_client_leaves_nothing_either(fake: FakeKubernetes, project: Path) -> None:
     done = pipe_run(project, crash_at="launched")
     assert done.returncode == -9
     assert ("POST", "daskclusters") in fake.calls

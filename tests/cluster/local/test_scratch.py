@@ -6,7 +6,7 @@ from swath.cluster.local.scratch import TICKS, scratch
 from swath.engine.process import Process
 
 
-def test_what_a_killed_client_left_goes_at_the_next_start_and_what_is_in_use_stays(tmp_path: Path) -> None:
+def test_folders_of_killed_clients_are_removed_at_the_next_start_and_those_in_use_stay(tmp_path: Path) -> None:
     me = Process.this()
     gone = tmp_path / f"abc.{me.pid}.1.{me.host}"
     used = tmp_path / f"abc.{me.pid}.{round(me.started * TICKS)}.{me.host}"

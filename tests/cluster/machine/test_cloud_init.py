@@ -36,20 +36,20 @@ def told_to_docker(data: str) -> list[str]:
 
 @settings(max_examples=40, deadline=None)
 @given(st.dictionaries(NAMES, VALUES, max_size=4))
-def test_no_environment_value_can_break_the_boot_or_mean_anything_but_itself(env: dict[str, str]) -> None:
+def test_values_of_environment_variables_arrive_unchanged(env: dict[str, str]) -> None:
     words = told_to_docker(user_data(plain(env=env)))
     assert [words[i + 1] for i, word in enumerate(words) if word == "-e"] == [f"{k}={v}" for k, v in env.items()]
     assert words[-3:] == ["acme/swath:1", "python", "-V"]
 
 
-def test_the_time_limit_is_set_before_anything_else_and_waits_for_nothing() -> None:
+def test_the_time_limit_is_set_first_and_does_not_block() -> None:
     document = yaml.safe_load(user_data(plain(limit_s=3600, install=True)))
     assert next(iter(document)) == "bootcmd"
     assert document["bootcmd"][0][:3] == ["systemd-run", "--no-block", "--on-active=3600"]
     assert document["bootcmd"][0][-3:] == document["runcmd"][-1] == ["shutdown", "-h", "now"]
 
 
-def test_a_machine_that_the_cloud_itself_removes_is_never_only_powered_off() -> None:
+def test_a_machine_that_its_cloud_deletes_is_never_only_powered_off() -> None:
     data = user_data(plain(limit_s=None, install=True))
     assert "shutdown" not in data
     assert "poweroff" not in data
@@ -75,7 +75,7 @@ def test_a_private_registry_of_the_cloud_is_read_with_the_rights_of_the_machine(
     assert registry_of("ghcr.io/acme/swath:1") is registry_of("acme/swath") is None
 
 
-def test_the_sign_in_to_googles_registry_takes_the_token_out_of_what_the_metadata_say() -> None:
+def test_the_sign_in_to_googles_registry_uses_the_token_of_the_metadata() -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "out")
         shims = {"curl": '#!/bin/sh\necho \'{"access_token":"ya29.x-Y_z","expires_in":3599}\'\n'}
@@ -85,6 +85,6 @@ def test_the_sign_in_to_googles_registry_takes_the_token_out_of_what_the_metadat
             Path(folder, name).chmod(0o755)
         words = ["sh", "-c", cloud_init.SIGN_IN, "sh", "gcr.io", "/d"]
         subprocess.run(words, env={"PATH": f"{folder}:/usr/bin:/bin", "OUT": str(out)}, check=True)
-        said, token = out.read_text().splitlines()
-    assert said == "--config=/d login --username oauth2accesstoken --password-stdin https://gcr.io"
+        arguments, token = out.read_text().splitlines()
+    assert arguments == "--config=/d login --username oauth2accesstoken --password-stdin https://gcr.io"
     assert token == "ya29.x-Y_z"

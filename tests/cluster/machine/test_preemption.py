@@ -54,7 +54,7 @@ def metadata(answers: dict[str, tuple[int, str]]) -> Iterator[str]:
 AWS, GCP = "/latest/meta-data/spot/instance-action", "/computeMetadata/v1/instance/preempted"
 
 
-def test_each_clouds_notice_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_preemption_notice_of_each_cloud_is_recognized(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: dict[str, tuple[int, str]] = {GCP: (200, "FALSE")}
     with metadata(answers) as address:
         monkeypatch.setenv(metadata_of.METADATA, address)
@@ -63,7 +63,7 @@ def test_each_clouds_notice_is_understood(monkeypatch: pytest.MonkeyPatch) -> No
         assert [preemption.aws_preempted(), preemption.gcp_preempted()] == [True, True]
 
 
-def test_a_machine_that_is_taken_back_ends_its_calls_and_hands_over_what_it_has(
+def test_a_preempted_machine_ends_its_calls_and_hands_over_its_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers: dict[str, tuple[int, str]] = {}

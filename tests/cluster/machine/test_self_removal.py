@@ -14,7 +14,7 @@ from tests.cluster.specs import gce_spec
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_a_machine_that_nobody_deletes_deletes_itself_where_it_may(gce_cloud: Cloud, allowed: bool) -> None:
+def test_an_orphaned_machine_deletes_itself_where_it_is_allowed(gce_cloud: Cloud, allowed: bool) -> None:
     gce_cloud.self_removal(allowed)
     command = ("python", "-m", "swath.cluster.machine.self_removal", "--after-s", "0")
     boot = cloud_init.BootPlan("swath:1", ("false",), {}, 0, final_command=command)

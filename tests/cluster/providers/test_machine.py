@@ -8,7 +8,7 @@ def test_the_tail_of_a_console_has_its_last_lines_without_colours() -> None:
     assert console_tail(console, 2) == "docker: pull\nmanifest unknown"
 
 
-def test_labels_are_what_every_cloud_takes_and_keep_what_tells_runs_apart() -> None:
+def test_labels_are_accepted_by_every_cloud_and_have_the_end_of_the_run_id() -> None:
     long = run_label("20260301-120000-" + "Ä very long name " * 5 + "-ab12")
     assert long.endswith("-ab12")
     assert len(long) == 63

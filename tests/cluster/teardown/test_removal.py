@@ -59,7 +59,7 @@ def test_a_machine_that_is_listed_late_is_removed_too_and_other_runs_are_left_al
     assert fleet.there == [machine("b", "other")]
 
 
-def test_a_cloud_that_does_not_answer_for_a_while_is_asked_again() -> None:
+def test_a_cloud_that_does_not_answer_for_a_while_is_retried() -> None:
     messages: list[str] = []
     fleet = FleetInMemory(there=[machine("a")], down=lambda listing: listing in (1, 2, 4))
     assert remove_all(fleet, "r", limits=LIMITS, say=messages.append) == 1
@@ -67,13 +67,13 @@ def test_a_cloud_that_does_not_answer_for_a_while_is_asked_again() -> None:
     assert messages == ["machines could not be removed yet: EC2 does not answer"] * 2
 
 
-def test_one_empty_listing_is_no_proof() -> None:
+def test_one_empty_listing_is_not_enough() -> None:
     fleet = FleetInMemory()
     assert remove_all(fleet, "r", limits=LIMITS) == 0
     assert fleet.listings >= 2
 
 
-def test_what_stays_is_named_with_the_command_that_removes_it() -> None:
+def test_machines_that_are_left_are_named_with_the_command_that_removes_them() -> None:
     fleet = FleetInMemory(there=[machine("a"), machine("b")], stuck={"i-b"})
     with pytest.raises(
         TeardownError, match=r"1 machine was not confirmed gone: b \(i-b, eu-central-1a, running\)"
@@ -83,7 +83,7 @@ def test_what_stays_is_named_with_the_command_that_removes_it() -> None:
     assert bad.value.exit_code == 7
 
 
-def test_a_cloud_that_never_answers_is_no_proof_either() -> None:
+def test_a_cloud_that_never_answers_is_an_error() -> None:
     with pytest.raises(
         TeardownError, match="it is not known whether machines of r are left in aws eu-central-1: EC2 does not"
     ):

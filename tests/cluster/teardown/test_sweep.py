@@ -11,7 +11,7 @@ from swath.errors import TeardownError
 from tests.engine.conftest import run_row
 
 
-def test_what_a_crashed_run_left_is_found_and_removed_and_a_running_one_is_left_alone(tmp_path: Path) -> None:
+def test_leftovers_of_a_crashed_run_are_found_and_removed_and_those_of_a_running_one_are_not(tmp_path: Path) -> None:
     gone, here = tmp_path / ".out.gone.partial", tmp_path / ".out.here.partial"
     for folder in (gone, here):
         folder.mkdir()
@@ -31,7 +31,7 @@ def test_what_a_crashed_run_left_is_found_and_removed_and_a_running_one_is_left_
         assert find_leftovers(journal).leftovers == []
 
 
-def test_what_cannot_be_removed_is_exit_code_7(tmp_path: Path) -> None:
+def test_a_leftover_that_cannot_be_removed_is_exit_code_7(tmp_path: Path) -> None:
     with Journal.open(tmp_path / "state") as journal:
         journal.start_run(run_row("gone", process_started=1.0))
         file = tmp_path / "not a folder"

@@ -41,13 +41,13 @@ def kept_in_a_thread(prelude: str) -> int:
 
 
 @glibc
-def test_freed_pages_are_kept_in_threads_too() -> None:
+def test_freed_pages_are_reused_in_threads_too() -> None:
     assert kept_in_a_thread("") < LARGE // 2
     assert kept_in_a_thread("from swath.cluster.workers import allocator\nassert allocator.keep_pages()") > LARGE // 2
 
 
 @glibc
-def test_a_local_clusters_worker_keeps_its_pages(tmp_path: Path) -> None:
+def test_a_worker_of_a_local_cluster_reuses_freed_pages(tmp_path: Path) -> None:
     script = tmp_path / "client.py"
     script.write_text(KEPT + CLIENT.format(state=str(tmp_path)))
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -55,6 +55,6 @@ def test_a_local_clusters_worker_keeps_its_pages(tmp_path: Path) -> None:
     assert int(run.stdout) > LARGE // 2
 
 
-def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_systems_are_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not allocator.keep_pages()

@@ -42,19 +42,19 @@ def test_an_image_that_meets_every_requirement_is_not_rebuilt_whatever_its_commi
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"rasterio": "1.4.2"}, "rasterio is 1.4.2 there, here >=1.4.3 is needed"),
         ({"rasterio": ""}, "rasterio is missing there, here >=1.4.3 is needed"),
         ({"torch": ""}, "torch is missing there, here it is needed"),
     ],
 )
-def test_a_requirement_that_the_image_does_not_meet_is_named(change: dict[str, str], told: str) -> None:
+def test_a_requirement_that_the_image_does_not_meet_is_named(change: dict[str, str], message: str) -> None:
     packages = {name: version for name, version in {**FITS, **change}.items() if version}
-    assert [str(each) for each in unmet_requirements(image(packages), NEEDED)] == [told]
+    assert [str(each) for each in unmet_requirements(image(packages), NEEDED)] == [message]
 
 
-def test_a_newer_version_within_the_range_is_remarked_and_not_refused() -> None:
+def test_a_newer_version_within_the_range_is_a_warning_and_not_refused() -> None:
     newer = image({**FITS, "numpy": "2.5.0", "only-there": "1"})
     assert unmet_requirements(newer, NEEDED) == []
     assert [str(each) for each in changed_packages(newer, FITS)] == ["numpy is 2.5.0 there, here 2.4.6"]

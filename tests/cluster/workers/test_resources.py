@@ -14,11 +14,11 @@ BIG = {"cpu": 4.0, "memory": 16e9, "gpu": 1.0}
 
 
 @pytest.mark.parametrize("asked", [{}, {"cpu": 1}, {"memory": 2e9}, {"gpu": 1, "memory": 16e9}, {"cpu": 4, "gpu": 0.5}])
-def test_what_one_worker_has_is_never_refused(asked: dict[str, float]) -> None:
+def test_resources_of_one_worker_are_never_refused(asked: dict[str, float]) -> None:
     check(asked, [SMALL, BIG])
 
 
-def test_what_no_single_worker_has_is_exit_code_5_and_says_what_is_asked_and_what_there_is() -> None:
+def test_resources_that_no_worker_has_are_exit_code_5_with_both_sides() -> None:
     with pytest.raises(InfrastructureError) as caught:
         check({"gpu": 2, "cpu": 1}, [SMALL, SMALL, BIG])
     assert caught.value.exit_code == 5
@@ -35,12 +35,12 @@ def test_what_no_single_worker_has_is_exit_code_5_and_says_what_is_asked_and_wha
         check({"gpu": 1}, [])
 
 
-def test_a_resource_that_a_worker_does_not_name_it_does_not_have() -> None:
+def test_a_resource_that_a_worker_does_not_name_counts_as_zero() -> None:
     assert not fits({"gpu": 0.1}, SMALL)
     assert fits({"gpu": 0}, SMALL)
 
 
-def test_local_workers_offer_cpu_memory_and_what_the_spec_says(tmp_path: Path) -> None:
+def test_local_workers_have_cpu_memory_and_the_resources_of_the_spec(tmp_path: Path) -> None:
     spec = LocalCluster(workers=1, memory_gb=1, resources={"gpu": 2})
     with open_cluster(spec, tmp_path) as cluster:
         (worker,) = cluster.session.client.scheduler_info()["workers"].values()  # type: ignore[attr-defined]

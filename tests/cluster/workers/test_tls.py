@@ -36,13 +36,13 @@ def test_scheduler_and_workers_speak_tls(local: RunningCluster) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["tls", "tcp"])
-def test_who_has_not_the_run_s_key_cannot_connect(local: RunningCluster, scheme: str) -> None:
+def test_a_client_without_the_run_s_key_cannot_connect(local: RunningCluster, scheme: str) -> None:
     security = tls.run_security() if scheme == "tls" else None
     with pytest.raises(OSError, match=r"Timed out|[Cc]ertificate|decrypt|SSL|reset"):
         distributed.Client(f"{scheme}://127.0.0.1:{port(local)}", security=security, timeout=2, set_as_default=False)
 
 
-def test_a_connection_without_a_certificate_hears_nothing(local: RunningCluster) -> None:
+def test_a_connection_without_a_certificate_is_refused(local: RunningCluster) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -76,7 +76,7 @@ def test_each_run_has_a_key_of_its_own_of_an_elliptic_curve() -> None:
     assert len(one.tls_client_key) < 300
 
 
-def test_tls_files_that_cannot_be_used_are_exit_code_4_and_nobody_is_asked(tls_files: TlsFiles) -> None:
+def test_tls_files_that_cannot_be_used_are_exit_code_4_without_a_prompt(tls_files: TlsFiles) -> None:
     from cryptography.hazmat.primitives import serialization
 
     tls.security_from_files(tls_files)

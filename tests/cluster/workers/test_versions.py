@@ -30,12 +30,12 @@ HERE = {"python": "3.11.7.final.0", "distributed": "2026.8.0", "cloudpickle": "3
         ("something", "1.0", True),
     ],
 )
-def test_only_differences_that_break_things_count(package: str, version: str | None, fits: bool) -> None:
+def test_only_incompatible_versions_count(package: str, version: str | None, fits: bool) -> None:
     found = differences(HERE, {**HERE, package: version})
     assert list(found) == ([] if fits else [package])
 
 
-def test_both_sides_are_named() -> None:
+def test_a_difference_has_both_versions() -> None:
     assert differences(HERE, {**HERE, "python": "3.12.0.final.0"}) == {"python": ("3.11.7", "3.12.0")}
 
 
@@ -60,7 +60,7 @@ def test_workers_of_another_version_of_swath_are_refused_and_both_versions_are_n
 
 
 @pytest.mark.slow
-def test_a_worker_that_joins_later_and_does_not_fit_is_told_at_the_next_call(
+def test_a_worker_that_joins_later_and_does_not_fit_is_an_error_at_the_next_call(
     external_cluster: Callable[..., ExternalCluster], tmp_path: Path
 ) -> None:
     cluster = external_cluster()

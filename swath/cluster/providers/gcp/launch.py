@@ -169,7 +169,7 @@ ENDED = ("PENDING_STOP", "STOPPING", "STOPPED", "SUSPENDING", "SUSPENDED", "TERM
 
 
 def instance_name(name: str) -> str:
-    """A name that Compute Engine accepts: a letter first, no `_`, 63 characters at most. The end is kept: it is what is unique."""
+    """A name that Compute Engine accepts: a letter first, no `_`, 63 characters at most. Its end, which is unique, is kept whole."""
     return "swath-" + name.replace("_", "-")[-(NAME_LENGTH - len("swath-")) :]
 
 

@@ -9,7 +9,7 @@ from tests.cluster.providers.aws.test_launch import launch_request
 from tests.cluster.specs import ec2_spec
 
 
-def test_the_fleet_lists_what_is_paid_for_and_ends_all_but_what_is_gone(ec2_cloud: Cloud) -> None:
+def test_the_fleet_lists_paid_instances_and_terminates_all_that_exist(ec2_cloud: Cloud) -> None:
     provider, fleet = Ec2Provider(ec2_spec(ec2_cloud)), Ec2Fleet(ec2_cloud.network["region"])
     one, two = (provider.launch(launch_request(name=name)) for name in ("m-1", "m-2"))
     assert {each.name for each in fleet.machines("r-9")} == {each.name for each in fleet.machines()} == {"m-1", "m-2"}

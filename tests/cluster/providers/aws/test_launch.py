@@ -20,7 +20,7 @@ def launch_request(**fields: Any) -> LaunchRequest:
     return LaunchRequest(**defaults | {"user_data": "#cloud-config\n{}\n"} | fields)
 
 
-def test_a_machine_ends_at_its_time_limit_whatever_its_container_does(ec2_cloud: Cloud) -> None:
+def test_an_instance_ends_at_its_time_limit_whatever_its_container_does(ec2_cloud: Cloud) -> None:
     ec2_cloud.behaviour(container="hangs")
     ec2_cloud.speed(3600)
     plain = cloud_init.BootPlan(image="acme/swath:1", command=("python",), env={}, expires=2_000_000_000, limit_s=3600)
@@ -30,7 +30,7 @@ def test_a_machine_ends_at_its_time_limit_whatever_its_container_does(ec2_cloud:
     assert "TerminateInstances" not in ec2_cloud.actions()
 
 
-def test_a_request_that_is_sent_twice_makes_one_machine(ec2_cloud: Cloud) -> None:
+def test_a_request_that_is_sent_twice_launches_one_instance(ec2_cloud: Cloud) -> None:
     ec2_cloud.fail_create(when="after")
     Ec2Provider(ec2_spec(ec2_cloud)).launch(launch_request())
     assert ec2_cloud.actions().count("RunInstances") == 2
@@ -49,7 +49,7 @@ def test_without_a_subnet_machines_are_in_the_default_vpc_and_in_the_next_zone_w
     assert len(ec2_cloud.alive()) == 1
 
 
-def test_what_is_missing_is_named(ec2_cloud: Cloud) -> None:
+def test_a_missing_resource_is_named(ec2_cloud: Cloud) -> None:
     with pytest.raises(InfrastructureError, match="InvalidInstanceType") as caught:
         Ec2Provider(ec2_spec(ec2_cloud, machine="m99.huge"))
     assert "cluster.machine" in caught.value.remedy
@@ -58,7 +58,7 @@ def test_what_is_missing_is_named(ec2_cloud: Cloud) -> None:
     assert "cluster.machine_image" in caught.value.remedy
 
 
-def test_the_request_locks_the_metadata_and_keeps_no_disk(ec2_cloud: Cloud) -> None:
+def test_the_request_protects_the_metadata_and_deletes_the_disk(ec2_cloud: Cloud) -> None:
     image = {"ImageId": "ami-1", "RootDeviceName": "/dev/xvda"}
     spec = ec2_spec(ec2_cloud, profile="arn:aws:iam::1:instance-profile/w", public_ip=False)
     arguments = run_instances(spec, launch_request(spot=True), image=image, subnet="subnet-1", token="t")

@@ -12,7 +12,7 @@ from swath.errors import CredentialsError, SwathError
 from tests.clouds.control import Cloud
 
 
-def test_without_credentials_and_without_an_answer_it_is_told_which_of_them(
+def test_missing_credentials_are_an_error_with_the_login_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG"):
@@ -25,7 +25,7 @@ def test_without_credentials_and_without_an_answer_it_is_told_which_of_them(
         GceFleet("acme-maps").machines()
 
 
-def test_a_compute_engine_that_does_not_answer_is_told(gce_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compute_engine_that_does_not_answer_is_an_error(gce_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", "http://127.0.0.1:9/compute/v1/")
     with pytest.raises(SwathError, match="does not answer") as caught:
         GceFleet("acme-maps", ApiLimits(retries=0)).machines()

@@ -128,7 +128,7 @@ def test_machines_may_read_and_write_buckets_with_the_account_of_the_spec() -> N
     assert body()["serviceAccounts"][0]["email"] == "default"
 
 
-def test_a_name_is_one_that_compute_engine_takes_and_keeps_what_makes_it_unlike_others() -> None:
+def test_a_name_is_accepted_by_compute_engine_and_keeps_its_unique_end() -> None:
     long = instance_name("2026_" + "x" * 58 + "-9558aaa6")
     assert len(long) == 63
     assert long.startswith("swath-x")
@@ -143,7 +143,7 @@ def launch_request(name: str, *, role: str = "worker", seconds: float = 3600) ->
     return LaunchRequest(name, role, "n2-standard-4", False, "run-1", time.time() + seconds, "#cloud-config\n")
 
 
-def test_a_create_request_whose_answer_was_lost_makes_one_machine(gce_cloud: Cloud) -> None:
+def test_a_request_whose_response_was_lost_launches_one_instance(gce_cloud: Cloud) -> None:
     gce_cloud.behaviour(boot="never")
     gce_cloud.fail_create(when="after")
     launched = GceProvider(gce_spec(gce_cloud)).launch(launch_request("run-1-a"))
@@ -168,7 +168,7 @@ def test_a_machine_is_deleted_by_the_cloud_at_its_time_limit(gce_cloud: Cloud) -
     assert provider.fleet.machines() == []
 
 
-def test_what_is_not_there_is_named(gce_cloud: Cloud) -> None:
+def test_a_missing_resource_is_named(gce_cloud: Cloud) -> None:
     with pytest.raises(InfrastructureError, match=r"(?s)missing-net.*cluster\.(sub)?network"):
         GceProvider(gce_spec(gce_cloud, network="missing-net")).launch(launch_request("run-1-a"))
 
