@@ -109,13 +109,13 @@ def map_of(cloud: Cloud, folder: Path, model: Path, naip: Path) -> Made:
 
 
 def look_at_gpus(cloud: Cloud) -> None:
-    """The doctor's look at GPUs and at an image that is named by its family."""
+    """The doctor's checks of GPUs and of an image that is named by its family."""
     family = "projects/images/global/images/family/swath"
     gpus = {"machine": "n1-standard-4", "machine_image": family, "gpus": {"type": "nvidia-tesla-t4"}}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in cloud.environment.items():
             patch.setenv(name, value)
-        found = list(gcp.project(GcpCluster.model_validate(cluster(cloud, **gpus))))
+        found = list(gcp.check_project(GcpCluster.model_validate(cluster(cloud, **gpus))))
     assert {check.what: check.state for check in found}["gpus"] == "ok", found
 
 

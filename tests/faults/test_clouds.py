@@ -61,6 +61,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return hashes(folder / "out/map")
 
 
+@pytest.mark.timeout(400)  # its own waits are longer than the default
 def test_a_run_goes_on_without_an_answer_a_worker_its_client_and_its_scheduler_and_makes_the_same_bytes(
     cloud: Cloud, pipe: Pipe, start: Start, undisturbed: dict[str, str]
 ) -> None:
