@@ -1,4 +1,4 @@
-"""Scenes: what there is to read, as plain values. Nothing here opens a file, and nothing here knows of STAC."""
+"""Scenes and their bands as plain values: files, grids, dtypes, scaling. Independent of STAC; no file is opened here."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Band:
-    """One band of one scene: where its pixels are and what they mean."""
+    """One band of one scene: its file, its grid, and what its values mean."""
 
     name: str
-    """As the model's contract or the spec calls it."""
+    """Name in the model's contract or in the spec."""
     href: str
     """Absolute path or URL that swath.imagery can open."""
     index: int
@@ -26,12 +26,12 @@ class Band:
     """The band's own grid."""
     dtype: str
     nodata: float | None = None
-    """Declared nodata; None means that the file's own mask (alpha, mask band, nodata tag) decides."""
+    """Declared nodata value; None: the file's own mask (alpha, mask band, nodata tag) decides."""
     scale: float | None = None
-    """Physical value = number * scale + offset; None when nobody says so."""
+    """Physical value = value in the file * scale + offset; None when it is not known."""
     offset: float | None = None
     stamp: str = ""
-    """Changes when the file changes (size and modification time, or etag), so that finished work is redone only then."""
+    """Changes when the file changes (size and modification time, or etag): it makes the key of a call depend on the file."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Scene:
 
     id: str
     bands: tuple[Band, ...]
-    """In the order in which they were asked for."""
+    """In the order of the request."""
     datetime: str | None = None
     """RFC 3339, UTC."""
     quality: Band | None = None
@@ -51,22 +51,22 @@ class Scene:
 
 @dataclass(frozen=True)
 class Scenes:
-    """Everything a map is made from, and the grid on which it is read."""
+    """All scenes of a map, and the image grid on which they are read."""
 
     scenes: tuple[Scene, ...]
-    """Ordered as the mosaic rule takes them: for `first` the first valid pixel wins."""
+    """In the order of the mosaic rule: for `first` the first valid pixel wins."""
     image: GeoBox
-    """The whole image's grid: it covers all scenes (or their part around the area), snapped to the source's pixels."""
+    """Grid of the whole image: it covers all scenes, and is aligned to the pixels of the first one."""
     bands: tuple[str, ...]
     mosaic: str = "first"
     resampling: str = "nearest"
     mask: Mask | None = None
     zones: tuple[str, ...] = ()
-    """UTM zones of all sheets, such as 28N and 29N, where the map is one sheet for each; this one's is that of `image`."""
+    """UTM zones of all grids, such as 28N and 29N, when the map has one grid for each; the zone of this one is that of `image`."""
     notes: tuple[str, ...] = ()
-    """What a reader of the report should know: repaired, guessed, resampled."""
+    """Notes for the report: what was repaired, guessed, resampled."""
 
 
 def all_scenes(grids: Sequence[Scenes]) -> list[Scene]:
-    """Every scene of a map once, whichever of its grids it is read on."""
+    """Every scene of a map once, on whichever of its grids it is read."""
     return list({scene.id: scene for scenes in grids for scene in scenes.scenes}.values())

@@ -1,4 +1,4 @@
-"""Footprints: polygons moved between coordinate systems without losing their curves or tearing at the antimeridian."""
+"""Footprints: polygons of grids and areas, transformed between CRSs with curved edges, and split at the antimeridian."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from swath.spec.fields.area import Area
 
 SEGMENTS = 512
-"""A polygon's longest side is cut into so many pieces before it is moved: its edges bend with the projection."""
+"""Edges are cut into pieces of this part of the polygon's extent before a transformation, because they become curves."""
 
 
 @lru_cache(maxsize=64)
 def transformer(source: str, target: str) -> Any:
-    """pyproj's Transformer, x before y."""
+    """pyproj's Transformer, with x before y."""
     from pyproj import Transformer
 
     return Transformer.from_crs(source, target, always_xy=True)
@@ -44,15 +44,15 @@ def _dense(geometry: BaseGeometry) -> BaseGeometry:
     return shapely.segmentize(geometry, max(east - west, north - south) / SEGMENTS)
 
 
-def _moved(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.float64]:
+def _transform(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.float64]:
     return np.column_stack(transformer(source, target).transform(points[:, 0], points[:, 1]))
 
 
 def to_degrees(geometry: BaseGeometry, crs: str, *, wrapped: bool = False) -> BaseGeometry:
     """A polygon in `crs` as longitude and latitude, split at the antimeridian: each part within [-180, 180].
 
-    Longitudes of a geographic `crs` are taken as they stand; with `wrapped`, an edge longer than 180 degrees means the
-    short way round instead, as it is often written.
+    Longitudes of a geographic `crs` are not changed; with `wrapped`, an edge longer than 180 degrees stands for the shorter way
+    around the Earth instead, as it is often written. Raises ValueError outside of the domain of `crs`.
     """
     degrees = _is_geographic(crs)
     if not degrees:
@@ -61,12 +61,12 @@ def to_degrees(geometry: BaseGeometry, crs: str, *, wrapped: bool = False) -> Ba
 
     def ring_of(ring: BaseGeometry) -> NDArray[np.float64]:
         points = shapely.get_coordinates(ring)
-        moved = _moved(points, crs, "EPSG:4326")
-        if not np.isfinite(moved).all():
+        transformed = _transform(points, crs, "EPSG:4326")
+        if not np.isfinite(transformed).all():
             raise ValueError(f"the polygon reaches outside of where {crs} is defined")
-        if degrees:  # the datum moves a point by metres; all else is pyproj's own wrapping
-            moved[:, 0] += 360 * np.round((points[:, 0] - moved[:, 0]) / 360)
-        return _unwrapped(moved) if unwrap else moved
+        if degrees:  # a change of datum is some metres; anything more is pyproj's wrapping
+            transformed[:, 0] += 360 * np.round((points[:, 0] - transformed[:, 0]) / 360)
+        return _unwrapped(transformed) if unwrap else transformed
 
     parts: list[Polygon] = []
     for polygon in _polygons(geometry):
@@ -74,19 +74,19 @@ def to_degrees(geometry: BaseGeometry, crs: str, *, wrapped: bool = False) -> Ba
         flat = shapely.make_valid(Polygon(shell))
         for interior in polygon.interiors:
             hole = ring_of(interior)
-            turns = round((shell[:, 0].mean() - hole[:, 0].mean()) / 360)
-            flat = flat.difference(shapely.make_valid(Polygon(hole + np.array([360.0 * turns, 0.0]))))
-        for turn in (-360, 0, 360):
-            inside = translate(flat, turn).intersection(box(-180, -90, 180, 90))
+            shifts = round((shell[:, 0].mean() - hole[:, 0].mean()) / 360)
+            flat = flat.difference(shapely.make_valid(Polygon(hole + np.array([360.0 * shifts, 0.0]))))
+        for shift in (-360, 0, 360):
+            inside = translate(flat, shift).intersection(box(-180, -90, 180, 90))
             parts += [p for g in shapely.get_parts(inside) for p in _polygons(g)]
     return _merge(parts)
 
 
 def _unwrapped(ring: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A closed ring of degrees without jumps of 360; one that goes round a pole is closed along it."""
+    """A closed ring of degrees without jumps of 360; a ring around a pole is closed along that pole."""
     steps = np.diff(ring[:, 0])
-    turns = -np.round(steps / 360)
-    lon = ring[:, 0] + np.concatenate([[0.0], np.cumsum(turns)]) * 360
+    shifts = -np.round(steps / 360)
+    lon = ring[:, 0] + np.concatenate([[0.0], np.cumsum(shifts)]) * 360
     ring = np.column_stack([lon, ring[:, 1]])
     if abs(lon[-1] - lon[0]) > 180:
         pole = 90.0 if ring[:, 1].mean() > 0 else -90.0
@@ -102,7 +102,7 @@ def _is_geographic(crs: str) -> bool:
 
 
 def grid_polygon(grid: GeoBox) -> Polygon:
-    """The outer edge of a grid in its own CRS."""
+    """The outline of a grid in its own CRS."""
     height, width = grid.shape
     corners = [(0, 0), (width, 0), (width, height), (0, height)]
     return Polygon([grid.affine @ corner for corner in corners])
@@ -110,7 +110,7 @@ def grid_polygon(grid: GeoBox) -> Polygon:
 
 @lru_cache(maxsize=4096)
 def grid_footprint(grid: GeoBox) -> BaseGeometry:
-    """The ground that a grid covers, in longitude and latitude, split at the antimeridian."""
+    """The footprint of a grid in longitude and latitude, split at the antimeridian."""
     return to_degrees(grid_polygon(grid), str(grid.crs))
 
 
@@ -126,40 +126,40 @@ def area_footprint(area: Area) -> BaseGeometry:
 
 @lru_cache(maxsize=64)
 def area_pixels(area: Area, image: GeoBox) -> BaseGeometry:
-    """An area in pixel coordinates (column, row) of `image`, not cut at the image's edges; empty when it is elsewhere.
+    """An area in pixel coordinates (column, row) of `image`, not clipped to the image; empty when the two do not meet.
 
-    The answer depends on the whole image only, so masks of neighbouring blocks fit without a gap.
+    The result depends on the whole image only, so masks of neighbouring blocks fit without a gap.
     """
     crs = str(image.crs)
-    if _same(area.crs, crs):
-        ground: BaseGeometry = _shape(area)
+    if _same_crs(area.crs, crs):
+        footprint: BaseGeometry = _shape(area)
     else:
-        ground = _near(area_footprint(area), image)
-        ground = _merge([p for part in _polygons(ground) for p in _project(part, crs)])
+        footprint = _clip_near(area_footprint(area), image)
+        footprint = _merge([p for part in _polygons(footprint) for p in _project(part, crs)])
     if _is_geographic(crs):
-        # The image may count its longitudes beyond 180, or the area may.
+        # The image may have longitudes beyond 180, or the area may.
         west, _, east, _ = grid_polygon(image).bounds
-        turned = [translate(ground, turn) for turn in (-360, 0, 360)]
-        ground = _merge([p for g in turned if g.bounds[0] < east and g.bounds[2] > west for p in _polygons(g)])
-    return shapely.transform(ground, lambda points: _apply(~image.affine, points))
+        shifted = [translate(footprint, shift) for shift in (-360, 0, 360)]
+        footprint = _merge([p for g in shifted if g.bounds[0] < east and g.bounds[2] > west for p in _polygons(g)])
+    return shapely.transform(footprint, lambda points: _apply(~image.affine, points))
 
 
-def _near(degrees: BaseGeometry, image: GeoBox) -> BaseGeometry:
-    """The part of an area around an image: projections are of no use far away from where they are meant for."""
+def _clip_near(degrees: BaseGeometry, image: GeoBox) -> BaseGeometry:
+    """The part of an area around an image: far outside of its domain a projection gives no usable coordinates."""
     around = grid_footprint(image)
     west, south, east, north = around.bounds
-    room = 0.05 * max(min(east - west, 360.0), north - south) + 0.01
-    near = shapely.union_all([translate(around.buffer(room), turn) for turn in (-360, 0, 360)])
+    margin = 0.05 * max(min(east - west, 360.0), north - south) + 0.01
+    near = shapely.union_all([translate(around.buffer(margin), shift) for shift in (-360, 0, 360)])
     return degrees if near.contains(degrees) else _dense(degrees).intersection(near)
 
 
 def _project(polygon: Polygon, crs: str) -> list[Polygon]:
-    moved = shapely.transform(_dense(polygon), lambda points: _moved(points, "EPSG:4326", crs))
-    return _polygons(moved) if np.isfinite(shapely.get_coordinates(moved)).all() else []
+    transformed = shapely.transform(_dense(polygon), lambda points: _transform(points, "EPSG:4326", crs))
+    return _polygons(transformed) if np.isfinite(shapely.get_coordinates(transformed)).all() else []
 
 
 @lru_cache(maxsize=256)
-def _same(one: str, other: str) -> bool:
+def _same_crs(one: str, other: str) -> bool:
     from pyproj import CRS
 
     return bool(CRS.from_user_input(one).equals(CRS.from_user_input(other), ignore_axis_order=True))
@@ -171,21 +171,21 @@ def _apply(affine: Any, points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def extent_pixels(band: GeoBox, image: GeoBox) -> tuple[float, float, float, float]:
-    """Bounds (left, top, right, bottom) of one grid in pixels of another; not finite when it has no place there."""
+    """Bounds (left, top, right, bottom) of a band's grid in pixels of the image grid; not finite when it cannot be transformed."""
     edge = shapely.segmentize(
         grid_polygon(band), max(grid_polygon(band).bounds[2] - grid_polygon(band).bounds[0], 1e-12) / 64
     )
     points = shapely.get_coordinates(edge)
     if band.crs != image.crs:
-        points = _moved(points, str(band.crs), str(image.crs))
+        points = _transform(points, str(band.crs), str(image.crs))
     pixels = _apply(~image.affine, points)
     (left, top), (right, bottom) = pixels.min(axis=0), pixels.max(axis=0)
     return float(left), float(top), float(right), float(bottom)
 
 
 def resolution_in(band: GeoBox, crs: str) -> float:
-    """Pixel size in units of `crs` that keeps a grid's number of pixels along its diagonal."""
+    """The pixel size in units of `crs` at which the diagonal of a grid has as many pixels as it has now."""
     height, width = band.shape
     ends = np.array([band.affine @ (0, 0), band.affine @ (width, height)])
-    first, last = _moved(ends, str(band.crs), crs)
+    first, last = _transform(ends, str(band.crs), crs)
     return float(np.hypot(*(last - first)) / np.hypot(height, width))

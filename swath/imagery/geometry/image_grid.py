@@ -1,4 +1,4 @@
-"""The image grid: which pixels a map is made on, which of them an area wants, and which blocks those touch."""
+"""The image grid of a map, and the windows, masks and blocks that an area selects on it."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from swath.spec.fields.grid import GridSpec
 
 PIXEL_TOLERANCE = 0.01
-"""Two grids are the same where their pixels differ by less than this part of a pixel."""
+"""Two grids share their pixels when they differ by less than this part of a pixel."""
 
 
 def image_grid(scenes: Sequence[Scene], grid: GridSpec | None = None) -> GeoBox:
-    """The grid of the whole image: the first scene's finest band, extended by whole pixels to cover every scene.
+    """The grid of the whole image: that of the first scene's finest band, extended by whole pixels to cover every scene.
 
     `grid` sets another CRS or resolution; its pixels then lie on multiples of the resolution. The grid depends on the
     scenes only, not on the area, so a pixel's value does not depend on what else is mapped. Raises ImageryError when a
-    scene cannot be placed on it.
+    scene cannot be transformed to it.
     """
     base = min((band.geobox for band in scenes[0].bands), key=crs_pixel_area)
     if grid is not None and (grid.crs is not None or grid.resolution is not None):
-        base = _asked(base, grid)
+        base = _requested_grid(base, grid)
     unique: dict[GeoBox, str] = {band.geobox: scene.id for scene in scenes for band in scene.bands}
     extents = []
     for geobox, scene in unique.items():
@@ -48,7 +48,7 @@ def image_grid(scenes: Sequence[Scene], grid: GridSpec | None = None) -> GeoBox:
             raise ImageryError(
                 f"{scene}: cannot be placed on a grid in {base.crs}", remedy="Set grid.crs to one that covers all."
             )
-        if _torn(geobox, base, extent):
+        if _is_torn(geobox, base, extent):
             raise ImageryError(
                 f"{scene}: crosses the antimeridian, and {base.crs} is torn there",
                 remedy="Set grid.crs to one that is whole there, such as the scene's own UTM zone.",
@@ -57,19 +57,19 @@ def image_grid(scenes: Sequence[Scene], grid: GridSpec | None = None) -> GeoBox:
     left, top, right, bottom = np.array(extents).T
     col, row = math.floor(left.min() + PIXEL_TOLERANCE), math.floor(top.min() + PIXEL_TOLERANCE)
     stop_col, stop_row = math.ceil(right.max() - PIXEL_TOLERANCE), math.ceil(bottom.max() - PIXEL_TOLERANCE)
-    # A fresh Affine, so that an unextended grid keeps the file's own numbers to the last bit.
+    # A grid that is not extended keeps the file's own transform, to the last bit.
     affine = base.affine if (row, col) == (0, 0) else base.affine @ Affine.translation(col, row)
     return GeoBox((max(stop_row - row, 1), max(stop_col - col, 1)), affine, base.crs)
 
 
-def _torn(band: GeoBox, image: GeoBox, extent: tuple[float, float, float, float]) -> bool:
-    """Whether a projected grid seems to reach round the Earth on a geographic one."""
+def _is_torn(band: GeoBox, image: GeoBox, extent: tuple[float, float, float, float]) -> bool:
+    """Whether a projected grid that crosses the antimeridian would span the Earth on a geographic one."""
     if image.crs is None or band.crs == image.crs or not image.crs.geographic:
         return False
     return (extent[2] - extent[0]) * abs(image.affine.a) > 180
 
 
-def _asked(base: GeoBox, grid: GridSpec) -> GeoBox:
+def _requested_grid(base: GeoBox, grid: GridSpec) -> GeoBox:
     from odc.geo.crs import CRS
 
     if base.crs is None:
@@ -78,7 +78,7 @@ def _asked(base: GeoBox, grid: GridSpec) -> GeoBox:
         )
     try:
         crs = CRS(grid.crs) if grid.crs is not None else base.crs
-    except Exception as error:  # pyproj's and odc's errors have no common base
+    except Exception as error:  # the errors of pyproj and odc have no common base
         raise ImageryError(
             f"grid.crs: {grid.crs!r} is not a coordinate reference system", remedy="Write it as EPSG:32633."
         ) from error
@@ -89,17 +89,17 @@ def _asked(base: GeoBox, grid: GridSpec) -> GeoBox:
 
 
 def crs_pixel_area(geobox: GeoBox) -> float:
-    """Area of one pixel in units of the grid's CRS."""
+    """Area of one pixel in squared units of the grid's CRS."""
     return abs(float(geobox.affine.determinant))
 
 
 def grid_key(geobox: GeoBox) -> tuple[Any, ...]:
-    """What tells grids apart, cheap to compare and to hash."""
+    """A key for a grid that is cheap to compare and to hash."""
     return (str(geobox.crs), *geobox.affine[:6], *geobox.shape)
 
 
 def pixel_offset(band: GeoBox, image: GeoBox) -> tuple[int, int] | None:
-    """(row, col) of the band's first pixel on the image grid when the two share their pixels, else None."""
+    """(row, col) of the band's first pixel on the image grid when the two grids share their pixels, else None."""
     if band.crs != image.crs:
         return None
     height, width = band.shape
@@ -114,10 +114,10 @@ def pixel_offset(band: GeoBox, image: GeoBox) -> tuple[int, int] | None:
 
 
 def output_window(image: GeoBox, area: Area | None) -> Window:
-    """The area's bounds on the image grid, snapped outward to whole pixels and cut at the image's edges.
+    """The area's bounds on the image grid, rounded outward to whole pixels and clipped to the image; without an area, the whole image.
 
-    Raises AreaError, with both extents in degrees, when the area does not touch the image; ImageryError when the image
-    has no coordinate reference system.
+    Raises AreaError, with both extents in degrees, when the area does not intersect the image; ImageryError when the image has no
+    coordinate reference system.
     """
     height, width = image.shape
     if area is None:
@@ -131,16 +131,16 @@ def output_window(image: GeoBox, area: Area | None) -> Window:
             remedy="Check the order of coordinates (west, south, east, north) and the area's CRS.",
         )
     left, top, right, bottom = inside.bounds
-    tiny = 1e-6  # projected corners carry rounding errors; they must not add a row of pixels
+    tiny = 1e-6  # rounding errors of projected corners must not add a row of pixels
     row, col = max(0, math.floor(top + tiny)), max(0, math.floor(left + tiny))
     stop_row, stop_col = min(height, math.ceil(bottom - tiny)), min(width, math.ceil(right - tiny))
     return Window(row, col, max(stop_row - row, 1), max(stop_col - col, 1))
 
 
 def area_mask(area: Area, image: GeoBox, window: Window | None = None) -> NDArray[np.bool_]:
-    """True where a pixel's centre is inside of the area. Shape of `window`, or of the whole image.
+    """True where a pixel's centre is inside of the area: bool (height, width) of `window`, or of the whole image.
 
-    Pass the whole image's grid and a window, rather than the window's own grid: then masks of neighbours fit exactly.
+    `image` is the grid of the whole image, not of the window, so that masks of neighbouring windows fit exactly.
     """
     from rasterio.features import geometry_mask
 
@@ -154,7 +154,7 @@ def area_mask(area: Area, image: GeoBox, window: Window | None = None) -> NDArra
 
 
 def select_blocks(blocks: Blocks, area: Area | None) -> Blocks:
-    """The same blocks with `wanted` set to those that the area touches; unchanged without an area."""
+    """The blocks with `wanted` set to those that the area intersects; unchanged without an area."""
     if area is None:
         return blocks
     _need_crs(blocks.image)
@@ -170,7 +170,7 @@ def select_blocks(blocks: Blocks, area: Area | None) -> Blocks:
         top = out.row + size * np.arange(first, min(first + at_once, rows))
         bottom = np.minimum(top + size, out.stop_row)
         boxes = shapely.box(left[None, :], top[:, None], right[None, :], bottom[:, None])
-        # A shared edge is no pixel, but costs only a block that comes out empty.
+        # A block that shares only an edge with the area is selected too, and comes out empty.
         wanted.append(np.flatnonzero(shapely.intersects(pixels, boxes)) + first * columns)
     found = np.concatenate(wanted)
     return blocks if len(found) == rows * columns else replace(blocks, wanted=tuple(found.tolist()))

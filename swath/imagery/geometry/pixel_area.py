@@ -1,4 +1,4 @@
-"""How large a map's pixels are on the ground, on any grid, by the ellipsoid."""
+"""Area and size of pixels on the WGS 84 ellipsoid, for any grid."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pyproj import CRS, Transformer
 
 Floats = NDArray[np.float64]
 _SPANS = 256
-"""Areas are computed at this many nodes along each side, at most one a pixel, and interpolated between them: even for a map
-of the whole Earth that is true to 0.00003."""
+"""Areas are computed at this many nodes along each side, at most one a pixel, and interpolated between them: with a relative error
+of 0.00003 for a map of the whole Earth."""
 _ECC2 = 0.0066943799901413165
 """First eccentricity squared of WGS 84."""
 _AXIS_M = 6378137.0
@@ -34,23 +34,24 @@ _RADIUS_M = _AXIS_M * np.sqrt(_POLE / 2)
 
 @dataclass(frozen=True)
 class PixelArea:
-    """Sizes on the ground of the pixels of one grid.
+    """Areas of the pixels of one grid, in square metres.
 
-    A pixel's area is that of the small parallelogram that its middle lines span on the authalic sphere of WGS 84: an
-    equal-area mapping without poles, seams or a zone, so the same rule holds for degrees, metres, feet and rotated grids.
+    A pixel's area is that of the parallelogram that its middle lines span on the authalic sphere of WGS 84: an equal-area mapping
+    without poles, seams or zones, so the same rule holds for degrees, metres, feet and rotated grids.
     """
 
     areas: Floats
-    """Square metres of a pixel at the nodes, (rows, columns)."""
+    """Square metres of a pixel at the nodes: float64 (rows, columns)."""
     steps: tuple[int, int]
-    """Pixels from node to node, down and along."""
+    """Pixels from node to node, (rows, columns)."""
     width_m: float
-    """Of the pixel in the middle of the grid, along its row."""
+    """Metres along the row of the pixel in the middle of the grid."""
     height_m: float
+    """Metres along the column of the same pixel."""
 
     @classmethod
     def of(cls, geobox: GeoBox) -> PixelArea | None:
-        """For a grid with a CRS; None without one. Pixels outside of the CRS's domain have no area: NaN."""
+        """Of a grid with a CRS; None without one. Areas outside of the CRS's domain are NaN."""
         if geobox.crs is None:
             return None
         height, width = geobox.shape
@@ -67,7 +68,7 @@ class PixelArea:
         return cls(np.linalg.norm(np.cross(right, down), axis=-1), steps, width_m, height_m)
 
     def area_m2(self, rows: NDArray[Any], columns: NDArray[Any]) -> Floats:
-        """Area in square metres of the pixel around each point; (0.5, 0.5) is the middle of the first pixel."""
+        """Area in square metres of a pixel around each point; (0.5, 0.5) is the middle of the first pixel."""
         row, down = _split(rows / self.steps[0], self.areas.shape[0])
         column, along = _split(columns / self.steps[1], self.areas.shape[1])
         upper = self.areas[row, column] * (1 - along) + self.areas[row, column + 1] * along
@@ -77,13 +78,13 @@ class PixelArea:
 
 
 def _split(position: Floats, nodes: int) -> tuple[NDArray[np.intp], Floats]:
-    """The node before each position, and how far it is from there to the next, 0..1."""
+    """(index of the node before each position, fraction of the way to the next node)."""
     index = np.clip(position.astype(np.intp), 0, nodes - 2)
     return index, position - index
 
 
 def _sides(affine: Any, to_degrees: Transformer, rows: Floats, columns: Floats) -> tuple[Floats, Floats]:
-    """The vectors in metres from side to side through the middle of each pixel: along its row, and along its column."""
+    """Vectors in metres on the sphere through the middle of each pixel: along its row, and along its column."""
 
     def point(row: Floats, column: Floats) -> Floats:
         x, y = affine.a * column + affine.b * row + affine.c, affine.d * column + affine.e * row + affine.f
@@ -91,8 +92,10 @@ def _sides(affine: Any, to_degrees: Transformer, rows: Floats, columns: Floats) 
         longitude, latitude = (np.where(np.isfinite(each), each, np.nan) for each in (longitude, latitude))
         sine = np.clip(_authalic(np.sin(np.radians(latitude))) / _POLE, -1, 1)
         cosine = np.sqrt(1 - sine**2)
-        turn = np.radians(longitude)
-        on_sphere: Floats = _RADIUS_M * np.stack([cosine * np.cos(turn), cosine * np.sin(turn), sine], axis=-1)
+        longitude_rad = np.radians(longitude)
+        on_sphere: Floats = _RADIUS_M * np.stack(
+            [cosine * np.cos(longitude_rad), cosine * np.sin(longitude_rad), sine], axis=-1
+        )
         return on_sphere
 
     right = point(rows, columns + 0.5) - point(rows, columns - 0.5)

@@ -1,8 +1,8 @@
-"""One sheet for each UTM zone: which scenes a sheet is made from, and which of its pixels are its own.
+"""One grid for each UTM zone: which scenes are read on it, and which of its pixels belong to the zone.
 
-Each place belongs to one zone: the one whose central meridian is nearest, of those that the imagery lies in. Where neighbours
-are both there, these are the strips of six degrees; a scene's overhang beyond the outermost ones stays with its own zone. On
-both sides of the equator, the northern and the southern zone divide the strip there.
+Each place belongs to one zone: of those that the imagery lies in, the one whose central meridian is nearest. Between neighbouring
+zones these are the strips of six degrees; what a scene covers beyond the outermost strips stays with its own zone. Where imagery
+lies in the northern and the southern zone of one number, the equator divides them.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from swath.spec.fields.grid import GridSpec
 
 _DIGITS = 9
-"""Degrees are compared to so many places (0.1 mm): projections to and fro leave less."""
+"""Degrees are compared to so many decimals (0.1 mm), more than the rounding errors of two projections."""
 
 
 def utm_zone(crs: CRS | None) -> str | None:
-    """The UTM zone of a CRS, such as 29N; None when it is none."""
+    """The UTM zone of a CRS, such as 29N; None for another CRS."""
     return _zone(str(crs)) if crs is not None else None
 
 
@@ -47,11 +47,11 @@ def _zone(crs: str) -> str | None:
 
 def split_zones(scenes: Scenes, grid: GridSpec | None = None) -> tuple[Scenes, ...]:
     """One `Scenes` for each UTM zone that the scenes lie in, sorted by zone; each with its own image grid, and all with the
-    same `zones`. Zones that own no pixel are left out.
+    same `zones`. Zones without a pixel of their own are left out.
 
-    A sheet has its zone's scenes, and after them, warped, those of other zones that reach into its strip: so no
-    ground is lost where only a neighbour saw it. `grid.resolution` holds for all sheets. Raises ImageryError when a scene
-    is in no UTM zone.
+    Each has its zone's scenes, and after them, warped, those of other zones that extend into its strip, so that places that only
+    a neighbouring zone's scene covers are mapped too. `grid.resolution` holds for all zones. Raises ImageryError when a scene is in
+    no UTM zone.
     """
     by_zone: dict[str, list[Scene]] = {}
     for scene in scenes.scenes:
@@ -70,7 +70,7 @@ def split_zones(scenes: Scenes, grid: GridSpec | None = None) -> tuple[Scenes, .
 
 
 def owned_mask(scenes: Scenes, window: Window) -> NDArray[np.bool_]:
-    """True where a pixel's centre belongs to the zone of this sheet. Shape of `window`; all True where there is one zone."""
+    """True where a pixel's centre belongs to the zone of this grid: bool (height, width) of `window`; all True with one zone."""
     if len(scenes.zones) < 2:
         return np.ones(window.shape, bool)
     affine = scenes.image.affine
@@ -83,7 +83,7 @@ def owned_mask(scenes: Scenes, window: Window) -> NDArray[np.bool_]:
 
 
 def owned_window(scenes: Scenes) -> Window | None:
-    """The smallest window of the image that holds every pixel which `owned_mask` says is the sheet's own; None when none is."""
+    """The smallest window of the image with all pixels of `owned_mask`; None when there are none."""
     whole = output_window(scenes.image, None)
     if len(scenes.zones) < 2:
         return whole
@@ -99,9 +99,9 @@ def owned_window(scenes: Scenes) -> Window | None:
 
 
 def _columns(scenes: Scenes, window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First column and the one after the last that the sheet owns, for each row of `window`; equal where it owns none.
+    """For each row of `window` the first column that belongs to the zone, and the one after the last; equal when none does.
 
-    Along a row of a zone's grid longitude only grows, so each end is found by halving.
+    Longitude increases along a row of a zone's grid, so each end is found by bisection.
     """
     side = _side(scenes)
     rows = np.arange(window.row, window.stop_row)
@@ -119,8 +119,8 @@ def _columns(scenes: Scenes, window: Window) -> tuple[NDArray[np.int64], NDArray
 
 
 def _side(scenes: Scenes) -> Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]:
-    """A function of rows and columns: 0 where the sheet owns the pixel, -1 to the west of its strip, 1 to the east of it, 2 on the
-    other side of the equator."""
+    """A function of rows and columns: 0 where the pixel belongs to the zone, -1 west of its strip, 1 east of it, 2 on the other side of
+    the equator."""
     image, zone = scenes.image, utm_zone(scenes.image.crs) or ""
     affine = image.affine
     numbers = _numbers(scenes.zones)
@@ -148,15 +148,15 @@ def _meridian(number: int) -> int:
 
 
 def _edges(numbers: list[int]) -> list[float]:
-    """Longitudes half way from each zone to the next one in the east, from -180 to 180; the last is where the strip that is cut by the
-    antimeridian, or ends there, begins or ends."""
+    """Longitudes half way from each zone to the next one in the east. The last is that between the last zone and the first, beyond
+    180."""
     ends = [(_meridian(one) + _meridian(two)) / 2 for one, two in pairwise(numbers)]
     round_the_back = (_meridian(numbers[-1]) + _meridian(numbers[0]) + 360) / 2
     return [*ends, round_the_back]
 
 
 def _number_at(lon: NDArray[np.float64], numbers: list[int], edges: list[float]) -> NDArray[np.int64]:
-    """The zone number that owns each longitude: edges belong to the east."""
+    """The zone number to which each longitude belongs: edges belong to the zone in the east."""
     back = edges[-1]
     turned = np.where(lon < back - 360, lon + 360, np.where(lon >= back, lon - 360, lon))
     place = np.searchsorted(edges[:-1], turned, side="right")
@@ -164,7 +164,7 @@ def _number_at(lon: NDArray[np.float64], numbers: list[int], edges: list[float])
 
 
 def _strip(zone: str, zones: tuple[str, ...]) -> shapely.Geometry:
-    """The ground that a zone owns, in degrees, split at the antimeridian."""
+    """The strip of a zone in degrees, split at the antimeridian."""
     numbers = _numbers(zones)
     place, edges = numbers.index(int(zone[:-1])), _edges(numbers)
     west, east = edges[place - 1] - (360 if place == 0 else 0), edges[place]

@@ -1,4 +1,4 @@
-"""Objects of a class as polygons in pixel coordinates: traced from class numbers, or the features that labels come from."""
+"""Objects of a class as polygons in pixel coordinates: traced from a mask, or the features of vector labels."""
 
 from __future__ import annotations
 
@@ -13,25 +13,31 @@ from swath.imagery.geometry.footprint import area_pixels
 from swath.imagery.labels.labels import LabelSource, VectorSource, features
 
 
-def trace_objects(here: NDArray[np.bool_], window: Window) -> NDArray[Any]:
-    """Connected pixels (by their sides) as polygons along the pixels' sides, in (column, row) of the image grid that `window` is
-    of; an array of shapely geometries."""
+def trace_objects(mask: NDArray[np.bool_], window: Window) -> NDArray[Any]:
+    """Patches of True pixels that are connected through their sides, as an array of shapely polygons in (column, row) of the image
+    grid. The mask has the shape (height, width) of `window`."""
     from rasterio.features import shapes
 
-    found = [shapely.geometry.shape(each) for each, _ in shapes(here.astype(np.uint8), mask=here, connectivity=4)]
-    made = np.array(found, dtype=object)
-    return shapely.transform(made, lambda points: points + np.array([window.col, window.row])) if len(made) else made
+    shapes_of_class = [
+        shapely.geometry.shape(each) for each, _ in shapes(mask.astype(np.uint8), mask=mask, connectivity=4)
+    ]
+    polygons = np.array(shapes_of_class, dtype=object)
+    return (
+        shapely.transform(polygons, lambda points: points + np.array([window.col, window.row]))
+        if len(polygons)
+        else polygons
+    )
 
 
 def label_objects(labels: LabelSource, number: int, window: Window) -> NDArray[Any] | None:
-    """Features of a class, cut at a window's edges and at the labels' area, as polygons in pixel coordinates; None where labels are
-    no polygons, so that objects have to be traced from their pixels."""
+    """Features of a class, clipped to a window and to the labels' area, as polygons in (column, row); None for labels that are not
+    vectors, whose objects have to be traced."""
     if not isinstance(labels.source, VectorSource):
         return None
     shapes, numbers = features(labels.source, labels.image)
     box = shapely.box(window.col, window.row, window.stop_col, window.stop_row)
-    found = shapes[numbers == number]
+    shapes_of_class = shapes[numbers == number]
     within = box if labels.area is None else box.intersection(area_pixels(labels.area, labels.image))
-    found = shapely.intersection(shapely.make_valid(found), within)
-    kept: NDArray[Any] = found[shapely.area(found) > 0]
-    return kept
+    shapes_of_class = shapely.intersection(shapely.make_valid(shapes_of_class), within)
+    clipped: NDArray[Any] = shapes_of_class[shapely.area(shapes_of_class) > 0]
+    return clipped

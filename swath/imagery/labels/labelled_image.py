@@ -1,4 +1,4 @@
-"""Imagery together with its labels: what training and evaluation read."""
+"""Images with their labels on one grid, for training and evaluation."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ class LabelledImage:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the report should know."""
+        """Notes for the report."""
         return (*self.scenes.notes, *self.labels.notes)
 
 
 def find_labelled_images(
     data: tuple[LabelledImagery, ...], bands: tuple[str, ...] | None, classes: tuple[str, ...], *, mosaic: bool = False
 ) -> tuple[LabelledImage, ...]:
-    """Every image with its labels: each scene by itself on its own grid, as training wants it (two dates of one place are two
-    images), or with `mosaic` one image for each entry of `data`. Scenes that touch neither
-    an entry's area nor its labels are left out.
+    """Every image with its labels: each scene by itself on its own grid, as training reads it (two dates of one place are two
+    images), or with `mosaic` one image for each entry of `data`. Scenes that do not intersect an entry's area or its labels are
+    left out.
 
     Raises what swath.imagery.sources.find and swath.imagery.labels.labels raise; AreaError when that leaves none.
     """
     images = []
     for entry in data:
         found = (find(entry.imagery, bands, entry.area),) if mosaic else find_each(entry.imagery, bands, entry.area)
-        apart: AreaError | None = None
-        kept = []
+        outside: AreaError | None = None
+        inside = []
         for scenes in found:
             try:
                 output_window(scenes.image, entry.area)
                 labels = find_labels(entry.labels, scenes, classes, entry.area, entry.imagery)
             except AreaError as error:
-                apart = error
+                outside = error
                 continue
-            kept.append(LabelledImage(scenes, labels))
-        if not kept and apart is not None:
-            raise apart
-        images += kept
+            inside.append(LabelledImage(scenes, labels))
+        if not inside and outside is not None:
+            raise outside
+        images += inside
     return tuple(images)

@@ -1,4 +1,4 @@
-"""Labels on an image's pixels: polygons burned in, rasters brought onto its grid, or a rule over its bands."""
+"""Labels on an image's pixels: rasterized polygons, rasters resampled to its grid, or an expression over its bands."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from swath.spec.fields.labels import Labels
 
 _SEGMENTS = 512
-"""Sides of features are cut into pieces of this part of the image's longer side before they are moved to another CRS."""
+"""Edges of features are cut into pieces of this part of the image's longer side before they are transformed to another CRS."""
 
 
 @dataclass(frozen=True)
@@ -43,26 +43,26 @@ class VectorSource:
     layer: str | None
     where: str | None
     crs: str
-    """What the coordinates are in."""
+    """CRS of the coordinates."""
     field: str | None
     numbers: tuple[tuple[str, int], ...]
-    """Value of `field` -> number of its class. One entry for all features where there is no field."""
+    """(value of `field`, number of its class). One entry for all features when there is no field."""
     background: int
     all_touched: bool
 
 
 @dataclass(frozen=True)
 class RasterSource:
-    """A band of class numbers."""
+    """A raster band of class numbers."""
 
     band: Band
     numbers: tuple[tuple[int, int], ...]
-    """Number in the file -> number of its class; others are ignored."""
+    """(value in the file, number of its class); pixels with other values have no label."""
 
 
 @dataclass(frozen=True)
 class RuleSource:
-    """A condition over bands."""
+    """A condition over the bands of scenes, and the numbers of the classes where it is true or false."""
 
     scenes: Scenes
     text: str
@@ -73,22 +73,22 @@ class RuleSource:
 
 @dataclass(frozen=True)
 class LabelSource:
-    """Where the labels of an image come from, on that image's grid. Holds no pixels."""
+    """Where the labels of an image come from, on that image's grid; without their pixels."""
 
     image: GeoBox
     source: VectorSource | RasterSource | RuleSource
     area: Area | None = None
-    """Outside of it nothing is known."""
+    """Pixels outside of it have no label."""
     notes: tuple[str, ...] = ()
 
 
 def find_labels(
     labels: Labels, scenes: Scenes, classes: tuple[str, ...], area: Area | None = None, imagery: Imagery | None = None
 ) -> LabelSource:
-    """Look into the labels once, and say how they become numbers of `classes` (their positions) on `scenes.image`.
+    """Read the metadata of the labels, and map them to numbers of `classes` (their positions) on `scenes.image`.
 
-    `imagery` is what `scenes` came from: a rule may need bands of it that the model does not take. Raises ImageryError when
-    a file cannot be read, names a class that is not there, or does not lie on the image.
+    `imagery` is the source of `scenes`: an expression may need bands of it that the model does not take. Raises ImageryError when
+    a file cannot be read or names an unknown class, AreaError when it does not intersect the image.
     """
     number = {name: position for position, name in enumerate(classes)} | {IGNORE_CLASS: IGNORE_INDEX}
     source: VectorSource | RasterSource | RuleSource
@@ -102,11 +102,11 @@ def find_labels(
 
 
 def read_labels(labels: LabelSource, window: Window) -> NDArray[np.uint8]:
-    """Numbers of classes in a window of the image, uint8 (height, width); IGNORE_INDEX where there is no label. Raises what
+    """Class numbers in a window of the image: uint8 (height, width), IGNORE_INDEX where there is no label. Raises what
     swath.imagery.reading.mosaic.read_mosaic raises."""
     source = labels.source
     if isinstance(source, VectorSource):
-        numbers = _burned(source, labels.image, window)
+        numbers = _rasterize(source, labels.image, window)
     elif isinstance(source, RasterSource):
         (values,), known = read_file([source.band], labels.image, window, "nearest")
         numbers = np.full(window.shape, IGNORE_INDEX, np.uint8)
@@ -155,9 +155,9 @@ def _vector(labels: VectorLabels, image: GeoBox, numbers: dict[str, int]) -> tup
         crs = "EPSG:4326"
         notes.append(f"{where} does not say its CRS: read as degrees")
     background = _number(labels.background, numbers, f"{where}: labels.background")
-    fixed: tuple[tuple[str, int], ...]
+    class_numbers: tuple[tuple[str, int], ...]
     if labels.label is not None:
-        fixed = (("", _number(labels.label, numbers, f"{where}: labels.label")),)
+        class_numbers = (("", _number(labels.label, numbers, f"{where}: labels.label")),)
     else:
         names = list(facts["fields"])
         if labels.field not in names:
@@ -166,49 +166,59 @@ def _vector(labels: VectorLabels, image: GeoBox, numbers: dict[str, int]) -> tup
                 remedy="Check labels.field.",
             )
         values = sorted({str(value) for value in _read(labels.path, labels, [str(labels.field)])[1]})
-        fixed = tuple(
+        class_numbers = tuple(
             (value, _number(labels.classes.get(value, value), numbers, f"{where}: {labels.field}")) for value in values
         )
-    mark = "" if is_remote(labels.path) else stamp(labels.path)
+    file_stamp = "" if is_remote(labels.path) else stamp(labels.path)
     source = VectorSource(
-        labels.path, mark, labels.layer, labels.where, str(crs), labels.field, fixed, background, labels.all_touched
+        labels.path,
+        file_stamp,
+        labels.layer,
+        labels.where,
+        str(crs),
+        labels.field,
+        class_numbers,
+        background,
+        labels.all_touched,
     )
     return source, notes
 
 
-def _read(path: str, said: VectorLabels | VectorSource, columns: list[str]) -> tuple[NDArray[Any], list[Any]]:
-    """Geometries, and the values of the one column (or empty texts)."""
+def _read(path: str, options: VectorLabels | VectorSource, columns: list[str]) -> tuple[NDArray[Any], list[Any]]:
+    """(geometries, values of the one column or empty strings)."""
     import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError, FieldError
 
     try:
-        _, _, wkb, values = pyogrio.raw.read(path, layer=said.layer, where=said.where, columns=columns, force_2d=True)
+        _, _, wkb, values = pyogrio.raw.read(
+            path, layer=options.layer, where=options.where, columns=columns, force_2d=True
+        )
     except (DataSourceError, DataLayerError, FieldError, ValueError) as error:
         raise ImageryError(
             f"{redacted(path)}: its features cannot be read: {error}", remedy="Check labels.layer and labels.where."
         ) from error
     if not len(wkb):
-        which = "that meet labels.where" if said.where else "at all"
+        which = "that meet labels.where" if options.where else "at all"
         raise ImageryError(f"{redacted(path)}: has no features {which}", remedy="Check the file and the condition.")
     return shapely.from_wkb(wkb), list(values[0]) if columns else [""] * len(wkb)
 
 
 def features(source: VectorSource, image: GeoBox) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-    """All features in pixel coordinates (column, row) of the image, and the number of each one's class."""
+    """All features as shapely geometries in (column, row) of the image, and the class number of each, uint8."""
     shapes, numbers, _ = _features(source, image)
     return shapes, numbers
 
 
 @lru_cache(maxsize=16)
 def _features(source: VectorSource, image: GeoBox) -> tuple[NDArray[Any], NDArray[np.uint8], shapely.STRtree]:
-    """Features in pixel coordinates (column, row) of the image, with their numbers, in the order of the file."""
+    """As `features`, in the order of the file, with a spatial index."""
     shapes, values = _read(source.path, source, [source.field] if source.field else [])
     table = dict(source.numbers)
     numbers = np.array([table[str(value)] for value in values], np.uint8)
-    move = transformer(source.crs, str(image.crs))
+    transform = transformer(source.crs, str(image.crs))
     there = ~shapely.is_empty(shapes) & ~shapely.is_missing(shapes)
     shapes, numbers = shapes[there], numbers[there]
-    if move.source_crs != move.target_crs:
+    if transform.source_crs != transform.target_crs:
         left, bottom, right, top = grid_polygon(image).bounds
         west, south, east, north = grid_footprint(image).bounds
         known = transformer(source.crs, "EPSG:4326").source_crs
@@ -219,18 +229,18 @@ def _features(source: VectorSource, image: GeoBox) -> tuple[NDArray[Any], NDArra
     inverse = ~image.affine
 
     def to_pixels(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        x, y = move.transform(points[:, 0], points[:, 1])
-        if image.crs is not None and image.crs.geographic:  # the image may count its longitudes beyond 180
+        x, y = transform.transform(points[:, 0], points[:, 1])
+        if image.crs is not None and image.crs.geographic:  # the image may have longitudes beyond 180
             middle = (grid_polygon(image).bounds[0] + grid_polygon(image).bounds[2]) / 2
             x = x + 360 * np.round((middle - x) / 360)
         return np.column_stack([inverse.a * x + inverse.b * y + inverse.c, inverse.d * x + inverse.e * y + inverse.f])
 
-    moved = shapely.transform(shapes, to_pixels)
-    whole = np.isfinite(shapely.bounds(moved)).all(axis=1)
-    return moved[whole], numbers[whole], shapely.STRtree(moved[whole])
+    transformed = shapely.transform(shapes, to_pixels)
+    whole = np.isfinite(shapely.bounds(transformed)).all(axis=1)
+    return transformed[whole], numbers[whole], shapely.STRtree(transformed[whole])
 
 
-def _burned(source: VectorSource, image: GeoBox, window: Window) -> NDArray[np.uint8]:
+def _rasterize(source: VectorSource, image: GeoBox, window: Window) -> NDArray[np.uint8]:
     from rasterio.features import rasterize
 
     shapes, numbers, tree = _features(source, image)
@@ -282,18 +292,18 @@ def _rule(
 
     rule = labels.parsed()
     if labels.imagery is not None or not set(rule.bands) <= set(scenes.bands):
-        asked = labels.imagery if labels.imagery is not None else imagery
-        if asked is None:
-            lacking = ", ".join(sorted(set(rule.bands) - set(scenes.bands)))
-            raise ImageryError(f"labels.expression: no band {lacking}; there are {', '.join(scenes.bands)}")
-        found = find(asked.model_copy(update={"bands": None}), rule.bands)
-        kept = {scene.id for scene in scenes.scenes}
-        of_these = tuple(each for each in found.scenes if each.id in kept) if labels.imagery is None else found.scenes
+        requested = labels.imagery if labels.imagery is not None else imagery
+        if requested is None:
+            missing = ", ".join(sorted(set(rule.bands) - set(scenes.bands)))
+            raise ImageryError(f"labels.expression: no band {missing}; there are {', '.join(scenes.bands)}")
+        found = find(requested.model_copy(update={"bands": None}), rule.bands)
+        ids = {scene.id for scene in scenes.scenes}
+        matching = tuple(each for each in found.scenes if each.id in ids) if labels.imagery is None else found.scenes
         # The order of the image's own scenes: where they overlap, labels come from the scene that the pixels come from.
         if labels.imagery is None:
             order = [scene.id for scene in scenes.scenes]
-            of_these = tuple(sorted(of_these, key=lambda each: order.index(each.id)))
-        scenes = replace(found, scenes=of_these, image=scenes.image, mosaic=scenes.mosaic)
+            matching = tuple(sorted(matching, key=lambda each: order.index(each.id)))
+        scenes = replace(found, scenes=matching, image=scenes.image, mosaic=scenes.mosaic)
     else:
         chosen = [scenes.bands.index(name) for name in rule.bands]
         scenes = replace(

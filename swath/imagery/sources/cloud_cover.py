@@ -1,4 +1,4 @@
-"""How cloudy a scene is as a whole, and scenes in the order of that."""
+"""Cloud cover of whole scenes, and scenes sorted by it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from swath.spec.fields.imagery import Mask
 
 OVERVIEW_EDGE = 1024
-"""A quality band is looked at with at most so many pixels on a side: from its overviews, where it has some."""
+"""A quality band is read with at most so many pixels on a side, from its overviews where it has some."""
 
 
 def sort_by_cloud_cover(scenes: tuple[Scene, ...], mask: Mask | None, notes: list[str]) -> tuple[Scene, ...]:
-    """The scenes with the fewest clouds first, and with their cover.
+    """The scenes with their cloud cover, the least cloudy first.
 
-    That is the scene's metadata, else the share of pixels that `mask` rejects among those that have a quality; a scene of
-    which neither is known comes last. Scenes with equal cover keep their order. Raises ReadFailed and ImageryError.
+    The cover comes from the scene's metadata, else it is the share of pixels that `mask` rejects among those with a quality value;
+    scenes with neither come last, with a note. Scenes with equal cover keep their order. Raises ReadFailed and ImageryError.
     """
     known = tuple(_with_cover(scene, mask) for scene in scenes)
-    lacking = [scene.id for scene in known if scene.cloud_cover is None]
-    if lacking:
+    unknown = [scene.id for scene in known if scene.cloud_cover is None]
+    if unknown:
         notes.append(
-            f"how cloudy these scenes are is not known, so they come last: {', '.join(lacking[:5])}"
-            f"{f' and {len(lacking) - 5} more' if len(lacking) > 5 else ''}"
+            f"how cloudy these scenes are is not known, so they come last: {', '.join(unknown[:5])}"
+            f"{f' and {len(unknown) - 5} more' if len(unknown) > 5 else ''}"
         )
     return tuple(sorted(known, key=lambda scene: 101.0 if scene.cloud_cover is None else scene.cloud_cover))
 
@@ -40,7 +40,7 @@ def _with_cover(scene: Scene, mask: Mask | None) -> Scene:
 
 
 def rejected_percent(scene: Scene, mask: Mask) -> float | None:
-    """Percent of the scene's pixels that its quality band rejects, among those that have a quality; None without any."""
+    """Percent of the scene's pixels with a quality value that `mask` rejects; None when there are no such pixels."""
     band = scene.quality
     if band is None:
         return None
@@ -48,6 +48,6 @@ def rejected_percent(scene: Scene, mask: Mask) -> float | None:
         file = DATASETS.file(band)
         height, width = (min(length, OVERVIEW_EDGE) for length in file.shape)
         values = file.read(band.index, out_shape=(height, width))
-    seen = has_quality(mask, values)
-    count = int(seen.sum())
-    return 100 * int((seen & ~usable(mask, values)).sum()) / count if count else None
+    rated = has_quality(mask, values)
+    count = int(rated.sum())
+    return 100 * int((rated & ~usable(mask, values)).sum()) / count if count else None

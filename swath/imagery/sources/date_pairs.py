@@ -1,4 +1,4 @@
-"""Two dates of one place as one: scenes that have the bands of both, for models that take both at once."""
+"""Pairs of dates: scenes with the bands of two dates, for models that take both at once."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 def find_date_pairs(
     before: Imagery, after: Imagery, bands: tuple[str, ...], area: Area | None = None, grid: GridSpec | None = None
 ) -> Scenes:
-    """Every scene of one date with every scene of the other that it meets, on the grid of `before`. `bands` are the model's: the first
-    half are of `before`, the second of `after`. A pixel is valid where both dates are.
+    """Every scene of one date combined with every scene of the other that it intersects, on the grid of `before`. `bands` are the
+    model's: the first half is read from `before`, the second from `after`. A pixel is valid where both dates are.
 
-    Raises ImageryError when the bands do not split, the two do not meet, or each date has a rule of its own.
+    Raises ImageryError when the number of bands is odd, the dates do not intersect, or their mosaic rules or resampling differ.
     """
     if len(bands) % 2:
         raise ImageryError(

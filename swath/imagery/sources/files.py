@@ -1,4 +1,4 @@
-"""Scenes from raster files: glob them, look into each once, match the bands that are wanted."""
+"""Scenes from raster files: expand patterns, read each file's metadata once, match the requested bands."""
 
 from __future__ import annotations
 
@@ -36,32 +36,32 @@ def find_scenes(
     grid: GridSpec | None = None,
     policy: RequestPolicy = POLICY,
 ) -> Scenes:
-    """Each file that `imagery.paths` names is one scene, in the order of the paths; what a glob finds is sorted.
+    """Each file of `imagery.paths` is one scene, in the order of the paths; files that match a pattern are sorted.
 
-    `bands` are the names that the model wants; `imagery.bands` says which bands of the files those are, and is matched
-    with the files' own names when given. Raises ImageryError when nothing is found or a file does not fit, MissingExtra
-    when an address needs a package, CredentialsError when a file may not be read.
+    `bands` are the model's names; `imagery.bands`, when given, says which bands of the files those are, by the files' names or
+    numbers. Raises ImageryError when nothing is found or a file does not fit, MissingExtra when a URL needs a package,
+    CredentialsError when a file may not be read.
     """
     if imagery.mask is not None:
         check_mask(imagery.mask)
-    asked = wanted_bands(imagery.bands, bands)
+    requested = wanted_bands(imagery.bands, bands)
     notes: list[str] = []
-    scenes = [_scene(href, imagery, asked, notes, policy) for href in _paths(imagery.paths)]
-    lacking = [scene for scene in scenes if scene.bands[0].geobox.crs is None]
-    if lacking and len(lacking) < len(scenes):
+    scenes = [_scene(href, imagery, requested, notes, policy) for href in _paths(imagery.paths)]
+    without_crs = [scene for scene in scenes if scene.bands[0].geobox.crs is None]
+    if without_crs and len(without_crs) < len(scenes):
         raise ImageryError(
-            f"{lacking[0].bands[0].href}: no coordinate reference system, but other files have one",
+            f"{without_crs[0].bands[0].href}: no coordinate reference system, but other files have one",
             remedy="Georeference the file with gdal_translate -a_srs, or leave it out.",
         )
-    if lacking:
+    if without_crs:
         if area is not None:
             raise ImageryError(
-                f"{lacking[0].bands[0].href}: no coordinate reference system, so no area can be found on it",
+                f"{without_crs[0].bands[0].href}: no coordinate reference system, so no area can be found on it",
                 remedy="Leave the area out to map the whole image, or georeference the file (gdal_translate -a_srs).",
             )
         notes.append("the imagery has no coordinate reference system; neither has the map")
-        if len(lacking) > 1:
-            notes.append(f"the {len(lacking)} files without one are taken to lie on each other, pixel by pixel")
+        if len(without_crs) > 1:
+            notes.append(f"the {len(without_crs)} files without one are taken to lie on each other, pixel by pixel")
     names = bands or tuple(band.name for band in scenes[0].bands)
     return Scenes(
         scenes=tuple(scenes),
@@ -75,7 +75,7 @@ def find_scenes(
 
 
 def wanted_bands(spec: tuple[str | int, ...] | None, model: tuple[str, ...] | None) -> tuple[str | int, ...] | None:
-    """What to look for: the spec's bands, else the model's. Raises ImageryError when the two do not pair up."""
+    """The bands to find: the spec's, else the model's. Raises ImageryError when their numbers differ."""
     if spec is None:
         return model
     if model is not None and len(spec) != len(model):
@@ -108,7 +108,7 @@ def _matches(pattern: str) -> list[str]:
             return [str(local_path(path).absolute())]
         found = glob.iglob(path, recursive=True)  # noqa: PTH207 - pathlib's * also matches hidden files, as .part.tif
         return sorted(str(local_path(match).absolute()) for match in found if local_path(match).is_file())
-    if kind in ("http", "https"):  # a ? starts the query there
+    if kind in ("http", "https"):  # where a ? starts the query
         if "*" in pattern:
             raise ImageryError(
                 f"imagery.paths: {redacted(pattern)}: a web address cannot be a pattern",
@@ -122,9 +122,9 @@ def _matches(pattern: str) -> list[str]:
 
 
 def _scene(
-    href: str, imagery: FilesImagery, asked: tuple[str | int, ...] | None, notes: list[str], policy: RequestPolicy
+    href: str, imagery: FilesImagery, requested: tuple[str | int, ...] | None, notes: list[str], policy: RequestPolicy
 ) -> Scene:
-    mark = stamp(href, policy)
+    file_stamp = stamp(href, policy)
     with gdal_errors(href, "opening it"), open_raster(href, policy) as file:
         if file.crs is None and file.gcps[0]:
             raise ImageryError(
@@ -132,45 +132,45 @@ def _scene(
                 remedy="Warp it first, with gdalwarp or rio warp.",
             )
         names = _names(file, imagery, href)
-        indexes = _indexes(asked, names, href, notes)
-        bands = tuple(read_band(file, href, index, name, mark, imagery) for index, name in indexes)
+        indexes = _indexes(requested, names, href, notes)
+        bands = tuple(read_band(file, href, index, name, file_stamp, imagery) for index, name in indexes)
         quality = None
         if imagery.mask is not None:
             ((index, name),) = _indexes((imagery.mask.band,), names, href, notes, guess=False)
-            quality = read_band(file, href, index, name, mark, imagery, numbers=False)
+            quality = read_band(file, href, index, name, file_stamp, imagery, numbers=False)
     return Scene(PurePosixPath(redacted(href)).stem, bands, quality=quality)
 
 
 def _names(file: DatasetReader, imagery: FilesImagery, href: str) -> list[str]:
-    """Names of the file's bands, alpha left out; empty strings where nobody names them.
+    """Names of the file's bands without alpha; empty strings for bands without a name.
 
-    A band that is tagged as alpha but named otherwise, by the spec or by its description, is a band.
+    A band that is tagged as alpha but has another name, from the spec or in its description, is a band.
     """
-    said = [d or "" for d in file.descriptions]
+    descriptions = [d or "" for d in file.descriptions]
     named = imagery.names is not None and len(imagery.names) == file.count
     colours = [
         c
-        for c, d in zip(file.colorinterp, said, strict=True)
+        for c, d in zip(file.colorinterp, descriptions, strict=True)
         if named or c is not ColorInterp.alpha or d.lower() not in ("", "alpha")
     ]
     if imagery.names is not None:
         if len(imagery.names) != len(colours):
             raise ImageryError(f"{redacted(href)}: has {len(colours)} bands, imagery.names names {len(imagery.names)}")
         return list(imagery.names)
-    described = said[: len(colours)]
+    described = descriptions[: len(colours)]
     return described if any(described) else [_COLOURS.get(c, "") for c in colours]
 
 
 def _indexes(
-    asked: tuple[str | int, ...] | None, names: list[str], href: str, notes: list[str], *, guess: bool = True
+    requested: tuple[str | int, ...] | None, names: list[str], href: str, notes: list[str], *, guess: bool = True
 ) -> list[tuple[int, str]]:
-    """(1-based index, name) for each band that is asked for."""
-    if asked is None:
+    """(1-based index, name) for each requested band."""
+    if requested is None:
         return [(i, name or str(i)) for i, name in enumerate(names, 1)]
-    if guess and not any(names) and all(isinstance(a, str) for a in asked) and len(asked) == len(names):
-        notes.append(f"{redacted(href)}: its bands have no names; taken in order as {', '.join(map(str, asked))}")
-        return [(i, str(name)) for i, name in enumerate(asked, 1)]
-    return [_index(want, names, href) for want in asked]
+    if guess and not any(names) and all(isinstance(a, str) for a in requested) and len(requested) == len(names):
+        notes.append(f"{redacted(href)}: its bands have no names; taken in order as {', '.join(map(str, requested))}")
+        return [(i, str(name)) for i, name in enumerate(requested, 1)]
+    return [_index(want, names, href) for want in requested]
 
 
 def _index(want: str | int, names: list[str], href: str) -> tuple[int, str]:
@@ -196,14 +196,15 @@ def read_band(
     href: str,
     index: int,
     name: str,
-    mark: str,
+    file_stamp: str,
     imagery: FilesImagery | None = None,
     *,
     numbers: bool = True,
 ) -> Band:
-    """What an open file says of one band. The spec's scale and offset win over the file's; its nodata fills a gap.
+    """The metadata of one band of an open file. The spec's scale and offset override the file's; its nodata is used when the file has
+    none.
 
-    `numbers=False` is for quality bands: the spec's numbers are not meant for them.
+    `numbers=False` is for quality bands, to which the spec's nodata, scale and offset do not apply.
     """
     nodata = file.nodatavals[index - 1]
     scale: float | None = None
@@ -222,12 +223,12 @@ def read_band(
         nodata=nodata,
         scale=scale,
         offset=offset,
-        stamp=mark,
+        stamp=file_stamp,
     )
 
 
 def _crs(file: DatasetReader) -> str | None:
-    """The file's CRS by its code when it is exactly that one, so that files and STAC items agree; else as WKT."""
+    """The file's CRS by its EPSG code when it is exactly that one, as in STAC items; else as WKT."""
     if file.crs is None:
         return None
     code = file.crs.to_epsg(confidence_threshold=100)
@@ -237,7 +238,7 @@ def _crs(file: DatasetReader) -> str | None:
 def with_overrides(
     spec_scale: float | None, spec_offset: float | None, scale: float | None, offset: float | None
 ) -> tuple[float | None, float | None]:
-    """Scale and offset with the spec's own in place; both None when nobody says either."""
+    """(scale, offset) with those of the spec in place of the file's; (None, None) when neither is known."""
     scale = spec_scale if spec_scale is not None else scale
     offset = spec_offset if spec_offset is not None else offset
     if scale is None and offset is None:

@@ -1,4 +1,4 @@
-"""Scenes from either source, on one image grid."""
+"""Finds the scenes of a spec, from files or STAC, on one image grid, one for each UTM zone, or one for each scene."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ def find(
     area: Area | None = None,
     grid: GridSpec | None = None,
 ) -> Scenes:
-    """Everything a map of `imagery` is made from, in the order that its mosaic rule takes. `bands` are the model's names."""
+    """All scenes of `imagery` on one image grid, in the order of its mosaic rule. `bands` are the model's names. Raises ImageryError,
+    CredentialsError, ReadFailed, MissingExtra."""
     scenes = _found(imagery, bands, area, grid)
     if grid is not None and grid.zones and len(zones := {utm_zone(s.bands[0].geobox.crs) for s in scenes.scenes}) > 1:
         raise ImageryError(
             f"grid.zones: the imagery is in the UTM zones {', '.join(sorted(map(str, zones)))}, and this pipeline makes one sheet",
             remedy="Leave grid.zones out, and choose the map's grid with grid.crs.",
         )
-    return _told(scenes)
+    return _with_notes(scenes)
 
 
 def find_sheets(
@@ -42,24 +43,24 @@ def find_sheets(
     area: Area | None = None,
     grid: GridSpec | None = None,
 ) -> tuple[Scenes, ...]:
-    """As `find`, one for each sheet of the map: for each UTM zone with `grid.zones`, else one."""
+    """As `find`, but with `grid.zones` one `Scenes` for each UTM zone."""
     scenes = _found(imagery, bands, area, grid)
     sheets = split_zones(scenes, grid) if grid is not None and grid.zones else (scenes,)
-    return tuple(_told(sheet) for sheet in sheets)
+    return tuple(_with_notes(sheet) for sheet in sheets)
 
 
 def find_each(
     imagery: FilesImagery | StacImagery, bands: tuple[str, ...] | None = None, area: Area | None = None
 ) -> tuple[Scenes, ...]:
-    """As `find`, but each scene by itself, on its own grid."""
+    """As `find`, but one `Scenes` for each scene, on its own grid."""
     scenes = _found(imagery, bands, area, None)
-    return tuple(_told(replace(scenes, scenes=(each,), image=image_grid([each]))) for each in scenes.scenes)
+    return tuple(_with_notes(replace(scenes, scenes=(each,), image=image_grid([each]))) for each in scenes.scenes)
 
 
 def _found(
     imagery: FilesImagery | StacImagery, bands: tuple[str, ...] | None, area: Area | None, grid: GridSpec | None
 ) -> Scenes:
-    """The scenes in the order that the mosaic rule takes."""
+    """The scenes in the order of the mosaic rule."""
     if isinstance(imagery, FilesImagery):
         scenes = files.find_scenes(imagery, bands, area, grid)
     else:
@@ -70,18 +71,18 @@ def _found(
     return replace(scenes, scenes=sort_by_cloud_cover(scenes.scenes, scenes.mask, notes), notes=tuple(notes))
 
 
-def _told(scenes: Scenes) -> Scenes:
+def _with_notes(scenes: Scenes) -> Scenes:
     return replace(scenes, notes=tuple(dict.fromkeys([*scenes.notes, *resampling_notes(scenes)])))
 
 
 def resampling_notes(scenes: Scenes) -> list[str]:
-    """What is not read on its own pixels, and how it is brought onto the map's, one line for each band and kind of grid."""
+    """One note for each band and grid that is resampled, with the method."""
     found: Counter[str] = Counter()
     for scene in scenes.scenes:
-        asked = [(band, scenes.resampling) for band in scene.bands]
+        bands_and_methods = [(band, scenes.resampling) for band in scene.bands]
         if scene.quality is not None:
-            asked.append((scene.quality, "nearest"))
-        for band, how in asked:
+            bands_and_methods.append((scene.quality, "nearest"))
+        for band, how in bands_and_methods:
             if pixel_offset(band.geobox, scenes.image) is None:
                 found[f"{band.name} ({abs(band.geobox.resolution.x):g} in {band.geobox.crs}): resampled, {how}"] += 1
     count = len(scenes.scenes)

@@ -1,4 +1,4 @@
-"""From numbers to physical values: what STAC items of Sentinel-2 and Landsat mean where they do not say it, and never twice."""
+"""Scale, offset and nodata of bands of STAC items: as stated, or as known of Sentinel-2 and Landsat products; never applied twice."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     import pystac
 
 BOA_OFFSET = 1000
-"""What Sentinel-2's processing adds to the numbers since baseline 04.00, so that none is below 1.
+"""Added to the pixels by Sentinel-2's processing since baseline 04.00, so that none is below 1.
 https://sentinels.copernicus.eu/web/sentinel/-/copernicus-sentinel-2-major-products-upgrade-upcoming"""
 BOA_OFFSET_SINCE = datetime(2022, 1, 25, tzinfo=UTC)
-"""Products of earlier days have no such offset, unless they were processed again; then they say their baseline."""
+"""Products of earlier days have no such offset, unless they were processed again; these state their baseline."""
 
 _S2_BAND = re.compile(r"B(0?[1-9]|1[0-2]|8A)", re.IGNORECASE)
 _S2_COMMON = {"coastal", "blue", "green", "red", "nir", "nir08", "nir09", "cirrus", "swir16", "swir22"}
@@ -26,7 +26,7 @@ _LANDSAT_SCALES = {"SR": (2.75e-05, -0.2), "ST": (0.00341802, 149.0)}
 
 @dataclass(frozen=True)
 class Radiometry:
-    """Physical value = number * scale + offset; None where nobody knows."""
+    """Physical value = value in the file * scale + offset; None when it is not known."""
 
     scale: float | None
     offset: float | None
@@ -35,11 +35,11 @@ class Radiometry:
 
 
 def radiometry(item: pystac.Item, key: str, band: dict[str, Any], facts: dict[str, Any]) -> Radiometry:
-    """What the numbers of a band of asset `key` mean.
+    """Scale, offset and nodata of a band of asset `key`.
 
-    `band` is what the item says of its names, `facts` what item or file say of scale, offset and nodata. What is said
-    counts, but for an offset that the catalogue also says to be in the pixels already. What is not said follows from
-    the product: Sentinel-2 by its processing baseline, Landsat Collection 2 Level 2.
+    `band` has the item's names of the band, `facts` the scale, offset and nodata of item or file. Stated values are used, except
+    for an offset that the catalogue also declares to be applied to the pixels already. Missing ones follow from the product:
+    Sentinel-2 by its processing baseline, Landsat Collection 2 Level 2.
     """
     scale, offset, nodata = facts.get("scale"), facts.get("offset"), facts.get("nodata")
     if _is_sentinel2(item) and _is_s2_reflectance(item.assets[key], key, band):
@@ -63,8 +63,8 @@ def _sentinel2(item: pystac.Item, scale: float | None, offset: float | None, nod
     )
     nodata = 0.0 if nodata is None else nodata
     if applied is True:
-        told = "the catalogue says that the BOA offset is already applied to the pixels; it is not applied again"
-        return Radiometry(0.0001 if scale is None else scale, 0.0, nodata, (told,) if offset else ())
+        note = "the catalogue says that the BOA offset is already applied to the pixels; it is not applied again"
+        return Radiometry(0.0001 if scale is None else scale, 0.0, nodata, (note,) if offset else ())
     if offset is not None:
         return Radiometry(0.0001 if scale is None else scale, offset, nodata)
     baseline = processing_baseline(item)
@@ -74,8 +74,8 @@ def _sentinel2(item: pystac.Item, scale: float | None, offset: float | None, nod
     scale = 0.0001 if scale is None else scale
     if baseline is None or baseline < (4, 0):
         return Radiometry(scale, 0.0, nodata)
-    told = f"Sentinel-2 of processing baseline {baseline[0]:02}.{baseline[1]:02}: {BOA_OFFSET} is taken off the numbers for reflectance"
-    return Radiometry(scale, -BOA_OFFSET * scale, nodata, (told,))
+    note = f"Sentinel-2 of processing baseline {baseline[0]:02}.{baseline[1]:02}: {BOA_OFFSET} is taken off the numbers for reflectance"
+    return Radiometry(scale, -BOA_OFFSET * scale, nodata, (note,))
 
 
 def processing_baseline(item: pystac.Item) -> tuple[int, int] | None:
@@ -91,10 +91,10 @@ def processing_baseline(item: pystac.Item) -> tuple[int, int] | None:
 
 
 def _is_sentinel2(item: pystac.Item) -> bool:
-    said = f"{item.properties.get('constellation') or ''} {item.properties.get('platform') or ''}".lower().replace(
+    platform = f"{item.properties.get('constellation') or ''} {item.properties.get('platform') or ''}".lower().replace(
         " ", "-"
     )
-    return "sentinel-2" in said or "s2:processing_baseline" in item.properties
+    return "sentinel-2" in platform or "s2:processing_baseline" in item.properties
 
 
 def _is_s2_reflectance(asset: pystac.Asset, key: str, band: dict[str, Any]) -> bool:

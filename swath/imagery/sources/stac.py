@@ -1,4 +1,4 @@
-"""Scenes from STAC items: match the wanted bands with assets, and take what the metadata says of them."""
+"""Scenes from STAC items: match requested bands with assets, and take grid, dtype and scaling from the metadata."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
     from swath.spec.fields.grid import GridSpec
     from swath.spec.fields.imagery import StacImagery
 
-_LOOK_ONLY = {"thumbnail", "overview", "visual"}
+_PREVIEW_ROLES = {"thumbnail", "overview", "visual"}
 
 
 def find_scenes(
     imagery: StacImagery, bands: tuple[str, ...] | None, area: Area | None, grid: GridSpec | None = None
 ) -> Scenes:
-    """Each item that passes the spec's filters is one scene; see items.find_items for their order.
+    """Each item that passes the spec's filters is one scene; see find_items for their order.
 
-    A band's name is looked up among asset keys, then common names, then band names. Scale, offset, nodata, dtype and
-    grid come from the item where it says them, else from the file, which is then opened once. Raises ImageryError when
-    an item lacks a band, and what find_items raises.
+    A band's name is looked up among asset keys, then common names, then band names. Scale, offset, nodata, dtype and grid
+    come from the item when it states them, else from the file, which is then opened once. Raises ImageryError when an item lacks a
+    band, and what find_items raises.
     """
     if imagery.mask is not None:
         check_mask(imagery.mask)
-    asked = wanted_bands(imagery.bands, bands)
-    if not asked:
+    requested = wanted_bands(imagery.bands, bands)
+    if not requested:
         raise ImageryError(
             "imagery.bands: say which bands to take", remedy="Name assets or common names, such as [red, green, blue]."
         )
-    if numbers := [want for want in asked if isinstance(want, int)]:
+    if numbers := [want for want in requested if isinstance(want, int)]:
         raise ImageryError(
             f"imagery.bands: {numbers[0]} is a number; STAC bands have names", remedy="Name assets or common names."
         )
-    names = tuple(str(want) for want in asked)
+    names = tuple(str(want) for want in requested)
     notes: list[str] = []
     items = find_items(imagery, area)
     scenes = tuple(scene_of(item, names, imagery, notes) for item in items)
@@ -65,7 +65,7 @@ def find_scenes(
 
 
 def scene_of(item: pystac.Item, names: tuple[str, ...], imagery: StacImagery, notes: list[str]) -> Scene:
-    """The Scene that an item describes, with the named bands. Raises ImageryError when it lacks one."""
+    """The Scene of an item, with the named bands. Raises ImageryError when it lacks one."""
     bands = tuple(_band(item, name, imagery, notes) for name in names)
     quality = _band(item, imagery.mask.band, imagery, notes, numbers=False) if imagery.mask is not None else None
     first, _ = item_span(item)
@@ -79,7 +79,7 @@ def _band(item: pystac.Item, name: str, imagery: StacImagery, notes: list[str], 
     href = asset.get_absolute_href() or asset.href
     facts = _facts(asset, index)
     geobox, dtype = _geobox(item, asset), facts.get("data_type")
-    mark = (
+    file_stamp = (
         str(asset.extra_fields.get("file:checksum") or item.properties.get("updated") or "")
         if is_remote(href)
         else stamp(href)
@@ -90,11 +90,11 @@ def _band(item: pystac.Item, name: str, imagery: StacImagery, notes: list[str], 
                 raise ImageryError(
                     f"{redacted(href)}: item {item.id} speaks of band {index}, the file has {file.count}"
                 )
-            seen = read_band(file, href, index, name, mark)
-        geobox, dtype = seen.geobox, seen.dtype
+            file_band = read_band(file, href, index, name, file_stamp)
+        geobox, dtype = file_band.geobox, file_band.dtype
         if geobox.crs is None:
             raise ImageryError(f"{redacted(href)}: no coordinate reference system")
-        facts = {"nodata": seen.nodata, "scale": seen.scale, "offset": seen.offset} | facts
+        facts = {"nodata": file_band.nodata, "scale": file_band.scale, "offset": file_band.offset} | facts
     scale, offset, nodata = facts.get("scale"), facts.get("offset"), facts.get("nodata")
     if numbers:
         described = _described(asset)
@@ -112,12 +112,12 @@ def _band(item: pystac.Item, name: str, imagery: StacImagery, notes: list[str], 
         nodata=None if nodata is None else float(nodata),
         scale=None if scale is None else float(scale),
         offset=None if offset is None else float(offset),
-        stamp=mark,
+        stamp=file_stamp,
     )
 
 
 def _described(asset: pystac.Asset) -> list[dict[str, Any]]:
-    """An asset's bands, each with `name` and `common_name` where said: STAC 1.1 `bands`, or 1.0 `eo:bands`."""
+    """An asset's bands, with `name` and `common_name` when stated: STAC 1.1 `bands`, or 1.0 `eo:bands`."""
     fields = asset.extra_fields
     if fields.get("bands"):
         return [band | {"common_name": band.get("eo:common_name", band.get("common_name"))} for band in fields["bands"]]
@@ -138,7 +138,7 @@ def _asset(item: pystac.Item, name: str) -> tuple[str, int]:
             if str(band.get(what) or "").lower() == lowered
         ]
         if found:
-            # The same band often comes at several resolutions, and in pictures to look at.
+            # The same band often exists at several resolutions, and in previews.
             return min(found, key=lambda place: _preference(item.assets[place[0]]))
     known = list(item.assets)
     known += [
@@ -152,15 +152,15 @@ def _asset(item: pystac.Item, name: str) -> tuple[str, int]:
 
 def _preference(asset: pystac.Asset) -> tuple[bool, float]:
     fields = asset.extra_fields
-    to_look_at = bool(_LOOK_ONLY.intersection(asset.roles or ())) or asset.media_type in ("image/png", "image/jpeg")
+    preview = bool(_PREVIEW_ROLES.intersection(asset.roles or ())) or asset.media_type in ("image/png", "image/jpeg")
     transform = fields.get("proj:transform")
     facts = (fields.get("raster:bands") or [{}])[0]
     size = abs(transform[0]) if transform else facts.get("spatial_resolution") or fields.get("gsd") or float("inf")
-    return to_look_at or (len(_described(asset)) == 3 and "visual" in asset.href.lower()), float(size)
+    return preview or (len(_described(asset)) == 3 and "visual" in asset.href.lower()), float(size)
 
 
 def _facts(asset: pystac.Asset, index: int) -> dict[str, Any]:
-    """data_type, nodata, scale and offset of a band, as far as said: raster 1.x, or STAC 1.1 fields."""
+    """data_type, nodata, scale and offset of a band, as far as stated: fields of the raster extension 1.x, or of STAC 1.1."""
     fields = asset.extra_fields
     described = fields.get("bands") or []
     old = fields.get("raster:bands") or []
@@ -179,15 +179,15 @@ def _facts(asset: pystac.Asset, index: int) -> dict[str, Any]:
 
 
 def _geobox(item: pystac.Item, asset: pystac.Asset) -> GeoBox | None:
-    """The grid as proj: fields tell it, of the asset or else of the item; None when they leave something out."""
+    """The grid from the proj: fields of the asset, or else of the item; None when they are incomplete."""
 
-    def said(name: str) -> Any:
+    def stated(name: str) -> Any:
         return asset.extra_fields.get(name, item.properties.get(name))
 
-    shape, transform = said("proj:shape"), said("proj:transform")
-    crs = said("proj:code") or said("proj:wkt2") or said("proj:projjson")
-    if crs is None and said("proj:epsg"):
-        crs = f"EPSG:{said('proj:epsg')}"
+    shape, transform = stated("proj:shape"), stated("proj:transform")
+    crs = stated("proj:code") or stated("proj:wkt2") or stated("proj:projjson")
+    if crs is None and stated("proj:epsg"):
+        crs = f"EPSG:{stated('proj:epsg')}"
     if not shape or not transform or not crs or len(shape) != 2 or len(transform) not in (6, 9):
         return None
     if isinstance(crs, dict):

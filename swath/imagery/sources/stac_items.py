@@ -1,4 +1,4 @@
-"""STAC items: read them from a catalogue or an API, and keep those that pass the spec's filters."""
+"""STAC items of a catalogue or an API that pass the spec's filters."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
     from swath.spec.fields.imagery import StacImagery
 
 MAX_ITEMS = 10_000
-"""Most items that a search may bring; a search for more is a mistake in the spec."""
+"""Largest number of items of a search; a search that finds more is taken for a mistake in the spec."""
 
 TIMEOUT_S = 30
-"""For one request to a catalogue or an API."""
+"""Time limit of one request to a catalogue or an API."""
 
 _INSTANT = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|z|[+-]\d\d:?\d\d)?)?)?)?"
 )
 
 UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
-"""Datetime of what does not say when it was taken: STAC asks for one, and the time of a run would differ each time."""
+"""The datetime of items without a known time: STAC requires one, and the time of a run would differ each time."""
 
 
 def find_items(imagery: StacImagery, area: Area | None, max_items: int = MAX_ITEMS) -> list[pystac.Item]:
     """The items that pass every filter, sorted by time, then id; the first `limit` of them.
 
-    Raises ImageryError when nothing is left (and says what dropped how many) or the catalogue cannot be understood,
-    CredentialsError when it may not be read, ReadFailed when it does not answer.
+    Raises ImageryError when nothing is left (with the number that each filter dropped), when there are more than `max_items` or when
+    the catalogue cannot be parsed, CredentialsError when it may not be read, ReadFailed when it does not answer.
     """
     return _filtered(_items(imagery, area, max_items), imagery, area)
 
@@ -59,26 +59,26 @@ def _items(imagery: StacImagery, area: Area | None, max_items: int) -> Iterator[
                     remedy="Narrow the search: area, datetime, collections.",
                 )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _explained(place, error) from error
+        raise _explain(place, error) from error
     except Exception as error:  # pystac and pystac-client have no common base
         if type(error).__module__.split(".")[0] in ("pystac", "pystac_core", "pystac_client"):
-            raise _explained(place, error) from error
+            raise _explain(place, error) from error
         raise
 
 
-def _explained(place: str, error: Exception) -> Exception:
+def _explain(place: str, error: Exception) -> Exception:
     status = getattr(error, "status_code", None)
     if status is None and getattr(error, "response", None) is not None:
         status = error.response.status_code  # type: ignore[attr-defined]
-    said = f"{redacted(place)}: {str(error).replace(place, redacted(place))}"
+    message = f"{redacted(place)}: {str(error).replace(place, redacted(place))}"
     if status in (401, 403):
         return CredentialsError(f"{redacted(place)}: the server answered {status}", remedy="Check the credentials.")
     if isinstance(error, FileNotFoundError) or (status is not None and 400 <= status < 500 and status != 429):
-        return ImageryError(said, remedy="Check imagery.catalog or imagery.api, and imagery.collections.")
+        return ImageryError(message, remedy="Check imagery.catalog or imagery.api, and imagery.collections.")
     if is_remote(place) and (status is not None or isinstance(error, OSError)):
-        return ReadFailed(said, remedy="The catalogue did not answer; try again later.")
+        return ReadFailed(message, remedy="The catalogue did not answer; try again later.")
     return ImageryError(
-        f"{said} ({type(error).__name__})", remedy="It must be a STAC catalogue, collection, ItemCollection or item."
+        f"{message} ({type(error).__name__})", remedy="It must be a STAC catalogue, collection, ItemCollection or item."
     )
 
 
@@ -89,7 +89,7 @@ def _reader() -> Any:
 
 
 def _read(place: str) -> Iterator[pystac.Item]:
-    """Every item of a catalogue, collection, ItemCollection or item, in the order of the links."""
+    """All items of a catalogue, collection, ItemCollection or item, in the order of the links."""
     import pystac
     from pystac.utils import make_absolute_href
 
@@ -113,7 +113,7 @@ def _read(place: str) -> Iterator[pystac.Item]:
 
 
 def _searched(imagery: StacImagery, area: Area | None) -> Iterator[pystac.Item]:
-    """Items that an API finds. The filters are applied again afterwards, the same for every source."""
+    """Items that an API finds. The filters are applied again afterwards, as for every source."""
     from pystac_client import Client
 
     client = Client.open(imagery.api or "", stac_io=_reader())
@@ -126,12 +126,12 @@ def _searched(imagery: StacImagery, area: Area | None) -> Iterator[pystac.Item]:
         start, stop = parse_interval(imagery.datetime)
         terms["datetime"] = f"{_rfc3339(start)}/{_rfc3339(stop)}"
     if area is not None:
-        ground = area_footprint(area)
-        if shapely.get_num_coordinates(ground) > 500:  # servers refuse long requests
-            ground = shapely.MultiPolygon([shapely.box(*part.bounds) for part in shapely.get_parts(ground)])
-        if shapely.get_num_coordinates(ground) > 500:
-            ground = shapely.box(*ground.bounds)
-        terms["intersects"] = mapping(ground)
+        footprint = area_footprint(area)
+        if shapely.get_num_coordinates(footprint) > 500:  # servers refuse long requests
+            footprint = shapely.MultiPolygon([shapely.box(*part.bounds) for part in shapely.get_parts(footprint)])
+        if shapely.get_num_coordinates(footprint) > 500:
+            footprint = shapely.box(*footprint.bounds)
+        terms["intersects"] = mapping(footprint)
     return client.search(**terms).items()
 
 
@@ -141,23 +141,25 @@ def _rfc3339(moment: datetime | None) -> str:
 
 def _filtered(items: Iterable[pystac.Item], imagery: StacImagery, area: Area | None) -> list[pystac.Item]:
     span = parse_interval(imagery.datetime) if imagery.datetime is not None else None
-    ground = area_footprint(area) if area is not None else None
+    footprint = area_footprint(area) if area is not None else None
     dropped: Counter[str] = Counter()
-    kept: dict[tuple[str | None, str], pystac.Item] = {}
+    passed: dict[tuple[str | None, str], pystac.Item] = {}
     for item in items:
-        reason = _dropped_by(item, imagery, span, ground)
+        reason = _dropped_by(item, imagery, span, footprint)
         if reason:
             dropped[reason] += 1
         else:
-            kept.setdefault((item.collection_id, item.id), item)
-    if not kept:
+            passed.setdefault((item.collection_id, item.id), item)
+    if not passed:
         place = redacted(imagery.api or imagery.catalog or "")
         why = ", ".join(f"{count} by {reason}" for reason, count in dropped.items())
         raise ImageryError(
             f"{place}: no items" + (f"; dropped: {why}" if why else " found"),
             remedy="Widen the filter that drops them." if why else "Check imagery.collections, datetime and the area.",
         )
-    ordered = sorted(kept.values(), key=lambda item: (item_span(item)[0] or datetime.min.replace(tzinfo=UTC), item.id))
+    ordered = sorted(
+        passed.values(), key=lambda item: (item_span(item)[0] or datetime.min.replace(tzinfo=UTC), item.id)
+    )
     return list(islice(ordered, imagery.limit))
 
 
@@ -165,7 +167,7 @@ def _dropped_by(
     item: pystac.Item,
     imagery: StacImagery,
     span: tuple[datetime | None, datetime | None] | None,
-    ground: BaseGeometry | None,
+    footprint: BaseGeometry | None,
 ) -> str:
     """The filter that drops an item, or an empty string."""
     if imagery.collections and item.collection_id not in imagery.collections:
@@ -179,12 +181,13 @@ def _dropped_by(
     cover = item.properties.get("eo:cloud_cover")
     if imagery.cloud_cover is not None and cover is not None and cover > imagery.cloud_cover:
         return "cloud_cover"
-    if ground is not None and not item_footprint(item).intersects(ground):
+    if footprint is not None and not item_footprint(item).intersects(footprint):
         return "area"
     return ""
 
 
 def item_span(item: pystac.Item) -> tuple[datetime | None, datetime | None]:
+    """(first, last) moment of an item, UTC; None when it is not stated."""
     if item.datetime is not None:
         return _utc(item.datetime), _utc(item.datetime)
     times = item.common_metadata
@@ -198,7 +201,7 @@ def _utc(moment: datetime | None) -> datetime | None:
 
 
 def item_footprint(item: pystac.Item) -> BaseGeometry:
-    """An item's ground in degrees, split at the antimeridian; from its bbox when it has no geometry.
+    """An item's footprint in degrees, split at the antimeridian; from its bbox when it has no geometry.
 
     A bbox with west > east crosses the antimeridian, and so does a ring that jumps by more than 180 degrees.
     """
@@ -212,21 +215,21 @@ def item_footprint(item: pystac.Item) -> BaseGeometry:
 
 
 def parse_interval(text: str) -> tuple[datetime | None, datetime | None]:
-    """First and last moment of a time or an interval: 2024, 2024-06, 2024-06-01/2024-08, 2024-06-01T10:00:00Z/.. .
+    """(first, last) moment of a time or an interval: 2024, 2024-06, 2024-06-01/2024-08, 2024-06-01T10:00:00Z/.. .
 
-    None is an open end. A year, month or day stands for all of it; times without a zone are UTC. Raises ImageryError.
+    None is an open end. A year, month or day includes all of it; times without a zone are UTC. Raises ImageryError.
     """
     ends = text.strip().split("/")
     if len(ends) > 2:
         raise ImageryError(f"imagery.datetime: {text!r} has more than two parts", remedy="Write 2024-06/2024-08.")
-    spans = [(None, None) if end in ("", "..") else _whole(end, text) for end in ends]
+    spans = [(None, None) if end in ("", "..") else _period(end, text) for end in ends]
     start, stop = spans[0][0], spans[-1][1]
     if start is not None and stop is not None and start > stop:
         raise ImageryError(f"imagery.datetime: {text!r} ends before it starts")
     return start, stop
 
 
-def _whole(text: str, whole: str) -> tuple[datetime, datetime]:
+def _period(text: str, whole: str) -> tuple[datetime, datetime]:
     wrong = ImageryError(
         f"imagery.datetime: {text!r} in {whole!r} is not a date",
         remedy="Write 2024, 2024-06, 2024-06-01 or 2024-06-01T10:30:00Z.",
