@@ -1,4 +1,4 @@
-"""What `pipe doctor` asks of Compute Engine: a project at rest, served over HTTP as the API answers, with its sign-in."""
+"""A simulated Compute Engine for `pipe doctor`: the resources of one project, without machines, served over HTTP with a token endpoint."""
 
 from __future__ import annotations
 

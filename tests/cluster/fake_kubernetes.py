@@ -1,6 +1,6 @@
-"""An API server of Kubernetes with Dask's operator, as far as a cluster of ours needs them: its pods are processes of this machine.
+"""A simulated API server of Kubernetes with Dask's operator, as far as clusters of swath use them. Pods are processes of this machine.
 
-Kept from it: nodes, scheduling, the network between pods (one address of loopback stands for all), and forwarding of ports.
+Not simulated: nodes, scheduling, the network between pods (one address of loopback stands for all), and forwarding of ports.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whole runs on clusters: what tasks ask of workers, and how many workers come."""
+"""Whole runs on clusters: resources that tasks request, and workers that are added with the work."""
 
 from __future__ import annotations
 

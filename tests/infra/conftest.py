@@ -1,4 +1,4 @@
-"""The tools that read what is in infra/: there in CI, and not asked for elsewhere."""
+"""Tools that check the files in infra/: required in CI, optional elsewhere."""
 
 from __future__ import annotations
 

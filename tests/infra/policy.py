@@ -1,4 +1,4 @@
-"""AWS policies as AWS reads them, as far as ours go: which statement allows a request, and what no request needed.
+"""Evaluation of AWS policies, as far as those in infra/iam need it: which statement allows a request, and what no request needed.
 
 python -m tests.infra.policy LOG...    coverage of infra/iam by the calls of simulated runs (their calls.jsonl)
 """
@@ -22,12 +22,12 @@ Values = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Request:
-    """One action on one resource, as AWS asks the policies about it; a call may be several."""
+    """One action on one resource; a call of an API may be several requests."""
 
     action: str
     resource: str
     context: Mapping[str, Values] = field(default_factory=dict)
-    """What conditions may name."""
+    """Values of condition keys."""
 
 
 def listed(value: Any) -> list[Any]:
@@ -49,7 +49,7 @@ def meets(operator: str, wanted: Iterable[str], had: Values | None) -> bool:
         return set(had) <= set(wanted)
     if operator == "NumericEquals":
         return {float(each) for each in had} <= {float(each) for each in wanted}
-    raise ValueError(f"not an operator that is known here: {operator}")
+    raise ValueError(f"unknown operator: {operator}")
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The container's Dockerfile: read, not built, where there is no Docker."""
+"""The Dockerfile of the container image: linted and parsed, not built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine images' template is one that Packer takes, and the unit in them ends machines when their time is over."""
+"""Packer accepts the template of machine images, and the unit in them powers expired machines off."""
 
 from __future__ import annotations
 

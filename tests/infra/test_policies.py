@@ -1,4 +1,4 @@
-"""Least privilege: what the policies in infra/iam refuse. That runs need all of them and no more is in tests/e2e/test_clouds.py."""
+"""Least privilege: what the policies in infra/iam refuse. tests/e2e/test_clouds.py tests that runs need all of them and no more."""
 
 from __future__ import annotations
 

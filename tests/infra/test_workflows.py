@@ -1,4 +1,4 @@
-"""GitHub's workflows: linted, pinned, allowed as little as they need, and run when what they are about changes."""
+"""GitHub's workflows: linted, with pinned actions and least permissions, and triggered by changes of the files that they use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A budget: machine-hours by price, and the stop before they cost more."""
+"""A budget: the cost of machine-hours, and the stop before it exceeds the budget."""
 
 from __future__ import annotations
 

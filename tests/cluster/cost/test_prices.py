@@ -1,4 +1,4 @@
-"""The table of prices: it can be read, a project's own words go before it, and what nobody knows is not guessed."""
+"""The table of prices: it is complete, a project's prices override it, and unknown prices are not guessed."""
 
 from __future__ import annotations
 

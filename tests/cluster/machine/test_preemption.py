@@ -1,4 +1,4 @@
-"""A spot machine whose cloud takes it back ends its calls in time, and hands over its results."""
+"""A preempted spot machine ends its calls in time, and hands over its results."""
 
 from __future__ import annotations
 

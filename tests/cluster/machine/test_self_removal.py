@@ -1,4 +1,4 @@
-"""A machine on Compute Engine that nobody deletes deletes itself, where its account may."""
+"""An orphaned machine on Compute Engine deletes itself, where its account has the right."""
 
 from __future__ import annotations
 
