@@ -1,4 +1,4 @@
-"""A simulated Compute Engine for `pipe doctor`: the resources of one project, without machines, served over HTTP with a token endpoint."""
+"""A simulated Compute Engine for `pipe doctor`: the resources of one project, without machines, over HTTP with a token endpoint."""
 
 from __future__ import annotations
 
