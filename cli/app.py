@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from swath.cli.options import AsEvents, AsJson, ClusterName, Detach, RunId, Sets, SpecFile, Timeout
+from swath.cli.options import AllowEnv, AsEvents, AsJson, ClusterName, Detach, RunId, Sets, SpecFile, Timeout
 from swath.version import __version__
 
 app = typer.Typer(
@@ -82,6 +82,7 @@ def _run(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say of each node whether it would run, and why; start nothing.")
     ] = False,
+    allow_env: AllowEnv = None,
 ) -> int:
     """Run a spec and publish its results.
 
@@ -94,16 +95,21 @@ def _run(
     if explain:
         from swath.cli.commands.explain import explain_spec
 
-        return explain_spec(spec, sets or [], cluster, ref, patch, fresh=fresh, as_json=as_json)
+        return explain_spec(spec, sets or [], cluster, ref, patch, allow_env or [], fresh=fresh, as_json=as_json)
     from swath.cli.commands.run import RunOptions, run_spec
 
-    return run_spec(
-        spec, sets or [], cluster, ref, patch, RunOptions(as_json, fresh, _seconds(timeout), detach, run_id)
-    )
+    options = RunOptions(as_json, fresh, _seconds(timeout), detach, tuple(allow_env or ()), run_id)
+    return run_spec(spec, sets or [], cluster, ref, patch, options)
 
 
 @app.command("resume")
-def _resume(run: RunId, as_json: AsEvents = False, timeout: Timeout = None, detach: Detach = False) -> int:
+def _resume(
+    run: RunId,
+    as_json: AsEvents = False,
+    timeout: Timeout = None,
+    detach: Detach = False,
+    allow_env: AllowEnv = None,
+) -> int:
     """Continue a run from where it stopped.
 
     It takes the spec as it was then. Finished calls are not repeated.
@@ -113,7 +119,8 @@ def _resume(run: RunId, as_json: AsEvents = False, timeout: Timeout = None, deta
     from swath.cli.commands.resume import resume_run
     from swath.cli.commands.run import RunOptions
 
-    return resume_run(run, RunOptions(as_json, timeout_s=_seconds(timeout), detach=detach))
+    options = RunOptions(as_json, timeout_s=_seconds(timeout), detach=detach, allow_env=tuple(allow_env or ()))
+    return resume_run(run, options)
 
 
 @app.command("cancel")
@@ -152,6 +159,7 @@ def _show(
     as_json: AsJson = False,
     as_dot: Annotated[bool, typer.Option("--dot", help="The graph for Graphviz.")] = False,
     sets: Sets = None,
+    allow_env: AllowEnv = None,
 ) -> int:
     """Show a pipeline's parameters and its graph.
 
@@ -161,7 +169,7 @@ def _show(
     """
     from swath.cli.commands.show import show
 
-    return show(what, sets or [], as_json=as_json, as_dot=as_dot)
+    return show(what, sets or [], allow_env or [], as_json=as_json, as_dot=as_dot)
 
 
 @app.command("check")
@@ -170,6 +178,7 @@ def _check(
     sets: Sets = None,
     cluster: ClusterName = None,
     as_json: AsJson = False,
+    allow_env: AllowEnv = None,
 ) -> int:
     """Validate specs and build their graphs.
 
@@ -179,11 +188,17 @@ def _check(
     """
     from swath.cli.commands.check import check_specs
 
-    return check_specs(specs, sets or [], cluster, as_json=as_json)
+    return check_specs(specs, sets or [], cluster, allow_env or [], as_json=as_json)
 
 
 @app.command("plan")
-def _plan(spec: SpecFile, sets: Sets = None, cluster: ClusterName = None, as_json: AsJson = False) -> int:
+def _plan(
+    spec: SpecFile,
+    sets: Sets = None,
+    cluster: ClusterName = None,
+    as_json: AsJson = False,
+    allow_env: AllowEnv = None,
+) -> int:
     """Print what a run would read, compute, write and cost.
 
     Nothing is started.
@@ -192,7 +207,7 @@ def _plan(spec: SpecFile, sets: Sets = None, cluster: ClusterName = None, as_jso
     """
     from swath.cli.commands.plan import plan_spec
 
-    return plan_spec(spec, sets or [], cluster, as_json=as_json)
+    return plan_spec(spec, sets or [], cluster, allow_env or [], as_json=as_json)
 
 
 @app.command("schema")
@@ -373,6 +388,28 @@ def _init(
     return make_project(folder)
 
 
+@app.command("trust")
+def _trust(
+    folder: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="A folder in a project; the current one by default.")
+    ] = Path(),
+    listed: Annotated[bool, typer.Option("--list", help="Print the trusted folders.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Trust the folder no more.")] = False,
+) -> int:
+    """Trust a project: load its pipelines, and let its specs read the environment.
+
+    Pipelines are Python code that runs with your rights: read them first. The folder is trusted, with what comes into it later. In CI
+    and containers set SWATH_TRUST=1, or to folders separated by colons.
+
+    Example: pipe trust myproject
+    """
+    from swath.cli.commands.trust import list_trusted, remove_trust, trust_project
+
+    if listed:
+        return list_trusted()
+    return remove_trust(folder) if remove else trust_project(folder)
+
+
 @app.command("doctor")
 def _doctor(
     spec: Annotated[
@@ -380,6 +417,7 @@ def _doctor(
     ] = None,
     cluster: ClusterName = None,
     as_json: AsJson = False,
+    allow_env: AllowEnv = None,
 ) -> int:
     """Check whether this machine, and a cluster, can do the work.
 
@@ -390,4 +428,4 @@ def _doctor(
     """
     from swath.cli.commands.doctor import print_findings
 
-    return print_findings(spec, cluster, as_json=as_json)
+    return print_findings(spec, cluster, allow_env or [], as_json=as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     from swath.engine.journal_rows import RunRow
 
 
-def here() -> Project:
-    """The project of the current folder."""
-    return Project.find(Path.cwd())
+def here(allow_env: Collection[str] = ()) -> Project:
+    """The project of the current folder. allow_env: environment variables that it may read even if it is not trusted."""
+    return Project.find(Path.cwd(), allow_env=allow_env)
 
 
 def open_journal() -> Journal:

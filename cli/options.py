@@ -27,3 +27,9 @@ Detach = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 AsEvents = Annotated[bool, typer.Option("--json", help="One event per line on stdout, as JSON.")]
+AllowEnv = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-env", metavar="NAME", help="Let an untrusted project read this environment variable as ${env:NAME}."
+    ),
+]

@@ -68,6 +68,12 @@ def cache_home(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.getbasetemp().parent / "cache")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def config_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The user's configuration folder, one for all test processes, is not that of who runs the tests."""
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.getbasetemp().parent / "config")
+
+
 @pytest.fixture(autouse=True)
 def swath_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """State of each test goes to a folder of its own."""

@@ -13,10 +13,10 @@ from swath.project.registry import Registry
 from swath.runner.load import load_in, project_of
 
 
-def check_specs(files: list[Path], sets: list[str], cluster: str | None, *, as_json: bool) -> int:
+def check_specs(files: list[Path], sets: list[str], cluster: str | None, allow_env: list[str], *, as_json: bool) -> int:
     """Validate each spec and build its graph. Verdicts go to stdout, mistakes to stderr. Returns 2 if any is wrong."""
     projects: dict[Path, tuple[Project, Registry]] = {}
-    verdicts = [_verdict(file, sets, cluster, projects) for file in files]
+    verdicts = [_verdict(file, sets, cluster, allow_env, projects) for file in files]
     if as_json:
         print(json.dumps(verdicts, ensure_ascii=False, indent=2))
     else:
@@ -26,14 +26,18 @@ def check_specs(files: list[Path], sets: list[str], cluster: str | None, *, as_j
 
 
 def _verdict(
-    file: Path, sets: list[str], cluster: str | None, projects: dict[Path, tuple[Project, Registry]]
+    file: Path,
+    sets: list[str],
+    cluster: str | None,
+    allow_env: list[str],
+    projects: dict[Path, tuple[Project, Registry]],
 ) -> dict[str, Any]:
     """The verdict on a spec as plain values. projects: those of folders that were met already; this one's is added."""
     try:
         folder = file.absolute().parent
         if folder not in projects:
-            project = project_of(folder)
-            projects[folder] = (project, Registry.discover(project.pipelines))
+            project = project_of(folder, allow_env=allow_env)
+            projects[folder] = (project, Registry.of(project))
         job = load_in(file, sets, cluster, *projects[folder])
         _ = job.graph
     except SpecError as error:

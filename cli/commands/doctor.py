@@ -11,12 +11,12 @@ from swath.runner.doctor import examine
 from swath.runner.load import load
 
 
-def print_findings(spec: Path | None, cluster: str | None, *, as_json: bool) -> int:
+def print_findings(spec: Path | None, cluster: str | None, allow_env: list[str], *, as_json: bool) -> int:
     """Print the findings for this machine and for the cluster of a spec or of a name. Returns 0 without a failure, else the exit
     code of the worst: 4 before 5 before 1."""
-    job = load(spec, cluster=cluster) if spec is not None else None
+    job = load(spec, cluster=cluster, trust=False, allow_env=allow_env) if spec is not None else None
     findings = []
-    for finding in examine(here(), Path.cwd(), job, cluster):
+    for finding in examine(here(allow_env), Path.cwd(), job, cluster):
         findings.append(finding)
         if not as_json:
             print(f"{finding.state:<4}  {finding.what:<11}  {finding.message}", flush=True)

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
 
 def explain_spec(
-    spec: Path, sets: list[str], cluster: str | None, ref: str | None, patch: Path | None, *, fresh: bool, as_json: bool
+    spec: Path,
+    sets: list[str],
+    cluster: str | None,
+    ref: str | None,
+    patch: Path | None,
+    allow_env: list[str],
+    *,
+    fresh: bool,
+    as_json: bool,
 ) -> int:
     """Print a line for each node."""
     from swath.runner.load import load, load_commit
@@ -23,9 +31,9 @@ def explain_spec(
 
     with streams.data_only() as out:
         if ref is None:
-            reasons = explain(load(spec, sets, cluster), fresh=fresh)
+            reasons = explain(load(spec, sets, cluster, trust=False, allow_env=allow_env), fresh=fresh)
         else:
-            with load_commit(spec, ref, sets, cluster, patch) as job:
+            with load_commit(spec, ref, sets, cluster, patch, trust=False, allow_env=allow_env) as job:
                 reasons = explain(job, fresh=fresh)
         if as_json:
             out.write(json.dumps([reason.to_plain() for reason in reasons], indent=2, ensure_ascii=False) + "\n")

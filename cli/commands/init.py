@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from swath.errors import UsageError
+from swath.project.trust import TrustedFolders
 
 FILES = {
     "swath.yaml": '''\
@@ -100,6 +101,10 @@ def make_project(folder: Path) -> int:
         raise UsageError(
             f"{folder} cannot be created: {error.strerror}: {error.filename}", remedy="choose another folder"
         ) from error
+    try:
+        TrustedFolders.of_user().add(folder)
+    except UsageError as error:
+        print(f"warning: the project is not trusted yet: {error}", file=sys.stderr)
     print(folder)
     steps = ["pipe run specs/hello.yaml", "pipe show hello", "pipe runs"]
     if folder.resolve() != Path(os.curdir).resolve():

@@ -10,13 +10,13 @@ from swath.cli import streams
 from swath.cli.render.columns import table
 
 
-def plan_spec(spec: Path, sets: list[str], cluster: str | None, *, as_json: bool) -> int:
+def plan_spec(spec: Path, sets: list[str], cluster: str | None, allow_env: list[str], *, as_json: bool) -> int:
     """Print the plan of a spec; of a matrix also a table of what the plans of its variants differ in."""
     from swath.runner.load import load
     from swath.runner.matrix import EACH
     from swath.runner.plan import plan
 
-    job = load(spec, sets, cluster)
+    job = load(spec, sets, cluster, trust=False, allow_env=allow_env)
     with streams.data_only() as out:
         found = plan(job)
         if as_json:

@@ -11,8 +11,8 @@ def resume_run(run: str, options: RunOptions) -> int:
     from swath.engine.journal import Journal
     from swath.runner.load import load_run
 
-    state = here().state
+    state = here(options.allow_env).state
     with Journal.open(state) as journal:
         row = journal.find(run)
-    with load_run(row, state) as job:
+    with load_run(row, state, trust=False, allow_env=options.allow_env) as job:
         return run_job(job, options)

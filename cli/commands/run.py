@@ -26,6 +26,8 @@ class RunOptions:
     fresh: bool = False
     timeout_s: float | None = None
     detach: bool = False
+    allow_env: tuple[str, ...] = ()
+    """Environment variables that also an untrusted project may read."""
     run_id: str | None = None
     """Of a new run, where it is known already."""
 
@@ -38,11 +40,11 @@ def run_spec(
     from swath.runner.load import load, load_commit
 
     if ref is not None:
-        with load_commit(spec, ref, sets, cluster, patch) as job:
+        with load_commit(spec, ref, sets, cluster, patch, trust=False, allow_env=options.allow_env) as job:
             return run_job(job, options)
     if patch is not None:
         raise UsageError("--patch goes onto a commit", remedy="name the commit with --ref")
-    return run_job(load(spec, sets, cluster), options)
+    return run_job(load(spec, sets, cluster, trust=False, allow_env=options.allow_env), options)
 
 
 def run_job(job: Job, options: RunOptions) -> int:

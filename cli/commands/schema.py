@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 from swath.cli.context import here
 from swath.project.registry import Registry
@@ -12,7 +13,9 @@ def print_schema(pipeline: str | None) -> int:
     """Print the JSON Schema of one pipeline's specs, or of all."""
     from swath.spec.loading.schema import schema, schemas
 
-    registry = Registry.discover(here().pipelines)
+    registry = Registry.of(here())
+    if registry.not_loaded:
+        print(registry.not_loaded, file=sys.stderr)
     if pipeline is not None:
         found = schema(registry.spec_class(pipeline), pipeline)
     else:

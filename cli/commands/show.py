@@ -21,18 +21,18 @@ from swath.runner.load import load
 from swath.spec.base import Spec
 
 
-def show(what: str, sets: list[str], *, as_json: bool, as_dot: bool) -> int:
+def show(what: str, sets: list[str], allow_env: list[str], *, as_json: bool, as_dot: bool) -> int:
     """Print a pipeline by its name, or the pipeline of a spec with the graph that the spec makes."""
     if as_json and as_dot:
         raise UsageError("--json and --dot are two ways to print: give one")
     job: Job | None = None
     graph: Outline | None
     if Path(what).is_file() or what.endswith((".yaml", ".yml")):
-        job = load(what, sets)
+        job = load(what, sets, trust=False, allow_env=allow_env)
         entry = job.registry.entries[job.loaded.pipeline]
         graph, why = outline(job.graph), ""
     else:
-        registry = Registry.discover(here().pipelines)
+        registry = Registry.of(here())
         entry = registry.entries[registry.find(what).name]
         graph, why = _from_example(entry.pipeline)
     variants = job.loaded.variants if job is not None else ()

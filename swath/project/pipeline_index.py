@@ -10,12 +10,12 @@ import contextlib
 import hashlib
 import json
 import os
-import stat
-import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from swath.project.owned_file import owned_text, replace_text
 
 FORMAT = 1
 """Version of the file format; files of other versions are ignored."""
@@ -81,7 +81,7 @@ class PipelineIndex:
         source: identity of the source and of its environment (versions, installed packages). modules: keys of its modules.
         """
         try:
-            data = json.loads(_owned_text(self._file(source), self.limits.max_bytes))
+            data = json.loads(owned_text(self._file(source), self.limits.max_bytes))
             return self._scan(data, source, set(modules))
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
@@ -102,7 +102,7 @@ class PipelineIndex:
             data = {"format": FORMAT, "source": source, "modules": sorted(modules), "pipelines": pipelines}
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._prune(began)
-            _replace(self._file(source), json.dumps(data | {"broken": sorted(scan.broken), "files": files}))
+            replace_text(self._file(source), json.dumps(data | {"broken": sorted(scan.broken), "files": files}))
         except (OSError, ValueError):  # no space, no permission, a path that cannot be encoded
             return
 
@@ -143,28 +143,3 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError
     return value
-
-
-def _owned_text(file: Path, max_bytes: int) -> str:
-    """The text of a regular file that only this user can write. Raises OSError or ValueError for any other file."""
-    handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as stream:  # noqa: PTH123 - a handle, not a path
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-            raise ValueError("not a file of this user only")
-        content = stream.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise ValueError("too large")
-    return content.decode()
-
-
-def _replace(file: Path, text: str) -> None:
-    """Replace a file atomically."""
-    part = file.with_name(f"{file.stem}.{os.getpid()}.{time.monotonic_ns()}.part")
-    try:
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(handle, "w", encoding="utf-8") as stream:  # noqa: PTH123
-            stream.write(text)
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)

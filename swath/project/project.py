@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from swath.project.trust import TrustedFolders
 from swath.spec.clusters.cluster import Cluster
 from swath.spec.clusters.prices import Prices
 from swath.spec.notify import NotifySettings
 from swath.spec.project_file import ProjectFolder
+from swath.spec.project_root import project_root
+from swath.spec.yaml.environment import AllowedEnvironment
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,35 @@ class Project:
     """Addresses that are notified of the end of every run."""
     prices: Prices = field(default_factory=Prices)
     """Cloud prices of swath.yaml."""
+    trusted: bool = False
+    """Whether its Python code may be imported (see swath.project.trust)."""
+    env: Mapping[str, str] | None = field(default=None, repr=False)
+    """The environment that its specs may read as `${env:NAME}`; None is this process's own."""
+
+    def environment(self, env: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        """The environment that specs may read. env: instead of this project's own."""
+        return self.env if env is None else env
 
     @classmethod
-    def find(cls, start: Path, env: Mapping[str, str] | None = None) -> Project:
-        """The project around `start`, a file or a folder. Raises SpecError with every mistake in its swath.yaml."""
-        found = ProjectFolder.find(start, env)
+    def find(
+        cls,
+        start: Path,
+        env: Mapping[str, str] | None = None,
+        *,
+        trust: bool = False,
+        allow_env: Collection[str] = (),
+    ) -> Project:
+        """The project around `start`, a file or a folder. Raises SpecError with every mistake in its swath.yaml.
+
+        trust: trust it even if its user has not. allow_env: environment variables that also an untrusted project may read.
+        """
+        root = project_root(start)
+        trusted = trust or TrustedFolders.of_user(env).has(root)
+        readable = env
+        if not trusted:
+            why = f"the folder {root} is not trusted (pipe trust {root}, or --allow-env NAME)"
+            readable = AllowedEnvironment(os.environ if env is None else env, frozenset(allow_env), why)
+        found = ProjectFolder.find(start, readable)
         settings = found.file
         default = found.root / "pipelines"
         folders = settings.pipelines if settings is not None else None
@@ -58,4 +85,6 @@ class Project:
             secrets=found.secrets,
             notify=settings.notify if settings else NotifySettings(),
             prices=settings.prices if settings else Prices(),
+            trusted=trusted,
+            env=found.environment(readable),
         )

@@ -6,6 +6,7 @@ when the pipeline is used.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -16,9 +17,11 @@ from swath.errors import PipelineError
 from swath.project.entry_points import installed
 from swath.project.pipeline_index import IndexedPipeline, PipelineIndex
 from swath.project.pipeline_sources import InstalledPipelines, PipelineSource, ProjectPipelines, StockPipelines
+from swath.project.untrusted_pipelines import UntrustedPipelines
 
 if TYPE_CHECKING:
     from swath.graph.pipeline import Pipeline
+    from swath.project.project import Project
     from swath.spec.base import Spec
 
 ENTRY_POINTS = "swath.pipelines"
@@ -46,9 +49,16 @@ class PipelineEntry:
 class Registry:
     """All pipelines that a spec can name."""
 
-    def __init__(self, sources: Iterable[PipelineSource] = (), index: PipelineIndex | None = None) -> None:
-        """sources: later ones override the names of earlier ones. Raises PipelineError for ambiguous names."""
+    def __init__(
+        self,
+        sources: Iterable[PipelineSource] = (),
+        index: PipelineIndex | None = None,
+        untrusted: UntrustedPipelines | None = None,
+    ) -> None:
+        """sources: later ones override the names of earlier ones. untrusted: pipelines that are not loaded. Raises PipelineError
+        for ambiguous names."""
         self._sources = tuple(sources)
+        self._untrusted = untrusted
         self._index = index
         self.entries: dict[str, PipelineEntry] = {}
         """By name, sorted."""
@@ -58,21 +68,39 @@ class Registry:
 
     @classmethod
     def discover(
-        cls, folders: Iterable[Path] = (), root: Path | None = None, known_as: Mapping[Path, Path] | None = None
+        cls,
+        folders: Iterable[Path] = (),
+        root: Path | None = None,
+        known_as: Mapping[Path, Path] | None = None,
+        untrusted: Path | None = None,
     ) -> Registry:
         """The pipelines of all sources. The project's override those of installed packages, and these override swath's.
 
         folders: the project's folders of pipelines. root: folder that the project's modules may import from; the nearest one
         with a swath.yaml when not given. known_as: for a folder that replaces another, such as that of a commit: the other one.
-        Its modules get the other's names, so that results of one can be unpickled by the other.
+        Its modules get the other's names, so that results of one can be unpickled by the other. untrusted: the project's root, if
+        it is not trusted: nothing is imported from the folders.
         """
         packages = installed(ENTRY_POINTS)
-        own = ProjectPipelines(folders, packages, root, known_as or {})
-        return cls((StockPipelines(), InstalledPipelines(packages), own), PipelineIndex.of_user())
+        if untrusted is not None:
+            own = UntrustedPipelines(folders, untrusted)
+            return cls((StockPipelines(), InstalledPipelines(packages)), PipelineIndex.of_user(), own)
+        project = ProjectPipelines(folders, packages, root, known_as or {})
+        return cls((StockPipelines(), InstalledPipelines(packages), project), PipelineIndex.of_user())
+
+    @classmethod
+    def of(cls, project: Project) -> Registry:
+        """The pipelines that a spec of a project can name."""
+        return cls.discover(project.pipelines, untrusted=None if project.trusted else project.root)
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self.entries)
+
+    @property
+    def not_loaded(self) -> str:
+        """A line about the project's pipelines that are not loaded, because the project is not trusted; empty without any."""
+        return self._untrusted.notice if self._untrusted is not None else ""
 
     def find(self, name: str) -> Pipeline:
         """The pipeline of that name. Raises PipelineError with a suggestion, and with what could not be imported.
@@ -81,6 +109,11 @@ class Registry:
         """
         for source in self._sources:
             source.prepare()
+        if self._untrusted is not None and self._untrusted.may_define(name):
+            raise PipelineError(
+                f"the pipeline {name!r} may be one of {self._untrusted.root}, which is not trusted",
+                remedy=f"read its pipelines, then: pipe trust {shlex.quote(str(self._untrusted.root))}",
+            )
         found = self._loaded(name)
         if found is None:
             self._collect(fresh=True)  # names may depend on more than the index checks, such as the environment
@@ -92,7 +125,10 @@ class Registry:
         close = difflib.get_close_matches(name, self.entries, 1)
         guess = f" (did you mean {close[0]!r}?)" if close else ""
         failed = "".join(f"\n  {place} could not be loaded: {reason}" for place, reason in self.broken.items())
-        raise PipelineError(f"there is no pipeline {name!r}{guess}{failed}", remedy="`pipe list` shows the pipelines")
+        hidden = f"; {self.not_loaded}" if self.not_loaded else ""
+        raise PipelineError(
+            f"there is no pipeline {name!r}{guess}{hidden}{failed}", remedy="`pipe list` shows the pipelines"
+        )
 
     def spec_class(self, name: str) -> type[Spec]:
         """The Spec class of the pipeline of that name."""

@@ -73,7 +73,7 @@ class Worktree:
             return replace(working, pipelines=tuple(map(self._code, working.pipelines)))
         root = top / (own or place)
         folder = self.folder / (own or place)
-        pipelines, clusters, known = self._settings(folder / FILE, root) if own is not None else (None, {}, {})
+        pipelines, clusters, known = self._settings(folder / FILE, root, working) if own is not None else (None, {}, {})
         default = folder / "pipelines"
         folders = pipelines if pipelines is not None else ((default,) if default.is_dir() else ())
         return replace(
@@ -87,7 +87,7 @@ class Worktree:
         return place if place is not None and place.is_dir() else folder
 
     def _settings(
-        self, file: Path, root: Path
+        self, file: Path, root: Path, working: Project
     ) -> tuple[tuple[Path, ...] | None, dict[str, Cluster], Mapping[str, str]]:
         """Folders of pipelines in the worktree (None: not given), clusters and secrets of the commit's swath.yaml."""
         document = parse(read(str(file)), f"{self.commit[:12]}:{self.repository.inside(root / FILE)}")
@@ -96,9 +96,10 @@ class Worktree:
             validate(ProjectFile, document, ValidationContext(root)).unwrap()
         code = replace(document, data={key: value for key, value in data.items() if key == "pipelines"}, mistakes=())
         rest = replace(document, data={key: value for key, value in data.items() if key != "pipelines"})
+        env = None if working.trusted else working.env
         own, others = (
-            validate(ProjectFile, code, ValidationContext(file.parent)),
-            validate(ProjectFile, rest, ValidationContext(root)),
+            validate(ProjectFile, code, ValidationContext(file.parent), env),
+            validate(ProjectFile, rest, ValidationContext(root), env),
         )
         if mistakes := [*own.mistakes, *others.mistakes]:
             raise SpecError(list(sorted_mistakes(mistakes, document.file)))

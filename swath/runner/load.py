@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -28,15 +28,20 @@ def load(
     path: str | PurePath,
     set: Overrides = (),  # noqa: A002 - as the command's --set
     cluster: str | None = None,
+    *,
+    trust: bool = True,
+    allow_env: Collection[str] = (),
 ) -> Job:
     """The job of a spec's file, in the project that the file lies in.
 
     set: values that replace those of the spec. cluster: where to run instead of what the spec says, as in `cluster:`.
+    trust: whether code of the project may be imported. With False only if its user trusts it (`pipe trust`, SWATH_TRUST).
+    allow_env: environment variables that the spec may read as `${env:NAME}` also if the project is not trusted.
 
     Raises SpecError with every mistake of the spec, UsageError for a value of `set` that YAML cannot hold.
     """
-    project = project_of(Path(path).absolute().parent)
-    return load_in(path, set, cluster, project, Registry.discover(project.pipelines))
+    project = project_of(Path(path).absolute().parent, trust=trust, allow_env=allow_env)
+    return load_in(path, set, cluster, project, Registry.of(project))
 
 
 def load_in(path: str | PurePath, set: Overrides, cluster: str | None, project: Project, registry: Registry) -> Job:  # noqa: A002
@@ -54,16 +59,19 @@ def load_commit(
     set: Overrides = (),  # noqa: A002
     cluster: str | None = None,
     patch: Path | None = None,
+    *,
+    trust: bool = True,
+    allow_env: Collection[str] = (),
 ) -> Iterator[Job]:
     """The job of a spec as of a commit, branch or tag, with a patch on it. It can be used inside only: its pipelines are imported
-    from a temporary worktree.
+    from a temporary worktree. trust, allow_env: as for `load`; a commit is trusted as the working tree is.
 
     Raises UsageError when there is no such commit or the spec is not in it, SpecError with every mistake.
     """
     from swath.spec.loading.load import parse
 
     file = Path(path).absolute()
-    working = project_of(file.parent)
+    working = project_of(file.parent, trust=trust, allow_env=allow_env)
     with _worktree(file, ref, patch, working.state) as tree:
         text = tree.spec(file)
         project = tree.project(file, working)
@@ -75,17 +83,17 @@ def load_commit(
 
 
 @contextlib.contextmanager
-def load_run(row: RunRow, state: Path) -> Iterator[Job]:
+def load_run(row: RunRow, state: Path, *, trust: bool = True, allow_env: Collection[str] = ()) -> Iterator[Job]:
     """The job that resumes an earlier run: its spec from the text in the journal, with the pipelines of the commit that the run
-    used, or as they are now. It can be used inside only. state: the state folder that has the run.
+    used, or as they are now. It can be used inside only. state: the state folder that has the run. trust, allow_env: as for `load`.
 
     Raises SpecError when the spec is not valid any more, UsageError when its commit is gone.
     """
     from swath.project.uncommitted import DIFF_FILE
 
-    working = replace(project_of(Path(row.root)), state=state)
+    working = replace(project_of(Path(row.root), trust=trust, allow_env=allow_env), state=state)
     if not row.git.get("ref"):
-        yield resumed(row, working, Registry.discover(working.pipelines))
+        yield resumed(row, working, Registry.of(working))
         return
     file = Path(row.root) / row.git["spec"]
     patch = state / "runs" / row.id / DIFF_FILE if row.git["dirty"] else None
@@ -106,10 +114,15 @@ def resumed(row: RunRow, project: Project, registry: Registry) -> Job:
     return Job(loaded, project, registry, earlier=row)
 
 
-def project_of(folder: Path) -> Project:
-    """The project of a folder. Where no swath.yaml marks one, the state folder is that of the current folder's project."""
-    found = Project.find(folder)
-    return found if found.file is not None else replace(found, state=Project.find(Path.cwd()).state)
+def project_of(folder: Path, *, trust: bool = False, allow_env: Collection[str] = ()) -> Project:
+    """The project of a folder. Where no swath.yaml marks one, the state folder is that of the current folder's project.
+
+    trust, allow_env: see Project.find.
+    """
+    found = Project.find(folder, trust=trust, allow_env=allow_env)
+    if found.file is not None:
+        return found
+    return replace(found, state=Project.find(Path.cwd(), trust=trust, allow_env=allow_env).state)
 
 
 def override_texts(set: Overrides) -> tuple[str, ...]:  # noqa: A002
@@ -167,7 +180,8 @@ def _worktree(file: Path, ref: str, patch: Path | None, state: Path) -> Iterator
 def _registry_in(tree: Worktree, project: Project) -> Iterator[Registry]:
     with tree.imported():
         root = tree.moved(project.root) or tree.folder
-        yield Registry.discover(project.pipelines, root, tree.origins(project.pipelines))
+        untrusted = None if project.trusted else project.root
+        yield Registry.discover(project.pipelines, root, tree.origins(project.pipelines), untrusted)
 
 
 def _commit(tree: Worktree, ref: str, patch: Path | None, file: Path, loaded: LoadedSpec) -> CodeSource:

@@ -131,8 +131,10 @@ def _disks(folder: Path, state: Path, limits: MachineLimits) -> Iterator[Finding
 def _pipelines(project: Project) -> Iterator[Finding]:
     from swath.project.registry import Registry
 
-    registry = Registry.discover(project.pipelines)
+    registry = Registry.of(project)
     yield ok("pipelines", ", ".join(registry.names) or "none")
+    if registry.not_loaded:
+        yield warn("pipelines", registry.not_loaded)
     for place, reason in registry.broken.items():
         yield warn("pipelines", f"{place} could not be loaded: {reason}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from swath.spec.fields.paths import InputPath, OutputPath, ValidationContext
 from swath.spec.notify import NotifySettings
 from swath.spec.project_root import FILE, project_root
 from swath.spec.spec_model import SpecModel
+from swath.spec.yaml.environment import AllowedEnvironment
 
 
 class ProjectFile(SpecModel):
@@ -23,6 +25,8 @@ class ProjectFile(SpecModel):
     """Clusters by name, for `cluster: NAME` in a spec and `--cluster NAME`."""
     pipelines: tuple[InputPath, ...] | None = None
     """Folders with the project's own pipelines; `pipelines` when not given."""
+    env: tuple[str, ...] | None = None
+    """Environment variables that specs may read as `${env:NAME}`; all when not given. swath.yaml itself may read all."""
     state: OutputPath | None = None
     """Folder of journals and results; `.swath` when not given. The environment variable SWATH_HOME overrides it."""
     results: OutputPath | None = None
@@ -43,6 +47,12 @@ class ProjectFolder:
     """The settings; None when there is no swath.yaml."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Values that swath.yaml has from the environment, and their references."""
+    trusted: bool = True
+    """Whether specs may name Python code and clusters of others."""
+
+    def environment(self, env: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        """The environment that specs may read. env: this process's own when not given."""
+        return limited(env, self.file)
 
     @property
     def clusters(self) -> Mapping[str, Cluster]:
@@ -71,3 +81,14 @@ class ProjectFolder:
             return cls(root, ProjectFile())
         found = validate(ProjectFile, document, ValidationContext(root), env)
         return cls(root, found.unwrap(), found.secrets)
+
+
+def limited(env: Mapping[str, str] | None, file: ProjectFile | None) -> Mapping[str, str] | None:
+    """The part of an environment that specs may read, by the `env` of swath.yaml. env: None is this process's own."""
+    if file is None or file.env is None:
+        return env
+    values = os.environ if env is None else env
+    names = frozenset(file.env)
+    if isinstance(values, AllowedEnvironment):  # of a project that is not trusted
+        return AllowedEnvironment(values, names & values.names, values.why)
+    return AllowedEnvironment(values, names, f"{FILE} lists the names in `env`, without this one")

@@ -16,6 +16,7 @@ VERBS = [
     "check",
     "plan",
     "schema",
+    "trust",
     "prune",
     "runs",
     "diff",

@@ -26,8 +26,8 @@ def test_the_nearest_swath_yaml_above_is_the_root(tmp_path: Path) -> None:
 
 
 def test_without_a_swath_yaml_the_spec_s_own_folder_is_the_root(tmp_path: Path) -> None:
-    project = Project.find(tmp_path / "spec.yaml", {})
-    assert project == Project(tmp_path, tmp_path / ".swath")
+    project = Project.find(tmp_path / "spec.yaml", {}, trust=True)
+    assert project == Project(tmp_path, tmp_path / ".swath", trusted=True, env={})
     (tmp_path / "pipelines").mkdir()
     assert Project.find(tmp_path, {}).pipelines == (tmp_path / "pipelines",)
 
@@ -88,11 +88,11 @@ def test_a_swath_yaml_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
 
 def test_references_to_the_environment_are_secrets_of_the_project(tmp_path: Path) -> None:
     (tmp_path / "swath.yaml").write_text("clusters: {far: {kind: address, url: '${env:URL}'}}\n")
-    project = Project.find(tmp_path, {"URL": "tcp://canary:1"})
+    project = Project.find(tmp_path, {"URL": "tcp://canary:1"}, trust=True)
     assert set(project.secrets) == {"tcp://canary:1"}
     assert "secrets" not in repr(project)
     with pytest.raises(SpecError) as caught:
-        Project.find(tmp_path, {"URL": "http://canary"})
+        Project.find(tmp_path, {"URL": "http://canary"}, trust=True)
     assert "canary" not in str(caught.value)
 
 

@@ -20,7 +20,7 @@ from swath.spec.matrix.reader import read_matrix
 from swath.spec.matrix.variants import Variant, validate_variants
 from swath.spec.project_file import ProjectFolder
 from swath.spec.spec_model import SpecModel
-from swath.spec.validation import model_paths, reachability
+from swath.spec.validation import model_paths, reachability, untrusted
 from swath.spec.validation.validate import ValidationResult, sorted_mistakes, validate
 from swath.spec.yaml import document as documents
 from swath.spec.yaml import environment, override
@@ -42,6 +42,9 @@ class ProjectSettings(Protocol):
     def secrets(self) -> Mapping[str, str]: ...
     @property
     def results(self) -> str | None: ...
+    @property
+    def trusted(self) -> bool: ...
+    def environment(self, env: Mapping[str, str] | None) -> Mapping[str, str] | None: ...
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def parse(
     Raises SpecError with every mistake, sorted by file, line and column.
     """
     settings = project if project is not None else ProjectFolder.find(Path(file), env)
+    env = settings.environment(env)
     texts = _with_cluster(overrides, cluster)
     changes, mistakes = override.read(texts)
     document = override.apply(documents.parse(text, file), [each for each in changes if each.keys == ("pipeline",)])
@@ -125,6 +129,8 @@ def parse(
     mistakes += [*wrong, *validated.mistakes]
     for spec in validated.specs:
         mistakes += reachability.mistakes(spec, validated.document, settings.results)
+        if not settings.trusted:
+            mistakes += untrusted.mistakes(spec, validated.document, settings.root, settings.results)
     if mistakes or not validated.specs:
         raise SpecError(list(sorted_mistakes(mistakes, file)))
     notes = [f"{each.name}: {note}" for each in validated.variants for note in _notes(each.spec, ())]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,25 @@ from swath.spec.yaml.document import Document, Path
 
 _REFERENCE = re.compile(r"\$\$\{env:|\$\{env:([^{}]*)\}|\$\{env:")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class AllowedEnvironment(Mapping[str, str]):
+    """An environment of which a document may read some variables only."""
+
+    def __init__(self, values: Mapping[str, str], names: frozenset[str], why: str) -> None:
+        """names: of the variables that may be read. why: the reason for messages, with what to do."""
+        self._values = {name: values[name] for name in names if name in values}
+        self.names = names
+        self.why = why
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
 
 @dataclass(frozen=True)
@@ -61,6 +80,8 @@ def resolve(document: Document, env: Mapping[str, str] | None = None) -> Resolve
             name = match[1]
             if name is None or not _NAME.fullmatch(name):
                 return report(path, "a reference to the environment is written ${env:NAME}")
+            if isinstance(values, AllowedEnvironment) and name not in values.names:
+                return report(path, f"the environment variable {name} may not be read: {values.why}")
             if name not in values:
                 return report(path, f"the environment variable {name} is not set")
             if values[name]:
