@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
-from swath.geo import Blocks, Window
+from swath.geo import Blocks, Window, sheet_windows
+from swath.maps.sheets import sheet_names
 
 
 def image(height: int, width: int) -> GeoBox:
@@ -122,3 +123,19 @@ def test_samples_lie_in_the_map_and_look_across_the_borders_of_blocks(blocks: Bl
         assert sample.intersection(blocks.output) == sample
     if len(blocks) > 1 and count > 1 and edge > 1:
         assert any(len(blocks.touching(sample)) > 1 for sample in samples)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 600), st.integers(200, 2000))
+def test_sheets_tile_the_output_on_the_lattice_of_regions(height: int, width: int, region: int, limit: int) -> None:
+    output = Window(7, 11, height, width)
+    windows = sheet_windows(output, region, limit)
+    assert sum(w.height * w.width for w in windows) == height * width
+    assert len({(w.row, w.col) for w in windows}) == len(windows)
+    for window in windows:
+        assert ((window.row - 7) % region, (window.col - 11) % region) == (0, 0)
+        assert max(window.shape) <= max(limit, region)
+        assert window.stop_row == output.stop_row or window.height % region == 0
+    assert len(set(sheet_names(windows))) == len(windows)
+    if max(height, width) <= limit // region * region:
+        assert sheet_names(windows) == ["map.tif"]

@@ -27,6 +27,8 @@ class Upload:
         The object appears when all parts have arrived. When a chunk cannot be made, or a part cannot be sent, the upload is aborted.
         Raises TaskFailed when the store refuses it or holds another number of bytes than were sent.
         """
+        from fsspec.spec import AbstractBufferedFile
+
         files = open_filesystem(self.url)
         digest, sent = hashlib.sha256(), 0
         try:
@@ -37,7 +39,8 @@ class Upload:
                     sent += file.write(piece)
             except BaseException:
                 file.discard()  # close would complete the object with what was sent so far
-                file.closed = True
+                if isinstance(file, AbstractBufferedFile):
+                    file.closed = True
                 raise
             file.close()
             files.invalidate_cache()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,62 +13,16 @@ from numpy.typing import NDArray
 
 import swath.maps.region as region_module
 from swath.errors import ReadFailed
-from swath.geo import Blocks, Regions, Window
+from swath.geo import Window
 from swath.graph.call_context import reporting_to
 from swath.imagery.geometry.image_grid import area_mask
 from swath.imagery.scene import Scenes
-from swath.imagery.sources.find import find
-from swath.maps.cog.encoded_part import EncodedPart
-from swath.maps.cog.encoding import Encoding
-from swath.maps.layout import MapLayout, choose_region_edge
 from swath.maps.region import map_region, map_strips
-from swath.maps.region_result import FileParts, RegionResult
-from swath.models.contract import ModelInfo
-from swath.models.infer import infer
-from swath.models.info import inspect
 from swath.models.load import load_model
 from swath.models.probabilities import probability_bands
 from swath.spec.fields.area import Area
-from swath.spec.fields.imagery import FilesImagery
-from swath.spec.fields.model import ModelRef
 from swath.spec.fields.output import Probabilities
-from tests.imagery.rasters import write
-from tests.models.tiny_models import write_integer_unet
-
-BANDS = ("red", "green", "blue")
-
-
-@dataclass(frozen=True)
-class Case:
-    scenes: Scenes
-    model: ModelInfo
-    pixels: NDArray[np.uint8]
-    whole: NDArray[np.uint8]
-
-    def form(self, edge: int, blocksize: int = 16) -> MapLayout:
-        return MapLayout(Encoding("uint8", 255, classes=True, blocksize=blocksize), (2,), edge)
-
-    def regions(self, size: int) -> Regions:
-        return Regions((Blocks(self.scenes.image, self.window, size, self.model.halo, self.model.stride),), (0,))
-
-    @property
-    def window(self) -> Window:
-        return Window(0, 0, *self.pixels.shape[1:])
-
-
-@pytest.fixture(scope="module")
-def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    folder = tmp_path_factory.mktemp("region")
-    random = np.random.default_rng(5)
-    coarse = np.kron(random.integers(1, 200, (3, 30, 30)), np.ones((1, 8, 8)))[:, :211, :197]
-    pixels = (coarse + random.integers(0, 50, (3, 211, 197))).astype(np.uint8)
-    pixels[:, 40:60, 30:90] = 0
-    picture = write(folder / "picture.tif", pixels, names=BANDS, nodata=0, tiled=True, blockxsize=64, blockysize=64)
-    scenes = find(FilesImagery(paths=(str(picture),)), BANDS)
-    model = inspect(ModelRef(path=str(write_integer_unet(folder))))
-    everything = Window(0, 0, 211, 197)
-    whole, _ = infer(load_model(model), model, pixels, (pixels != 0).any(axis=0), everything, everything)
-    return Case(scenes, model, pixels, whole)
+from tests.maps.case import Case
 
 
 def diamond(case: Case) -> Area:
@@ -88,7 +42,7 @@ def test_any_regions_and_pieces_equal_the_whole_image(case: Case, size: int, pie
     expected = case.whole.copy()
     if area is not None:
         expected[:, ~area_mask(area, case.scenes.image, case.window)] = 255
-    form = replace(case.form(16 * min(piece, 2 * size)), levels=(1,))
+    form = replace(case.layout(16 * min(piece, 2 * size)), levels=(1,))
     found = np.zeros_like(expected)
     for region in case.regions(32 * size):
         made = map_region(region, case.scenes, case.model, area, form)
@@ -112,7 +66,7 @@ def test_only_what_the_area_wants_is_read(case: Case, monkeypatch: pytest.Monkey
     monkeypatch.setattr(region_module, "read_mosaic", counting)
     area = diamond(case)
     (region,) = case.regions(256)
-    made = map_region(region, case.scenes, case.model, area, case.form(16))
+    made = map_region(region, case.scenes, case.model, area, case.layout(16))
     wanted = area_mask(area, case.scenes.image, case.window)
     rows, cols = np.flatnonzero(wanted.any(axis=1)), np.flatnonzero(wanted.any(axis=0))
     room = case.model.halo + case.model.stride + 16
@@ -135,18 +89,18 @@ def test_a_strip_that_cannot_be_read_ends_the_call_and_the_next_call_is_well(
     (region,) = case.regions(256)
     monkeypatch.setattr(region_module, "read_mosaic", torn)
     with pytest.raises(ReadFailed, match=r"torn\.tif"):
-        map_region(region, case.scenes, case.model, None, case.form(32))
+        map_region(region, case.scenes, case.model, None, case.layout(32))
     monkeypatch.setattr(region_module, "read_mosaic", honest)
-    made = map_region(region, case.scenes, case.model, None, case.form(32))
+    made = map_region(region, case.scenes, case.model, None, case.layout(32))
     assert np.array_equal(made.map.pixels(), case.whole)
 
 
 def test_a_caller_that_leaves_early_leaves_no_read_behind(case: Case) -> None:
-    strips = map_strips(case.window, case.scenes, case.model, None, case.form(16))
+    strips = map_strips(case.window, case.scenes, case.model, None, case.layout(16))
     first = next(strips)[0]
     strips.close()
     assert np.array_equal(first, case.whole[:, :16])
-    again = [strip[0] for strip in map_strips(case.window, case.scenes, case.model, None, case.form(64))]
+    again = [strip[0] for strip in map_strips(case.window, case.scenes, case.model, None, case.layout(64))]
     assert np.array_equal(np.concatenate(again, axis=1), case.whole)
 
 
@@ -154,14 +108,14 @@ def test_progress_counts_every_pixel_once(case: Case) -> None:
     told: list[int] = []
     with reporting_to(lambda done, total, pixels: told.append(pixels), "run"):
         for region in case.regions(96):
-            map_region(region, case.scenes, case.model, None, case.form(32))
+            map_region(region, case.scenes, case.model, None, case.layout(32))
     assert sum(told) == 211 * 197
 
 
 def test_probabilities_come_with_the_map_pixel_by_pixel(case: Case) -> None:
     layers = probability_bands(case.model.contract, Probabilities(dtype="float32"))
     (region,) = case.regions(256)
-    made = map_region(region, case.scenes, case.model, None, replace(case.form(64), layers=layers))
+    made = map_region(region, case.scenes, case.model, None, replace(case.layout(64), layers=layers))
     assert made.probabilities is not None
     chances, classes = made.probabilities.pixels(), made.map.pixels()[0]
     valid = classes != 255
@@ -171,42 +125,9 @@ def test_probabilities_come_with_the_map_pixel_by_pixel(case: Case) -> None:
     assert (best[valid] == chances[:, valid].max(axis=0)).all()
 
 
-def test_the_parts_of_a_file_are_taken_when_they_are_asked_for(case: Case) -> None:
-    made = [map_region(region, case.scenes, case.model, None, case.form(64)) for region in case.regions(128)]
-    asked: list[int] = []
-
-    class Counting(list[RegionResult]):
-        def __getitem__(self, item):  # type: ignore[no-untyped-def]
-            asked.append(item)
-            return super().__getitem__(item)
-
-    parts = FileParts.of(Counting(made), "map", case.regions(128), 0)
-    assert len(parts) == 4
-    assert parts[2] is made[2].map
-    assert asked == [2]
-    assert [part.index for part in parts] == [0, 1, 2, 3]
-    assert [part.index for part in parts[1:3]] == [1, 2]
-    assert all(isinstance(part, EncodedPart) for part in parts)
-
-
-@pytest.mark.parametrize(
-    ("height", "width", "edge"),
-    [
-        (1, 1, 512),
-        (1482, 1489, 512),
-        (4096, 4096, 1024),
-        (8192, 8192, 2048),
-        (16384, 16384, 4096),
-        (10**6, 10**6, 4096),
-    ],
-)
-def test_a_map_has_several_regions_where_it_is_larger_than_a_tile(height: int, width: int, edge: int) -> None:
-    assert choose_region_edge([Window(0, 0, height, width)], 512) == edge
-
-
 def test_where_there_is_no_pixel_there_is_nodata(case: Case) -> None:
     (region,) = case.regions(256)
-    made = map_region(region, case.scenes, case.model, None, case.form(64))
+    made = map_region(region, case.scenes, case.model, None, case.layout(64))
     assert ((made.map.pixels()[0] == 255) == (case.pixels == 0).all(axis=0)).all()
 
 
@@ -221,6 +142,6 @@ def test_pieces_go_together_for_a_gpu_and_the_map_is_the_same(case: Case, monkey
 
     monkeypatch.setattr(region_module, "load_model", lambda model: counting)
     (region,) = case.regions(256)
-    made = map_region(region, case.scenes, replace(case.model, device="cuda"), None, case.form(16))
+    made = map_region(region, case.scenes, replace(case.model, device="cuda"), None, case.layout(16))
     assert np.array_equal(made.map.pixels(), case.whole)
     assert max(sizes) > 1

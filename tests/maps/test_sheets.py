@@ -12,8 +12,6 @@ import pystac.validation
 import pytest
 import rasterio
 from affine import Affine
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
 from swath.geo import Window, sheet_windows
@@ -28,22 +26,6 @@ from swath.storage.publication import PublishedFile
 CLASSES = (MapClass(0, "land", (200, 10, 20)), MapClass(1, "water & ice", (30, 90, 210)))
 IMAGE = GeoBox((900, 1100), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32633")
 OUTPUT = Window(40, 60, 700, 900)
-
-
-@settings(deadline=None)
-@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 600), st.integers(200, 2000))
-def test_sheets_tile_the_output_on_the_lattice_of_regions(height: int, width: int, region: int, limit: int) -> None:
-    output = Window(7, 11, height, width)
-    windows = sheet_windows(output, region, limit)
-    assert sum(w.height * w.width for w in windows) == height * width
-    assert len({(w.row, w.col) for w in windows}) == len(windows)
-    for window in windows:
-        assert ((window.row - 7) % region, (window.col - 11) % region) == (0, 0)
-        assert max(window.shape) <= max(limit, region)
-        assert window.stop_row == output.stop_row or window.height % region == 0
-    assert len(set(sheet_names(windows))) == len(windows)
-    if max(height, width) <= limit // region * region:
-        assert sheet_names(windows) == ["map.tif"]
 
 
 def facts_of(pixels: np.ndarray, grid: GeoBox, nodata: float, classes: Any) -> CogFacts:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 _STEP_M = 320.0
-"""Distance of the nodes at which coordinates are computed; between them they are interpolated, with an error of up to 2 mm (this
+"""Distance of the nodes at which coordinates are computed; between them they are interpolated, with an error of about 2 mm (this
 squared over eight radii of the Earth)."""
 _STEEPEST = 80.0
 """Latitude in degrees beyond which meridians converge too fast for interpolation."""

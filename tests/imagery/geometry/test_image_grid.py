@@ -16,7 +16,7 @@ from shapely.geometry import box
 
 from swath.errors import AreaError, ImageryError
 from swath.geo import Blocks, Window
-from swath.imagery.geometry.footprint import area_pixels, grid_footprint, to_degrees
+from swath.imagery.geometry.footprint import area_pixels
 from swath.imagery.geometry.image_grid import area_mask, image_grid, output_window, pixel_offset, select_blocks
 from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.scene import Band, Scene
@@ -201,26 +201,6 @@ def test_a_grid_without_crs_has_no_areas() -> None:
     image = grid_of(10, 10, Affine(1, 0, 0, 0, 1, 0), None)
     with pytest.raises(ImageryError, match="no coordinate reference system"):
         output_window(image, Area(wkt=box(0, 0, 5, 5).wkt))
-
-
-def test_a_footprint_round_the_pole_holds_the_pole() -> None:
-    polar = grid_of(100, 100, Affine(10_000, 0, -500_000, 0, -10_000, 500_000), "EPSG:3031")
-    ground = grid_footprint(polar)
-    assert ground.contains(shapely.Point(10, -89.9))
-    assert ground.contains(shapely.Point(-170, -86))
-    assert not ground.intersects(shapely.Point(0, -80))
-
-
-def test_wrapped_and_unsplit_rings_are_the_split_area() -> None:
-    split = shapely.from_wkt(RAT_ISLANDS)
-    for ring in ((179.3, 180.8), (179.3, -179.2)):
-        west, east = ring
-        other = to_degrees(
-            shapely.Polygon([(west, 51.3), (east, 51.3), (east, 52.2), (west, 52.2), (west, 51.3)]),
-            "EPSG:4326",
-            wrapped=True,
-        )
-        assert other.symmetric_difference(split).area < 1e-9
 
 
 def test_wanted_blocks_are_those_that_hold_a_pixel_of_the_area(shared: Path) -> None:

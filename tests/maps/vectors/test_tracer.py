@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from swath.maps.vectors.outlines import Outlines
-from swath.maps.vectors.polygon import simplify, to_polygons
+from swath.maps.vectors.polygon import to_polygons
 from swath.maps.vectors.tracer import Strip, Tracer
 
 maps = arrays.arrays(
@@ -60,18 +60,6 @@ def test_objects_are_whole_valid_and_in_the_order_of_their_last_rows(pixels: np.
     assert sum(shapely.area(found)) == (pixels >= 0).sum()
     lasts = [max(rings[0][0]) for *_, rings in told(parts)]
     assert lasts == sorted(lasts)
-
-
-@settings(deadline=None, max_examples=60)
-@given(maps)
-def test_a_noded_coverage_is_one_and_stays_one_when_it_is_simplified(pixels: np.ndarray) -> None:
-    parts = traced(pixels, 4, noded=True)
-    assert shapely.coverage_is_valid(shapes(parts))
-    simple = simplify(parts, 1.5)
-    found = shapes([simple])
-    assert len(found) == sum(len(part.values) for part in parts)
-    assert shapely.is_valid(found).all()
-    assert shapely.coverage_is_valid(found)
 
 
 @settings(deadline=None, max_examples=60)

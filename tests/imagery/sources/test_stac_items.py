@@ -1,0 +1,222 @@
+"""STAC items: which of a catalogue or an API pass the filters, and where they lie."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pystac
+import pytest
+import shapely
+from shapely.geometry import box
+
+from swath.errors import CredentialsError, ImageryError, ReadFailed
+from swath.imagery.sources.stac import find_scenes
+from swath.imagery.sources.stac_items import find_items, item_footprint, parse_interval
+from swath.spec.fields.area import Area
+from swath.spec.fields.imagery import StacImagery
+
+TILE = "S2A_29RKH_20200219_0_L2A"
+
+
+TWIN = "S2A_29RKH_as_28N_derived"
+
+
+def spec(shared: Path, **said: Any) -> StacImagery:
+    return StacImagery(catalog=str(shared / "data/stac/catalog.json"), **said)
+
+
+def item(shared: Path, name: str) -> pystac.Item:
+    """A provider's item as its server gives it: relative hrefs are addresses, nothing is there to be opened."""
+    document = json.loads((shared / f"data/stac/items_only/{name}.json").read_text())
+    return pystac.Item.from_dict(document, href=f"https://stac.invalid/{name}.json", migrate=True)
+
+
+def ids(found: list[pystac.Item]) -> list[str]:
+    return [one.id for one in found]
+
+
+def test_items_come_by_time_then_id_whatever_the_catalogues_order(shared: Path) -> None:
+    found = ids(find_items(spec(shared), None))
+    assert found == [
+        "LC08_L2SP_008059_20191201_20200825_02_T1",
+        TILE,
+        TWIN,
+        "LC08_L2SP_001062_20201031_20201106_02_T2",
+    ]
+    assert ids(find_items(spec(shared, limit=2), None)) == found[:2]
+
+
+def test_each_filter_drops_its_items(shared: Path) -> None:
+    assert ids(find_items(spec(shared, datetime="2020"), None))[0] == TILE
+    assert ids(find_items(spec(shared, datetime="2020-02/2020-03"), None)) == [TILE, TWIN]
+    assert ids(find_items(spec(shared, datetime="2020-03-01/.."), None))[0].startswith("LC08")
+    # The twin does not say its clouds, so it stays.
+    assert ids(find_items(spec(shared, cloud_cover=4.0), None)) == [TWIN]
+    assert ids(find_items(spec(shared, ids=(TWIN,)), None)) == [TWIN]
+    amazon = Area(wkt=box(-66, -3, -65, -2.5).wkt)
+    assert ids(find_items(spec(shared), amazon)) == ["LC08_L2SP_001062_20201031_20201106_02_T2"]
+
+
+def test_no_items_says_which_filter_dropped_how_many(shared: Path) -> None:
+    with pytest.raises(ImageryError, match="no items; dropped: 3 by datetime, 1 by cloud_cover"):
+        find_items(spec(shared, datetime="2019", cloud_cover=5.0), None)
+    with pytest.raises(ImageryError, match="dropped: 4 by area"):
+        find_items(spec(shared), Area(wkt=box(10, 45, 11, 46).wkt))
+    with pytest.raises(ImageryError, match="dropped: 4 by collections"):
+        find_items(spec(shared, collections=("sentinel-2-l2a",)), None)
+
+
+def test_a_catalogue_that_is_not_one_is_an_error_with_its_name(tmp_path: Path) -> None:
+    for content in ("{", "[]", "{}", '{"type": "Topology"}', "<html>"):
+        (tmp_path / "c.json").write_text(content)
+        with pytest.raises(ImageryError, match=r"c\.json"):
+            find_items(StacImagery(catalog=str(tmp_path / "c.json")), None)
+    with pytest.raises(ImageryError, match=r"absent\.json"):
+        find_items(StacImagery(catalog=str(tmp_path / "absent.json")), None)
+
+
+@pytest.mark.parametrize("name", ["LT05_087017_antimeridian", "S2A_T01LAC_L1C_antimeridian", "S2A_T01WCP_antimeridian"])
+def test_items_over_the_antimeridian_lie_on_both_sides_and_nowhere_else(shared: Path, name: str) -> None:
+    found = item(shared, name)
+    ground = item_footprint(found)
+    assert found.bbox is not None
+    west, south, east, north = found.bbox
+    assert west > east
+    assert ground.intersects(shapely.Point(180, (south + north) / 2)) or ground.intersects(box(179, south, 180, north))
+    assert ground.intersects(box(-180, south, -179, north))
+    assert not ground.intersects(box(-170, south, 170, north))
+    found.geometry = None
+    by_box = item_footprint(found)
+    assert by_box.contains(shapely.Point(-179.99, (south + north) / 2))
+    assert by_box.contains(shapely.Point(179.99, (south + north) / 2))
+    assert not by_box.intersects(box(-170, south, 170, north))
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    [
+        ("2024", "2024-01-01T00:00:00", "2024-12-31T23:59:59"),
+        ("2024-02", "2024-02-01T00:00:00", "2024-02-29T23:59:59"),
+        ("2024-06/2024-08", "2024-06-01T00:00:00", "2024-08-31T23:59:59"),
+        ("2024-06-01", "2024-06-01T00:00:00", "2024-06-01T23:59:59"),
+        ("2024-06-01T10:30:00+02:00/..", "2024-06-01T08:30:00", None),
+        ("../2024-06-01T10:30:00Z", None, "2024-06-01T10:30:00"),
+    ],
+)
+def test_an_interval_is_all_of_its_ends(text: str, first: str | None, last: str | None) -> None:
+    def moment(said: str | None) -> datetime | None:
+        return datetime.fromisoformat(said).replace(tzinfo=UTC) if said else None
+
+    assert parse_interval(text) == (moment(first), moment(last))
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-13", "yesterday", "2024-01-01/2024-02/2024-03", "2024-05/2024-02", "2023-02-29"]
+)
+def test_what_is_no_date_is_refused(text: str) -> None:
+    with pytest.raises(ImageryError, match=r"imagery\.datetime"):
+        parse_interval(text)
+
+
+class Api(BaseHTTPRequestHandler):
+    """A STAC API with item search: pages of one item, POST."""
+
+    features: list[dict[str, Any]]
+    asked: list[dict[str, Any]]
+    status = 200
+
+    def _send(self, document: dict[str, Any]) -> None:
+        data = json.dumps(document).encode()
+        self.send_response(self.status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_GET(self) -> None:
+        here = f"http://{self.headers['Host']}"
+        self._send(
+            {
+                "type": "Catalog",
+                "id": "api",
+                "stac_version": "1.0.0",
+                "description": "a small API",
+                "conformsTo": ["https://api.stacspec.org/v1.0.0/core", "https://api.stacspec.org/v1.0.0/item-search"],
+                "links": [
+                    {"rel": "self", "href": here},
+                    {"rel": "root", "href": here},
+                    {"rel": "search", "href": f"{here}/search", "type": "application/geo+json", "method": "POST"},
+                ],
+            }
+        )
+
+    def do_POST(self) -> None:
+        query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append(query)
+        page = query.get("page", 0)
+        links = []
+        if page + 1 < len(self.features):
+            here = f"http://{self.headers['Host']}/search"
+            links = [{"rel": "next", "href": here, "method": "POST", "body": {"page": page + 1}, "merge": True}]
+        self._send({"type": "FeatureCollection", "features": self.features[page : page + 1], "links": links})
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
+        """Quiet."""
+
+
+@pytest.fixture
+def api(shared: Path) -> Iterator[tuple[str, type[Api]]]:
+    features = []
+    for name in (TWIN, TILE):
+        document = json.loads((shared / f"data/stac/{name}/{name}.json").read_text())
+        document["collection"] = "sentinel-2"
+        document["links"] = []
+        for asset in document["assets"].values():
+            asset["href"] = str(shared / f"data/stac/{name}" / asset["href"])
+        features.append(document)
+    handler = type("Handler", (Api,), {"features": features, "asked": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", handler
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_an_api_is_searched_page_by_page_with_every_filter(api: tuple[str, type[Api]]) -> None:
+    address, handler = api
+    imagery = StacImagery(
+        api=address, collections=("sentinel-2",), datetime="2020-02", cloud_cover=50.0, ids=(TILE, TWIN), bands=("red",)
+    )
+    found = find_scenes(imagery, None, Area(wkt=box(-11.9, 24.5, -11.5, 25.1).wkt))
+    assert [one.id for one in found.scenes] == [TILE, TWIN]
+    assert len(handler.asked) == 2
+    query = handler.asked[0]
+    assert query["datetime"] == "2020-02-01T00:00:00Z/2020-02-29T23:59:59Z"
+    assert query["collections"] == ["sentinel-2"]
+    assert shapely.geometry.shape(query["intersects"]).bounds == (-11.9, 24.5, -11.5, 25.1)
+
+
+def test_an_api_that_refuses_or_fails_is_said_so(api: tuple[str, type[Api]]) -> None:
+    address, handler = api
+    imagery = StacImagery(api=address, bands=("red",))
+    handler.status = 403
+    with pytest.raises(CredentialsError, match="answered 403"):
+        find_items(imagery, None)
+    handler.status = 404
+    with pytest.raises(ImageryError, match=address):
+        find_items(imagery, None)
+    handler.status = 500
+    with pytest.raises(ReadFailed) as failed:
+        find_items(imagery, None)
+    assert failed.value.retryable
+    handler.status = 200
+    with pytest.raises(ImageryError, match="more than 1 items"):
+        find_items(imagery, None, max_items=1)

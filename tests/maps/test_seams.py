@@ -1,0 +1,50 @@
+"""Seams: a map is exact when windows that are computed again have its pixels, and every pixel that differs is counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from swath.maps.cog.encoded_part import encode_part
+from swath.maps.region import map_region
+from swath.maps.region_result import RegionResult
+from swath.maps.seams import SeamSampling, check_seams
+from tests.maps.case import Case
+
+
+def results_of(case: Case) -> list[RegionResult]:
+    return [map_region(region, case.scenes, case.model, None, case.layout(32)) for region in case.regions(64)]
+
+
+def test_a_map_that_is_computed_again_in_other_tiles_is_exact(case: Case) -> None:
+    found = check_seams(results_of(case), case.regions(64), (case.scenes,), case.model, None, case.layout(32))
+    assert (found.windows, found.differing) == (4, 0)
+    assert 0 < found.pixels <= 4 * 128 * 128
+    certificate = found.certificate(case.model)
+    assert certificate["exact"]
+    assert certificate["reason"] == ""
+    assert certificate["differing"] == 0
+
+
+def test_pixels_that_differ_are_counted_in_the_windows_that_are_sampled(case: Case) -> None:
+    results, regions = results_of(case), case.regions(64)
+    part = results[0].map
+    pixels = part.pixels().copy()
+    pixels[0, 30:34, 30:35] = np.where(pixels[0, 30:34, 30:35] == 0, 1, 0)
+    results[0] = replace(results[0], map=encode_part(0, part.window, pixels, part.encoding, len(part.sizes)))
+    found = check_seams(
+        results, regions, (case.scenes,), case.model, None, case.layout(32), SeamSampling(windows=1, edge=32)
+    )
+    assert (found.windows, found.pixels, found.differing) == (1, 32 * 32, 4 * 5)
+    certificate = found.certificate(case.model)
+    assert not certificate["exact"]
+    assert "differ between tilings" in certificate["reason"]
+
+
+def test_regions_without_a_result_are_not_compared(case: Case) -> None:
+    results = results_of(case)[1:]
+    found = check_seams(
+        results, case.regions(64), (case.scenes,), case.model, None, case.layout(32), SeamSampling(windows=1, edge=32)
+    )
+    assert (found.pixels, found.differing) == (0, 0)

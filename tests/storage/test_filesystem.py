@@ -1,0 +1,20 @@
+"""File systems of URLs."""
+
+from __future__ import annotations
+
+import fsspec
+import pytest
+
+from swath.errors import ImageryError
+from swath.storage.filesystem import filesystem_and_path, open_filesystem
+
+
+def test_a_url_is_a_file_system_and_the_path_in_it() -> None:
+    files, path = filesystem_and_path("memory://bucket/a/b.tif")
+    assert files is fsspec.filesystem("memory")
+    assert path == "/bucket/a/b.tif"
+
+
+def test_an_unknown_scheme_is_an_error_that_names_it() -> None:
+    with pytest.raises(ImageryError, match=r"nosuch://host/a: nosuch:// is not a kind of address that can be opened"):
+        open_filesystem("nosuch://host/a?secret")
