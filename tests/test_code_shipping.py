@@ -13,7 +13,7 @@ from swath import code_shipping
 from swath.code_shipping import ModuleSource, ProjectCode, ShippedFinder, project_code_id
 from swath.project.registry import Registry
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 JOB = """
 import json
 import threading
