@@ -250,8 +250,10 @@ def plan(spec: Evaluate) -> dict[str, Any]:
     """What an evaluation would take, from the headers of its files."""
     from swath.evaluation import scoring_input
     from swath.maps.layout import plan_sheets
+    from swath.models.info import check_weights
 
     if spec.model is not None and spec.data is not None:
+        check_weights(spec.model)
         found = scoring_input.find_model_scoring(
             spec.data, read_contract(spec.model), spec.area, spec.split, spec.block_m
         )

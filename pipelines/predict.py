@@ -222,7 +222,9 @@ def plan(spec: Predict) -> dict[str, Any]:
     """What a map would take, from the headers of its imagery and the model's contract."""
     from swath.maps.layout import plan_sheets
     from swath.maps.prediction import estimate
+    from swath.models.info import check_weights
 
     contract = read_contract(spec.model)
+    check_weights(spec.model)
     grids = find_imagery(spec.imagery, contract=contract, area=spec.area, grid=spec.grid)
     return estimate(contract, grids, plan_sheets(grids, spec.area, spec.output, spec.region), spec.output)

@@ -35,7 +35,10 @@ MOSAICS = {
     "median": "the median of the valid pixels",
 }
 """What is taken where scenes overlap."""
-ARTIFACTS = {"pt2": "torch.export.save", "torchscript": "torch.jit.save", "onnx": "onnx", "safetensors": "safetensors"}
+ARTIFACTS = {
+    "pt2": "torch.export.save", "torchscript": "torch.jit.save", "onnx": "onnx", "safetensors": "safetensors",
+    "checkpoint": "torch.save",
+}  # fmt: skip
 """How the STAC extension for models calls the formats of weights."""
 
 

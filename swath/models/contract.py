@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from swath.models.lattice import Lattice
 
-Format = Literal["pt2", "torchscript", "onnx", "safetensors"]
+Format = Literal["pt2", "torchscript", "onnx", "safetensors", "checkpoint"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
 DTYPE_RANGES = {
@@ -69,9 +69,9 @@ class Weights:
     """Absolute path, or a URL."""
     format: Format
     sha256: str
-    """Of the weights file (and, for ONNX, of the `.onnx.data` file beside it)."""
+    """Of the weights file (and, for ONNX, of the files beside it that hold weights)."""
     factory: str | None
-    """`module:function` for safetensors."""
+    """`module:function` for safetensors and checkpoints."""
     bands: int
     """Input bands, by the contract."""
 

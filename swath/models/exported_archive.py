@@ -1,270 +1,285 @@
-"""Read a torch.export archive (.pt2) from the graph that it holds as JSON, without torch's exporter and compiler.
+"""Read a torch.export archive (.pt2) as a Program: its graph from JSON, its weights from their bytes.
 
-torch.export.load imports both, and sympy, which takes seconds. Nothing is unpickled here. What is not a plain list of calls of torch's
-own operators (control flow, custom operators) is not read: `read_program` gives None, and torch.export.load reads it.
-docs/decisions/0015 has the measurement.
+Nothing is unpickled or evaluated, and torch.export.load is never called: it does both with whatever is in the archive. What is not read
+here is refused by name. docs/decisions/0015 has the time that this saves, 0017 the reasons.
 """
 
 from __future__ import annotations
 
-import ast
+import contextlib
+import io
 import json
-import math
-import operator
 import re
-import zipfile
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from swath.models.exported_program import DEVICE, GUARD_FUNCTIONS, AxisRange, OperatorCall, Program, Value
+from swath.errors import ModelError
+from swath.models.exported_graph import STRIDED, TYPES, ForbiddenOperator, Unsupported, check_operators, read_block
+from swath.models.exported_program import Program
+from swath.models.exported_sizes import AxisRange, UnknownSize, axis_range, guard
+from swath.models.safety.archive import (
+    CODE,
+    OLD_TORCH_EXPORT,
+    REMEDY,
+    SAVED_TENSORS,
+    TORCH_EXPORT,
+    ModelArchive,
+    write_archive,
+)
+from swath.models.safety.tensor_pickle import check_extent, check_saved_tensors
 
 if TYPE_CHECKING:
     import torch
 
 SCHEMA = 8
 """Major version of the archive's schema that is read here."""
-OPERATORS: dict[str, Callable[..., Any]] = {
-    f"_operator.{name}": getattr(operator, name)
-    for name in (
-        "add", "sub", "mul", "floordiv", "truediv", "mod", "pow", "neg", "eq", "ne", "lt", "le", "gt", "ge", "getitem",
-    )
-} | {f"math.{name}": getattr(math, name) for name in ("trunc", "floor", "ceil")}  # fmt: skip
-"""What a graph may do with sizes."""
-
-# Codes of torch/_export/serde/schema.py.
-_TYPES = {
-    1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64", 12: "bool", 13: "bfloat16",
-}  # fmt: skip
-_MEMORY = {1: "contiguous_format", 2: "channels_last", 4: "preserve_format"}
-_STRIDED = 7
-# Arguments that are their JSON values.
-_JSON_TYPES = ("as_int", "as_ints", "as_float", "as_floats", "as_bool", "as_bools", "as_string")
-# A dynamic length, or a multiple of one.
-_LENGTH = re.compile(r"Mul\(Integer\((\d+)\), Symbol\('(\w+)'[^()]*\)\)|Symbol\('(\w+)'[^()]*\)")
-_DYNAMIC_MINIMUM = 2
-_GUARD_NODES = (
-    ast.Expression, ast.Compare, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Call, ast.Constant, ast.Name, ast.Load, ast.operator,
-    ast.unaryop, ast.boolop, ast.cmpop,
-)  # fmt: skip
+_OLD_DOCUMENT = "serialized_exported_program.json"
+_PAYLOAD = re.compile(r"(weight|tensor)_\d+")
+Tensors = dict[str, "torch.Tensor"]
 
 
-class _Unsupported(Exception):
-    """The archive holds something that is not read here."""
+@dataclass(frozen=True)
+class _Payload:
+    """A tensor of an archive: which entry holds its data, and how it lies there."""
+
+    entry: str
+    dtype: str
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int
 
 
-def read_program(path: str) -> Program | None:
-    """The network of an archive that holds nothing but a plain list of calls; None when it is anything else."""
+@dataclass(frozen=True)
+class _Contents:
+    """What an archive holds. Tensors are payloads by name, or the name of an entry that torch.save wrote."""
+
+    document: dict[str, Any]
+    weights: dict[str, _Payload] | str
+    constants: dict[str, _Payload] | str
+
+
+@dataclass(frozen=True)
+class _Signature:
+    """What a network takes and gives, by names in its graph."""
+
+    image: str
+    result: str
+    weights: dict[str, str]
+    """Names of parameters and buffers in the module."""
+    constants: dict[str, str]
+    mutated: dict[str, str]
+    """The new value of a buffer or of the images."""
+    axes: tuple[AxisRange, ...]
+    guards: tuple[Any, ...]
+
+
+def check_archive(path: str) -> None:
+    """Raise ModelError for an archive that read_program would refuse for what it holds. Imports no torch; reads no weights."""
+    with ModelArchive(path, path) as archive, _named_errors(path):
+        document = _contents(archive).document
+        _signature(document)
+        check_operators(document["graph_module"]["graph"])
+
+
+def read_program(path: str) -> Program:
+    """The network of an archive. Raises ModelError, which names what is not read or not allowed."""
+    with ModelArchive(path, path) as archive, _named_errors(path):
+        contents = _contents(archive)
+        signature = _signature(contents.document)
+        weights, constants = _tensors(archive, contents.weights), _tensors(archive, contents.constants)
+        tensors = {name: weights[key] for name, key in signature.weights.items()}
+        tensors |= {name: constants[key] for name, key in signature.constants.items()}
+        graph = contents.document["graph_module"]["graph"]
+        block = read_block(graph, (signature.image, *tensors), (signature.result, *signature.mutated.values()))
+        return Program(
+            block, tensors, signature.image, signature.axes, signature.guards, mutated=tuple(signature.mutated)
+        )
+
+
+def read_weights(path: str) -> Tensors:
+    """Parameters and buffers of an archive by their names in the module. Raises ModelError."""
+    with ModelArchive(path, path) as archive, _named_errors(path):
+        return _tensors(archive, _contents(archive).weights)
+
+
+@contextlib.contextmanager
+def _named_errors(path: str) -> Iterator[None]:
+    """What reading raises as a ModelError that names the file."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _program(archive)
-    except (_Unsupported, KeyError, IndexError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, OSError):
-        return None  # torch.export.load reports what is wrong with it, if anything is
+        yield
+    except ForbiddenOperator as error:
+        raise ModelError(
+            f"{path}: calls the operator {str(error)[:200]}, which is not allowed in a model",
+            remedy="write the network with torch's own operators on tensors, or load its weights with a factory",
+        ) from None
+    except (Unsupported, UnknownSize) as error:
+        raise ModelError(
+            f"{path}: the network {error}", remedy="export it again, with one tensor of images in and one tensor out"
+        ) from None
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        what = f"{type(error).__name__}: {str(error)[:200]}"
+        raise ModelError(f"{path}: not a torch.export archive that swath reads: {what}") from error
 
 
-def _program(archive: zipfile.ZipFile) -> Program:
-    (name,) = (name for name in archive.namelist() if re.fullmatch(r"[^/]+/models/[^/]+\.json", name))
-    root, model = name.split("/")[0], name.rpartition("/")[2].removesuffix(".json")
-    document = json.loads(archive.read(name))
-    _require(document["schema_version"]["major"] == SCHEMA and archive.read(f"{root}/byteorder") == b"little")
-    graph, signature = document["graph_module"]["graph"], document["graph_module"]["signature"]
-    weights = _tensors(archive, f"{root}/data/weights/", f"{model}_weights_config.json")
-    constants = _tensors(archive, f"{root}/data/constants/", f"{model}_constants_config.json")
-    tensors: dict[str, torch.Tensor] = {}
+def _contents(archive: ModelArchive) -> _Contents:
+    if _OLD_DOCUMENT in archive:  # torch 2.7 and before
+        archive.check(OLD_TORCH_EXPORT)
+        inputs, weights, constants = (f"serialized_{kind}.pt" for kind in ("example_inputs", "state_dict", "constants"))
+        found = _Contents(_document(archive, _OLD_DOCUMENT), weights, constants)
+        saved = [inputs, weights, constants]
+    else:
+        archive.check(TORCH_EXPORT)
+        models = [name for name in archive.names if name.startswith("models/")]
+        if len(models) != 1:
+            raise ModelError(f"{archive.path}: holds {len(models)} exported programs instead of one")
+        if "byteorder" in archive and archive.read("byteorder") != b"little":
+            raise ModelError(f"{archive.path}: was written on a machine of another byte order")
+        model = models[0].removeprefix("models/").removesuffix(".json")
+        document = _document(archive, models[0])
+        found = _Contents(document, *(_payloads(archive, kind, model) for kind in ("weights", "constants")))
+        saved = [name for name in archive.names if name.endswith(".pt")]
+    for name in saved:  # examples of inputs are never read, but who puts more than tensors there is not to be trusted
+        _check_saved(archive, name)
+    return found
+
+
+def _document(archive: ModelArchive, name: str) -> dict[str, Any]:
+    document: dict[str, Any] = archive.json(name)
+    major = document["schema_version"]["major"]
+    if major != SCHEMA:
+        raise ModelError(
+            f"{archive.path}: the schema of torch.export is {str(major)[:20]} here, and swath reads {SCHEMA}",
+            remedy="export the network again with the torch that is installed",
+        )
+    return document
+
+
+def _payloads(archive: ModelArchive, kind: str, model: str) -> dict[str, _Payload] | str:
+    whole = f"data/{kind}/{model}.pt"
+    if whole in archive:  # torch 2.8
+        return whole
+    found: dict[str, _Payload] = {}
+    for name, entry in archive.json(f"data/{kind}/{model}_{kind}_config.json")["config"].items():
+        if entry["use_pickle"] or not _PAYLOAD.fullmatch(entry["path_name"]):
+            raise ModelError(f"{archive.path}: {CODE}: {name} is no plain tensor: {entry['path_name']}", remedy=REMEDY)
+        meta = entry["tensor_meta"]
+        if meta["layout"] != STRIDED or meta["dtype"] not in TYPES:
+            raise ModelError(f"{archive.path}: {name} is a sparse or quantized tensor, which swath does not run")
+        dtype, item_bytes = TYPES[meta["dtype"]]
+        sizes, strides = (tuple(int(each["as_int"]) for each in meta[key]) for key in ("sizes", "strides"))
+        payload = _Payload(
+            f"data/{kind}/{entry['path_name']}", dtype, sizes, strides, int(meta["storage_offset"]["as_int"])
+        )
+        stored = archive.size(payload.entry)
+        if stored % item_bytes:
+            raise ModelError(f"{archive.path}: {payload.entry} is damaged: {stored} bytes of {dtype}")
+        try:
+            check_extent(sizes, strides, payload.offset, stored // item_bytes)
+        except ValueError as error:
+            raise ModelError(f"{archive.path}: {name} does not lie within its data: {error}") from None
+        found[name] = payload
+    return found
+
+
+def _signature(document: dict[str, Any]) -> _Signature:
+    module = document["graph_module"]
+    graph, signature = module["graph"], module["signature"]
+    weights: dict[str, str] = {}
+    constants: dict[str, str] = {}
     images: list[str] = []
     for spec in signature["input_specs"]:
         ((kind, entry),) = spec.items()
         match kind:
             case "user_input":
-                images.append(entry["arg"]["as_tensor"]["name"])
+                ((form, given),) = entry["arg"].items()
+                if form != "as_tensor":
+                    raise Unsupported(f"takes an input that is no tensor: {form.removeprefix('as_')}")
+                images.append(given["name"])
             case "parameter":
-                tensors[entry["arg"]["name"]] = weights[entry["parameter_name"]]
+                weights[entry["arg"]["name"]] = entry["parameter_name"]
             case "buffer":
-                stored = weights if entry["persistent"] else constants
-                tensors[entry["arg"]["name"]] = stored[entry["buffer_name"]]
+                (weights if entry["persistent"] else constants)[entry["arg"]["name"]] = entry["buffer_name"]
             case "tensor_constant":
-                tensors[entry["arg"]["name"]] = constants[entry["tensor_constant_name"]]
+                constants[entry["arg"]["name"]] = entry["tensor_constant_name"]
+            case "constant_input":
+                continue  # its value is in the graph
             case _:
-                raise _Unsupported(kind)
-    (image,) = images
-    ((output,),) = (tuple(spec) for spec in signature["output_specs"])
-    _require(output == "user_output" and _flat(document["graph_module"]["module_call_graph"][0]["signature"]))
-    result = signature["output_specs"][0]["user_output"]["arg"]["as_tensor"]["name"]
-    axes = tuple(_axis_range(size, document["range_constraints"]) for size in graph["tensor_values"][image]["sizes"])
-    guards = tuple(_guard(text, image) for text in document.get("guards_code") or ())
-    return Program(_steps(graph["nodes"], {image, *tensors}, result), tensors, image, result, axes, guards)
+                raise Unsupported(f"takes an input of the kind {kind!r}")
+    if len(images) != 1:
+        raise Unsupported(f"takes {len(images)} tensors")
+    image = images[0]
+    names = {key: name for name, key in (weights | constants).items()}
+    result, mutated = _outputs(signature["output_specs"], names, image, _keys(module["module_call_graph"][0]))
+    axes = tuple(axis_range(size, document["range_constraints"]) for size in graph["tensor_values"][image]["sizes"])
+    guards = tuple(guard(text, image) for text in document.get("guards_code") or ())
+    return _Signature(image, result, weights, constants, mutated, axes, guards)
 
 
-def _require(holds: bool) -> None:
-    if not holds:
-        raise _Unsupported
+def _outputs(
+    specs: list[dict[str, Any]], names: dict[str, str], image: str, keys: list[str]
+) -> tuple[str, dict[str, str]]:
+    """The name of what the network gives, and names of new values by the tensor that takes them."""
+    results: list[str] = []
+    mutated: dict[str, str] = {}
+    for spec in specs:
+        ((kind, entry),) = spec.items()
+        match kind:
+            case "user_output":
+                ((form, given),) = entry["arg"].items()
+                results.append(given["name"] if form == "as_tensor" else "")
+            case "buffer_mutation":
+                mutated[names[entry["buffer_name"]]] = entry["arg"]["name"]
+            case "user_input_mutation":
+                mutated[image] = entry["arg"]["name"]
+            case _:
+                raise Unsupported(f"has an output of the kind {kind!r}")
+    if len(results) != 1 or not results[0]:
+        named = f" ({', '.join(keys)})" if keys else ""
+        raise Unsupported(f"gives {len(results)} results{named}, not one tensor")
+    return results[0], mutated
 
 
-def _flat(call: dict[str, Any]) -> bool:
-    """Whether the network takes one tensor by position and gives a tensor, in no container."""
-    leaf: dict[str, Any] = {"type": None, "context": None, "children_spec": []}
-    outer = json.loads(call["in_spec"])[1]["children_spec"]
-    return bool([child["children_spec"] for child in outer] == [[leaf], []] and json.loads(call["out_spec"])[1] == leaf)
+def _keys(call: dict[str, Any]) -> list[str]:
+    """Keys of the dictionary that the network gives, if it gives one."""
+    spec = json.loads(call["signature"]["out_spec"])[1]
+    keys = json.loads(spec["context"]) if spec["type"] == "builtins.dict" else []
+    return [str(key)[:50] for key in keys]
 
 
-def _tensors(archive: zipfile.ZipFile, folder: str, config: str) -> dict[str, torch.Tensor]:
+def _tensors(archive: ModelArchive, payloads: dict[str, _Payload] | str) -> Tensors:
     import torch
 
-    storages: dict[tuple[str, torch.dtype], torch.Tensor] = {}
-    tensors: dict[str, torch.Tensor] = {}
-    for name, entry in json.loads(archive.read(folder + config))["config"].items():
-        meta = entry["tensor_meta"]
-        _require(not entry["use_pickle"] and meta["layout"] == _STRIDED and meta["device"]["type"] == "cpu")
-        sizes, strides = ([each["as_int"] for each in meta[key]] for key in ("sizes", "strides"))
-        dtype = getattr(torch, _TYPES[meta["dtype"]])
-        key = (entry["path_name"], dtype)
+    if isinstance(payloads, str):
+        return _saved_tensors(archive, payloads)
+    storages: dict[tuple[str, str], torch.Tensor] = {}
+    tensors: Tensors = {}
+    for name, payload in payloads.items():
+        key = (payload.entry, payload.dtype)
         if key not in storages:
-            data = bytearray(archive.read(folder + entry["path_name"]))
+            data, dtype = bytearray(archive.read(payload.entry)), getattr(torch, payload.dtype)
             # A copy begins at a multiple of 64 bytes, as all of torch's own tensors do.
             storages[key] = torch.frombuffer(data, dtype=dtype).clone() if data else torch.empty(0, dtype=dtype)
-        tensors[name] = storages[key].as_strided(sizes, strides, meta["storage_offset"]["as_int"])
+        tensors[name] = storages[key].as_strided(payload.sizes, payload.strides, payload.offset)
     return tensors
 
 
-def _axis_range(size: dict[str, Any], ranges: dict[str, dict[str, int | None]]) -> AxisRange:
-    """As torch checks it: multiples are among the guards, and a minimum of 2 only means that the length is dynamic."""
-    if "as_int" in size:
-        return AxisRange(None, size["as_int"], size["as_int"])
-    found = _LENGTH.fullmatch(size["as_expr"]["expr_str"])
-    if found is None:
-        raise _Unsupported(size)
-    name = "*".join(group for group in found.groups() if group)
-    limits = ranges.get(name, {})
-    minimum, maximum = limits.get("min_val") or 0, limits.get("max_val")
-    return AxisRange(name, minimum if minimum > _DYNAMIC_MINIMUM else 0, math.inf if maximum is None else maximum)
+def _check_saved(archive: ModelArchive, name: str) -> bytes:
+    """An entry that torch.save wrote, as an archive of its own. Raises ModelError when it holds more than tensors."""
+    data = archive.read(name)
+    if not data:
+        return data
+    with ModelArchive(data, f"{archive.path}: {name}") as saved:
+        saved.check(SAVED_TENSORS)
+        check_saved_tensors(saved)
+        return write_archive("archive", ((each, saved.read(each)) for each in saved.names))
 
 
-class _AxisNames(ast.NodeTransformer):
-    """Replaces `L['images'].size()[2]` by the name axis_2."""
-
-    def __init__(self, image: str) -> None:
-        self._sizes = f"L['{image}'].size()"
-
-    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        if ast.unparse(node.value) != self._sizes or not isinstance(node.slice, ast.Constant):
-            raise _Unsupported(ast.unparse(node))
-        return ast.Name(f"axis_{node.slice.value!r}", ast.Load())
-
-
-def _guard(text: str, image: str) -> Any:
-    """Arithmetic and comparisons of the lengths of axes, max and min, and nothing else."""
-    tree = ast.fix_missing_locations(_AxisNames(image).visit(ast.parse(text, mode="eval")))
-    for node in ast.walk(tree):
-        _require(isinstance(node, _GUARD_NODES))
-        _require(not isinstance(node, ast.Name) or node.id in GUARD_FUNCTIONS or node.id.startswith("axis_"))
-    return compile(tree, "<guard>", "eval")
-
-
-def _steps(nodes: list[dict[str, Any]], given: set[str], result: str) -> tuple[OperatorCall, ...]:
-    """The calls in order. `given` are the names of images and weights; `result` is the name of the output."""
-    known = set(given)
-    drafts: list[tuple[OperatorCall, set[str]]] = []
-    for node in nodes:
-        needs: set[str] = set()
-        args: list[Value] = []
-        kwargs: dict[str, Value] = {}
-        for argument in node["inputs"]:
-            value = _value(argument["arg"], needs)
-            if argument["kind"] == 1:
-                args.append(value)
-            else:
-                _require(argument["kind"] == 2)  # older archives have no kind
-                kwargs[argument["name"]] = value
-        _require(needs <= known)
-        results, several = _results(node["outputs"])
-        known.update(results)
-        drafts.append((OperatorCall(_call(node["target"]), tuple(args), kwargs, results, several, ()), needs))
-    _require(result in known)
-    later = {result, *given}
-    steps: list[OperatorCall] = []
-    for step, needs in reversed(drafts):
-        released = tuple(sorted((needs | set(step.results)) - later))
-        later |= needs
-        steps.append(replace(step, released=released))
-    return tuple(reversed(steps))
-
-
-def _call(target: str) -> Callable[..., Any]:
-    """The operator: only torch's own, and arithmetic of sizes. Raises _Unsupported for any other."""
-    if target in OPERATORS:
-        return OPERATORS[target]
+def _saved_tensors(archive: ModelArchive, name: str) -> Tensors:
     import torch
 
-    if found := re.fullmatch(r"torch\.ops\.aten\.(\w+)\.(\w+)", target):
-        call: Callable[..., Any] = getattr(getattr(torch.ops.aten, found[1]), found[2])
-        return call
-    _require(re.fullmatch(r"torch\.sym_(int|float|max|min|not|ite)", target) is not None)
-    symbolic: Callable[..., Any] = getattr(torch, target.removeprefix("torch."))
-    return symbolic
-
-
-def _results(outputs: list[dict[str, Any]]) -> tuple[tuple[str, ...], bool]:
-    """Names of an operator's results, and whether it gives a sequence of them."""
-    if len(outputs) == 1 and "as_tensors" in outputs[0]:
-        return tuple(each["name"] for each in outputs[0]["as_tensors"]), True
-    names = []
-    for output in outputs:
-        ((kind, entry),) = output.items()
-        _require(kind in ("as_tensor", "as_sym_int", "as_sym_float", "as_sym_bool"))
-        names.append(entry["name"] if kind == "as_tensor" else entry["as_name"])
-    return tuple(names), len(names) != 1
-
-
-def _value(argument: dict[str, Any], needs: set[str]) -> Value:
-    """How to get an argument; the names that it takes are added to `needs`."""
-    ((kind, entry),) = argument.items()
-    match kind:
-        case "as_none":
-            return lambda _: None
-        case "as_tensor":
-            return _named(entry["name"], needs)
-        case "as_device":
-            _require(entry["type"] == "cpu")
-            return operator.itemgetter(DEVICE)
-        case "as_sym_int" | "as_sym_float" | "as_sym_bool":
-            return _number(entry, needs)
-        case "as_tensors":
-            return _listed([_named(each["name"], needs) for each in entry])
-        case "as_optional_tensors":
-            return _listed([_value(each, needs) for each in entry])
-        case "as_sym_ints" | "as_sym_floats" | "as_sym_bools":
-            return _listed([_number(each, needs) for each in entry])
-        case _:
-            constant = _constant(kind, entry)
-            return lambda _: constant
-
-
-def _named(name: str, needs: set[str]) -> Value:
-    needs.add(name)
-    return operator.itemgetter(name)
-
-
-def _number(entry: dict[str, Any], needs: set[str]) -> Value:
-    """A size: by its name, or as it is."""
-    ((kind, number),) = entry.items()
-    return _named(number, needs) if kind == "as_name" else lambda _: number
-
-
-def _listed(values: list[Value]) -> Value:
-    return lambda known: [value(known) for value in values]
-
-
-def _constant(kind: str, entry: Any) -> Any:
-    import torch
-
-    if kind in _JSON_TYPES:
-        return entry
-    match kind:
-        case "as_scalar_type":
-            return getattr(torch, _TYPES[entry])
-        case "as_memory_format":
-            return getattr(torch, _MEMORY[entry])
-        case "as_layout":
-            _require(entry == _STRIDED)
-            return torch.strided
-    raise _Unsupported(kind)
+    data = _check_saved(archive, name)
+    found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True) if data else {}
+    if not isinstance(found, dict) or not all(isinstance(each, torch.Tensor) for each in found.values()):
+        raise ModelError(f"{archive.path}: {name} holds more than tensors", remedy=REMEDY)
+    return {str(key): tensor.detach() for key, tensor in found.items()}

@@ -6,17 +6,17 @@ last bit. exported_archive.py reads it from a .pt2 file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from swath.models.exported_sizes import GUARD_FUNCTIONS, AxisRange
 
 if TYPE_CHECKING:
     import torch
 
 DEVICE = ""
 """Key of the device among the values of a program."""
-GUARD_FUNCTIONS = {"max": max, "min": min}
-"""What guards may call."""
 
 Value = Callable[[dict[str, Any]], Any]
 """An argument of an operator: takes the tensors and sizes by name."""
@@ -35,40 +35,58 @@ class OperatorCall:
     """Whether the operator gives a sequence of results."""
     released: tuple[str, ...]
     """Names that no later call needs: their memory is freed."""
+    blocks: tuple[Block, ...] = ()
+    """Graphs that the operator calls: branches, or a part with another precision."""
 
 
 @dataclass(frozen=True)
-class AxisRange:
-    """Which lengths the network takes along one axis of the images."""
+class Block:
+    """Steps in their order. Names are the block's own."""
 
-    name: str | None
-    """Axes of one name have one length."""
-    minimum: float
-    maximum: float
+    inputs: tuple[str, ...]
+    steps: tuple[OperatorCall, ...]
+    outputs: tuple[str, ...]
 
-    def check(self, axis: int, length: int, lengths: dict[str, int]) -> None:
-        """Raise ValueError for another length. `lengths` has those of the axes so far, by name."""
-        in_range = self.minimum <= length <= self.maximum
-        if not in_range or (self.name and lengths.setdefault(self.name, length) != length):
-            raise ValueError(
-                f"axis {axis} of images was exported for {self.minimum:g} to {self.maximum:g}, not for {length}"
-            )
+    def run(self, values: dict[str, Any]) -> tuple[Any, ...]:
+        """What the steps make of `values`, which they change."""
+        for step in self.steps:
+            args = [value(values) for value in step.args]
+            result = step.call(*args, **{name: value(values) for name, value in step.kwargs.items()})
+            del args
+            if step.results:  # the exporter's assertions give none
+                values.update(zip(step.results, result if step.several else (result,), strict=True))
+            del result
+            for name in step.released:
+                del values[name]
+        return tuple(values[name] for name in self.outputs)
+
+    def bound(self, device: str) -> Callable[..., tuple[Any, ...]]:
+        """The block as a function of its inputs."""
+        return lambda *given: self.run({**dict(zip(self.inputs, given, strict=True)), DEVICE: device})
+
+    def calls(self) -> Iterator[Callable[..., Any]]:
+        """All operators, those of inner blocks included."""
+        for step in self.steps:
+            yield step.call
+            for block in step.blocks:
+                yield from block.calls()
 
 
 @dataclass(frozen=True)
 class Program:
     """A network as a list of calls. Takes one tensor of images and gives one tensor."""
 
-    steps: tuple[OperatorCall, ...]
+    block: Block
+    """Its first output is what the network gives; the others are new values of buffers."""
     tensors: dict[str, torch.Tensor]
     """Weights, by their names in the graph."""
     image: str
     """Name of the images in the graph."""
-    result: str
-    """Name of what it gives."""
     axes: tuple[AxisRange, ...]
     guards: tuple[Any, ...]
     """Compiled conditions on the lengths of the axes, named axis_0 and so on."""
+    mutated: tuple[str, ...] = ()
+    """Names of the tensors that take the block's other outputs."""
     device: str = "cpu"
 
     def to(self, device: str) -> Program:
@@ -85,18 +103,13 @@ class Program:
             accepted.check(axis, length, by_name)
         lengths = {f"axis_{axis}": length for axis, length in enumerate(images.shape)}
         builtins = {"__builtins__": GUARD_FUNCTIONS}
-        if not all(eval(guard, builtins, lengths) for guard in self.guards):  # noqa: S307 -- see exported_archive._guard
+        if not all(eval(guard, builtins, lengths) for guard in self.guards):  # noqa: S307 -- see exported_sizes.guard
             raise ValueError(f"the network was not exported for images of {tuple(images.shape)}")
         values: dict[str, Any] = {**self.tensors, self.image: images, DEVICE: self.device}
+        changed = {name: values[name] for name in self.mutated}
         del images
-        for step in self.steps:
-            args = [value(values) for value in step.args]
-            result = step.call(*args, **{name: value(values) for name, value in step.kwargs.items()})
-            del args
-            if step.results:  # the exporter's assertions give none
-                values.update(zip(step.results, result if step.several else (result,), strict=True))
-            del result
-            for name in step.released:
-                del values[name]
-        output: torch.Tensor = values[self.result]
+        output: torch.Tensor
+        output, *others = self.block.run(values)
+        for name, value in zip(self.mutated, others, strict=True):
+            changed[name].copy_(value)
         return output

@@ -35,7 +35,7 @@ def find_global_layers(network: TorchNetwork) -> tuple[str, ...]:
 
 def _names(network: TorchNetwork) -> set[str]:
     if isinstance(network, Program):
-        return {_operator(step.call) for step in network.steps}
+        return {_operator(call) for call in network.block.calls()}
     names = {getattr(module, "original_name", type(module).__name__) for module in network.modules()}
     nodes = getattr(
         getattr(network, "graph", None), "nodes", ()

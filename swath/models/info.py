@@ -8,7 +8,7 @@ from swath.errors import ModelError
 from swath.models.contract import Contract, ModelInfo, ReceptiveField, Weights
 from swath.models.contract_file import contract_path, read_contract
 from swath.models.device import Device, resolve_device
-from swath.models.load import format_of, load_model, weights_sha256
+from swath.models.load import check_file, format_of, load_model, weights_sha256
 from swath.models.receptive import measure_predictor, output_channels
 from swath.models.weights_cache import local_copy
 from swath.spec.fields.model import ModelRef
@@ -24,13 +24,21 @@ def contract_of(ref: ModelRef) -> Contract:
     return read_contract(local_copy(f"{folder}/{contract_path(name).name}"))
 
 
+def check_weights(ref: ModelRef) -> None:
+    """Raise ModelError for a file on this machine that is no model, or holds what a model may not; what is elsewhere is not fetched."""
+    form = format_of(ref.path, ref.trust)
+    if "://" not in ref.path and Path(ref.path).is_file():
+        check_file(ref.path, form)
+
+
 def weights_of(ref: ModelRef) -> Weights:
-    """The weights with their checksum. Reads the file, but loads no network. Raises ModelError."""
-    form = format_of(ref.path)
+    """The weights with their checksum. Reads the file, but loads no network. Raises ModelError, also for a file that holds what a model
+    may not."""
+    form = format_of(ref.path, ref.trust)
     path: str | Path = ref.path if "://" in ref.path else Path(ref.path).absolute()
     if isinstance(path, Path) and not path.is_file():
         raise ModelError(f"{path}: there is no such file", remedy="check `model` in the spec")
-    if ref.factory is not None and form != "safetensors":
+    if ref.factory is not None and form not in ("safetensors", "checkpoint"):
         raise ModelError(f"{path}: a factory is for .safetensors; a {form} file contains its network")
     if form == "onnx" and (ref.precision != "float32" or ref.device == "cuda"):
         given = f"precision {ref.precision}" if ref.precision != "float32" else "device cuda"
@@ -38,7 +46,9 @@ def weights_of(ref: ModelRef) -> Weights:
             f"{path}: ONNX models run in float32 on the CPU, not with {given}",
             remedy="export the model as .pt2, or leave it out",
         )
-    return Weights(str(path), form, weights_sha256(local_copy(str(path))), ref.factory, len(contract_of(ref).bands))
+    local = local_copy(str(path))
+    check_file(local, form)
+    return Weights(str(path), form, weights_sha256(local), ref.factory, len(contract_of(ref).bands))
 
 
 def measure_weights(weights: Weights) -> ReceptiveField:

@@ -1,5 +1,6 @@
 """Load the weights of a model, in any format, into a Predictor: once per process, after their checksum was verified.
 
+A file that swath has not loaded before is loaded in a process without rights first: safety/first_load.py.
 A worker is one process per core, so torch and onnxruntime use one thread in a process that has loaded a model.
 """
 
@@ -12,9 +13,19 @@ from pathlib import Path
 from swath.errors import ModelError
 from swath.models.contract import Format, ModelInfo, Precision, Weights
 from swath.models.device import Device
-from swath.models.onnx_predictor import OnnxPredictor
+from swath.models.exported_archive import check_archive
+from swath.models.onnx_predictor import OnnxPredictor, require_onnxruntime
 from swath.models.predictor import Predictor
-from swath.models.torch_files import load_safetensors, load_torch_export, load_torchscript
+from swath.models.safety.first_load import FirstLoad, load_first
+from swath.models.safety.onnx_file import check_onnx, weights_files
+from swath.models.safety.torchscript import check_script_archive
+from swath.models.torch_files import (
+    load_checkpoint,
+    load_safetensors,
+    load_torch_export,
+    load_torchscript,
+    read_checkpoint,
+)
 from swath.models.torch_predictor import TorchPredictor
 from swath.models.weights_cache import local_copy
 
@@ -26,8 +37,11 @@ FORMATS: dict[str, Format] = {
     ".safetensors": "safetensors",
 }
 """Format of weights by the file's suffix."""
+CHECKPOINTS = (".ckpt", ".pth", ".pt")
+"""Suffixes of files of torch.save: pickles, which are read only where the spec says `trust: true`."""
 
 _CACHED = 4
+_LIBRARIES = {"onnx": ("onnxruntime",)}
 
 
 def load_model(source: Weights | ModelInfo) -> Predictor:
@@ -42,25 +56,27 @@ def load_model(source: Weights | ModelInfo) -> Predictor:
     return _load(source.path, source.format, source.factory, source.sha256, source.precision, source.device)
 
 
-def format_of(path: str) -> Format:
-    """The format of weights by the file's suffix. Raises ModelError for another suffix."""
+def format_of(path: str, trust: bool = False) -> Format:
+    """The format of weights by the file's suffix; that of torch.save only with `trust`. Raises ModelError for another suffix."""
     suffix = Path(path).suffix.lower()
-    if suffix not in FORMATS:
-        known = ", ".join(FORMATS)
-        remedy = "a pickled checkpoint runs code when it is opened: export it with torch.export.save to a .pt2 file"
-        raise ModelError(f"{path}: not a format of weights that swath loads ({known})", remedy=remedy)
-    return FORMATS[suffix]
+    if trust and suffix in CHECKPOINTS:
+        return "checkpoint"
+    if suffix in FORMATS:
+        return FORMATS[suffix]
+    remedy = "a pickled checkpoint runs code when it is opened: export it with torch.export.save to a .pt2 file"
+    if suffix in CHECKPOINTS:
+        remedy += ", or say `trust: true` and `factory` if you know who made it"
+    raise ModelError(f"{path}: not a format of weights that swath loads ({', '.join(FORMATS)})", remedy=remedy)
 
 
 def weights_sha256(path: str) -> str:
-    """SHA-256 of the weights, with the `.onnx.data` file where ONNX has one. Raises ModelError if unreadable."""
+    """SHA-256 of the weights, with the files beside it in which an ONNX model keeps some. Raises ModelError if unreadable."""
     hashed = hashlib.sha256()
     try:
-        for part in (Path(path), Path(path + ".data")):
-            if part.suffix != ".data" or part.is_file():
-                with part.open("rb") as file:
-                    while chunk := file.read(1 << 20):
-                        hashed.update(chunk)
+        for part in weights_files(path):
+            with Path(part).open("rb") as file:
+                while chunk := file.read(1 << 20):
+                    hashed.update(chunk)
     except OSError as error:
         raise ModelError(f"{path}: the weights cannot be read: {error.strerror or error}") from error
     return hashed.hexdigest()
@@ -71,6 +87,12 @@ def _load(href: str, form: Format, factory: str | None, sha256: str, precision: 
     path = local_copy(href)
     if weights_sha256(path) != sha256:
         raise ModelError(f"{href}: the weights have changed since the run began", remedy="start the run again")
+    if form == "onnx":
+        require_onnxruntime(path)
+    if form != "safetensors":  # which is nothing but numbers
+        files = tuple(str(Path(each).absolute()) for each in weights_files(path))
+        libraries = _LIBRARIES.get(form, ("torch",))
+        load_first(FirstLoad(path, form, sha256, files, libraries, f"{__name__}:rehearse"))
     match form:
         case "pt2":
             return TorchPredictor(load_torch_export(path), path, precision, device)
@@ -78,5 +100,36 @@ def _load(href: str, form: Format, factory: str | None, sha256: str, precision: 
             return TorchPredictor(load_torchscript(path), path, precision, device)
         case "safetensors":
             return TorchPredictor(load_safetensors(path, factory), path, precision, device)
+        case "checkpoint":
+            return TorchPredictor(load_checkpoint(path, factory), path, precision, device)
         case "onnx":
             return OnnxPredictor.open(path)
+
+
+def check_file(path: str, form: Format) -> None:
+    """Raise ModelError for a file that holds what a model may not: operators, pickles, names of other files. Imports no torch,
+    reads no weights; loading the file checks the rest."""
+    match form:
+        case "pt2":
+            check_archive(path)
+        case "torchscript":
+            check_script_archive(path)
+        case "onnx":
+            check_onnx(path)
+
+
+def rehearse(path: str, form: Format) -> None:
+    """Load a file's network, or its weights where the network is the project's own. Raises ModelError."""
+    if form == "onnx":
+        OnnxPredictor.open(path)
+        return
+    import torch
+
+    torch.set_num_threads(1)
+    match form:
+        case "pt2":
+            load_torch_export(path)
+        case "torchscript":
+            load_torchscript(path)
+        case "checkpoint":
+            read_checkpoint(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from swath.errors import MissingExtra, ModelError
 from swath.models.predictor import Predictor, check_shape, first_line, refused
+from swath.models.safety.onnx_file import check_onnx
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -27,12 +29,13 @@ class OnnxPredictor:
 
     @classmethod
     def open(cls, path: str) -> OnnxPredictor:
-        """Raises ModelError for a file that onnxruntime does not load, MissingExtra where it is not installed."""
-        try:
-            import onnxruntime
-            from onnxruntime.capi import onnxruntime_pybind11_state as errors
-        except ImportError:
-            raise MissingExtra("onnxruntime", "onnx", path) from None
+        """Raises ModelError for a file that onnxruntime does not load or that calls or reads what it may not, MissingExtra where
+        onnxruntime is not installed."""
+        require_onnxruntime(path)
+        import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+        check_onnx(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -58,6 +61,14 @@ class OnnxPredictor:
         except (errors.RuntimeException, errors.Fail, errors.InvalidArgument, errors.NotImplemented) as error:
             raise refused(self._path, images, error) from error
         return check_shape(self._path, images, result.astype(np.float32, copy=False))
+
+
+def require_onnxruntime(path: str) -> None:
+    """Raise MissingExtra where onnxruntime is not installed."""
+    try:
+        importlib.import_module("onnxruntime")
+    except ImportError:
+        raise MissingExtra("onnxruntime", "onnx", path) from None
 
 
 def _conforms(predictor: OnnxPredictor) -> Predictor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -10,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from swath.errors import CredentialsError, MissingExtra, ModelError, SwathError
+from swath.models.safety.onnx_file import external_files
 
 CHUNK_BYTES = 8 << 20
 _EXTRAS = {"s3": ("s3fs", "aws"), "gs": ("gcsfs", "gcp"), "gcs": ("gcsfs", "gcp")}
 
 
 def local_copy(path: str) -> str:
-    """The path of a file on this machine: `path` itself, or a copy of the file at that URL. With `x.onnx` comes `x.onnx.data`.
+    """The path of a file on this machine: `path` itself, or a copy of the file at that URL. With an ONNX model come the files beside
+    it that hold its weights.
 
     Raises ModelError when it cannot be read, CredentialsError when that is not allowed, MissingExtra when the store needs a package.
     """
@@ -24,16 +27,20 @@ def local_copy(path: str) -> str:
         return path
     try:
         files, name = _open(path)
+        folder, file = name.rpartition("/")[::2]
         info = files.info(name)
-        data_file = f"{name}.data" if name.endswith(".onnx") and files.exists(f"{name}.data") else None
-        sizes = [info["size"], files.info(data_file)["size"]] if data_file else [info["size"]]
-        version = [str(info.get(key, "")) for key in ("ETag", "etag", "LastModified", "updated", "mtime")]
-        key = hashlib.sha256("\n".join([path, *version, *map(str, sizes)]).encode()).hexdigest()[:32]
-        folder = _folder() / key
-        local = folder / name.rpartition("/")[2]
-        if data_file:
-            _download(files, data_file, sizes[1], Path(f"{local}.data"))
-        _download(files, name, sizes[0], local)
+        local = _downloaded(files, name, info, [path, *_version(info)])
+        if not file.endswith(".onnx"):
+            return str(local)
+        beside = {f"{name}.data"} if files.exists(f"{name}.data") else set()
+        with contextlib.suppress(ModelError):  # a damaged model: loading it says what is wrong
+            beside |= {f"{folder}/{each}" for each in external_files(str(local))}
+        if beside:
+            infos = {each: files.info(each) for each in sorted(beside)}
+            key = [path, *_version(info), *(part for each in infos.values() for part in _version(each))]
+            for each, about in infos.items():
+                _downloaded(files, each, about, key)
+            local = _downloaded(files, name, info, key)
     except SwathError:
         raise
     except PermissionError as error:
@@ -41,6 +48,18 @@ def local_copy(path: str) -> str:
     except Exception as error:  # clients of stores raise errors of their own, such as botocore's NoCredentialsError
         raise ModelError(f"{path}: cannot be read: {error}", remedy="check the address and who may read it") from error
     return str(local)
+
+
+def _version(info: dict[str, Any]) -> list[str]:
+    return [str(info.get(key, "")) for key in ("ETag", "etag", "LastModified", "updated", "mtime", "size")]
+
+
+def _downloaded(files: Any, name: str, info: dict[str, Any], key: list[str]) -> Path:
+    """A copy of a file in the folder of `key`, which holds all files of one version of a model."""
+    folder = _folder() / hashlib.sha256("\n".join(key).encode()).hexdigest()[:32]
+    local = folder / name.rpartition("/")[2]
+    _download(files, name, info["size"], local)
+    return local
 
 
 def _open(path: str) -> tuple[Any, str]:

@@ -58,6 +58,7 @@ def machine_checks(project: Project, folder: Path, limits: MachineLimits = Machi
         ("state", partial(_state, project.state)),
         ("disk", partial(_disks, folder, project.state, limits)),
         ("pipelines", partial(_pipelines, project)),
+        ("model sandbox", _model_sandbox),
         ("extras", _extras),
         ("notices", partial(_notifications, project)),
         ("traces", _traces),
@@ -137,6 +138,18 @@ def _pipelines(project: Project) -> Iterator[Finding]:
         yield warn("pipelines", registry.not_loaded)
     for place, reason in registry.broken.items():
         yield warn("pipelines", f"{place} could not be loaded: {reason}")
+
+
+def _model_sandbox() -> Iterator[Finding]:
+    from swath.models.safety.sandbox import available
+
+    protections = available()
+    if {"landlock", "seccomp"} & set(protections):
+        yield ok("model sandbox", f"models are first loaded with {', '.join(protections)}")
+    else:
+        yield warn(
+            "model sandbox", "models are first loaded with limits of memory and time only: Linux 5.13 or newer has more"
+        )
 
 
 def _extras() -> Iterator[Finding]:

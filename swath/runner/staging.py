@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from swath.errors import CredentialsError, InfrastructureError, SwathError, TaskFailed, UsageError
 from swath.models.contract_file import contract_path
+from swath.models.safety.onnx_file import weights_files
 from swath.spec.fields.imagery import StacImagery
 from swath.spec.fields.model import ModelRef
 from swath.spec.validation import reachability
@@ -141,7 +142,7 @@ class Bucket:
         Raises UsageError, CredentialsError and InfrastructureError.
         """
         _check_sidecars(file)
-        parts = [file, *([data] if (data := Path(f"{file}.data")).is_file() and file.suffix == ".onnx" else [])]
+        parts = [Path(part) for part in weights_files(str(file))]
         digests = [_sha256(part) for part in parts]
         name = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
         copies = [

@@ -27,5 +27,4 @@ def test_the_layers_of_a_module_are_named(network: nn.Module, expected: tuple[st
 def test_the_layers_of_an_exported_program_are_named(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.GroupNorm(2, 4))
     program = read_program(str(export(network, 2, tmp_path / "network.pt2")))
-    assert program is not None
     assert find_global_layers(program) == ("group norm",)

@@ -38,6 +38,23 @@ def test_little_memory_or_disk_is_a_warning(project: Project, free: float, state
     assert [each.state for each in findings("disk", project, limits)] == [state] * 2
 
 
+@pytest.mark.parametrize(
+    ("protections", "state", "message"),
+    [
+        (("landlock", "seccomp", "limits"), "ok", "models are first loaded with landlock, seccomp, limits"),
+        (("seccomp", "limits"), "ok", "seccomp, limits"),
+        (("limits",), "warn", "limits of memory and time only"),
+    ],
+)
+def test_how_models_are_first_loaded_is_told(
+    project: Project, monkeypatch: pytest.MonkeyPatch, protections: tuple[str, ...], state: str, message: str
+) -> None:
+    monkeypatch.setattr("swath.models.safety.sandbox.available", lambda: protections)
+    (found,) = findings("model sandbox", project)
+    assert found.state == state
+    assert message in found.message
+
+
 def test_a_library_that_ends_its_process_is_a_failure_with_its_last_line(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import model_validator
+
 from swath.spec.fields.paths import InputPath
-from swath.spec.spec_model import SpecModel
+from swath.spec.locations import is_remote
+from swath.spec.spec_model import SpecModel, mistake
 
 
 class ModelRef(SpecModel):
@@ -18,7 +23,10 @@ class ModelRef(SpecModel):
     contract: InputPath | None = None
     """The model's contract; the file beside the weights with the same name and the suffix .json when not given."""
     factory: str | None = None
-    """For .safetensors: `module:function`, which returns the torch.nn.Module that the weights are loaded into."""
+    """For .safetensors and trusted checkpoints: `module:function`, which returns the torch.nn.Module to load the weights into."""
+    trust: bool = False
+    """Also read .ckpt, .pth and .pt files of torch.save, which are pickles: with torch's reader of weights only, which makes no other
+    objects. Such files need `factory`. Say so only of files whose author you know."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Data type of the network's arithmetic. bfloat16 and float16 change some pixels; they are faster on hardware that computes in them
     (GPUs, processors with AMX or AVX512-BF16) and several times slower elsewhere. float16 is for GPUs only."""
@@ -26,6 +34,31 @@ class ModelRef(SpecModel):
     """Device of the network: `auto` is the GPU if the machine that starts the run has one. Results on GPU and CPU differ in the last
     bits."""
 
+    @model_validator(mode="after")
+    def _no_pickles(self) -> ModelRef:
+        if not self.trust and _pickled(self.path):
+            raise mistake(
+                "{path} is a pickled checkpoint, which can run code when it is opened: export the network with torch.export.save to a"
+                " .pt2 file, save its weights as .safetensors, or say `trust: true` with `factory` if you know who made it",
+                path=self.path,
+            )
+        return self
+
     @classmethod
     def expand(cls, value: Any, info: Any) -> Any:
         return {"path": value} if isinstance(value, str) else value
+
+
+def _pickled(path: str) -> bool:
+    """Whether weights are a file of torch.save. A .pt file on this machine is one unless it is TorchScript."""
+    suffix = Path(path).suffix.lower()
+    if suffix != ".pt" or is_remote(path) or not Path(path).is_file():
+        return suffix in (".ckpt", ".pth", ".pkl", ".pickle")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return not any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        with Path(path).open("rb") as file:
+            return file.read(1) == b"\x80"
+    except (OSError, ValueError):  # loading it says what is wrong
+        return False

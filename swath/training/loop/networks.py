@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from swath.errors import MissingExtra, ModelError
-from swath.models.torch_files import refuse_code
+from swath.models.exported_archive import read_weights
 from swath.models.unet import UNet
 from swath.models.weights_cache import local_copy
 from swath.training.loop.torchvision_guard import import_torchvision
@@ -122,8 +122,7 @@ def read_state_dict(href: str) -> dict[str, Tensor]:
         if path.endswith(".safetensors"):
             return dict(load_file(path))
         if path.endswith(".pt2"):
-            refuse_code(path)
-            return dict(torch.export.load(path).state_dict)
+            return read_weights(path)
         if path.endswith(".ckpt"):
             state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
             return {name.removeprefix("network."): tensor for name, tensor in state.items()}

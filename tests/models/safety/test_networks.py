@@ -1,0 +1,106 @@
+"""Networks that people use pass in every format: none of their operators is missing from the list."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from swath.models.load import check_file, format_of, rehearse
+from swath.models.onnx_predictor import OnnxPredictor
+from swath.models.torch_files import load_torch_export, load_torchscript
+from swath.training.loop.torchvision_guard import import_torchvision
+
+pytestmark = pytest.mark.slow
+
+
+def smp_network(name: str, encoder: str) -> Callable[[], nn.Module]:
+    def make() -> nn.Module:
+        import_torchvision()
+        smp = pytest.importorskip("segmentation_models_pytorch")
+        network: nn.Module = getattr(smp, name)(encoder, encoder_weights=None, in_channels=3, classes=2)
+        return network
+
+    return make
+
+
+def timm_network(name: str, **options: object) -> Callable[[], nn.Module]:
+    def make() -> nn.Module:
+        import_torchvision()
+        network: nn.Module = pytest.importorskip("timm").create_model(name, pretrained=False, **options)
+        return network
+
+    return make
+
+
+class Masks(nn.Module):
+    """The parts of Mask2Former: a transformer whose queries look at pixels, sampling at offsets, and masks by a product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pixels = nn.Conv2d(3, 16, 4, stride=4)
+        self.queries = nn.Parameter(torch.randn(5, 16))
+        self.decoder = nn.TransformerDecoderLayer(16, 2, 32, batch_first=True)
+        self.offsets = nn.Conv2d(16, 2, 1)
+        self.classes = nn.Linear(16, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        pixels = self.pixels(images)
+        offsets = self.offsets(pixels).permute(0, 2, 3, 1).tanh()
+        pixels = pixels + nn.functional.grid_sample(pixels, offsets, align_corners=False)
+        queries = self.decoder(self.queries.expand(len(images), -1, -1), pixels.flatten(2).transpose(1, 2))
+        masks = torch.einsum("nqc,nchw->nqhw", queries, pixels).sigmoid()
+        found = torch.einsum("nqk,nqhw->nkhw", self.classes(queries).softmax(-1), masks)
+        return nn.functional.interpolate(found, scale_factor=4.0, mode="bilinear", align_corners=False)
+
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    "U-Net": (smp_network("Unet", "resnet18"), 64),
+    "U-Net of EfficientNet": (smp_network("Unet", "efficientnet-b0"), 64),
+    "DeepLabV3+": (smp_network("DeepLabV3Plus", "resnet18"), 64),
+    "SegFormer": (smp_network("Segformer", "mit_b0"), 64),
+    "UPerNet": (smp_network("UPerNet", "resnet18"), 128),
+    "Swin": (timm_network("swin_tiny_patch4_window7_224", depths=(1, 1, 1, 1)), 224),
+    "DINOv2": (timm_network("vit_small_patch14_dinov2", depth=2, img_size=70), 70),
+    "ConvNeXt V2": (timm_network("convnextv2_atto"), 64),
+    "Mask2Former": (Masks, 64),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's exporters
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("form", ["pt2", "core.pt2", "torchscript", "onnx"])
+def test_a_network_loads_and_gives_what_it_gave(tmp_path: Path, name: str, form: str) -> None:
+    make, side = NETWORKS[name]
+    torch.manual_seed(1)
+    network, images = make().eval(), torch.randn(1, 3, side, side)
+    path = tmp_path / f"net.{form}"
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        expected = network(images.clone())
+    match form:
+        case "pt2" | "core.pt2":
+            program = torch.export.export(network, (images,))
+            torch.export.save(program if form == "pt2" else program.run_decompositions(), path)
+            loaded: Callable[[torch.Tensor], torch.Tensor] = load_torch_export(str(path))
+        case "torchscript":
+            torch.jit.save(torch.jit.trace(network, images, check_trace=False), str(path))  # type: ignore[no-untyped-call]
+            loaded = load_torchscript(str(path))
+        case _:
+            pytest.importorskip("onnxscript")
+            pytest.importorskip("onnxruntime")
+            torch.onnx.export(
+                network, (images,), str(path), dynamo=True, external_data=name == "SegFormer", verbose=False
+            )
+            session = OnnxPredictor.open(str(path))._session
+            loaded = lambda given: torch.from_numpy(session.run(None, {session.get_inputs()[0].name: given.numpy()})[0])  # noqa: E731
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(images.clone()), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+    check_file(str(path), format_of(str(path)))
+    rehearse(str(path), format_of(str(path)))
+    assert np.isfinite(expected.numpy()).all()
