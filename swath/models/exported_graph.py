@@ -1,4 +1,4 @@
-"""The graph of a torch.export archive, as JSON, as a Block of operator calls: allowed operators only, and no objects but tensors."""
+"""The graph of a torch.export archive, as JSON, as a OperatorBlock of operator calls: allowed operators only, and no objects but tensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from swath.models.exported_program import DEVICE, Block, OperatorCall, Value
+from swath.models.exported_program import DEVICE, OperatorBlock, OperatorCall, Value
 from swath.models.exported_sizes import LARGEST, size_operator
 from swath.models.safety.operators import ATEN_NAMES, SIZE_NAMES, SUBGRAPH_NAMES
 from swath.models.safety.preconditions import CONDITIONAL, CONDITIONS
@@ -59,7 +59,9 @@ def check_operators(graph: dict[str, Any], depth: int = 0) -> None:
                 check_operators(argument["arg"]["as_graph"]["graph"], depth + 1)
 
 
-def read_block(graph: dict[str, Any], inputs: tuple[str, ...], outputs: tuple[str, ...], depth: int = 0) -> Block:
+def read_block(
+    graph: dict[str, Any], inputs: tuple[str, ...], outputs: tuple[str, ...], depth: int = 0
+) -> OperatorBlock:
     """The calls of a graph in their order. Raises Unsupported, and what a document of another form raises."""
     if depth > _DEEPEST:
         raise Unsupported(f"has graphs nested more than {_DEEPEST} deep")
@@ -69,7 +71,7 @@ def read_block(graph: dict[str, Any], inputs: tuple[str, ...], outputs: tuple[st
         needs: set[str] = set()
         args: list[Value] = []
         kwargs: dict[str, Value] = {}
-        blocks: list[Block] = []
+        blocks: list[OperatorBlock] = []
         call = _call(node["target"])
         for argument in node["inputs"]:
             if "as_graph" in argument["arg"]:
@@ -92,7 +94,7 @@ def read_block(graph: dict[str, Any], inputs: tuple[str, ...], outputs: tuple[st
         )
     if not set(outputs) <= known:
         raise Unsupported(f"gives {sorted(set(outputs) - known)[0]!r}, which nothing computes")
-    return Block(inputs, _released(drafts, {*outputs, *inputs}), outputs)
+    return OperatorBlock(inputs, _released(drafts, {*outputs, *inputs}), outputs)
 
 
 def _released(drafts: list[tuple[OperatorCall, set[str]]], later: set[str]) -> tuple[OperatorCall, ...]:
@@ -105,12 +107,12 @@ def _released(drafts: list[tuple[OperatorCall, set[str]]], later: set[str]) -> t
     return tuple(reversed(steps))
 
 
-def _inner(graph: dict[str, Any], depth: int) -> Block:
+def _inner(graph: dict[str, Any], depth: int) -> OperatorBlock:
     inputs, outputs = ([_name(each) for each in graph[side]] for side in ("inputs", "outputs"))
     return read_block(graph, tuple(inputs), tuple(outputs), depth)
 
 
-def _bound(block: Block) -> Value:
+def _bound(block: OperatorBlock) -> Value:
     return lambda known: block.bound(known[DEVICE])
 
 

@@ -35,12 +35,12 @@ class OperatorCall:
     """Whether the operator gives a sequence of results."""
     released: tuple[str, ...]
     """Names that no later call needs: their memory is freed."""
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[OperatorBlock, ...] = ()
     """Graphs that the operator calls: branches, or a part with another precision."""
 
 
 @dataclass(frozen=True)
-class Block:
+class OperatorBlock:
     """Steps in their order. Names are the block's own."""
 
     inputs: tuple[str, ...]
@@ -76,7 +76,7 @@ class Block:
 class Program:
     """A network as a list of calls. Takes one tensor of images and gives one tensor."""
 
-    block: Block
+    block: OperatorBlock
     """Its first output is what the network gives; the others are new values of buffers."""
     tensors: dict[str, torch.Tensor]
     """Weights, by their names in the graph."""

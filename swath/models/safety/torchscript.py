@@ -106,7 +106,9 @@ def _check_node(node: Any, path: str) -> None:
             f"{path}: calls the operator {kind}, which is not allowed in a model{f': {where}' if where else ''}",
             remedy=PLAIN_REMEDY,
         )
-    if kind not in _WITH_OUT and "!" in node.schema().partition("->")[0].partition("*,")[2]:  # keyword-only and written to
+    if (
+        kind not in _WITH_OUT and "!" in node.schema().partition("->")[0].partition("*,")[2]
+    ):  # keyword-only and written to
         raise ModelError(f"{path}: calls {kind} with out=, which is not allowed in a model", remedy=PLAIN_REMEDY)
     if kind == "prim::Constant" and node.hasAttribute("value") and node.kindOf("value") == "t":
         _check_tensor(node.t("value"), "a constant", path)
