@@ -75,11 +75,10 @@ def config_home(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(autouse=True)
-def swath_home(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """State of each test goes to a folder of its own; the user's cache is one of the test session."""
+def swath_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """State of each test goes to a folder of its own."""
     home = tmp_path / "swath-home"
     monkeypatch.setenv("SWATH_HOME", str(home))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp().parent / "cache"))
     return home
 
 

@@ -1,4 +1,4 @@
-"""The graph of a torch.export archive, as JSON, as a OperatorBlock of operator calls: allowed operators only, and no objects but tensors."""
+"""Read the graph of a torch.export archive (JSON) as an OperatorBlock: allowed operators only, and no objects but tensors."""
 
 from __future__ import annotations
 
