@@ -13,7 +13,7 @@ from typing import Any
 from swath import crashpoint
 from swath.cluster.contract import RunContext
 from swath.cluster.cost.budget import Budget
-from swath.cluster.teardown.sweep import PARTIAL
+from swath.cluster.teardown.partial_output import PARTIAL
 from swath.engine.engine import Engine
 from swath.engine.engine_result import CallCounts
 from swath.engine.executors.inline import InlineExecutor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import shutil
 import signal
 import tempfile
@@ -116,6 +117,14 @@ def staging_folder(target: str, run: str) -> Path:
         which = hashlib.sha256(target.encode()).hexdigest()[:8]  # a run may have several
         return Path(tempfile.gettempdir()) / f"swath-{run}-{which}.partial"
     return Path(target).parent / f".{Path(target).name}.{run}.partial"
+
+
+def is_staging_name(name: str, run: str) -> bool:
+    """Whether `staging_folder` gives a folder of this name to a run, for a target of any kind."""
+    if not run or "/" in run:
+        return False
+    local = name.startswith(".") and name.endswith(f".{run}.partial") and len(name) > len(f"..{run}.partial")
+    return local or re.fullmatch(rf"swath-{re.escape(run)}-[0-9a-f]{{8}}\.partial", name) is not None
 
 
 class Staging:

@@ -35,7 +35,7 @@ def scratch(folder: Path) -> Iterator[Path]:
 
 def sweep(folder: Path) -> None:
     """Remove the folders of processes of this machine that have ended, and `folder` itself when it is empty."""
-    if not folder.is_dir():
+    if folder.is_symlink() or not folder.is_dir():
         return
     for each in folder.iterdir():
         _, *parts = each.name.split(".", 3)

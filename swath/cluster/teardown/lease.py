@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
 from typing import Self
@@ -30,8 +31,11 @@ class CloudLease:
 
     @classmethod
     def from_row(cls, row: LeaseRow) -> Self | None:
-        """The lease of a row of the journal; None when it is not one of machines."""
-        return cls.parse(row.run, row.id) if row.kind in CLOUD_KINDS else None
+        """The lease of a row of the journal; None when it is not one of machines, or not one that `new` gives to its run."""
+        if row.kind not in CLOUD_KINDS or not row.id.startswith(f"{row.kind}:"):
+            return None
+        lease = cls.parse(row.run, row.id)
+        return lease if lease.belongs else None
 
     @classmethod
     def parse(cls, run: str, lease_id: str) -> Self:
@@ -39,6 +43,16 @@ class CloudLease:
         kind, _, rest = lease_id.partition(":")
         place, _, label = rest.rpartition(":")
         return cls(run, next(each for each in CLOUD_KINDS if each == kind), place, label)
+
+    @property
+    def belongs(self) -> bool:
+        """Whether the label is one of the run: a journal that was changed may name another run's, or none, which means all."""
+        number = self.label[-4:]
+        return (
+            bool(self.run and self.place)
+            and re.fullmatch(r"[0-9a-f]{4}", number) is not None
+            and self.label == run_label(f"{self.run}-{number}")
+        )
 
     @property
     def id(self) -> str:

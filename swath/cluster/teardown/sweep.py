@@ -6,7 +6,6 @@ found without a lease: each has its expiry in a label, so any computer with the 
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,15 +14,21 @@ from typing import Protocol
 
 from swath.cluster.local import scratch
 from swath.cluster.providers.fleets import fleet_of
-from swath.cluster.providers.machine import CloudKind, Machine
+from swath.cluster.providers.machine import CLOUD_KINDS, CloudKind, Machine
 from swath.cluster.teardown.lease import CloudLease
+from swath.cluster.teardown.partial_output import (
+    PartialOutput,
+    RefusedLease,
+    exists,
+    folder_size,
+    printable,
+    why_not_removed,
+)
 from swath.cluster.teardown.removal import remove_all
 from swath.engine.journal import Journal
 from swath.engine.journal_rows import LeaseRow
-from swath.errors import SwathError, TeardownError
+from swath.errors import SwathError
 
-PARTIAL = "partial"
-"""Kind of lease of an unfinished output folder."""
 EXPIRED = "expired"
 """In place of the status of a run that is not in this journal."""
 LISTED_AFTER_S = 60.0
@@ -71,44 +76,6 @@ class Leftover(Protocol):
 
 
 @dataclass(frozen=True)
-class PartialOutput:
-    """An unfinished output folder."""
-
-    lease: LeaseRow
-    status: str
-    size: int
-
-    @property
-    def kind(self) -> str:
-        return self.lease.kind
-
-    @property
-    def id(self) -> str:
-        return self.lease.id
-
-    @property
-    def run(self) -> str:
-        return self.lease.run
-
-    @property
-    def leased_at(self) -> float | None:
-        return self.lease.created
-
-    @property
-    def lines(self) -> list[str]:
-        return [self.lease.id]
-
-    def remove(self, journal: Journal) -> None:
-        try:
-            shutil.rmtree(self.id)
-        except OSError as error:
-            raise TeardownError(
-                f"{self.id} cannot be removed: {error}", remedy="remove it by hand, then run `pipe sweep`"
-            ) from error
-        journal.end_lease(self.id)
-
-
-@dataclass(frozen=True)
 class LeftMachines:
     """Machines of one cluster of a run."""
 
@@ -151,12 +118,14 @@ class SweepResult:
 def find_leftovers(journal: Journal, places: Iterable[Place] = (), run: str | None = None) -> SweepResult:
     """What is left of all runs, or of one.
 
-    Also ends the leases of what does not exist, and removes scratch folders of workers of killed runs. In `places`, expired
-    machines are found whoever launched them.
+    A lease of a path that is not a staging folder of its run, or of machines without its run's label, is listed as well, and its
+    `remove` raises: the journal may be somebody else's. Also ends the leases of what does not exist, and removes scratch folders
+    of workers of killed runs. In `places`, expired machines are found whoever launched them.
     """
     scratch.sweep(journal.folder / "scratch")
     result = SweepResult()
     status_of_run = {row.id: row.status for row in journal.runs()}
+    other_runs = frozenset(status_of_run)
     leases = journal.leases()
     for row in leases:
         status = status_of_run.get(row.run, "unknown")
@@ -165,8 +134,15 @@ def find_leftovers(journal: Journal, places: Iterable[Place] = (), run: str | No
         cloud = CloudLease.from_row(row)
         if cloud is not None:
             _add_machines(cloud, row, status, journal, result)
-        elif Path(row.id).exists():
-            result.leftovers.append(PartialOutput(row, status, _folder_size(Path(row.id))))
+        elif row.kind in CLOUD_KINDS:
+            reason = f"not a lease of machines of run {printable(row.run)}"
+            result.leftovers.append(RefusedLease(row, status, reason))
+        elif exists(row.id):
+            reason = why_not_removed(row.id, row.run, other_runs)
+            if reason:
+                result.leftovers.append(RefusedLease(row, status, reason))
+            else:
+                result.leftovers.append(PartialOutput(row, status, folder_size(Path(row.id)), other_runs))
         else:
             journal.end_lease(row.id)
     if run is None:
@@ -195,12 +171,7 @@ def _add_expired(place: Place, known: set[str], result: SweepResult) -> None:
     except SwathError as error:
         result.unknown.append((":".join(place), error))
         return
-    expired = [each for each in machines if each.run not in known and each.expires < time.time()]
+    expired = [each for each in machines if each.run and each.run not in known and each.expires < time.time()]
     for label in dict.fromkeys(each.run for each in expired):
         of_run: Sequence[Machine] = [each for each in expired if each.run == label]
         result.leftovers.append(LeftMachines(CloudLease(label, *place, label), EXPIRED, tuple(of_run)))
-
-
-def _folder_size(path: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

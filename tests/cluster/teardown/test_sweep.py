@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from swath.cluster.teardown.sweep import PARTIAL, find_leftovers
+from swath.cluster.teardown.lease import open_leases
+from swath.cluster.teardown.partial_output import PARTIAL
+from swath.cluster.teardown.sweep import find_leftovers
 from swath.engine.journal import Journal
 from swath.engine.process import Process
 from swath.errors import TeardownError
@@ -42,3 +44,31 @@ def test_a_leftover_that_cannot_be_removed_is_exit_code_7(tmp_path: Path) -> Non
             left.remove(journal)
         assert caught.value.exit_code == 7
         assert [lease.id for lease in journal.leases()] == [str(file)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "lease"),
+    [
+        ("aws", "aws:eu-central-1:"),
+        ("aws", "aws:eu-central-1:other-run-1a2b"),
+        ("aws", "aws:eu-central-1:gone"),
+        ("aws", "gcp:eu-central-1:gone-1a2b"),
+        ("gcp", "gcp::gone-1a2b"),
+        ("kubernetes", "/"),
+    ],
+)
+def test_a_lease_of_machines_that_are_not_its_runs_is_refused_and_no_cloud_is_asked(
+    tmp_path: Path, kind: str, lease: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*args: object) -> None:
+        raise AssertionError("a cloud was asked")
+
+    monkeypatch.setattr("swath.cluster.teardown.sweep.fleet_of", asked)
+    with Journal.open(tmp_path / "state") as journal:
+        journal.start_run(run_row("gone", process_started=1.0))
+        journal.write_lease("gone", kind, lease)
+        (left,) = find_leftovers(journal).leftovers
+        with pytest.raises(TeardownError) as caught:
+            left.remove(journal)
+        assert caught.value.message == f"not removed: {lease} is not a lease of machines of run gone"
+        assert open_leases(journal, "gone") == []  # nor does `pipe resume` terminate them
