@@ -19,6 +19,7 @@ BOA_OFFSET_SINCE = datetime(2022, 1, 25, tzinfo=UTC)
 _S2_BAND = re.compile(r"B(0?[1-9]|1[0-2]|8A)", re.IGNORECASE)
 _S2_COMMON = {"coastal", "blue", "green", "red", "nir", "nir08", "nir09", "cirrus", "swir16", "swir22"}
 _S2_BASELINE = re.compile(r"_N(\d\d)(\d\d)_")
+_BASELINE = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
 _LANDSAT = re.compile(r"(?:^|_)(SR|ST)_B\d+(?:\.TIFF?)?$", re.IGNORECASE)
 _LANDSAT_SCALES = {"SR": (2.75e-05, -0.2), "ST": (0.00341802, 149.0)}
 """(scale, offset) of surface reflectance, and of surface temperature in kelvin, in Collection 2 Level 2."""
@@ -81,9 +82,8 @@ def _sentinel2(item: pystac.Item, scale: float | None, offset: float | None, nod
 def processing_baseline(item: pystac.Item) -> tuple[int, int] | None:
     """Sentinel-2's processing baseline as (4, 0), from the item's properties or the product's name."""
     for name in ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version"):
-        whole, dot, part = str(item.properties.get(name) or "").partition(".")
-        if dot and whole.isdigit() and part.isdigit():
-            return int(whole), int(part)
+        if found := _BASELINE.fullmatch(str(item.properties.get(name) or "")):
+            return int(found[1]), int(found[2])
     for name in (item.id, *(str(item.properties.get(n) or "") for n in ("s2:product_uri", "sentinel:product_id"))):
         if found := _S2_BASELINE.search(name):
             return int(found[1]), int(found[2])

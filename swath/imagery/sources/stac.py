@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
+from pyproj import CRS as PyprojCRS
+from pyproj.exceptions import CRSError
 
 from swath.errors import ImageryError
 from swath.imagery.geometry.image_grid import image_grid
@@ -26,6 +28,19 @@ if TYPE_CHECKING:
     from swath.spec.fields.grid import GridSpec
     from swath.spec.fields.imagery import StacImagery
 
+_DATA_TYPES = {
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+}
 _PREVIEW_ROLES = {"thumbnail", "overview", "visual"}
 
 
@@ -79,6 +94,8 @@ def _band(item: pystac.Item, name: str, imagery: StacImagery, notes: list[str], 
     href = asset.get_absolute_href() or asset.href
     facts = _facts(asset, index)
     geobox, dtype = _geobox(item, asset), facts.get("data_type")
+    if dtype not in _DATA_TYPES:  # "other", a complex type or a misspelling: the file's own is taken
+        dtype = None
     file_stamp = (
         str(asset.extra_fields.get("file:checksum") or item.properties.get("updated") or "")
         if is_remote(href)
@@ -190,8 +207,11 @@ def _geobox(item: pystac.Item, asset: pystac.Asset) -> GeoBox | None:
         crs = f"EPSG:{stated('proj:epsg')}"
     if not shape or not transform or not crs or len(shape) != 2 or len(transform) not in (6, 9):
         return None
-    if isinstance(crs, dict):
-        from pyproj import CRS as PyprojCRS
-
-        crs = PyprojCRS.from_json_dict(crs).to_wkt()
-    return GeoBox((int(shape[0]), int(shape[1])), Affine(*(float(v) for v in transform[:6])), CRS(crs))
+    try:
+        known = CRS(PyprojCRS.from_json_dict(crs).to_wkt() if isinstance(crs, dict) else crs)
+    except (CRSError, ValueError) as error:
+        raise ImageryError(
+            f"item {item.id}: not a valid STAC item: its proj: fields name no known coordinate reference system: {error}",
+            remedy="Correct the document, or leave the item out.",
+        ) from error
+    return GeoBox((int(shape[0]), int(shape[1])), Affine(*(float(v) for v in transform[:6])), known)

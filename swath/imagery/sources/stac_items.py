@@ -16,6 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from swath.errors import CredentialsError, ImageryError, ReadFailed
 from swath.imagery.geometry.footprint import area_footprint, to_degrees
+from swath.imagery.sources.stac_document import check_document, check_geometry, read_item
 from swath.storage.address import is_remote, redacted
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def _items(imagery: StacImagery, area: Area | None, max_items: int) -> Iterator[
                     f"{redacted(place)}: more than {max_items} items",
                     remedy="Narrow the search: area, datetime, collections.",
                 )
+    except RecursionError as error:
+        raise ImageryError(f"{redacted(place)}: too deeply nested", remedy="It must be a STAC document.") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _explain(place, error) from error
     except Exception as error:  # pystac and pystac-client have no common base
@@ -90,19 +93,18 @@ def _reader() -> Any:
 
 def _read(place: str) -> Iterator[pystac.Item]:
     """All items of a catalogue, collection, ItemCollection or item, in the order of the links."""
-    import pystac
     from pystac.utils import make_absolute_href
 
     reader = _reader()
     waiting, seen = [place], {place}
     while waiting:
         href = waiting.pop(0)
-        document = reader.read_json(href)
+        document = check_document(reader.read_json(href), href)
         kind = document["type"]
         if kind == "FeatureCollection":
-            yield from (pystac.Item.from_dict(feature, href=href, migrate=True) for feature in document["features"])
+            yield from (read_item(feature, href) for feature in document["features"])
         elif kind == "Feature":
-            yield pystac.Item.from_dict(document, href=href, migrate=True)
+            yield read_item(document, href)
         elif kind in ("Catalog", "Collection"):
             found = [link["href"] for link in document["links"] if link["rel"] in ("item", "child")]
             fresh = [h for h in (make_absolute_href(link, href) for link in found) if h not in seen]
@@ -206,7 +208,15 @@ def item_footprint(item: pystac.Item) -> BaseGeometry:
     A bbox with west > east crosses the antimeridian, and so does a ring that jumps by more than 180 degrees.
     """
     if item.geometry is not None:
-        return to_degrees(shape(item.geometry), "EPSG:4326", wrapped=True)
+        what = f"item {item.id}: not a valid STAC item"
+        check_geometry(item.geometry, what)
+        try:
+            geometry = shape(item.geometry)
+        except (shapely.errors.ShapelyError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ImageryError(
+                f"{what}: geometry: {error}", remedy="Correct the document, or leave the item out."
+            ) from error
+        return to_degrees(geometry, "EPSG:4326", wrapped=True)
     if item.bbox is None:
         return shapely.MultiPolygon()
     half = len(item.bbox) // 2
