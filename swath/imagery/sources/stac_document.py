@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _MAX_EDGE = 2**31 - 1
 """Largest height and width of a raster, in pixels: GDAL counts no further."""
-_MAX_COORDINATE = 1e15
-"""Largest coordinate or pixel size, in units of the CRS."""
+_MAX_NUMBER = 1e15
+"""Largest number of a field that has no limit of its own."""
+_MAX_METRES = 1e8
+"""Largest coordinate and pixel size of a grid, in units of its CRS: some times the Earth's circumference in metres or feet."""
 _REMEDY = "Correct the document, or leave the item out with imagery.ids, collections or datetime."
 
 
@@ -75,7 +77,7 @@ class _Field:
             raise self.wrong("an address") from error
         return str(self.value)
 
-    def number(self, least: float = -_MAX_COORDINATE, most: float = _MAX_COORDINATE) -> float:
+    def number(self, least: float = -_MAX_NUMBER, most: float = _MAX_NUMBER) -> float:
         if isinstance(self.value, bool) or not isinstance(self.value, int | float):
             raise self.wrong("a number")
         if not least <= self.value <= most:
@@ -244,7 +246,7 @@ def _check_grid(fields: _Field) -> None:
         for edge in shape.list():
             edge.number(1, _MAX_EDGE)
     if not (transform := fields.at("proj:transform")).missing:
-        numbers = [number.number() for number in transform.list()]
+        numbers = [number.number(-_MAX_METRES, _MAX_METRES) for number in transform.list()]
         if len(numbers) in (6, 9) and abs(numbers[0] * numbers[4] - numbers[1] * numbers[3]) < 1e-30:
             raise transform.wrong("a transform with pixels of some size")
     for name in ("proj:code", "proj:wkt2"):
