@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from swath.engine.store import ResultStore
-from swath.engine.stored_result import StoredResult
+from swath.engine.stored_result import DamagedResult, StoreDenied, StoredResult
 from swath.errors import SwathError
 from swath.graph.task import Task
 
@@ -89,6 +89,10 @@ class CallOutcome(NamedTuple):
     retryable: bool = True
     exit_code: int = 1
     """Of the error, when it is a SwathError."""
+    damaged: bool = False
+    """The call could not read one of its arguments, a stored result: that has to be computed again."""
+    store_denied: bool = False
+    """The result store may not be read or written: no other call would succeed."""
 
 
 def failed_outcome(error: BaseException, seconds: float, cpu_s: float | None = None) -> CallOutcome:
@@ -98,7 +102,19 @@ def failed_outcome(error: BaseException, seconds: float, cpu_s: float | None = N
     else:
         text, retryable, code = f"{type(error).__name__}: {error}", not isinstance(error, (TypeError, SyntaxError)), 1
     trace = "".join(traceback.format_exception(error))
-    return CallOutcome(seconds, cpu_s, None, text.strip(), trace, retryable, code)
+    chain = list(_chain(error))
+    damaged = any(isinstance(one, DamagedResult) for one in chain)
+    denied = any(isinstance(one, StoreDenied) for one in chain)
+    return CallOutcome(seconds, cpu_s, None, text.strip(), trace, retryable, code, damaged, denied)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it followed, such as the one that a task caught before it raised its own."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 class BatchResult(NamedTuple):

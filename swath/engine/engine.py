@@ -35,6 +35,7 @@ class Engine:
     scrub: takes secrets out of texts before they are recorded.
     dry_run: of the calls without an earlier result execute only those for which it returns True; the others end without one (see
     swath.engine.explain). `recorder` is then one that writes nothing.
+    verify: read each earlier result before it is reused, see DamagedResult.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Engine:
         scrub: Callable[[str], str] = str,
         dry_run: Callable[[Call], bool] | None = None,
         recorder: Recorder | None = None,
+        verify: bool = False,
     ) -> None:
         self.counts = CallCounts()
         self._stop = stop
@@ -59,14 +61,18 @@ class Engine:
         self._nodes = Nodes(run, store, self._recorder, self._batches.queue_of)
         self._items = Items(
             self._nodes, self._batches, self._recorder, journal, self.counts,
-            on_error=on_error, only_run=run if fresh else None, dry_run=dry_run,
+            on_error=on_error, only_run=run if fresh else None, dry_run=dry_run, verify=verify,
         )  # fmt: skip
         self.on_output = self._recorder.output
         """Takes the output of calls while they run; the executor calls it on the engine's own thread."""
 
     def execute(self, graph: Graph, executor: Executor) -> EngineResult:
-        """Execute every call of `graph`. Raises Stopped when a signal asked to stop, TaskFailed when on_error is stop, and
-        InfrastructureError when the cluster is lost; what was finished until then is in the journal."""
+        """Execute every call of `graph`.
+
+        Raises Stopped when a signal asked to stop, TaskFailed when on_error is stop, InfrastructureError when the cluster is lost,
+        and DamagedResult when a stored result is not as it was written: another engine with `verify` executes its call again.
+        What was finished until then is in the journal.
+        """
         result, _ = self._nodes.add(graph)
         ready = self._nodes.ready
         try:

@@ -19,7 +19,7 @@ from swath.engine.journal_rows import NodeRow
 from swath.engine.recorder import Recorder
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
-from swath.engine.stored_result import StoredResult
+from swath.engine.stored_result import DamagedResult, StoredResult
 from swath.graph.collect import collect
 from swath.graph.graph import Graph, Node
 from swath.graph.task import Task
@@ -50,6 +50,16 @@ def explain(
     graph: Graph, *, journal: Journal, store: ResultStore, earlier: str | None = None, fresh: bool = False
 ) -> list[NodeExplanation]:
     """What a run of `graph` would do, node by node. `earlier` is the id of the run to compare with: the last one like it."""
+    try:
+        recorder = _survey(graph, journal, store, fresh=fresh, verify=False)
+    except DamagedResult:  # its call would be executed again
+        recorder = _survey(graph, journal, store, fresh=fresh, verify=True)
+    before = {} if earlier is None else {row.node: row for row in journal.nodes(earlier)}
+    return _Explanations(recorder, before, fresh=fresh).of_nodes()
+
+
+def _survey(graph: Graph, journal: Journal, store: ResultStore, *, fresh: bool, verify: bool) -> _SurveyRecorder:
+    """The dry run."""
     recorder = _SurveyRecorder(journal)
 
     def executes(call: Call) -> bool:
@@ -70,10 +80,10 @@ def explain(
         fresh=fresh,
         dry_run=executes,
         recorder=recorder,
+        verify=verify,
     )
     engine.execute(graph, InlineExecutor(engine.on_output, stop))
-    before = {} if earlier is None else {row.node: row for row in journal.nodes(earlier)}
-    return _Explanations(recorder, before, fresh=fresh).of_nodes()
+    return recorder
 
 
 @dataclass

@@ -16,7 +16,7 @@ from swath.engine.nodes import Nodes
 from swath.engine.recorder import Recorder
 from swath.engine.store import ResultStore
 from swath.engine.stored_args import StoredArgument
-from swath.engine.stored_result import StoredResult
+from swath.engine.stored_result import DamagedResult, StoreDenied, StoredResult
 from swath.errors import StateError, TaskFailed
 from swath.graph.graph import Node
 from swath.graph.pipeline import Pipeline
@@ -38,6 +38,7 @@ class Items:
 
     only_run: the run whose results may be reused; None for those of any run.
     dry_run: returns whether a call without an earlier result is executed; None executes all.
+    verify: read each earlier result before it is reused; else one that is damaged is found when it is needed.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Items:
         on_error: str,
         only_run: str | None,
         dry_run: Callable[[Call], bool] | None,
+        verify: bool = False,
     ) -> None:
         self._nodes = nodes
         self._results = nodes.results
@@ -61,6 +63,7 @@ class Items:
         self._on_error = on_error
         self._only_run = only_run
         self._dry_run = dry_run
+        self._verify = verify
         self._duplicates: dict[str, list[tuple[str, int]]] = {}
         """By the key of every call that is queued or in flight: other items with the same call."""
 
@@ -139,7 +142,8 @@ class Items:
     def _earlier_results(self, target: Task, keys: list[str]) -> dict[str, StoredResult]:
         """The results of earlier calls with these keys that are still in the store and still valid."""
         store = self._results.store
-        found = {key: one for key, one in self._journal.results(keys, self._only_run).items() if store.has(one)}
+        there = store.is_intact if self._verify else store.has
+        found = {key: one for key, one in self._journal.results(keys, self._only_run).items() if there(one)}
         valid = target.policy.valid
         return found if valid is None else {key: one for key, one in found.items() if _is_valid(valid, store, one)}
 
@@ -183,6 +187,8 @@ class Items:
 
     def _end_call(self, call: Call, outcome: CallOutcome, batch: BatchResult) -> None:
         node, result = call.context.node, outcome.result
+        if outcome.damaged:
+            raise DamagedResult(self._recorder.scrub(outcome.error))
         if result is None:
             outcome = self._scrubbed(outcome)
             if outcome.retryable and call.attempt <= call.context.task.policy.retries:
@@ -242,6 +248,8 @@ class Items:
         self._recorder.failed(node, item, outcome, attempt, key, worker)
         if outcome.exit_code == StateError.exit_code:  # the disk is full, not the item wrong
             raise StateError(outcome.error)
+        if outcome.store_denied:
+            raise StoreDenied(outcome.error)
         if self._on_error == "stop":
             remedy = "on_error: continue sets such a call aside and goes on"
             failed = TaskFailed(f"{place}: {outcome.error}", remedy=remedy)

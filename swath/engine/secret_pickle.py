@@ -30,7 +30,7 @@ def dumps(value: Any, secrets: Mapping[str, str]) -> bytes:
     return data
 
 
-def loads(data: bytes, secrets: Mapping[str, str]) -> Any:
+def loads(data: bytes | memoryview, secrets: Mapping[str, str]) -> Any:
     """Load a pickle. Raises StateError when it contains a secret that `secrets` has not."""
     if not secrets:
         try:

@@ -1,8 +1,10 @@
-"""A reference to a stored result: its digest and size, and the pickle itself when it is small."""
+"""A reference to a stored result: its digest and size, and the signed pickle itself when it is small."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from swath.errors import CredentialsError, StateError
 
 
 class StoredResult(NamedTuple):
@@ -11,10 +13,18 @@ class StoredResult(NamedTuple):
     digest: str
     """Fingerprint of the value."""
     size: int
-    """Bytes of the pickle."""
+    """Bytes that are stored: signature and pickle."""
     data: bytes | None = None
-    """The pickle, when small."""
+    """Signature and pickle, when small."""
 
     def __dask_tokenize__(self) -> str:
         # Equal values can pickle to different bytes: only the digest says what this is.
         return self.digest
+
+
+class DamagedResult(StateError):
+    """A stored result is missing or its signature does not fit: the call that computed it has to be executed again."""
+
+
+class StoreDenied(CredentialsError):
+    """The bucket of the results may not be read or written, for instance because a token has expired."""

@@ -60,6 +60,7 @@ def explain(job: Job, *, fresh: bool = False) -> list[NodeExplanation]:
     """
     from swath.engine.explain import explain as reasons
     from swath.engine.journal import Journal
+    from swath.engine.result_signature import result_key
     from swath.engine.store import ResultStore
 
     graph, state = job.graph, job.project.state
@@ -67,7 +68,7 @@ def explain(job: Job, *, fresh: bool = False) -> list[NodeExplanation]:
         if not (state / "journal.sqlite").is_file():
             state = Path(exits.enter_context(tempfile.TemporaryDirectory()))
         journal = exits.enter_context(Journal.open(state))
-        store = ResultStore(job.results, job.result_secrets)
+        store = ResultStore(job.results, job.result_secrets, key=result_key(state))
         like = (row.id for row in journal.runs() if (row.pipeline, row.name) == (job.loaded.pipeline, job.name))
         earlier = next((run for run in like if journal.nodes(run)), None)
         return reasons(graph, journal=journal, store=store, earlier=earlier, fresh=fresh)

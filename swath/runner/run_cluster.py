@@ -28,11 +28,14 @@ class RunCluster:
         self._emit = emit
         self.workers = 0
         """Worker processes at the start; 0 until it is up."""
+        self._running: RunningCluster | None = None
         self.leftovers = ""
         """What may be left of it in a cloud, and what to do; empty when its end is confirmed."""
 
     def open(self, exits: ExitStack, on_output: OutputListener) -> Executor:
-        """Bring it up, to be closed by `exits`. Raises SwathError when it does not come up."""
+        """Bring it up, to be closed by `exits`; once, then it gives another executor. Raises SwathError when it does not come up."""
+        if self._running is not None:
+            return self._running.executor(on_output, self._context.stop)
         crashpoint.reached("starting")
         began = time.monotonic()
         context = self._context
@@ -54,6 +57,7 @@ class RunCluster:
             )
         )  # fmt: skip
         crashpoint.reached("started")
+        self._running = cluster
         exits.callback(crashpoint.reached, "closing")
         return executor
 

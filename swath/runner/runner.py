@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import time
 import traceback
@@ -15,15 +16,16 @@ from swath.cluster.contract import RunContext
 from swath.cluster.cost.budget import Budget
 from swath.cluster.teardown.partial_output import PARTIAL
 from swath.engine.engine import Engine
-from swath.engine.engine_result import CallCounts
+from swath.engine.engine_result import CallCounts, EngineResult
 from swath.engine.executors.inline import InlineExecutor
 from swath.engine.executors.routed import RoutedExecutor
 from swath.engine.journal import Journal
 from swath.engine.journal_rows import RunRow
 from swath.engine.process import Process
+from swath.engine.result_signature import result_key
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
-from swath.engine.stored_result import StoredResult
+from swath.engine.stored_result import DamagedResult, StoredResult
 from swath.errors import (
     Interrupted,
     Locked,
@@ -49,6 +51,10 @@ from swath.runner.outcome import RunOutcome
 from swath.runner.reports import RunReports
 from swath.runner.run_cluster import RunCluster
 from swath.storage.publication import staging_folder
+
+DAMAGE_ATTEMPTS = 3
+"""How often a graph is executed when stored results are damaged: after the first time all results are verified before they are
+reused, so another failure means that the store itself loses or changes what is written."""
 
 
 def run(
@@ -148,7 +154,7 @@ class _Run:
         self.started = time.time()
         self._began = time.monotonic()
         self.partials = [staging_folder(output.to, run) for output in job.outputs]
-        self.store = ResultStore(job.results, job.result_secrets)
+        self.store = ResultStore(job.results, job.result_secrets, key=result_key(job.project.state))
         failures = FailureGroups()
         self.trace, self.untraced = tracing.start_trace(_revision(job.source.git))
         traces: list[Listener] = [self.trace] if self.trace is not None else []
@@ -209,17 +215,9 @@ class _Run:
         return replace(outcome, exit_code=TeardownError.exit_code, error=error)
 
     def _execute(self, graph: Graph) -> RunOutcome:
-        engine = Engine(
-            self.id, journal=self.journal, store=self.store, emit=self.events.emit, stop=self.stop,
-            on_error=self.job.spec.on_error, fresh=self.fresh, scrub=self.events.scrub,
-        )  # fmt: skip
-        self.counts = engine.counts
         try:
             with contextlib.ExitStack() as exits:
-                executor = RoutedExecutor(
-                    InlineExecutor(engine.on_output, self.stop), lambda: self.cluster.open(exits, engine.on_output)
-                )
-                result = engine.execute(graph, executor)
+                result = self._execute_graph(graph, exits)
             return self._outcome(result.value)
         except Stopped as error:
             return self._stopped(error)
@@ -233,6 +231,33 @@ class _Run:
         except BaseException as error:  # noqa: BLE001 - raised again when the end is written
             self.raised = error
             return self._stopped(Interrupted(f"interrupted by {type(error).__name__}"))
+
+    def _execute_graph(self, graph: Graph, exits: contextlib.ExitStack) -> EngineResult:
+        """Execute the graph; from the beginning when a stored result is damaged, so that its call is executed again."""
+        for attempt in range(DAMAGE_ATTEMPTS):
+            engine = Engine(
+                self.id, journal=self.journal, store=self.store, emit=self.events.emit, stop=self.stop,
+                on_error=self.job.spec.on_error, fresh=self.fresh, scrub=self.events.scrub, verify=attempt > 0,
+            )  # fmt: skip
+            engine.counts.executed = self.counts.executed
+            self.counts = engine.counts
+            executor = RoutedExecutor(
+                InlineExecutor(engine.on_output, self.stop),
+                functools.partial(self.cluster.open, exits, engine.on_output),
+            )
+            try:
+                result = engine.execute(graph, executor)
+                if result.value is not None:
+                    self.store.get(result.value)
+                self.reports.fill_table()  # reads results, too
+            except DamagedResult as error:
+                if attempt == DAMAGE_ATTEMPTS - 1:
+                    raise
+                if not attempt:
+                    self.say("warning", f"{error.message}; calls whose stored results do not fit are executed again")
+            else:
+                return result
+        raise AssertionError("the last attempt returns or raises")
 
     def _stopped(self, error: Stopped) -> RunOutcome:
         self.say("warning", f"{error.message}; go on with: pipe resume {self.id}")
