@@ -102,9 +102,11 @@ def _save_traceback() -> str:
 
     try:
         from swath.project.project import Project
+        from swath.storage.private_folder import make_private, make_private_file
 
         file = Project.find(Path.cwd()).state / "errors.log"
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_private(file.parent)
+        make_private_file(file)
         with file.open("a", encoding="utf-8") as log:
             log.write(
                 f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} pipe {' '.join(sys.argv[1:2])}\n{traceback.format_exc()}\n"

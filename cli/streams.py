@@ -1,4 +1,7 @@
-"""Standard streams that never raise: a closed pipe or a full disk ends the output, not the run."""
+"""Standard streams that never raise, and write control characters as escapes.
+
+A closed pipe or a full disk ends the output, not the run. Text of a spec, a file or a server cannot steer the terminal.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,27 @@ import select
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+
+from swath.cli.render.terminal_text import printable
 
 
 class Stream(io.TextIOWrapper):
-    """A text stream that drops output after the first error and keeps the error."""
+    """A text stream that writes control characters as escapes, drops output after the first error and keeps the error."""
 
     error: OSError | None = None
 
     def write(self, text: str, /) -> int:
+        self.write_as_it_is(printable(text))
+        return len(text)
+
+    def write_as_it_is(self, text: str) -> None:
+        """Write text that may have control characters: for a view that draws on the terminal."""
         if self.error is None:
             try:
-                return super().write(text)
+                super().write(text)
             except OSError as error:
                 self._give_up(error)
-        return len(text)
 
     def flush(self) -> None:
         if self.error is None and not self.closed:
@@ -43,6 +52,22 @@ class Stream(io.TextIOWrapper):
     def failed(self) -> bool:
         """Whether output was lost. A closed pipe does not count: its reader chose to stop."""
         return self.error is not None and self.error.errno != errno.EPIPE
+
+
+class Terminal:
+    """A stream for a view that draws: what it writes reaches the terminal unchanged. Texts from elsewhere must be printable."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        if isinstance(self._stream, Stream):
+            self._stream.write_as_it_is(text)
+            return len(text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def protect() -> None:

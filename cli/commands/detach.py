@@ -12,6 +12,7 @@ from pathlib import Path
 
 from swath.engine.journal import Journal
 from swath.errors import StateError
+from swath.storage.private_folder import make_private
 
 POLL_S = 0.1
 FOREGROUND_OPTIONS = frozenset({"--detach", "--wait", "--json"})
@@ -26,7 +27,9 @@ def detach(run: str, state: Path, *, as_json: bool) -> int:
     folder = state / "runs" / run
     new = not folder.exists()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(state)
+        make_private(folder.parent)
+        folder.mkdir(exist_ok=True)
         with (folder / "output.log").open("ab") as output:
             before = output.tell()
             process = subprocess.Popen(

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 
 from swath.cli import streams
 
@@ -79,7 +79,7 @@ def _view(out: TextIO, *, as_json: bool) -> Iterator[Listener]:
     elif sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb"):
         from swath.cli.view.live import LiveView
 
-        with LiveView(sys.stderr) as live:
+        with LiveView(cast(TextIO, streams.Terminal(sys.stderr))) as live:
             yield live
     else:
         from swath.cli.view.plain import PlainView

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Any
+from typing import Any, TextIO, cast
 
 from swath import units
 from swath.cli import streams
 from swath.cli.context import here
 from swath.cli.render.columns import table
 from swath.cli.render.run_fields import run_fields, run_time, status_text
+from swath.cli.render.terminal_text import printable
 from swath.engine.journal import Journal
 
 POLL_S = 1.0
@@ -58,10 +59,12 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _table(limit: int) -> None:
+    from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
-    with Live(screen=False, auto_refresh=False, transient=False) as live:
+    console = Console(file=cast(TextIO, streams.Terminal(sys.stdout)))
+    with Live(console=console, screen=False, auto_refresh=False, transient=False) as live:
         while True:
             rows = _rows(limit)
             lines = table(
@@ -79,5 +82,5 @@ def _table(limit: int) -> None:
                 right=(2, 3, 4),
             )
             shown = lines[: max(2, live.console.size.height - 1)] if rows else ["no runs yet"]
-            live.update(Text("\n".join(shown), no_wrap=True, overflow="ellipsis"), refresh=True)
+            live.update(Text(printable("\n".join(shown)), no_wrap=True, overflow="ellipsis"), refresh=True)
             time.sleep(POLL_S)

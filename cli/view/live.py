@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from swath import events
+from swath.cli.render.terminal_text import printable
 from swath.cli.view.frame import frame
 from swath.cli.view.plain import event_lines, summary
 from swath.cli.view.progress import RunProgress
@@ -57,7 +58,7 @@ class LiveView:
         self._live.stop()
         if self._progress.end:
             for line in summary(self._progress.end):
-                self._console.print(Text(line, _style(line)), soft_wrap=True)
+                self._console.print(Text(printable(line), _style(line)), soft_wrap=True)
 
     def __call__(self, event: events.Event) -> None:
         with self._lock:
@@ -66,7 +67,7 @@ class LiveView:
                 return
             for line in event_lines(event):
                 if len(self._lines) < MOST_LINES:
-                    self._lines.append(Text(f"{clock(event.time)} {line}", _style(line, event)))
+                    self._lines.append(Text(f"{clock(event.time)} {printable(line)}", _style(line, event)))
                 else:
                     self._dropped += 1
 
@@ -89,7 +90,12 @@ class LiveView:
         with self._lock:
             # One column less: some terminals break the line after the last.
             lines = frame(self._progress, time.time(), max(10, size.width - 1), max(2, size.height - 2))
-        return Group(*(Text.assemble(*line, no_wrap=True, overflow="crop") for line in lines))
+        return Group(
+            *(
+                Text.assemble(*((printable(text), style) for text, style in line), no_wrap=True, overflow="crop")
+                for line in lines
+            )
+        )
 
 
 def _style(line: str, event: events.Event | None = None) -> str:

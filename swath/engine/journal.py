@@ -31,6 +31,7 @@ from swath.engine.journal_rows import (
 from swath.engine.journal_schema import migrate
 from swath.engine.stored_result import StoredResult
 from swath.errors import StateError
+from swath.storage.private_folder import make_private, make_private_file
 
 _KEYS_PER_QUERY = 500
 """Keys of results that one statement asks for."""
@@ -58,7 +59,9 @@ class Journal:
         file = folder / "journal.sqlite"
         with _translated_errors(file):
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                make_private(folder)
+                with contextlib.suppress(OSError):  # SQLite reports it
+                    make_private_file(file)
             except OSError as error:
                 raise StateError(
                     f"the state folder cannot be made: {error}", remedy="set SWATH_HOME to a folder that you can write"

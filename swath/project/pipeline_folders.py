@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from swath.spec.project_root import FILE, project_root
+from swath.spec.project_root import FILE, has_settings, project_root
 from swath.spec.yaml.document import parse, read
 
 
@@ -16,7 +16,7 @@ def pipeline_folders(start: Path) -> tuple[Path, ...]:
     """
     root = project_root(start)
     file = root / FILE
-    if not file.is_file():
+    if not has_settings(root):
         return _default(root)
     document = parse(read(str(file)), str(file))
     fields = document.data if isinstance(document.data, dict) else {}

@@ -28,6 +28,7 @@ from swath.spec.project_file import ProjectFile
 from swath.spec.project_root import FILE, project_root
 from swath.spec.validation.validate import sorted_mistakes, validate
 from swath.spec.yaml.document import parse, read
+from swath.storage.private_folder import make_private
 
 WORKTREES = "worktrees"
 """Folder in the state folder: worktrees, each with a lock file that is locked while it is used and names its repository."""
@@ -142,7 +143,8 @@ def checkout(repository: Repository, commit: str, state: Path, patch: Path | Non
     home = Path(os.path.realpath(state)) / WORKTREES
     folder = home / f"{commit[:12]}-{secrets.token_hex(4)}"
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        make_private(home.parent)
+        make_private(home)
         with _lock(home / "lock", wait=True):
             _clear(home)
             lock = _lock(_lock_of(folder))

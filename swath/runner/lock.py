@@ -12,6 +12,7 @@ from pathlib import Path
 
 from swath.engine.process import Process
 from swath.errors import Locked, StateError
+from swath.storage.private_folder import make_private
 
 PRUNE_TIMEOUT_S = 60.0
 """How long a run waits at its start for a `pipe prune` to release its lock; it does so every second."""
@@ -108,8 +109,8 @@ def unused(state: Path) -> Iterator[bool]:
 def _state_lock(state: Path) -> Iterator[int]:
     """The descriptor of the state folder's lock file, not locked yet."""
     try:
-        state.mkdir(parents=True, exist_ok=True)
-        handle = os.open(state / "runs.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        make_private(state)
+        handle = os.open(state / "runs.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StateError(
             f"the state folder {state} cannot be written: {error}",

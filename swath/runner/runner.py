@@ -50,6 +50,7 @@ from swath.runner.lock import in_use, locked
 from swath.runner.outcome import RunOutcome
 from swath.runner.reports import RunReports
 from swath.runner.run_cluster import RunCluster
+from swath.storage.private_folder import make_private
 from swath.storage.publication import staging_folder
 
 DAMAGE_ATTEMPTS = 3
@@ -98,6 +99,7 @@ def run(
     graph = job.graph
     with Journal.open(job.project.state) as journal, contextlib.ExitStack() as exits:
         exits.enter_context(in_use(job.project.state))
+        make_private(job.project.state / "runs")
         earlier = _resumable(journal, run_id) if job.earlier is not None else None
         for output in job.outputs:
             if "://" not in output.to:

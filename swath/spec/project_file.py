@@ -13,7 +13,7 @@ from swath.spec.clusters.cluster import Cluster
 from swath.spec.clusters.prices import Prices
 from swath.spec.fields.paths import InputPath, OutputPath, ValidationContext
 from swath.spec.notify import NotifySettings
-from swath.spec.project_root import FILE, project_root
+from swath.spec.project_root import FILE, has_settings, project_root
 from swath.spec.spec_model import SpecModel
 from swath.spec.yaml.environment import AllowedEnvironment
 
@@ -68,7 +68,7 @@ class ProjectFolder:
     def find(cls, start: Path, env: Mapping[str, str] | None = None) -> ProjectFolder:
         """The project of `start`, a file or a folder. Raises SpecError with every mistake in swath.yaml."""
         root = project_root(start)
-        return cls._read(root, env) if (root / FILE).is_file() else cls(root)
+        return cls._read(root, env) if has_settings(root) else cls(root)
 
     @classmethod
     def _read(cls, root: Path, env: Mapping[str, str] | None) -> ProjectFolder:

@@ -12,4 +12,9 @@ def project_root(start: Path) -> Path:
     """The nearest folder at or above `start` (a file or a folder) that has a swath.yaml, else `start`'s own. Absolute."""
     start = start.expanduser().absolute()
     folder = start if start.is_dir() else start.parent
-    return next((root for root in (folder, *folder.parents) if (root / FILE).is_file()), folder)
+    return next((root for root in (folder, *folder.parents) if has_settings(root)), folder)
+
+
+def has_settings(root: Path) -> bool:
+    """Whether a folder has a swath.yaml. A named pipe or a device counts: to read it is an error, rather than another root."""
+    return (root / FILE).exists() and not (root / FILE).is_dir()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swath.errors import AreaError
-from swath.spec.locations import absolute, is_missing
+from swath.spec.locations import absolute, is_missing, special_file
 from swath.spec.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -142,6 +142,8 @@ def from_file(
     found = absolute(path, root)
     if is_missing(found):
         raise AreaFieldError("there is no such file: {path}", "path", path=found)
+    if what := special_file(found):
+        raise AreaFieldError(f"{{path}} is {what}, not a file or folder; give the path of a file", "path", path=found)
     unreadable = (
         DataSourceError,
         DataLayerError,

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ValidationInfo
 
-from swath.spec.locations import absolute, is_missing, is_remote
+from swath.spec.locations import absolute, is_missing, is_remote, special_file
 from swath.spec.spec_model import mistake
 
 
@@ -38,7 +38,7 @@ def _input_path(path: str, info: ValidationInfo) -> str:
     found = absolute(_not_empty(path), context.root)
     if is_missing(found):
         raise mistake("there is no such file: {path}", path=found)
-    return found
+    return _regular(found)
 
 
 def _input_pattern(path: str, info: ValidationInfo) -> str:
@@ -50,7 +50,7 @@ def _input_pattern(path: str, info: ValidationInfo) -> str:
     if is_missing(found) and next(iglob(found, recursive=True), None) is None:
         what = "no file matches" if any(c in path for c in "*?[") else "there is no such file:"
         raise mistake(what + " {path}", path=found)
-    return found
+    return _regular(found)
 
 
 def _output_path(path: str, info: ValidationInfo) -> str:
@@ -65,6 +65,12 @@ def _output_path(path: str, info: ValidationInfo) -> str:
     if not Path(found).is_relative_to(os.path.normpath(context.root)) or not Path(real).is_relative_to(root):
         raise mistake("leaves the project's folder {root}; write an absolute path if that is meant", root=root)
     return found
+
+
+def _regular(path: str) -> str:
+    if what := special_file(path):
+        raise mistake("{path} is {what}, not a file or folder; give the path of a file", path=path, what=what)
+    return path
 
 
 def _not_empty(path: str) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path as File
 from typing import Any
 
 from swath.errors import Mistake, SpecError
+from swath.spec.locations import special_file
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -86,8 +87,11 @@ def dotted(path: Path) -> str:
 
 def read(file: str) -> str:
     """The text of a file. Raises SpecError if it cannot be read, is too large or is not UTF-8."""
+    if what := special_file(file):
+        raise SpecError([Mistake(file, 1, 1, "", f"{what} cannot be read; save the text as a file, and give its path")])
     try:
-        with File(file).open("rb") as stream:
+        # A named pipe that takes the file's place now is opened without waiting for a writer, and is empty.
+        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:  # noqa: PTH123 - a handle
             raw = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
