@@ -1,13 +1,13 @@
-"""Predict: imagery and a trained model in, a map out.
+"""Predict: a map from imagery and a trained model.
 
-contract, weights   what the model takes and gives, and which weights it is    on the client, before any cluster
-scenes              the imagery on the map's grid                                   on the client
-receptive           how far the network looks                                  once per weights
-form                how the map's file is laid out                             on the client
-regions             the map's grid in large windows                            a lazy sequence
-parts               one call per region: read, infer, mask, encode             streamed over the workers
-seams               some pixels again with another tiling                      the proof that there is no seam
-map                 COG, vectors, picture, STAC item                           on the client, atomically
+contract, weights   bands and classes of the model, and the digest of its weights  on the client, before any cluster
+scenes              the imagery on the map's grid                                  on the client
+receptive           the receptive field of the network, measured                   once for the same weights
+regions             the map's grid in large windows                                a lazy sequence
+layout              sheets, encoding and tile size of the map                      on the client
+results             one call per region: read, infer, mask, encode                 streamed over the workers
+seams               some windows computed again in other tiles, and compared       on a worker
+map                 COG, vectors, preview, STAC item                               on the client, atomically
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def predict(spec: Predict) -> Any:
 def map_scenes(
     scenes: Any, contract: Any, weights: Any, ref: ModelRef, area: Area | None, output: Output, region: int | None
 ) -> Any:
-    """The rest of the graph, for scenes from anywhere. The first three are what the tasks above return."""
+    """The rest of the graph, for scenes of any source. The first three arguments are results of tasks: refs, not values."""
     receptive = measure_model(weights)
     channels = count_channels(weights, contract=contract)
     model = describe_model(ref, receptive=receptive)
@@ -90,7 +90,7 @@ def map_scenes(
 
 @task(cache=False, on_client=True)
 def read_contract(model: ModelRef) -> Contract:
-    """What the model takes and gives. Looks at the file in every run."""
+    """The model's contract: bands, classes, scaling. The file is read in every run."""
     from swath.models.info import contract_of
 
     return contract_of(model)
@@ -98,7 +98,7 @@ def read_contract(model: ModelRef) -> Contract:
 
 @task(cache=False, on_client=True)
 def read_weights(model: ModelRef) -> Weights:
-    """Which weights these are. Looks at the file in every run."""
+    """Path, format and digest of the weights. The file is read in every run."""
     from swath.models.info import weights_of
 
     return weights_of(model)
@@ -108,13 +108,13 @@ def read_weights(model: ModelRef) -> Weights:
 def find_imagery(
     imagery: Imagery, *, contract: Contract, area: Area | None, grid: GridSpec | None
 ) -> tuple[Scenes, ...]:
-    """The scenes, for each grid of the map. Looks at the files or the catalogue in every run; what needs them runs again only
-    when they changed."""
+    """The scenes of each grid of the map. Files or catalogue are read in every run; tasks that depend on the scenes run again only
+    when these have changed."""
     from swath.imagery.sources.find import find_sheets
     from swath.maps.layout import grid_windows
 
     grids = find_sheets(imagery, contract.bands, area, grid)
-    grid_windows(grids, area)  # an area elsewhere is an error now, before anything costs time
+    grid_windows(grids, area)  # an area outside of the imagery is an error now, before any other call
     for note in dict.fromkeys(note for scenes in grids for note in scenes.notes):
         log.info(note)
     return grids
@@ -122,7 +122,7 @@ def find_imagery(
 
 @task
 def measure_model(weights: Weights) -> ReceptiveField:
-    """Receptive radius and total stride, measured on the network itself."""
+    """Receptive radius and total stride, measured on the network."""
     from swath.models.info import measure_weights
 
     return measure_weights(weights)
@@ -130,7 +130,7 @@ def measure_model(weights: Weights) -> ReceptiveField:
 
 @task(cache=False, on_client=True)
 def describe_model(model: ModelRef, *, receptive: ReceptiveField) -> ModelInfo:
-    """Everything that a call needs to know of the model."""
+    """The facts on the model that the calls need."""
     from swath.models.info import describe
 
     return describe(model, receptive)
@@ -138,7 +138,7 @@ def describe_model(model: ModelRef, *, receptive: ReceptiveField) -> ModelInfo:
 
 @task
 def count_channels(weights: Weights, *, contract: Contract) -> int:
-    """How many numbers the network gives for a pixel."""
+    """Output channels of the network."""
     if contract.output == "classes":
         return 1 if contract.threshold is not None else len(contract.classes)
     if contract.channels is not None:
@@ -152,7 +152,7 @@ def count_channels(weights: Weights, *, contract: Contract) -> int:
 def plan_regions(
     scenes: tuple[Scenes, ...], *, model: ModelInfo, area: Area | None, output: Output, region: int | None
 ) -> Regions:
-    """The files of the map, and the windows of them that the calls make, with the halo that this model needs."""
+    """Sheets of the map and their regions, with the halo that this model needs."""
     from swath.maps.layout import plan_sheets
 
     return plan_sheets(scenes, area, output, region, halo=model.halo, stride=model.stride)
@@ -160,7 +160,7 @@ def plan_regions(
 
 @task(on_client=True)
 def plan_map(regions: Regions, *, model: ModelInfo, channels: int, output: Output) -> MapLayout:
-    """How the map's files are laid out, and in which pieces the network gets its pixels."""
+    """Encoding of the map's files, and the tiles for the network."""
     from swath.maps.layout import model_layout
 
     return model_layout(regions, model, channels, output)
@@ -170,7 +170,7 @@ def plan_map(regions: Regions, *, model: ModelInfo, channels: int, output: Outpu
 def predict_region(
     region: Region, *, scenes: tuple[Scenes, ...], model: ModelInfo, area: Area | None, layout: MapLayout
 ) -> RegionResult:
-    """One region of the map."""
+    """Compute one region of the map."""
     from swath.maps.region import map_region
 
     return map_region(region, scenes[region.grid], model, area, layout)

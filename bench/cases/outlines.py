@@ -165,14 +165,14 @@ def main(words: list[str]) -> int:
         done = subprocess.run(
             [sys.executable, __file__, method, str(path), str(out)], capture_output=True, text=True, check=True
         )
-        told = json.loads(done.stdout)
+        taken = json.loads(done.stdout)
         found = polygons_of(out)
         coverage = shapely.coverage_is_valid(
             noded_by_tracer(small) if method == "tracer" else shapely.from_wkb(list(METHODS[method](small)))
         )
         invalid = int((~shapely.is_valid(found)).sum())
         print(
-            f"{method:17} {told['seconds']:9.2f} {told['megabytes']:7.0f} {len(found):9,} {invalid:9,} "
+            f"{method:17} {taken['seconds']:9.2f} {taken['megabytes']:7.0f} {len(found):9,} {invalid:9,} "
             f"{'yes' if coverage else 'no':>9}",
             flush=True,
         )

@@ -1,7 +1,7 @@
 """The imagery of the pixel benchmark: textured 4-band uint16 COGs, the same on every machine.
 
-They are made once, into a folder that is kept. Fields with borders, slow gradients and noise: it compresses about as real
-reflectance does, and models find all of their classes in it.
+They are made once, into a folder that is kept. Fields with borders, slow gradients and noise: they compress about as real
+reflectance does, and models find all of their classes in them.
 """
 
 from __future__ import annotations
@@ -29,37 +29,37 @@ def image(folder: Path, size: int) -> Path:
     path = folder / f"textured-{size}.tif"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        plain, made = (folder / f".{os.getpid()}-{kind}-{size}.tif" for kind in ("plain", "made"))
+        plain, temporary = (folder / f".{os.getpid()}-{kind}-{size}.tif" for kind in ("plain", "made"))
         try:
             _write_plain(plain, size)
             copy(
-                plain, made, driver="COG", compress="DEFLATE", predictor="2", level=6, blocksize=512,
+                plain, temporary, driver="COG", compress="DEFLATE", predictor="2", level=6, blocksize=512,
                 overview_resampling="average", num_threads="ALL_CPUS", bigtiff="IF_SAFER",
             )  # fmt: skip
-            made.replace(path)
+            temporary.replace(path)
         finally:
             plain.unlink(missing_ok=True)
-            made.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     return path
 
 
 def sparse(folder: Path, size: int) -> Path:
-    """A GeoTIFF of the same form that has no pixels: every block of it is absent, and reads as 0, which is no nodata."""
+    """A sparse GeoTIFF of the same layout: all blocks are missing and read as 0, which is not nodata."""
     path = folder / f"sparse-{size}.tif"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        made = folder / f".{os.getpid()}-sparse-{size}.tif"
+        temporary = folder / f".{os.getpid()}-sparse-{size}.tif"
         with rasterio.open(
-            made, "w", driver="GTiff", width=size, height=size, count=len(BANDS), dtype="uint16", tiled=True,
+            temporary, "w", driver="GTiff", width=size, height=size, count=len(BANDS), dtype="uint16", tiled=True,
             blockxsize=512, blockysize=512, sparse_ok=True, bigtiff="YES", interleave="pixel", compress="deflate", **GRID,
         ):  # fmt: skip
             pass
-        made.replace(path)
+        temporary.replace(path)
     return path
 
 
 def texture(edge: int, seed: int) -> NDArray[np.float32]:
-    """Noise (edge, edge) that goes on where it ends: bilinear between random numbers, at several scales."""
+    """Periodic noise, float32 (edge, edge): bilinear between random numbers, at several scales."""
     random = np.random.default_rng(seed)
     total = np.zeros((edge, edge), np.float32)
     for period, amplitude in OCTAVES:
@@ -76,13 +76,13 @@ def texture(edge: int, seed: int) -> NDArray[np.float32]:
 
 
 def square(edge: int) -> NDArray[np.uint16]:
-    """The texture that all images are made of, (bands, edge, edge)."""
-    ground = texture(edge, 0)
-    fields = np.floor(ground * 2)
+    """The texture that all images are made of: uint16 (bands, edge, edge)."""
+    base = texture(edge, 0)
+    fields = np.floor(base * 2)
     pixels = np.empty((len(BANDS), edge, edge), np.uint16)
     for band in range(len(BANDS)):
         noise = 15 * np.random.default_rng(100 + band).standard_normal((edge, edge), dtype=np.float32)
-        level = 1800 + 600 * band + 500 * ground + 350 * np.sin(fields * (band + 1) * 1.7)
+        level = 1800 + 600 * band + 500 * base + 350 * np.sin(fields * (band + 1) * 1.7)
         pixels[band] = np.clip(level + 120 * texture(edge, 1000 * (band + 1)) + noise, 1, 12_000)
     return pixels
 

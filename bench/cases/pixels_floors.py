@@ -1,4 +1,4 @@
-"""What a map costs at least: each step alone, at its best, in CPU milliseconds per million pixels of the map.
+"""Lower bounds of the cost of a map: each step alone, at its best, in CPU milliseconds per million pixels.
 
 Run by bench/pixels.py: python bench/cases/pixels_floors.py MODEL FOLDER IMAGE. The last line on stdout is a JSON object.
 Nothing of swath is used here, only the same libraries. Each step may choose its own shape of work; what is in the table is

@@ -1,4 +1,4 @@
-"""Runs a command and tells what it cost: CPU of every process it started, wall time, peak memory.
+"""Runs a command and measures it: CPU of every process it started, wall time, peak memory.
 
 Run by bench/pixels.py: python bench/cases/pixels_meter.py OUT COMMAND [WORD ...]. OUT becomes a JSON object; the exit code is
 the command's. It is a process of its own so that the system counts for it: what outlives its parent is given to the meter
@@ -22,14 +22,14 @@ from pathlib import Path
 import psutil
 
 EVERY_S = 0.2
-"""Between two looks at memory. A look at a process of 1 GB takes some milliseconds."""
+"""Between two samples of memory. Sampling a process of 1 GB takes some milliseconds."""
 LEFT_S = 10.0
 """How long processes that the command left behind may take to end."""
 
 
 @dataclass
 class Memory:
-    """The largest memory that was seen, in bytes."""
+    """The largest memory of all samples, in bytes."""
 
     pss: bool = Path("/proc/self/smaps_rollup").exists()
     """Whether shared pages are counted by their share (Linux); if not, each process is counted with all it has."""
@@ -39,10 +39,10 @@ class Memory:
     """By process: the system's own peak of resident memory where it keeps one."""
     names: dict[int, str] = field(default_factory=dict)
     cpu_s: dict[int, float] = field(default_factory=dict)
-    """By process, as it was when it was last seen; of its own alone."""
+    """By process, at its last sample; without its children."""
 
-    def look(self, root: psutil.Process) -> None:
-        """Take one look at a process and all below it."""
+    def sample(self, root: psutil.Process) -> None:
+        """Sample a process and all its descendants."""
         total = 0
         with contextlib.suppress(psutil.Error):
             for process in (root, *root.children(recursive=True)):
@@ -76,7 +76,7 @@ def adopt_orphans() -> None:
 
 
 def busy_s() -> float | None:
-    """Processor seconds of the whole machine since it started, where the system tells."""
+    """Processor seconds of the whole machine since it started; None where the system does not count them."""
     times = psutil.cpu_times()
     idle = times.idle + getattr(times, "iowait", 0.0)
     return float(sum(times[:8]) - idle)
@@ -99,13 +99,13 @@ def main(words: list[str]) -> int:
 
     def watch() -> None:
         while not done.wait(EVERY_S):
-            memory.look(root)
+            memory.sample(root)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     code = process.wait()
     wall_s = time.perf_counter() - began
-    left = reap()
+    remaining = reap()
     done.set()
     watcher.join()
     cpu_s = children_s()
@@ -117,7 +117,7 @@ def main(words: list[str]) -> int:
         json.dumps(
             {
                 "code": code, "wall_s": wall_s, "cpu_s": cpu_s, "foreign_s": foreign, "peak_bytes": memory.tree,
-                "pss": memory.pss, "left": left,
+                "pss": memory.pss, "left": remaining,
                 "processes": [
                     {"command": memory.names[pid], "peak_bytes": peak, "cpu_s": memory.cpu_s[pid]}
                     for pid, peak in memory.largest.items() if pid != meter
@@ -129,7 +129,7 @@ def main(words: list[str]) -> int:
 
 
 def reap() -> int:
-    """Wait for what the command left behind, so that it is counted; how many processes did not end in time."""
+    """Wait for processes that the command left behind, so that they are counted; returns how many did not end in time."""
     until = time.monotonic() + LEFT_S
     while time.monotonic() < until:
         try:

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 CLASSES = 5
 SCALE = np.float32(1 / 10_000)
-"""Of the files' numbers, before a model takes them."""
+"""Factor on the files' values before they enter a model."""
 HALO = {"micro": 2, "tiny": 2, "constant": 0, "unet": 48}
-"""Pixels around a tile without which a model's result would not be exact; what a peer is told to read."""
+"""Pixels around a tile without which a model's result would not be exact; what peers read."""
 SEEN = 1024
 """Edge of the square of the image, in pixels, that the last layer is set by."""
 
@@ -48,7 +48,7 @@ def unet() -> nn.Module:
 
 
 def constant() -> nn.Module:
-    """Says the same of every pixel, nearly for nothing."""
+    """The same output for every pixel, at nearly no cost."""
     network = nn.Conv2d(len(BANDS), 2, 1)
     nn.init.zeros_(network.weight)
     nn.init.zeros_(network.bias)  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ MODELS = {"micro": micro, "tiny": tiny, "unet": unet, "constant": constant}
 
 
 class UNet(nn.Module):
-    """Two convolutions per step, transposed convolutions back up."""
+    """A U-Net: two convolutions per level, transposed convolutions for upsampling."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ def read(name: str, folder: Path) -> nn.Module:
 
 
 def _spread(network: nn.Module, image: Path) -> None:
-    """Give all classes the same mean and spread on the image, so that each wins somewhere."""
+    """Scale the last layer so that all classes have the same mean and spread on the image, and each is the largest somewhere."""
     with rasterio.open(image) as file:
         middle = max(0, file.height // 2 - SEEN // 2)
         pixels = file.read(window=Window(middle, middle, min(SEEN, file.width), min(SEEN, file.height)))
@@ -142,7 +142,7 @@ def _spread(network: nn.Module, image: Path) -> None:
 
 
 def contract(name: str) -> dict[str, Any]:
-    """What a model takes and gives, as swath reads it."""
+    """The contract of a model, as swath reads it."""
     classes = 2 if name == "constant" else CLASSES
     colors = ("E6DFC8", "2B7BBA", "4D7C56", "C0504D", "8064A2")
     order = ["batch", "channel", "height", "width"]

@@ -1,4 +1,4 @@
-"""The same map by what people use today, as their documentation has it: torch's own settings, argmax(1), GeoTIFF and then COG.
+"""The same map by other libraries, as their documentation shows it: torch's default settings, argmax(1), GeoTIFF and then COG.
 
 Run by bench/pixels.py: python bench/cases/pixels_peers.py KIND MODEL FOLDER IMAGE OUT. Prints {"missing": NAME} when a library
 of that kind is not installed.
@@ -56,7 +56,7 @@ class Job:
         )  # fmt: skip
 
     def publish(self) -> None:
-        """The COG that everybody ends with."""
+        """The COG that all end with."""
         copy(self.plain, self.out, driver="COG", compress="DEFLATE", blocksize=512, overview_resampling="nearest")
         self.plain.unlink()
 
@@ -129,7 +129,7 @@ def torchgeo(job: Job) -> None:
 
 
 def _corner(bounds: Any) -> tuple[float, float]:
-    """Left and top of a sample, in whatever form this torchgeo gives its bounds."""
+    """Left and top of a sample, from the bounds of any version of torchgeo."""
     if isinstance(bounds, tuple):
         return float(bounds[0].start), float(bounds[1].stop)
     numbers = [float(n) for n in bounds]

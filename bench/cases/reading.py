@@ -1,4 +1,4 @@
-"""What reading costs above GDAL's own: swath.imagery.reading.mosaic against bare rasterio, in processor time, in one run.
+"""The overhead of reading: swath.imagery.reading.mosaic against bare rasterio, in processor time, in one run.
 
 python bench/cases/reading.py FOLDER [EDGE]. FOLDER keeps the images (bench/cases/pixels_data.py). Each case reads the same windows both
 ways, each time from files that were just opened, in turns; the ratio of the medians is what to compare between machines.
@@ -30,7 +30,7 @@ from swath.spec.fields.imagery import FilesImagery
 TURNS = 3
 BLOCK, HALO = 512, 48
 CACHE = 256 * 2**20
-"""Of the bare reads: enough to decode each block once."""
+"""Block cache of the bare reads in bytes: enough to decode each block once."""
 
 
 def main(words: list[str]) -> int:
@@ -55,13 +55,13 @@ def main(words: list[str]) -> int:
 
 
 def scenes(*paths: Path, grid: GridSpec | None = None, **spec: object) -> Scenes:
-    """The files as swath sees them."""
+    """The files as swath finds them."""
     imagery = FilesImagery.model_validate({"paths": [str(path) for path in paths], **spec})
     return find(imagery, None, None, grid)
 
 
 def half(path: Path, folder: Path, name: str, first: int, columns: int) -> Path:
-    """Some columns of an image as a file of the same form."""
+    """Some columns of an image as a file of the same layout."""
     made = folder / f"{path.stem}-{name}.tif"
     if not made.exists():
         with rasterio.open(path) as source:
