@@ -30,7 +30,7 @@ help:  ## show this
 	@echo '  BENCH_ARGS   passed on to bench/engine.py, such as "--million 0 --peers PYTHON"; see its --help'
 	@echo '  PIXELS_ARGS  passed on to bench/pixels.py, such as "--sizes 4096,8192 --peers PYTHON"; see its --help'
 	@echo '  LEAKS_ARGS   passed on to bench/leaks.py, such as "--on ec2 --events killed,quota"; see its --help'
-	@echo '  CRASH_ARGS   passed on to the crash test, such as --kills 20 or --seed 421'
+	@echo '  CRASH_ARGS   passed on to the crash test, such as --kills 20, --seed 421 or --damage'
 	@echo '  IMAGE        the container of clusters, without a tag, such as ghcr.io/acme/swath (now $(IMAGE))'
 	@echo '  VARIANT      of the container: cpu or gpu; ON: the cloud of a machine image, aws or gcp'
 	@echo '  DOCKER_ARGS, PACKER_ARGS  passed on to docker build and packer build, such as "-var region=us-west-2"'

@@ -416,16 +416,24 @@ def _doctor(
         Path | None, typer.Argument(metavar="SPEC", help="Look at what this spec needs, too.", show_default=False)
     ] = None,
     cluster: ClusterName = None,
+    results: Annotated[
+        bool, typer.Option("--results", help="Verify the stored results instead, and remove damaged ones.")
+    ] = False,
     as_json: AsJson = False,
     allow_env: AllowEnv = None,
 ) -> int:
-    """Check whether this machine, and a cluster, can do the work.
+    """Check whether this machine, and a cluster, can do the work; or verify the stored results.
 
     Each line is ok, warn or fail, with what to do. With a spec or a cluster that is in a cloud: credentials, machine types, quota,
     image, network, buckets; nothing is started there.
 
+    With --results every stored result of the project is read. Damaged ones are removed, and the next run executes their calls
+    again: exit code 6 when there were any, 0 when all fit. Give the spec where it names the bucket of the results.
+
     Example: pipe doctor specs/bahamas.yaml --cluster aws
     """
-    from swath.cli.commands.doctor import print_findings
+    from swath.cli.commands.doctor import print_checked_results, print_findings
 
+    if results:
+        return print_checked_results(spec, cluster, allow_env or [], as_json=as_json)
     return print_findings(spec, cluster, allow_env or [], as_json=as_json)

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import psutil
 
+from swath.runner.runner import DAMAGE_ATTEMPTS
 from tests.crash.projects import Project, chain, predict
 from tests.faults.projects import Mark, check_journal, hashes
 from tests.process import Pipe
@@ -102,15 +103,52 @@ def begun(pipe: Pipe) -> bool:
             return False
 
 
+def damage_results(pipe: Pipe, chance: random.Random) -> set[str]:
+    """Damage up to three stored results, files or rows. Returns the calls that have one of them, as the notes name them."""
+    file = pipe.folder / ".swath/journal.sqlite"
+    if not file.exists():
+        return set()
+    calls: set[str] = set()
+    with closing(sqlite3.connect(file)) as connection:
+        try:
+            rows = connection.execute("SELECT key, digest, data FROM results ORDER BY key").fetchall()
+        except sqlite3.OperationalError:  # no tables yet
+            return set()
+        files = sorted(path for path in (pipe.folder / ".swath/results").glob("*/*") if path.stat().st_size)
+        for key, digest, data in chance.sample(rows, min(len(rows), chance.randint(0, 3))):
+            if data is None:
+                path = pipe.folder / ".swath/results" / digest[:2] / digest[2:]
+                if path.exists():
+                    path.write_bytes(_damaged(path.read_bytes(), chance.choice(files).read_bytes(), chance))
+            else:
+                changed = _damaged(data, chance.choice(rows)[2] or b"", chance)
+                connection.execute("UPDATE results SET data = ? WHERE key = ?", (changed, key))
+            named = connection.execute(
+                "SELECT node, item FROM calls JOIN results USING (key) WHERE digest = ?", (digest,)
+            )
+            calls |= {node if item < 0 else f"{node} {item}" for node, item in named}
+        connection.commit()
+    return calls
+
+
+def _damaged(data: bytes, other: bytes, chance: random.Random) -> bytes:
+    """The bytes with one changed, cut, as zeros, none, or another result's."""
+    place = chance.randrange(len(data)) if data else 0
+    flipped = data[:place] + bytes([data[place] ^ 1 << chance.randrange(8)]) + data[place + 1 :] if data else b""
+    return chance.choice((flipped, flipped, data[:place], bytes(len(data)), b"", other))
+
+
 def not_begun(err: str) -> bool:
     """Whether a process was stopped before any of swath was imported."""
     return "Fatal Python error: init_import_site" in err or ("KeyboardInterrupt" in err and "/cli/" not in err)
 
 
 class Round:
-    """One run, with its kills, until it is done."""
+    """One run, with its kills, until it is done. damage: also damage stored results before each resume."""
 
-    def __init__(self, seed: str, project: Project, expected: Undisturbed, folder: Path, tally: Tally) -> None:
+    def __init__(
+        self, seed: str, project: Project, expected: Undisturbed, folder: Path, tally: Tally, *, damage: bool = False
+    ) -> None:
         self.seed = seed
         self.project = project
         self.expected = expected
@@ -123,6 +161,8 @@ class Round:
         self.known: set[str] = set()
         self.before: Counter[str] = Counter()
         self.sessions = 0
+        self.damaged: set[str] | None = set() if damage else None
+        """Calls whose results were damaged, as the notes name them; None when none are to be."""
 
     def go(self) -> None:
         """Kill, resume, and compare. Raises Wrong."""
@@ -137,6 +177,9 @@ class Round:
     def session(self, *, kill: bool) -> bool:
         """Run or resume, and maybe kill. Returns whether the run came to its end."""
         arguments = ("resume", "last") if begun(self.pipe) else ("run", self.spec)
+        if self.damaged is not None and (calls := damage_results(self.pipe, self.chance)):
+            self.damaged |= calls
+            self.tally.say(f"{self.seed} {self.project.name}: results damaged of {', '.join(sorted(calls))}")
         process = self.pipe.start(*arguments, env=self.mark.env)
         told = "undisturbed"
         allowed = {0}
@@ -197,14 +240,17 @@ class Round:
             raise Wrong(f"processes are left: {left}") from None
         check_journal(self.pipe)
         made, now = notes(self.pipe), recorded(self.pipe)
-        again = sorted(call for call in self.known if made[call] > self.before[call])
+        damaged = self.damaged or set()
+        again = sorted(call for call in self.known - damaged if made[call] > self.before[call])
         if again:
             raise Wrong(f"made again after they were recorded: {again}")
         if not self.known <= now:
             raise Wrong(f"records are gone: {sorted(self.known - now)}")
         self.sessions += 1
         lost = sum(made.values()) - len(made)
-        if lost > self.sessions * IN_FLIGHT.get(self.project.name, 0):
+        # A damaged result ends what is in flight, like a kill, and its call is made again.
+        ends = self.sessions * (1 if self.damaged is None else DAMAGE_ATTEMPTS)
+        if lost > ends * IN_FLIGHT.get(self.project.name, 0) + self.sessions * len(damaged):
             raise Wrong(f"{lost} calls were made twice in {self.sessions} sessions")
         self.known, self.before = now, made
 
@@ -235,8 +281,9 @@ def _worker(process: subprocess.Popen[str], which: float) -> psutil.Process | No
 class Loop:
     """The rounds of one seed."""
 
-    def __init__(self, seed: int, kills: int, folder: Path) -> None:
+    def __init__(self, seed: int, kills: int, folder: Path, *, damage: bool = False) -> None:
         self.seed = seed
+        self.damage = damage
         self.folder = folder
         self.tally = Tally(kills)
         self._expected: dict[str, Undisturbed] = {}
@@ -270,7 +317,7 @@ class Loop:
         project = self.project(seed)
         folder = self.folder / seed.replace("/", "-")
         try:
-            Round(seed, project, self.expected(project), folder, self.tally).go()
+            Round(seed, project, self.expected(project), folder, self.tally, damage=self.damage).go()
         except (Wrong, AssertionError, subprocess.SubprocessError) as error:
             self.tally.failed.append(f"round {seed}, {project.name}: {error}")
             self.tally.say(f"WRONG, round {seed}, {project.name}: {error}\n     its folder: {folder}")
@@ -308,10 +355,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of all rounds")
     parser.add_argument("--round", default="", help="make only this one, such as 421/7")
+    parser.add_argument("--damage", action="store_true", help="damage stored results between kill and resume, too")
     parser.add_argument("--jobs", type=int, default=2, help="rounds at once")
     asked = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="swath-crash-"))
-    loop = Loop(asked.seed, asked.kills, folder)
+    loop = Loop(asked.seed, asked.kills, folder, damage=asked.damage)
     began = time.monotonic()
     if asked.round:
         loop.round(asked.round)

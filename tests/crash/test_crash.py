@@ -15,9 +15,10 @@ KILLS = 4
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_runs_killed_at_random_moments_make_what_undisturbed_ones_make(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [False, True], ids=["", "results-damaged"])
+def test_runs_killed_at_random_moments_make_what_undisturbed_ones_make(tmp_path: Path, damage: bool) -> None:
     seed = int(os.environ.get("SWATH_CRASH_SEED", random.SystemRandom().randrange(10**6)))
     print(f"SWATH_CRASH_SEED={seed} makes the same choices again")
-    tally = Loop(seed, KILLS, tmp_path).go(jobs=2)
+    tally = Loop(seed, KILLS, tmp_path, damage=damage).go(jobs=2)
     assert tally.failed == []
     assert tally.kills >= KILLS

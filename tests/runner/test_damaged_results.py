@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from swath.cli.commands.doctor import print_checked_results
 from swath.engine.journal import Journal
 from swath.events import CallDone, Event, Log
 from swath.project.project import Project
@@ -176,6 +178,30 @@ def test_workers_that_read_a_damaged_argument_get_it_again(damage: Callable[[Ben
     assert (outcome.status, outcome.error) == ("done", "")
     assert bench.output.read_bytes() == EXPECTED
     assert len(bench.warnings) == (damage is not remove)
+
+
+@pytest.mark.parametrize("damage", [flip, zeros, swap, inline, remove])
+def test_the_doctor_finds_and_removes_what_does_not_fit(
+    damage: Callable[[Bench], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = Bench(tmp_path / "project", "inline")
+    monkeypatch.chdir(bench.folder)
+    assert print_checked_results(None, None, [], as_json=False) == 0
+    assert capsys.readouterr().out == (
+        "ok    results      3 files (60.1 kB) and 4 rows of the journal are as they were written\n"
+    )
+    damage(bench)
+    assert print_checked_results(None, None, [], as_json=True) == 6
+    found = json.loads(capsys.readouterr().out)
+    assert (found["files"], found["rows"]) == (3, 4)
+    damaged = {flip: 1, zeros: 3, swap: 2, inline: 4, remove: 1}[damage]
+    assert len(found["damaged"]) == damaged
+    assert print_checked_results(None, None, [], as_json=False) == 0
+    assert bench.resume().status == "done"
+    assert not bench.warnings
+    assert bench.output.read_bytes() == EXPECTED
+    assert sum(isinstance(event, CallDone) and not event.reused for event in bench.events) == damaged + 1
+    assert print_checked_results(None, None, [], as_json=False) == 0
 
 
 def test_a_store_that_never_gives_back_what_was_written_ends_the_run(
