@@ -32,6 +32,7 @@ from swath.engine.journal_schema import migrate
 from swath.engine.stored_result import StoredResult
 from swath.errors import StateError
 from swath.storage.private_folder import make_private, make_private_file
+from swath.storage.state_owner import mark_as_own
 
 _KEYS_PER_QUERY = 500
 """Keys of results that one statement asks for."""
@@ -60,8 +61,11 @@ class Journal:
         with _translated_errors(file):
             try:
                 make_private(folder)
+                new = not file.exists()
                 with contextlib.suppress(OSError):  # SQLite reports it
                     make_private_file(file)
+                if new:
+                    mark_as_own(folder)
             except OSError as error:
                 raise StateError(
                     f"the state folder cannot be made: {error}", remedy="set SWATH_HOME to a folder that you can write"

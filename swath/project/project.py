@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from swath.errors import UsageError
 from swath.project.trust import TrustedFolders
 from swath.spec.clusters.cluster import Cluster
 from swath.spec.clusters.prices import Prices
@@ -14,6 +15,7 @@ from swath.spec.notify import NotifySettings
 from swath.spec.project_file import ProjectFolder
 from swath.spec.project_root import project_root
 from swath.spec.yaml.environment import AllowedEnvironment
+from swath.storage.state_owner import is_own
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,12 @@ class Project:
         state = (
             (os.environ if env is None else env).get("SWATH_HOME") or (settings.state if settings else None) or ".swath"
         )
+        folder = Path(os.path.normpath(found.root / Path(state).expanduser()))
+        if not trusted and not (os.environ if env is None else env).get("SWATH_HOME"):
+            _refuse_foreign(folder, root)
         return cls(
             root=found.root,
-            state=Path(os.path.normpath(found.root / Path(state).expanduser())),
+            state=folder,
             pipelines=tuple(Path(folder) for folder in folders),
             clusters=found.clusters,
             results=settings.results if settings else None,
@@ -87,4 +92,13 @@ class Project:
             prices=settings.prices if settings else Prices(),
             trusted=trusted,
             env=found.environment(readable),
+        )
+
+
+def _refuse_foreign(state: Path, root: Path) -> None:
+    """Raise UsageError for a state folder that this user's swath did not create: its journal could make a run load its pickles."""
+    if (state / "journal.sqlite").exists() and not is_own(state):
+        raise UsageError(
+            f"the state folder {state} was not created by this user's swath, and the folder {root} is not trusted",
+            remedy=f"if it is yours: pipe trust {root}; if it came with the folder, remove it, or set SWATH_HOME to another",
         )

@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from swath.errors import UsageError
-from swath.project.owned_file import owned_text, replace_text
+from swath.storage.owned_file import owned_text, replace_text
+from swath.storage.state_owner import config_folder
 
 VARIABLE = "SWATH_TRUST"
 """Environment variable: `1` trusts every folder; else folders, absolute, separated by colons."""
@@ -134,17 +135,6 @@ class TrustedFolders:
     def _write(self, folders: list[TrustedFolder]) -> None:
         if self.file is not None:
             replace_text(self.file, "".join(f"{json.dumps(asdict(each))}\n" for each in folders))
-
-
-def config_folder(env: Mapping[str, str]) -> Path | None:
-    """swath's folder in the user's configuration: $XDG_CONFIG_HOME/swath or ~/.config/swath; None without a home folder."""
-    base = env.get("XDG_CONFIG_HOME", "")
-    if os.path.isabs(base):  # noqa: PTH117 - of a text
-        return Path(base) / "swath"
-    try:
-        return Path.home() / ".config" / "swath"
-    except RuntimeError:
-        return None
 
 
 def not_loaded(folder: Path) -> str:

@@ -52,6 +52,7 @@ from swath.runner.reports import RunReports
 from swath.runner.run_cluster import RunCluster
 from swath.storage.private_folder import make_private
 from swath.storage.publication import staging_folder
+from swath.storage.state_owner import mark_as_own
 
 DAMAGE_ATTEMPTS = 3
 """How often a graph is executed when stored results are damaged: after the first time all results are verified before they are
@@ -100,6 +101,8 @@ def run(
     with Journal.open(job.project.state) as journal, contextlib.ExitStack() as exits:
         exits.enter_context(in_use(job.project.state))
         make_private(job.project.state / "runs")
+        if job.project.trusted:
+            mark_as_own(job.project.state)
         earlier = _resumable(journal, run_id) if job.earlier is not None else None
         for output in job.outputs:
             if "://" not in output.to:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from swath.engine.journal import Journal
 from tests.cli.conftest import Pipe
 
 WORDS = [
@@ -171,3 +172,26 @@ def test_a_commit_is_trusted_as_its_project(pipe: Pipe, project: Path, marker: P
     assert done.returncode == 2
     assert f"pipe trust {project}" in done.stderr
     assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "words", [("resume", "last"), ("runs",), ("logs", "last"), ("plan", "squares.yaml"), ("prune",)], ids=" ".join
+)
+def test_a_state_folder_that_came_with_an_untrusted_folder_is_not_opened(
+    pipe: Pipe, project: Path, words: tuple[str, ...]
+) -> None:
+    (project / ".swath").mkdir()
+    (project / ".swath" / "journal.sqlite").write_text("hostile")
+    done = pipe(*words, SWATH_HOME="")
+    assert done.returncode == 2
+    assert f"the state folder {project / '.swath'} was not created by this user's swath" in done.stderr
+    assert f"pipe trust {project}" in done.stderr
+
+
+def test_the_own_state_folder_of_an_untrusted_folder_is_used_again(
+    pipe: Pipe, project: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", env["XDG_CONFIG_HOME"])
+    with Journal.open(project / ".swath"):
+        pass
+    assert pipe("runs", SWATH_HOME="").returncode == 0
