@@ -7,8 +7,8 @@ the file gets an alpha band: it is compressed with the pixels, tile by tile, and
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from swath.collection.inventory import Inventory, InventoryImage, safe_file_name
+from swath.collection.inventory import Inventory, InventoryImage, raster_name, safe_file_name
 from swath.engine.fingerprint import fingerprint
 from swath.errors import AreaError, ImageryError
 from swath.geo import Window, sheet_windows
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 FILES_VERSION = 1
 """Raise it when the files of the same imagery change, so that existing images are loaded again."""
+RESERVED = frozenset({"collection", "catalog", "item_collection"})
+"""Ids that no image gets: names of the documents of a STAC catalogue, in lower case."""
+MAX_ID = 100
+"""Longest id of an image, in characters: file names have 255, of which bands and suffixes take a part."""
 PART_SUFFIX = "-part-"
 """Before the number in the id of an image that is one part of several, because one file would be too large."""
 ALIGNMENT = 64
@@ -116,6 +120,7 @@ def plan_load(
     units = ("physical values" if physical else "numbers") + (f", {composite} composite" if composite else "")
     _check_compatible(inventory, found[0].bands, units)
     images: list[ImageToLoad] = []
+    renamed: list[str] = []
     for scenes in found:
         if scenes.image.crs is None:
             raise ImageryError(
@@ -128,10 +133,12 @@ def plan_load(
             base = each.image[:1, :1] if anchor is None else anchor
             on = replace(each, image=_covering_grid(base, each.scenes), notes=())
             name = "composite" if composite is not None else each.scenes[0].id
+            if len(safe_file_name(name)) > MAX_ID:
+                renamed.append(f"the image {name[:60]}... ({len(name)} characters) is loaded as {_short_id(name)}")
             images += _cut_images(name, on, area, margin, blocksize, sheet, physical)
     if not images:
         raise AreaError("the area has no pixel of the imagery", remedy="Check the area, and where the imagery lies.")
-    images = _with_unique_ids(images)
+    images = _with_unique_ids(images, renamed)
     earlier = {image.id: inventory.image(image.id) for image in images}
     new = tuple(image for image in images if (existing := earlier[image.id]) is None or existing.source != image.source)
     reloaded = {image.id for image in new}
@@ -146,7 +153,7 @@ def plan_load(
         ),
         len(images),
         Inventory(found[0].bands, units, anchor),
-        tuple(dict.fromkeys([*inventory.notes, *(note for scenes in found for note in scenes.notes)])),
+        tuple(dict.fromkeys([*inventory.notes, *renamed, *(note for scenes in found for note in scenes.notes)])),
     )
 
 
@@ -219,7 +226,7 @@ def _cut_images(
     encodings = _encodings(scenes, blocksize, physical)
     pieces = sheet_windows(window, max(blocksize, ALIGNMENT), sheet)
     for number, piece in enumerate(pieces):
-        identity = safe_file_name(name) if len(pieces) == 1 else f"{safe_file_name(name)}{PART_SUFFIX}{number}"
+        identity = _short_id(name) if len(pieces) == 1 else f"{_short_id(name)}{PART_SUFFIX}{number}"
         yield ImageToLoad(identity, scenes, piece, encodings, physical)
 
 
@@ -260,11 +267,27 @@ def _encodings(scenes: Scenes, blocksize: int, physical: bool) -> tuple[Encoding
     return tuple(encodings)
 
 
-def _with_unique_ids(images: list[ImageToLoad]) -> list[ImageToLoad]:
-    """The images with unique ids: of several with one id, the later ones get a number."""
-    seen: Counter[str] = Counter()
+def _short_id(name: str) -> str:
+    """An id or a scene's name as the id of an image, of at most MAX_ID characters."""
+    safe = safe_file_name(name)
+    return safe if len(safe) <= MAX_ID else f"{safe[: MAX_ID - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _with_unique_ids(images: list[ImageToLoad], notes: list[str]) -> list[ImageToLoad]:
+    """The images with ids of which no two name the same file, whatever the case of their letters, and none a file of the collection
+    itself: the later ones of several get a number. Each change is added to `notes`."""
+    taken = {f"{name}.json" for name in RESERVED}
     result = []
     for image in images:
-        seen[image.id] += 1
-        result.append(image if seen[image.id] == 1 else replace(image, id=f"{image.id}-{seen[image.id]}"))
+        name, number = image.id, 1 if image.id.lower() in RESERVED else 2
+        while taken & (files := _file_names(name, image.scenes.bands)):
+            name, number = f"{image.id}-{number}", number + 1
+        taken |= files
+        if name != image.id:
+            notes.append(f"the image {image.id} is loaded as {name}: another file of the collection has its name")
+        result.append(image if name == image.id else replace(image, id=name))
     return result
+
+
+def _file_names(identity: str, bands: tuple[str, ...]) -> set[str]:
+    return {f"{identity}.json".lower(), *(raster_name(identity, band).lower() for band in bands)}

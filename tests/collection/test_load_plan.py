@@ -18,6 +18,7 @@ from swath.errors import ImageryError
 from swath.spec.fields.grid import GridSpec
 from swath.spec.fields.imagery import FilesImagery, StacImagery
 from tests.collection.loads import RGB, RGBN, SCENE, area_of, digests, files, load, plan
+from tests.imagery.rasters import write
 
 
 def test_only_what_is_new_or_changed_is_loaded_and_all_else_keeps_its_bytes(tmp_path: Path, shared: Path) -> None:
@@ -113,3 +114,38 @@ def test_numbers_that_mean_different_things_make_no_composite_but_their_physical
     with rasterio.open(tmp_path / "kept/composite-1.tif") as file:
         assert file.dtypes == ("float32",)
         assert set(np.unique(file.read())) == {np.float32(10)}
+
+
+@pytest.mark.parametrize("identity", ["collection", "Collection", "CATALOG", "item_collection"])
+def test_an_image_with_the_name_of_the_collections_own_file_gets_another(tmp_path: Path, identity: str) -> None:
+    write(tmp_path / f"{identity}.tif", np.full((1, 64, 64), 7, np.uint8), nodata=0)
+    loading = plan(tmp_path / "kept", FilesImagery(paths=(str(tmp_path / f"{identity}.tif"),)))
+    assert [image.id for image in loading.new] == [f"{identity}-1"]
+    assert (
+        f"the image {identity} is loaded as {identity}-1: another file of the collection has its name" in loading.notes
+    )
+    load(tmp_path / "kept", FilesImagery(paths=(str(tmp_path / f"{identity}.tif"),)))
+    document = json.loads((tmp_path / "kept/collection.json").read_text())
+    assert [link["href"] for link in document["links"] if link["rel"] == "item"] == [f"./{identity}-1.json"]
+    again = plan(tmp_path / "kept", FilesImagery(paths=(str(tmp_path / f"{identity}.tif"),)))
+    assert (again.new, len(again.kept)) == ((), 1)
+
+
+def test_no_two_images_share_a_file_whatever_their_ids(tmp_path: Path) -> None:
+    ids = ["a", "A", "a/b", "a b", "..", "/", "x" * 400, "x" * 399 + "y"]
+    raster = write(tmp_path / "a.tif", np.full((1, 64, 64), 7, np.uint8), nodata=0)
+    features = [
+        {
+            "type": "Feature", "stac_version": "1.0.0", "id": identity, "geometry": None, "links": [],
+            "properties": {"datetime": "2020-01-01T00:00:00Z"}, "assets": {"one": {"href": str(raster)}},
+        }
+        for identity in ids
+    ]  # fmt: skip
+    (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    imagery = StacImagery(catalog=str(tmp_path / "items.json"), bands=("one",))
+    loading = plan(tmp_path / "kept", imagery)
+    assert len({image.id.lower() for image in loading.new}) == len(ids)
+    assert all(len(image.id) < 120 and "/" not in image.id for image in loading.new)
+    assert sum("(400 characters) is loaded as" in note for note in loading.notes) == 2
+    load(tmp_path / "kept", imagery)
+    assert len(list((tmp_path / "kept").glob("*.tif"))) == len(ids)

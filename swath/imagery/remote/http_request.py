@@ -13,6 +13,7 @@ import urllib3
 
 from swath.errors import CredentialsError, ImageryError, ReadFailed, SwathError
 from swath.imagery.remote.file_format import HEAD_BYTES, driver_of
+from swath.imagery.remote.host_check import CheckedPools, CheckedProxy
 from swath.imagery.remote.request_policy import RequestPolicy
 from swath.imagery.remote.response import Response, TransientError
 from swath.imagery.remote.signer import SIGNERS, Signatures
@@ -194,8 +195,8 @@ def _describe(error: Exception, policy: RequestPolicy) -> str:
 def _manager(pid: int, proxy: str, per_host: int) -> urllib3.PoolManager:
     trusted = os.environ.get("CURL_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
     if proxy:
-        return urllib3.ProxyManager(proxy, maxsize=per_host, ca_certs=trusted)
-    return urllib3.PoolManager(maxsize=per_host, ca_certs=trusted)
+        return CheckedProxy(proxy, maxsize=per_host, ca_certs=trusted)
+    return CheckedPools(maxsize=per_host, ca_certs=trusted)
 
 
 def _pool(scheme: str, host: str, policy: RequestPolicy) -> urllib3.PoolManager:

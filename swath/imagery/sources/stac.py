@@ -15,6 +15,7 @@ from swath.errors import ImageryError
 from swath.imagery.geometry.image_grid import image_grid
 from swath.imagery.reading.open_raster import gdal_errors, open_raster, stamp
 from swath.imagery.reading.quality_mask import check_mask
+from swath.imagery.remote.host_check import check_reference
 from swath.imagery.scene import Band, Scene, Scenes
 from swath.imagery.sources.files import read_band, wanted_bands, with_overrides
 from swath.imagery.sources.radiometry import radiometry
@@ -66,7 +67,7 @@ def find_scenes(
         )
     names = tuple(str(want) for want in requested)
     notes: list[str] = []
-    items = find_items(imagery, area)
+    items = find_items(imagery, area, notes=notes)
     scenes = tuple(scene_of(item, names, imagery, notes) for item in items)
     return Scenes(
         scenes=scenes,
@@ -92,6 +93,9 @@ def _band(item: pystac.Item, name: str, imagery: StacImagery, notes: list[str], 
     key, index = _asset(item, name)
     asset = item.assets[key]
     href = asset.get_absolute_href() or asset.href
+    check_reference(
+        href, imagery.api or item.get_self_href() or imagery.catalog or "", f"item {item.id}: assets.{key}.href"
+    )
     facts = _facts(asset, index)
     geobox, dtype = _geobox(item, asset), facts.get("data_type")
     if dtype not in _DATA_TYPES:  # "other", a complex type or a misspelling: the file's own is taken

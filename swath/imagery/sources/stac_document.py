@@ -100,7 +100,7 @@ def read_item(document: Any, place: str) -> pystac.Item:
     import pystac
 
     _check_item(document, place)
-    with _from_pystac(place, document["id"]):
+    with from_pystac(_what(place, document["id"])):
         item = pystac.Item.from_dict(document, href=place, migrate=True)
     # Migration from an older version may have moved fields.
     _check_fields(_Field(item.to_dict(include_self_link=False, transform_hrefs=False), "", _what(place, item.id)))
@@ -108,14 +108,17 @@ def read_item(document: Any, place: str) -> pystac.Item:
 
 
 @contextmanager
-def _from_pystac(place: str, identity: str) -> Iterator[None]:
+def from_pystac(what: str) -> Iterator[None]:
     """Errors that pystac raises for a document whose fields have the right types, such as an unknown version of STAC."""
     from pystac.errors import STACError
+    from pystac_client.exceptions import APIError
 
     try:
         yield
+    except (APIError, OSError):
+        raise
     except (STACError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
-        raise ImageryError(f"{_what(place, identity)}: {error} ({type(error).__name__})", remedy=_REMEDY) from error
+        raise ImageryError(f"{what}: {error} ({type(error).__name__})", remedy=_REMEDY) from error
 
 
 def _what(place: str, identity: str) -> str:

@@ -16,20 +16,16 @@ from shapely.geometry.base import BaseGeometry
 
 from swath.errors import CredentialsError, ImageryError, ReadFailed
 from swath.imagery.geometry.footprint import area_footprint, to_degrees
-from swath.imagery.sources.stac_document import check_document, check_geometry, read_item
+from swath.imagery.remote.host_check import check_reference
+from swath.imagery.sources.stac_document import check_geometry, from_pystac, read_item
 from swath.storage.address import is_remote, redacted
 
 if TYPE_CHECKING:
     import pystac
 
+    from swath.imagery.sources.stac_reader import StacLimits, StacReader
     from swath.spec.fields.area import Area
     from swath.spec.fields.imagery import StacImagery
-
-MAX_ITEMS = 10_000
-"""Largest number of items of a search; a search that finds more is taken for a mistake in the spec."""
-
-TIMEOUT_S = 30
-"""Time limit of one request to a catalogue or an API."""
 
 _INSTANT = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|z|[+-]\d\d:?\d\d)?)?)?)?"
@@ -39,19 +35,28 @@ UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
 """The datetime of items without a known time: STAC requires one, and the time of a run would differ each time."""
 
 
-def find_items(imagery: StacImagery, area: Area | None, max_items: int = MAX_ITEMS) -> list[pystac.Item]:
+def find_items(
+    imagery: StacImagery, area: Area | None, limits: StacLimits | None = None, notes: list[str] | None = None
+) -> list[pystac.Item]:
     """The items that pass every filter, sorted by time, then id; the first `limit` of them.
 
-    Raises ImageryError when nothing is left (with the number that each filter dropped), when there are more than `max_items` or when
-    the catalogue cannot be parsed, CredentialsError when it may not be read, ReadFailed when it does not answer.
+    Raises ImageryError when nothing is left (with the number that each filter dropped), at one of the limits or when the
+    catalogue cannot be parsed, CredentialsError when it may not be read, ReadFailed when it does not answer. Warnings are added
+    to `notes`.
     """
-    return _filtered(_items(imagery, area, max_items), imagery, area)
+    from swath.imagery.sources.stac_reader import StacLimits
+
+    found = _items(imagery, area, limits or StacLimits(), notes if notes is not None else [])
+    return _filtered(found, imagery, area)
 
 
-def _items(imagery: StacImagery, area: Area | None, max_items: int) -> Iterator[pystac.Item]:
-    place = imagery.api or imagery.catalog or ""
+def _items(imagery: StacImagery, area: Area | None, limits: StacLimits, notes: list[str]) -> Iterator[pystac.Item]:
+    from swath.imagery.sources.stac_reader import StacReader
+
+    place, max_items = imagery.api or imagery.catalog or "", limits.items
+    reader = StacReader(place, limits)
     try:
-        found = _searched(imagery, area) if imagery.api is not None else _read(place)
+        found = _searched(imagery, area, reader, notes) if imagery.api is not None else _read(place, reader)
         for count, item in enumerate(found):
             yield item
             if count >= max_items:
@@ -59,8 +64,6 @@ def _items(imagery: StacImagery, area: Area | None, max_items: int) -> Iterator[
                     f"{redacted(place)}: more than {max_items} items",
                     remedy="Narrow the search: area, datetime, collections.",
                 )
-    except RecursionError as error:
-        raise ImageryError(f"{redacted(place)}: too deeply nested", remedy="It must be a STAC document.") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _explain(place, error) from error
     except Exception as error:  # pystac and pystac-client have no common base
@@ -85,21 +88,14 @@ def _explain(place: str, error: Exception) -> Exception:
     )
 
 
-def _reader() -> Any:
-    from pystac_client.stac_api_io import StacApiIO
-
-    return StacApiIO(timeout=TIMEOUT_S, max_retries=3)
-
-
-def _read(place: str) -> Iterator[pystac.Item]:
+def _read(place: str, reader: StacReader) -> Iterator[pystac.Item]:
     """All items of a catalogue, collection, ItemCollection or item, in the order of the links."""
     from pystac.utils import make_absolute_href
 
-    reader = _reader()
     waiting, seen = [place], {place}
     while waiting:
         href = waiting.pop(0)
-        document = check_document(reader.read_json(href), href)
+        document = reader.read_json(href)
         kind = document["type"]
         if kind == "FeatureCollection":
             yield from (read_item(feature, href) for feature in document["features"])
@@ -108,17 +104,22 @@ def _read(place: str) -> Iterator[pystac.Item]:
         elif kind in ("Catalog", "Collection"):
             found = [link["href"] for link in document["links"] if link["rel"] in ("item", "child")]
             fresh = [h for h in (make_absolute_href(link, href) for link in found) if h not in seen]
+            for each in fresh:
+                check_reference(each, href, redacted(href))
             seen.update(fresh)
             waiting = fresh + waiting
         else:
             raise ImageryError(f"{redacted(href)}: a {kind!r}, not a STAC document")
 
 
-def _searched(imagery: StacImagery, area: Area | None) -> Iterator[pystac.Item]:
-    """Items that an API finds. The filters are applied again afterwards, as for every source."""
+def _searched(imagery: StacImagery, area: Area | None, reader: StacReader, notes: list[str]) -> Iterator[pystac.Item]:
+    """Items that an API finds, each once. The filters are applied again afterwards, as for every source. A page without a new item
+    ends the search: the `next` links of some servers lead to the same page for ever."""
     from pystac_client import Client
 
-    client = Client.open(imagery.api or "", stac_io=_reader())
+    place = imagery.api or ""
+    with from_pystac(f"{redacted(place)}: not a STAC API"):
+        client = Client.open(place, stac_io=reader)
     terms: dict[str, Any] = {}
     if imagery.collections:
         terms["collections"] = list(imagery.collections)
@@ -134,7 +135,20 @@ def _searched(imagery: StacImagery, area: Area | None) -> Iterator[pystac.Item]:
         if shapely.get_num_coordinates(footprint) > 500:
             footprint = shapely.box(*footprint.bounds)
         terms["intersects"] = mapping(footprint)
-    return client.search(**terms).items()
+    with from_pystac(f"{redacted(place)}: not a STAC API"):
+        pages = client.search(**terms).pages_as_dicts()
+    seen: set[tuple[str | None, str]] = set()
+    for page in pages:
+        items = [read_item(feature, place) for feature in page["features"]]
+        fresh = {(item.collection_id, item.id): item for item in items}
+        fresh = {key: item for key, item in fresh.items() if key not in seen}
+        if not fresh:
+            notes.append(
+                f"{redacted(place)}: the server's paging is broken: a page brought no new item, and ended the search"
+            )
+            return
+        seen.update(fresh)
+        yield from fresh.values()
 
 
 def _rfc3339(moment: datetime | None) -> str:

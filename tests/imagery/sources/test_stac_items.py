@@ -18,6 +18,7 @@ from shapely.geometry import box
 from swath.errors import CredentialsError, ImageryError, ReadFailed
 from swath.imagery.sources.stac import find_scenes
 from swath.imagery.sources.stac_items import find_items, item_footprint, parse_interval
+from swath.imagery.sources.stac_reader import StacLimits
 from swath.spec.fields.area import Area
 from swath.spec.fields.imagery import StacImagery
 
@@ -219,4 +220,4 @@ def test_an_api_that_refuses_or_fails_is_said_so(api: tuple[str, type[Api]]) -> 
     assert failed.value.retryable
     handler.status = 200
     with pytest.raises(ImageryError, match="more than 1 items"):
-        find_items(imagery, None, max_items=1)
+        find_items(imagery, None, StacLimits(items=1))
