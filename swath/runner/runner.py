@@ -50,6 +50,7 @@ from swath.runner.lock import in_use, locked
 from swath.runner.outcome import RunOutcome
 from swath.runner.reports import RunReports
 from swath.runner.run_cluster import RunCluster
+from swath.storage.bucket_lock import bucket_locked
 from swath.storage.private_folder import make_private
 from swath.storage.publication import staging_folder
 from swath.storage.state_owner import mark_as_own
@@ -105,8 +106,8 @@ def run(
             mark_as_own(job.project.state)
         earlier = _resumable(journal, run_id) if job.earlier is not None else None
         for output in job.outputs:
-            if "://" not in output.to:
-                exits.enter_context(locked(output.to, run_id))
+            lock = bucket_locked if "://" in output.to else locked
+            exits.enter_context(lock(output.to, run_id))
         stop = stop or Stop()
         if signals:
             exits.enter_context(stop.on_signals())

@@ -20,6 +20,7 @@ from typing import Any, Self
 from swath import crashpoint
 from swath.errors import TaskFailed
 from swath.spec.locations import is_remote
+from swath.storage.bucket_lock import check_lock
 from swath.storage.durable_write import checksum, not_written, sync, writing
 from swath.storage.filesystem import filesystem_and_path
 from swath.storage.upload import Upload
@@ -135,6 +136,7 @@ class Staging:
 
     def __init__(self, target: str, run: str) -> None:
         self.target = target
+        self.run = run
         self.remote = "://" in target
         self.folder = staging_folder(target, run)
         self._uploads: dict[str, Upload] = {}
@@ -191,7 +193,7 @@ class Staging:
         """
         files = sorted(self.files(), key=lambda file: file.name in manifests)
         if self.remote:
-            self._put(files)
+            self._put(files, manifests)
         else:
             self._rename(files, {file.name for file in kept}, manifests)
         return Published(self.target, tuple(sorted((*files, *kept), key=lambda file: file.name in manifests)), about)
@@ -212,12 +214,15 @@ class Staging:
                     (destination / name).unlink(missing_ok=True)
                 sync(destination)
 
-    def _put(self, files: list[PublishedFile]) -> None:
+    def _put(self, files: list[PublishedFile], manifests: Collection[str]) -> None:
+        check_lock(self.target, self.run)
         filesystem, folder = filesystem_and_path(self.target)
         filesystem.makedirs(folder, exist_ok=True)
         for file in files:
             address = f"{folder}/{file.name}"
             try:
+                if file.name in manifests:
+                    check_lock(self.target, self.run)
                 if file.name in self._uploads:  # copied within the store
                     filesystem.cp_file(f"{folder}/.{self.folder.name}/{file.name}", address)
                     filesystem.invalidate_cache()

@@ -16,10 +16,10 @@ def test_sweep_finds_nothing_after_runs_that_ended(pipe: Pipe) -> None:
     assert (done.returncode, json.loads(done.stdout)) == (0, [])
 
 
-def test_sweep_removes_no_path_that_a_foreign_journal_names(pipe: Pipe, project: Path) -> None:
+def test_sweep_removes_no_path_that_a_foreign_journal_names(pipe: Pipe, project: Path, swath_home: Path) -> None:
     precious = project / "precious"
     precious.mkdir()
-    with Journal.open(project / ".swath") as journal:
+    with Journal.open(swath_home) as journal:
         journal.write_lease("x", "partial", str(precious))
     done = pipe("sweep", "--yes")
     assert done.returncode == 7

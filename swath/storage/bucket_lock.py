@@ -1,0 +1,264 @@
+"""The lock of an output in a bucket: an object beside it, written with conditional puts, so that one run at a time publishes there.
+
+The holder renews it; its age is the difference of two times of the store (`Last-Modified` and `Date`), not of this machine's clock.
+Amazon S3 (`If-None-Match`, `If-Match`) and Google Storage (`ifGenerationMatch`); outputs of other stores have no lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from swath.errors import CredentialsError, InfrastructureError, Locked, SwathError, TaskFailed
+from swath.storage.address import scheme
+from swath.storage.filesystem import filesystem_and_path
+
+log = logging.getLogger(__name__)
+
+LOCKED_STORES = ("s3", "gs")
+_BOUNDARY = "swath-lock"
+
+
+@dataclass(frozen=True)
+class BucketLockLimits:
+    """Times of a lock, in seconds."""
+
+    period_s: float = 10.0
+    """Between two renewals."""
+    stale_after_s: float = 60.0
+    """A lock that was not renewed for so long is another run's to take."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock, as the object says, and which version of the object that is."""
+
+    run: str
+    host: str
+    pid: int
+    started: float
+    """When it took the lock, in seconds since 1970."""
+    token: str
+    """Random; of one process of one run."""
+    version: str = ""
+    """ETag (S3) or generation (Google Storage)."""
+    silent_s: float = 0.0
+    """Seconds since it was renewed, by the store's clock."""
+
+    def __str__(self) -> str:
+        return f"{self.run} (process {self.pid} on {self.host})"
+
+
+def lock_url(target: str) -> str:
+    """The URL of the lock object of an output."""
+    place, _, name = target.rstrip("/").rpartition("/")
+    return f"{target.rstrip('/')}/.lock" if place.endswith("/") else f"{place}/.{name}.lock"
+
+
+def read_holder(url: str) -> Holder | None:
+    """Who holds a lock; None when there is no such object. An object that is no lock has a holder without a name.
+
+    Raises OSError and the errors of the store.
+    """
+    filesystem, path = filesystem_and_path(url)
+    bucket, _, key = path.partition("/")
+    try:
+        if scheme(url) == "s3":
+            found = filesystem.call_s3("get_object", Bucket=bucket, Key=key)
+            headers = found["ResponseMetadata"]["HTTPHeaders"]
+            version, modified = found["ETag"], found["LastModified"]
+            content = _body(filesystem, found)
+        else:
+            headers, content = filesystem.call("GET", "b/{}/o/{}", bucket, key, alt="media")
+            version, modified = headers["X-Goog-Generation"], parsedate_to_datetime(headers["Last-Modified"])
+    except FileNotFoundError:
+        return None
+    silent_s = (parsedate_to_datetime(headers["date"]) - modified).total_seconds()
+    try:
+        said = json.loads(content)
+        return Holder(
+            str(said["run"]), str(said["host"]), int(said["pid"]), float(said["started"]), str(said["token"]),
+            version, silent_s,
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError):
+        return Holder("an unknown run", "an unknown host", 0, 0.0, "", version, silent_s)
+
+
+def remove_lock(url: str, holder: Holder) -> None:
+    """Remove a lock, if it is still the one that was read."""
+    filesystem, path = filesystem_and_path(url)
+    bucket, _, key = path.partition("/")
+    found = read_holder(url)
+    if found is None or found.token != holder.token:
+        return
+    if scheme(url) == "s3":
+        filesystem.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=found.version)
+    else:
+        filesystem.call("DELETE", "b/{}/o/{}", bucket, key, ifGenerationMatch=found.version)
+
+
+def check_lock(target: str, run: str) -> None:
+    """Raises Locked when another run than this holds the lock of an output, because it took it over after a silence of this one,
+    and TaskFailed when the lock cannot be read."""
+    if scheme(target) not in LOCKED_STORES:
+        return
+    try:
+        holder = read_holder(lock_url(target))
+    except Exception as error:
+        raise TaskFailed(f"{target} is not published: {lock_url(target)} cannot be read: {error}") from error
+    if holder is not None and holder.run != run:
+        raise Locked(
+            f"{target} is not published: its lock is now held by {holder}",
+            remedy="this run was silent for too long; wait for the other one, or choose another output.to",
+        )
+
+
+@contextlib.contextmanager
+def bucket_locked(target: str, run: str, limits: BucketLockLimits = BucketLockLimits()) -> Iterator[None]:
+    """Hold the lock of an output in a bucket; a thread renews it meanwhile. Nothing is locked in stores other than LOCKED_STORES.
+
+    A lock of the same run, which was killed and is resumed, and one that was not renewed for `stale_after_s` are taken over.
+    Raises Locked, with the holder, when another run has it, CredentialsError or InfrastructureError when the store refuses.
+    """
+    if scheme(target) not in LOCKED_STORES:
+        yield
+        return
+    lock = _Lock(target, run, limits)
+    lock.acquire()
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(limits.period_s):
+            lock.renew()
+
+    thread = threading.Thread(target=renew, name="bucket lock", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(limits.period_s)
+        lock.release()
+
+
+class _Lock:
+    """The lock object of one output, held by this process."""
+
+    def __init__(self, target: str, run: str, limits: BucketLockLimits) -> None:
+        self.target, self.limits = target, limits
+        self.url = lock_url(target)
+        self.me = Holder(run, socket.gethostname(), os.getpid(), time.time(), secrets.token_hex(8))
+        self._version = ""
+        self._renewals = 0
+
+    def acquire(self) -> None:
+        """Create it, or take it over."""
+        try:
+            if self._put(""):
+                return
+            holder = read_holder(self.url)
+            if (
+                holder is not None and holder.token == self.me.token
+            ):  # the answer to our put was lost, and it was sent again
+                self._version = holder.version
+                return
+            old = holder is not None and (holder.run == self.me.run or holder.silent_s > self.limits.stale_after_s)
+            if (holder is None or old) and self._put(holder.version if holder else ""):
+                return
+            holder = holder if holder is not None and not old else read_holder(self.url)
+        except SwathError:
+            raise
+        except PermissionError as error:
+            raise CredentialsError(
+                f"{self.url} cannot be written: {error}", remedy="allow this account to write to the bucket"
+            ) from error
+        except Exception as error:
+            if "credential" in str(error).lower():
+                raise CredentialsError(f"{self.url} cannot be written: {error}") from error
+            raise InfrastructureError(
+                f"{self.url} cannot be written: {error}", remedy="check the bucket of output.to, and the network"
+            ) from error
+        raise Locked(
+            f"another run writes to {self.target}: {holder or 'it has just taken the lock'}",
+            remedy="wait for it, `pipe cancel` it, or choose another output.to; when it was killed, its lock ends"
+            f" {self.limits.stale_after_s:g} s after its last sign of life",
+        )
+
+    def renew(self) -> None:
+        """Write it again, if it is still our own. A failure is the next renewal's, and the publication's, to find."""
+        try:
+            if self._put(self._version):
+                return
+            holder = read_holder(self.url)
+            if holder is not None and holder.token == self.me.token:  # the answer to an earlier renewal was lost
+                self._version = holder.version
+            else:
+                log.warning("the lock of %s was taken over by %s", self.target, holder or "a run that has ended")
+        except Exception as error:  # noqa: BLE001 - of the store or the network
+            log.warning("the lock of %s could not be renewed: %s", self.target, error)
+
+    def release(self) -> None:
+        """Remove it. A failure is a warning only: it becomes stale by itself."""
+        try:
+            remove_lock(self.url, self.me)
+        except Exception as error:  # noqa: BLE001 - of the store or the network
+            log.warning("%s could not be removed: %s", self.url, error)
+
+    def _put(self, version: str) -> bool:
+        """Write the object over this version of it, or as a new one. False when it has another version."""
+        filesystem, path = filesystem_and_path(self.url)
+        bucket, _, key = path.partition("/")
+        self._renewals += 1  # an ETag is a digest of the content, so each content is another
+        me = {name: getattr(self.me, name) for name in ("run", "host", "pid", "started", "token")}
+        data = json.dumps(me | {"renewals": self._renewals}).encode()
+        try:
+            if scheme(self.url) == "s3":
+                condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
+                self._version = filesystem.call_s3("put_object", Bucket=bucket, Key=key, Body=data, **condition)["ETag"]
+            else:
+                self._version = _put_gs(filesystem, bucket, key, data, version or "0")
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            if not version:
+                raise  # no such bucket
+            return False
+        except OSError as error:
+            if _status(error) not in (409, 412):
+                raise
+            return False
+        return True
+
+
+def _put_gs(filesystem: Any, bucket: str, key: str, data: bytes, generation: str) -> str:
+    """Upload an object in one request of two parts, over this generation of it. Returns the new generation."""
+    part = f"--{_BOUNDARY}\r\nContent-Type: application/json\r\n\r\n".encode()
+    body = part + json.dumps({"name": key}).encode() + b"\r\n" + part + data + f"\r\n--{_BOUNDARY}--".encode()
+    answer = filesystem.call(
+        "POST", f"{filesystem._location}/upload/storage/v1/b/{bucket}/o", uploadType="multipart",
+        ifGenerationMatch=generation, headers={"Content-Type": f'multipart/related; boundary="{_BOUNDARY}"'},
+        data=body, json_out=True,
+    )  # fmt: skip
+    return str(answer["generation"])
+
+
+def _status(error: BaseException) -> int:
+    """HTTP status of an answer of S3, 0 when there is none."""
+    response = getattr(error.__cause__, "response", None) or {}
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _body(filesystem: Any, found: dict[str, Any]) -> bytes:
+    from fsspec.asyn import sync
+
+    return bytes(sync(filesystem.loop, found["Body"].read))
