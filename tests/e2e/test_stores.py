@@ -68,14 +68,20 @@ def test_a_run_into_the_output_of_a_run_that_goes_on_is_exit_6_and_writes_nothin
     model = str(write_integer_unet(pipe.folder))
     imagery = {"source": "files", "paths": ["picture.tif"]}
     spec = pipe.spec(
-        "remote", imagery=imagery, model=model, region=256, cluster="inline", output={"to": f"{kind}://pixels/out"}
+        "remote",
+        imagery=imagery,
+        model=model,
+        region=256,
+        cluster="inline",
+        output={"to": f"{kind}://pixels/out", "blocksize": 64},
     )
     with store(kind, tmp_path) as environment:
         pipe.env.update(environment)
         with subprocess.Popen(
             [sys.executable, "-c", HOLD, f"{kind}://pixels/out"], env=pipe.env, stdin=PIPE, stdout=PIPE
         ) as other:
-            assert other.stdout is not None and other.stdout.readline() == b"locked\n"
+            assert other.stdout is not None
+            assert other.stdout.readline() == b"locked\n"
             done = pipe("run", spec, code=6)
             assert (
                 f"another run writes to {kind}://pixels/out: 20260301-120000-other-1a2b (process {other.pid}"
