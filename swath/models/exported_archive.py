@@ -117,7 +117,7 @@ def _named_errors(path: str) -> Iterator[None]:
         raise ModelError(
             f"{path}: the network {error}", remedy="export it again, with one tensor of images in and one tensor out"
         ) from None
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         what = f"{type(error).__name__}: {str(error)[:200]}"
         raise ModelError(f"{path}: not a torch.export archive that swath reads: {what}") from error
 

@@ -48,6 +48,9 @@ class OnnxPredictor:
             errors.Fail,
             errors.NotImplemented,
             errors.NoSuchFile,
+            errors.InvalidArgument,
+            errors.RuntimeException,
+            ValueError,  # texts that are no UTF-8
         ) as error:
             raise ModelError(f"{path}: not an ONNX model that onnxruntime loads: {first_line(error)}") from error
         return cls(session, path)

@@ -33,7 +33,7 @@ def load_torchscript(path: str) -> torch.nn.Module:
         warnings.filterwarnings("ignore", message=".*torch.jit.load. is deprecated", category=DeprecationWarning)
         try:
             module: torch.nn.Module = torch.jit.load(io.BytesIO(archive), map_location="cpu")  # type: ignore[no-untyped-call]
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise ModelError(f"{path}: TorchScript that this torch does not load: {first_line(error)}") from error
     check_script(module, path)
     return module.eval()

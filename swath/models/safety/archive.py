@@ -180,7 +180,7 @@ class ModelArchive:
             )
 
     def _by_name(self) -> tuple[str, dict[str, zipfile.ZipInfo]]:
-        names = [entry.filename for entry in self._zip.infolist() if not entry.is_dir()]
+        names = [entry.filename for entry in self._zip.infolist() if not entry.filename.endswith("/")]
         for name in names:
             parts = name.split("/")
             if not _NAME.fullmatch(name) or "\\" in name or any(part in ("", ".", "..") for part in parts):
@@ -194,7 +194,8 @@ class ModelArchive:
         folders = {name.partition("/")[0] if "/" in name else "" for name in names}
         folder = folders.pop() if len(folders) == 1 else ""
         start = len(folder) + 1 if folder else 0
-        return folder, {each.filename[start:]: each for each in self._zip.infolist() if not each.is_dir()}
+        known = set(names)
+        return folder, {each.filename[start:]: each for each in self._zip.infolist() if each.filename in known}
 
 
 def write_archive(folder: str, entries: Iterable[tuple[str, bytes]]) -> bytes:

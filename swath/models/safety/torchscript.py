@@ -60,8 +60,11 @@ def check_script(module: torch.nn.Module, path: str) -> None:
 
 
 def _open(path: str) -> ModelArchive:
-    if not zipfile.is_zipfile(path):
-        raise _pickled(path)
+    try:
+        if not zipfile.is_zipfile(path):
+            raise _pickled(path)
+    except zipfile.BadZipFile:  # told by the archive
+        pass
     return ModelArchive(path, path)
 
 
