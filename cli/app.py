@@ -1,4 +1,7 @@
-"""The verbs of `pipe` and their options. Each verb imports its command when it is called, not before."""
+"""The verbs of `pipe` and their options. Each verb imports its command when it is called, not before.
+
+Longer than usual because every verb has its options and help here, so that `pipe --help` imports one file.
+"""
 
 from __future__ import annotations
 

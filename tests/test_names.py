@@ -20,12 +20,14 @@ SEVERAL_MODULES = {
     "cli/test_matrix": "commands on a spec with a matrix",
     "cli/test_start": "imports at the start of the command",
     "cluster/test_runs": "runs on clusters",
+    "cli/test_hostile_text": "escape sequences in specs and names",
     "engine/test_property": "random graphs against a reference",
     "engine/test_reduce": "what a reduce reads back of its run",
     "engine/test_streaming": "maps over maps",
     "imagery/test_remote_run": "runs on imagery on servers",
     "models/safety/test_mutations": "model files with random changes",
     "models/safety/test_networks": "networks in common use, in every format",
+    "runner/test_damaged_results": "runs after stored results were damaged",
     "runner/test_state_0_1": "a state folder of version 0.1",
 }
 """Test files below tests/PACKAGE/ that cover several modules or whole runs."""
