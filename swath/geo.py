@@ -133,6 +133,8 @@ class Blocks(Sequence[Block]):
     @property
     def pixels(self) -> int:
         """Pixels of the wanted blocks together, without halo."""
+        if self.wanted is None:
+            return self.output.height * self.output.width
         return sum(block.window.height * block.window.width for block in self)
 
     def touching(self, window: Window) -> list[int]:

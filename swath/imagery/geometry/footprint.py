@@ -172,9 +172,9 @@ def _apply(affine: Any, points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def extent_pixels(band: GeoBox, image: GeoBox) -> tuple[float, float, float, float]:
     """Bounds (left, top, right, bottom) of a band's grid in pixels of the image grid; not finite when it cannot be transformed."""
-    edge = shapely.segmentize(
-        grid_polygon(band), max(grid_polygon(band).bounds[2] - grid_polygon(band).bounds[0], 1e-12) / 64
-    )
+    west, south, east, north = grid_polygon(band).bounds
+    # A grid that is very tall and narrow gets no more than some thousand points.
+    edge = shapely.segmentize(grid_polygon(band), max((east - west) / 64, (north - south) / 4096, 1e-12 / 64))
     points = shapely.get_coordinates(edge)
     if band.crs != image.crs:
         points = _transform(points, str(band.crs), str(image.crs))

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,6 +71,7 @@ def open_raster(href: str, policy: RequestPolicy = POLICY) -> DatasetReader:
     drivers: tuple[str, ...] = DRIVERS
     if kind == "file":
         path = str(local_path(href))
+        _check_is_file(href, Path(path).stat().st_mode)
         _check_sidecars(path)
         with Path(path).open("rb") as opened:
             drivers = (_driver(href, opened.read(HEAD_BYTES)),)
@@ -112,6 +114,7 @@ def stamp(href: str, policy: RequestPolicy = POLICY) -> str:
             status = local_path(href).stat()
         except OSError as error:
             raise ImageryError(f"{redacted(href)}: {error.strerror}", remedy="Check the path.") from error
+        _check_is_file(href, status.st_mode)
         return f"{status.st_size}-{status.st_mtime_ns}"
     if kind in _BY_RANGES:
         found = fetch_range(href, 0, FIRST_BYTES, policy)
@@ -124,6 +127,13 @@ def stamp(href: str, policy: RequestPolicy = POLICY) -> str:
         raise _explain(href, "looking it up", error) from error
     known = [facts.get(k) for k in ("ETag", "etag", "mtime", "LastModified", "updated", "created")]
     return f"{facts.get('size')}-{next((str(k) for k in known if k), '')}"
+
+
+def _check_is_file(href: str, mode: int) -> None:
+    """Raises ImageryError for a folder, a pipe or a device: reading from a pipe waits for ever, and a device has no end."""
+    if not S_ISREG(mode):
+        what = "a folder" if S_ISDIR(mode) else "a pipe, a socket or a device"
+        raise ImageryError(f"{redacted(href)}: {what}, not a raster that can be read", remedy="Name the file itself.")
 
 
 def _check_sidecars(path: str) -> None:

@@ -16,7 +16,7 @@ from shapely.geometry import box
 
 from swath.errors import AreaError, ImageryError
 from swath.geo import Blocks, Window
-from swath.imagery.geometry.footprint import area_pixels
+from swath.imagery.geometry.footprint import area_pixels, extent_pixels
 from swath.imagery.geometry.image_grid import area_mask, image_grid, output_window, pixel_offset, select_blocks
 from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.scene import Band, Scene
@@ -252,3 +252,10 @@ def test_three_spellings_of_an_area_over_the_antimeridian_give_the_same_pixels(
     middle = found[0][3]
     assert middle.mean() > 0.5
     assert middle[middle.shape[0] // 2].mean() > 0.8  # both sides of 180 degrees, and what is between
+
+
+def test_the_extent_of_a_grid_of_one_column_takes_no_longer_than_that_of_others() -> None:
+    tall = GeoBox((2**20, 1), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32633")
+    start = time.monotonic()
+    assert extent_pixels(tall, tall) == (0, 0, 1, 2**20)
+    assert time.monotonic() - start < 2
