@@ -124,7 +124,7 @@ def plan_load(
     for scenes in found:
         if scenes.image.crs is None:
             raise ImageryError(
-                f"{scenes.scenes[0].id}: no coordinate reference system, and a collection tells where its images are",
+                f"{scenes.scenes[0].id}: no coordinate reference system, which a collection needs",
                 remedy="Georeference the imagery first, with gdal_translate -a_srs.",
             )
         if composite is not None:

@@ -125,7 +125,7 @@ def _about(
     if lost:
         notes.append(f"{lost} valid pixels hold the number that stands for nodata in the files, and read as nodata")
     if incomplete:
-        notes.append(f"not loaded, for a piece failed: {', '.join(incomplete)}")
+        notes.append(f"not loaded, because a piece failed: {', '.join(incomplete)}")
     return {
         "numbers": {
             "images loaded": len(complete),

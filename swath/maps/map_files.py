@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MODEL_ITEM = "model.json"
 STEPS = 4
+"""Of the progress: rasters, vectors, previews, items."""
 
 
 @dataclass
@@ -40,12 +41,15 @@ class MapFiles:
     """Writes and publishes the files of a map. A context manager: files that were not published are removed afterwards."""
 
     results: Sequence[RegionResult]
+    """Sorted by place; regions whose call failed are missing."""
     regions: Regions
     grids: tuple[Scenes, ...]
+    """The scenes of each grid of the map."""
     layout: MapLayout
     output: Output
     legend: Legend
     bands: tuple[str, ...]
+    """Names of the bands of the map's raster."""
     subtitle: str
     """Second line of the preview."""
     model: ModelFacts | None

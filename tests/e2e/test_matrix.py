@@ -37,7 +37,7 @@ def test_each_map_of_a_matrix_is_the_map_that_its_spec_makes_alone(pipe: Pipe, s
     done = pipe("run", spec, code=3)
     rows = {row["variant"]: row for row in csv.DictReader(io.StringIO(pipe("runs", "table", "last", "--csv").out))}
     assert [row["state"] for row in rows.values()] == ["done", "done", "done", "failed"]
-    assert "do not meet" in list(rows.values())[-1]["error"]
+    assert "do not intersect" in list(rows.values())[-1]["error"]
     for number, row in enumerate(list(rows.values())[:3]):
         if number == 1:  # the first with another area
             continue

@@ -197,7 +197,7 @@ def test_an_area_outside_of_the_imagery_is_exit_code_2_before_any_cluster(pipe: 
     )  # fmt: skip
     done = pipe("run", spec, "--json", code=2)
     assert done.count("cluster_ready") == 0
-    assert "do not meet" in done.events[-1]["error"]
+    assert "do not intersect" in done.events[-1]["error"]
     assert not (pipe.folder / "out").exists()
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from swath.spec.fields.area import Area
 
 SEGMENTS = 512
-"""Edges are cut into pieces of this part of the polygon's extent before a transformation, because they become curves."""
+"""Before a transformation edges are cut into segments of at most the polygon's extent divided by this, as they become curves."""
 
 
 @lru_cache(maxsize=64)
@@ -39,7 +39,7 @@ def _merge(parts: list[Polygon]) -> BaseGeometry:
     return MultiPolygon([p for g in shapely.get_parts(merged) for p in _polygons(g)])
 
 
-def _dense(geometry: BaseGeometry) -> BaseGeometry:
+def _segmentize(geometry: BaseGeometry) -> BaseGeometry:
     west, south, east, north = geometry.bounds
     return shapely.segmentize(geometry, max(east - west, north - south) / SEGMENTS)
 
@@ -56,10 +56,10 @@ def to_degrees(geometry: BaseGeometry, crs: str, *, wrapped: bool = False) -> Ba
     """
     degrees = _is_geographic(crs)
     if not degrees:
-        geometry = _dense(geometry)
+        geometry = _segmentize(geometry)
     unwrap = not degrees or (wrapped and geometry.bounds[2] - geometry.bounds[0] < 359.9)
 
-    def ring_of(ring: BaseGeometry) -> NDArray[np.float64]:
+    def transform_ring(ring: BaseGeometry) -> NDArray[np.float64]:
         points = shapely.get_coordinates(ring)
         transformed = _transform(points, crs, "EPSG:4326")
         if not np.isfinite(transformed).all():
@@ -70,10 +70,10 @@ def to_degrees(geometry: BaseGeometry, crs: str, *, wrapped: bool = False) -> Ba
 
     parts: list[Polygon] = []
     for polygon in _polygons(geometry):
-        shell = ring_of(polygon.exterior)
+        shell = transform_ring(polygon.exterior)
         flat = shapely.make_valid(Polygon(shell))
         for interior in polygon.interiors:
-            hole = ring_of(interior)
+            hole = transform_ring(interior)
             shifts = round((shell[:, 0].mean() - hole[:, 0].mean()) / 360)
             flat = flat.difference(shapely.make_valid(Polygon(hole + np.array([360.0 * shifts, 0.0]))))
         for shift in (-360, 0, 360):
@@ -150,11 +150,11 @@ def _clip_near(degrees: BaseGeometry, image: GeoBox) -> BaseGeometry:
     west, south, east, north = around.bounds
     margin = 0.05 * max(min(east - west, 360.0), north - south) + 0.01
     near = shapely.union_all([translate(around.buffer(margin), shift) for shift in (-360, 0, 360)])
-    return degrees if near.contains(degrees) else _dense(degrees).intersection(near)
+    return degrees if near.contains(degrees) else _segmentize(degrees).intersection(near)
 
 
 def _project(polygon: Polygon, crs: str) -> list[Polygon]:
-    transformed = shapely.transform(_dense(polygon), lambda points: _transform(points, "EPSG:4326", crs))
+    transformed = shapely.transform(_segmentize(polygon), lambda points: _transform(points, "EPSG:4326", crs))
     return _polygons(transformed) if np.isfinite(shapely.get_coordinates(transformed)).all() else []
 
 

@@ -50,8 +50,8 @@ def image_grid(scenes: Sequence[Scene], grid: GridSpec | None = None) -> GeoBox:
             )
         if _is_torn(geobox, base, extent):
             raise ImageryError(
-                f"{scene}: crosses the antimeridian, and {base.crs} is torn there",
-                remedy="Set grid.crs to one that is whole there, such as the scene's own UTM zone.",
+                f"{scene}: crosses the antimeridian, where {base.crs} is not continuous",
+                remedy="Set grid.crs to one that is continuous there, such as the scene's own UTM zone.",
             )
         extents.append(extent)
     left, top, right, bottom = np.array(extents).T
@@ -127,7 +127,7 @@ def output_window(image: GeoBox, area: Area | None) -> Window:
     if inside.is_empty or inside.area == 0:
         where = f"the area{f' ({area.source})' if area.source else ''} lies at {_extent(area_footprint(area))}"
         raise AreaError(
-            f"{where}, the imagery at {_extent(grid_footprint(image))}: they do not meet",
+            f"{where}, the imagery at {_extent(grid_footprint(image))}: they do not intersect",
             remedy="Check the order of coordinates (west, south, east, north) and the area's CRS.",
         )
     left, top, right, bottom = inside.bounds

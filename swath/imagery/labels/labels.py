@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from swath.spec.fields.labels import Labels
 
 _SEGMENTS = 512
-"""Edges of features are cut into pieces of this part of the image's longer side before they are transformed to another CRS."""
+"""Before a transformation edges of features are cut into segments of at most the image's longer side divided by this."""
 
 
 @dataclass(frozen=True)
@@ -274,7 +274,9 @@ def _raster(labels: RasterLabels, image: GeoBox, numbers: dict[str, int]) -> tup
                 "labels and imagery cannot be brought together",
                 remedy="Georeference it with gdal_translate -a_srs, or give labels of the image's own rows and columns.",
             )
-        notes.append(f"{where} has no coordinate reference system; it is taken to lie on the image, pixel by pixel")
+        notes.append(
+            f"{where} has no coordinate reference system; its pixels are taken for those of the image, pixel by pixel"
+        )
         band = replace(band, geobox=image)
     left, top, right, bottom = extent_pixels(band.geobox, image)
     if right <= 0 or bottom <= 0 or left >= image.shape[1] or top >= image.shape[0]:

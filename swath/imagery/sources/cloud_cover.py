@@ -27,7 +27,7 @@ def sort_by_cloud_cover(scenes: tuple[Scene, ...], mask: Mask | None, notes: lis
     unknown = [scene.id for scene in known if scene.cloud_cover is None]
     if unknown:
         notes.append(
-            f"how cloudy these scenes are is not known, so they come last: {', '.join(unknown[:5])}"
+            f"the cloud cover of these scenes is not known, so they come last: {', '.join(unknown[:5])}"
             f"{f' and {len(unknown) - 5} more' if len(unknown) > 5 else ''}"
         )
     return tuple(sorted(known, key=lambda scene: 101.0 if scene.cloud_cover is None else scene.cloud_cover))

@@ -54,7 +54,7 @@ def find_date_pairs(
         if _meet(one, other, first)
     )
     if not scenes:
-        raise ImageryError("the two dates do not meet", remedy="Check the files, and their CRS.")
+        raise ImageryError("the two dates do not intersect", remedy="Check the files, and their CRS.")
     both = replace(first, scenes=scenes, bands=bands)
     return replace(both, notes=tuple(dict.fromkeys([*first.notes, *second.notes, *resampling_notes(both)])))
 

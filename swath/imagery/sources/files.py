@@ -61,7 +61,7 @@ def find_scenes(
             )
         notes.append("the imagery has no coordinate reference system; neither has the map")
         if len(without_crs) > 1:
-            notes.append(f"the {len(without_crs)} files without one are taken to lie on each other, pixel by pixel")
+            notes.append(f"the {len(without_crs)} files without one are stacked, pixel by pixel")
     names = bands or tuple(band.name for band in scenes[0].bands)
     return Scenes(
         scenes=tuple(scenes),

@@ -70,12 +70,13 @@ def _sentinel2(item: pystac.Item, scale: float | None, offset: float | None, nod
         return Radiometry(0.0001 if scale is None else scale, offset, nodata)
     baseline = processing_baseline(item)
     if baseline is None and (item.datetime is None or _utc(item.datetime) >= BOA_OFFSET_SINCE):
-        unknown = f"{item.id}: neither an offset nor the processing baseline is said, so the scale of its numbers is not known"
+        unknown = f"{item.id}: neither an offset nor the processing baseline is stated, so the scale of its values is not known"
         return Radiometry(None, None, nodata, (unknown,))
     scale = 0.0001 if scale is None else scale
     if baseline is None or baseline < (4, 0):
         return Radiometry(scale, 0.0, nodata)
-    note = f"Sentinel-2 of processing baseline {baseline[0]:02}.{baseline[1]:02}: {BOA_OFFSET} is taken off the numbers for reflectance"
+    version = f"{baseline[0]:02}.{baseline[1]:02}"
+    note = f"Sentinel-2 of processing baseline {version}: {BOA_OFFSET} is subtracted from the values for reflectance"
     return Radiometry(scale, -BOA_OFFSET * scale, nodata, (note,))
 
 

@@ -108,9 +108,7 @@ def _band(item: pystac.Item, name: str, imagery: StacImagery, notes: list[str], 
     if geobox is None or dtype is None:
         with gdal_errors(href, f"looking into asset {key} of item {item.id}"), open_raster(href) as file:
             if index > file.count:
-                raise ImageryError(
-                    f"{redacted(href)}: item {item.id} speaks of band {index}, the file has {file.count}"
-                )
+                raise ImageryError(f"{redacted(href)}: item {item.id} names band {index}, the file has {file.count}")
             file_band = read_band(file, href, index, name, file_stamp)
         geobox, dtype = file_band.geobox, file_band.dtype
         if geobox.crs is None:

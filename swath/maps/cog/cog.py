@@ -183,7 +183,7 @@ def _write(path: Path, temporary: Path, chunks: Iterable[bytes | memoryview]) ->
     with rasterio.open(temporary) as file:
         narrow = min(file.shape) == 1  # rio-cogeo computes the factor of overviews from the side that stays 1
     if (not valid or errors or warnings) and not narrow:
-        raise not_written(path, f"it is no valid COG: {'; '.join([*errors, *warnings])}")
+        raise not_written(path, f"it is not a valid COG: {'; '.join([*errors, *warnings])}")
 
 
 def _verify(

@@ -57,7 +57,7 @@ def test_equal_cover_keeps_the_order_and_what_is_not_known_comes_last_and_is_tol
     )
     notes: list[str] = []
     assert [s.id for s in sort_by_cloud_cover(scenes, None, notes)] == ["c", "a", "d", "b", "e"]
-    assert notes == ["how cloudy these scenes are is not known, so they come last: b, e"]
+    assert notes == ["the cloud cover of these scenes is not known, so they come last: b, e"]
 
 
 def test_metadata_is_taken_before_any_look_at_pixels(shared: Path) -> None:

@@ -50,7 +50,7 @@ def test_what_cannot_be_paired_is_refused(tmp_path: Path) -> None:
     far = scene(tmp_path, "c", 3, (900_000, 5_000_000))
     with pytest.raises(ImageryError, match="takes 1 bands"):
         find_date_pairs(imagery(one), imagery(other), ("red",))
-    with pytest.raises(ImageryError, match="the two dates do not meet"):
+    with pytest.raises(ImageryError, match="the two dates do not intersect"):
         find_date_pairs(imagery(one), imagery(far), BANDS)
     with pytest.raises(ImageryError, match=r"imagery\.mosaic: before has first, after has last"):
         find_date_pairs(imagery(one), imagery(other, mosaic="last"), BANDS)

@@ -37,7 +37,7 @@ def test_planetary_computer_says_only_the_baseline(shared: Path, baseline: str, 
     for key in ("B01", "B04", "B8A", "B12"):
         assert (of(found, key).scale, of(found, key).offset, of(found, key).nodata) == (0.0001, offset, 0)
     assert [key for key in ("AOT", "WVP", "SCL", "visual") if of(found, key).scale is not None] == []
-    assert any("1000 is taken off" in note for note in of(found, "B04").notes) == bool(offset)
+    assert any("1000 is subtracted" in note for note in of(found, "B04").notes) == bool(offset)
 
 
 def test_an_offset_that_is_said_or_in_the_pixels_is_not_added_to(shared: Path) -> None:
