@@ -10,7 +10,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "bench/README.md"]
+PAGES = [
+    *sorted(DOCS.rglob("*.md")),
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    ROOT / "bench/README.md",
+]
 
 
 def folders(package: Path) -> list[str]:
@@ -57,3 +63,17 @@ def test_each_decision_has_a_date_and_a_state_and_a_row_in_the_list() -> None:
         rows.append(f"| {number} | [{name}]({page.name}) | {date} | {state} |")
     text = (DOCS / "decisions/README.md").read_text()
     assert [line for line in text.splitlines() if line.startswith("|")] == rows
+
+
+def test_each_test_that_the_security_page_names_exists() -> None:
+    named = re.findall(r"`(tests/[\w/.]+)::(\w+)`", (DOCS / "security.md").read_text())
+    assert len(named) > 30
+    for file, name in named:
+        assert re.search(rf"^ *(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE), f"{file}::{name}"
+
+
+def test_each_row_of_the_security_page_s_inputs_names_a_test() -> None:
+    table = (DOCS / "security.md").read_text().partition("## Inputs")[2].partition("## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("|")][2:]
+    assert len(rows) > 15
+    assert [row for row in rows if "::test_" not in row] == []

@@ -17,6 +17,7 @@ LONGEST = 400
 """Lines of a file, unless its docstring says why it is longer: `Longer than usual because ...`."""
 SEVERAL_MODULES = {
     "cli/test_commits": "runs of commits, as processes",
+    "cli/test_hostile_text": "control characters and special files, in all verbs",
     "cli/test_matrix": "commands on a spec with a matrix",
     "cli/test_start": "imports at the start of the command",
     "cluster/test_runs": "runs on clusters",
