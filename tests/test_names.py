@@ -21,7 +21,6 @@ SEVERAL_MODULES = {
     "cli/test_matrix": "commands on a spec with a matrix",
     "cli/test_start": "imports at the start of the command",
     "cluster/test_runs": "runs on clusters",
-    "cli/test_hostile_text": "escape sequences in specs and names",
     "engine/test_property": "random graphs against a reference",
     "engine/test_reduce": "what a reduce reads back of its run",
     "engine/test_streaming": "maps over maps",

@@ -113,6 +113,7 @@ def test_a_pipeline_that_may_override_a_stock_one_is_refused_instead_of_the_stoc
     [
         ("cluster: tcp://192.0.2.1:8786", "cluster: a cluster of kind address is connected to or started"),
         ("model: {path: w.safetensors, factory: 'helper:make'}", "model.factory: helper:make is Python code"),
+        ("model: {path: w.pth, factory: 'helper:make', trust: true}", "model.trust: a checkpoint is trusted"),
         ("name: '${env:CANARY}'", "the environment variable CANARY may not be read"),
     ],
 )
@@ -121,6 +122,7 @@ def test_a_spec_of_stock_pipelines_names_no_code_no_scheduler_and_no_variable(
 ) -> None:
     (project / "pipelines" / "predict.py").unlink()
     (project / "w.safetensors").write_text("")
+    (project / "w.pth").write_text("")
     (project / "i.tif").write_text("")
     base = "pipeline: predict\nimagery: {source: files, paths: [i.tif]}\noutput: out\n"
     base += "" if "model:" in lines else "model: w.safetensors\n"
