@@ -20,6 +20,7 @@ from pathlib import Path
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
+from swath.code_shipping import FOREIGN_FOLDERS
 from swath.engine.value_hash import DIGITS, Hash, feed, register
 from swath.graph.task import Task
 from swath.version import __version__
@@ -158,7 +159,17 @@ def _spec_of(module: str) -> ModuleSpec | None:
             return None
     above = _spec_of(package)
     places = above.submodule_search_locations if above is not None else None
-    return PathFinder.find_spec(module, list(places)) if places else None
+    if not places:
+        return None
+    try:
+        return PathFinder.find_spec(module, list(places))
+    except (
+        KeyError
+    ):  # a folder without __init__.py in a package that is not imported: PathFinder wants the package itself
+        folders = [Path(place) / module.rpartition(".")[2] for place in places]
+        spec = ModuleSpec(module, None, is_package=True)
+        spec.submodule_search_locations = [str(folder) for folder in folders if folder.is_dir()]
+        return spec
 
 
 def _feed_values(state: Hash, values: list[Any], owner: Any, seen: set[Any]) -> None:
@@ -192,6 +203,8 @@ def _is_project_file(file: str | None) -> bool:
         or not file.endswith(".py")
         or Path(file).resolve().is_relative_to(Path(__file__).resolve().parents[1])
     ):
+        return False
+    if FOREIGN_FOLDERS & set(Path(file).resolve().parts):  # of the system or the user, beside this environment's own
         return False
     installed = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     return not any(Path(file).resolve().is_relative_to(Path(folder).resolve()) for folder in installed if folder)

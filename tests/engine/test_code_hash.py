@@ -178,3 +178,35 @@ def test_comments_docstrings_and_place_do_not_change_a_codes_fingerprint() -> No
     assert code_fingerprint(make("def f(x):\n    'one'\n    return x")) == code_fingerprint(
         make("# moved\n\n\ndef f(x):\n    'two'\n    # why\n    return x")
     )
+
+
+def test_a_folder_without_init_in_a_package_is_found(known: Known) -> None:
+    """Python imports such a module; so its code is part of the fingerprint, also before the package is imported."""
+    job = "def f(x):\n    from package_of_test_code.sub.mod import g\n    return g(x)"
+
+    def files(number: int) -> dict[str, str]:
+        return {
+            JOB: job,
+            "package_of_test_code/__init__.py": "",
+            "package_of_test_code/sub/mod.py": f"def g(x): return {number}",
+        }
+
+    assert known(files(1)) == known(files(1))
+    assert known(files(1)) != known(files(2))
+
+
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
+def test_installed_packages_are_no_part_of_a_fingerprint_wherever_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """Of the user or the system, beside those of this environment."""
+    place = tmp_path / "lib" / folder
+    place.mkdir(parents=True)
+    source = "def f(x):\n    import installed_of_test_code\n    return installed_of_test_code.g(x)"
+    monkeypatch.syspath_prepend(str(place))
+    seen = set()
+    for number in (1, 2):
+        (place / "installed_of_test_code.py").write_text(f"def g(x): return {number}")
+        importlib.invalidate_caches()
+        seen.add(code_fingerprint(make(source)))
+    assert len(seen) == 1
