@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from swath.errors import ModelError
 from swath.models.exported_graph import STRIDED, TYPES, ForbiddenOperator, Unsupported, check_operators, read_block
-from swath.models.exported_program import Program
+from swath.models.exported_program import OperatorBlock, Program
 from swath.models.exported_sizes import AxisRange, UnknownSize, axis_range, guard
 from swath.models.safety.archive import (
     CODE,
@@ -90,11 +90,17 @@ def read_program(path: str) -> Program:
         weights, constants = _tensors(archive, contents.weights), _tensors(archive, contents.constants)
         tensors = {name: weights[key] for name, key in signature.weights.items()}
         tensors |= {name: constants[key] for name, key in signature.constants.items()}
-        graph = contents.document["graph_module"]["graph"]
-        block = read_block(graph, (signature.image, *tensors), (signature.result, *signature.mutated.values()))
+        block = _block(contents, signature)
         return Program(
             block, tensors, signature.image, signature.axes, signature.guards, mutated=tuple(signature.mutated)
         )
+
+
+def read_graph(path: str) -> OperatorBlock:
+    """The operator calls of an archive, without its weights. Raises ModelError as read_program does."""
+    with ModelArchive(path, path) as archive, _named_errors(path):
+        contents = _contents(archive)
+        return _block(contents, _signature(contents.document))
 
 
 def read_weights(path: str) -> Tensors:
@@ -142,6 +148,12 @@ def _contents(archive: ModelArchive) -> _Contents:
     for name in saved:  # examples of inputs are never read, but who puts more than tensors there is not to be trusted
         _check_saved(archive, name)
     return found
+
+
+def _block(contents: _Contents, signature: _Signature) -> OperatorBlock:
+    inputs = (signature.image, *signature.weights, *signature.constants)
+    outputs = (signature.result, *signature.mutated.values())
+    return read_block(contents.document["graph_module"]["graph"], inputs, outputs)
 
 
 def _document(archive: ModelArchive, name: str) -> dict[str, Any]:

@@ -37,7 +37,7 @@ _JSON_TYPES = {
 
 
 class Unsupported(Exception):
-    """The archive has something that is not read here; the message says what, after `the network ...`."""
+    """The archive has something that is not read here; the message continues `the network ...`."""
 
 
 class ForbiddenOperator(Unsupported):

@@ -32,7 +32,7 @@ _LARGEST_POWER = 64
 
 
 class UnknownSize(Exception):
-    """A size or a condition that is not read here; the message says which."""
+    """A size or a condition that is not read here; the message names it."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from swath.errors import ModelError
 from swath.models.contract import Format, ModelInfo, Precision, Weights
 from swath.models.device import Device
-from swath.models.exported_archive import check_archive
+from swath.models.exported_archive import check_archive, read_graph
 from swath.models.onnx_predictor import OnnxPredictor, require_onnxruntime
 from swath.models.predictor import Predictor
 from swath.models.safety.first_load import FirstLoad, load_first
@@ -119,7 +119,8 @@ def check_file(path: str, form: Format) -> None:
 
 
 def rehearse(path: str, form: Format) -> None:
-    """Load a file's network, or its weights where the network is the project's own. Raises ModelError."""
+    """Load a file's network, or its weights where the network is the project's own; of .pt2 the graph only, because reading its
+    weights is copying numbers. Raises ModelError."""
     if form == "onnx":
         OnnxPredictor.open(path)
         return
@@ -128,7 +129,7 @@ def rehearse(path: str, form: Format) -> None:
     torch.set_num_threads(1)
     match form:
         case "pt2":
-            load_torch_export(path)
+            read_graph(path)
         case "torchscript":
             load_torchscript(path)
         case "checkpoint":

@@ -1,4 +1,4 @@
-"""Models made to do harm, through the real `pipe` process: exit code 2, the file and the thing named, and nothing done."""
+"""Malicious models, through the real `pipe` process: exit code 2, the file and the thing named, and nothing done."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def run(pipe: Pipe, command: str, image: Path, model: Any, code: int | None = 2)
         for name in ATTACKS
     ],
 )
-def test_a_model_made_to_do_harm_is_refused(pipe: Pipe, image: Path, attack: str) -> None:
+def test_a_model_that_is_malicious_is_refused(pipe: Pipe, image: Path, attack: str) -> None:
     make, message = ATTACKS[attack]
     folder = pipe.folder / "models"
     folder.mkdir()

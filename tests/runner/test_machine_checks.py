@@ -46,7 +46,7 @@ def test_little_memory_or_disk_is_a_warning(project: Project, free: float, state
         (("limits",), "warn", "limits of memory and time only"),
     ],
 )
-def test_how_models_are_first_loaded_is_told(
+def test_how_models_are_first_loaded_is_reported(
     project: Project, monkeypatch: pytest.MonkeyPatch, protections: tuple[str, ...], state: str, message: str
 ) -> None:
     monkeypatch.setattr("swath.models.safety.sandbox.available", lambda: protections)

@@ -86,7 +86,7 @@ class ModelArchive:
     def __init__(self, source: str | bytes, path: str, limits: ArchiveLimits | None = None) -> None:
         """`source` is the file or its bytes; `path` is what messages call it.
 
-        Raises ModelError for an archive that is damaged, encrypted, larger than it says, or whose names are not unique.
+        Raises ModelError for an archive that is damaged, encrypted, larger than its directory states, or whose names are not unique.
         """
         self.path = path
         self._limits = limits or ArchiveLimits()

@@ -2,7 +2,7 @@
 
 The process is a fork of this one, in which the libraries are there already (a hundredth of a second; torch takes seconds to import).
 A fork of a process with threads can hang, so one that dies or is late is tried again in a new interpreter, and that one's answer
-counts. That a file has passed is remembered by its checksum, per user; all other checks are made each time a model is loaded.
+counts. The checksums of files that passed are stored per user; all other checks run each time a model is loaded.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def load_first(model: FirstLoad, limits: FirstLoadLimits | None = None, cache: P
     if "failed" in given:
         raise ModelError(
             f"{model.path}: cannot be loaded: {given['failed']}",
-            remedy="the file is damaged, or made to do harm: export the model again",
+            remedy="the file is damaged or malicious: export the model again",
         )
     if "refused" in given:
         raise ModelError(str(given["refused"]), remedy=str(given.get("remedy", "")))
@@ -202,7 +202,7 @@ def _load_without_rights(model: FirstLoad, limits: FirstLoadLimits, to: int) -> 
         found = {"refused": error.message, "remedy": error.remedy}
     except MemoryError:
         found = {"failed": "it needs far more memory than its files are large"}
-    except BaseException as error:  # noqa: BLE001 -- the parent says it
+    except BaseException as error:  # noqa: BLE001 -- reported by the parent
         found = {"failed": f"{type(error).__name__}: {str(error)[:1000]}"}
     finally:
         with contextlib.suppress(BaseException):

@@ -69,7 +69,7 @@ def external_files(path: str) -> tuple[str, ...]:
 def weights_files(path: str) -> tuple[str, ...]:
     """The files that make up a model of any format: `path` and, of an ONNX model, those beside it with weights, where they are there.
 
-    A damaged model has none beside it: loading it says what is wrong.
+    Of a damaged model only `path`: loading it reports the damage.
     """
     if Path(path).suffix.lower() != ".onnx":
         return (path,)

@@ -196,7 +196,7 @@ ONNX_MICROSOFT = """
     QLinearMul QLinearReduceMean QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear QuickGelu RotaryEmbedding
     SimplifiedLayerNormalization SkipGroupNorm SkipLayerNormalization SkipSimplifiedLayerNormalization TransposeMatMul Trilu
     Unique"""
-"""Operators of the domain com.microsoft: what optimized and quantized networks are made of."""
+"""Operators of the domain com.microsoft: what optimized and quantized networks call."""
 
 
 def _names(*lists: str) -> frozenset[str]:

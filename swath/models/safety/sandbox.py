@@ -52,19 +52,19 @@ def restrict(readable: Sequence[str], model_bytes: int = 0, limits: SandboxLimit
     Returns which of PROTECTIONS hold; never raises. Call it in a process of one thread.
     """
     limits = limits or SandboxLimits()
-    held = []
+    active = []
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
         if _landlock(libc, readable):
-            held.append("landlock")
+            active.append("landlock")
         _drop_capabilities(libc)
     _limit(limits, model_bytes)
-    held.append("limits")
+    active.append("limits")
     if sys.platform == "linux" and _seccomp(libc):
-        held.append("seccomp")
-    return tuple(name for name in PROTECTIONS if name in held)
+        active.append("seccomp")
+    return tuple(name for name in PROTECTIONS if name in active)
 
 
 def detach(keep: Sequence[int]) -> None:
@@ -72,8 +72,8 @@ def detach(keep: Sequence[int]) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
-    kept = sorted({0, 1, 2, *keep})
-    for low, high in zip(kept, [*kept[1:], _highest_descriptor()], strict=True):
+    open_ones = sorted({0, 1, 2, *keep})
+    for low, high in zip(open_ones, [*open_ones[1:], _highest_descriptor()], strict=True):
         os.closerange(low + 1, high)
     for each in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         if callable(signal.getsignal(each)):
@@ -100,9 +100,8 @@ def _limit(limits: SandboxLimits, model_bytes: int) -> None:
         (resource.RLIMIT_NOFILE, limits.files),
     ):
         _, most = resource.getrlimit(kind)
-        hard = amount + (
-            _GRACE_S if kind == resource.RLIMIT_CPU else 0
-        )  # at the hard limit SIGKILL comes, which says nothing
+        # At the hard limit of time SIGKILL comes, which does not name the limit.
+        hard = amount + (_GRACE_S if kind == resource.RLIMIT_CPU else 0)
         hard = hard if most == resource.RLIM_INFINITY else min(hard, most)
         try:
             resource.setrlimit(kind, (min(amount, hard), hard))
@@ -223,8 +222,8 @@ def _seccomp(libc: ctypes.CDLL) -> bool:
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
-    held = Program(len(code), ctypes.addressof(buffer))
-    return bool(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(held), 0, 0) == 0)
+    active = Program(len(code), ctypes.addressof(buffer))
+    return bool(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(active), 0, 0) == 0)
 
 
 def _filter(machine: _Machine, opening: Sequence[tuple[int, int]]) -> list[tuple[int, int, int, int]]:

@@ -63,7 +63,7 @@ def _open(path: str) -> ModelArchive:
     try:
         if not zipfile.is_zipfile(path):
             raise _pickled(path)
-    except zipfile.BadZipFile:  # told by the archive
+    except zipfile.BadZipFile:  # reported by ModelArchive
         pass
     return ModelArchive(path, path)
 

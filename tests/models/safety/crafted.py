@@ -1,4 +1,4 @@
-"""Model files of an attacker, made from good ones: archives with changed entries, and objects that leave a trace when unpickled."""
+"""Malicious model files, derived from good ones: archives with changed entries, and objects that leave a trace when unpickled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first load of a model: in a process without rights, whose end is told; and only once per file."""
+"""The first load of a model: in a process without rights, whose failure is reported, and only once per file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def model(tmp_path: Path, behaviour: str, sha256: str = "a" * 64) -> FirstLoad:
 
 
 def load(path: str, behaviour: str) -> None:
-    """A loader that does what the model's format says; it runs in the child."""
+    """A loader whose behaviour is the model's format; it runs in the child."""
     assert Path(path).read_bytes() == b"weights"
     match behaviour.partition(":"):
         case "good", *_:
@@ -85,7 +85,7 @@ def test_a_record_counts_for_its_file_only(tmp_path: Path) -> None:
             load_first(good, LIMITS, cache)
 
 
-def test_what_the_loader_refuses_is_told(tmp_path: Path) -> None:
+def test_what_the_loader_refuses_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         load_first(model(tmp_path, "refused:calls the operator x"), LIMITS, tmp_path / "cache")
     assert (caught.value.message.partition(": ")[2], caught.value.remedy) == ("calls the operator x", "do better")
@@ -101,7 +101,7 @@ def test_what_the_loader_refuses_is_told(tmp_path: Path) -> None:
         ("loud", "cannot be loaded: RuntimeError: xxx"),
     ],
 )
-def test_what_ends_the_process_is_told(tmp_path: Path, behaviour: str, message: str) -> None:
+def test_what_ends_the_process_is_reported(tmp_path: Path, behaviour: str, message: str) -> None:
     with pytest.raises(ModelError, match=message) as caught:
         load_first(model(tmp_path, behaviour), LIMITS, tmp_path / "cache")
     assert len(caught.value.message) < 2000

@@ -13,6 +13,7 @@ import pytest
 from swath.errors import ModelError
 from swath.models.contract import Format
 from swath.models.load import check_file, rehearse
+from swath.models.torch_files import load_torch_export
 from swath.models.unet import UNet
 from tests.models.safety.crafted import entries_of, script, write_entries
 from tests.models.tiny_models import export
@@ -86,6 +87,8 @@ def test_a_changed_file_is_refused_or_loaded(tmp_path: Path, good: dict[Format, 
             check_file(str(path), form)
         try:
             rehearse(str(path), form)
+            if form == "pt2":
+                load_torch_export(str(path))
         except ModelError as error:
             refused.append(error.message)
     assert len(refused) > MUTATIONS // 4

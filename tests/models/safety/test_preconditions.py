@@ -43,8 +43,8 @@ def test_what_fits_is_computed() -> None:
 
 @pytest.mark.parametrize(("kind", "layers", "both"), [("lstm", 2, True), ("gru", 1, False), ("rnn_tanh", 3, True)])
 def test_recurrences_that_fit_are_computed(kind: str, layers: int, both: bool) -> None:
-    made = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN}[kind]
-    network = made(8, 5, layers, bidirectional=both)
+    kind_of = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN}[kind]
+    network = kind_of(8, 5, layers, bidirectional=both)
     state: Any = torch.zeros(layers * (2 if both else 1), 1, 5)
     images = torch.randn(7, 1, 8)
     expected = network(images)[0]

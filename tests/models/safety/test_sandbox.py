@@ -53,7 +53,7 @@ tries = {
     "memory": lambda: len(bytearray(8 << 30)),
 }
 detach([to])
-found = {"held": restrict([sys.prefix, sys.base_prefix, *[each for each in sys.path if each], readable], 100)}
+found = {"active": restrict([sys.prefix, sys.base_prefix, *[each for each in sys.path if each], readable], 100)}
 for name, attempt in tries.items():
     try:
         attempt()
@@ -86,13 +86,13 @@ ALLOWED = {"read library", "read model", "compute"}
 
 
 def test_what_is_available_is_what_holds(tmp_path: Path) -> None:
-    assert list(sandbox.available()) == tried(tmp_path)["held"]
+    assert list(sandbox.available()) == tried(tmp_path)["active"]
 
 
 def test_nothing_but_reading_the_model_and_computing(tmp_path: Path) -> None:
     found = tried(tmp_path)
-    if found["held"] != ["landlock", "seccomp", "limits"]:
-        pytest.skip(f"this kernel has {found['held']} only")
+    if found["active"] != ["landlock", "seccomp", "limits"]:
+        pytest.skip(f"this kernel has {found['active']} only")
     assert {name for name, outcome in found.items() if outcome == "done"} == ALLOWED
     assert found["environment"] == {}
 
@@ -106,8 +106,8 @@ def test_nothing_but_reading_the_model_and_computing(tmp_path: Path) -> None:
 )
 def test_one_alone_still_keeps_it_from_writing(tmp_path: Path, without: str, then_possible: set[str]) -> None:
     found = tried(tmp_path, without)
-    if len(found["held"]) < 2:  # type: ignore[arg-type]
-        pytest.skip(f"this kernel has {found['held']} only")
+    if len(found["active"]) < 2:  # type: ignore[arg-type]
+        pytest.skip(f"this kernel has {found['active']} only")
     possible = {name for name, outcome in found.items() if outcome == "done"}
     if without == "_seccomp":  # what Landlock does not know of
         possible -= {"signal", "rights", "process", "program", "thread", "parent", "connect"}

@@ -157,9 +157,9 @@ def test_networks_load_and_give_the_same(tmp_path: Path, how: str) -> None:
     images = torch.randn(1, 3, 16, 16)
     traced = UNet(3, 2, width=4, depth=2).eval(), Varied().eval()
     for network in traced if how == "trace" else traced[1:]:
-        made = torch.jit.trace(network, images) if how == "trace" else torch.jit.script(network)  # type: ignore[no-untyped-call]
+        exported = torch.jit.trace(network, images) if how == "trace" else torch.jit.script(network)  # type: ignore[no-untyped-call]
         if how == "freeze":
-            made = torch.jit.freeze(made)
-        torch.jit.save(made, str(tmp_path / "net.pt"))  # type: ignore[no-untyped-call]
+            exported = torch.jit.freeze(exported)
+        torch.jit.save(exported, str(tmp_path / "net.pt"))  # type: ignore[no-untyped-call]
         with torch.inference_mode():
             torch.testing.assert_close(load_torchscript(str(tmp_path / "net.pt"))(images), network(images))
