@@ -133,16 +133,17 @@ class KubernetesPods:
     def _wait(self, condition: Callable[[], T | None]) -> T:
         """The value of `condition` once it is true. Raises the reason for which the run was asked to stop, and
         InfrastructureError with the state of the pods when the time is over."""
-        while not (value := condition()):
+        while True:
             if self._context.stop.requested:
                 raise self._context.stop.requested
+            if value := condition():
+                return value
             if time.monotonic() > self._deadline:
                 raise InfrastructureError(
                     f"the cluster on Kubernetes was not up after {self._spec.start_timeout_s:g} s: {self._pod_states()}",
                     remedy="`kubectl describe pods` says more; cluster.start_timeout_s gives it more time",
                 )
             time.sleep(POLL_S)
-        return value
 
     def _pod_states(self) -> str:
         pods = self._api.find("Pod", f"{RUN}={self._lease.label}")
