@@ -1,6 +1,6 @@
-"""The verbs of `pipe` and their options. Each verb imports its command when it is called, not before.
+"""The commands of `pipe` and their options. The module of a command is imported when it is called, not before.
 
-Longer than usual because every verb has its options and help here, so that `pipe --help` imports one file.
+Longer than usual because every command has its options and help here, so that `pipe --help` imports one file.
 """
 
 from __future__ import annotations

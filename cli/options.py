@@ -1,4 +1,4 @@
-"""Arguments and options that several verbs of `pipe` have in common."""
+"""Arguments and options that several commands of `pipe` have in common."""
 
 from __future__ import annotations
 

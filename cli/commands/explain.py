@@ -25,7 +25,7 @@ def explain_spec(
     fresh: bool,
     as_json: bool,
 ) -> int:
-    """Print a line for each node."""
+    """Print a line for each node; with `as_json`, a list of objects."""
     from swath.runner.load import load, load_commit
     from swath.runner.plan import explain
 

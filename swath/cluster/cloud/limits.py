@@ -9,7 +9,7 @@ from typing import Self
 from swath.cluster.workers.autoscaling import ScalingLimits
 
 POLL = "SWATH_CLOUD_PACE_S"
-"""Environment variable with the seconds between two listings of machines, for simulated clouds. All timings shrink with it."""
+"""Environment variable that sets `poll_s`, for simulated clouds. All timings but `max_pause_s` shrink with it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class RepairLimits:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """The defaults; shorter ones where the environment has the period of a simulated cloud."""
+        """The defaults; shorter ones where POLL is set."""
         real = cls()
         scale = float(os.environ.get(POLL) or real.poll_s) / real.poll_s
         return cls(

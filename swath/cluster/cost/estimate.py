@@ -24,9 +24,10 @@ TEARDOWN_S = 120.0
 
 @dataclass(frozen=True)
 class Throughput:
-    """Seconds that one worker process takes for a million pixels of the map."""
+    """How fast one worker process computes the map."""
 
     seconds: float
+    """For a million pixels of the map."""
     source: str
     """Where the number is from, as text."""
     low_factor: float = 1.0
