@@ -13,10 +13,9 @@ import uuid
 from pathlib import Path
 
 from swath.errors import StateError
+from swath.storage.state_owner import RESULTS_KEY
 
 SIGNATURE_BYTES = 32
-KEY_FILE = "results.key"
-"""In the state folder, readable by its owner only."""
 _KEY_BYTES = 32
 
 
@@ -38,7 +37,7 @@ def result_key(state: Path) -> bytes:
 
     A key of another length is replaced: results that were signed with it count as missing.
     """
-    file = state / KEY_FILE
+    file = state / RESULTS_KEY
     try:
         with contextlib.suppress(FileNotFoundError):
             found = file.read_bytes()

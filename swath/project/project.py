@@ -15,7 +15,7 @@ from swath.spec.notify import NotifySettings
 from swath.spec.project_file import ProjectFolder
 from swath.spec.project_root import project_root
 from swath.spec.yaml.environment import AllowedEnvironment
-from swath.storage.state_owner import is_own
+from swath.storage.state_owner import is_own, is_unsigned, mark_as_own
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,15 @@ class Project:
 
 
 def _refuse_foreign(state: Path, root: Path) -> None:
-    """Raise UsageError for a state folder that this user's swath did not create: its journal could make a run load its pickles."""
-    if (state / "journal.sqlite").exists() and not is_own(state):
+    """Raise UsageError for a state folder that this user's swath did not create: its key could make a run load its pickles.
+
+    One without a key, such as that of swath 0.1, becomes this user's: its runs are listed, its results are computed again.
+    """
+    if not (state / "journal.sqlite").exists() or is_own(state):
+        return
+    if is_unsigned(state):
+        mark_as_own(state)
+    else:
         raise UsageError(
             f"the state folder {state} was not created by this user's swath, and the folder {root} is not trusted",
             remedy=f"if it is yours: pipe trust {root}; if it came with the folder, remove it, or set SWATH_HOME to another",

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from swath.engine.result_signature import KEY_FILE, SIGNATURE_BYTES, result_key, signature, verified
+from swath.engine.result_signature import SIGNATURE_BYTES, result_key, signature, verified
 from swath.errors import StateError
+from swath.storage.state_owner import RESULTS_KEY
 
 
 def test_a_signature_fits_one_digest_one_pickle_and_one_key() -> None:
@@ -30,20 +31,20 @@ def test_the_key_is_created_once_for_its_owner_only(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         keys = set(pool.map(lambda _: result_key(tmp_path), range(32)))
     assert len(keys) == 1
-    assert stat.S_IMODE((tmp_path / KEY_FILE).stat().st_mode) == 0o600
-    assert [file.name for file in tmp_path.iterdir()] == [KEY_FILE]
+    assert stat.S_IMODE((tmp_path / RESULTS_KEY).stat().st_mode) == 0o600
+    assert [file.name for file in tmp_path.iterdir()] == [RESULTS_KEY]
 
 
 def test_a_damaged_key_is_replaced(tmp_path: Path) -> None:
     before = result_key(tmp_path)
-    (tmp_path / KEY_FILE).write_bytes(b"short")
+    (tmp_path / RESULTS_KEY).write_bytes(b"short")
     after = result_key(tmp_path)
     assert after != before
     assert result_key(tmp_path) == after
 
 
 def test_a_key_that_cannot_be_read_names_its_file(tmp_path: Path) -> None:
-    (tmp_path / KEY_FILE).mkdir()
-    with pytest.raises(StateError, match=KEY_FILE) as caught:
+    (tmp_path / RESULTS_KEY).mkdir()
+    with pytest.raises(StateError, match=RESULTS_KEY) as caught:
         result_key(tmp_path)
     assert "SWATH_HOME" in caught.value.remedy

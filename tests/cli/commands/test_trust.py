@@ -184,10 +184,27 @@ def test_a_state_folder_that_came_with_an_untrusted_folder_is_not_opened(
 ) -> None:
     (project / ".swath").mkdir()
     (project / ".swath" / "journal.sqlite").write_text("hostile")
+    (project / ".swath" / "results.key").write_bytes(bytes(32))
     done = pipe(*words, SWATH_HOME="")
     assert done.returncode == 2
     assert f"the state folder {project / '.swath'} was not created by this user's swath" in done.stderr
     assert f"pipe trust {project}" in done.stderr
+
+
+def test_a_state_folder_without_a_key_becomes_the_users_and_none_of_its_results_is_believed(
+    pipe: Pipe, project: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one of swath 0.1."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", env["XDG_CONFIG_HOME"])
+    state = project / ".swath"
+    with Journal.open(state):
+        pass
+    (state / "owner").unlink()
+    assert pipe("runs", SWATH_HOME="").returncode == 0
+    (state / "results.key").write_bytes(bytes(32))
+    assert pipe("runs", SWATH_HOME="").returncode == 0
+    (state / "owner").unlink()
+    assert pipe("runs", SWATH_HOME="").returncode == 2
 
 
 def test_the_own_state_folder_of_an_untrusted_folder_is_used_again(
