@@ -168,23 +168,48 @@ def _through_apprise(url: str, ending: RunEnding, pause_s: float) -> str:
     return "was not accepted in two attempts; `apprise -vv -b test ADDRESS` says why"
 
 
+class _MutedLoggers:
+    """Loggers that show nothing while at least one notification is being sent: several runs may overlap in one process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._nowhere = logging.NullHandler()
+        self._propagate: dict[str, bool] = {}
+
+    def enter(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users > 1:
+                return
+            for logger in map(logging.getLogger, _LOGGERS):
+                self._propagate[logger.name] = logger.propagate
+                logger.propagate = False
+                logger.addHandler(self._nowhere)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users:
+                return
+            for logger in map(logging.getLogger, _LOGGERS):
+                logger.removeHandler(self._nowhere)
+                logger.propagate = self._propagate[logger.name]
+
+
+_MUTED = _MutedLoggers()
+
+
 @contextlib.contextmanager
 def _muted(threads: Sequence[threading.Thread] = ()) -> Iterator[None]:
     """Inside, and until the threads end, nothing that apprise and urllib3 log is shown: their lines name addresses."""
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    before = [logger.propagate for logger in loggers]
-    nowhere = logging.NullHandler()
-    for logger in loggers:
-        logger.propagate = False
-        logger.addHandler(nowhere)
 
     def restore() -> None:
         for thread in late:
             thread.join()
-        for logger, propagate in zip(loggers, before, strict=True):
-            logger.removeHandler(nowhere)
-            logger.propagate = propagate
+        _MUTED.leave()
 
+    _MUTED.enter()
     try:
         yield
     finally:

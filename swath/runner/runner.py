@@ -101,7 +101,8 @@ def run(
     graph = job.graph
     with Journal.open(job.project.state) as journal, contextlib.ExitStack() as exits:
         exits.enter_context(in_use(job.project.state))
-        make_private(job.project.state / "runs")
+        with contextlib.suppress(OSError):  # a report that cannot be written there is a warning
+            make_private(job.project.state / "runs")
         if job.project.trusted:
             mark_as_own(job.project.state)
         earlier = _resumable(journal, run_id) if job.earlier is not None else None

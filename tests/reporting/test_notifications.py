@@ -181,7 +181,8 @@ def test_nothing_that_a_library_logs_names_an_address(caplog: pytest.LogCaptureF
         assert send(addresses(f"{server.url}/{CANARY}"), ending(), limits=NotificationLimits(pause_s=0.01)) == []
     assert len(server.bodies) == 2
     assert CANARY not in caplog.text
-    assert logging.getLogger("urllib3").propagate
+    # A notification of another test may still be on its way to a server that does not answer.
+    until(lambda: logging.getLogger("urllib3").propagate)
 
 
 def test_mail_goes_through_apprise(job: Pipe) -> None:

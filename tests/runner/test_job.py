@@ -74,7 +74,7 @@ def test_a_run_a_plan_and_an_explanation_build_the_graph_once_between_them(proje
 
 def test_a_check_builds_the_graph_of_each_variant_once(project: Path) -> None:
     job(project, "matrix: {n: [1, 2]}\n")
-    assert check_specs([project / "counted.yaml"], [], None, as_json=False) == 0
+    assert check_specs([project / "counted.yaml"], [], None, [], as_json=False) == 0
     assert built(project) == ["1", "2"]
 
 

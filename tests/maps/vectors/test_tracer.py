@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from typing import Any
 
@@ -81,7 +82,8 @@ def test_strips_must_follow_each_other() -> None:
 def test_memory_does_not_grow_with_the_number_of_strips() -> None:
     strip = (np.random.default_rng(1).random((32, 512)) < 0.1).astype(np.int16) - 1
 
-    def peak(strips: int) -> int:
+    def once(strips: int) -> int:
+        gc.collect()
         tracer = Tracer(512, lambda rows, columns, lengths: lengths.astype(float))
         tracemalloc.start()
         for number in range(strips):
@@ -89,5 +91,9 @@ def test_memory_does_not_grow_with_the_number_of_strips() -> None:
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most
+
+    def peak(strips: int) -> int:
+        """The least of three: threads that other tests have left allocate memory, too."""
+        return min(once(strips) for _ in range(3))
 
     assert peak(60) < 1.2 * peak(6)
