@@ -176,6 +176,7 @@ class _MutedLoggers:
         self._users = 0
         self._nowhere = logging.NullHandler()
         self._propagate: dict[str, bool] = {}
+        self._handlers: list[logging.Handler] = []
 
     def enter(self) -> None:
         with self._lock:
@@ -186,6 +187,9 @@ class _MutedLoggers:
                 self._propagate[logger.name] = logger.propagate
                 logger.propagate = False
                 logger.addHandler(self._nowhere)
+            self._handlers = list(logging.getLogger().handlers)
+            for handler in self._handlers:  # also for a library's logger that is not below the one of its name
+                handler.addFilter(_is_shown)
 
     def leave(self) -> None:
         with self._lock:
@@ -195,6 +199,12 @@ class _MutedLoggers:
             for logger in map(logging.getLogger, _LOGGERS):
                 logger.removeHandler(self._nowhere)
                 logger.propagate = self._propagate[logger.name]
+            for handler in self._handlers:
+                handler.removeFilter(_is_shown)
+
+
+def _is_shown(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] not in _LOGGERS
 
 
 _MUTED = _MutedLoggers()

@@ -185,6 +185,20 @@ def test_nothing_that_a_library_logs_names_an_address(caplog: pytest.LogCaptureF
     until(lambda: logging.getLogger("urllib3").propagate)
 
 
+def test_a_logger_that_is_not_below_the_librarys_is_muted_too(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    stray = logging.Logger("urllib3.connectionpool", logging.DEBUG)
+    stray.parent = logging.getLogger()
+    monkeypatch.setattr("urllib3.connectionpool.log", stray)
+    with web() as server:
+        assert send(addresses(f"{server.url}/{CANARY}"), ending()) == []
+    assert CANARY not in caplog.text
+    stray.debug("shown again")
+    until(lambda: "shown again" in caplog.text or stray.debug("shown again"))
+
+
 def test_mail_goes_through_apprise(job: Pipe) -> None:
     with mail("p4ssw0rdCanary") as server:
         url = f"mailto://me:p4ssw0rdCanary@127.0.0.1:{server.port}?from=swath@example.org&to=you@example.org&mode=insecure"

@@ -74,7 +74,7 @@ class TestLocal(ClusterTests):
 
     @pytest.fixture
     def open_failing_cluster(self, local: RunningCluster, tmp_path: Path) -> OpenCluster:
-        return lambda context: Local(LocalCluster(workers=2), tmp_path / "local", start_timeout_s=0.01)
+        return lambda context: Local(LocalCluster(workers=2), tmp_path / "local", start_timeout_s=0)
 
     @pytest.fixture
     def existing(self, local: RunningCluster, tmp_path: Path) -> Callable[[], list[str]]:
