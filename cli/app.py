@@ -131,16 +131,17 @@ def _cancel(
     run: RunId,
     wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for its end.", min=0)] = 60,
     now: Annotated[bool, typer.Option("--now", help="Do not let it close its cluster; kill it if need be.")] = False,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why: shown with the run.")] = "",
 ) -> int:
-    """Stop a run of this machine; it can be resumed.
+    """Stop a run; it can be resumed.
 
-    Does what Ctrl-C does there, and waits until the run has ended.
+    Does what Ctrl-C does there, and waits until the run has ended. Works from any host that shares the state folder.
 
     Example: pipe cancel last
     """
     from swath.cli.commands.cancel import cancel_run
 
-    return cancel_run(run, wait, now=now)
+    return cancel_run(run, wait, now=now, reason=reason)
 
 
 @app.command("list")

@@ -91,7 +91,7 @@ class Engine:
                     raise self._stop.requested
         finally:
             executor.close()
-            self._recorder.write()
+            self._recorder.close()
         value = self._nodes.results.of_call(result) if ready.state(result) == "done" else None
         return EngineResult(**vars(self.counts), value=value)
 

@@ -7,6 +7,7 @@ of other processes may read.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import json
 import sqlite3
@@ -21,6 +22,7 @@ from swath.engine.journal_rows import (
     CALL_COLUMNS,
     RUN_COLUMNS,
     CallRow,
+    CancelRequest,
     LeaseRow,
     LogRow,
     NodeRow,
@@ -128,19 +130,45 @@ class Journal:
     # --- runs
 
     def start_run(self, row: RunRow) -> None:
-        """Add a run, or start one again that is resumed under its id. Raises StateError when the disk is full."""
+        """Add a run. Raises StateError when there is one with its id, and when the disk is full."""
         check_free_space(self.folder)
-        self.execute(
-            "INSERT INTO runs (id, pipeline, name, spec_path, spec_text, overrides, cluster, root, status, started, host, pid,"
-            " process_started, git, heartbeat, fresh) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET status = 'running', finished = NULL, exit_code = NULL, error = '',"
-            " host = excluded.host, pid = excluded.pid, process_started = excluded.process_started, git = excluded.git,"
-            " heartbeat = excluded.heartbeat",
+        added = self.execute(
+            "INSERT OR IGNORE INTO runs (id, pipeline, name, spec_path, spec_text, overrides, cluster, root, status, started,"
+            " host, pid, process_started, pid_space, git, heartbeat, fresh)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row.id, row.pipeline, row.name, row.spec_path, row.spec_text, json.dumps(row.overrides), row.cluster, row.root,
-                row.started, row.host, row.pid, row.process_started, json.dumps(row.git), time.time(), row.fresh,
+                row.started, row.host, row.pid, row.process_started, row.pid_space, json.dumps(row.git), time.time(), row.fresh,
             ),
         )  # fmt: skip
+        if not added.rowcount:
+            raise StateError(f"there is a run {row.id} already", remedy=f"go on with: pipe resume {row.id}")
+
+    def resume_run(self, row: RunRow) -> None:
+        """Start a run again under its id, by the process of `row`. Raises StateError when it is not there or is running."""
+        check_free_space(self.folder)
+        with self.transaction():
+            if self.find(row.id).status == "running":
+                raise StateError(f"{row.id} is running", remedy=f"`pipe runs show {row.id}` shows it")
+            self.execute(
+                "UPDATE runs SET status = 'running', finished = NULL, exit_code = NULL, error = '', cancel = '', host = ?,"
+                " pid = ?, process_started = ?, pid_space = ?, git = ?, heartbeat = ? WHERE id = ?",
+                (
+                    row.host, row.pid, row.process_started, row.pid_space, json.dumps(row.git), time.time(), row.id,
+                ),
+            )  # fmt: skip
+
+    def request_cancel(self, run: str, request: CancelRequest) -> None:
+        """Ask a running run to stop; its process reads this with its next heartbeat. A request that is there already stays."""
+        self.execute(
+            "UPDATE runs SET cancel = ? WHERE id = ? AND status = 'running' AND cancel = ''",
+            (json.dumps(dataclasses.asdict(request)), run),
+        )
+
+    def cancel_request(self, run: str) -> CancelRequest | None:
+        """The request to stop a run; None if there is none."""
+        row = self.execute("SELECT cancel FROM runs WHERE id = ?", (run,)).fetchone()
+        return CancelRequest(**json.loads(row[0])) if row is not None and row[0] else None
 
     def finish_run(
         self,
@@ -315,6 +343,11 @@ class Journal:
             (run, after, node, node, *wanted, failed),
         )
         return [LogRow(*row) for row in rows]
+
+    def log_count(self, run: str) -> int:
+        """Number of lines of a run."""
+        found: int = self.execute("SELECT count(*) FROM logs WHERE run = ?", (run,)).fetchone()[0]
+        return found
 
     # --- leases
 

@@ -15,6 +15,21 @@ HEARTBEAT_TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True)
+class CancelRequest:
+    """Somebody wants a run to stop. It is in the journal, so it reaches a run on any host that shares the state folder."""
+
+    by: str
+    """User and host."""
+    reason: str
+    """In the user's own words; may be empty."""
+    time: float
+    """Seconds since the epoch."""
+
+    def __str__(self) -> str:
+        return f"cancelled by {self.by}{f': {self.reason}' if self.reason else ''}"
+
+
+@dataclass(frozen=True)
 class RunRow:
     """One run."""
 
@@ -47,6 +62,13 @@ class RunRow:
     """Whether it reuses no result of an earlier run, also when it is resumed."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What later runs want to know of this one without reading its spec, such as the model's digest and the machine type."""
+    pid_space: str = ""
+    """What the pid is unique in (see swath.engine.process.pid_space)."""
+
+    @property
+    def process(self) -> Process:
+        """The process that executes the run, or did."""
+        return Process(self.host, self.pid, self.process_started, self.pid_space)
 
     @property
     def silent_s(self) -> float:
@@ -139,7 +161,7 @@ def run_row(row: tuple[Any, ...]) -> RunRow:
 
 def _is_gone(run: dict[str, Any]) -> bool:
     """Whether a run's process is gone; of another host only its heartbeat can tell."""
-    process = Process(run["host"], run["pid"], run["process_started"])
+    process = Process(run["host"], run["pid"], run["process_started"], run["pid_space"])
     if process.here:
         return process.gone()
     return run["heartbeat"] is not None and time.time() - run["heartbeat"] > HEARTBEAT_TIMEOUT_S

@@ -49,6 +49,10 @@ MIGRATIONS = (
     """
     ALTER TABLE runs ADD COLUMN facts TEXT NOT NULL DEFAULT '{}';
     """,
+    """
+    ALTER TABLE runs ADD COLUMN pid_space TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN cancel TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 

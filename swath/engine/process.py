@@ -17,16 +17,18 @@ class Process:
     pid: int
     started: float
     """Seconds since the machine was booted; since the epoch on systems other than Linux."""
+    pid_space: str = ""
+    """What the pid is unique in: see `pid_space`. Empty where it is not known: then the host's name decides."""
 
     @classmethod
     def this(cls) -> Process:
         """This process."""
-        return cls(socket.gethostname(), os.getpid(), process_start_s(os.getpid()))
+        return cls(socket.gethostname(), os.getpid(), process_start_s(os.getpid()), pid_space())
 
     @property
     def here(self) -> bool:
-        """Whether it runs, or ran, on this host."""
-        return self.host == socket.gethostname()
+        """Whether this process can see it: it runs, or ran, on this host, since its last boot and in the same container."""
+        return self.host == socket.gethostname() and (not self.pid_space or self.pid_space == pid_space())
 
     def gone(self) -> bool:
         """Whether it has ended. False for a process on another host, of which nothing is known."""
@@ -41,6 +43,17 @@ class Process:
             return True
         except psutil.AccessDenied:
             return False
+
+
+def pid_space() -> str:
+    """The boot of this machine and the pid namespace of this process, such as `1f0c...-4026531836`: containers share a boot, and
+    hosts of one image may share a name, but a pid means one process only within both. Empty on systems other than Linux."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()  # random(4)
+        namespace = Path("/proc/self/ns/pid").readlink().name  # pid_namespaces(7), such as pid:[4026531836]
+    except OSError:
+        return ""
+    return f"{boot}-{namespace.strip('pid:[]')}"
 
 
 def process_start_s(pid: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from swath.engine.call import BatchResult, Call, CallOutcome, CallOutput
@@ -31,6 +32,16 @@ LAST_ITEM = 2**62
 """No item has a higher number."""
 
 
+@dataclass(frozen=True)
+class LogLimits:
+    """How much of what calls print and log is stored in the journal. Events have all of it."""
+
+    lines: int = 200_000
+    """Of one run, with its earlier sessions."""
+    characters: int = 16_384
+    """Of one line."""
+
+
 class Recorder:
     """Journals what the engine does and emits it as events. `scrub` takes secrets out of every text that came from a task.
 
@@ -38,7 +49,12 @@ class Recorder:
     """
 
     def __init__(
-        self, run: str, journal: Journal, emit: Callable[[Event], None], scrub: Callable[[str], str] = str
+        self,
+        run: str,
+        journal: Journal,
+        emit: Callable[[Event], None],
+        scrub: Callable[[str], str] = str,
+        limits: LogLimits = LogLimits(),
     ) -> None:
         self.run = run
         self.scrub = scrub
@@ -51,6 +67,9 @@ class Recorder:
         self._resumed = next(journal.calls(run), None) is not None
         """Whether the run has rows of an earlier session, which may be outdated."""
         self._outdated: list[tuple[str, int, int]] = []
+        self._limits = limits
+        self._lines_left = limits.lines - (journal.log_count(run) if self._resumed else 0)
+        """Lines of calls that are still stored; below 0: minus the number of those that were not."""
         self._pending: list[Event] = []
         """Events that are emitted with the next write."""
 
@@ -68,6 +87,15 @@ class Recorder:
         events, self._pending = self._pending, []
         for event in events:
             self._emit(event)
+
+    def close(self) -> None:
+        """The last write, with the number of lines that were not stored."""
+        if self._lines_left < 0:
+            self.line(
+                "warning", f"{-self._lines_left:,} lines of calls were not stored: a run has {self._limits.lines:,}"
+            )
+            self._lines_left = 0
+        self.write()
 
     def results_of(self, node: str) -> Iterable[StoredResult]:
         """The results of a node's finished calls, in the order of its items."""
@@ -184,8 +212,21 @@ class Recorder:
             self._emit_now(CallMetrics(**where, values=json.loads(output.text)))
         else:
             text = self.scrub(output.text)
-            self._logs.append((output.time, output.level, text, output.node, output.item, output.worker))
+            self._store_line(output, text)
             self._emit_now(Log(**where, level=output.level, text=text, worker=output.worker))
+
+    def _store_line(self, output: CallOutput, text: str) -> None:
+        """Store a line of a call, within the limits: a task that prints in a loop must not fill the disk."""
+        if self._lines_left == 0:
+            limit = f"the run has stored {self._limits.lines:,} lines: what calls print from now on is not stored"
+            self._logs.append((output.time, "warning", limit, "", None, ""))
+        self._lines_left -= 1
+        if self._lines_left < 0:
+            return
+        more = len(text) - self._limits.characters
+        if more > 0:
+            text = f"{text[: self._limits.characters]} ... ({more:,} more characters)"
+        self._logs.append((output.time, output.level, text, output.node, output.item, output.worker))
 
     def line(self, level: str, text: str, node: str = "") -> None:
         """A log line of the engine itself."""

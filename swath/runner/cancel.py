@@ -1,14 +1,15 @@
-"""Stops a run of this host from another process: signals to its process, and waiting for its end."""
+"""Stops a run from another process: a request in its journal, a signal where its process is on this host, and waiting for its end."""
 
 from __future__ import annotations
 
+import getpass
 import signal
 import socket
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from swath.engine.process import Process
+from swath.engine.journal_rows import CancelRequest
 from swath.errors import CredentialsError, Interrupted, StateError, UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from swath.engine.journal import Journal
     from swath.engine.journal_rows import RunRow
+    from swath.engine.process import Process
 
 
 @dataclass(frozen=True)
@@ -34,34 +36,52 @@ def cancel(
     run: str,
     *,
     now: bool = False,
+    reason: str = "",
     say: Callable[[str], None] = lambda text: None,
     limits: CancelLimits = CancelLimits(),
 ) -> RunRow:
-    """Send SIGINT to the process of a run and wait until the run has ended. With `now` a second one follows, which ends the process
-    at once, and then SIGKILL. `say` gets a line when the process has been asked. Returns the run's row.
+    """Ask a run to stop and wait until it has ended. Its journal gets who asks, and why; a process on this host gets SIGINT, one on
+    another host that shares the state folder reads the journal with its next heartbeat. With `now` a second signal follows, which
+    ends the process at once, and then SIGKILL. `say` gets a line when the run has been asked. Returns the run's row.
 
-    Raises UsageError when the run is not running or runs on another host, CredentialsError when its process is another user's, and
-    StateError when it does not end.
+    Raises UsageError when the run is not running, or with `now` when it runs on another host, CredentialsError when its process is
+    another user's, and StateError when it does not end.
     """
     row = journal.find(run)
-    process = Process(row.host, row.pid, row.process_started)
+    process = row.process
     _check_running(row, process)
-    _send(process, row, signal.SIGINT)
-    say(f"asked {row.id} to stop (process {row.pid}); waiting for its end")
+    if now and not process.here:
+        raise UsageError(
+            f"{row.id} runs on {row.host}, or in another container of this host: its process cannot be ended from here",
+            remedy=f"`pipe cancel {row.id}` asks it to stop, from any host; `--now` works where it runs",
+        )
+    journal.request_cancel(row.id, CancelRequest(f"{_user()}@{socket.gethostname()}", reason, time.time()))
+    if process.here:
+        _send(process, row, signal.SIGINT)
+        say(f"asked {row.id} to stop (process {row.pid}); waiting for its end")
+    else:
+        say(f"asked {row.id} on {row.host} to stop; it reads that within seconds; waiting for its end")
     if now:
         _kill(journal, row, process, limits)
     elif not _ended(journal, row, process, limits.timeout_s, limits):
-        raise StateError(
-            f"{row.id} has not ended after {limits.timeout_s:g} s",
-            remedy=f"`pipe cancel --now {row.id}` does not let it finish",
-        )
+        hint = f"`pipe cancel --now {row.id}` does not let it finish" + ("" if process.here else f", on {row.host}")
+        raise StateError(f"{row.id} has not ended after {limits.timeout_s:g} s", remedy=hint)
     return journal.find(row.id)
+
+
+def _user() -> str:
+    """Name of the user; in a container their number may have none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "somebody"
 
 
 def _ended(journal: Journal, row: RunRow, process: Process, within_s: float, limits: CancelLimits) -> bool:
     """Whether the run ends in that time. One whose end is in the journal has: the process may take a moment more."""
     deadline = time.monotonic() + within_s
-    while not process.gone() and journal.find(row.id).status in ("running", "crashed"):
+    running = ("running", "crashed") if process.here else ("running",)
+    while not process.gone() and journal.find(row.id).status in running:
         if time.monotonic() > deadline:
             return False
         time.sleep(limits.poll_s)
@@ -77,7 +97,8 @@ def _kill(journal: Journal, row: RunRow, process: Process, limits: CancelLimits)
     if not _ended(journal, row, process, 2 * limits.grace_s, limits):
         raise StateError(f"process {process.pid} of {row.id} does not end, even killed", remedy="look at it with `ps`")
     if journal.find(row.id).status == "crashed":  # it had no time to write its end itself
-        text = "cancelled at once"
+        request = journal.cancel_request(row.id)
+        text = f"{request}, at once" if request else "cancelled at once"
         journal.finish_run(row.id, Interrupted.status, Interrupted.exit_code, text, [])
 
 
@@ -86,8 +107,6 @@ def _check_running(row: RunRow, process: Process) -> None:
         raise UsageError(f"{row.id} is not running: its process is gone", remedy=f"go on with: pipe resume {row.id}")
     if row.status != "running":
         raise UsageError(f"{row.id} is not running: it is {row.status}", remedy="`pipe runs` shows what is running")
-    if row.host != socket.gethostname():
-        raise UsageError(f"{row.id} runs on {row.host}, this is {socket.gethostname()}", remedy="cancel it there")
 
 
 def _send(process: Process, row: RunRow, number: signal.Signals) -> None:

@@ -1,4 +1,5 @@
-"""The heartbeat of a run: a thread that writes the time into the journal while the run's process is there."""
+"""The heartbeat of a run: a thread that writes the time into the journal while the run's process is there, and reads there
+whether somebody asked the run to stop."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swath.engine.journal import Journal
-from swath.errors import StateError
+from swath.engine.stop import Stop
+from swath.errors import Interrupted, StateError
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,9 @@ class HeartbeatLimits:
 
 
 @contextlib.contextmanager
-def heartbeat(state: Path, run: str, limits: HeartbeatLimits = HeartbeatLimits()) -> Iterator[None]:
-    """Inside, the run's heartbeat is written every few seconds. Never blocks the run, nor fails it."""
+def heartbeat(state: Path, run: str, stop: Stop, limits: HeartbeatLimits = HeartbeatLimits()) -> Iterator[None]:
+    """Inside, the run's heartbeat is written every few seconds, and `stop` gets the request of a `pipe cancel` on any host.
+    Never blocks the run, nor fails it."""
     ended = threading.Event()
 
     def beat() -> None:
@@ -35,6 +38,9 @@ def heartbeat(state: Path, run: str, limits: HeartbeatLimits = HeartbeatLimits()
                 Journal.open(state, lock_timeout_s=limits.lock_timeout_s) as journal,
             ):
                 journal.write_heartbeat(run)
+                request = journal.cancel_request(run)
+                if request is not None:
+                    stop.request(Interrupted(str(request)))
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from swath.project.registry import Registry
     from swath.spec.base import Spec
 
+ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+ID_LENGTH = 8
+"""Random letters of an id, five bits each: many runs of one name may start in one second, also on several hosts."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -122,8 +126,9 @@ class Job:
         return CodeSource.of_files((file, loaded.text), loaded.root, used, self.scrub)
 
     def new_id(self) -> str:
-        """An id for a new run."""
-        return f"{time.strftime('%Y%m%d-%H%M%S')}-{self.name}-{secrets.token_hex(2)}"
+        """An id for a new run: the time (UTC), the job's name, and 40 random bits."""
+        moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        return f"{moment}-{self.name}-{''.join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))}"
 
     def staged(self, say: Callable[[str], None] = lambda text: None) -> Job:
         """The job with inputs of this machine copied to the bucket that `stage` of the spec names, and their addresses in the

@@ -115,8 +115,8 @@ def run(
         exits.enter_context(stop.after(timeout_s, _timed_out(timeout_s)))
         fresh = fresh or (earlier is not None and earlier.fresh)
         this = _Run(run_id, job, journal, stop, listeners, budget, models, fresh=fresh)
-        exits.enter_context(heartbeat(job.project.state, run_id))
         this.begin()
+        exits.enter_context(heartbeat(job.project.state, run_id, stop))
         outcome = this.end(this.report(this.execute(graph)))
         if this.raised is not None:
             raise this.raised
@@ -178,13 +178,12 @@ class _Run:
         """Write the run into the journal, with everything that it may leave behind, and say so."""
         job, loaded, process = self.job, self.job.loaded, Process.this()
         cluster = loaded.spec.cluster.kind
-        self.journal.start_run(
-            RunRow(
-                self.id, loaded.pipeline, job.name, loaded.file, loaded.text, loaded.overrides, cluster, str(loaded.root),
-                "running", self.started, None, None, "", process.host, process.pid, process.started, (), job.source.git,
-                fresh=self.fresh,
-            )
+        row = RunRow(
+            self.id, loaded.pipeline, job.name, loaded.file, loaded.text, loaded.overrides, cluster, str(loaded.root),
+            "running", self.started, None, None, "", process.host, process.pid, process.started, (), job.source.git,
+            fresh=self.fresh, pid_space=process.pid_space,
         )  # fmt: skip
+        (self.journal.start_run if job.earlier is None else self.journal.resume_run)(row)
         try:
             job.source.write(self.reports.folder)
         except OSError as error:
@@ -267,8 +266,13 @@ class _Run:
         raise AssertionError("the last attempt returns or raises")
 
     def _stopped(self, error: Stopped) -> RunOutcome:
-        self.say("warning", f"{error.message}; go on with: pipe resume {self.id}")
-        return RunOutcome(self.id, error.status, error.exit_code, error.message)
+        message = error.message
+        with contextlib.suppress(StateError):
+            request = self.journal.cancel_request(self.id)
+            if request is not None and isinstance(error, Interrupted):  # by a signal, which tells neither who nor why
+                message = self.events.scrub(str(request))
+        self.say("warning", f"{message}; go on with: pipe resume {self.id}")
+        return RunOutcome(self.id, error.status, error.exit_code, message)
 
     def _outcome(self, result: StoredResult | None) -> RunOutcome:
         """How the run ended whose graph has come to its end, with or without a result."""

@@ -104,8 +104,11 @@ def test_a_detached_run_is_told_as_json_cancelled_and_resumed_detached(pipe: Pip
     told = json.loads(pipe("run", tiles(pipe, hold=str(hold)), "--detach", "--json").out)
     assert psutil.pid_exists(told["pid"])
     wait_for(lambda: finished(pipe) >= 1)
-    cancelled = pipe("cancel", told["run"])
+    cancelled = pipe("cancel", told["run"], "--reason", "wrong area")
     assert "interrupted" in cancelled.err
+    error = json.loads(pipe("runs", "show", told["run"], "--json").out)["error"]
+    assert error.startswith("cancelled by ")
+    assert error.endswith(": wrong area")
     psutil.wait_procs([psutil.Process(told["pid"])] if psutil.pid_exists(told["pid"]) else [], timeout=20)
     hold.unlink()
     again = json.loads(pipe("resume", told["run"], "--detach", "--json").out)

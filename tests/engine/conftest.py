@@ -84,12 +84,23 @@ def inline(tmp_path: Path) -> Bench:
     return Bench(tmp_path / "state", open_cluster(InlineCluster(), tmp_path))
 
 
+def start_or_resume(journal: Journal, identity: str) -> None:
+    """Start a run, or start it again when it is there."""
+    if any(row.id == identity for row in journal.runs()):
+        journal.execute(
+            "UPDATE runs SET status = 'failed' WHERE id = ?", (identity,)
+        )  # if it was killed: here by a fork
+        journal.resume_run(run_row(identity))
+    else:
+        journal.start_run(run_row(identity))
+
+
 def run_row(identity: str, **changes: Any) -> RunRow:
     me = Process.this()
     fields: dict[str, Any] = {
         "id": identity, "pipeline": "test", "name": "test", "spec_path": "spec.yaml", "spec_text": "pipeline: test", "overrides": (),
         "cluster": "", "root": "/", "status": "running", "started": time.time(), "finished": None, "exit_code": None, "error": "",
-        "host": me.host, "pid": me.pid, "process_started": me.started, "outputs": (), "git": {},
+        "host": me.host, "pid": me.pid, "process_started": me.started, "pid_space": me.pid_space, "outputs": (), "git": {},
     }  # fmt: skip
     return RunRow(**{**fields, **changes})
 

@@ -21,7 +21,7 @@ from swath.engine.journal import Journal
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
 from swath.spec.base import Spec
-from tests.engine.conftest import run_row
+from tests.engine.conftest import start_or_resume
 from tests.engine.random_graphs import Plan, pipeline_of, plain, random_plan
 
 RUN = "run"
@@ -44,7 +44,7 @@ def run(plan: Plan, folder: Path, nap_s: float = 0.0, run: str = RUN) -> Ended:
     home = folder / "state"
     store = ResultStore(str(home / "results"))
     with Journal.open(home) as journal:
-        journal.start_run(run_row(run))
+        start_or_resume(journal, run)
         engine = Engine(run, journal=journal, store=store, emit=lambda event: None, stop=stop)
         graph = pipeline_of(plan, folder, nap_s).build(Spec())
         result = engine.execute(graph, InlineExecutor(engine.on_output, stop))

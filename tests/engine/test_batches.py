@@ -25,7 +25,7 @@ from swath.graph.graph import Graph
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.spec.base import Spec
-from tests.engine.conftest import Bench, run_row
+from tests.engine.conftest import Bench, start_or_resume
 
 
 class Params(Spec):
@@ -130,7 +130,7 @@ def through(tmp_path: Path, job: Graph, make: Callable[[InlineExecutor], Any]) -
     stop = Stop()
     store = ResultStore(str(tmp_path / "state" / "results"))
     with Journal.open(tmp_path / "state") as journal:
-        journal.start_run(run_row("run"))
+        start_or_resume(journal, "run")
         engine = Engine("run", journal=journal, store=store, emit=lambda event: None, stop=stop)
         executor = make(InlineExecutor(engine.on_output, stop))
         result = engine.execute(job, executor)

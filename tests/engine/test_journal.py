@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from swath.engine.journal import Journal
-from swath.engine.journal_rows import CallRow
+from swath.engine.journal_rows import CallRow, CancelRequest
 from swath.engine.stored_result import StoredResult
 from swath.errors import StateError
 from tests.engine.conftest import run_row
@@ -25,6 +25,40 @@ def test_a_run_is_found_by_id_by_the_start_of_it_and_as_the_last(tmp_path: Path)
             journal.find("2026")
         with pytest.raises(StateError, match="did you mean 20260102-b"):
             journal.find("20260103-b")
+
+
+def test_an_id_that_is_there_is_no_new_run_and_only_a_run_that_ended_is_resumed(tmp_path: Path) -> None:
+    with Journal.open(tmp_path) as journal:
+        journal.start_run(run_row("r", name="first"))
+        with pytest.raises(StateError, match="there is a run r already") as caught:
+            journal.start_run(run_row("r", name="second"))
+        assert caught.value.remedy == "go on with: pipe resume r"
+        assert journal.find("r").name == "first"
+        with pytest.raises(StateError, match="r is running"):
+            journal.resume_run(run_row("r"))
+        with pytest.raises(StateError, match="there is no run 'other'"):
+            journal.resume_run(run_row("other"))
+        journal.finish_run("r", "failed", 1, "wrong", [])
+        journal.resume_run(run_row("r", name="second"))
+        assert (journal.find("r").status, journal.find("r").error, journal.find("r").name) == ("running", "", "first")
+
+
+def test_a_request_to_cancel_stays_until_the_run_is_resumed(tmp_path: Path) -> None:
+    first, second = CancelRequest("ada@desk", "wrong area", 1.0), CancelRequest("bob@desk", "", 2.0)
+    with Journal.open(tmp_path) as journal:
+        journal.start_run(run_row("r"))
+        assert journal.cancel_request("r") is None
+        assert journal.cancel_request("unknown") is None
+        journal.request_cancel("r", first)
+        journal.request_cancel("r", second)
+        assert journal.cancel_request("r") == first
+        assert (str(first), str(second)) == ("cancelled by ada@desk: wrong area", "cancelled by bob@desk")
+        journal.finish_run("r", "interrupted", 130, "", [])
+        journal.resume_run(run_row("r"))
+        assert journal.cancel_request("r") is None
+        journal.finish_run("r", "done", 0, "", [])
+        journal.request_cancel("r", first)
+        assert journal.cancel_request("r") is None
 
 
 def test_calls_and_results_come_back_as_they_were_written(tmp_path: Path) -> None:
@@ -101,7 +135,7 @@ def test_facts_of_a_run_stay_when_it_is_resumed_and_ends_without_new_ones(tmp_pa
         journal.start_run(run_row("r"))
         assert journal.find("r").facts == {}
         journal.finish_run("r", "failed", 1, "", [], {"model": "abc", "machines": ["c6i.large"]})
-        journal.start_run(run_row("r"))
+        journal.resume_run(run_row("r"))
         assert journal.find("r").facts == {"model": "abc", "machines": ["c6i.large"]}
         journal.finish_run("r", "failed", 1, "", [])
         assert journal.find("r").facts == {"model": "abc", "machines": ["c6i.large"]}

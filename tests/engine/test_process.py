@@ -14,6 +14,15 @@ def test_a_later_process_with_the_same_pid_is_not_taken_for_the_run() -> None:
     assert not replace(me, host="elsewhere", started=0).gone()
 
 
+def test_a_pid_of_another_boot_or_container_says_nothing_here() -> None:
+    me = Process.this()
+    other = replace(me, started=0, pid_space="another boot or pid namespace")
+    assert me.here
+    assert not other.here
+    assert not other.gone()
+    assert replace(other, pid_space="").gone()  # of a journal that did not know it: the host's name decides
+
+
 def test_a_clock_that_is_set_changes_nothing_of_which_process_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     import psutil
 

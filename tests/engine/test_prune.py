@@ -234,7 +234,7 @@ def test_a_run_that_is_taken_up_again_after_it_was_listed_stays(home: Home) -> N
     home.run("old", 40, {"a": large(1)}, "interrupted")
     found = find_candidates(home.journal, StoreFiles(home.root), MONTH, NOW)
     with Journal.open(home.folder) as other:
-        other.start_run(run_row("old"))
+        other.resume_run(run_row("old"))
     assert list(remove_runs(home.journal, found.runs)) == []
     assert home.journal.find("old").status == "running"
 

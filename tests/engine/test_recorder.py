@@ -7,8 +7,8 @@ import pytest
 
 from swath.engine.call import BatchResult, Call, CallOutcome, CallOutput, NodeContext
 from swath.engine.journal import Journal
-from swath.engine.journal_rows import NodeRow
-from swath.engine.recorder import Recorder
+from swath.engine.journal_rows import CallRow, NodeRow
+from swath.engine.recorder import LogLimits, Recorder
 from swath.engine.store import ResultStore
 from swath.engine.stored_result import StoredResult
 from swath.events import CallDone, CallProgress, Event, Log, NodeDone, NodeOpened
@@ -58,6 +58,31 @@ def test_lines_of_calls_are_scrubbed_in_the_journal_and_in_events(journal: Journ
     recorder.write()
     assert [line.text for line in journal.logs("run")] == ["key=***"]
     assert [event.text for event in events if isinstance(event, Log)] == ["key=***"]
+
+
+def test_lines_beyond_the_limits_are_shown_and_counted_but_not_stored(journal: Journal) -> None:
+    events: list[Event] = []
+    recorder = Recorder("run", journal, events.append, limits=LogLimits(lines=2, characters=10))
+    for text in ("a" * 12, "b", "c", "d"):
+        recorder.output(CallOutput("square", 2, 1, 5.0, "info", text))
+    recorder.line("error", "of the engine itself")
+    recorder.close()
+    recorder.close()
+    assert [line.text for line in journal.logs("run")] == [
+        "a" * 10 + " ... (2 more characters)",
+        "b",
+        "the run has stored 2 lines: what calls print from now on is not stored",
+        "of the engine itself",
+        "2 lines of calls were not stored: a run has 2",
+    ]
+    assert [event.text for event in events if isinstance(event, Log)][:4] == ["a" * 12, "b", "c", "d"]
+    journal.write_calls("run", [CallRow("square", 0, "key", "done", 1, "", 1.0, 0.1, "", "")])  # of an earlier session
+    resumed = Recorder("run", journal, lambda event: None, limits=LogLimits(lines=6))
+    resumed.output(CallOutput("square", 2, 1, 5.0, "info", "the last"))
+    resumed.output(CallOutput("square", 2, 1, 5.0, "info", "too many"))
+    resumed.write()
+    assert "the last" in [line.text for line in journal.logs("run")]
+    assert "too many" not in [line.text for line in journal.logs("run")]
 
 
 def test_of_a_resumed_run_rows_of_items_that_it_has_no_more_are_deleted(journal: Journal) -> None:

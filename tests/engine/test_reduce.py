@@ -15,7 +15,7 @@ from swath.graph.graph import Graph
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.spec.base import Spec
-from tests.engine.conftest import Bench, run_row
+from tests.engine.conftest import Bench, start_or_resume
 
 
 class Params(Spec):
@@ -99,7 +99,7 @@ def test_a_resumed_run_reads_back_only_what_is_still_of_it(tmp_path: Path) -> No
         stop = Stop()
         store = ResultStore(str(home / "results"))
         with Journal.open(home) as journal:
-            journal.start_run(run_row("run"))
+            start_or_resume(journal, "run")
             engine = Engine("run", journal=journal, store=store, emit=lambda event: None, stop=stop)
             result = engine.execute(graph(job, folder=str(world)), InlineExecutor(engine.on_output, stop))
         assert result.value is not None

@@ -23,7 +23,7 @@ from swath.graph.graph import Graph
 from swath.graph.pipeline import pipeline
 from swath.graph.task import task
 from swath.spec.base import Spec
-from tests.engine.conftest import Bench, run_row
+from tests.engine.conftest import Bench, start_or_resume
 
 
 class Params(Spec):
@@ -77,7 +77,7 @@ class Watched:
 
     def execute(self, job: Graph) -> EngineResult:
         with Journal.open(self.folder) as journal:
-            journal.start_run(run_row("run"))
+            start_or_resume(journal, "run")
             self.engine = Engine(
                 "run", journal=journal, store=ResultStore(str(self.folder / "results")), emit=self.look, stop=self.stop
             )

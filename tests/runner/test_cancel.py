@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from swath.engine.journal import Journal
-from swath.engine.process import Process, process_start_s
+from swath.engine.process import process_start_s
 from swath.errors import StateError, UsageError
 from swath.runner.cancel import CancelLimits, cancel
 from tests.engine.conftest import run_row
@@ -41,11 +43,7 @@ def start(journal: Journal) -> Iterator[Start]:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
         row = run_row("r")
-        journal.start_run(
-            dataclasses.replace(
-                row, host=Process.this().host, pid=process.pid, process_started=process_start_s(process.pid)
-            )
-        )
+        journal.start_run(dataclasses.replace(row, pid=process.pid, process_started=process_start_s(process.pid)))
         return process
 
     yield call
@@ -75,7 +73,7 @@ def test_one_that_does_not_end_is_an_error_and_goes_on(journal: Journal, start: 
 def test_with_now_it_is_killed_and_its_end_written_for_it(journal: Journal, start: Start) -> None:
     process = start(DEAF)
     row = cancel(journal, "r", now=True, limits=QUICK)
-    assert (row.status, row.exit_code, row.error) == ("interrupted", 130, "cancelled at once")
+    assert (row.status, row.exit_code, row.error) == ("interrupted", 130, f"{journal.cancel_request('r')}, at once")
     assert process.wait(10) == -9
 
 
@@ -88,6 +86,32 @@ def test_what_does_not_run_here_is_not_cancelled(journal: Journal, start: Start)
     journal.finish_run("r", "done", 0, "", [])
     with pytest.raises(UsageError, match="r is not running: it is done"):
         cancel(journal, "r")
-    journal.start_run(dataclasses.replace(run_row("far"), host="elsewhere"))
-    with pytest.raises(UsageError, match="far runs on elsewhere, this is "):
-        cancel(journal, "far")
+
+
+def test_a_run_of_another_host_is_asked_through_the_journal(tmp_path: Path, journal: Journal) -> None:
+    journal.start_run(run_row("far", host="elsewhere"))
+    with pytest.raises(UsageError, match=r"far runs on elsewhere, .* its process cannot be ended from here"):
+        cancel(journal, "far", now=True)
+    said: list[str] = []
+
+    def end_when_asked() -> None:
+        with Journal.open(tmp_path) as other:
+            while other.cancel_request("far") is None:
+                time.sleep(0.01)
+            other.finish_run("far", "interrupted", 130, str(other.cancel_request("far")), [])
+
+    run = threading.Thread(target=end_when_asked)
+    run.start()
+    row = cancel(journal, "far", reason="wrong area", say=said.append)
+    run.join(10)
+    assert said == ["asked far on elsewhere to stop; it reads that within seconds; waiting for its end"]
+    assert (row.status, row.error) == ("interrupted", str(journal.cancel_request("far")))
+    assert row.error.endswith(": wrong area")
+
+
+def test_one_in_another_container_of_this_host_gets_no_signal(journal: Journal, start: Start) -> None:
+    process = start(POLITE)
+    journal.execute("UPDATE runs SET pid_space = 'another boot or pid namespace'")
+    with pytest.raises(StateError, match=r"r has not ended after 0\.3 s"):
+        cancel(journal, "r", limits=QUICK)
+    assert process.poll() is None

@@ -162,7 +162,7 @@ def test_a_run_that_looks_at_no_earlier_one_does_not_when_it_is_resumed_either(s
 def test_a_running_run_cannot_be_resumed(setup: Setup) -> None:
     first = setup.run("pipeline: job\nn: 1\ncluster: inline")
     with setup.journal as journal:
-        journal.start_run(journal.find(first.run))
+        journal.resume_run(journal.find(first.run))
     with pytest.raises(Locked, match="still running"):
         setup.resume(first.run)
 
