@@ -74,7 +74,7 @@ def external_cluster(tmp_path: Path) -> Iterator[Callable[..., ExternalCluster]]
 def tls_files(tmp_path: Path) -> TlsFiles:
     """Certificate and key of a scheduler, as files."""
     security = tls.run_security()
-    files = {"ca": security.tls_ca_file, "cert": security.tls_client_cert, "key": security.tls_client_key}
+    files = {"ca": security.tls_ca_file, "cert": security.tls_scheduler_cert, "key": security.tls_scheduler_key}
     for name, text in files.items():
         (tmp_path / f"{name}.pem").write_text(text)
     return TlsFiles(**{name: str(tmp_path / f"{name}.pem") for name in files})

@@ -131,8 +131,8 @@ class FakeKubernetes:
             (container,) = pod["spec"]["containers"]
             keys = self.folder / f"{name}-tls"
             keys.mkdir()
-            for file, text in secret["data"].items():
-                (keys / file).write_bytes(base64.b64decode(text))
+            for item in volume["secret"]["items"]:
+                (keys / item["path"]).write_bytes(base64.b64decode(secret["data"][item["key"]]))
             env = {each["name"]: each["value"] for each in container["env"]}
             arguments = [self._seen_here(each, str(keys), name) for each in container["args"]]
             assert arguments[0] == "python"

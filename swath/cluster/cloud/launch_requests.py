@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ import dask.config
 
 from swath.cluster.machine import cloud_init
 from swath.cluster.providers.contract import LaunchRequest, MachineProvider
+from swath.cluster.steady_clock import steady_time
 from swath.cluster.workers.dask_settings import SETTINGS
 from swath.cluster.workers.tls import RunSecurity
 from swath.errors import InfrastructureError
@@ -37,7 +37,7 @@ class LaunchRequests:
 
         Raises InfrastructureError when its user data is too long.
         """
-        worker, left_s = role == "worker", max(1, int(self.expires - time.time()))
+        worker, left_s = role == "worker", max(1, int(self.expires - steady_time()))
         spot = worker and self.spec.spot
         command: tuple[str, ...] = ("python", "-m", "swath.cluster.machine.entrypoint", role)
         if worker:

@@ -6,13 +6,13 @@ import asyncio
 import concurrent.futures
 import dataclasses
 import logging
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from swath.cluster.providers.contract import LaunchRequest, MachineProvider
 from swath.cluster.providers.machine import Machine
+from swath.cluster.steady_clock import steady_time
 
 CONCURRENT_CALLS = 16
 """Calls of the cloud's API at the same time."""
@@ -74,7 +74,7 @@ class MachinePool:
                 self._launched[request.name] = future.result()
                 self._running.add(request.name)
                 self._records[request.name] = CreatedMachine(
-                    request.name, request.type, request.role, request.spot, time.time()
+                    request.name, request.type, request.role, request.spot, steady_time()
                 )
 
         launch.add_done_callback(launched)
@@ -115,7 +115,7 @@ class MachinePool:
     def _end(self, name: str) -> None:
         if name in self._running:
             self._running.remove(name)
-            self._records[name] = dataclasses.replace(self._records[name], ended=time.time())
+            self._records[name] = dataclasses.replace(self._records[name], ended=steady_time())
 
 
 async def in_time(step: Coroutine[Any, Any, Any], what: str) -> None:

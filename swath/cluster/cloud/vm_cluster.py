@@ -12,7 +12,6 @@ import contextlib
 import json
 import logging
 import secrets
-import time
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from swath.cluster.cloud.repair import ClusterRepair
 from swath.cluster.cloud.vm_process import VmProcess
 from swath.cluster.machine import entrypoint
 from swath.cluster.providers.contract import LaunchRequest, MachineProvider
+from swath.cluster.steady_clock import steady_time
 from swath.cluster.workers import resources
 from swath.cluster.workers.tls import RunSecurity
 from swath.errors import InfrastructureError, MissingExtra, SwathError
@@ -79,7 +79,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         self.new_spec = {"cls": VmProcess, "options": {}}
         self.machines = MachinePool(provider)
         self.repair = ClusterRepair(self)
-        self._requests = LaunchRequests(spec, label, provider, security, expires=time.time() + spec.max_hours * 3600)
+        self._requests = LaunchRequests(spec, label, provider, security, expires=steady_time() + spec.max_hours * 3600)
         self._resources: tuple[Mapping[str, float], ...] = ()
         """Different resources of all workers that there have been."""
         self._process_counts: dict[str, int] = {}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from swath.cluster.cost.estimate import MIN_BILLED_S, TEARDOWN_S
 from swath.cluster.cost.prices import ClusterPrices
+from swath.cluster.steady_clock import steady_time
 from swath.errors import OverBudget, Stopped
 
 POLL_S = 1.0
@@ -76,7 +76,7 @@ def budget_enforced(
 
     def watch() -> None:
         while True:
-            now = time.time()
+            now = steady_time()
             left_s = budget.left_s(machines(), now)
             if left_s <= 0:
                 spent = budget.spent_usd(machines(), now)

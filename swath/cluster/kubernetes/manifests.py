@@ -20,6 +20,7 @@ PORTS = {"tcp-comm": PORT, "http-dashboard": STATUS_PORT}
 """Ports of the scheduler, under the names that the operator expects."""
 KEYS = "/etc/swath/tls"
 """Folder with the run's certificate in pods."""
+POD_ROLES = ("scheduler", "worker")
 USER = 10001
 """Id of the container's user: see infra/docker/Dockerfile."""
 SCHEDULER = {"cpu": "1", "memory": "2G"}
@@ -124,9 +125,11 @@ def autoscaler(spec: KubernetesCluster, label: str, owner: Mapping[str, Any]) ->
 
 
 def secret(namespace: str, label: str, security: RunSecurity, owner: Mapping[str, Any]) -> Resource:
-    """The Secret with certificate and key of the run. It is deleted with the cluster, its owner."""
+    """The Secret with certificates and keys of the run's roles. It is deleted with the cluster, its owner."""
     keys: Any = security  # distributed sets these by name
-    files = {"ca.pem": keys.tls_ca_file, "cert.pem": keys.tls_scheduler_cert, "key.pem": keys.tls_scheduler_key}
+    files = {"ca.pem": keys.tls_ca_file}
+    for role in POD_ROLES:
+        files |= {f"{role}-{part}.pem": getattr(keys, f"tls_{role}_{part}") for part in ("cert", "key")}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -178,7 +181,7 @@ def _pod(
             }
         ],
         # The secret is created after the cluster, its owner: pods wait for it.
-        "volumes": [{"name": "tls", "secret": {"secretName": f"{name}-tls", "defaultMode": 0o440}}],
+        "volumes": [{"name": "tls", "secret": _mounted_keys(name, role)}],
         "securityContext": {"runAsNonRoot": True, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER},
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 20,
@@ -186,6 +189,13 @@ def _pod(
     if spec.service_account:
         pod["serviceAccountName"] = spec.service_account
     return pod
+
+
+def _mounted_keys(name: str, role: str) -> Resource:
+    """The part of the secret that pods of a role see: the authority, and their own certificate and key."""
+    items = [{"key": "ca.pem", "path": "ca.pem"}]
+    items += [{"key": f"{role}-{part}.pem", "path": f"{part}.pem"} for part in ("cert", "key")]
+    return {"secretName": f"{name}-tls", "defaultMode": 0o440, "items": items}
 
 
 def _scheduler_ports() -> Resource:

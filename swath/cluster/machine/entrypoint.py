@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from dask.system import CPU_COUNT
-from distributed import Nanny, Scheduler
+from distributed import Nanny
 from distributed.system import MEMORY_LIMIT
 
 from swath.cluster.machine import preemption
+from swath.cluster.machine.scheduler_roles import RoleScheduler
 from swath.cluster.workers import resources, tls
 
 PORT = 8786
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 
 async def run_scheduler(host: str | None, alone_s: float) -> None:
     """Run a scheduler until it has had no client for `alone_s` seconds."""
-    scheduler: Any = Scheduler(
+    scheduler: Any = RoleScheduler(
         host=host,
         port=PORT,
         protocol="tls",

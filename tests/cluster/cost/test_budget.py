@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from swath.cluster.cost.budget import Budget, budget_enforced
 from swath.cluster.cost.prices import ClusterPrices, MachinePrice
+from swath.cluster.steady_clock import steady_time
 from swath.errors import OverBudget, Stopped
 from swath.spec.clusters.prices import RegionPrices
 
@@ -68,3 +69,13 @@ def test_a_run_within_its_budget_is_not_stopped_and_the_thread_ends_with_it() ->
         assert any(thread.name == "budget" for thread in threading.enumerate())
     assert not any(thread.name == "budget" for thread in threading.enumerate())
     assert not asked
+
+
+def test_a_clock_that_is_set_forward_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = [Machine("worker", steady_time())]
+    asked: list[Stopped] = []
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 10 * 3600)
+    with budget_enforced(Budget(1, PRICES), lambda: machines, asked.append):
+        threading.Event().wait(0.3)
+    assert asked == []

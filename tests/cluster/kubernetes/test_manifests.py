@@ -70,8 +70,18 @@ def test_pods_have_the_resources_of_the_spec_and_no_needless_rights() -> None:
 def test_keys_are_only_in_the_secret() -> None:
     security = tls.run_security()
     made = manifests.secret("maps", LABEL, security, {"name": "owner"})
-    assert set(made["data"]) == {"ca.pem", "cert.pem", "key.pem"}
+    assert set(made["data"]) == {
+        "ca.pem",
+        *(f"{role}-{part}.pem" for role in ("scheduler", "worker") for part in ("cert", "key")),
+    }
     assert "PRIVATE" not in str(manifests.cluster(RICH, LABEL, 1))
+
+
+@pytest.mark.parametrize("role", ["scheduler", "worker"])
+def test_a_pod_sees_the_key_of_its_own_role_only(role: str) -> None:
+    (volume,) = manifests.cluster(RICH, LABEL, 1)["spec"][role]["spec"]["volumes"]
+    seen = {item["key"]: item["path"] for item in volume["secret"]["items"]}
+    assert seen == {"ca.pem": "ca.pem", f"{role}-cert.pem": "cert.pem", f"{role}-key.pem": "key.pem"}
 
 
 @pytest.mark.parametrize(

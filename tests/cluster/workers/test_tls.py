@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import contextlib
+import datetime
 import os
+import pickle
 import socket
 import ssl
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import distributed
 import psutil
@@ -92,3 +97,82 @@ def test_tls_files_that_cannot_be_used_are_exit_code_4_without_a_prompt(tls_file
         with pytest.raises(CredentialsError, match="TLS files") as caught:
             tls.security_from_files(tls_files)
         assert caught.value.exit_code == 4
+
+
+@contextlib.contextmanager
+def listening(security: Any, role: str) -> Iterator[tuple[int, list[Any]]]:
+    """A TLS server with the certificate of a role: its port, and the certificates of its peers."""
+    context = security.get_listen_args(role)["ssl_context"]
+    peers: list[Any] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    plain, _ = server.accept()
+                    with contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as wrapped:
+                        peers.append(wrapped.getpeercert())
+                        wrapped.send(b"1")
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1], peers
+
+
+def handshake(security: Any, role: str, port: int) -> None:
+    with (
+        socket.create_connection(("127.0.0.1", port), 10) as plain,
+        security.get_connection_args(role)["ssl_context"].wrap_socket(plain) as wrapped,
+    ):
+        assert wrapped.recv(1) == b"1"
+
+
+def days_from_now(days: int) -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+
+
+@pytest.mark.parametrize("days", [-800, -1, 1, 800])
+def test_a_clock_that_is_set_back_or_forward_ends_no_connection(days: int) -> None:
+    """The clock at the handshake is not the one by which the certificates were made."""
+    security = tls.run_security(days_from_now(days))
+    with listening(security, "scheduler") as (port, _):
+        handshake(security, "worker", port)
+
+
+def test_a_local_cluster_works_by_a_clock_that_is_set_while_it_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    security = tls.run_security(days_from_now(800))
+    monkeypatch.setattr(tls, "run_security", lambda: security)
+    with open_cluster(LocalCluster(workers=1), tmp_path) as running:
+        client = running.session.client  # type: ignore[attr-defined]
+        client.restart_workers(list(client.scheduler_info()["workers"]), timeout=30)
+        assert client.submit(abs, -1).result(30) == 1
+
+
+def test_each_role_has_a_key_of_its_own_and_its_name_in_the_certificate() -> None:
+    security: Any = tls.run_security()
+    assert len({getattr(security, f"tls_{role}_key") for role in tls.ROLES}) == 3
+    with listening(security, "scheduler") as (port, peers):
+        for role in tls.ROLES:
+            handshake(security, role, port)
+    assert [tls.role_of(peer) for peer in peers] == list(tls.ROLES)
+    assert tls.role_of(None) == ""
+
+
+def test_a_client_s_key_does_not_pass_for_a_scheduler() -> None:
+    security: Any = tls.run_security()
+    pretended = tls.RunSecurity(  # type: ignore[no-untyped-call]
+        require_encryption=True, tls_ca_file=security.tls_ca_file,
+        tls_scheduler_cert=security.tls_client_cert, tls_scheduler_key=security.tls_client_key,
+    )  # fmt: skip
+    with listening(pretended, "scheduler") as (port, _), pytest.raises(ssl.SSLError, match="purpose"):
+        handshake(security, "worker", port)
+
+
+def test_worker_processes_get_the_worker_s_key_only() -> None:
+    security: Any = tls.run_security()
+    there: Any = pickle.loads(pickle.dumps(security))
+    assert there.tls_worker_key == security.tls_worker_key
+    assert there.tls_client_key is None
+    assert there.tls_scheduler_key is None
+    assert there.require_encryption

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 import uuid
 from typing import Any
 
@@ -13,6 +12,7 @@ from swath.cluster.providers.gcp.api import SCOPE
 from swath.cluster.providers.gcp.errors import error_of_operation
 from swath.cluster.providers.gcp.fleet import EXPIRES, ROLE, RUN, GceFleet, machine_of
 from swath.cluster.providers.machine import Machine
+from swath.cluster.steady_clock import steady_time
 from swath.errors import UsageError
 from swath.spec.clusters.cloud import GcpCluster
 
@@ -140,7 +140,7 @@ class GceProvider:
         """Instance name -> the operation that launches it, while that is running."""
 
     def launch(self, request: LaunchRequest) -> Machine:
-        body = instance_body(self._spec, request, seconds=request.expires - time.time())
+        body = instance_body(self._spec, request, seconds=request.expires - steady_time())
         zone, name = self._spec.zone, body["name"]
         operation = self._api.insert(zone, body, str(uuid.uuid4()))
         if operation is None:
