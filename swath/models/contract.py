@@ -59,6 +59,8 @@ class Contract:
     """The contract as it stands in the file, for the STAC item of the map."""
     channels: int | None = None
     """Channels that the model gives, where the contract says so; for `values` also the bands of the map."""
+    output_name: str = ""
+    """Which output of the network is mapped, where it gives several."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class Weights:
     """`module:function` for safetensors and checkpoints."""
     bands: int
     """Input bands, by the contract."""
+    output: str = ""
+    """Which output is used where the network gives several, by the contract."""
 
 
 @dataclass(frozen=True)

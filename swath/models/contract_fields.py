@@ -7,8 +7,9 @@ import math
 from typing import Any, Literal, cast
 
 from swath.models.contract import DTYPE_RANGES, Contract, ModelClass
+from swath.models.contract_scaling import check_misplaced, check_unused, read_scaling
+from swath.models.declaration import RUN_TYPES
 from swath.models.document_reader import DocumentReader, is_number, suggestion
-from swath.models.network_input import VALUE_SCALINGS
 from swath.spec.fields.labels import PALETTE
 
 SWATH_FIELDS = (
@@ -25,6 +26,13 @@ SWATH_FIELDS = (
 )
 """Fields under `swath:`. The last four are for readers; evaluate takes the split from `training`."""
 
+MOST_CLASSES = 255
+"""That a map can hold; one value is nodata."""
+_INPUT_FIELDS = (
+    "name", "bands", "input", "value_scaling", "resize_type", "pre_processing_function", "norm_type", "norm_by_channel", "norm_clip",
+    "norm_with_clip_values", "rescale_type",
+)  # fmt: skip
+_OUTPUT_FIELDS = ("name", "result", "post_processing_function", "classification:classes")
 _CHANNELS = ("channel", "channels", "band", "bands", "class", "classes", "score", "confidence")
 
 
@@ -33,9 +41,14 @@ def contract_from_fields(reader: DocumentReader, document: dict[str, Any]) -> Co
     for key in document:
         if key.startswith("swath:") and key.removeprefix("swath:") not in SWATH_FIELDS:
             reader.wrong(key, f"no such field{suggestion(key, tuple('swath:' + name for name in SWATH_FIELDS))}")
+    check_misplaced(reader, document)
     name = reader.text(document, "mlm:name")
     bands, scaling = _input(reader, reader.single(document, "mlm:input"))
-    classes, channels = _output(reader, reader.single(document, "mlm:output"))
+    output_given = reader.single(document, "mlm:output")
+    classes, channels = _output(reader, output_given)
+    output_name = output_given.get("name")
+    if output_name is not None and not isinstance(output_name, str):
+        reader.wrong("mlm:output.0.name", f"must be a text, not {json.dumps(output_name)}")
     units = reader.one_of(document, "swath:units", ("reflectance", "dn"))
     output = reader.one_of(document, "swath:output", ("classes", "values"), "classes" if classes else "values")
     threshold = reader.number(document, "swath:threshold")
@@ -66,6 +79,7 @@ def contract_from_fields(reader: DocumentReader, document: dict[str, Any]) -> Co
         resolution_m=resolution,
         mlm=document,
         channels=channels,
+        output_name=output_name if isinstance(output_name, str) else "",
     )
 
 
@@ -89,6 +103,9 @@ def _input(reader: DocumentReader, given: dict[str, Any]) -> tuple[tuple[str, ..
         elif band_name in bands:
             reader.wrong(f"{where}bands.{position}", f"{band_name} is there twice")
         bands.append(str(band_name))
+        if isinstance(band, dict):
+            check_unused(reader, band, ("name", "expression"), f"{where}bands.{position}", of="mlm:input.0.bands")
+    check_unused(reader, given, _INPUT_FIELDS, "mlm:input.0", of="mlm:input")
     channels = _array(reader, given, "input", where)
     if channels is not None and bands and channels != len(bands):
         reader.wrong(where + "input.shape", f"says {channels} channels, but bands names {len(bands)}")
@@ -98,7 +115,7 @@ def _input(reader: DocumentReader, given: dict[str, Any]) -> tuple[tuple[str, ..
         )
     if given.get("pre_processing_function") is not None:
         reader.wrong(where + "pre_processing_function", "must be null: use value_scaling, or put it into the model")
-    return tuple(bands), _scaling(reader, given.get("value_scaling"), len(bands), where + "value_scaling")
+    return tuple(bands), read_scaling(reader, given, len(bands))
 
 
 def _array(reader: DocumentReader, parent: dict[str, Any], key: str, where: str) -> int | None:
@@ -107,8 +124,13 @@ def _array(reader: DocumentReader, parent: dict[str, Any], key: str, where: str)
     if not isinstance(structure, dict):
         reader.wrong(where + key, "must be an object with shape, dim_order and data_type")
         return None
-    if structure.get("data_type") != "float32":
-        reader.wrong(f"{where}{key}.data_type", f"must be float32, not {json.dumps(structure.get('data_type'))}")
+    check_unused(reader, structure, ("shape", "dim_order", "data_type"), f"{where}{key}", of=f"{where}{key}")
+    if structure.get("data_type") not in RUN_TYPES:
+        reader.wrong(
+            f"{where}{key}.data_type",
+            f"must be float32 (or {', '.join(RUN_TYPES[1:])}), not {json.dumps(structure.get('data_type'))}; a network that takes "
+            "or gives whole numbers needs a cast in it",
+        )
     order = structure.get("dim_order")
     if (
         not isinstance(order, list)
@@ -117,7 +139,13 @@ def _array(reader: DocumentReader, parent: dict[str, Any], key: str, where: str)
         or order[1] not in _CHANNELS
     ):
         reader.wrong(
-            f"{where}{key}.dim_order", f"must be batch, channel (or class), height, width, not {json.dumps(order)}"
+            f"{where}{key}.dim_order",
+            f"must be batch, channel (or class), height, width, not {json.dumps(order)}"
+            + (
+                "; give dates as bands"
+                if isinstance(order, list) and "time" in order
+                else "; put the change of axes into the model"
+            ),
         )
     shape = structure.get("shape")
     if not isinstance(shape, list) or len(shape) != 4 or not all(type(n) is int and (n > 0 or n == -1) for n in shape):
@@ -126,44 +154,12 @@ def _array(reader: DocumentReader, parent: dict[str, Any], key: str, where: str)
     return None if shape[1] == -1 else cast(int, shape[1])
 
 
-def _scaling(reader: DocumentReader, given: Any, bands: int, where: str) -> tuple[dict[str, Any], ...]:
-    if given is None:
-        return ()
-    if not isinstance(given, list) or len(given) not in (1, bands) or not all(isinstance(s, dict) for s in given):
-        reader.wrong(where, f"must be null, or a list with one object for all bands or {bands}: one per band")
-        return ()
-    for position, scaling in enumerate(given):
-        place = f"{where}.{position}."
-        kind = scaling.get("type", "")
-        if kind is None:
-            continue
-        if kind not in VALUE_SCALINGS:
-            known = f"swath knows {', '.join(VALUE_SCALINGS)} and null"
-            reader.wrong(
-                place + "type",
-                f"{json.dumps(kind)} cannot be applied; {known}{suggestion(kind, tuple(VALUE_SCALINGS))}",
-            )
-            continue
-        for need in VALUE_SCALINGS[kind]:
-            if scaling.get(need) is None:
-                reader.wrong(place + need, f"is missing: {kind} needs it")
-        numbers = {need: reader.number(scaling, need, place) for need in VALUE_SCALINGS[kind]}
-        low, high = numbers.get("minimum"), numbers.get("maximum")
-        if low is not None and high is not None and low >= high:
-            reader.wrong(place + "maximum", f"must be above minimum, but {high} is not above {low}")
-        deviation = numbers.get("stddev")
-        if deviation is not None and deviation <= 0:
-            reader.wrong(place + "stddev", f"must be above 0, not {deviation}")
-        if kind == "scale" and numbers["value"] == 0:
-            reader.wrong(place + "value", "must not be 0: pixels are divided by it")
-    return tuple(given)
-
-
 def _output(reader: DocumentReader, given: dict[str, Any]) -> tuple[tuple[ModelClass, ...], int | None]:
     if not given:
         return (), None
     where = "mlm:output.0."
     channels = _array(reader, given, "result", where)
+    check_unused(reader, given, _OUTPUT_FIELDS, "mlm:output.0", of="mlm:output")
     if given.get("post_processing_function") is not None:
         reader.wrong(
             where + "post_processing_function", "must be null: swath takes the largest class, or swath:threshold"
@@ -176,12 +172,18 @@ def _output(reader: DocumentReader, given: dict[str, Any]) -> tuple[tuple[ModelC
         reader.wrong(where, "must be a list of objects with value, name and color_hint")
         return (), channels
     classes: list[ModelClass] = []
+    if len(listed) > MOST_CLASSES:
+        reader.wrong(
+            where, f"names {len(listed)} classes; a map is of bytes and holds {MOST_CLASSES} (values 0 to 254)"
+        )
+        return (), channels
     for position, entry in enumerate(listed):
         place = f"{where}.{position}."
         value, name = entry.get("value"), reader.text(entry, "name", place)
         if type(value) is not int or not 0 <= value <= 254:
             reader.wrong(place + "value", f"must be a whole number from 0 to 254, not {json.dumps(value)}")
             value = -1
+        check_unused(reader, entry, ("value", "name"), f"{where}.{position}", of="classification:classes")
         hint = entry.get("color_hint", PALETTE[position % len(PALETTE)])
         if not _is_color(hint):
             reader.wrong(place + "color_hint", f"must be six hexadecimal digits such as 2B7BBA, not {json.dumps(hint)}")

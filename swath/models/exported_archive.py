@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from swath.errors import ModelError
-from swath.models.exported_graph import STRIDED, TYPES, ForbiddenOperator, Unsupported, check_operators, read_block
+from swath.models.declaration import Declaration, choose_output
+from swath.models.exported_graph import (
+    STRIDED,
+    TYPES,
+    ForbiddenOperator,
+    TrainingMode,
+    Unsupported,
+    check_operators,
+    read_block,
+)
 from swath.models.exported_program import OperatorBlock, Program
 from swath.models.exported_sizes import AxisRange, UnknownSize, axis_range, guard
 from swath.models.safety.archive import (
@@ -28,6 +37,7 @@ from swath.models.safety.archive import (
     write_archive,
 )
 from swath.models.safety.tensor_pickle import check_extent, check_saved_tensors
+from swath.models.safety.training_mode import EVAL_REMEDY, RANDOM, training_error
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +74,6 @@ class _Signature:
     """What a network takes and gives, by names in its graph."""
 
     image: str
-    result: str
     weights: dict[str, str]
     """Names of parameters and buffers in the module."""
     constants: dict[str, str]
@@ -72,6 +81,10 @@ class _Signature:
     """The new value of a buffer or of the images."""
     axes: tuple[AxisRange, ...]
     guards: tuple[Any, ...]
+    dtype: str
+    """Of the images."""
+    outputs: dict[str, str]
+    """What the network gives, by keys of its dictionary or by positions."""
 
 
 def check_archive(path: str) -> None:
@@ -82,25 +95,37 @@ def check_archive(path: str) -> None:
         check_operators(document["graph_module"]["graph"])
 
 
-def read_program(path: str) -> Program:
-    """The network of an archive. Raises ModelError, which names what is not read or not allowed."""
+def read_declaration(path: str) -> Declaration:
+    """What the network of an archive takes and gives. Raises ModelError. Imports no torch; reads no weights."""
+    with ModelArchive(path, path) as archive, _named_errors(path):
+        found = _signature(_contents(archive).document)
+        axes = tuple(int(axis.minimum) if axis.minimum == axis.maximum else None for axis in found.axes)
+        return Declaration((found.image,), found.dtype, axes, tuple(found.outputs))
+
+
+def read_program(path: str, output: str = "") -> Program:
+    """The network of an archive; of several outputs the one of this name. Raises ModelError, which names what is not read or not
+    allowed."""
     with ModelArchive(path, path) as archive, _named_errors(path):
         contents = _contents(archive)
         signature = _signature(contents.document)
+        result = signature.outputs[choose_output(path, tuple(signature.outputs), output)]
         weights, constants = _tensors(archive, contents.weights), _tensors(archive, contents.constants)
         tensors = {name: weights[key] for name, key in signature.weights.items()}
         tensors |= {name: constants[key] for name, key in signature.constants.items()}
-        block = _block(contents, signature)
+        block = _block(contents, signature, result)
         return Program(
-            block, tensors, signature.image, signature.axes, signature.guards, mutated=tuple(signature.mutated)
-        )
+            block, tensors, signature.image, signature.axes, signature.guards, mutated=tuple(signature.mutated),
+            dtype=signature.dtype,
+        )  # fmt: skip
 
 
 def read_graph(path: str) -> OperatorBlock:
     """The operator calls of an archive, without its weights. Raises ModelError as read_program does."""
     with ModelArchive(path, path) as archive, _named_errors(path):
         contents = _contents(archive)
-        return _block(contents, _signature(contents.document))
+        signature = _signature(contents.document)
+        return _block(contents, signature, next(iter(signature.outputs.values())))
 
 
 def read_weights(path: str) -> Tensors:
@@ -115,10 +140,14 @@ def _named_errors(path: str) -> Iterator[None]:
     try:
         yield
     except ForbiddenOperator as error:
+        draws = str(error).removeprefix("torch.ops.aten.").partition(".")[0] in RANDOM
+        plain = "write the network with torch's own operators on tensors, or load its weights with a factory"
         raise ModelError(
             f"{path}: calls the operator {str(error)[:200]}, which is not allowed in a model",
-            remedy="write the network with torch's own operators on tensors, or load its weights with a factory",
+            remedy=EVAL_REMEDY if draws else plain,
         ) from None
+    except TrainingMode as error:
+        raise training_error(path, str(error)) from None
     except (Unsupported, UnknownSize) as error:
         raise ModelError(
             f"{path}: the network {error}", remedy="export it again, with one tensor of images in and one tensor out"
@@ -150,9 +179,10 @@ def _contents(archive: ModelArchive) -> _Contents:
     return found
 
 
-def _block(contents: _Contents, signature: _Signature) -> OperatorBlock:
+def _block(contents: _Contents, signature: _Signature, result: str) -> OperatorBlock:
     inputs = (signature.image, *signature.weights, *signature.constants)
-    outputs = (signature.result, *signature.mutated.values())
+    outputs = (result, *signature.mutated.values())
+    check_operators(contents.document["graph_module"]["graph"])
     return read_block(contents.document["graph_module"]["graph"], inputs, outputs)
 
 
@@ -222,16 +252,21 @@ def _signature(document: dict[str, Any]) -> _Signature:
         raise Unsupported(f"takes {len(images)} tensors")
     image = images[0]
     names = {key: name for name, key in (weights | constants).items()}
-    result, mutated = _outputs(signature["output_specs"], names, image, _keys(module["module_call_graph"][0]))
-    axes = tuple(axis_range(size, document["range_constraints"]) for size in graph["tensor_values"][image]["sizes"])
+    results, mutated = _outputs(signature["output_specs"], names, image)
+    keys = _keys(module["module_call_graph"][0])
+    outputs = tuple(keys) if len(keys) == len(results) else tuple(map(str, range(len(results))))
+    tensors = {key: result for key, result in zip(outputs, results, strict=True) if result}
+    if not tensors:
+        raise Unsupported("gives no tensor")
+    about = graph["tensor_values"][image]
+    axes = tuple(axis_range(size, document["range_constraints"]) for size in about["sizes"])
     guards = tuple(guard(text, image) for text in document.get("guards_code") or ())
-    return _Signature(image, result, weights, constants, mutated, axes, guards)
+    dtype = TYPES[about["dtype"]][0]
+    return _Signature(image, weights, constants, mutated, axes, guards, dtype, tensors)
 
 
-def _outputs(
-    specs: list[dict[str, Any]], names: dict[str, str], image: str, keys: list[str]
-) -> tuple[str, dict[str, str]]:
-    """The name of what the network gives, and names of new values by the tensor that takes them."""
+def _outputs(specs: list[dict[str, Any]], names: dict[str, str], image: str) -> tuple[list[str], dict[str, str]]:
+    """The names of what the network gives, empty for what is no tensor, and names of new values by the tensor that takes them."""
     results: list[str] = []
     mutated: dict[str, str] = {}
     for spec in specs:
@@ -246,10 +281,7 @@ def _outputs(
                 mutated[image] = entry["arg"]["name"]
             case _:
                 raise Unsupported(f"has an output of the kind {kind!r}")
-    if len(results) != 1 or not results[0]:
-        named = f" ({', '.join(keys)})" if keys else ""
-        raise Unsupported(f"gives {len(results)} results{named}, not one tensor")
-    return results[0], mutated
+    return results, mutated
 
 
 def _keys(call: dict[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from swath.models.exported_program import DEVICE, OperatorBlock, OperatorCall, V
 from swath.models.exported_sizes import LARGEST, size_operator
 from swath.models.safety.operators import ATEN_NAMES, SIZE_NAMES, SUBGRAPH_NAMES
 from swath.models.safety.preconditions import CONDITIONAL, CONDITIONS
+from swath.models.safety.training_mode import RANDOM, VARIABLE, training_fault
 
 if TYPE_CHECKING:
     import torch
@@ -44,19 +45,37 @@ class ForbiddenOperator(Unsupported):
     """The graph calls an operator that is not allowed."""
 
 
+class TrainingMode(Unsupported):
+    """The graph calls an operator as in training; the message says which."""
+
+
 def check_operators(graph: dict[str, Any], depth: int = 0) -> None:
-    """Raise ForbiddenOperator for an operator that is not allowed, by its name alone: imports no torch."""
+    """Raise ForbiddenOperator for an operator that is not allowed, by its name alone, and TrainingMode for one that is called as in
+    training. Imports no torch."""
     if depth > _DEEPEST:
         raise Unsupported(f"has graphs nested more than {_DEEPEST} deep")
     for node in graph["nodes"]:
         target = node["target"]
         found = _ATEN.fullmatch(target)
+        if found and found[1] not in RANDOM and (fault := training_fault(found[1], _constants(node["inputs"]))):
+            raise TrainingMode(fault)
         allowed = found[1] in ATEN_NAMES if found else target in SIZE_NAMES or _subgraph(target) in SUBGRAPH_NAMES
         if not allowed:
             raise ForbiddenOperator(target)
         for argument in node["inputs"]:
             if "as_graph" in argument["arg"]:
                 check_operators(argument["arg"]["as_graph"]["graph"], depth + 1)
+
+
+def _constants(inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Arguments by name; VARIABLE for those that are no constants."""
+    found: dict[str, Any] = {}
+    for each in inputs:
+        ((kind, entry),) = each["arg"].items()
+        if kind == "as_optional_tensor":
+            ((kind, entry),) = entry.items()
+        found[each["name"]] = None if kind == "as_none" else entry if kind in _JSON_TYPES else VARIABLE
+    return found
 
 
 def read_block(

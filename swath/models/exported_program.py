@@ -88,6 +88,8 @@ class Program:
     mutated: tuple[str, ...] = ()
     """Names of the tensors that take the block's other outputs."""
     device: str = "cpu"
+    dtype: str = "float32"
+    """Type of the numbers that it takes."""
 
     def to(self, device: str) -> Program:
         """The same network on another device."""

@@ -25,10 +25,11 @@ def contract_of(ref: ModelRef) -> Contract:
 
 
 def check_weights(ref: ModelRef) -> None:
-    """Raise ModelError for a file on this machine that is no model, or holds what a model may not; what is elsewhere is not fetched."""
+    """Raise ModelError for a file on this machine that is no model, holds what a model may not, or does not fit its contract. What
+    is elsewhere is not fetched."""
     form = format_of(ref.path, ref.trust)
     if "://" not in ref.path and Path(ref.path).is_file():
-        check_file(ref.path, form)
+        check_file(ref.path, form, contract_of(ref))
 
 
 def weights_of(ref: ModelRef) -> Weights:
@@ -48,7 +49,9 @@ def weights_of(ref: ModelRef) -> Weights:
         )
     local = local_copy(str(path))
     check_file(local, form)
-    return Weights(str(path), form, weights_sha256(local), ref.factory, len(contract_of(ref).bands))
+    contract = contract_of(ref)
+    check_file(local, form, contract)
+    return Weights(str(path), form, weights_sha256(local), ref.factory, len(contract.bands), contract.output_name)
 
 
 def measure_weights(weights: Weights) -> ReceptiveField:

@@ -11,13 +11,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from swath.errors import ModelError
-from swath.models.contract import Format, ModelInfo, Precision, Weights
+from swath.models.contract import Contract, Format, ModelInfo, Precision, Weights
+from swath.models.declaration import Declaration
 from swath.models.device import Device
-from swath.models.exported_archive import check_archive, read_graph
+from swath.models.exported_archive import check_archive, read_declaration, read_graph
 from swath.models.onnx_predictor import OnnxPredictor, require_onnxruntime
 from swath.models.predictor import Predictor
 from swath.models.safety.first_load import FirstLoad, load_first
-from swath.models.safety.onnx_file import check_onnx, weights_files
+from swath.models.safety.onnx_file import check_onnx, read_onnx, weights_files
 from swath.models.safety.torchscript import check_script_archive
 from swath.models.torch_files import (
     load_checkpoint,
@@ -52,8 +53,9 @@ def load_model(source: Weights | ModelInfo) -> Predictor:
     no GPU but the model is to run on one; MissingExtra when onnxruntime is needed and not installed.
     """
     if isinstance(source, Weights):
-        return _load(source.path, source.format, source.factory, source.sha256, "float32", "cpu")
-    return _load(source.path, source.format, source.factory, source.sha256, source.precision, source.device)
+        return _load(source.path, source.format, source.factory, source.sha256, source.output, "float32", "cpu")
+    output = source.contract.output_name
+    return _load(source.path, source.format, source.factory, source.sha256, output, source.precision, source.device)
 
 
 def format_of(path: str, trust: bool = False) -> Format:
@@ -83,7 +85,9 @@ def weights_sha256(path: str) -> str:
 
 
 @lru_cache(maxsize=_CACHED)
-def _load(href: str, form: Format, factory: str | None, sha256: str, precision: Precision, device: Device) -> Predictor:
+def _load(
+    href: str, form: Format, factory: str | None, sha256: str, output: str, precision: Precision, device: Device
+) -> Predictor:
     path = local_copy(href)
     if weights_sha256(path) != sha256:
         raise ModelError(f"{href}: the weights have changed since the run began", remedy="start the run again")
@@ -95,20 +99,21 @@ def _load(href: str, form: Format, factory: str | None, sha256: str, precision: 
         load_first(FirstLoad(path, form, sha256, files, libraries, f"{__name__}:rehearse"))
     match form:
         case "pt2":
-            return TorchPredictor(load_torch_export(path), path, precision, device)
+            return TorchPredictor(load_torch_export(path, output), path, precision, device)
         case "torchscript":
-            return TorchPredictor(load_torchscript(path), path, precision, device)
+            return TorchPredictor(load_torchscript(path), path, precision, device, output)
         case "safetensors":
-            return TorchPredictor(load_safetensors(path, factory), path, precision, device)
+            return TorchPredictor(load_safetensors(path, factory), path, precision, device, output)
         case "checkpoint":
-            return TorchPredictor(load_checkpoint(path, factory), path, precision, device)
+            return TorchPredictor(load_checkpoint(path, factory), path, precision, device, output)
         case "onnx":
-            return OnnxPredictor.open(path)
+            return OnnxPredictor.open(path, output)
 
 
-def check_file(path: str, form: Format) -> None:
-    """Raise ModelError for a file that holds what a model may not: operators, pickles, names of other files. Imports no torch,
-    reads no weights; loading the file checks the rest."""
+def check_file(path: str, form: Format, contract: Contract | None = None) -> None:
+    """Raise ModelError for a file that holds what a model may not (operators, pickles, names of other files, a network in training
+    mode), or that declares an input or outputs which do not fit `contract`. Imports no torch, reads no weights; loading the file
+    checks the rest."""
     match form:
         case "pt2":
             check_archive(path)
@@ -116,13 +121,32 @@ def check_file(path: str, form: Format) -> None:
             check_script_archive(path)
         case "onnx":
             check_onnx(path)
+    if contract is not None and (declared := declaration_of(path, form)) is not None:
+        declared.check(path, len(contract.bands), contract.output_name)
+
+
+def declaration_of(path: str, form: Format) -> Declaration | None:
+    """What the file declares of its input and outputs; None where its format declares nothing. Raises ModelError."""
+    match form:
+        case "pt2":
+            return read_declaration(path)
+        case "onnx":
+            graph = read_onnx(path)
+            first = graph.inputs[0] if graph.inputs else None
+            return Declaration(
+                tuple(each.name for each in graph.inputs),
+                first.dtype if first is not None else "",
+                first.shape if first is not None else None,
+                tuple(each.name for each in graph.outputs),
+            )
+    return None
 
 
 def rehearse(path: str, form: Format) -> None:
     """Load a file's network, or its weights where the network is the project's own; of .pt2 the graph only, because reading its
     weights is copying numbers. Raises ModelError."""
     if form == "onnx":
-        OnnxPredictor.open(path)
+        OnnxPredictor.load(path)
         return
     import torch
 

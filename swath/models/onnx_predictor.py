@@ -9,26 +9,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import MissingExtra, ModelError
-from swath.models.predictor import Predictor, check_shape, first_line, refused
+from swath.models.declaration import choose_output
+from swath.models.predictor import Predictor, cause, check_shape, converted, refused
 from swath.models.safety.onnx_file import check_onnx
 
 if TYPE_CHECKING:
     import onnxruntime
 
+_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
+
 
 class OnnxPredictor:
     """A network that onnxruntime runs."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, path: str) -> None:
-        if len(session.get_inputs()) != 1:
-            raise ModelError(f"{path}: the model takes {len(session.get_inputs())} inputs; swath runs models with one")
+    def __init__(self, session: onnxruntime.InferenceSession, path: str, output: str = "") -> None:
+        """`output` is the name of the output to use where there are several. Raises ModelError when there is none of that name, or
+        the model takes anything but one tensor of floating-point numbers."""
+        inputs = session.get_inputs()
+        if len(inputs) != 1:
+            names = ", ".join(each.name for each in inputs)
+            raise ModelError(f"{path}: the model takes {len(inputs)} inputs ({names}); swath runs models with one")
+        if inputs[0].type not in _TYPES:
+            raise ModelError(f"{path}: the model takes {inputs[0].type}; swath gives float32, float16 or float64")
         self._session = session
-        self._input: str = session.get_inputs()[0].name
-        self._output: str = session.get_outputs()[0].name
-        self._path = path
+        self._input: str = inputs[0].name
+        self._dtype = _TYPES[inputs[0].type]
+        self._output = choose_output(path, [each.name for each in session.get_outputs()], output)
+        self.path = path
 
     @classmethod
-    def open(cls, path: str) -> OnnxPredictor:
+    def open(cls, path: str, output: str = "") -> OnnxPredictor:
+        """The model, with the output of this name where it has several. Raises ModelError as `load` and __init__ do."""
+        return cls(cls.load(path), path, output)
+
+    @staticmethod
+    def load(path: str) -> onnxruntime.InferenceSession:
         """Raises ModelError for a file that onnxruntime does not load or that calls or reads what it may not, MissingExtra where
         onnxruntime is not installed."""
         require_onnxruntime(path)
@@ -41,7 +56,7 @@ class OnnxPredictor:
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # errors are raised; the log would repeat them on stderr
         try:
-            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except (
             errors.InvalidProtobuf,
             errors.InvalidGraph,
@@ -52,18 +67,17 @@ class OnnxPredictor:
             errors.RuntimeException,
             ValueError,  # texts that are no UTF-8
         ) as error:
-            raise ModelError(f"{path}: not an ONNX model that onnxruntime loads: {first_line(error)}") from error
-        return cls(session, path)
+            raise ModelError(f"{path}: not an ONNX model that onnxruntime loads: {cause(error)}") from error
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
         try:
-            feed = {self._input: np.ascontiguousarray(images, dtype=np.float32)}
+            feed = {self._input: np.ascontiguousarray(converted(images, self._dtype, self.path))}
             result = np.asarray(self._session.run([self._output], feed)[0])
         except (errors.RuntimeException, errors.Fail, errors.InvalidArgument, errors.NotImplemented) as error:
-            raise refused(self._path, images, error) from error
-        return check_shape(self._path, images, result.astype(np.float32, copy=False))
+            raise refused(self.path, images, error) from error
+        return check_shape(self.path, images, result.astype(np.float32, copy=False))
 
 
 def require_onnxruntime(path: str) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import re
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import ModelError
+
+_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (?:Load model from \S+ failed:)?")
+_SOURCE = re.compile(r"/onnxruntime_src/\S+ ")
+_SIGNATURE = re.compile(
+    r"(?:void|bool|static|virtual|onnxruntime::\S+) [^()]*onnxruntime::[^()]*\((?:[^()]|\([^()]*\))*\)(?: const)? "
+)
+_RAISED = re.compile(r"\w*(?:Error|Exception)\b.*: ")
 
 
 class Predictor(Protocol):
@@ -21,20 +29,50 @@ class Predictor(Protocol):
         """
 
 
-def refused(path: str, images: NDArray[np.float32], error: Exception) -> ModelError:
+class ImagesRefused(ModelError):
+    """A network does not take images of this shape; it may take others."""
+
+
+def refused(path: str, images: NDArray[np.float32], error: Exception) -> ImagesRefused:
     """The error of a network that raised `error` on these images."""
     shape = " x ".join(str(n) for n in images.shape)
-    return ModelError(f"{path}: the model refuses images of {shape} (N, bands, height, width): {first_line(error)}")
+    return ImagesRefused(f"{path}: the model refuses images of {shape} (N, bands, height, width): {cause(error)}")
 
 
 def check_shape(path: str, images: NDArray[np.float32], output: NDArray[np.float32]) -> NDArray[np.float32]:
     """The output itself. Raises ModelError unless it is (N, channels, H, W) with the images' N, H and W."""
     if output.ndim != 4 or output.shape[0] != images.shape[0] or output.shape[2:] != images.shape[2:]:
-        raise ModelError(
+        raise ImagesRefused(
             f"{path}: images of shape {images.shape} became {output.shape}; swath needs both sizes kept",
             remedy="export a model that ends with its own upsampling and gives (N, channels, height, width)",
         )
     return output
+
+
+def converted(images: NDArray[np.float32], dtype: str, path: str) -> NDArray[Any]:
+    """Images in the type of numbers that a network takes. Raises ModelError where a number is too large for it."""
+    if dtype == "float32":
+        return images
+    with np.errstate(over="ignore"):
+        result: NDArray[Any] = images.astype(dtype)
+    lost = np.isinf(result) & np.isfinite(images)
+    if lost.any():
+        raise ModelError(
+            f"{path}: the model takes {dtype}, which cannot hold {images[lost][0]:g}",
+            remedy="scale the pixels with value_scaling in the contract, or export the model in float32",
+        )
+    return result
+
+
+def cause(error: Exception) -> str:
+    """What went wrong in a network, from the message of a library: on one line, without places in the library's own source and
+    without traces; of TorchScript's traceback the last line. At most 500 characters."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    if any("Traceback of TorchScript" in line for line in lines):
+        lines = [line for line in lines if _RAISED.match(line)][-1:] or lines[-1:]
+    text = " ".join(lines).partition("Exception raised from ")[0]
+    text = _SIGNATURE.sub("", _SOURCE.sub("", _PREFIX.sub("", text))).strip()
+    return text[:500] or type(error).__name__
 
 
 def first_line(error: Exception) -> str:

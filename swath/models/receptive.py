@@ -10,6 +10,7 @@ the lattice are reached from different distances.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,13 +18,21 @@ from numpy.typing import NDArray
 
 from swath.errors import ModelError
 from swath.models.contract import ReceptiveField
-from swath.models.predictor import Predictor
+from swath.models.declaration import SIZE_REMEDY, size_message
+from swath.models.predictor import ImagesRefused, Predictor
+from swath.models.safety.training_mode import EVAL_REMEDY
 
 FALLBACK_HALO = 64
 """Halo in pixels for models without a bound: results still differ at block borders, but less than without a halo."""
 
 STRIDES = (1, 2, 4, 8, 16, 32, 64, 3, 5, 6, 7, 9, 10, 12, 14, 18, 20, 24, 28, 48, 56)
 """Total strides that are tried, in this order."""
+
+_COMMON_SIDES = (
+    64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 320, 336, 384, 400, 416, 448, 480, 500, 512, 513, 518, 520, 572, 600, 608,
+    640, 672, 768, 800, 896, 1000, 1024,
+)  # fmt: skip
+"""Sides of square images, in pixels, that networks of one size are often exported for."""
 
 _MAX_LENGTH = 1024
 """Longest probe image in pixels; a model whose radius reaches all of it counts as one without a bound."""
@@ -40,17 +49,18 @@ _MIN_BREADTH = 16
 def measure_predictor(predictor: Predictor, bands: int) -> ReceptiveField:
     """Radius and stride of a network with so many input bands.
 
-    Raises ModelError when the network takes none of the tried sizes, or does not keep height and width.
+    Raises ModelError when the network takes none of the tried sizes, does not keep height and width, or gives another result for the
+    same image.
     """
-    refusal: ModelError | None = None
+    refusal: ImagesRefused | None = None
     first: ReceptiveField | None = None
     for stride in STRIDES:
         try:
             smallest = _smallest(predictor, bands, stride)
-        except ModelError as error:
+        except ImagesRefused as error:
             refusal = refusal or error
             continue
-        reason = _nondeterminism(predictor, bands, stride, smallest)
+        reason = _batch_dependence(predictor, bands, stride, smallest)
         if reason:
             return ReceptiveField(FALLBACK_HALO, stride, False, reason, smallest)
         radius = _radius(predictor, bands, stride, smallest)
@@ -68,34 +78,58 @@ def measure_predictor(predictor: Predictor, bands: int) -> ReceptiveField:
         )
     if first is not None:
         return first
-    remedy = "export it with dynamic height and width, both multiples of the network's total stride"
-    raise ModelError(
-        f"{refusal.message if refusal else 'no size was tried'}; nor other sizes that were tried", remedy=remedy
-    )
+    raise _size_error(predictor, bands, refusal or ImagesRefused("no size was tried"))
 
 
 def output_channels(predictor: Predictor, bands: int) -> int:
     """How many channels a network with so many input bands gives. Raises ModelError when it takes none of the tried sizes."""
-    refusal: ModelError | None = None
+    refusal: ImagesRefused | None = None
     for side in (64, 256, 1024, 60, 168):
         try:
             return int(predictor(_noise(bands, side, side)).shape[1])
-        except ModelError as error:
+        except ImagesRefused as error:
             refusal = refusal or error
-    raise refusal or ModelError("no size was tried")
+    raise _size_error(predictor, bands, refusal or ImagesRefused("no size was tried"))
+
+
+def _size_error(predictor: Predictor, bands: int, refusal: ImagesRefused) -> ModelError:
+    """The error of a network that takes none of the sizes it should: that of a network of one size, or of one that takes no image."""
+    taken = []
+    for side in _COMMON_SIDES:
+        with contextlib.suppress(ImagesRefused):
+            predictor(_noise(bands, side, side))
+            taken.append((side, side))
+    if taken:
+        return ModelError(size_message(_name(predictor), taken), remedy=SIZE_REMEDY)
+    return ModelError(
+        f"{refusal.message}; nor other sizes that were tried", remedy=refusal.remedy or _remedy(refusal, bands)
+    )
+
+
+def _name(predictor: Predictor) -> str:
+    return str(getattr(predictor, "path", "the network"))
+
+
+def _remedy(refusal: ImagesRefused, bands: int) -> str:
+    text = refusal.message.partition("): ")[2].lower()
+    if "channel" in text:
+        return f"the contract names {bands} bands (mlm:input.0.bands); name those that the network takes, in its order"
+    if any(word in text for word in ("dtype", "scalar type", "input type", "half", "data type")):
+        return "export the network with an input and weights of float32"
+    return "run the network on a float32 tensor of that shape where it was made, and export it again when it takes one"
 
 
 def _smallest(predictor: Predictor, bands: int, stride: int) -> int:
     """The smallest side, found by doubling, of square images that the network takes; odd multiples of it must do too.
 
-    Raises the network's own ModelError when it takes none up to 256 pixels (or 4 strides).
+    Raises the network's own ImagesRefused when it takes none up to 256 pixels (or 4 strides).
     """
     side = stride
     while True:
         try:
             predictor(_noise(bands, side, side))
             break
-        except ModelError:
+        except ImagesRefused:
             side *= 2
             if side > max(256, 4 * stride):
                 raise
@@ -104,21 +138,25 @@ def _smallest(predictor: Predictor, bands: int, stride: int) -> int:
     return side
 
 
-def _nondeterminism(predictor: Predictor, bands: int, stride: int, smallest: int) -> str:
-    """Why the output is not a function of one image alone; empty when it is."""
+def _batch_dependence(predictor: Predictor, bands: int, stride: int, smallest: int) -> str:
+    """Why the output depends on other images than one; empty when it does not. Raises ModelError when it depends on chance."""
     side = max(smallest, -(-32 // stride) * stride)
     image, other = _noise(bands, side, side), _noise(bands, side, side, seed=1)
     once = predictor(image)
     if not np.array_equal(once, predictor(image), equal_nan=True):
-        return "the same image gives different results (is dropout left on?)"
+        raise ModelError(
+            f"{_name(predictor)}: the same image gives different results: dropout is active, or random "
+            "numbers are drawn, as in training",
+            remedy=EVAL_REMEDY,
+        )
     try:
         together = predictor(np.concatenate([image, other * 5]))
-    except ModelError:
+    except ImagesRefused:
         return ""  # takes one image at a time, so there is no batch to depend on
     return (
         ""
         if _close(once, together[:1])
-        else "results depend on the other images of a batch (batch norm left in training?)"
+        else "results depend on the other images of a batch (batch norm without running statistics?)"
     )
 
 
@@ -156,7 +194,7 @@ def _longest_probe(predictor: Predictor, bands: int, stride: int, smallest: int,
             predictor(_noise(bands, length, breadth))
             predictor(_noise(bands, breadth, length))
             break
-        except ModelError:
+        except ImagesRefused:
             length = max(smallest, length // 2 // stride * stride)
     return length
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 from swath.errors import ModelError
 from swath.models.exported_archive import read_program
 from swath.models.global_layers import TorchNetwork
-from swath.models.predictor import first_line
+from swath.models.predictor import cause, first_line
 from swath.models.safety.torchscript import check_script, checked_script
 
 if TYPE_CHECKING:
     import torch
 
 
-def load_torch_export(path: str) -> TorchNetwork:
-    """The network of a .pt2 archive. Raises ModelError."""
-    return read_program(path)
+def load_torch_export(path: str, output: str = "") -> TorchNetwork:
+    """The network of a .pt2 archive; of several outputs the one of this name. Raises ModelError."""
+    return read_program(path, output)
 
 
 def load_torchscript(path: str) -> torch.nn.Module:
@@ -46,28 +46,32 @@ def load_safetensors(path: str, factory: str | None) -> torch.nn.Module:
 
     module = _module_of(factory, path)
     try:
-        module.load_state_dict(load_file(path), strict=True)
+        module.load_state_dict(_fitting(load_file(path), module), strict=True)
     except SafetensorError as error:
         raise ModelError(f"{path}: not a safetensors file: {first_line(error)}") from error
     except RuntimeError as error:
-        raise ModelError(f"{path}: the weights do not fit the network of factory {factory}: {error}") from error
+        raise ModelError(f"{path}: the weights do not fit the network of factory {factory}: {cause(error)}") from error
     return module.eval()
 
 
 def load_checkpoint(path: str, factory: str | None) -> torch.nn.Module:
     """The module that `factory` makes, with the weights of a file of torch.save, in eval mode. Raises ModelError."""
     module = _module_of(factory, path)
-    state = read_checkpoint(path)
-    own, prefix = set(module.state_dict()), ""
-    for prefix in ("", *sorted({name[: name.find(".") + 1] for name in state})):  # `module.`, `model.`, `network.`
-        if own <= {name.removeprefix(prefix) for name in state if name.startswith(prefix)}:
-            break
-    fitting = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     try:
-        module.load_state_dict(fitting, strict=True)
+        module.load_state_dict(_fitting(read_checkpoint(path), module), strict=True)
     except RuntimeError as error:
-        raise ModelError(f"{path}: the weights do not fit the network of factory {factory}: {error}") from error
+        raise ModelError(f"{path}: the weights do not fit the network of factory {factory}: {cause(error)}") from error
     return module.eval()
+
+
+def _fitting(state: dict[str, torch.Tensor], module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The weights without the prefix that wrappers put before their names, where the module's own are among them."""
+    own = set(module.state_dict())
+    for prefix in ("", *sorted({name[: name.find(".") + 1] for name in state})):  # `module.`, `model.`, `network.`
+        fitting = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+        if own <= set(fitting):
+            return fitting
+    return state
 
 
 def read_checkpoint(path: str) -> dict[str, torch.Tensor]:

@@ -6,16 +6,18 @@ differ between the two in the last digits, so this order is part of the promise 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import ModelError
 from swath.models.contract import Precision
+from swath.models.declaration import choose_output
 from swath.models.device import Device, DeviceUsage
+from swath.models.exported_program import Program
 from swath.models.global_layers import TorchNetwork, find_global_layers
-from swath.models.predictor import Predictor, check_shape, first_line, refused
+from swath.models.predictor import Predictor, cause, check_shape, converted, refused
 
 if TYPE_CHECKING:
     import torch
@@ -25,10 +27,16 @@ class TorchPredictor:
     """A network that torch runs: from torch.export, TorchScript, or a module with weights from safetensors."""
 
     def __init__(
-        self, module: TorchNetwork, path: str, precision: Precision = "float32", device: Device = "cpu"
+        self,
+        module: TorchNetwork,
+        path: str,
+        precision: Precision = "float32",
+        device: Device = "cpu",
+        output: str = "",
     ) -> None:
         """`module` is in eval mode. With another precision than float32, torch chooses which operators compute in it
-        (autocast); images and results are float32 all the same. Raises ModelError for "cuda" where there is no GPU."""
+        (autocast); images and results are float32 all the same. `output` is the key of what is used where the network gives a
+        dictionary. Raises ModelError for "cuda" where there is no GPU."""
         import torch
 
         torch.set_num_threads(1)
@@ -40,9 +48,11 @@ class TorchPredictor:
             torch.backends.cudnn.allow_tf32 = False  # float32 is to be float32
             module = module.to(device)
         self._module = module
-        self._path = path
+        self.path = path
         self._precision = precision
         self._device = device
+        self._output = output
+        self._dtype = _input_type(module)
         self.usage = DeviceUsage(device)
         """How long the device computed."""
 
@@ -54,26 +64,57 @@ class TorchPredictor:
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch
 
-        tensor = torch.from_numpy(images.astype(np.float32, copy=min(images.strides) < 0))
+        given = (
+            converted(images, "float16", self.path)
+            if self._dtype == torch.float16
+            else images.astype(np.float32, copy=False)
+        )
+        tensor = torch.from_numpy(given.astype(given.dtype, copy=min(given.strides) < 0)).to(self._dtype)
         reduced = torch.autocast(self._device, getattr(torch, self._precision), enabled=self._precision != "float32")
         try:
             with torch.inference_mode(), reduced:
                 tensor = self._on_device(tensor.contiguous(memory_format=torch.channels_last))
                 end = self.usage.begin()
-                output = self._module(tensor)
+                output = self._chosen(self._module(tensor))
                 end()
-                if not isinstance(output, torch.Tensor):
-                    raise ModelError(f"{self._path}: the model gives {type(output).__name__}, not one tensor")
                 result = output.to(torch.float32).cpu().numpy()
         except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
             if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-                raise MemoryError(f"{self._path}: {first_line(error)}") from error
-            raise refused(self._path, images, error) from error
-        return check_shape(self._path, images, result)
+                raise MemoryError(f"{self.path}: {cause(error)}") from error
+            raise refused(self.path, images, error) from error
+        return check_shape(self.path, images, result)
+
+    def _chosen(self, given: Any) -> torch.Tensor:
+        """The one tensor of what the network gave. Raises ModelError."""
+        import torch
+
+        if isinstance(given, torch.Tensor):
+            return given
+        items = (
+            given.items() if isinstance(given, dict) else enumerate(given) if isinstance(given, list | tuple) else ()
+        )
+        tensors = {str(name): each for name, each in items if isinstance(each, torch.Tensor)}
+        if not tensors:
+            raise ModelError(
+                f"{self.path}: the model gives {type(given).__name__}, not a tensor",
+                remedy="export a network that gives one tensor (N, channels, height, width)",
+            )
+        return tensors[choose_output(self.path, tuple(tensors), self._output)]
 
     def _on_device(self, tensor: torch.Tensor) -> torch.Tensor:
         """By way of pinned memory, from which the GPU copies without the CPU."""
         return tensor if self._device == "cpu" else tensor.pin_memory().to(self._device, non_blocking=True)
+
+
+def _input_type(module: TorchNetwork) -> torch.dtype:
+    """The type of numbers that a network takes: what a program declares, or that of all its weights."""
+    import torch
+
+    if isinstance(module, Program):
+        found: torch.dtype = getattr(torch, module.dtype)
+        return found
+    types = {each.dtype for each in module.parameters() if each.is_floating_point()}
+    return types.pop() if len(types) == 1 else torch.float32
 
 
 def _conforms(predictor: TorchPredictor) -> Predictor:

@@ -188,8 +188,13 @@ class One(nn.Module):
 
 
 def test_a_network_of_several_results_is_refused_with_their_names(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"two\.pt2: the network gives 2 results \(out, aux\), not one tensor"):
-        read_program(str(export(Two(), BANDS, tmp_path / "two.pt2")))
+    path = str(export(Two(), BANDS, tmp_path / "two.pt2"))
+    with pytest.raises(
+        ModelError, match=r"two\.pt2: the model gives 2 outputs \(out, aux\), and its contract names 'logits'"
+    ):
+        read_program(path, "logits")
+    images = torch.zeros(1, BANDS, 8, 8)
+    assert [float(read_program(path, name)(images).max()) for name in ("out", "aux")] == [1, -1]
     assert read_program(str(export(One(), BANDS, tmp_path / "one.pt2")))(torch.zeros(1, BANDS, 8, 8)).max() == 1
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import mmap
 import re
-from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from swath.errors import ModelError
+from swath.models.safety.onnx_message import OnnxValue, number, parts, scalar, text, value_info
 from swath.models.safety.operators import ONNX_NAMES
-from swath.models.safety.protobuf import BYTES, VARINT, DamagedMessage, fields
+from swath.models.safety.protobuf import DamagedMessage
+from swath.models.safety.training_mode import EVAL_REMEDY, RANDOM, training_error
 
 LOCATION = re.compile(r"(?!\.{1,2}$)[^/\\:\x00-\x1f\x7f]{1,255}")
 """A name of a file in the model's own folder."""
@@ -37,21 +39,32 @@ class ExternalData:
 
 @dataclass
 class OnnxGraph:
-    """What a model calls and which files it reads."""
+    """What a model declares, what it calls and which files it reads."""
 
     operators: set[tuple[str, str]] = field(default_factory=set)
     """(domain, operator)."""
     external: list[ExternalData] = field(default_factory=list)
+    inputs: tuple[OnnxValue, ...] = ()
+    """Without the constants that older files list among them."""
+    outputs: tuple[OnnxValue, ...] = ()
+    opset: int = 0
+    """Version of ONNX's own operators; 0 when the file does not say."""
+    faults: list[str] = field(default_factory=list)
+    """What it does that is only done in training."""
 
 
 def check_onnx(path: str) -> None:
-    """Raise ModelError for a model that calls an operator that is not allowed, or reads a file that is not its own."""
+    """Raise ModelError for a model that calls an operator that is not allowed, or one as in training, or reads a file that is not
+    its own."""
     graph = read_onnx(path)
+    if graph.faults:
+        raise training_error(path, graph.faults[0])
     for domain, name in sorted(graph.operators):
         if name not in ONNX_NAMES.get(domain, ()):
             called = f"{domain}.{name}" if domain else name
             raise ModelError(
-                f"{path}: calls the operator {called[:200]!r}, which is not allowed in a model", remedy=OPERATOR_REMEDY
+                f"{path}: calls the operator {called[:200]!r}, which is not allowed in a model",
+                remedy=EVAL_REMEDY if name in RANDOM else OPERATOR_REMEDY,
             )
     folder = Path(path).parent.resolve()
     for data in graph.external:
@@ -121,78 +134,77 @@ def _check_location(path: str, location: str) -> None:
 
 
 def _model(message: memoryview, found: OnnxGraph) -> None:
-    parts = _parts(message, once=(7,), every=(20, 25))
-    if parts[20] or parts[25]:
+    inner = parts(message, once=(7,), every=(8, 20, 25))
+    if inner[20] or inner[25]:
         raise ValueError("it has functions of its own, or training information; inline them with onnx.inliner")
-    for graph in parts[7]:
-        _graph(graph, found, 1)
+    for each in inner[8]:
+        if text(parts(each, once=(1,))[1]) in ("", "ai.onnx"):
+            found.opset = number(each, 2) or 0
+    for graph in inner[7]:
+        _graph(graph, found, 1, {})
+        sides = parts(graph, every=(5, 11, 12))
+        constants = {text(parts(each, once=(8,))[8]) for each in sides[5]}
+        values = [value_info(each) for each in sides[11]]
+        found.inputs = tuple(each for each in values if each.name not in constants)
+        found.outputs = tuple(value_info(each) for each in sides[12])
 
 
-def _graph(message: memoryview, found: OnnxGraph, depth: int) -> None:
+def _graph(message: memoryview, found: OnnxGraph, depth: int, outer: Mapping[str, memoryview]) -> None:
     if depth > DEEPEST:
         raise ValueError(f"graphs are nested more than {DEEPEST} deep")
-    parts = _parts(message, every=(1, 5, 15))
-    for node in parts[1]:
-        _node(node, found, depth)
-    for tensor in parts[5]:
+    inner = parts(message, every=(1, 5, 15))
+    constants = {**outer, **{text(parts(each, once=(8,))[8]): each for each in inner[5]}}
+    for node in inner[1]:
+        _node(node, found, depth, constants)
+    for tensor in inner[5]:
         _tensor(tensor, found)
-    for sparse in parts[15]:
+    for sparse in inner[15]:
         _sparse(sparse, found)
 
 
-def _node(message: memoryview, found: OnnxGraph, depth: int) -> None:
-    parts = _parts(message, once=(4, 7), every=(5,))
-    found.operators.add((_text(parts[7]), _text(parts[4])))
-    for attribute in parts[5]:
-        inner = _parts(attribute, once=(5, 6, 22), every=(10, 11, 23))
+def _node(message: memoryview, found: OnnxGraph, depth: int, constants: dict[str, memoryview]) -> None:
+    """`constants` are the tensors so far by name; that of this node is added."""
+    node = parts(message, once=(4, 7), every=(1, 2, 5))
+    operator = text(node[4])
+    found.operators.add((text(node[7]), operator))
+    numbers: dict[str, int | None] = {}
+    for attribute in node[5]:
+        inner = parts(attribute, once=(1, 5, 6, 22), every=(10, 11, 23))
+        name = text(inner[1])
+        numbers[name] = number(attribute, 3)
         for graph in inner[6] + inner[11]:
-            _graph(graph, found, depth + 1)
+            _graph(graph, found, depth + 1, constants)
         for tensor in inner[5] + inner[10]:
             _tensor(tensor, found)
         for sparse in inner[22] + inner[23]:
             _sparse(sparse, found)
+        if operator == "Constant" and name == "value" and inner[5] and node[2]:
+            constants[text(node[2])] = inner[5][0]
+    inputs = [constants.get(text([each])) if each else None for each in node[1]]
+    if operator == "Dropout" and len(node[1]) > 2 and node[1][2]:
+        rate, mode = (scalar(each) if each is not None else None for each in inputs[1:3])
+        if mode != 0 and rate != 0:
+            found.faults.append("Dropout is active" if mode else "Dropout has a training_mode that is computed")
+    if operator == "BatchNormalization" and (numbers.get("training_mode") or sum(map(bool, node[2])) > 1):
+        found.faults.append("BatchNormalization uses each image's own statistics")
 
 
 def _sparse(message: memoryview, found: OnnxGraph) -> None:
-    parts = _parts(message, once=(1, 2))
-    for tensor in parts[1] + parts[2]:
+    inner = parts(message, once=(1, 2))
+    for tensor in inner[1] + inner[2]:
         _tensor(tensor, found)
 
 
 def _tensor(message: memoryview, found: OnnxGraph) -> None:
-    parts = _parts(message, every=(13,), numbers=(14,))
-    if not parts[13] and not parts[14]:
+    inner = parts(message, every=(13,), numbers=(14,))
+    if not inner[13] and not inner[14]:
         return
     entries: dict[str, str] = {}
-    for pair in parts[13]:
-        sides = _parts(pair, once=(1, 2))
-        if entries.setdefault(_text(sides[1]), _text(sides[2])) != _text(sides[2]):
+    for pair in inner[13]:
+        sides = parts(pair, once=(1, 2))
+        if entries.setdefault(text(sides[1]), text(sides[2])) != text(sides[2]):
             raise ValueError("external data is described twice")
     offset, length = int(entries.get("offset") or 0), int(entries.get("length") or 0)
     if offset < 0 or length < 0:
         raise ValueError("external data of a negative length or offset")
     found.external.append(ExternalData(entries.get("location", ""), offset, length))
-
-
-def _parts(
-    message: memoryview, *, once: tuple[int, ...] = (), every: tuple[int, ...] = (), numbers: tuple[int, ...] = ()
-) -> defaultdict[int, list[memoryview]]:
-    """The fields of these numbers: messages and texts that may stand once or many times, and whether a number other than 0 is there."""
-    found: defaultdict[int, list[memoryview]] = defaultdict(list)
-    for number, wire, value in fields(message):
-        if number in numbers:
-            if wire != VARINT:
-                raise DamagedMessage(f"field {number} has another type")
-            if value:
-                found[number].append(memoryview(b""))
-        elif number in once or number in every:
-            if wire != BYTES or isinstance(value, int):
-                raise DamagedMessage(f"field {number} has another type")
-            if number in once and found[number]:
-                raise DamagedMessage(f"field {number} stands twice")
-            found[number].append(value)
-    return found
-
-
-def _text(parts: list[memoryview]) -> str:
-    return bytes(parts[0]).decode() if parts else ""

@@ -15,6 +15,7 @@ from swath.errors import ModelError
 from swath.models.safety.archive import CODE, TORCHSCRIPT, ModelArchive, write_archive
 from swath.models.safety.operators import SCRIPT_NAMES
 from swath.models.safety.tensor_pickle import check_extent, check_script_pickle
+from swath.models.safety.training_mode import VARIABLE, training_error, training_fault
 
 if TYPE_CHECKING:
     import torch
@@ -48,8 +49,11 @@ def check_script(module: torch.nn.Module, path: str) -> None:
     for each in module.modules():
         methods: Any = each._c
         for name in methods._method_names():
-            for node in _nodes(methods._get_method(name).inlined_graph):
+            graph = methods._get_method(name).inlined_graph
+            for node in _nodes(graph):
                 _check_node(node, path)
+            if name == "forward":
+                _check_training(graph, path)
         for hook in (*methods._get_forward_hooks(), *methods._get_forward_pre_hooks()):
             for node in _nodes(hook.inlined_graph):
                 _check_node(node, path)
@@ -115,6 +119,40 @@ def _check_node(node: Any, path: str) -> None:
         raise ModelError(f"{path}: calls {kind} with out=, which is not allowed in a model", remedy=PLAIN_REMEDY)
     if kind == "prim::Constant" and node.hasAttribute("value") and node.kindOf("value") == "t":
         _check_tensor(node.t("value"), "a constant", path)
+
+
+def _check_training(graph: Any, path: str) -> None:
+    """Raise ModelError for a graph that always calls an operator as in training, whatever mode its module is in.
+
+    Branches do not count: scripted networks have those of training in them.
+    """
+    for node in _unconditional(graph):
+        operator = node.kind().removeprefix("aten::")
+        if operator != node.kind() and (fault := training_fault(operator, _constants(node))):
+            raise training_error(path, fault)
+
+
+def _unconditional(block: Any) -> Iterator[Any]:
+    """Nodes of a graph that run in each call, with those of the branch that a constant chooses."""
+    for node in block.nodes():
+        yield node
+        condition = node.input().node() if node.kind() == "prim::If" else None
+        if condition is not None and condition.kind() == "prim::Constant":
+            yield from _unconditional(list(node.blocks())[0 if node.input().toIValue() else 1])
+
+
+def _constants(node: Any) -> dict[str, Any]:
+    """Arguments by name; VARIABLE for those that are no constants. A tensor that may be None counts as None."""
+    import torch
+
+    schema = torch._C.parse_schema(node.schema())
+    found: dict[str, Any] = {}
+    for argument, value in zip(schema.arguments, node.inputs(), strict=False):
+        if value.node().kind() == "prim::Constant" and not isinstance(value.type(), torch.TensorType):
+            found[argument.name] = value.toIValue()
+        else:
+            found[argument.name] = None if value.type().kind() in ("NoneType", "OptionalType") else VARIABLE
+    return found
 
 
 def _check_tensor(tensor: torch.Tensor, name: str, path: str) -> None:

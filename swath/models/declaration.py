@@ -1,0 +1,93 @@
+"""Declaration: what a model file says of its input and outputs, compared with the contract before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from swath.errors import ModelError
+
+RUN_TYPES = ("float32", "float16", "float64", "bfloat16")
+"""Types of numbers that a network may take: pixels are float32, and are given as another of these where the file declares it."""
+SIZE_REMEDY = "export it with dynamic height and width, both multiples of the network's total stride: swath cuts tiles of several sizes"
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """The input and the outputs of a network, without running it."""
+
+    inputs: tuple[str, ...]
+    """Names."""
+    dtype: str
+    """Of the input; empty when it is not known."""
+    shape: tuple[int | None, ...] | None
+    """Of the input: None where a length varies; None as a whole when nothing is declared."""
+    outputs: tuple[str, ...]
+    """Names; positions where they have none."""
+
+    def check(self, path: str, bands: int, output: str) -> None:
+        """Raise ModelError for a model that cannot run on images (1, bands, height, width) of any size, or whose output is not one
+        that the contract names. `output` is the contract's name of it."""
+        if len(self.inputs) != 1:
+            raise ModelError(
+                f"{path}: the model takes {len(self.inputs)} inputs ({_listed(self.inputs)}); swath runs models with one",
+                remedy="export a network that takes one tensor of images and makes the others of it, or holds them",
+            )
+        if self.dtype and self.dtype not in RUN_TYPES:
+            raise ModelError(
+                f"{path}: the model takes {self.dtype}; swath gives float32 (or {', '.join(RUN_TYPES[1:])})",
+                remedy="export it with a float32 input; a first layer that casts to another type may follow",
+            )
+        if self.shape is not None:
+            self._check_shape(path, self.shape, bands)
+        choose_output(path, self.outputs, output)
+
+    def _check_shape(self, path: str, shape: tuple[int | None, ...], bands: int) -> None:
+        words = " x ".join("any" if length is None else str(length) for length in shape)
+        if len(shape) != 4:
+            raise ModelError(
+                f"{path}: the model takes {words}, {len(shape)} axes; swath gives (1, bands, height, width)",
+                remedy="export a network of one image: dates of a time series as bands, for example",
+            )
+        count, channels, height, width = shape
+        if channels not in (None, bands):
+            last = width is not None and height is None and width == bands
+            raise ModelError(
+                f"{path}: the model takes {channels} bands ({words}), but its contract names {bands}",
+                remedy="export it with the axes batch, channel, height, width"
+                if last
+                else "correct mlm:input.0.bands in the contract, or take the file of that contract",
+            )
+        if count not in (None, 1):
+            raise ModelError(
+                f"{path}: the model takes batches of {count} images only ({words}); swath gives one at a time",
+                remedy="export it with a dynamic batch, or with a batch of 1",
+            )
+        if height is not None or width is not None:
+            raise ModelError(size_message(path, [(height, width)]), remedy=SIZE_REMEDY)
+
+
+def size_message(path: str, sizes: Sequence[tuple[int | None, int | None]]) -> str:
+    """The message for a model that takes images of these heights and widths only; None is any."""
+    words = ", ".join(
+        f"{'any height' if height is None else height} x {'any width' if width is None else width}"
+        for height, width in sizes
+    )
+    return f"{path}: the model takes images of {words} pixels only"
+
+
+def choose_output(path: str, names: Sequence[str], wanted: str) -> str:
+    """The output to use of those that a model gives: the only one, or that of the contract's name. Raises ModelError."""
+    if len(names) == 1:
+        return names[0]
+    if wanted in names:
+        return wanted
+    contract = f"its contract names {wanted!r}" if wanted else "its contract names none"
+    raise ModelError(
+        f"{path}: the model gives {len(names)} outputs ({_listed(names)}), and {contract}",
+        remedy="set mlm:output.0.name in the contract to the one that is mapped, or export the network with one output",
+    )
+
+
+def _listed(names: Sequence[str], most: int = 20) -> str:
+    return ", ".join([*(name[:50] for name in names[:most]), *(["..."] if len(names) > most else [])])
