@@ -25,7 +25,7 @@ class Positions(nn.Module):
 
 
 def test_the_last_line_of_torchscripts_traceback_is_the_cause() -> None:
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="torch.jit.script"):
         scripted = torch.jit.script(Positions().eval())  # type: ignore[no-untyped-call]
     with pytest.raises(ModelError) as caught:
         TorchPredictor(scripted, "vit.pt")(np.zeros((1, 1, 256, 256), np.float32))
@@ -50,7 +50,7 @@ def test_a_network_of_one_size_is_told_from_one_that_takes_no_image() -> None:
         with pytest.raises(ModelError, match=r"vit\.pt: the model takes images of 224 x 224 pixels only"):
             measure(TorchPredictor(Positions(), "vit.pt"), 1)
         with pytest.raises(
-            ModelError, match="expected input.* to have 3 channels, but got 1 channels instead"
+            ModelError, match=r"expected input.* to have 3 channels, but got 1 channels instead"
         ) as caught:
             measure(TorchPredictor(nn.Conv2d(3, 2, 1), "rgb.pt"), 1)
         assert "the contract names 1 bands" in caught.value.remedy
