@@ -181,18 +181,29 @@ def _check(
     specs: Annotated[list[Path], typer.Argument(metavar="SPEC...", help="Run specs.", show_default=False)],
     sets: Sets = None,
     cluster: ClusterName = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Check the spec alone: open no imagery, model or output.")
+    ] = False,
+    timeout: Annotated[
+        str | None,
+        typer.Option("--timeout", metavar="DURATION", help="Time for what a spec names elsewhere; 60s if not given."),
+    ] = None,
     as_json: AsJson = False,
     allow_env: AllowEnv = None,
 ) -> int:
-    """Validate specs and build their graphs.
+    """Check specs, and what a run of them would stumble over.
 
-    Nothing is started. Every mistake is printed with its line and column.
+    Nothing is started or written. Mistakes in a spec are printed with line and column. Then contracts, headers of imagery,
+    area, grid and outputs are looked at, as `pipe plan` does.
 
     Example: pipe check specs/*.yaml
     """
     from swath.cli.commands.check import check_specs
 
-    return check_specs(specs, sets or [], cluster, allow_env or [], as_json=as_json)
+    timeout_s = _seconds(timeout)
+    return check_specs(
+        specs, sets or [], cluster, allow_env or [], offline=offline, timeout_s=timeout_s, as_json=as_json
+    )
 
 
 @app.command("plan")

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A run spec: a YAML file.", show_default=False)]
+SpecFile = Annotated[
+    Path, typer.Argument(metavar="SPEC", help="A run spec: a YAML file, or - for standard input.", show_default=False)
+]
 RunId = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, the start of one, or `last`.", show_default=False)
 ]

@@ -149,12 +149,15 @@ def find_dates(
     before: Dated, after: Dated, *, contract: Contract, area: Area | None, grid: GridSpec | None
 ) -> tuple[Scenes, ...]:
     """The imagery of both dates as scenes with the bands of both. Not cached: files may have changed."""
+    from swath.imagery.reading.mosaic import check_scale
     from swath.imagery.sources.date_pairs import find_date_pairs
     from swath.maps.layout import grid_windows
 
     if before.imagery is None or after.imagery is None:
         raise ValueError("both dates need imagery")
     both = find_date_pairs(before.imagery, after.imagery, contract.bands, area, grid)
+    if contract.units == "reflectance":
+        check_scale(both)
     grid_windows((both,), area)  # an area outside of the imagery is an error here
     for note in both.notes:
         log.info(note)
@@ -239,11 +242,15 @@ def publish_change(
 def plan(spec: Change) -> dict[str, Any]:
     """What a comparison would take; where a model makes the maps first, what these take."""
     from swath.change.states import find_pair
+    from swath.imagery.sources.scene_checks import check_files
     from swath.maps.layout import plan_sheets
+    from swath.models.info import check_weights
 
     if spec.dates == "together" and spec.model is not None:
         contract = read_contract(spec.model)
+        check_weights(spec.model)
         grids = find_dates(spec.before, spec.after, contract=contract, area=spec.area, grid=spec.grid)
+        check_files(grids)
         regions = plan_sheets(grids, spec.area, spec.output, spec.region)
         return {
             "model": f"{contract.name}: {', '.join(contract.bands)}",
@@ -262,6 +269,7 @@ def plan(spec: Change) -> dict[str, Any]:
         return {**predicted, "output": spec.output.to}
     states = (map_state(spec.before, None), map_state(spec.after, None))
     pair = find_pair(states, spec.rule, spec.classes, spec.area, spec.grid, spec.output.background)
+    check_files(pair.inputs)
     regions = plan_sheets((pair.scenes,), spec.area, spec.output, spec.region)
     return {
         "before": pair.names[0],

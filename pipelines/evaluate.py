@@ -249,6 +249,7 @@ def publish_scores(
 def plan(spec: Evaluate) -> dict[str, Any]:
     """What an evaluation would take, from the headers of its files."""
     from swath.evaluation import scoring_input
+    from swath.imagery.sources.scene_checks import check_files
     from swath.maps.layout import plan_sheets
     from swath.models.info import check_weights
 
@@ -261,6 +262,7 @@ def plan(spec: Evaluate) -> dict[str, Any]:
         found = scoring_input.find_map_scoring(spec.map, spec.labels, spec.classes, spec.area, spec.block_m)
     else:
         raise ValueError("neither model nor map")
+    check_files(found.grids)
     regions = plan_sheets(found.grids, found.area, output_of(spec.output.to), spec.region)
     return {
         "scored": spec.model.path if spec.model is not None else spec.map,

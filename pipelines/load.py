@@ -160,11 +160,13 @@ def plan(spec: Load) -> dict[str, Any]:
     from swath.collection.inventory import read_inventory
     from swath.collection.load_piece import Pieces, estimate
     from swath.collection.load_plan import plan_load
+    from swath.imagery.sources.scene_checks import check_files
 
     inventory = read_inventory(spec.output.to)
     load_plan = plan_load(
         spec.imagery, inventory, area=spec.area, grid=spec.grid, composite=spec.composite,
         physical=spec.units == "physical", margin=spec.margin, blocksize=spec.output.blocksize, sheet=spec.output.sheet,
     )  # fmt: skip
+    check_files(image.scenes for image in load_plan.new)
     pieces = Pieces.of(load_plan.new, spec.region, spec.output.blocksize)
     return {**estimate(load_plan, pieces), "output": spec.output.to}

@@ -110,10 +110,13 @@ def find_imagery(
 ) -> tuple[Scenes, ...]:
     """The scenes of each grid of the map. Files or catalogue are read in every run; tasks that depend on the scenes run again only
     when these have changed."""
+    from swath.imagery.reading.mosaic import check_scale
     from swath.imagery.sources.find import find_sheets
     from swath.maps.layout import grid_windows
 
     grids = find_sheets(imagery, contract.bands, area, grid)
+    for scenes in grids if contract.units == "reflectance" else ():
+        check_scale(scenes)
     grid_windows(grids, area)  # an area outside of the imagery is an error now, before any other call
     for note in dict.fromkeys(note for scenes in grids for note in scenes.notes):
         log.info(note)
@@ -220,6 +223,7 @@ def publish_map(
 @predict.planner
 def plan(spec: Predict) -> dict[str, Any]:
     """What a map would take, from the headers of its imagery and the model's contract."""
+    from swath.imagery.sources.scene_checks import check_files
     from swath.maps.layout import plan_sheets
     from swath.maps.prediction import estimate
     from swath.models.info import check_weights
@@ -227,4 +231,5 @@ def plan(spec: Predict) -> dict[str, Any]:
     contract = read_contract(spec.model)
     check_weights(spec.model)
     grids = find_imagery(spec.imagery, contract=contract, area=spec.area, grid=spec.grid)
+    check_files(grids)
     return estimate(contract, grids, plan_sheets(grids, spec.area, spec.output, spec.region), spec.output)

@@ -119,7 +119,7 @@ class Train(Spec):
 @pipeline
 def train(spec: Train) -> Any:
     """Train a model on labelled imagery."""
-    images = find_images(spec.data, bands=spec.bands, classes=spec.classes)
+    images = find_images(spec.data, bands=spec.bands, classes=spec.classes, units=spec.units)
     split = make_split_rule(images, split=spec.split, seed=spec.seed)
     windows = cut_windows(images)
     surveys = survey_window.map(
@@ -145,14 +145,17 @@ def train(spec: Train) -> Any:
 
 @task(cache=False, on_client=True)
 def find_images(
-    data: tuple[LabelledImagery, ...], *, bands: tuple[str, ...], classes: tuple[LabelClass, ...]
+    data: tuple[LabelledImagery, ...], *, bands: tuple[str, ...], classes: tuple[LabelClass, ...], units: str
 ) -> tuple[LabelledImage, ...]:
     """Each image with its labels. Looks at the files or the catalogue in every run."""
     from swath.imagery.labels.labelled_image import find_labelled_images
+    from swath.imagery.reading.mosaic import check_scale
     from swath.training.fit import require_package
 
     require_package("lightning", "train")
     images = find_labelled_images(data, bands, tuple(each.name for each in classes))
+    for image in images if units == "reflectance" else ():
+        check_scale(image.scenes)
     for note in dict.fromkeys(note for image in images for note in image.notes):
         log.info(note)
     return images
@@ -289,9 +292,11 @@ def publish_model(
 @train.planner
 def plan(spec: Train) -> dict[str, Any]:
     """What a training would take, from the headers of its imagery."""
+    from swath.imagery.sources.scene_checks import check_files
     from swath.training.estimate import estimate
 
-    images = find_images(spec.data, bands=spec.bands, classes=spec.classes)
+    images = find_images(spec.data, bands=spec.bands, classes=spec.classes, units=spec.units)
+    check_files(image.scenes for image in images)
     make_split_rule(images, split=spec.split, seed=spec.seed)
     windows = cut_windows(images)
     numbers = estimate(images, windows, len(spec.bands), spec.sampling, spec.epochs)

@@ -19,6 +19,7 @@ SEVERAL_MODULES = {
     "cli/test_commits": "runs of commits, as processes",
     "cli/test_hostile_text": "control characters and special files, in all verbs",
     "cli/test_matrix": "commands on a spec with a matrix",
+    "cli/test_standard_input": "specs that are no file, in all verbs",
     "cli/test_start": "imports at the start of the command",
     "cluster/test_runs": "runs on clusters",
     "engine/test_property": "random graphs against a reference",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from swath.engine.journal import Journal
 from swath.errors import StateError
+from swath.spec.locations import STDIN, is_stream
 from swath.storage.private_folder import make_private
 
 POLL_S = 0.1
@@ -19,10 +20,11 @@ FOREGROUND_OPTIONS = frozenset({"--detach", "--wait", "--json"})
 """Options that the detached command does not get."""
 
 
-def detach(run: str, state: Path, *, as_json: bool) -> int:
+def detach(run: str, state: Path, text: str | None = None, *, as_json: bool) -> int:
     """Start this command line again in a session of its own, and return when its run is in the journal.
 
-    run: the id of that run. Where the new process ends before, its output is printed, and its exit code returned.
+    run: the id of that run. text: of the spec when it was read from standard input; the new process gets it there. Where the new
+    process ends before, its output is printed, and its exit code returned.
     """
     folder = state / "runs" / run
     new = not folder.exists()
@@ -33,8 +35,12 @@ def detach(run: str, state: Path, *, as_json: bool) -> int:
         with (folder / "output.log").open("ab") as output:
             before = output.tell()
             process = subprocess.Popen(
-                command(run), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-            )
+                command(run), stdin=subprocess.DEVNULL if text is None else subprocess.PIPE, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+            if process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError), process.stdin as spec:
+                    spec.write((text or "").encode())
     except OSError as error:
         raise StateError(
             f"the state folder {state} cannot be written: {error}",
@@ -59,7 +65,7 @@ def command(run: str) -> list[str]:
     """The command line of this process without options of the foreground, for a run with this id."""
     words = sys.argv[1:]
     start = sys.orig_argv[: len(sys.orig_argv) - len(words)]
-    words = [word for word in words if word not in FOREGROUND_OPTIONS]
+    words = [STDIN if is_stream(word) else word for word in words if word not in FOREGROUND_OPTIONS]
     if "run" in words:
         at = words.index("run") + 1
         words[at:at] = ["--id", run]

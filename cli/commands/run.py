@@ -51,8 +51,11 @@ def run_job(job: Job, options: RunOptions) -> int:
     """Run a job and show what happens; with `detach`, in a process of its own. Returns the exit code."""
     if options.detach:
         from swath.cli.commands.detach import detach
+        from swath.spec.locations import is_stream
 
-        return detach(job.earlier.id if job.earlier else job.new_id(), job.project.state, as_json=options.as_json)
+        text = job.loaded.text if is_stream(job.loaded.file) and not job.earlier else None
+        run_id = job.earlier.id if job.earlier else job.new_id()
+        return detach(run_id, job.project.state, text, as_json=options.as_json)
     from swath.runner.runner import run
 
     with streams.data_only() as out:

@@ -19,6 +19,7 @@ from swath.project.registry import PipelineEntry, Registry
 from swath.runner.job import Job
 from swath.runner.load import load
 from swath.spec.base import Spec
+from swath.spec.locations import is_stream
 
 
 def show(what: str, sets: list[str], allow_env: list[str], *, as_json: bool, as_dot: bool) -> int:
@@ -27,7 +28,7 @@ def show(what: str, sets: list[str], allow_env: list[str], *, as_json: bool, as_
         raise UsageError("--json and --dot are two ways to print: give one")
     job: Job | None = None
     graph: Outline | None
-    if Path(what).is_file() or what.endswith((".yaml", ".yml")):
+    if is_stream(what) or Path(what).is_file() or what.endswith((".yaml", ".yml")):
         job = load(what, sets, trust=False, allow_env=allow_env)
         entry = job.registry.entries[job.loaded.pipeline]
         graph, why = outline(job.graph), ""

@@ -50,6 +50,8 @@ def run_time(status: str, started: float, finished: float | None) -> str:
 
 def commit_words(git: Mapping[str, Any]) -> str:
     """A run's commit and branch, and whether it had uncommitted changes, in a few words."""
+    if git.get("refused"):
+        return f"not recorded: {git['refused']}"
     if not git.get("commit"):
         return "not under version control"
     more = [f"branch {git['branch']}"] if git.get("branch") else []

@@ -14,7 +14,7 @@ from swath.errors import AreaError, ImageryError
 from swath.geo import Window
 from swath.imagery.geometry.footprint import extent_pixels
 from swath.imagery.geometry.image_grid import area_mask, pixel_offset
-from swath.imagery.labels.labels import LabelSource, find_labels, read_labels
+from swath.imagery.labels.labels import LabelSource, RuleSource, find_labels, read_labels
 from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.scene import Scene, Scenes
 from swath.imagery.sources.find import find, resampling_notes
@@ -80,6 +80,12 @@ class StatePair:
     """Of the two states."""
     scenes: Scenes
     """The grid, and ids and times of the scenes. Has no bands to read."""
+
+    @property
+    def inputs(self) -> tuple[Scenes, ...]:
+        """The maps and the imagery that are read."""
+        found = [one.source if isinstance(one, LabelSource) else one for one in (self.before, self.after)]
+        return tuple(each.scenes for each in found if isinstance(each, MapSource | RuleSource))
 
     @property
     def transitions(self) -> tuple[Transition, ...]:

@@ -23,6 +23,7 @@ from swath.errors import AreaError, ImageryError
 from swath.geo import Window, sheet_windows
 from swath.imagery.geometry.footprint import extent_pixels
 from swath.imagery.geometry.image_grid import PIXEL_TOLERANCE, output_window
+from swath.imagery.reading.mosaic import check_scale
 from swath.imagery.scene import Scene, Scenes
 from swath.imagery.sources.find import find, find_each
 from swath.maps.cog.encoding import Encoding
@@ -122,6 +123,8 @@ def plan_load(
     images: list[ImageToLoad] = []
     renamed: list[str] = []
     for scenes in found:
+        if physical:
+            check_scale(scenes)
         if scenes.image.crs is None:
             raise ImageryError(
                 f"{scenes.scenes[0].id}: no coordinate reference system, which a collection needs",

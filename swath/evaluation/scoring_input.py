@@ -16,6 +16,7 @@ from swath.imagery.geometry.image_grid import output_window
 from swath.imagery.geometry.pixel_area import PixelArea
 from swath.imagery.labels.labelled_image import LabelledImage, find_labelled_images
 from swath.imagery.labels.labels import find_labels
+from swath.imagery.reading.mosaic import check_scale
 from swath.maps.class_map import open_class_map
 from swath.maps.legend import Legend, MapClass
 from swath.spec.fields.split import SceneSplit
@@ -82,6 +83,8 @@ def find_model_scoring(
         only is not None and split is not None and isinstance(split.spec, SceneSplit)
     )  # each scene has a split of its own
     images = find_labelled_images(_within(data, area), contract.bands, names, mosaic=not apart)
+    for image in images if contract.units == "reflectance" else ():
+        check_scale(image.scenes)
     if only is not None and split is None:
         raise UsageError(
             f"split: {contract.name} does not say how its training was split, so its {only} split is not known",

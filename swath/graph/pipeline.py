@@ -67,9 +67,10 @@ class Pipeline:
         self._plan = fn
         return fn
 
-    def plan(self, spec: Spec) -> dict[str, Any]:
-        """What a run of `spec` would take, as names and values to show. Without a planner: the numbers of nodes and mapped nodes."""
-        graph = self.build(spec)
+    def plan(self, spec: Spec, graph: Graph | None = None) -> dict[str, Any]:
+        """What a run of `spec` would take, as names and values to show. Without a planner: the numbers of nodes and mapped nodes.
+        graph: of the spec, where it is built already."""
+        graph = self.build(spec) if graph is None else graph
         if self._plan is not None:
             return self._plan(spec)
         return {"calls": len(graph), "mapped": sum(node.mapped for node in graph)}

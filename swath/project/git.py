@@ -31,6 +31,14 @@ class GitFailed(Exception):
     """A git command failed; the message is that of git."""
 
 
+class GitMissing(GitFailed):
+    """There is no program git."""
+
+
+class RepositoryRefused(GitFailed):
+    """There is a repository, and git does not read it: it belongs to another user, or is damaged. The message is one line."""
+
+
 @dataclass(frozen=True)
 class Repository:
     """A working tree and its history. `Repository.around` finds it."""
@@ -40,14 +48,26 @@ class Repository:
 
     @classmethod
     def around(cls, folder: Path) -> Repository | None:
-        """The repository around a folder, which need not exist any more; None without one, or without git."""
+        """The repository around a folder, which need not exist any more; None without one that git reads, or without git."""
+        try:
+            return cls.find(folder)
+        except RepositoryRefused:
+            return None
+
+    @classmethod
+    def find(cls, folder: Path) -> Repository | None:
+        """As `around`. Raises RepositoryRefused where there is a repository that git does not read."""
         there = next((each for each in (folder, *folder.parents) if each.is_dir()), None)
         if there is None:
             return None
         try:
             top = git(there, "rev-parse", "--show-toplevel").rstrip("\n")
-        except GitFailed:
+        except GitMissing:
             return None
+        except GitFailed as error:
+            if "not a git repository" in str(error).lower():
+                return None
+            raise RepositoryRefused(_in_one_line(str(error))) from error
         return cls(Path(top)) if top else None
 
     def git(self, *arguments: str, codes: Sequence[int] = (0,), timeout_s: float = TIMEOUT_S) -> str:
@@ -121,13 +141,21 @@ def git(folder: Path, *arguments: str, codes: Sequence[int] = (0,), timeout_s: f
             command, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False
         )
     except FileNotFoundError:
-        raise GitFailed("the program git is not installed") from None
+        raise GitMissing("the program git is not installed") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise GitFailed(str(error)) from error
     if process.returncode not in codes:
         message = process.stderr.decode("utf-8", "replace").strip()
         raise GitFailed(message or f"git {arguments[0]} ended with exit code {process.returncode}")
     return process.stdout.decode("utf-8", "surrogateescape")
+
+
+def _in_one_line(message: str) -> str:
+    """Git's reason, with the command that it recommends."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    reason = lines[0].removeprefix("fatal: ") if lines else "git gave no reason"
+    command = next((line for line in lines[1:] if line.startswith("git ")), "")
+    return f"{reason} ({command})" if command else reason
 
 
 def environment() -> dict[str, str]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from swath.project.git import Repository
+from swath.project.git import Repository, RepositoryRefused
 from swath.project.uncommitted import DIFF_FILE, DiffLimits, UncommittedChanges, read_changes
+from swath.spec.locations import is_stream
 
 
 @dataclass(frozen=True)
@@ -19,16 +20,17 @@ class CodeSource:
     """The commit and the uncommitted changes that the spec and the pipelines of a run were read from."""
 
     git: dict[str, Any] = field(default_factory=dict)
-    """Empty outside of a repository and before its first commit. Else `commit`, `branch` (empty when HEAD was detached),
-    `dirty` (there were uncommitted changes), `spec` (path relative to the project's folder), `changes` (how much of them
-    was stored, see swath.project.uncommitted.UncommittedChanges.state), and `ref` of a run with `--ref`."""
+    """Empty outside of a repository and before its first commit; only `refused` (the reason) where git does not read the repository.
+    Else `commit`, `branch` (empty when HEAD was detached), `dirty` (there were uncommitted changes), `spec` (path relative to the
+    project's folder; not of a spec that was no file), `changes` (how much of them was stored, see
+    swath.project.uncommitted.UncommittedChanges.state), and `ref` of a run with `--ref`."""
     diff: str = ""
     """The uncommitted changes."""
 
     @classmethod
     def of_files(
         cls,
-        spec: tuple[Path, str],
+        spec: tuple[Path, str] | None,
         root: Path,
         used: Sequence[Path],
         scrub: Callable[[str], str] = str,
@@ -36,15 +38,21 @@ class CodeSource:
     ) -> CodeSource:
         """The files as they are now.
 
-        spec: path and text. root: the project's folder. used: further files and folders that the run uses. scrub:
-        replaces secrets in a text.
+        spec: path and text; None for one that is no file. root: the project's folder. used: further files and folders that
+        the run uses. scrub: replaces secrets in a text.
         """
-        file = Path(os.path.normpath(root / spec[0]))
-        repository = Repository.around(file.parent)
+        file = Path(os.path.normpath(root / spec[0])) if spec is not None else None
+        try:
+            repository = Repository.find(file.parent if file is not None else root)
+        except RepositoryRefused as error:
+            return cls({"refused": str(error)})
         commit = repository.head() if repository else ""
         if repository is None or not commit:
             return cls()
-        found = read_changes(repository, commit, [file, *used], (file, spec[1]), scrub, limits)
+        if spec is None or file is None:
+            found = read_changes(repository, commit, used, None, scrub, limits)
+        else:
+            found = read_changes(repository, commit, [file, *used], (file, spec[1]), scrub, limits)
         return cls(_git(commit, repository.branch(), found, file, root), found.diff)
 
     @classmethod
@@ -64,9 +72,9 @@ class CodeSource:
         temporary.replace(file)
 
 
-def _git(commit: str, branch: str, found: UncommittedChanges, file: Path, root: Path) -> dict[str, Any]:
-    spec = Path(os.path.relpath(file, root)).as_posix()
-    return {"commit": commit, "branch": branch, "dirty": bool(found), "spec": spec, "changes": found.state}
+def _git(commit: str, branch: str, found: UncommittedChanges, file: Path | None, root: Path) -> dict[str, Any]:
+    about = {"commit": commit, "branch": branch, "dirty": bool(found), "changes": found.state}
+    return about if file is None else about | {"spec": Path(os.path.relpath(file, root)).as_posix()}
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,11 @@ def reproduction(
     words = ["pipe", "run"]
     caveat = ""
     commit, state = str(git.get("commit", "")), git.get("changes", "")
-    if not commit:
+    if is_stream(spec):
+        caveat = "the spec was read from standard input: `pipe runs show RUN --json` has its text (spec_text)"
+    elif git.get("refused"):
+        caveat = "git did not read the repository: this uses the files as they are now"
+    elif not commit:
         caveat = "the run was not under version control: this uses the files as they are now"
     elif git.get("dirty") and state != "whole":
         why = {"cut": "are too large to be stored", "scrubbed": "contained secrets"}.get(state, "were not stored")

@@ -45,14 +45,14 @@ def read_changes(
     repository: Repository,
     commit: str,
     used: Sequence[Path],
-    spec: tuple[Path, str],
+    spec: tuple[Path, str] | None,
     scrub: Callable[[str], str],
     limits: DiffLimits = DiffLimits(),
 ) -> UncommittedChanges:
     """What a run uses that is not in the checked-out commit. Never raises: a git error is a comment in the diff.
 
     used: files and folders whose untracked files count too. spec: its path, and the text that the run uses, which
-    differs from the file when a run is resumed after an edit. scrub: replaces secrets in a text.
+    differs from the file when a run is resumed after an edit; None for one that is no file. scrub: replaces secrets in a text.
     """
     try:
         return _read_changes(repository, commit, used, spec, scrub, limits)
@@ -64,24 +64,23 @@ def _read_changes(
     repository: Repository,
     commit: str,
     used: Sequence[Path],
-    spec: tuple[Path, str],
+    spec: tuple[Path, str] | None,
     scrub: Callable[[str], str],
     limits: DiffLimits,
 ) -> UncommittedChanges:
     top = repository.top
     tracked = _names(repository.git(*_DIFF, "--name-only", "-z", commit, "--"))
     untracked = _untracked(repository, used)
-    edited = repository.inside(spec[0])
-    if edited is None or _read(top / edited) == spec[1]:
+    edited = repository.inside(spec[0]) if spec is not None else None
+    text = spec[1] if spec is not None else ""
+    if edited is None or _read(top / edited) == text:
         edited = None
     large = [name for name in (*tracked, *untracked) if name != edited and _size(top / name) > limits.file]
     left_out = {*large, edited}
     excluded = [name for name in tracked if name in left_out]
     diff = _diff_tracked(repository, commit, excluded, limits.total) if tracked else ""
     if edited is not None or any(name not in left_out for name in untracked):
-        diff += _diff_untracked(
-            repository, commit, [name for name in untracked if name not in left_out], edited, spec[1]
-        )
+        diff += _diff_untracked(repository, commit, [name for name in untracked if name not in left_out], edited, text)
     return _with_header(commit, diff, large, scrub, limits)
 
 

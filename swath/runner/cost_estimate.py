@@ -49,7 +49,7 @@ def budget_of(job: Job) -> Budget | None:
         raise UsageError(f"the budget cannot be enforced: {error.message}", remedy=error.remedy) from error
     if job.earlier is None:
         try:
-            work = workload_of(matrix.plan(job.pipeline, job.loaded))
+            work = workload_of(matrix.plan(job.pipeline, job.loaded, job.variant_graphs))
         except SwathError:
             work = Workload()  # imagery or model is wrong: the run itself will say so, before it has any machine
         found = estimate_cost(cluster, known, work, throughput_of(job, cluster, gpus=known.worker.gpus > 0))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from swath.runner import matrix
 from swath.spec.fields.output import Destination
 from swath.spec.loading.load import LoadedSpec
+from swath.spec.locations import is_stream, spec_stem
 from swath.spec.secrets import masked_errors, scrub
 from swath.spec.validation.reachability import results_location
 
@@ -57,7 +58,7 @@ class Job:
     @property
     def name(self) -> str:
         """Of the run: the spec's `name`, else the name of its file."""
-        return self.loaded.spec.name or Path(self.loaded.file).stem
+        return self.loaded.spec.name or spec_stem(self.loaded.file)
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -121,8 +122,10 @@ class Job:
 
         loaded, project = self.loaded, self.project
         earlier = self.earlier
-        file = loaded.root / earlier.git.get("spec", loaded.file) if earlier else Path(loaded.file).absolute()
         used = [*project.pipelines, *([project.file] if project.file else [])]
+        if is_stream(loaded.file):
+            return CodeSource.of_files(None, loaded.root, used, self.scrub)
+        file = loaded.root / earlier.git.get("spec", loaded.file) if earlier else Path(loaded.file).absolute()
         return CodeSource.of_files((file, loaded.text), loaded.root, used, self.scrub)
 
     def new_id(self) -> str:

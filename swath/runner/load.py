@@ -13,6 +13,7 @@ from swath.errors import UsageError
 from swath.project.project import Project
 from swath.project.registry import Registry
 from swath.runner.job import Job
+from swath.spec.locations import is_stream, spec_folder
 
 if TYPE_CHECKING:
     from swath.engine.journal_rows import RunRow
@@ -32,7 +33,7 @@ def load(
     trust: bool = True,
     allow_env: Collection[str] = (),
 ) -> Job:
-    """The job of a spec's file, in the project that the file lies in.
+    """The job of a spec's file, in the project that the file lies in; of `-` that of standard input, in the current folder's project.
 
     set: values that replace those of the spec. cluster: where to run instead of what the spec says, as in `cluster:`.
     trust: whether code of the project may be imported. With False only if its user trusts it (`pipe trust`, SWATH_TRUST).
@@ -40,7 +41,7 @@ def load(
 
     Raises SpecError with every mistake of the spec, UsageError for a value of `set` that YAML cannot hold.
     """
-    project = project_of(Path(path).absolute().parent, trust=trust, allow_env=allow_env)
+    project = project_of(spec_folder(str(path)), trust=trust, allow_env=allow_env)
     return load_in(path, set, cluster, project, Registry.of(project))
 
 
@@ -70,6 +71,10 @@ def load_commit(
     """
     from swath.spec.loading.load import parse
 
+    if is_stream(str(path)):
+        raise UsageError(
+            "a spec of a commit cannot come from standard input", remedy="give the path that it has in the commit"
+        )
     file = Path(path).absolute()
     working = project_of(file.parent, trust=trust, allow_env=allow_env)
     with _worktree(file, ref, patch, working.state) as tree:
@@ -163,10 +168,15 @@ def _reads_as_itself(text: str) -> bool:
 
 @contextlib.contextmanager
 def _worktree(file: Path, ref: str, patch: Path | None, state: Path) -> Iterator[Worktree]:
-    from swath.project.git import Repository
+    from swath.project.git import Repository, RepositoryRefused
     from swath.project.worktree import checkout
 
-    repository = Repository.around(file.parent)
+    try:
+        repository = Repository.find(file.parent)
+    except RepositoryRefused as error:
+        raise UsageError(
+            f"git does not read the repository of {file}: {error}", remedy="do what git says, or leave --ref out"
+        ) from error
     if repository is None:
         raise UsageError(
             f"{file} is in no git repository, so there is no commit to take it from",

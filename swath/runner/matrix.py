@@ -68,18 +68,20 @@ def table_row(result: Any) -> dict[str, Any]:
     return {"skipped": False, "outputs": outputs(result), "about": about, "numbers": numbers(result, about)}
 
 
-def plan(pipeline: Pipeline, loaded: LoadedSpec) -> dict[str, Any]:
+def plan(pipeline: Pipeline, loaded: LoadedSpec, graphs: Sequence[Graph] | None = None) -> dict[str, Any]:
     """What a run would take. Of a matrix: how many variants, the work of all, what they have in common, and the plan of each.
+    graphs: of `variant_graphs`, where they are built already.
 
     Raises UsageError with everything that is wrong with any of them.
     """
     if not loaded.variants:
-        return pipeline.plan(loaded.spec)
+        return pipeline.plan(loaded.spec, graphs[0] if graphs is not None else None)
     each: dict[str, dict[str, Any]] = {}
     wrong: list[str] = []
-    for variant in loaded.variants:
+    built: Sequence[Graph | None] = graphs if graphs is not None else [None] * len(loaded.variants)
+    for variant, graph in zip(loaded.variants, built, strict=True):
         try:
-            each[variant.name] = pipeline.plan(variant.spec)
+            each[variant.name] = pipeline.plan(variant.spec, graph)
         except SwathError as error:
             wrong.append(f"{variant.name}: {error.message}")
     if wrong:

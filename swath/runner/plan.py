@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swath.runner import cost_estimate, matrix, staging
+from swath.runner.output_checks import check_outputs
 from swath.spec.secrets import masked_errors
 
 if TYPE_CHECKING:
@@ -37,10 +38,17 @@ class Plan:
 def plan(job: Job) -> Plan:
     """What a run of a job would take: scenes, grid, regions, bytes; in a cloud also machines, hours and cost.
 
-    Reads the metadata of imagery and model. Raises SwathError when they are wrong.
+    Reads the metadata of imagery and model. Raises SwathError when they are wrong, or an output cannot be written.
     """
+    check_outputs(job)
+    return plan_unchecked(job)
+
+
+def plan_unchecked(job: Job) -> Plan:
+    """As `plan`, whether or not the outputs can be written."""
+    graphs = job.variant_graphs
     with masked_errors(job.secrets, f"there is no plan of {job.loaded.pipeline}"):
-        values = matrix.plan(job.pipeline, job.loaded)
+        values = matrix.plan(job.pipeline, job.loaded, graphs)
         values |= staging.plan(job.loaded) | cost_estimate.plan(job, values)
     return Plan(
         {

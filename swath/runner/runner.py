@@ -48,6 +48,7 @@ from swath.runner.heartbeat import heartbeat
 from swath.runner.job import Job
 from swath.runner.lock import in_use, locked
 from swath.runner.outcome import RunOutcome
+from swath.runner.output_checks import check_outputs
 from swath.runner.reports import RunReports
 from swath.runner.run_cluster import RunCluster
 from swath.storage.bucket_lock import bucket_locked
@@ -88,6 +89,7 @@ def run(
         )
     crashpoint.reached("parsing")
     notifications.check_addresses([job.project.notify, job.spec.notify])
+    check_outputs(job)
     budget = cost_estimate.budget_of(job)
     models = throughput.models_digest(job.spec)
     run_id = job.earlier.id if job.earlier is not None else run_id or job.new_id()
@@ -202,6 +204,8 @@ class _Run:
             self.say("info", f"the budget {cost_estimate.without_effect(cluster)}")
         if self.untraced:
             self.say("warning", self.untraced)
+        if refused := job.source.git.get("refused"):
+            self.say("warning", f"the commit of the project cannot be recorded: {refused}")
         self.reports.write_table()
         if self.journal.network_fs:
             self.say(

@@ -5,8 +5,12 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
+
+STDIN = "-"
+"""A spec's path that stands for standard input."""
 
 _SPECIAL = {
     stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket",
@@ -21,6 +25,21 @@ def is_remote(path: str) -> bool:
 def absolute(path: str, root: Path) -> str:
     """The path relative to `root` as an absolute one, with `~` and `..` resolved. A URL is returned as it is."""
     return path if is_remote(path) else os.path.normpath(root / os.path.expanduser(path))
+
+
+def is_stream(path: str) -> bool:
+    """Whether a spec's path is standard input or an open file descriptor, as of `<(command)` in a shell: it can be read once."""
+    return path in (STDIN, "/dev/stdin") or re.fullmatch(r"/(dev|proc/self)/fd/\d+", path) is not None
+
+
+def spec_folder(path: str) -> Path:
+    """The folder in which a spec's project is looked for: the current one for a stream. Absolute."""
+    return Path.cwd() if is_stream(path) else Path(path).absolute().parent
+
+
+def spec_stem(path: str) -> str:
+    """The name of a run whose spec has none: that of its file."""
+    return "stdin" if is_stream(path) else Path(path).stem
 
 
 def special_file(path: str) -> str:

@@ -268,3 +268,19 @@ def test_a_secret_is_in_no_diff_that_a_run_keeps(pipe: Pipe, project: Path) -> N
     for file in folder.iterdir():
         assert b"canary-4711" not in file.read_bytes()
     assert "contained secrets" in pipe("runs", "show", "last").stdout
+
+
+def test_a_run_in_a_repository_that_git_does_not_read_is_done_and_says_why_it_has_no_commit(
+    pipe: Pipe, project: Path
+) -> None:
+    (project / ".git" / "config").write_text("[broken\n")
+    done = pipe("run", "specs/say.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "warning: the commit of the project cannot be recorded: bad config line 1 in file" in done.stderr
+    shown = pipe("runs", "show", "last").stdout
+    assert "commit    not recorded: bad config line 1" in shown
+    assert "may differ: git did not read the repository" in shown
+    refused = pipe("run", "specs/say.yaml", "--ref", "HEAD")
+    assert refused.returncode == 2
+    assert "git does not read the repository of" in refused.stderr
+    assert "bad config line 1" in refused.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from swath.errors import UsageError
-from swath.project.git import GitFailed, Repository
+from swath.project.git import GitFailed, Repository, RepositoryRefused
 from tests.repositories import commit, git, repository, write
 
 
@@ -63,3 +63,21 @@ def test_a_path_inside_is_relative_to_the_top(project: Path, tmp_path: Path) -> 
 def test_a_failed_command_has_the_message_of_git(project: Path) -> None:
     with pytest.raises(GitFailed, match=r"(?i)not a valid object name nowhere"):
         Repository(project).git("cat-file", "-t", "nowhere")
+
+
+def test_a_repository_that_git_does_not_read_is_refused_with_its_reason(project: Path) -> None:
+    (project / ".git" / "config").write_text("[broken\n")
+    with pytest.raises(RepositoryRefused, match=r"^bad config line 1 in file "):
+        Repository.find(project / "specs")
+    assert Repository.around(project) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_repository_of_another_user_is_refused_with_the_command_that_git_recommends(project: Path) -> None:
+    for place in (project, *project.rglob("*")):
+        os.chown(place, 12345, 12345)
+    with pytest.raises(RepositoryRefused) as refused:
+        Repository.find(project / "specs")
+    assert str(refused.value) == (
+        f"detected dubious ownership in repository at '{project}' (git config --global --add safe.directory {project})"
+    )

@@ -66,7 +66,6 @@ def built(project: Path) -> list[str]:
 def test_a_run_a_plan_and_an_explanation_build_the_graph_once_between_them(project: Path) -> None:
     this = job(project, "budget: 5\n")
     plan(this)
-    built(project)  # a pipeline without a planner is planned by its graph
     explain(this)
     assert run(this).status == "done"
     assert built(project) == ["1"]

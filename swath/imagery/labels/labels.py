@@ -16,7 +16,7 @@ from swath.errors import AreaError, ImageryError
 from swath.geo import Window
 from swath.imagery.geometry.footprint import extent_pixels, grid_footprint, grid_polygon, transformer
 from swath.imagery.geometry.image_grid import area_mask
-from swath.imagery.reading.mosaic import read_mosaic
+from swath.imagery.reading.mosaic import check_scale, read_mosaic
 from swath.imagery.reading.open_raster import gdal_errors, open_raster, stamp
 from swath.imagery.reading.window import read_file
 from swath.imagery.scene import Band, Scenes
@@ -315,4 +315,6 @@ def _rule(
         )
     true = _number(labels.label, numbers, "labels.label")
     false = _number(labels.otherwise, numbers, "labels.otherwise")
+    if labels.units == "reflectance":
+        check_scale(scenes)
     return RuleSource(scenes, labels.expression, true, false, labels.units == "reflectance"), []

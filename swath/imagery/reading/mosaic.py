@@ -45,7 +45,7 @@ def read_mosaic(
     Raises ReadFailed when a file cannot be read, ImageryError when it is not what the scene says, or has no scale.
     """
     if reflectance:
-        _check_scale(scenes)
+        check_scale(scenes)
     touching = [scene for scene in scenes.scenes if _touches(scene, scenes.image, window)]
     if scenes.mosaic == "last":
         touching.reverse()
@@ -81,12 +81,13 @@ class _Job:
     median_bytes: int
 
 
-def _check_scale(scenes: Scenes) -> None:
+def check_scale(scenes: Scenes) -> None:
+    """Raise ImageryError when the scale of a band that is needed as a physical value is not known."""
     for scene in scenes.scenes:
         for band in scene.bands:
             if band.scale is None:
                 raise ImageryError(
-                    f"{scene.id}: the model takes physical values, and nothing says the scale of band {band.name}",
+                    f"{scene.id}: physical values are needed, and nothing says the scale of band {band.name}",
                     remedy="Set imagery.scale and imagery.offset (such as 0.0001 and 0 for Sentinel-2).",
                 )
 

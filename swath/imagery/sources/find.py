@@ -12,6 +12,7 @@ from swath.imagery.geometry.utm_zones import split_zones, utm_zone
 from swath.imagery.scene import Scenes
 from swath.imagery.sources import files, stac
 from swath.imagery.sources.cloud_cover import sort_by_cloud_cover
+from swath.imagery.sources.scene_checks import check_scenes
 from swath.spec.fields.imagery import FilesImagery
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def _found(
         scenes = files.find_scenes(imagery, bands, area, grid)
     else:
         scenes = stac.find_scenes(imagery, bands, area, grid)
+    check_scenes(scenes)
     if scenes.mosaic != "least_cloud":
         return scenes
     notes = list(scenes.notes)

@@ -15,6 +15,7 @@ from swath.spec import notify, spelling
 from swath.spec.base import Spec
 from swath.spec.fields.area import Area
 from swath.spec.fields.paths import ValidationContext
+from swath.spec.locations import spec_folder, spec_stem
 from swath.spec.matrix import matrix, search_space
 from swath.spec.matrix.reader import read_matrix
 from swath.spec.matrix.variants import Variant, validate_variants
@@ -114,7 +115,7 @@ def parse(
 
     Raises SpecError with every mistake, sorted by file, line and column.
     """
-    settings = project if project is not None else ProjectFolder.find(Path(file), env)
+    settings = project if project is not None else ProjectFolder.find(spec_folder(file), env)
     env = settings.environment(env)
     texts = _with_cluster(overrides, cluster)
     changes, mistakes = override.read(texts)
@@ -135,7 +136,7 @@ def parse(
         raise SpecError(list(sorted_mistakes(mistakes, file)))
     notes = [f"{each.name}: {note}" for each in validated.variants for note in _notes(each.spec, ())]
     notes = notes or _notes(validated.specs[0], ())
-    name = {} if validated.specs[0].name else {"name": re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem)[:80]}
+    name = {} if validated.specs[0].name else {"name": re.sub(r"[^A-Za-z0-9._-]+", "-", spec_stem(file))[:80]}
     specs = [spec.model_copy(update=name) for spec in validated.specs]
     variants = tuple(replace(each, spec=spec) for each, spec in zip(validated.variants, specs, strict=False))
     notifies = [spec.notify for spec in specs]

@@ -113,7 +113,7 @@ def _same_place(
     """Mistakes for variants that would write to the same place."""
     seen: dict[str, str] = {}
     for draft, variant in zip(drafts, found, strict=True):
-        for path, place in _places(variant.spec):
+        for path, place in places(variant.spec):
             first = seen.setdefault(place.rstrip("/"), variant.name)
             if first != variant.name:
                 shown = scrub(place, secrets)
@@ -127,7 +127,7 @@ def _same_place(
                 )
 
 
-def _places(spec: Spec) -> Iterator[tuple[Path, str]]:
+def places(spec: Spec) -> Iterator[tuple[Path, str]]:
     """The paths that a spec writes, and their fields."""
     for name, output in outputs_of(spec):
         yield (name, "to"), output.to

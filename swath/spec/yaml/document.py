@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from bisect import bisect_right
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swath.errors import Mistake, SpecError
-from swath.spec.locations import special_file
+from swath.spec.locations import STDIN, is_stream, special_file
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -86,24 +87,40 @@ def dotted(path: Path) -> str:
 
 
 def read(file: str) -> str:
-    """The text of a file. Raises SpecError if it cannot be read, is too large or is not UTF-8."""
-    if what := special_file(file):
+    """The text of a file; of `-` that of standard input. Raises SpecError if it cannot be read, is too large or is not UTF-8 (UTF-16
+    with a byte order mark, as Windows PowerShell writes, is read too)."""
+    if not is_stream(file) and (what := special_file(file)):
         raise SpecError([Mistake(file, 1, 1, "", f"{what} cannot be read; save the text as a file, and give its path")])
     try:
-        # A named pipe that takes the file's place now is opened without waiting for a writer, and is empty.
-        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:  # noqa: PTH123 - a handle
+        with open(_descriptor(file), "rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise SpecError([Mistake(file, 1, 1, "", f"cannot be read: {why}")]) from error
     if len(raw) > MAX_BYTES:
         raise SpecError([Mistake(file, 1, 1, "", _TOO_LARGE)])
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            return raw.decode("utf-16")
+        except UnicodeDecodeError as error:
+            message = "the file begins as UTF-16, and is not: save the file as UTF-8"
+            raise SpecError([Mistake(file, 1, 1, "", message)]) from error
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode("utf-8-sig", "replace")
         line, column = _Lines(before).place(len(before))
         raise SpecError([Mistake(file, line, column, "", "not UTF-8; save the file as UTF-8")]) from error
+
+
+def _descriptor(file: str) -> int:
+    """An open file descriptor of a spec's file."""
+    if file == STDIN:
+        return os.dup(0)
+    if is_stream(file):
+        return os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    # A named pipe that takes the file's place now is opened without waiting for a writer, and is empty.
+    return os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def parse(text: str, file: str) -> Document:

@@ -288,3 +288,18 @@ def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Any) -> None:
     for path in (tmp_path / "none.yaml", tmp_path, "a\0b"):
         with pytest.raises(SpecError, match="cannot be read"):
             read(str(path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_what_windows_writes_is_read_as_what_it_is(tmp_path: Any, encoding: str) -> None:
+    file, text = tmp_path / "a.yaml", "name: Zürich\r\nitems: 3\r\n"
+    mark = "" if encoding in ("utf-16", "utf-8-sig") else "\ufeff"
+    file.write_bytes((mark + text).encode(encoding))
+    assert parse(read(str(file)), "a.yaml").data == {"name": "Zürich", "items": 3}
+
+
+def test_what_begins_as_utf16_and_is_not_is_refused(tmp_path: Any) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_bytes(b"\xff\xfea\x00\x00\xd8")
+    with pytest.raises(SpecError, match="begins as UTF-16, and is not: save the file as UTF-8"):
+        read(str(file))
