@@ -50,15 +50,21 @@ def local_copy(path: str) -> str:
     return str(local)
 
 
+_VERSIONS = ("ETag", "etag", "LastModified", "Last-Modified", "last_modified", "updated", "mtime", "created", "ino")
+"""What clients of stores call what changes with a file's content."""
+
+
 def _version(info: dict[str, Any]) -> list[str]:
-    return [str(info.get(key, "")) for key in ("ETag", "etag", "LastModified", "updated", "mtime", "size")]
+    return [str(info.get(key, "")) for key in (*_VERSIONS, "size")]
 
 
 def _downloaded(files: Any, name: str, info: dict[str, Any], key: list[str]) -> Path:
     """A copy of a file in the folder of `key`, which holds all files of one version of a model."""
     folder = _folder() / hashlib.sha256("\n".join(key).encode()).hexdigest()[:32]
     local = folder / name.rpartition("/")[2]
-    _download(files, name, info["size"], local)
+    known = any(info.get(key) for key in _VERSIONS)
+    if not (known and local.is_file() and local.stat().st_size == info["size"]):
+        _download(files, name, info["size"], local)
     return local
 
 
@@ -89,8 +95,6 @@ def _folder() -> Path:
 
 
 def _download(files: Any, name: str, size: int, to: Path) -> None:
-    if to.is_file() and to.stat().st_size == size:
-        return
     to.parent.mkdir(parents=True, exist_ok=True)
     partial = to.with_name(f"{to.name}.{uuid.uuid4().hex[:8]}.partial")
     try:

@@ -39,6 +39,26 @@ def test_a_version_is_downloaded_once_with_the_data_of_onnx(tmp_path: Path) -> N
     assert other.read_bytes() == b"graph 2"
 
 
+@pytest.mark.parametrize("store", [{}, {"ETag": "1"}, {"Last-Modified": "Mon"}, {"created": 1.0}])
+def test_weights_of_the_same_size_are_downloaded_again_unless_the_store_says_they_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: dict[str, object]
+) -> None:
+    info = {"size": 5, **store}
+
+    def described(files: object, name: str) -> dict[str, object]:
+        return info
+
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.info", described)
+    (tmp_path / "model.pt2").write_bytes(b"first")
+    url = f"file://{tmp_path}/model.pt2"
+    assert Path(local_copy(url)).read_bytes() == b"first"
+    (tmp_path / "model.pt2").write_bytes(b"other")
+    assert Path(local_copy(url)).read_bytes() == (b"first" if store else b"other")
+    if store:
+        info |= {key: f"{value}+" for key, value in store.items()}
+        assert Path(local_copy(url)).read_bytes() == b"other"
+
+
 def test_what_cannot_be_read_is_an_error_that_names_the_url(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"file://{tmp_path}/none.pt2: cannot be read"):
         local_copy(f"file://{tmp_path}/none.pt2")

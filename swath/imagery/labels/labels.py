@@ -17,8 +17,9 @@ from swath.geo import Window
 from swath.imagery.geometry.footprint import extent_pixels, grid_footprint, grid_polygon, transformer
 from swath.imagery.geometry.image_grid import area_mask
 from swath.imagery.reading.mosaic import check_scale, read_mosaic
-from swath.imagery.reading.open_raster import gdal_errors, open_raster, stamp
+from swath.imagery.reading.open_raster import gdal_errors, open_raster
 from swath.imagery.reading.window import read_file
+from swath.imagery.remote.identities import identities, identity
 from swath.imagery.scene import Band, Scenes
 from swath.imagery.sources.files import read_band
 from swath.spec.fields.labels import IGNORE_CLASS, IGNORE_INDEX, ExpressionLabels, RasterLabels, VectorLabels
@@ -169,7 +170,7 @@ def _vector(labels: VectorLabels, image: GeoBox, numbers: dict[str, int]) -> tup
         class_numbers = tuple(
             (value, _number(labels.classes.get(value, value), numbers, f"{where}: {labels.field}")) for value in values
         )
-    file_stamp = "" if is_remote(labels.path) else stamp(labels.path)
+    file_stamp = identities([labels.path], notes)[labels.path] if is_remote(labels.path) else identity(labels.path)
     source = VectorSource(
         labels.path,
         file_stamp,
@@ -264,7 +265,7 @@ def _raster(labels: RasterLabels, image: GeoBox, numbers: dict[str, int]) -> tup
     with gdal_errors(labels.path, "opening it"), open_raster(labels.path) as file:
         if labels.band > file.count:
             raise ImageryError(f"{where}: no band {labels.band}; it has {file.count}", remedy="Check labels.band.")
-        band = read_band(file, labels.path, labels.band, "labels", stamp(labels.path), numbers=False)
+        band = read_band(file, labels.path, labels.band, "labels", identity(labels.path), numbers=False)
     if band.nodata is None:
         band = replace(band, nodata=labels.nodata)
     if (band.geobox.crs is None) != (image.crs is None):

@@ -17,8 +17,7 @@ from rasterio.io import DatasetReader
 from swath.errors import ImageryError, ReadFailed, SwathError
 from swath.imagery.remote.file_format import DRIVERS, HEAD_BYTES, describe_format, driver_of
 from swath.imagery.remote.gdal_file import Opener, close_at_exit, raise_fetch_errors, share_openers
-from swath.imagery.remote.range_request import fetch_range
-from swath.imagery.remote.remote_file import FIRST_BYTES, RemoteFile
+from swath.imagery.remote.remote_file import RemoteFile
 from swath.imagery.remote.request_policy import POLICY, RequestPolicy
 from swath.storage.address import is_remote, local_path, redacted, scheme
 from swath.storage.filesystem import open_filesystem
@@ -103,30 +102,6 @@ def _driver(href: str, head: bytes) -> str:
             remedy=f"Formats that are read: {', '.join(DRIVERS)}. Convert others with gdal_translate -of COG.",
         )
     return driver
-
-
-def stamp(href: str, policy: RequestPolicy = POLICY) -> str:
-    """Size and modification time of a local file, etag or time of a remote one; changes when the file does. Raises
-    ImageryError when there is no such file, CredentialsError when it may not be read."""
-    kind = scheme(href)
-    if kind == "file":
-        try:
-            status = local_path(href).stat()
-        except OSError as error:
-            raise ImageryError(f"{redacted(href)}: {error.strerror}", remedy="Check the path.") from error
-        _check_is_file(href, status.st_mode)
-        return f"{status.st_size}-{status.st_mtime_ns}"
-    if kind in _BY_RANGES:
-        found = fetch_range(href, 0, FIRST_BYTES, policy)
-        return f"{found.size}-{found.etag}"
-    try:
-        facts = open_filesystem(href).info(href)
-    except FileNotFoundError as error:
-        raise ImageryError(f"{redacted(href)}: no such file", remedy="Check the path.") from error
-    except OSError as error:
-        raise _explain(href, "looking it up", error) from error
-    known = [facts.get(k) for k in ("ETag", "etag", "mtime", "LastModified", "updated", "created")]
-    return f"{facts.get('size')}-{next((str(k) for k in known if k), '')}"
 
 
 def _check_is_file(href: str, mode: int) -> None:

@@ -89,7 +89,8 @@ def _request(href: str, signed: str, start: int, stop: int, policy: RequestPolic
 
 def _response(href: str, signed: str, reply: urllib3.BaseHTTPResponse, body: _Body, start: int, stop: int) -> Response:
     headers = reply.headers
-    etag = headers.get("ETag") or headers.get("Last-Modified") or ""
+    modified = headers.get("Last-Modified") or ""
+    etag = headers.get("ETag") or modified
     if reply.status == 206:
         first, last, size = _content_range(href, headers.get("Content-Range", ""))
         if first != start or last + 1 != min(stop, size):
@@ -97,11 +98,11 @@ def _response(href: str, signed: str, reply: urllib3.BaseHTTPResponse, body: _Bo
                 f"{redacted(href)}: the server sent bytes {first}-{last} where {start}-{stop - 1} were asked for",
                 remedy="Copy the file to a server that serves ranges, or to this machine.",
             )
-        return Response(body.read(last + 1 - start), size, etag)
+        return Response(body.read(last + 1 - start), size, etag, modified)
     if reply.status == 200:
-        return _whole_file(href, reply, body, start, stop, etag)
+        return _whole_file(href, reply, body, start, stop, etag, modified)
     if reply.status == 416 and start == 0:  # an empty file has no such range
-        return Response(b"", 0, etag)
+        return Response(b"", 0, etag, modified)
     message = f"{redacted(href)}: the server answered {reply.status}"
     if reply.status in _TRANSIENT:
         raise TransientError(f"the server answered {reply.status}", retry_after_s(headers.get("Retry-After", "")))
@@ -122,13 +123,18 @@ def _response(href: str, signed: str, reply: urllib3.BaseHTTPResponse, body: _Bo
     raise ReadFailed(message, remedy="Check the address.")
 
 
-def _whole_file(href: str, reply: urllib3.BaseHTTPResponse, body: _Body, start: int, stop: int, etag: str) -> Response:
-    """The response of a server that ignores Range: taken when the file is no longer than the range."""
+def _whole_file(
+    href: str, reply: urllib3.BaseHTTPResponse, body: _Body, start: int, stop: int, etag: str, modified: str
+) -> Response:
+    """The response of a server that ignores Range: taken when the file is no longer than the range, and where one byte is asked
+    for, which is a request for the headers."""
     length = reply.headers.get("Content-Length", "")
+    if (start, stop) == (0, 1):
+        return Response(b"", int(length) if length.isdecimal() else -1, etag, modified)
     if start == 0 and length.isdecimal() and int(length) <= stop:
-        return Response(body.read(int(length)), int(length), etag)
+        return Response(body.read(int(length)), int(length), etag, modified)
     if start == 0 and driver_of(head := body.read(HEAD_BYTES, short=True)) is None:
-        return Response(head, len(head), etag)  # not a raster: the caller's error says what it is instead
+        return Response(head, len(head), etag, modified)  # not a raster: the caller's error says what it is instead
     many = f" ({int(length):,} bytes)" if length.isdecimal() else ""
     raise ImageryError(
         f"{redacted(href)}: the server ignores Range: it would send the whole file{many} for every piece",

@@ -56,7 +56,8 @@ def fetch_object(href: str, start: int, stop: int, policy: RequestPolicy) -> Res
     size = int(meta["size"])
     if len(data) != min(stop, size) - start:
         raise TransientError(f"the transfer was cut: {len(data)} of {min(stop, size) - start} bytes came")
-    return Response(data, size, str(meta["e_tag"] or meta["last_modified"].timestamp()))
+    modified = str(meta["last_modified"].timestamp())
+    return Response(data, size, str(meta["e_tag"] or modified), modified)
 
 
 _STATUS = re.compile(r"status code: (\d{3})")

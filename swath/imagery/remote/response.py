@@ -14,6 +14,8 @@ class Response:
     """Bytes of the whole file."""
     etag: str
     """Changes when the file does; empty when the server sends neither an ETag nor a time."""
+    modified: str = ""
+    """Time of the last modification, as the server writes it."""
 
 
 class TransientError(Exception):

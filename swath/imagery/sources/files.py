@@ -14,11 +14,13 @@ from rasterio.io import DatasetReader
 
 from swath.errors import ImageryError
 from swath.imagery.geometry.image_grid import image_grid
-from swath.imagery.reading.open_raster import gdal_errors, open_raster, stamp
+from swath.imagery.reading.open_raster import gdal_errors, open_raster
 from swath.imagery.reading.quality_mask import check_mask
+from swath.imagery.remote.identities import WITHOUT_VERSION, identity
 from swath.imagery.remote.request_policy import POLICY, RequestPolicy
 from swath.imagery.scene import Band, Scene, Scenes
 from swath.storage.address import local_path, redacted, scheme
+from swath.storage.file_identity import is_unknown
 from swath.storage.filesystem import open_filesystem
 
 if TYPE_CHECKING:
@@ -124,7 +126,9 @@ def _matches(pattern: str) -> list[str]:
 def _scene(
     href: str, imagery: FilesImagery, requested: tuple[str | int, ...] | None, notes: list[str], policy: RequestPolicy
 ) -> Scene:
-    file_stamp = stamp(href, policy)
+    file_stamp = identity(href, policy)
+    if is_unknown(file_stamp):
+        notes.append(f"{redacted(href)}: {WITHOUT_VERSION}; what is computed of it is not reused")
     with gdal_errors(href, "opening it"), open_raster(href, policy) as file:
         if file.crs is None and file.gcps[0]:
             raise ImageryError(

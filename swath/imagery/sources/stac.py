@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,10 @@ from pyproj.exceptions import CRSError
 
 from swath.errors import ImageryError
 from swath.imagery.geometry.image_grid import image_grid
-from swath.imagery.reading.open_raster import gdal_errors, open_raster, stamp
+from swath.imagery.reading.open_raster import gdal_errors, open_raster
 from swath.imagery.reading.quality_mask import check_mask
 from swath.imagery.remote.host_check import check_reference
+from swath.imagery.remote.identities import LIMITS, IdentityLimits, identities, identity
 from swath.imagery.scene import Band, Scene, Scenes
 from swath.imagery.sources.files import read_band, wanted_bands, with_overrides
 from swath.imagery.sources.radiometry import radiometry
@@ -46,7 +48,11 @@ _PREVIEW_ROLES = {"thumbnail", "overview", "visual"}
 
 
 def find_scenes(
-    imagery: StacImagery, bands: tuple[str, ...] | None, area: Area | None, grid: GridSpec | None = None
+    imagery: StacImagery,
+    bands: tuple[str, ...] | None,
+    area: Area | None,
+    grid: GridSpec | None = None,
+    limits: IdentityLimits = LIMITS,
 ) -> Scenes:
     """Each item that passes the spec's filters is one scene; see find_items for their order.
 
@@ -68,7 +74,7 @@ def find_scenes(
     names = tuple(str(want) for want in requested)
     notes: list[str] = []
     items = find_items(imagery, area, notes=notes)
-    scenes = tuple(scene_of(item, names, imagery, notes) for item in items)
+    scenes = identified(tuple(scene_of(item, names, imagery, notes) for item in items), notes, limits)
     return Scenes(
         scenes=scenes,
         image=image_grid(scenes, grid),
@@ -78,6 +84,30 @@ def find_scenes(
         mask=imagery.mask,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def identified(scenes: tuple[Scene, ...], notes: list[str], limits: IdentityLimits) -> tuple[Scene, ...]:
+    """The scenes with the identities of their remote files, all asked in parallel: a file may be overwritten while its item stays."""
+    wanted = [band.href for scene in scenes for band in _bands_of(scene) if is_remote(band.href)]
+    if not wanted:
+        return scenes
+    found = identities(wanted, notes, limits)
+
+    def stamped(band: Band) -> Band:
+        return replace(band, stamp=found.get(band.href, band.stamp))
+
+    return tuple(
+        replace(
+            scene,
+            bands=tuple(map(stamped, scene.bands)),
+            quality=None if scene.quality is None else stamped(scene.quality),
+        )
+        for scene in scenes
+    )
+
+
+def _bands_of(scene: Scene) -> tuple[Band, ...]:
+    return scene.bands if scene.quality is None else (*scene.bands, scene.quality)
 
 
 def scene_of(item: pystac.Item, names: tuple[str, ...], imagery: StacImagery, notes: list[str]) -> Scene:
@@ -100,11 +130,7 @@ def _band(item: pystac.Item, name: str, imagery: StacImagery, notes: list[str], 
     geobox, dtype = _geobox(item, asset), facts.get("data_type")
     if dtype not in _DATA_TYPES:  # "other", a complex type or a misspelling: the file's own is taken
         dtype = None
-    file_stamp = (
-        str(asset.extra_fields.get("file:checksum") or item.properties.get("updated") or "")
-        if is_remote(href)
-        else stamp(href)
-    )
+    file_stamp = "" if is_remote(href) else identity(href)
     if geobox is None or dtype is None:
         with gdal_errors(href, f"looking into asset {key} of item {item.id}"), open_raster(href) as file:
             if index > file.count:

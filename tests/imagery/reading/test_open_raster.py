@@ -12,6 +12,8 @@ from swath.errors import ImageryError
 from swath.geo import Window
 from swath.imagery.reading import open_raster
 from swath.imagery.reading.mosaic import read_mosaic
+from swath.imagery.sources.files import find_scenes
+from swath.spec.fields.imagery import FilesImagery
 from tests.imagery.reading.scenes import files
 
 
@@ -32,6 +34,6 @@ def test_a_pipe_a_device_and_a_folder_are_refused_without_being_read(tmp_path: P
         (tmp_path, "a folder"),
     ):
         with pytest.raises(ImageryError, match=f"{path}: {what}"):
-            open_raster.stamp(str(path))
+            find_scenes(FilesImagery(paths=(str(path),)), None, None)
         with pytest.raises(ImageryError, match=f"{path}: {what}"), open_raster.gdal_errors(str(path), "testing"):
             open_raster.open_raster(str(path))

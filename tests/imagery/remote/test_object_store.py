@@ -6,12 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from swath.errors import CredentialsError, ImageryError, ReadFailed
 from swath.imagery.remote import object_store
+from swath.imagery.remote.identities import identity
 from swath.imagery.remote.object_store import _explain
 from swath.imagery.remote.request_policy import POLICY
 from swath.imagery.remote.response import TransientError
+from swath.storage.file_identity import is_unknown
 from tests.imagery.remote.client import QUICK, Client
 from tests.imagery.servers import Asked, Fault, Web, simulated_gs, simulated_s3, web
 
@@ -21,6 +24,17 @@ def use(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
         monkeypatch.setenv(name, value)
 
 
+def check_identity(href: str, address: str, folder: Path, method: str = "PUT") -> None:
+    """The identity of an object stays until it is overwritten by one of the same size."""
+    before = identity(href)
+    assert identity(href) == before
+    assert not is_unknown(before)
+    data = (folder / "a.tif").read_bytes()
+    unsigned = {"Authorization": "AWS4-HMAC-SHA256 Credential=testing/20200101/us-east-1/s3/aws4_request"}
+    assert urllib3.request(method, address, body=data[:-1] + b"x", headers=unsigned).status == 200
+    assert identity(href) != before
+
+
 @pytest.mark.slow
 def test_objects_of_s3_are_read_as_local_files_are(
     folder: Path, client: Client, monkeypatch: pytest.MonkeyPatch
@@ -28,6 +42,7 @@ def test_objects_of_s3_are_read_as_local_files_are(
     with simulated_s3(folder) as environment:
         use(monkeypatch, environment)
         client.check("s3://pixels/a.tif", folder)
+        check_identity("s3://pixels/a.tif", f"{environment['AWS_ENDPOINT_URL']}/pixels/a.tif", folder)
         with pytest.raises(ImageryError, match=r"s3://pixels/none\.tif: no such object"):
             client.scenes("s3://pixels/none.tif")
         with pytest.raises(ImageryError, match="no such object"):
@@ -41,6 +56,8 @@ def test_objects_of_google_storage_are_read_as_local_files_are(
     with simulated_gs(folder, tmp_path / "gs") as environment:
         use(monkeypatch, environment)
         client.check("gs://pixels/a.tif", folder)
+        upload = f"{environment['STORAGE_EMULATOR_HOST']}/upload/storage/v1/b/pixels/o?uploadType=media&name=a.tif"
+        check_identity("gs://pixels/a.tif", upload, folder, "POST")
         with pytest.raises(ImageryError, match=r"gs://pixels/none\.tif: no such object"):
             client.scenes("gs://pixels/none.tif")
 
