@@ -6,6 +6,7 @@ BENCH_ARGS ?=
 PIXELS_ARGS ?=
 LEAKS_ARGS ?=
 CRASH_ARGS ?=
+ATTACK_ARGS ?=
 IMAGE ?= swath
 VARIANT ?= cpu
 ON ?= aws
@@ -18,7 +19,7 @@ COMPILE = $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check crashtest crashtest-clouds lint schema bench bench-leaks image machine-image clean
+.PHONY: help demo test check attack crashtest crashtest-clouds lint schema bench bench-leaks image machine-image clean
 
 help:  ## show this
 	@echo 'make TARGET [NAME=VALUE ...]'
@@ -31,6 +32,7 @@ help:  ## show this
 	@echo '  PIXELS_ARGS  passed on to bench/pixels.py, such as "--sizes 4096,8192 --peers PYTHON"; see its --help'
 	@echo '  LEAKS_ARGS   passed on to bench/leaks.py, such as "--on ec2 --events killed,quota"; see its --help'
 	@echo '  CRASH_ARGS   passed on to the crash test, such as --kills 20, --seed 421 or --damage'
+	@echo '  ATTACK_ARGS  passed on to the attack, such as "--kinds specs,stac", --inputs 500 or --seed 7'
 	@echo '  IMAGE        the container of clusters, without a tag, such as ghcr.io/acme/swath (now $(IMAGE))'
 	@echo '  VARIANT      of the container: cpu or gpu; ON: the cloud of a machine image, aws or gcp'
 	@echo '  DOCKER_ARGS, PACKER_ARGS  passed on to docker build and packer build, such as "-var region=us-west-2"'
@@ -49,6 +51,9 @@ check: lint test  ## all that CI asks for: lint, then test
 
 crashtest: .venv/dev.stamp  ## kill real runs 200 times at random moments, resume them, compare what they made
 	@$(BIN)/python -m tests.crash.loop $(CRASH_ARGS)
+
+attack: .venv/dev.stamp  ## use 10,000 specs, rasters, models and others with random changes of each kind; none may do harm
+	@$(BIN)/python -m tests.attack.loop $(ATTACK_ARGS)
 
 crashtest-clouds: .venv/dev.stamp  ## kill clients of clusters in two simulated clouds 200 times each; no machine may be left
 	@$(BIN)/python -m tests.clouds.kills $(CRASH_ARGS)

@@ -62,17 +62,18 @@ def _invoke(words: list[str], debug: bool) -> int:
 
 def print_error(error: SwathError) -> None:
     """Print an error and its remedy on stderr; of a spec, every mistake on a line of its own."""
+    from swath.cli.render.terminal_text import shortened
     from swath.errors import SpecError
 
     if isinstance(error, SpecError):
-        print(error.message, file=sys.stderr)
+        print(shortened(error.message), file=sys.stderr)
         count = len(error.mistakes)
         print(
             f"error: {count} {'mistake' if count == 1 else 'mistakes'} in the spec; nothing was started",
             file=sys.stderr,
         )
         return
-    print(f"error: {error.message}", file=sys.stderr)
+    print(f"error: {shortened(error.message)}", file=sys.stderr)
     if error.remedy:
         print(f"  {error.remedy}", file=sys.stderr)
 

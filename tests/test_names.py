@@ -26,7 +26,6 @@ SEVERAL_MODULES = {
     "engine/test_reduce": "what a reduce reads back of its run",
     "engine/test_streaming": "maps over maps",
     "imagery/test_remote_run": "runs on imagery on servers",
-    "models/safety/test_mutations": "model files with random changes",
     "models/safety/test_networks": "networks in common use, in every format",
     "runner/test_damaged_results": "runs after stored results were damaged",
     "runner/test_state_0_1": "a state folder of version 0.1",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from swath.cli.render.terminal_text import shortened
 from swath.errors import InfrastructureError, Mistake, SpecError, SwathError, UsageError
 from swath.project.project import Project
 from swath.project.registry import Registry
@@ -120,5 +121,5 @@ def _print(verdict: dict[str, Any]) -> None:
             print(f"{file}: note: {note}", file=sys.stderr)
         return
     count = verdict["count"]
-    print(verdict["text"], file=sys.stderr)
+    print(shortened(verdict["text"]), file=sys.stderr)
     print(f"{file}: {count} {'mistake' if count == 1 else 'mistakes'}")

@@ -20,6 +20,16 @@ def printable(text: str) -> str:
     return _UNSAFE.sub(_escape, text) if _UNSAFE.search(text) else text
 
 
+def shortened(text: str, longest: int = 4000) -> str:
+    """Text with at most `longest` characters of each line: a message may quote a value of a spec or of a file that has no end."""
+    if len(text) <= longest:
+        return text
+    lines = text.split("\n")
+    return "\n".join(
+        line if len(line) <= longest else f"{line[:longest]}... ({len(line):,} characters)" for line in lines
+    )
+
+
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     if code < 0x20:

@@ -102,7 +102,7 @@ def _normalisation(reader: DocumentReader, given: dict[str, Any], norm: Any, ban
     kind = norm.replace("_", "-").lower() if isinstance(norm, str) else norm
     if kind == "none":
         return ()
-    if kind not in OLD_TYPES:
+    if not isinstance(kind, str) or kind not in OLD_TYPES:
         known = f"swath knows {', '.join(OLD_TYPES)} and null"
         reader.wrong(where + "norm_type", f"{json.dumps(norm)} cannot be applied; {known}. Use value_scaling")
         return ()
@@ -131,7 +131,7 @@ def _value_scaling(reader: DocumentReader, given: Any, bands: int, where: str) -
     for position, scaling in enumerate(given):
         place = f"{where}.{position}"
         kind = scaling.get("type", "")
-        if kind is not None and kind not in VALUE_SCALINGS:
+        if kind is not None and not (isinstance(kind, str) and kind in VALUE_SCALINGS):
             known = f"swath knows {', '.join(VALUE_SCALINGS)} and null"
             reader.wrong(
                 place + ".type",

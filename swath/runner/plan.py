@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from swath.engine.explain import NodeExplanation
     from swath.runner.job import Job
 
+_SHOWN = 8
+"""Members of a list that are shown as text, such as the sheets of a map."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -86,4 +89,6 @@ def _text(value: Any) -> str:
     """A value of a plan for people; a pair of numbers is a range."""
     if isinstance(value, tuple) and len(value) == 2:
         return f"at least {value[0]:g}" if value[1] is None else f"{value[0]:g} to {value[1]:g}"
+    if isinstance(value, list) and len(value) > _SHOWN:
+        return f"{', '.join(map(str, value[:_SHOWN]))} and {len(value) - _SHOWN:,} more"
     return "not known" if value is None else f"{value:,}" if isinstance(value, int) else str(value)

@@ -112,3 +112,10 @@ def test_a_map_of_values_has_nan_for_nodata_when_it_is_of_floats() -> None:
     assert math.isnan(contract.nodata)
     assert contract.channels == 2
     assert "swath:nodata: is missing" in refused(tiny_contract("height", ["red"], 2, output="values", dtype="int16"))
+
+
+@pytest.mark.parametrize("kind", [[], [None], {}, 3, True])
+def test_a_type_of_scaling_that_is_no_text_is_refused(kind: Any) -> None:
+    document = example()
+    document["mlm:input"][0]["value_scaling"] = [{"type": kind}]
+    assert "model.json: mlm:input.0.value_scaling.0.type: " in refused(document)

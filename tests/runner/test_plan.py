@@ -60,3 +60,8 @@ def test_an_explanation_compares_with_the_last_run_of_the_same_name_and_writes_n
     run(job)
     assert [(each.node, each.state, each.finished) for each in explain(job)] == [("half", "finished", 1)]
     assert [(each.state, each.why) for each in explain(job, fresh=True)] == [("runs", "--fresh")]
+
+
+def test_a_long_list_is_shown_by_its_first_members() -> None:
+    assert dict(Plan({"grid": list(range(8))}).facts) == {"grid": "[0, 1, 2, 3, 4, 5, 6, 7]"}
+    assert dict(Plan({"grid": list(range(2000))}).facts) == {"grid": "0, 1, 2, 3, 4, 5, 6, 7 and 1,992 more"}

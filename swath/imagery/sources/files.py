@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import PurePosixPath
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from swath.spec.fields.grid import GridSpec
     from swath.spec.fields.imagery import FilesImagery
 
+MOST_BANDS = 4096
+"""A file with more is damaged, or a cube of which a few bands are wanted."""
+_SHOWN_BANDS = 100
+"""In messages."""
 _COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
 
 
@@ -135,6 +140,11 @@ def _scene(
                 f"{redacted(href)}: has ground control points instead of a grid",
                 remedy="Warp it first, with gdalwarp or rio warp.",
             )
+        if requested is None and file.count > MOST_BANDS:
+            raise ImageryError(
+                f"{redacted(href)}: has {file.count} bands; at most {MOST_BANDS} are read without being named",
+                remedy="Name those to read in imagery.bands.",
+            )
         names = _names(file, imagery, href)
         indexes = _indexes(requested, names, href, notes)
         bands = tuple(read_band(file, href, index, name, file_stamp, imagery) for index, name in indexes)
@@ -178,7 +188,8 @@ def _indexes(
 
 
 def _index(want: str | int, names: list[str], href: str) -> tuple[int, str]:
-    has = ", ".join(name or str(i) for i, name in enumerate(names, 1))
+    shown = [name or str(i) for i, name in enumerate(names[:_SHOWN_BANDS], 1)]
+    has = ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
     if isinstance(want, int):
         if not 1 <= want <= len(names):
             raise ImageryError(f"{redacted(href)}: no band {want}; bands count from 1 and it has {len(names)}: {has}")
@@ -222,13 +233,26 @@ def read_band(
         name=name,
         href=href,
         index=index,
-        geobox=GeoBox(file.shape, file.transform, _crs(file)),
+        geobox=_grid(file, href),
         dtype=file.dtypes[index - 1],
         nodata=nodata,
         scale=scale,
         offset=offset,
         stamp=file_stamp,
     )
+
+
+def _grid(file: DatasetReader, href: str) -> GeoBox:
+    """The file's grid. Raises ImageryError for one without an extent in floating point, which only a damaged file has."""
+    grid, (height, width) = GeoBox(file.shape, file.transform, _crs(file)), file.shape
+    corners = [file.transform @ corner for corner in ((0, 0), (width, 0), (0, height), (width, height))]
+    across, down = (max(axis) - min(axis) for axis in zip(*corners, strict=True))
+    if not (0 < across < math.inf and 0 < down < math.inf and 0 < abs(file.transform.determinant) < math.inf):
+        raise ImageryError(
+            f"{redacted(href)}: its georeference gives pixels no size: {tuple(file.transform)[:6]}",
+            remedy="Georeference the file again (gdal_translate -a_ullr), or fetch it again.",
+        )
+    return grid
 
 
 def _crs(file: DatasetReader) -> str | None:

@@ -130,7 +130,7 @@ def _band(item: pystac.Item, name: str, imagery: StacImagery, notes: list[str], 
     geobox, dtype = _geobox(item, asset), facts.get("data_type")
     if dtype not in _DATA_TYPES:  # "other", a complex type or a misspelling: the file's own is taken
         dtype = None
-    file_stamp = "" if is_remote(href) else identity(href)
+    file_stamp = "" if is_remote(href) else _identity(href, item, key)
     if geobox is None or dtype is None:
         with gdal_errors(href, f"looking into asset {key} of item {item.id}"), open_raster(href) as file:
             if index > file.count:
@@ -159,6 +159,13 @@ def _band(item: pystac.Item, name: str, imagery: StacImagery, notes: list[str], 
         offset=None if offset is None else float(offset),
         stamp=file_stamp,
     )
+
+
+def _identity(href: str, item: pystac.Item, key: str) -> str:
+    try:
+        return identity(href)
+    except ImageryError as error:
+        raise ImageryError(f"item {item.id}: assets.{key}.href: {error.message}", remedy=error.remedy) from error
 
 
 def _described(asset: pystac.Asset) -> list[dict[str, Any]]:

@@ -139,7 +139,8 @@ class StacReader(StacApiIO):
     def _file(self, href: str) -> str:
         path = local_path(href)
         if path.exists() and not path.is_file():
-            raise ImageryError(f"{href}: not a file", remedy="Name the catalogue's JSON file.")
+            origin = "" if href == self._place else f" ({redacted(self._place)} leads there)"
+            raise ImageryError(f"{href}: not a file{origin}", remedy="Name the catalogue's JSON file.")
         if path.stat().st_size > self._limits.document_bytes:
             raise self._too_much(f"{href} has more than {self._limits.document_bytes:,} bytes")
         return path.read_text(encoding="utf-8")

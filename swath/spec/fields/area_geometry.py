@@ -161,6 +161,10 @@ def from_file(
             if driver == "OGR_VRT" and not path.endswith(".vrt"):
                 raise AreaFieldError(f"{path} only points at other files; name those, or call it .vrt", "path")
             meta, _, wkb, _ = pyogrio.raw.read(found, layer=name, where=where, columns=[], force_2d=True)
+            if wkb is None:
+                raise AreaFieldError(
+                    f"{path} is a table without polygons; name a file or a layer that has some", "path"
+                )
             geometries = shapely.from_wkb(wkb)
     except unreadable as error:
         if where is not None:
@@ -168,16 +172,22 @@ def from_file(
                 f"{path} cannot be read with this condition; write SQL such as name = 'north'", "where"
             ) from error
         raise AreaFieldError(f"{path} cannot be read as a vector file", "path") from error
-    own, notes = meta["crs"], []
+    own, notes = _crs_of_file(meta["crs"], path, crs), []
     if own is None and crs is None:
         notes.append(f"{path} has no CRS: read as degrees")
-    if own is not None and crs is not None and _crs(crs) != _crs(own):
-        notes.append(f"read as {crs}, though the CRS of {path} is {_code(_crs(own))}")
+    if own is not None and crs is not None and _crs(crs) != own:
+        notes.append(f"read as {crs}, though the CRS of {path} is {_code(own)}")
     if len(geometries) == 0:
         raise AreaFieldError(
             f"{path} has no features" + (" that meet the condition" if where else ""), "where" if where else "path"
         )
-    return _shape(geometries, _crs(crs or own or LONLAT), path, "{path: ..., crs: EPSG:...}", notes)
+    return _shape(
+        geometries,
+        own if own is not None and crs is None else _crs(crs or LONLAT),
+        path,
+        "{path: ..., crs: EPSG:...}",
+        notes,
+    )
 
 
 def _layer(path: str, layers: Any, wanted: str | None) -> str:
@@ -235,6 +245,21 @@ def _crs(text: str) -> CRS:
     except CRSError as error:
         raise AreaFieldError(
             f"there is no coordinate reference system {text!r}; write a code such as EPSG:32633", "crs"
+        ) from error
+
+
+def _crs_of_file(text: str | None, path: str, instead: str | None) -> CRS | None:
+    """The CRS that a file names; None without one, or for one that is not known where the spec gives another."""
+    if text is None:
+        return None
+    try:
+        return _crs(text)
+    except AreaFieldError as error:
+        if instead is not None:
+            return None
+        raise AreaFieldError(
+            f"{path} names a coordinate reference system that is not known; give it with {{path: {path}, crs: EPSG:...}}",
+            "path",
         ) from error
 
 

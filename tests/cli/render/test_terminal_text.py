@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from swath.cli.render.terminal_text import printable, width
+from swath.cli.render.terminal_text import printable, shortened, width
 
 
 def test_control_characters_are_escaped_but_for_line_ends_and_tabs() -> None:
@@ -18,6 +18,11 @@ def test_characters_that_turn_text_around_are_escaped_and_letters_of_all_scripts
 def test_json_keeps_its_values() -> None:
     value = {"a\x1b\x9b": "\u202e\U000e0041\x7f\n"}
     assert json.loads(printable(json.dumps(value, ensure_ascii=False))) == value
+
+
+def test_lines_without_an_end_are_shortened() -> None:
+    assert shortened("a\n" * 5000) == "a\n" * 5000
+    assert shortened("short\n" + "x" * 70_000) == "short\n" + "x" * 4000 + "... (70,000 characters)"
 
 
 def test_wide_characters_take_two_columns_and_combining_ones_none() -> None:

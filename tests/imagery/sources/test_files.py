@@ -241,3 +241,22 @@ def test_near_infrared_that_is_tagged_as_alpha_is_a_band_and_no_mask(shared: Pat
         with rasterio.open(path) as file:
             assert np.array_equal(pixels, file.read([4, 1], window=((0, 64), (0, 64))))
         assert valid.all()
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-12, 1e308, float("nan"), float("inf")])
+def test_a_georeference_that_gives_pixels_no_size_is_refused(tmp_path: Path, size: float) -> None:
+    path = write(tmp_path / "a.tif", RGB)
+    with rasterio.open(path, "r+") as file:
+        file.transform = rasterio.Affine(size, 0, 500_000, 0, -size, 5_000_000)
+    with pytest.raises(ImageryError, match=r"a\.tif: its georeference gives pixels no size"):
+        scenes_of(path)
+
+
+def test_a_file_of_very_many_bands_is_read_only_by_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", np.zeros((5000, 1, 1), np.uint8))
+    with pytest.raises(ImageryError, match=r"a\.tif: has 5000 bands; at most 4096 are read without being named"):
+        scenes_of(path)
+    found = find_scenes(FilesImagery(paths=(str(path),), bands=(4999,)), None, None)
+    assert [band.index for band in found.scenes[0].bands] == [4999]
+    with pytest.raises(ImageryError, match=r"no band 'red'; it has 1, 2, .*, 100 and 4900 more"):
+        scenes_of(path, bands=("red",))

@@ -287,3 +287,34 @@ def test_random_bytes_in_a_file_are_an_area_error(tmp_path_factory: pytest.TempP
     (folder / "a.json").write_bytes(content)
     with pytest.raises(AreaError):
         from_file("a.json", folder)
+
+
+@pytest.mark.filterwarnings("ignore:'crs' was not provided")
+def test_a_table_without_polygons_is_refused(tmp_path: Path) -> None:
+    import pyogrio
+
+    wkb = shapely.to_wkb([shapely.box(0, 0, 1, 1)])
+    pyogrio.raw.write(
+        tmp_path / "a.shp", wkb, field_data=[], fields=[], geometry_type="Polygon", driver="ESRI Shapefile"
+    )
+    (tmp_path / "a.shp").unlink()
+    with pytest.raises(AreaError, match=r"a\.dbf is a table without polygons; name a file or a layer that has some"):
+        from_file("a.dbf", tmp_path)
+
+
+def test_a_file_that_names_an_unknown_crs_is_refused_unless_another_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyogrio
+
+    (tmp_path / "a.geojson").write_text(shapely.to_geojson(shapely.box(0, 0, 1, 1)))
+    read = pyogrio.raw.read
+
+    def read_with_unknown_crs(*arguments: Any, **options: Any) -> Any:
+        meta, *rest = read(*arguments, **options)
+        return (meta | {"crs": "EPSG:99999"}, *rest)
+
+    monkeypatch.setattr(pyogrio.raw, "read", read_with_unknown_crs)
+    with pytest.raises(AreaError, match=r"a\.geojson names a coordinate reference system that is not known"):
+        from_file("a.geojson", tmp_path)
+    assert from_file("a.geojson", tmp_path, crs="EPSG:32633").crs == "EPSG:32633"
