@@ -24,7 +24,11 @@ class Contracts(NoProcesses):
         one = tiny_contract("one", ("red",), 2, threshold=0.5)
         one["mlm:output"][0]["result"]["shape"][1] = 1
         old = tiny_contract("old", ("red", "nir"), 2)
-        old["mlm:input"][0] |= {"norm_type": "min-max", "norm_by_channel": True, "statistics": [{"minimum": 0, "maximum": 9}] * 2}
+        old["mlm:input"][0] |= {
+            "norm_type": "min-max",
+            "norm_by_channel": True,
+            "statistics": [{"minimum": 0, "maximum": 9}] * 2,
+        }
         item = {"type": "Feature", "stac_version": "1.0.0", "id": "one", "properties": classes, "assets": {}}
         self._good = (classes, values, one, old, item)
         self._file = folder / "model.json"
