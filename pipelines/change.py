@@ -152,6 +152,7 @@ def find_dates(
     from swath.imagery.reading.mosaic import check_scale
     from swath.imagery.sources.date_pairs import find_date_pairs
     from swath.maps.layout import grid_windows
+    from swath.maps.resolution import with_resolution_notes
 
     if before.imagery is None or after.imagery is None:
         raise ValueError("both dates need imagery")
@@ -161,7 +162,7 @@ def find_dates(
     grid_windows((both,), area)  # an area outside of the imagery is an error here
     for note in both.notes:
         log.info(note)
-    return (both,)
+    return with_resolution_notes((both,), contract)
 
 
 @task(cache=False, on_client=True)

@@ -19,6 +19,7 @@ from swath.graph.task import task
 from swath.pipelines.predict import count_channels, describe_model, measure_model, read_contract, read_weights
 from swath.spec.base import Spec
 from swath.spec.fields.area import Area
+from swath.spec.fields.grid import GridSpec
 from swath.spec.fields.labels import LabelClass, LabelledData, Labels
 from swath.spec.fields.model import ModelRef
 from swath.spec.fields.output import Destination, Output, Probabilities
@@ -67,6 +68,8 @@ class Evaluate(Spec):
     """For a raster that does not name its classes: the n-th is that of value n, from 0 on."""
     area: Area | None = None
     """Where to score; everywhere that has labels when not given."""
+    grid: GridSpec | None = None
+    """For a model: the grid on which it predicts, as in predict; that of the imagery when not given. Labels are read on it, too."""
     split: Literal["validation", "test"] | None = None
     """Score only this split of the model's training, which its contract describes."""
     objects: ObjectScoring | None = None
@@ -93,6 +96,10 @@ class Evaluate(Spec):
             raise ValueError("a map needs labels, and no data: it is scored on its own pixels")
         if self.map is not None and self.split is not None:
             raise ValueError("split: a map does not say how its model was trained; give an area")
+        if self.map is not None and self.grid is not None:
+            raise ValueError("grid: a map is scored on its own pixels; give a grid with a model only")
+        if self.grid is not None and self.grid.zones:
+            raise ValueError("grid: zones make several grids; give grid.crs, or evaluate each zone's area by itself")
         if self.region is not None and self.region % BLOCKSIZE:
             raise ValueError(f"region: {self.region} is not a multiple of {BLOCKSIZE}")
         return self
@@ -105,7 +112,7 @@ def evaluate(spec: Evaluate) -> Any:
         contract = read_contract(spec.model)
         weights = read_weights(spec.model)
         scoring_input = find_model_scoring(
-            spec.data, contract=contract, area=spec.area, split=spec.split, block_m=spec.block_m
+            spec.data, contract=contract, area=spec.area, split=spec.split, block_m=spec.block_m, grid=spec.grid
         )
         receptive = measure_model(weights)
         channels = count_channels(weights, contract=contract)
@@ -140,11 +147,12 @@ def find_model_scoring(
     area: Area | None,
     split: Literal["validation", "test"] | None,
     block_m: float | None,
+    grid: GridSpec | None,
 ) -> ScoringInput:
     """Imagery and labels, on one grid for each entry. Not cached: files may have changed."""
     from swath.evaluation import scoring_input
 
-    return log_notes(scoring_input.find_model_scoring(data, contract, area, split, block_m))
+    return log_notes(scoring_input.find_model_scoring(data, contract, area, split, block_m, grid))
 
 
 @task(cache=False, on_client=True)
@@ -256,7 +264,7 @@ def plan(spec: Evaluate) -> dict[str, Any]:
     if spec.model is not None and spec.data is not None:
         check_weights(spec.model)
         found = scoring_input.find_model_scoring(
-            spec.data, read_contract(spec.model), spec.area, spec.split, spec.block_m
+            spec.data, read_contract(spec.model), spec.area, spec.split, spec.block_m, spec.grid
         )
     elif spec.map is not None and spec.labels is not None:
         found = scoring_input.find_map_scoring(spec.map, spec.labels, spec.classes, spec.area, spec.block_m)

@@ -113,6 +113,7 @@ def find_imagery(
     from swath.imagery.reading.mosaic import check_scale
     from swath.imagery.sources.find import find_sheets
     from swath.maps.layout import grid_windows
+    from swath.maps.resolution import with_resolution_notes
 
     grids = find_sheets(imagery, contract.bands, area, grid)
     for scenes in grids if contract.units == "reflectance" else ():
@@ -120,7 +121,7 @@ def find_imagery(
     grid_windows(grids, area)  # an area outside of the imagery is an error now, before any other call
     for note in dict.fromkeys(note for scenes in grids for note in scenes.notes):
         log.info(note)
-    return grids
+    return with_resolution_notes(grids, contract)
 
 
 @task

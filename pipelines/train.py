@@ -134,12 +134,13 @@ def train(spec: Train) -> Any:
         threads=spec.threads,
     )  # fmt: skip
     fit = train_network.options(resources={"gpu": 1}) if spec.device == "cuda" else train_network
+    commit = read_commit(settings, plan=plan, sampling=spec.sampling)
     result = fit(settings, plan=plan, sampling=spec.sampling, output=spec.output)
     if spec.tiles is not None:
         export_chips(plan, sampling=spec.sampling, classes=spec.classes, to=spec.tiles)
     return publish_model(
         result, settings=settings, plan=plan, classes=spec.classes, sampling=spec.sampling, licence=spec.licence,
-        output=spec.output,
+        output=spec.output, commit=commit,
     )  # fmt: skip
 
 
@@ -242,6 +243,17 @@ def make_settings(
     )  # fmt: skip
 
 
+@task(on_client=True)
+def read_commit(settings: TrainSettings, *, plan: ChipPlan, sampling: Sampling) -> str:
+    """The project's commit when the training starts; empty outside of a repository.
+
+    Its arguments are those of the training, so a training that is reused or resumed keeps the commit that it started with.
+    """
+    from swath.training.fit import current_commit
+
+    return current_commit()
+
+
 @task(retries=2)
 def train_network(settings: TrainSettings, *, plan: ChipPlan, sampling: Sampling, output: ModelOutput) -> TrainResult:
     """Train the network. A repeated call resumes from the last checkpoint, at most two minutes old."""
@@ -278,13 +290,14 @@ def publish_model(
     sampling: Sampling,
     licence: str,
     output: ModelOutput,
+    commit: str,
 ) -> Published:
     """Write the network, its contract, learning curves and model card, and publish them together."""
     from swath.training.checkpoints import Checkpoints
     from swath.training.fit import publish
 
     return publish(
-        result, settings, plan, classes, sampling, licence, output.to, output.model, onnx=output.onnx,
+        result, settings, plan, classes, sampling, licence, output.to, output.model, onnx=output.onnx, commit=commit,
         checkpoints=Checkpoints.of(output.to, output.model, settings, plan, sampling),
     )  # fmt: skip
 

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 CONFIDENCE_BINS = 10
 """Of equal width, over the probability of the predicted class."""
 
+BRIER = "summed over the classes, 0 to 2: for two classes twice the binary Brier score"
+"""Which Brier score it is."""
+
 
 @dataclass(frozen=True)
 class Calibration:

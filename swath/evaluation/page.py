@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swath.evaluation.calibration import BRIER
 from swath.evaluation.summary import BY_CLASS, SCORE_NAMES, Summary
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def render_page(
         classes=classes,
         by_class=BY_CLASS,
         score_names=SCORE_NAMES,
+        brier=BRIER,
         number=_number,
         draws=draws,
         object_iou=object_iou,

@@ -73,7 +73,7 @@ class Scorecard:
             raise UsageError(f"objects: no class is called {unknown[0]!r}", remedy=f"There are {', '.join(names)}.")
         summary = summarise(
             names, totals.counts, draws=draws, seed=seed, unpredicted=totals.unpredicted, trained=totals.trained,
-            calibration=totals.calibration,
+            same_ground=totals.same_ground, calibration=totals.calibration,
             objects=() if object_iou is None else object_scores(scored, regions, scoring_input, objects, object_iou),
         )  # fmt: skip
         return cls(scored, scoring_input, regions, errors, totals, summary, of, draws, object_iou)
@@ -85,21 +85,26 @@ class Scorecard:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Reasons why the scores are too high."""
-        if not self.summary.trained or self.scoring_input.only is not None:
-            return ()
-        share = 100 * self.summary.trained / self.summary.pixels
-        return (
-            f"{share:.0f} % of the scored pixels were trained on, so the scores are too high. Score `split: validation` or "
-            "`split: test`, or another area.",
-        )
+        """Reasons why the scores are too high, or hold for these places only."""
+        found = []
+        if self.summary.trained and self.scoring_input.only is None:
+            found.append(
+                f"{_percent(self.summary.trained, self.summary.pixels)} of the scored pixels were trained on, so the scores are too "
+                "high. Score `split: validation` or `split: test`, or another area."
+            )
+        if self.summary.same_ground:
+            found.append(
+                f"{_percent(self.summary.same_ground, self.summary.pixels)} of the scored pixels show ground that was trained on in "
+                "another image, such as of another date: the scores hold for this ground, and say less about other places."
+            )
+        return tuple(found)
 
     @property
     def about(self) -> dict[str, Any]:
         """The model or map, the scored pixels and the images."""
         scenes = [scene for grid in self.scoring_input.grids for scene in grid.scenes]
         images = [f"{each.id}{f', {each.datetime}' if each.datetime else ''}" for each in scenes]
-        kind = "imagery" if self.scoring_input.in_training else "map"
+        kind = "imagery" if self.scoring_input.trained else "map"
         return {"scored": self.of, "where": self.where, kind: images, "notes": list(self.scoring_input.notes) or "none"}
 
     def publish(self, output: Output) -> Published:
@@ -129,9 +134,14 @@ class Scorecard:
             )
 
     def _page(self, title: str) -> str:
-        photos = bool(self.scoring_input.in_training)
+        photos = bool(self.scoring_input.trained)
         return render_page(
             title, self.where, self.summary, self.scoring_input.classes, draws=self.draws, object_iou=self.object_iou or 0.5,
             worst=worst_places(self.scored, self.regions, self.scoring_input, self.totals, WORST_PLACES, photos=photos),
             warnings=self.warnings, about=self.about,
         )  # fmt: skip
+
+
+def _percent(part: int, whole: int) -> str:
+    share = 100 * part / whole
+    return f"{share:.0f} %" if share >= 1 else f"less than 1 % ({part:,})"

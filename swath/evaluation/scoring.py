@@ -14,6 +14,7 @@ from swath.evaluation.calibration import Calibration
 from swath.evaluation.confusion import Counts, count_pairs
 from swath.evaluation.error_map import encode_errors
 from swath.evaluation.scoring_input import ScoringInput
+from swath.evaluation.trained_ground import trained_pixels
 from swath.geo import Region, Window
 from swath.graph.call_context import progress
 from swath.imagery.labels.labels import read_labels
@@ -23,7 +24,6 @@ from swath.maps.layout import MapLayout
 from swath.maps.region import map_strips
 from swath.maps.region_result import RegionResult
 from swath.spec.fields.labels import IGNORE_INDEX
-from swath.training.split.split import TRAIN
 
 if TYPE_CHECKING:
     from swath.geo import Regions
@@ -46,6 +46,8 @@ class RegionScores(RegionResult):
     """Pixels that have a label and no prediction."""
     trained: int = 0
     """Scored pixels on which the model was trained."""
+    same_ground: int = 0
+    """Scored pixels whose ground was trained on in another image, such as of another date."""
 
 
 def score_model(
@@ -94,23 +96,22 @@ def _score(
     builder = PartBuilder(region.block.index, region.block.window, errors.encoding, errors.levels[region.sheet])
     matrices: dict[tuple[int, int], Counts] = {}
     calibration: Calibration | None = None
-    unpredicted = trained = 0
-    count_trained = bool(scoring_input.in_training and scoring_input.in_training[region.grid] and split is not None)
+    unpredicted = trained = same_ground = 0
+    seen = scoring_input.trained[region.grid] if scoring_input.trained else ()
     for window, values, probabilities in predictions:
         labels = read_labels(image.labels, window)
-        splits = None
-        if split is not None and (only is not None or count_trained):
-            splits = split.of_scenes(image.scenes, window)
-            if only is not None:
-                labels[splits != only] = IGNORE_INDEX
+        if split is not None and only is not None:
+            labels[split.of_scenes(image.scenes, window) != only] = IGNORE_INDEX
         predicted = np.full(window.shape, IGNORE_INDEX, np.uint8)
         for value, number in scoring_input.numbers:
             if value != nodata:
                 predicted[values == value] = number
         scored = (labels != IGNORE_INDEX) & (predicted != IGNORE_INDEX)
         unpredicted += int(((labels != IGNORE_INDEX) & ~scored).sum())
-        if count_trained and splits is not None:
-            trained += int(((splits == TRAIN) & scored).sum())
+        if seen:
+            same, other = trained_pixels(image.scenes, seen, split, window)
+            trained += int((same & scored).sum())
+            same_ground += int((other & scored).sum())
         builder.add(encode_errors(labels, predicted, classes)[None])
         for block, part in _blocks(window, scoring_input.blocks[region.grid]):
             counts = count_pairs(labels[part], predicted[part], classes)
@@ -122,7 +123,9 @@ def _score(
         progress(pixels=labels.size)
     blocks = tuple(sorted(matrices))
     counts = np.stack([matrices[block] for block in blocks]) if blocks else np.zeros((0, classes, classes), np.int64)
-    return RegionScores(region.sheet, builder.part(), None, blocks, counts, calibration, unpredicted, trained)
+    return RegionScores(
+        region.sheet, builder.part(), None, blocks, counts, calibration, unpredicted, trained, same_ground
+    )
 
 
 def _blocks(window: Window, edge: int) -> Iterator[tuple[tuple[int, int], tuple[slice, slice]]]:
@@ -147,6 +150,8 @@ class ScoreTotals:
     """Pixels that have a label and no prediction."""
     trained: int
     """Scored pixels on which the model was trained."""
+    same_ground: int
+    """Scored pixels whose ground was trained on in another image."""
 
     @property
     def matrix(self) -> Counts:
@@ -167,7 +172,7 @@ def sum_scores(scored: Iterable[RegionScores], regions: Regions, classes: int) -
             matrices[block] = matrices[block] + counts if block in matrices else counts
         if each.calibration is not None:
             calibration = each.calibration if calibration is None else calibration + each.calibration
-        sums.update(unpredicted=each.unpredicted, trained=each.trained)
+        sums.update(unpredicted=each.unpredicted, trained=each.trained, same_ground=each.same_ground)
     blocks = tuple(sorted(matrices))
     counts = np.stack([matrices[block] for block in blocks]) if blocks else np.zeros((0, classes, classes), np.int64)
-    return ScoreTotals(blocks, counts, calibration, sums["unpredicted"], sums["trained"])
+    return ScoreTotals(blocks, counts, calibration, sums["unpredicted"], sums["trained"], sums["same_ground"])

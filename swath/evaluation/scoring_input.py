@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from shapely.geometry import box
-
 from swath.errors import ImageryError, UsageError
 from swath.evaluation.error_map import MAX_CLASSES
-from swath.imagery.geometry.footprint import grid_footprint
+from swath.evaluation.trained_ground import TrainedScene, trained_scenes
 from swath.imagery.geometry.image_grid import output_window
 from swath.imagery.geometry.pixel_area import PixelArea
 from swath.imagery.labels.labelled_image import LabelledImage, find_labelled_images
@@ -19,12 +17,14 @@ from swath.imagery.labels.labels import find_labels
 from swath.imagery.reading.mosaic import check_scale
 from swath.maps.class_map import open_class_map
 from swath.maps.legend import Legend, MapClass
+from swath.maps.resolution import resolution_note
 from swath.spec.fields.split import SceneSplit
 from swath.training.split.split import SPLIT_NAMES, Split
 
 if TYPE_CHECKING:
     from swath.models.contract import Contract
     from swath.spec.fields.area import Area
+    from swath.spec.fields.grid import GridSpec
     from swath.spec.fields.labels import LabelClass, LabelledData, Labels
 
 BOOTSTRAP_BLOCKS = 64
@@ -50,8 +50,8 @@ class ScoringInput:
     """The split of the model's training, where it is known."""
     only: int | None = None
     """The split that is scored; None for everything that has a label."""
-    in_training: tuple[bool, ...] = ()
-    """Of each image, whether the model was trained on this scene or place; empty for a map."""
+    trained: tuple[tuple[TrainedScene, ...], ...] = ()
+    """Of each image, the scenes of the model's training that cover pixels of it; empty for a map."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -66,9 +66,12 @@ def find_model_scoring(
     area: Area | None,
     only: Literal["validation", "test"] | None,
     block_m: float | None,
+    grid: GridSpec | None = None,
 ) -> ScoringInput:
-    """What a model is scored on. Raises what finding imagery and labels raises; UsageError when the contract does not have the split
-    that is requested, or the model has no classes."""
+    """What a model is scored on. With `grid` each entry of the data is read on that grid, as predict does.
+
+    Raises what finding imagery and labels raises; UsageError when the contract does not have the split that is requested, or the model
+    has no classes."""
     if contract.output != "classes":
         raise UsageError(
             f"{contract.name} gives values, not classes, and only classes can be scored",
@@ -82,7 +85,12 @@ def find_model_scoring(
     apart = (
         only is not None and split is not None and isinstance(split.spec, SceneSplit)
     )  # each scene has a split of its own
-    images = find_labelled_images(_within(data, area), contract.bands, names, mosaic=not apart)
+    if apart and grid is not None:
+        raise UsageError(
+            "grid: scenes that are split one by one are scored on their own grids",
+            remedy="Leave grid out, or leave split out to score everything that has a label.",
+        )
+    images = find_labelled_images(_within(data, area), contract.bands, names, mosaic=not apart, grid=grid)
     for image in images if contract.units == "reflectance" else ():
         check_scale(image.scenes)
     if only is not None and split is None:
@@ -90,9 +98,18 @@ def find_model_scoring(
             f"split: {contract.name} does not say how its training was split, so its {only} split is not known",
             remedy="Leave split out to score everything that has a label, or give the area.",
         )
-    in_training = tuple(_in_training(image, training.get("scenes", ())) for image in images)
+    trained = tuple(trained_scenes(image.scenes, training.get("scenes", ())) for image in images)
+    notes = [resolution_note(contract, image.scenes.image) for image in images]
     return _scoring_input(
-        images, classes, numbers, area, block_m, split, None if only is None else SPLIT_NAMES.index(only), in_training
+        images,
+        classes,
+        numbers,
+        area,
+        block_m,
+        split,
+        None if only is None else SPLIT_NAMES.index(only),
+        trained,
+        notes,
     )
 
 
@@ -127,15 +144,17 @@ def _scoring_input(
     block_m: float | None,
     split: Split | None = None,
     only: int | None = None,
-    in_training: tuple[bool, ...] = (),
+    trained: tuple[tuple[TrainedScene, ...], ...] = (),
+    more: Iterable[str] = (),
 ) -> ScoringInput:
+    """`more` are notes beside those of the images."""
     if len(classes) > MAX_CLASSES:
         raise ImageryError(
             f"{len(classes)} classes: a map of errors holds the pairs of {MAX_CLASSES}", remedy="Merge classes before."
         )
     blocks = tuple(_block_edge(image, block_m) for image in images)
-    notes = tuple(dict.fromkeys(note for image in images for note in image.notes))
-    return ScoringInput(images, classes, numbers, blocks, area, split, only, in_training, notes)
+    notes = tuple(dict.fromkeys([*(note for image in images for note in image.notes), *filter(None, more)]))
+    return ScoringInput(images, classes, numbers, blocks, area, split, only, trained, notes)
 
 
 def _block_edge(image: LabelledImage, block_m: float | None) -> int:
@@ -150,16 +169,3 @@ def _block_edge(image: LabelledImage, block_m: float | None) -> int:
             remedy="Leave block_m out, or georeference the imagery.",
         )
     return max(1, round(block_m / math.sqrt(pixel_area.width_m * pixel_area.height_m)))
-
-
-def _in_training(image: LabelledImage, scenes: Iterable[dict[str, Any]]) -> bool:
-    """Whether one of the training's scenes has an id of this image, or overlaps it."""
-    own = {scene.id for scene in image.scenes.scenes}
-    georeferenced = image.scenes.image.crs is not None
-    footprint = grid_footprint(image.scenes.image) if georeferenced else None
-    for scene in scenes:
-        if scene.get("id") in own:
-            return True
-        if footprint is not None and scene.get("bbox") and footprint.intersects(box(*scene["bbox"])):
-            return True
-    return False

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from swath.evaluation.bootstrap import LEVEL, ConfidenceInterval, intervals
-from swath.evaluation.calibration import Calibration
+from swath.evaluation.calibration import BRIER, Calibration
 from swath.evaluation.confusion import Confusion, Counts
 from swath.evaluation.objects import ObjectScores
 
@@ -59,6 +59,8 @@ class Summary:
     """Scored pixels on which the model was trained."""
     calibration: Calibration | None = None
     objects: tuple[ObjectScores, ...] = ()
+    same_ground: int = 0
+    """Scored pixels whose ground was trained on in another image, such as of another date."""
 
     @property
     def pixels(self) -> int:
@@ -108,11 +110,13 @@ class Summary:
             "scored_pixels": self.pixels,
             "labelled_without_prediction": self.unpredicted,
             "trained_on": self.trained,
+            "ground_trained_on_in_another_image": self.same_ground,
         }
         if self.calibration is not None and self.calibration.pixels:
             document["calibration"] = {
                 "expected_calibration_error": self.calibration.error,
                 "brier": self.calibration.brier,
+                "brier_is": BRIER,
                 "bins": [
                     {"confidence": sure, "right": right, "pixels": pixels}
                     for sure, right, pixels in self.calibration.curve()
@@ -154,6 +158,7 @@ def summarise(
     seed: int,
     unpredicted: int = 0,
     trained: int = 0,
+    same_ground: int = 0,
     calibration: Calibration | None = None,
     objects: tuple[ObjectScores, ...] = (),
 ) -> Summary:
@@ -176,4 +181,5 @@ def summarise(
         trained,
         calibration,
         objects,
+        same_ground,
     )

@@ -82,9 +82,11 @@ def publish(
     name: str,
     *,
     onnx: bool,
+    commit: str,
     checkpoints: Checkpoints,
 ) -> Published:
-    """Write the model NAME and what describes it, and publish all files in the folder `to`, the contract last. The checkpoints are
+    """Write the model NAME and what describes it, and publish all files in the folder `to`, the contract last. `commit` is the
+    project's at the start of the training. The checkpoints are
     removed. Raises what export_network and publishing raise."""
     from swath.training.loop.curves import curves_csv, draw_curves
     from swath.training.loop.export import export_network
@@ -94,9 +96,7 @@ def publish(
         exported = export_network(
             settings.network, settings.bands, len(settings.classes), result.weights, folder, name, onnx=onnx
         )
-        project = Repository.around(Path.cwd())
-        git = project.described() if project else ""
-        record = make_record(name, result, exported, settings, plan, classes, sampling, licence, versions(), git)
+        record = make_record(name, result, exported, settings, plan, classes, sampling, licence, versions(), commit)
         curves = folder / f"{name}-curves.png"
         draw_curves(curves, record.history, settings.classes, record.colors, record.best.number)
         (folder / f"{name}-curves.csv").write_text(curves_csv(record.history, settings.classes), encoding="utf-8")
@@ -106,6 +106,12 @@ def publish(
         published = staging.publish(training_report(record), manifests=(f"{name}.json",))
     checkpoints.remove()
     return published
+
+
+def current_commit() -> str:
+    """The commit of the project around the current folder, with `-dirty` when files were changed after it; empty without one."""
+    project = Repository.around(Path.cwd())
+    return project.described() if project else ""
 
 
 def training_report(record: ModelRecord) -> dict[str, Any]:

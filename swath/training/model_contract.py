@@ -69,7 +69,10 @@ def contract_document(record: ModelRecord) -> dict[str, Any]:
             "split": record.split,
             "sampling": record.sampling,
             "pixels": {name: list(counts) for name, counts in record.pixels.items()},
-            "scenes": [{"id": s.id, "datetime": s.datetime, "bbox": s.box and list(s.box)} for s in record.sources],
+            "scenes": [
+                {"id": s.id, "datetime": s.datetime, "bbox": s.box and list(s.box), "geometry": s.geometry}
+                for s in record.sources
+            ],
             "weights_sha256": record.exported.sha256,
             "software": record.software,
             **({"git_commit": record.git} if record.git else {}),

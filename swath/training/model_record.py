@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from shapely.geometry import mapping, shape
+
+from swath.imagery.geometry.footprint import area_footprint
 from swath.imagery.labels.labels import RasterSource, VectorSource
 from swath.maps.legend import legend_from_classes
 from swath.maps.stac_item import footprint_and_bbox
@@ -38,6 +41,8 @@ class TrainingImage:
     """Where its labels come from, as a phrase."""
     box: tuple[float, float, float, float] | None
     """West, south, east, north in degrees; None without a CRS."""
+    geometry: dict[str, Any] | None = None
+    """GeoJSON of the footprint in degrees, cut by the training's area; None without a CRS."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class ModelRecord:
     """Share of that time in which the network waited for data, 0 to 1."""
     software: dict[str, str] = field(default_factory=dict)
     git: str = ""
-    """The project's commit, with `-dirty` when files were changed after it."""
+    """The project's commit at the start of the training, with `-dirty` when files were changed after it."""
 
     def metrics(self) -> dict[str, Any]:
         """Metrics of the best epoch on the whole validation split."""
@@ -155,10 +160,11 @@ def resolution_m(image: GeoBox) -> float | None:
 
 def _training_image(image: LabelledImage) -> TrainingImage:
     scene = image.scenes.scenes[0]
-    _, box = footprint_and_bbox(image.scenes.image)
-    return TrainingImage(
-        scene.id, scene.datetime, labels_text(image.labels), None if box is None else (box[0], box[1], box[2], box[3])
-    )
+    geometry, bounds = footprint_and_bbox(image.scenes.image)
+    if geometry is not None and image.labels.area is not None:
+        geometry = mapping(shape(geometry).intersection(area_footprint(image.labels.area)))
+    box = None if bounds is None else (bounds[0], bounds[1], bounds[2], bounds[3])
+    return TrainingImage(scene.id, scene.datetime, labels_text(image.labels), box, geometry)
 
 
 def labels_text(labels: LabelSource) -> str:

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import torch
 import yaml
 from rio_cogeo.cogeo import cog_validate
+from torch import Tensor, nn
 
 from tests.imagery.rasters import write
 from tests.models.cloud_contracts import cloud_contract
+from tests.models.tiny_models import export, tiny_contract
 from tests.process import Pipe
 
 CLEAR_OR_CLOUD = {"0": "clear", "1": "clear", "2": "clear", "3": "clear", "4": "cloud"}
@@ -152,3 +155,48 @@ def test_objects_outside_of_the_area_are_not_missed(pipe: Pipe) -> None:
     water = found["objects"]["water"]
     assert (water["labelled"], water["predicted"], water["matched"]) == (2, 2, 2)
     assert found["by_class"]["water"]["iou"]["interval"] == [1.0, 1.0]
+
+
+class Bright(nn.Module):
+    """Two classes: dark below 100, bright above."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([100 - images, images - 100], 1)
+
+
+def test_a_model_is_scored_on_the_grid_that_the_spec_gives(pipe: Pipe) -> None:
+    """Pixels of 10 m on a grid of 20 m: a quarter of them is scored, and the model's resolution is compared with that grid."""
+    random = np.random.default_rng(3)
+    truth = np.kron(random.integers(0, 2, (32, 32)), np.ones((4, 4))).astype(np.uint8)
+    write(pipe.folder / "image.tif", (truth * 200)[None], size=10)
+    write(pipe.folder / "labels.tif", truth[None], size=10)
+    (pipe.folder / "bright.json").write_text(json.dumps(tiny_contract("bright", ["gray"], 2, resolution_m=20)))
+    export(Bright(), 1, pipe.folder / "bright.pt2")
+    labels = {"source": "raster", "path": "labels.tif", "classes": {0: "class-0", 1: "class-1"}}
+    spec = {
+        "model": "bright.pt2",
+        "data": {"imagery": {"source": "files", "paths": ["image.tif"], "names": ["gray"]}, "labels": labels},
+        "calibration": False,
+    }
+    own = run(pipe, "own", **spec)
+    assert own["scored_pixels"] == 128 * 128
+    assert any(
+        "trained for pixels of 20 m (swath:resolution_m), and these have 10 m" in note for note in own["about"]["notes"]
+    )
+    coarse = run(pipe, "coarse", grid={"resolution": 20}, **spec)
+    assert (coarse["scored_pixels"], coarse["overall"]["accuracy"]["value"]) == (64 * 64, 1)
+    assert not any(
+        "swath:resolution_m" in note for note in coarse["about"]["notes"] if coarse["about"]["notes"] != "none"
+    )
+    with rasterio.open(pipe.folder / "out/coarse/map.tif") as file:
+        assert (file.res, file.shape) == ((20, 20), (64, 64))
+    path = pipe.folder / "map.yaml"
+    document = {
+        "pipeline": "evaluate",
+        "output": "out/x",
+        "map": "image.tif",
+        "labels": labels,
+        "grid": {"resolution": 20},
+    }
+    path.write_text(yaml.safe_dump(document))
+    assert "a map is scored on its own pixels; give a grid with a model only" in pipe("run", path, code=2).err

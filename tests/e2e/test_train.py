@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +226,28 @@ def test_the_shipped_spec_trains_a_little_on_the_demos_scene(project: Pipe, scen
     short = ("sampling.steps=2", "epochs=1", "cluster=inline", "threads=1")
     project("run", "train.yaml", *(word for each in short for word in ("--set", each)), timeout=PATIENCE_S)
     assert (project.folder / "out/water/water.pt2").is_file()
+
+
+@pytest.mark.slow
+def test_the_contract_names_the_commit_at_the_start_of_the_training(project: Pipe) -> None:
+    """A training that is reused keeps the commit that it was made with, whatever was committed since."""
+
+    def commit(message: str) -> str:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        for words in (["add", "train.yaml"], [*identity, "commit", "-q", "--allow-empty", "-m", message]):
+            subprocess.run(["git", *words], cwd=project.folder, check=True)
+        head = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=project.folder, check=True, capture_output=True, text=True
+        )
+        return head.stdout.strip()
+
+    path = spec(project, epochs=1)
+    subprocess.run(["git", "init", "-q"], cwd=project.folder, check=True)
+    first = commit("one")
+    project("run", path, timeout=PATIENCE_S)
+    contract = project.folder / "out/water/water.json"
+    assert json.loads(contract.read_text())["swath:training"]["git_commit"].startswith(first)
+    shutil.rmtree(project.folder / "out")
+    commit("two")
+    project("run", path, timeout=PATIENCE_S)
+    assert json.loads(contract.read_text())["swath:training"]["git_commit"].startswith(first)

@@ -20,5 +20,7 @@ def test_the_contract_is_one_that_predict_reads_and_names_what_was_trained_on() 
     assert document["swath:metrics"]["iou"] == {"land": 0.842105, "water": 0.875}
     training = document["swath:training"]
     assert (training["split"]["seed"], training["git_commit"]) == (1, "c0ffee")
-    assert training["scenes"] == [{"id": "scene <1>", "datetime": None, "bbox": [10.0, 50.0, 11.0, 51.0]}]
+    assert training["scenes"] == [
+        {"id": "scene <1>", "datetime": None, "bbox": [10.0, 50.0, 11.0, 51.0], "geometry": None}
+    ]
     assert document["mlm:hyperparameters"]["steps"] == 6

@@ -12,6 +12,7 @@ from swath.imagery.sources.find import find, find_each
 
 if TYPE_CHECKING:
     from swath.imagery.scene import Scenes
+    from swath.spec.fields.grid import GridSpec
     from swath.spec.fields.labels import LabelledImagery
 
 
@@ -29,17 +30,24 @@ class LabelledImage:
 
 
 def find_labelled_images(
-    data: tuple[LabelledImagery, ...], bands: tuple[str, ...] | None, classes: tuple[str, ...], *, mosaic: bool = False
+    data: tuple[LabelledImagery, ...],
+    bands: tuple[str, ...] | None,
+    classes: tuple[str, ...],
+    *,
+    mosaic: bool = False,
+    grid: GridSpec | None = None,
 ) -> tuple[LabelledImage, ...]:
     """Every image with its labels: each scene by itself on its own grid, as training reads it (two dates of one place are two
-    images), or with `mosaic` one image for each entry of `data`. Scenes that do not intersect an entry's area or its labels are
-    left out.
+    images), or with `mosaic` one image for each entry of `data`, on `grid` if one is given. Scenes that do not
+    intersect an entry's area or its labels are left out.
 
     Raises what swath.imagery.sources.find and swath.imagery.labels.labels raise; AreaError when that leaves none.
     """
     images = []
     for entry in data:
-        found = (find(entry.imagery, bands, entry.area),) if mosaic else find_each(entry.imagery, bands, entry.area)
+        found = (
+            (find(entry.imagery, bands, entry.area, grid),) if mosaic else find_each(entry.imagery, bands, entry.area)
+        )
         outside: AreaError | None = None
         inside = []
         for scenes in found:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from swath.errors import ModelError
+from swath.models.predictor import cause
 from swath.spec.fields.labels import IGNORE_INDEX
 from swath.training.loop.augment import augment_batch
 from swath.training.loop.epochs import Epoch, scores_of_counts
@@ -58,9 +59,21 @@ class SegmentationModule(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = augment_batch(*batch, self.settings.augment, self.settings.seed, self.global_step)
-        loss: Tensor = self.loss(self.network(images.contiguous(memory_format=torch.channels_last)), labels)
+        loss: Tensor = self.loss(self._logits(images), labels)
         self._losses.append(loss.detach())
         return loss
+
+    def _logits(self, images: Tensor) -> Tensor:
+        """What the network gives. Raises ModelError where it cannot be run on these images, which is the same in each attempt."""
+        try:
+            logits: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError, TypeError, AssertionError, IndexError, NotImplementedError) as error:
+            if "can't allocate memory" in str(error) or "CUDA" in str(error):  # of the machine, not of the network
+                raise
+            raise network_error(self.settings.network.name, tuple(images.shape), error) from error
+        return logits
 
     def on_validation_epoch_start(self) -> None:
         self._counts[:] = 0
@@ -71,7 +84,7 @@ class SegmentationModule(lightning.LightningModule):
         labelled = labels != IGNORE_INDEX
         if not labelled.any():
             return
-        logits = self.network(images.contiguous(memory_format=torch.channels_last))
+        logits = self._logits(images)
         pixels = int(labelled.sum())
         self._validation_loss[0] += float(self.loss(logits, labels)) * pixels
         self._validation_loss[1] += pixels
@@ -112,6 +125,21 @@ class SegmentationModule(lightning.LightningModule):
             for each in checkpoint["history"]
         ]
         self._losses = list(checkpoint["losses"])
+
+
+def network_error(name: str, shape: tuple[int, ...], error: Exception) -> ModelError:
+    """The error of a network that raised `error` on images of this shape."""
+    size = " x ".join(map(str, shape))
+    if "more than 1 value per channel" in str(error):
+        return ModelError(
+            f"network {name}: its batch norm gets one value per channel from images of {size} (batch, bands, height, width), and "
+            "cannot be trained on it",
+            remedy="Set sampling.batch to 2 or more: the network pools over the whole image before a batch norm.",
+        )
+    return ModelError(
+        f"network {name}: fails on images of {size} (batch, bands, height, width): {cause(error)}",
+        remedy="Change sampling.chip, sampling.batch, or the network and its options; the same call would fail again.",
+    )
 
 
 class ValidationData:
