@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from swath.cli.options import AllowEnv, AsEvents, AsJson, ClusterName, Detach, RunId, Sets, SpecFile, Timeout
+from swath.cli import server_commands
+from swath.cli.options import AllowEnv, AsEvents, AsJson, ClusterName, Detach, OnServer, RunId, Sets, SpecFile, Timeout
 from swath.version import __version__
 
 app = typer.Typer(
@@ -132,6 +133,7 @@ def _cancel(
     wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for its end.", min=0)] = 60,
     now: Annotated[bool, typer.Option("--now", help="Do not let it close its cluster; kill it if need be.")] = False,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why: shown with the run.")] = "",
+    server: OnServer = False,
 ) -> int:
     """Stop a run; it can be resumed.
 
@@ -139,6 +141,10 @@ def _cancel(
 
     Example: pipe cancel last
     """
+    if server:
+        from swath.cli.commands import remote_runs
+
+        return remote_runs.cancel_remote(run, reason)
     from swath.cli.commands.cancel import cancel_run
 
     return cancel_run(run, wait, now=now, reason=reason)
@@ -251,6 +257,7 @@ def _runs(
     context: typer.Context,
     limit: Annotated[int, typer.Option("--limit", "-n", help="How many, newest first.", min=1)] = 20,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing them until Ctrl-C.")] = False,
+    server: OnServer = False,
     as_json: AsJson = False,
 ) -> int:
     """List this project's runs, newest first.
@@ -261,6 +268,10 @@ def _runs(
     """
     if context.invoked_subcommand is not None:
         return 0
+    if server:
+        from swath.cli.commands import remote_runs
+
+        return remote_runs.list_runs(limit, as_json=as_json)
     if watch:
         from swath.cli.commands.runs_watch import watch_runs
 
@@ -328,12 +339,17 @@ def _logs(
         bool, typer.Option("--failed", help="Only calls that failed: their lines, errors and tracebacks.")
     ] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
+    server: OnServer = False,
     as_json: AsJson = False,
 ) -> int:
     """Print what a run logged.
 
     Example: pipe logs last --level warning
     """
+    if server:
+        from swath.cli.commands import remote_runs
+
+        return remote_runs.print_log(run, level, follow=follow, as_json=as_json)
     from swath.cli.commands.logs import print_logs
 
     return print_logs(run, node, level, failed=failed, follow=follow, as_json=as_json)
@@ -452,3 +468,6 @@ def _doctor(
     if results:
         return print_checked_results(spec, cluster, allow_env or [], as_json=as_json)
     return print_findings(spec, cluster, allow_env or [], as_json=as_json)
+
+
+server_commands.add_to(app)

@@ -29,6 +29,7 @@ Detach = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 AsEvents = Annotated[bool, typer.Option("--json", help="One event per line on stdout, as JSON.")]
+OnServer = Annotated[bool, typer.Option("--server", help="A run of the server that `pipe login` stored.")]
 AllowEnv = Annotated[
     list[str] | None,
     typer.Option(

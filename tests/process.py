@@ -52,9 +52,13 @@ class Pipe:
         path.write_text(yaml.safe_dump(document, sort_keys=False))
         return path
 
+    def words(self, *arguments: object) -> list[str]:
+        """The command line."""
+        return [sys.executable, "-m", "swath.cli", *map(str, arguments)]
+
     def start(self, *arguments: object, **options: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "swath.cli", *map(str, arguments)],
+            self.words(*arguments),
             cwd=self.folder,
             env=self.env | options.pop("env", {}),
             stdin=subprocess.DEVNULL,

@@ -344,6 +344,15 @@ class Journal:
         )
         return [LogRow(*row) for row in rows]
 
+    def logs_from(self, run: str, first: int, limit: int, after: int | None = None) -> list[LogRow]:
+        """Lines of a run in the order in which they came, without the first so many. after: the id of the last of those, where it is
+        known: then they need not be counted."""
+        rows = self.execute(
+            "SELECT id, time, level, text, node, item, worker FROM logs WHERE run = ? AND id > ? ORDER BY id LIMIT ? OFFSET ?",
+            (run, after or 0, limit, 0 if after is not None else first),
+        )
+        return [LogRow(*row) for row in rows]
+
     def log_count(self, run: str) -> int:
         """Number of lines of a run."""
         found: int = self.execute("SELECT count(*) FROM logs WHERE run = ?", (run,)).fetchone()[0]

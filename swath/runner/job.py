@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -11,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from swath.run_id import new_run_id
 from swath.runner import matrix
 from swath.spec.fields.output import Destination
 from swath.spec.loading.load import LoadedSpec
@@ -26,10 +25,6 @@ if TYPE_CHECKING:
     from swath.project.provenance import CodeSource
     from swath.project.registry import Registry
     from swath.spec.base import Spec
-
-ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
-ID_LENGTH = 8
-"""Random letters of an id, five bits each: many runs of one name may start in one second, also on several hosts."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +124,8 @@ class Job:
         return CodeSource.of_files((file, loaded.text), loaded.root, used, self.scrub)
 
     def new_id(self) -> str:
-        """An id for a new run: the time (UTC), the job's name, and 40 random bits."""
-        moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-        return f"{moment}-{self.name}-{''.join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))}"
+        """An id for a new run."""
+        return new_run_id(self.name)
 
     def staged(self, say: Callable[[str], None] = lambda text: None) -> Job:
         """The job with inputs of this machine copied to the bucket that `stage` of the spec names, and their addresses in the

@@ -1,0 +1,61 @@
+"""`pipe agent`: claims runs of a server and executes them on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+from swath.errors import CredentialsError, UsageError
+from swath.protocol.client import Client
+from swath.protocol.logins import SERVER
+
+TOKEN = "SWATH_AGENT_TOKEN"
+
+
+def work(url: str | None, name: str | None, labels: list[str], slots: int, token_file: Path | None) -> int:
+    """Run an agent until it is told to end. Runs go on then; the next agent of this name takes them up."""
+    from swath.agent.agent import Agent
+
+    address = url or os.environ.get(SERVER)
+    if not address:
+        raise UsageError("an agent needs the address of its server", remedy=f"pipe agent URL, or {SERVER}")
+    called = name or socket.gethostname().partition(".")[0]
+    agent = Agent(
+        Client(address, _token(token_file, os.environ)), called, _state_folder(os.environ) / called, labels=tuple(labels),
+        slots=slots, say=lambda text: print(text, file=sys.stderr, flush=True),
+    )  # fmt: skip
+
+    def end(number: int, frame: FrameType | None) -> None:
+        agent.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    print(f"agent {called} of {address}; Ctrl-C ends it, its runs go on", file=sys.stderr, flush=True)
+    agent.run()
+    return 0
+
+
+def _token(file: Path | None, env: Mapping[str, str]) -> str:
+    if file is not None:
+        try:
+            return file.read_text().strip()
+        except OSError as error:
+            raise UsageError(f"{file} cannot be read: {error.strerror}") from error
+    if token := env.get(TOKEN):
+        return token
+    raise CredentialsError(
+        "an agent needs a token",
+        remedy=f"set {TOKEN}, or --token-file; `pipe token create --kind agent NAME` makes one",
+    )
+
+
+def _state_folder(env: Mapping[str, str]) -> Path:
+    """Where agents of this user keep their attempts: $XDG_STATE_HOME/swath/agents, or ~/.local/state/swath/agents."""
+    base = env.get("XDG_STATE_HOME") or ""
+    root = Path(base) if base.startswith("/") else Path.home() / ".local" / "state"
+    return root / "swath" / "agents"

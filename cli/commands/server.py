@@ -1,0 +1,124 @@
+"""`pipe server` and `pipe serve`: the server, alone or with an agent for this project."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from swath.errors import MissingExtra, SwathError
+from swath.server.serving import ListenAddress, Server
+
+
+def serve(address: ListenAddress, folder: Path, database: str | None) -> int:
+    """Run a server until it is told to end."""
+    _check_installed()
+    server = Server(address, folder, database)
+    file = server.first_token()
+
+    def ready() -> None:
+        _print(f"the server is at {address.url or server.url}; Ctrl-C ends it, runs go on")
+        if file is not None:
+            _print(f"the first admin's token is in {file}: pipe login {address.url or server.url} < {file}")
+
+    return _until_told(lambda: server.run(ready))
+
+
+def serve_project(start: Path, port: int, slots: int) -> int:
+    """Run a server and an agent for the project around a folder, on this machine only."""
+    _check_installed()
+    from swath.agent.agent import Agent
+    from swath.project.project import Project
+    from swath.protocol.client import Client
+    from swath.protocol.logins import Login, Logins
+
+    project = Project.find(start)
+    folder = project.state / "server"
+    server = Server(ListenAddress(port=port), folder)
+    services, name = server.services, _name(project.root)
+    services.projects.put(name, {"folder": str(project.root)})
+    user = _renewed(server, "user", "this-user", "admin")
+    Logins.of_user().save(Login(server.url, user))
+    agent = Agent(
+        Client(server.url, _renewed(server, "agent", "this-machine", "runner")), _name(Path(socket.gethostname())),
+        folder / "agent", slots=slots, say=_print,
+    )  # fmt: skip
+    thread = threading.Thread(target=_work, args=(agent,), name="agent", daemon=True)
+
+    def ready() -> None:
+        _print(
+            f"project {name} is served at {server.url}; start a run from any folder: pipe submit SPEC --project {name}"
+        )
+        _print(f"with curl: the token is in {folder / 'token'}; Ctrl-C ends the server, runs go on")
+        thread.start()
+
+    from swath.storage.owned_file import replace_text
+
+    replace_text(folder / "token", user + "\n")
+    try:
+        return _until_told(lambda: server.run(ready))
+    finally:
+        agent.stop()
+        if thread.ident is not None:
+            thread.join(5)
+
+
+def _renewed(server: Server, kind: str, name: str, role: str) -> str:
+    """A new token under a name whose earlier one becomes worthless."""
+    accounts = server.services.accounts
+    if any(token["name"] == name for token in accounts.tokens()):
+        accounts.revoke(name, who="pipe serve")
+    return accounts.create(kind, name, role, who="pipe serve")
+
+
+def _work(agent: object) -> None:
+    from swath.agent.agent import Agent
+
+    assert isinstance(agent, Agent)
+    try:
+        agent.run()
+    except SwathError as error:
+        _print(f"the agent has ended: {error}")
+
+
+def _name(path: Path) -> str:
+    """A project's or an agent's name for a folder or a host."""
+    text = "".join(
+        letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in path.name
+    )
+    return text.lstrip("._-")[:60] or f"project-{secrets.token_hex(2)}"
+
+
+def _until_told(run: object) -> int:
+    """Run until a signal; SIGINT and SIGTERM are how a server ends, so they are no failure."""
+    assert callable(run)
+    with _quiet_end(), contextlib.suppress(KeyboardInterrupt):
+        run()
+    return 0
+
+
+@contextlib.contextmanager
+def _quiet_end() -> Iterator[None]:
+    """uvicorn raises the signal again that ended it: a SIGTERM would then end this process before it has closed everything."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _check_installed() -> None:
+    for package in ("fastapi", "uvicorn"):
+        try:
+            __import__(package)
+        except ImportError:
+            raise MissingExtra(package, "server", "a server") from None
+
+
+def _print(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,37 @@
+"""`pipe token` and `pipe project`: what an admin of a server does."""
+
+from __future__ import annotations
+
+import sys
+
+from swath import units
+from swath.cli.commands.remote_runs import client_of
+
+
+def create_token(name: str, kind: str, role: str, project: str | None, valid_s: float | None) -> int:
+    """Create a token and print it: it is shown this once."""
+    body = {"name": name, "kind": kind, "role": role, "project": project, "valid_s": valid_s}
+    print(client_of().call("POST", "/tokens", body)["token"])
+    print("it is shown this once: keep it where secrets are kept", file=sys.stderr)
+    return 0
+
+
+def list_tokens() -> int:
+    """List tokens, without the tokens themselves."""
+    print(f"{'NAME':24} {'KIND':6} {'ROLE':8} {'PROJECT':16} USED")
+    for token in client_of().call("GET", "/tokens"):
+        used = units.local_time(token["used"]) if token["used"] else "never"
+        print(f"{token['name']:24} {token['kind']:6} {token['role']:8} {token['project'] or 'all':16} {used}")
+    return 0
+
+
+def revoke_token(name: str) -> int:
+    """Make a token worthless."""
+    client_of().call("DELETE", f"/tokens/{name}")
+    return 0
+
+
+def add_project(name: str, folder: str) -> int:
+    """Add a project whose code is in a folder of the agents' machines."""
+    client_of().call("PUT", f"/projects/{name}", {"source": {"folder": folder}})
+    return 0

@@ -1,0 +1,213 @@
+"""The commands of `pipe` for servers and agents, with their options. Each command's module is imported when it is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from swath.cli.options import AsJson, Sets, SpecFile, Timeout
+from swath.cli.parse_amounts import seconds
+
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", metavar="LABEL", help="A label; may be given several times.")
+]
+Port = Annotated[int, typer.Option("--port", help="Where to listen; 0: any that is free.", min=0, max=65535)]
+token = typer.Typer(help="Tokens of a server's users and agents.", no_args_is_help=True, rich_markup_mode=None)
+project = typer.Typer(help="Projects of a server.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to `pipe`."""
+    for name, command in (
+        ("serve", _serve),
+        ("server", _server),
+        ("agent", _agent),
+        ("login", _login),
+        ("submit", _submit),
+        ("agents", _agents),
+    ):
+        app.command(name)(command)
+    app.add_typer(token, name="token")
+    app.add_typer(project, name="project")
+
+
+def _serve(
+    folder: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="A folder in a project; the current one by default.")
+    ] = Path(),
+    port: Port = 8270,
+    slots: Annotated[int, typer.Option("--slots", help="How many runs go on at once.", min=1)] = 1,
+) -> int:
+    """Serve a project on this machine: runs by HTTP and `pipe submit`.
+
+    Only this machine reaches it. Ctrl-C ends the server; runs go on, and the next `pipe serve` takes them up.
+
+    Example: pipe serve
+    """
+    from swath.cli.commands.server import serve_project
+
+    return serve_project(folder.absolute(), port, slots)
+
+
+def _server(
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="The server's folder.")],
+    database: Annotated[
+        str | None,
+        typer.Option("--database", metavar="URL", help="postgresql://...; a file in the folder when not given."),
+    ] = None,
+    url: Annotated[str, typer.Option("--url", help="How others reach the server: https://...")] = "",
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+    port: Port = 8270,
+    certificate: Annotated[
+        Path | None, typer.Option("--tls-cert", metavar="FILE", help="Certificate, with its chain.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its key.")] = None,
+    behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A proxy in front of it speaks TLS.")] = False,
+) -> int:
+    """Run a server for a team.
+
+    It executes nothing and reads no pixel: agents pull runs from it. The first start writes an admin's token into its folder.
+
+    Example: pipe server --data /var/lib/swath --url https://swath.example.org --behind-proxy
+    """
+    from swath.cli.commands.server import serve
+    from swath.server.serving import ListenAddress
+
+    return serve(ListenAddress(host, port, url, certificate, key, behind_proxy), data.absolute(), database)
+
+
+def _agent(
+    url: Annotated[str | None, typer.Argument(metavar="URL", help="The server; $SWATH_SERVER when not given.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The agent's name; the host's when not given.")] = None,
+    labels: Labels = None,
+    slots: Annotated[int, typer.Option("--slots", help="How many runs go on at once.", min=1)] = 1,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", metavar="FILE", help="Its token; $SWATH_AGENT_TOKEN when not given.")
+    ] = None,
+) -> int:
+    """Execute runs of a server on this machine.
+
+    It claims runs whose labels it has. Ctrl-C ends it; its runs go on, and the next agent of this name takes them up.
+
+    Example: pipe agent https://swath.example.org --label gpu
+    """
+    from swath.cli.commands.agent import work
+
+    return work(url, name, labels or [], slots, token_file)
+
+
+def _login(url: Annotated[str, typer.Argument(metavar="URL", help="The server.", show_default=False)]) -> int:
+    """Sign in to a server: store a token for it.
+
+    The token is asked for, or read from stdin. In CI set SWATH_SERVER and SWATH_TOKEN instead.
+
+    Example: pipe login https://swath.example.org
+    """
+    from swath.cli.commands.login import login
+
+    return login(url)
+
+
+def _submit(
+    spec: SpecFile,
+    sets: Sets = None,
+    project: Annotated[
+        str | None, typer.Option("--project", help="Of the server; may be left out where it has one only.")
+    ] = None,
+    labels: Labels = None,
+    priority: Annotated[int, typer.Option("--priority", help="Higher ones are first.", min=-100, max=100)] = 0,
+    limit_key: Annotated[
+        str | None,
+        typer.Option("--limit-key", metavar="NAME", help="Runs of one key share the project's limit for it."),
+    ] = None,
+    timeout: Timeout = None,
+    attempts: Annotated[
+        int, typer.Option("--attempts", help="How often it is tried when agents are lost.", min=1, max=10)
+    ] = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Use no result of an earlier run.")] = False,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="TEXT", help="The same key gives the same run, however often it is asked for."),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end; the exit code is the run's.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="As --wait, with its log on stderr.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Ask a server for a run. SPEC may be `-`, for stdin.
+
+    The server is the one that `pipe login` or `pipe serve` stored, or $SWATH_SERVER with $SWATH_TOKEN.
+
+    Example: pipe submit specs/demo.yaml --wait
+    """
+    from swath.cli.commands.submit import SubmitOptions, submit
+
+    timeout_s = None if timeout is None else seconds(timeout, "--timeout")
+    options = SubmitOptions(
+        project, tuple(labels or ()), priority, limit_key, timeout_s, attempts, fresh, key, wait, follow, as_json
+    )
+    return submit(spec, sets or [], options)
+
+
+def _agents(as_json: AsJson = False) -> int:
+    """List the agents of the server.
+
+    Example: pipe agents
+    """
+    from swath.cli.commands.remote_runs import list_agents
+
+    return list_agents(as_json=as_json)
+
+
+@token.command("create")
+def _create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is.", show_default=False)],
+    kind: Annotated[str, typer.Option("--kind", help="user or agent.")] = "user",
+    role: Annotated[str, typer.Option("--role", help="viewer, runner, keeper or admin.")] = "runner",
+    project: Annotated[str | None, typer.Option("--project", help="The only project that it is for.")] = None,
+    valid: Annotated[str | None, typer.Option("--valid", metavar="DURATION", help="How long, such as 90d.")] = None,
+) -> int:
+    """Create a token and print it, this once.
+
+    Example: pipe token create ci --project lakes
+    """
+    from swath.cli.commands.token import create_token
+
+    return create_token(name, kind, role, project, None if valid is None else seconds(valid, "--valid"))
+
+
+@token.command("list")
+def _list() -> int:
+    """List tokens, without the tokens themselves.
+
+    Example: pipe token list
+    """
+    from swath.cli.commands.token import list_tokens
+
+    return list_tokens()
+
+
+@token.command("revoke")
+def _revoke(name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is.", show_default=False)]) -> int:
+    """Make a token worthless.
+
+    Example: pipe token revoke ci
+    """
+    from swath.cli.commands.token import revoke_token
+
+    return revoke_token(name)
+
+
+@project.command("add")
+def _add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The project's name.", show_default=False)],
+    folder: Annotated[str, typer.Option("--folder", metavar="DIR", help="Where it is on the agents' machines.")],
+) -> int:
+    """Add a project, or change where it is.
+
+    Example: pipe project add lakes --folder /data/lakes
+    """
+    from swath.cli.commands.token import add_project
+
+    return add_project(name, folder)

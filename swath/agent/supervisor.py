@@ -1,0 +1,318 @@
+"""The supervisor of one attempt: starts `pipe run`, sends up what the run's journal says, hands on a cancel, reports the end.
+
+It is a process of its own, in a session of its own. It goes on while the server is away and while the agent is restarted; when it
+ends before its time, the agent starts another one, which takes up the run where it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swath.agent.attempt_folder import AttemptFolder, LineNumbers
+from swath.engine.journal import Journal
+from swath.engine.journal_rows import CancelRequest, LogRow, RunRow
+from swath.engine.process import Process, process_start_s
+from swath.errors import CredentialsError, StateError, SwathError, UsageError
+from swath.project.project import Project
+from swath.protocol.client import Client, ClientLimits, ServerUnavailable, Superseded
+from swath.protocol.messages import MAX_LINES, MAX_TEXT, End, Line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+log = logging.getLogger(__name__)
+TAIL = 4000
+"""Characters of the output that tell why a run could not start."""
+
+
+@dataclass(frozen=True)
+class SupervisorLimits:
+    """Times of a supervisor."""
+
+    poll_s: float = 0.5
+    """How often it looks at the run and its journal."""
+    stop_s: float = 60.0
+    """After a cancel: how long the run has to end before the next, stronger signal."""
+    report_s: float = 7 * 24 * 3600.0
+    """How long the end is reported to a server that does not answer."""
+    most_pause_s: float = 30.0
+    """The longest pause between two tries to reach the server."""
+    batch_characters: int = 500_000
+    """Of the log lines in one request."""
+
+
+class Supervisor:
+    """Supervises the attempt of a folder."""
+
+    def __init__(self, folder: AttemptFolder, limits: SupervisorLimits = SupervisorLimits()) -> None:
+        self.folder = folder
+        self._limits = limits
+        self._work = folder.work
+        self._client = Client(folder.server, self._work.token, ClientLimits(read_s=20))
+        source = self._work.source.get("folder")
+        if not isinstance(source, str):
+            raise UsageError(
+                f"project {self._work.project}: a source of this kind is not known here: {list(self._work.source)}"
+            )
+        self._root = Path(source)
+        self._state = Project.find(self._root).state if self._root.is_dir() else self._root
+        self._child: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
+        self._next_beat = 0.0
+        self._next_try = 0.0
+        self._pause = 1.0
+        self._cancelled = ""
+        self._signals: list[signal.Signals] = []
+        self._next_signal = 0.0
+        self._next_line: int | None = None
+        """Id of the first line that the server does not have; None before it has said so."""
+        self._last_row: int | None = None
+        """Id in the journal of the line before that one; None: it has to be counted."""
+        self.superseded = False
+        """Whether the server has given the run to another attempt."""
+
+    def run(self) -> None:
+        """Supervise the attempt to its end."""
+        self.folder.write_process("supervisor", Process.this())
+        self._start()
+        while True:
+            running = self._running()
+            self._report()
+            if not running:
+                break
+            self._stop_when_asked()
+            time.sleep(self._limits.poll_s)
+        if not self.superseded:
+            self._report_end(self._end())
+        self.folder.end()
+
+    # --- the run
+
+    def _start(self) -> None:
+        """Start the run, or take up the one that another supervisor has started."""
+        self._process = self.folder.process("run")
+        if self._process is not None:
+            return
+        request = self._work.request
+        timeout = [] if request.timeout_s is None else ["--timeout", f"{request.timeout_s:g}s"]
+        if self._row() is not None:
+            words = ["resume", self._work.run, *timeout]
+        else:
+            sets = [word for value in request.set for word in ("--set", value)]
+            named = ["--set", f"name={request.name}"] if request.name and not _has_name(request.spec) else []
+            words = [
+                "run",
+                "-",
+                "--id",
+                self._work.run,
+                *named,
+                *sets,
+                *timeout,
+                *(["--fresh"] if request.fresh else []),
+            ]
+        with self.folder.log.open("ab") as output:
+            try:
+                self._child = subprocess.Popen(
+                    [sys.executable, "-m", "swath.cli", *words],
+                    cwd=self._root,
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                output.write(f"{self._root} is not there on this machine, or cannot be entered: {error}\n".encode())
+                return
+        self._process = Process(
+            Process.this().host, self._child.pid, process_start_s(self._child.pid), Process.this().pid_space
+        )
+        self.folder.write_process("run", self._process)
+        assert self._child.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._child.stdin as stdin:
+            stdin.write(request.spec.encode())
+
+    def _running(self) -> bool:
+        if self._child is not None:
+            return self._child.poll() is None
+        return self._process is not None and not self._process.gone()
+
+    def _row(self) -> RunRow | None:
+        """The run in the journal; None before it is there."""
+        if not (self._state / "journal.sqlite").is_file():
+            return None
+        with contextlib.suppress(StateError), Journal.open(self._state) as journal:
+            row = journal.find(self._work.run)
+            return row if row.id == self._work.run else None
+        return None
+
+    def _stop_when_asked(self) -> None:
+        """Hand a cancel on: to the journal at once, then signals, each stronger than the one before."""
+        now = time.monotonic()
+        if not (self._cancelled or self.superseded) or now < self._next_signal or self._process is None:
+            return
+        ladder = (signal.SIGINT, signal.SIGINT, signal.SIGKILL)
+        number = ladder[min(len(self._signals), len(ladder) - 1)]
+        if not self._signals:
+            by, _, reason = self._cancelled.removeprefix("cancelled by ").partition(": ")
+            request = CancelRequest(by or "the server", reason or "another attempt has taken its place", time.time())
+            with contextlib.suppress(StateError), Journal.open(self._state) as journal:
+                journal.request_cancel(self._work.run, request)
+        with contextlib.suppress(ProcessLookupError):
+            if not self._process.gone():
+                os.kill(self._process.pid, number)
+        self._signals.append(number)
+        self._next_signal = now + self._limits.stop_s
+
+    # --- reports
+
+    def _report(self) -> None:
+        """Send a beat and new log lines, as far as the server can be reached."""
+        now = time.monotonic()
+        if self.superseded or now < self._next_try:
+            return
+        try:
+            if now >= self._next_beat:
+                answer = self._client.beat(self._work.run, self._work.number)
+                self._next_beat = now + answer.beat_s
+                self._cancelled = self._cancelled or answer.cancel
+                self._settle_numbers(answer.next_line)
+            self._send_lines()
+            self._pause = 1.0
+        except (Superseded, CredentialsError) as error:
+            self.superseded = True
+            log.warning("%s", error.message)
+        except (ServerUnavailable, StateError) as error:
+            log.warning("%s; again in %.0f s", error.message, self._pause)
+            self._next_try = now + self._pause
+            self._pause = min(2 * self._pause, self._limits.most_pause_s)
+
+    def _settle_numbers(self, next_line: int) -> None:
+        """Decide once how lines of the journal are numbered at the server."""
+        if self.folder.numbers() is not None:
+            return
+        earlier = self.folder.before().numbers()
+        local = 0 if earlier is None else earlier.local + next_line - earlier.server
+        self.folder.write_numbers(LineNumbers(local, next_line))
+
+    def _send_lines(self) -> None:
+        """Send the lines that the server does not have."""
+        numbers = self.folder.numbers()
+        if numbers is None or self._row() is None:
+            return
+        if self._next_line is None:
+            self._next_line = self._client.beat(self._work.run, self._work.number).next_line
+        with Journal.open(self._state) as journal:
+            while rows := journal.logs_from(
+                self._work.run, numbers.local + self._next_line - numbers.server, MAX_LINES, after=self._last_row
+            ):
+                rows = self._batch(rows)
+                lines = tuple(_line(number, row) for number, row in enumerate(rows, self._next_line))
+                answer = self._client.send_lines(self._work.run, self._work.number, lines)
+                self._cancelled = self._cancelled or answer.cancel
+                sent = answer.next_line - self._next_line
+                self._last_row = rows[sent - 1].id if 0 < sent <= len(rows) else None
+                self._next_line = answer.next_line
+
+    def _batch(self, rows: list[LogRow]) -> list[LogRow]:
+        """As many of the first rows as fit into one request, at least one."""
+        characters = 0
+        for count, row in enumerate(rows):
+            characters += len(row.text)
+            if count and characters > self._limits.batch_characters:
+                return rows[:count]
+        return rows
+
+    def _end(self) -> End:
+        """How the attempt ended: as the journal says, or the exit code and the last words where it has nothing."""
+        row = self._row()
+        code = self._child.returncode if self._child is not None else None
+        if row is None:
+            text = self.folder.log.read_text("utf-8", "replace")[-TAIL:].strip() if self.folder.log.exists() else ""
+            exit_code = 1 if code is None else 128 - code if code < 0 else code or 1
+            statuses = {UsageError.exit_code: "refused", 130: "interrupted", 143: "terminated"}
+            return End(
+                status=statuses.get(exit_code, "failed"), exit_code=exit_code, error=text or "it could not be started"
+            )
+        if row.status in ("running", "crashed"):
+            how = f"by signal {-code}" if code is not None and code < 0 else "without a word"
+            exit_code = 128 - code if code is not None and code < 0 else 1
+            return End(
+                status="crashed",
+                exit_code=exit_code,
+                error=f"its process ended {how}",
+                name=row.name,
+                pipeline=row.pipeline,
+            )
+        return End(
+            status=row.status, exit_code=row.exit_code or 0, error=row.error[:MAX_TEXT], outputs=_few(row.outputs), name=row.name,
+            pipeline=row.pipeline, summary={"seconds": (row.finished or row.started) - row.started},
+        )  # fmt: skip
+
+    def _report_end(self, end: End) -> None:
+        """Report the end, for as long as the server may take to come back."""
+        deadline = time.monotonic() + self._limits.report_s
+        while True:
+            try:
+                self._send_lines_of_end()
+                self._client.end(self._work.run, self._work.number, end)
+            except (Superseded, CredentialsError) as error:
+                log.warning("the end is not wanted any more: %s", error.message)
+            except (ServerUnavailable, StateError) as error:
+                if time.monotonic() > deadline:
+                    raise
+                log.warning("%s; again in %.0f s", error.message, self._pause)
+                time.sleep(self._pause)
+                self._pause = min(2 * self._pause, self._limits.most_pause_s)
+                continue
+            return
+
+    def _send_lines_of_end(self) -> None:
+        if self.folder.numbers() is None:
+            self._settle_numbers(self._client.beat(self._work.run, self._work.number).next_line)
+        self._send_lines()
+
+
+def _line(number: int, row: LogRow) -> Line:
+    """A line of the journal for the server, which may refuse what is longer."""
+    return Line.model_validate(
+        {
+            "id": number, "time": row.time, "level": row.level, "node": row.node[:1000], "item": row.item,
+            "worker": row.worker[:1000], "text": row.text[:MAX_TEXT],
+        }
+    )  # fmt: skip
+
+
+def _few(outputs: Sequence[str]) -> tuple[str, ...]:
+    return tuple(output[:4096] for output in outputs[:1000])
+
+
+def _has_name(spec: str) -> bool:
+    return any(line.startswith("name:") for line in spec.splitlines())
+
+
+def main() -> int:
+    """`python -m swath.agent.supervisor FOLDER`."""
+    folder = AttemptFolder(Path(sys.argv[1]))
+    logging.basicConfig(filename=folder.path / "supervisor.log", format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        Supervisor(folder).run()
+    except SwathError as error:
+        log.error("%s", error)
+        return error.exit_code
+    except Exception:
+        log.exception("the supervisor failed")
+        raise
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

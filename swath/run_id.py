@@ -1,0 +1,16 @@
+"""Ids of runs."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+RANDOM_LETTERS = 8
+"""Five bits each: many runs of one name may start in one second, also on several hosts."""
+
+
+def new_run_id(name: str) -> str:
+    """An id for a new run: the time (UTC), the name, and 40 random bits."""
+    moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    return f"{moment}-{name}-{''.join(secrets.choice(LETTERS) for _ in range(RANDOM_LETTERS))}"

@@ -1,0 +1,145 @@
+"""Who asks: tokens with roles, kept as digests, and the record of what was done with them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from swath.protocol.messages import Role
+from swath.protocol.tokens import new_token, token_digest, token_kind
+from swath.server.database.database import Connection, Database
+from swath.server.refusals import Conflict, Forbidden, NotFound, Unauthorized
+
+ROLES: tuple[str, ...] = get_args(Role)
+"""From the least to the most."""
+USED_EVERY_S = 60.0
+"""How exactly the last use of a token is written down."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who asks. Exactly one of user, agent and attempt."""
+
+    kind: str
+    """`user`, `agent` or `attempt`."""
+    id: str
+    """Of the token."""
+    name: str
+    role: str = "viewer"
+    project: str | None = None
+    """The only project that it may know of; None for all."""
+    run: str = ""
+    number: int = 0
+    """Of an attempt."""
+
+    def require(self, role: str, project: str | None = None) -> None:
+        """Raise Forbidden unless it is a user with at least this role; NotFound for a project that it may not know of."""
+        if self.kind != "user":
+            raise Forbidden(f"a token of kind {self.kind} may not do this")
+        if project is not None and self.project not in (None, project):
+            raise NotFound(f"there is no project {project!r} on this server")
+        if ROLES.index(self.role) < ROLES.index(role):
+            raise Forbidden(f"{self.name} is {self.role}: this needs {role}", remedy="ask an admin of the server")
+
+
+class Accounts:
+    """Tokens in the server's database."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    def create(
+        self, kind: str, name: str, role: str, *, who: str, project: str | None = None, valid_s: float | None = None
+    ) -> str:
+        """A new token for a user or an agent. It is shown once: the database has its digest only.
+
+        project: name of the only project that it is for. Raises NotFound when it is unknown, Conflict when the name is taken.
+        """
+        token, now = new_token(kind), self._clock()
+        with self._database.transaction() as db:
+            place = None
+            if project is not None:
+                rows = db.execute("SELECT id FROM projects WHERE name = ?", (project,))
+                if not rows:
+                    raise NotFound(f"there is no project {project!r} on this server")
+                place = rows[0]["id"]
+            if db.execute("SELECT id FROM tokens WHERE name = ? AND revoked IS NULL", (name,)):
+                raise Conflict(f"there is a token {name!r} already", remedy="revoke it first, or give another name")
+            identity = secrets.token_hex(8)
+            db.execute(
+                "INSERT INTO tokens (id, hash, kind, name, role, project, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    identity,
+                    token_digest(token),
+                    kind,
+                    name,
+                    role,
+                    place,
+                    now,
+                    None if valid_s is None else now + valid_s,
+                ),
+            )
+            self.record(db, who, "create token", name, {"kind": kind, "role": role, "project": project})
+        return token
+
+    def revoke(self, name: str, *, who: str) -> None:
+        """Make a token worthless. Raises NotFound when there is none of this name."""
+        with self._database.transaction() as db:
+            rows = db.execute(
+                "UPDATE tokens SET revoked = ? WHERE name = ? AND revoked IS NULL RETURNING id", (self._clock(), name)
+            )
+            if not rows:
+                raise NotFound(f"there is no token {name!r}")
+            self.record(db, who, "revoke token", name, {})
+
+    def tokens(self) -> list[dict[str, Any]]:
+        """All tokens that are not revoked, without digests."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT tokens.name, kind, role, projects.name AS project, tokens.created, used, expires FROM tokens"
+                " LEFT JOIN projects ON projects.id = tokens.project WHERE revoked IS NULL ORDER BY tokens.created"
+            )
+        return [dict(row) for row in rows]
+
+    def identify(self, token: str) -> Identity:
+        """Whose a token is. Raises Unauthorized."""
+        kind = token_kind(token)
+        if kind is None:
+            raise Unauthorized("this is not a token of a swath server", remedy="`pipe login URL` stores one")
+        digest = token_digest(token)
+        if kind == "attempt":
+            return self._attempt(digest)
+        now = self._clock()
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT tokens.id, kind, tokens.name, role, projects.name AS project, expires, used FROM tokens"
+                " LEFT JOIN projects ON projects.id = tokens.project WHERE hash = ? AND revoked IS NULL",
+                (digest,),
+            )
+        if not rows or rows[0]["kind"] != kind or (rows[0]["expires"] or now) < now:
+            raise Unauthorized("the token is unknown, expired or revoked", remedy="`pipe login URL` stores another one")
+        row = rows[0]
+        if (row["used"] or 0) < now - USED_EVERY_S:
+            with self._database.transaction() as db:
+                db.execute("UPDATE tokens SET used = ? WHERE id = ?", (now, row["id"]))
+        return Identity(kind, row["id"], row["name"], row["role"], row["project"])
+
+    def _attempt(self, digest: str) -> Identity:
+        with self._database.reading() as db:
+            rows = db.execute("SELECT run, number FROM attempts WHERE token = ?", (digest,))
+        if not rows:
+            raise Unauthorized("the token of this attempt is unknown: another one has taken its place")
+        run, number = rows[0]["run"], rows[0]["number"]
+        return Identity("attempt", digest[:16], f"attempt {number} of {run}", run=run, number=number)
+
+    def record(self, db: Connection, who: str, action: str, subject: str, detail: dict[str, Any]) -> None:
+        """Write down in the same transaction what somebody did."""
+        db.execute(
+            "INSERT INTO audit (id, time, who, action, subject, detail) VALUES (?, ?, ?, ?, ?, ?)",
+            (secrets.token_hex(8), self._clock(), who, action, subject, json.dumps(detail)),
+        )

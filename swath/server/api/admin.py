@@ -1,0 +1,92 @@
+"""Routes of admins, and of what watches the server."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path
+from pydantic import Field
+
+from swath.protocol.messages import Message, Name, Role
+from swath.server.api.requests import Asker, Server
+
+router = APIRouter(tags=["admin"])
+health = APIRouter(tags=["health"])
+InPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+
+class ProjectBody(Message):
+    """Where the code of a project is."""
+
+    source: dict[str, Any]
+
+
+class TokenBody(Message):
+    """A token to create."""
+
+    name: Name
+    kind: Literal["user", "agent"]
+    role: Role = "runner"
+    project: Name | None = None
+    valid_s: float | None = Field(default=None, gt=0)
+
+
+class PauseBody(Message):
+    """Whether an agent claims no more runs."""
+
+    paused: bool
+
+
+@router.get("/projects")
+def list_projects(server: Server, who: Asker) -> list[dict[str, Any]]:
+    """Projects that the asker may know of."""
+    who.require("viewer")
+    return [project for project in server.projects.all() if who.project in (None, project["name"])]
+
+
+@router.put("/projects/{name}", status_code=204)
+def put_project(name: InPath, body: ProjectBody, server: Server, who: Asker) -> None:
+    """Add a project, or change it."""
+    who.require("admin")
+    server.projects.put(name, body.source)
+
+
+@router.get("/tokens")
+def list_tokens(server: Server, who: Asker) -> list[dict[str, Any]]:
+    """Tokens, without the tokens themselves."""
+    who.require("admin")
+    return server.accounts.tokens()
+
+
+@router.post("/tokens", status_code=201)
+def create_token(body: TokenBody, server: Server, who: Asker) -> dict[str, str]:
+    """Create a token. It is shown this once."""
+    who.require("admin")
+    token = server.accounts.create(
+        body.kind, body.name, body.role, who=who.name, project=body.project, valid_s=body.valid_s
+    )
+    return {"name": body.name, "token": token}
+
+
+@router.delete("/tokens/{name}", status_code=204)
+def revoke_token(name: InPath, server: Server, who: Asker) -> None:
+    """Make a token worthless."""
+    who.require("admin")
+    server.accounts.revoke(name, who=who.name)
+
+
+@router.post("/agents/{name}/pause", status_code=204)
+def pause_agent(name: InPath, body: PauseBody, server: Server, who: Asker) -> None:
+    """Let an agent claim no more runs, or let it go on."""
+    who.require("admin")
+    server.agents.pause(name, paused=body.paused)
+
+
+@health.get("/healthz")
+def healthz(server: Server) -> dict[str, str]:
+    """Whether the server and its database answer."""
+    with server.database.transaction() as db:
+        db.execute(
+            "INSERT INTO meta (name, value) VALUES ('health', '') ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        )
+    return {"status": "ok"}

@@ -1,0 +1,106 @@
+"""Routes of agents and supervisors."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from starlette.concurrency import run_in_threadpool
+
+from swath.protocol.messages import (
+    AgentInfo,
+    AgentRegistration,
+    Beat,
+    BeatAnswer,
+    Claim,
+    End,
+    Gone,
+    LinesAnswer,
+    LogLines,
+    Registered,
+    Work,
+)
+from swath.server.accounts import Identity
+from swath.server.api.requests import Asker, Server
+from swath.server.refusals import Forbidden, NotFound
+
+router = APIRouter(tags=["agents"])
+WAIT_S = 25.0
+"""The longest wait of a claim: proxies cut what is silent for longer."""
+Number = Annotated[int, Path(ge=1)]
+
+
+def _agent(who: Identity) -> Identity:
+    if who.kind != "agent":
+        raise Forbidden("this needs a token of an agent", remedy="`pipe token create --kind agent NAME` makes one")
+    return who
+
+
+def _attempt(who: Identity, run: str, number: int) -> None:
+    if (who.kind, who.run, who.number) != ("attempt", run, number):
+        raise NotFound(f"there is no attempt {number} of {run}")
+
+
+@router.post("/agents")
+def register(registration: AgentRegistration, server: Server, who: Asker) -> Registered:
+    """Say that an agent is there."""
+    agent = server.agents.register(registration, _agent(who))
+    return Registered(
+        id=agent, beat_s=server.queue.limits.beat_s, wait_s=WAIT_S, attempts=server.queue.attempts_of(agent)
+    )
+
+
+@router.get("/agents")
+def list_agents(server: Server, who: Asker) -> tuple[AgentInfo, ...]:
+    """All agents."""
+    who.require("viewer")
+    return tuple(server.agents.all())
+
+
+@router.post("/agents/{agent}/claim", responses={204: {"description": "There is nothing to do."}}, response_model=Work)
+async def claim(agent: str, asked: Claim, server: Server, who: Asker) -> Work | Response:
+    """Ask for a run, and wait for one."""
+    _agent(who)
+    deadline = time.monotonic() + asked.wait_s
+    await run_in_threadpool(server.agents.seen, agent, asked.session, who)
+    while True:
+        work = await run_in_threadpool(server.queue.claim, agent, asked.claim)
+        if work is not None:
+            return work
+        left = deadline - time.monotonic()
+        if left <= 0 or server.wakeup.closed:
+            return Response(status_code=204)
+        await server.wakeup.wait(left)
+
+
+@router.post("/agents/{agent}/gone/{run}", status_code=204)
+def gone(agent: str, run: str, message: Gone, server: Server, who: Asker) -> None:
+    """Say that an attempt of this agent has ended without a word of its supervisor."""
+    server.agents.owned(agent, _agent(who))
+    server.queue.gone(agent, run, message)
+    server.wakeup.notify()
+
+
+@router.post("/attempts/{run}/{number}/beat")
+def beat(run: str, number: Number, message: Beat, server: Server, who: Asker) -> BeatAnswer:
+    """Say that an attempt goes on."""
+    _attempt(who, run, number)
+    return server.queue.beat(run, number)
+
+
+@router.post("/attempts/{run}/{number}/lines")
+async def lines(run: str, number: Number, message: LogLines, server: Server, who: Asker) -> LinesAnswer:
+    """Add log lines."""
+    _attempt(who, run, number)
+    answer = await run_in_threadpool(server.queue.add_lines, run, number, message.lines)
+    server.wakeup.notify()
+    return answer
+
+
+@router.post("/attempts/{run}/{number}/end", status_code=204)
+async def end(run: str, number: Number, message: End, server: Server, who: Asker) -> None:
+    """Say how an attempt ended."""
+    _attempt(who, run, number)
+    await run_in_threadpool(server.queue.end, run, number, message)
+    server.wakeup.notify()

@@ -1,0 +1,130 @@
+"""Routes of people and CI: runs."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query, Response
+from starlette.concurrency import run_in_threadpool
+
+from swath.protocol.messages import Cancellation, LinePage, RunInfo, RunPage, RunRequest
+from swath.run_id import new_run_id
+from swath.server.accounts import Identity
+from swath.server.api.requests import Asker, Server
+from swath.server.refusals import Forbidden
+from swath.server.runs import MOST_LINES, MOST_RUNS
+from swath.server.services import Services
+from swath.server.spec_text import read_spec
+
+router = APIRouter(tags=["runs"])
+Wait = Annotated[float, Query(ge=0, le=25)]
+POLL_S = 1.0
+"""How often a waiting request looks again, beside being woken."""
+
+
+@router.post("/runs", status_code=201)
+async def submit(
+    request: RunRequest,
+    server: Server,
+    who: Asker,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+) -> RunInfo:
+    """Ask for a run. With the header `Idempotency-Key` it is safe to ask again: the same request gives the same run."""
+    who.require("runner", request.project)
+    spec = read_spec(request.spec)
+    name = request.name or spec.name or spec.pipeline
+
+    def work() -> tuple[RunInfo, bool]:
+        run, new = server.queue.submit(request, new_run_id(name), name, spec.pipeline, who.name, idempotency_key)
+        return server.runs.get(run, who.project, server.agents.all()), new
+
+    info, _ = await run_in_threadpool(work)
+    server.wakeup.notify()
+    response.headers["Location"] = f"/api/v1/runs/{info.id}"
+    return info
+
+
+@router.get("/runs")
+def list_runs(
+    server: Server,
+    who: Asker,
+    project: str | None = None,
+    state: Literal["queued", "claimed", "running", "ended"] | None = None,
+    status: str | None = None,
+    pipeline: str | None = None,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_RUNS)] = 50,
+) -> RunPage:
+    """Runs, newest first."""
+    who.require("viewer", project)
+    return server.runs.page(
+        project or who.project, state=state, status=status, pipeline=pipeline, cursor=cursor, limit=limit
+    )
+
+
+@router.get("/runs/{run}")
+async def get_run(run: str, server: Server, who: Asker, wait_s: Wait = 0) -> RunInfo:
+    """One run. wait_s: answer when it has ended, or after so many seconds."""
+    who.require("viewer")
+    deadline = time.monotonic() + wait_s
+    while True:
+        info = await run_in_threadpool(_get, server, who, run)
+        left = deadline - time.monotonic()
+        if info.state == "ended" or left <= 0 or server.wakeup.closed:
+            return info
+        await server.wakeup.wait(min(left, POLL_S))
+
+
+def _get(server: Services, who: Identity, run: str) -> RunInfo:
+    return server.runs.get(run, who.project, server.agents.all())
+
+
+@router.get("/runs/{run}/lines")
+async def get_lines(
+    run: str,
+    server: Server,
+    who: Asker,
+    after: Annotated[int, Query(ge=0)] = 0,
+    level: Literal["debug", "info", "warning", "error"] | None = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_LINES)] = 1000,
+    wait_s: Wait = 0,
+) -> LinePage:
+    """Log lines after one of them. wait_s: answer when there is one or the run has ended, or after so many seconds."""
+    who.require("viewer")
+    deadline = time.monotonic() + wait_s
+
+    def work() -> LinePage:
+        server.runs.get(run, who.project)
+        return server.runs.lines(run, after=after, level=level, limit=limit)
+
+    while True:
+        page = await run_in_threadpool(work)
+        left = deadline - time.monotonic()
+        if page.lines or page.ended or left <= 0 or server.wakeup.closed:
+            return page
+        await server.wakeup.wait(min(left, POLL_S))
+
+
+@router.post("/runs/{run}/cancel")
+async def cancel(run: str, request: Cancellation, server: Server, who: Asker) -> RunInfo:
+    """Ask a run to stop. Runners stop their own; keepers stop all."""
+    who.require("runner")
+
+    def work() -> RunInfo:
+        info = server.runs.get(run, who.project)
+        if info.requested_by != who.name and who.role == "runner":
+            raise Forbidden(f"{run} is {info.requested_by}'s", remedy="a keeper of the project can cancel it")
+        server.queue.cancel(run, who.name, request.reason)
+        return server.runs.get(run, who.project)
+
+    info = await run_in_threadpool(work)
+    server.wakeup.notify()
+    return info
+
+
+@router.get("/me")
+def me(who: Asker) -> dict[str, Any]:
+    """Whose token this is."""
+    return {"kind": who.kind, "name": who.name, "role": who.role, "project": who.project}

@@ -1,0 +1,66 @@
+"""The server as an ASGI application: routes, guards, and the work beside requests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from swath.errors import SwathError
+from swath.server.api import admin, agents, runs
+from swath.server.api.requests import Guard, add_error_answers, add_version
+from swath.server.services import Services
+from swath.version import __version__
+
+log = logging.getLogger(__name__)
+SETTLE_S = 5.0
+"""How often attempts are looked at that nothing was heard of."""
+PREFIX = "/api/v1"
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def create_app(services: Services, hosts: frozenset[str] = LOOPBACK, settle_s: float = SETTLE_S) -> FastAPI:
+    """hosts: names under which the server may be asked."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(_settle(services, settle_s))
+        try:
+            yield
+        finally:
+            services.wakeup.close()
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    app = FastAPI(
+        title="swath",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{PREFIX}/openapi.json",
+    )
+    app.state.services = services
+    for router in (runs.router, agents.router, admin.router):
+        app.include_router(router, prefix=PREFIX)
+    app.include_router(admin.health)
+    add_error_answers(app)
+    add_version(app)
+    app.add_middleware(Guard, services=services, hosts=hosts)
+    return app
+
+
+async def _settle(services: Services, every_s: float) -> None:
+    """Give up silent attempts for as long as the server is there."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            if await run_in_threadpool(services.queue.settle):
+                services.wakeup.notify()
+        except SwathError as error:  # the database may be away for a while
+            log.warning("attempts could not be looked at: %s", error.message)

@@ -1,0 +1,83 @@
+"""Tables of the server, as steps: a new database takes all of them, an older one those that it has not had."""
+
+from __future__ import annotations
+
+from swath.errors import StateError
+from swath.server.database.database import Connection, Database
+
+STEPS = (
+    """
+    CREATE TABLE projects (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, source TEXT NOT NULL, created DOUBLE PRECISION NOT NULL,
+        last_claim DOUBLE PRECISION NOT NULL DEFAULT 0
+    );
+    CREATE TABLE tokens (
+        id TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL,
+        project TEXT REFERENCES projects(id), created DOUBLE PRECISION NOT NULL, used DOUBLE PRECISION, expires DOUBLE PRECISION,
+        revoked DOUBLE PRECISION
+    );
+    CREATE TABLE agents (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, token TEXT NOT NULL REFERENCES tokens(id), labels TEXT NOT NULL,
+        slots BIGINT NOT NULL, version TEXT NOT NULL, session TEXT NOT NULL, registered DOUBLE PRECISION NOT NULL,
+        seen DOUBLE PRECISION NOT NULL, paused BIGINT NOT NULL DEFAULT 0
+    );
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY, project TEXT NOT NULL REFERENCES projects(id), name TEXT NOT NULL, pipeline TEXT NOT NULL,
+        request TEXT NOT NULL, labels TEXT NOT NULL, priority BIGINT NOT NULL, limit_key TEXT NOT NULL, state TEXT NOT NULL,
+        attempt BIGINT NOT NULL DEFAULT 0, attempts BIGINT NOT NULL, when_lost TEXT NOT NULL,
+        cancel TEXT NOT NULL DEFAULT '', requested_by TEXT NOT NULL, idempotency_key TEXT, digest TEXT NOT NULL,
+        queued DOUBLE PRECISION NOT NULL, started DOUBLE PRECISION, ended DOUBLE PRECISION,
+        status TEXT NOT NULL DEFAULT '', exit_code BIGINT, error TEXT NOT NULL DEFAULT '', outputs TEXT NOT NULL DEFAULT '[]',
+        summary TEXT NOT NULL DEFAULT '{}', next_line BIGINT NOT NULL DEFAULT 1,
+        UNIQUE (project, idempotency_key)
+    );
+    CREATE INDEX ready_runs ON runs (labels, project, priority, queued) WHERE state = 'queued';
+    CREATE INDEX active_runs ON runs (limit_key, project) WHERE state IN ('claimed', 'running');
+    CREATE INDEX runs_by_time ON runs (queued, id);
+    CREATE INDEX runs_of_project ON runs (project, queued, id);
+    CREATE TABLE attempts (
+        run TEXT NOT NULL REFERENCES runs(id), number BIGINT NOT NULL, claim TEXT NOT NULL UNIQUE,
+        agent TEXT NOT NULL REFERENCES agents(id), token TEXT NOT NULL UNIQUE, claimed DOUBLE PRECISION NOT NULL,
+        started DOUBLE PRECISION, beat DOUBLE PRECISION NOT NULL, ended DOUBLE PRECISION, launched TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (run, number)
+    );
+    CREATE INDEX open_attempts ON attempts (agent) WHERE ended IS NULL;
+    CREATE TABLE lines (
+        run TEXT NOT NULL REFERENCES runs(id), id BIGINT NOT NULL, attempt BIGINT NOT NULL, time DOUBLE PRECISION NOT NULL,
+        level TEXT NOT NULL, node TEXT NOT NULL, item BIGINT, worker TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (run, id)
+    );
+    CREATE TABLE limits (
+        project TEXT NOT NULL REFERENCES projects(id), name TEXT NOT NULL, most BIGINT NOT NULL, PRIMARY KEY (project, name)
+    );
+    CREATE TABLE audit (
+        id TEXT PRIMARY KEY, time DOUBLE PRECISION NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL,
+        detail TEXT NOT NULL
+    );
+    CREATE INDEX audit_by_time ON audit (time, id)
+    """,
+)
+
+
+def migrate(database: Database) -> None:
+    """Bring a database to today's tables, in one transaction. Raises StateError when it was written by a newer swath."""
+    with database.transaction() as db:
+        db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        found = version(db)
+        if found > len(STEPS):
+            raise StateError(
+                f"the server's database was written by a newer swath (version {found}, this one knows {len(STEPS)})",
+                remedy="upgrade swath, or restore the backup from before the upgrade",
+            )
+        for step in STEPS[found:]:
+            for statement in step.split(";"):
+                db.execute(statement)
+        db.execute(
+            "INSERT INTO meta (name, value) VALUES ('version', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (str(len(STEPS)),),
+        )
+
+
+def version(db: Connection) -> int:
+    """Number of steps that the database has had."""
+    rows = db.execute("SELECT value FROM meta WHERE name = 'version'")
+    return int(rows[0]["value"]) if rows else 0

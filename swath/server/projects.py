@@ -1,0 +1,40 @@
+"""Projects of the server: a name, and where their code is."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from swath.server.database.database import Database
+from swath.server.refusals import Refusal
+
+SOURCES = ("folder",)
+"""Kinds of sources: `folder` is a path on the machines of the agents."""
+
+
+class Projects:
+    """Projects in the server's database."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    def put(self, name: str, source: dict[str, Any]) -> None:
+        """Add a project, or change where its code is. Raises Refusal for a source of an unknown kind."""
+        if set(source) - {"folder"} or not isinstance(source.get("folder"), str):
+            raise Refusal(f"a project's source has {' or '.join(SOURCES)}", remedy='such as {"folder": "/data/lakes"}')
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT INTO projects (id, name, source, created) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET source = excluded.source",
+                (secrets.token_hex(8), name, json.dumps(source), self._clock()),
+            )
+
+    def all(self) -> list[dict[str, Any]]:
+        """All projects by name."""
+        with self._database.reading() as db:
+            rows = db.execute("SELECT name, source FROM projects ORDER BY name")
+        return [{"name": row["name"], "source": json.loads(row["source"])} for row in rows]

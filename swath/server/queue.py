@@ -1,0 +1,350 @@
+"""The queue: runs are asked for, claimed by one agent each, and end once.
+
+A run is `queued`, `claimed` (an agent has it), `running` (its supervisor was heard of) or `ended`. Every attempt has a number, the
+fence: what an older attempt says is refused once there is a newer one. Only this module changes states.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from swath.protocol.messages import (
+    AttemptName,
+    BeatAnswer,
+    End,
+    Gone,
+    Line,
+    LinesAnswer,
+    RunRequest,
+    Work,
+)
+from swath.protocol.tokens import new_token, token_digest
+from swath.server.database.database import Connection, Database, Row
+from swath.server.refusals import Conflict, NotFound
+
+LABEL_SEPARATOR = " "
+
+
+@dataclass(frozen=True)
+class QueueLimits:
+    """Times of the queue."""
+
+    beat_s: float = 10.0
+    """How often supervisors and agents are expected to be heard."""
+    start_s: float = 120.0
+    """A claimed run whose supervisor is not heard of for so long is queued again."""
+    lost_s: float = 600.0
+    """A running run whose supervisor is not heard of for so long is lost."""
+    starts: int = 5
+    """Attempts that no supervisor ever spoke for, after which a run is lost: a run that ends every agent must not go round for ever."""
+
+
+class Queue:
+    """Runs and their attempts in the server's database."""
+
+    def __init__(
+        self, database: Database, limits: QueueLimits = QueueLimits(), clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
+        self.limits = limits
+        self._clock = clock
+
+    # --- asking
+
+    def submit(
+        self, request: RunRequest, run: str, name: str, pipeline: str, who: str, key: str | None = None
+    ) -> tuple[str, bool]:
+        """Add a run under an id. Returns the run's id, and whether it is new.
+
+        key: makes it safe to ask again after an answer was lost: the same key with the same request gives the same run.
+        Raises NotFound for an unknown project, Conflict when the key was used for another request.
+        """
+        text = request.model_dump_json()
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        with self._database.transaction() as db:
+            project = self._project(db, request.project)
+            if key is not None:
+                earlier = db.execute(
+                    "SELECT id, digest FROM runs WHERE project = ? AND idempotency_key = ?", (project, key)
+                )
+                if earlier:
+                    return self._same(earlier[0], digest, key)
+            added = db.execute(
+                "INSERT INTO runs (id, project, name, pipeline, request, labels, priority, limit_key, state, attempts, when_lost,"
+                " requested_by, idempotency_key, digest, queued) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (project, idempotency_key) DO NOTHING RETURNING id",
+                (
+                    run, project, name, pipeline, text, joined(request.labels), request.priority, request.limit_key or "",
+                    request.attempts, request.when_lost, who, key, digest, self._clock(),
+                ),
+            )  # fmt: skip
+            if not added:  # another server process was asked with this key at the same moment
+                earlier = db.execute(
+                    "SELECT id, digest FROM runs WHERE project = ? AND idempotency_key = ?", (project, key)
+                )
+                return self._same(earlier[0], digest, key or "")
+        return run, True
+
+    def _same(self, earlier: Row, digest: str, key: str) -> tuple[str, bool]:
+        if earlier["digest"] != digest:
+            raise Conflict(
+                f"the idempotency key {key!r} was used for another request (run {earlier['id']})",
+                remedy="use another key for another request",
+                status=422,
+            )
+        return earlier["id"], False
+
+    def _project(self, db: Connection, name: str) -> str:
+        found = db.execute("SELECT id FROM projects WHERE name = ?", (name,))
+        if not found:
+            raise NotFound(
+                f"there is no project {name!r} on this server", remedy="`pipe agents` shows what agents serve"
+            )
+        project: str = found[0]["id"]
+        return project
+
+    # --- claiming
+
+    def claim(self, agent: str, claim: str) -> Work | None:
+        """Give an agent the next run that it may execute; None if there is none. The same `claim` gives the same run again.
+
+        The oldest of the highest priority among the runs whose labels the agent has; projects take turns within a priority.
+        """
+        with self._database.transaction() as db:
+            told = db.execute("SELECT run, number FROM attempts WHERE claim = ?", (claim,))
+            if told:
+                return self._work(db, told[0]["run"], told[0]["number"], self._renew_token(db, told[0]))
+            row = self._next(db, agent)
+            if row is None:
+                return None
+            now, token = self._clock(), new_token("attempt")
+            db.execute(
+                "INSERT INTO attempts (run, number, claim, agent, token, claimed, beat) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (row["id"], row["attempt"], claim, agent, token_digest(token), now, now),
+            )
+            db.execute("UPDATE projects SET last_claim = ? WHERE id = ?", (now, row["project"]))
+            return self._work(db, row["id"], row["attempt"], token)
+
+    def _next(self, db: Connection, agent: str) -> Row | None:
+        about = db.execute(
+            "SELECT labels, slots, paused, tokens.project, (SELECT count(*) FROM attempts WHERE agent = agents.id AND ended IS"
+            " NULL) AS busy FROM agents JOIN tokens ON tokens.id = agents.token WHERE agents.id = ?",
+            (agent,),
+        )[0]
+        if about["paused"] or about["busy"] >= about["slots"]:
+            return None
+        has = set(about["labels"].split(LABEL_SEPARATOR))
+        ready = db.execute(
+            "SELECT labels, project, max(priority) AS priority, min(queued) AS queued FROM runs WHERE state = 'queued'"
+            " GROUP BY labels, project"
+        )
+        fits = [
+            row
+            for row in ready
+            if has.issuperset(filter(None, row["labels"].split(LABEL_SEPARATOR)))
+            and about["project"] in (None, row["project"])
+        ]
+        turns = {row["id"]: row["last_claim"] for row in db.execute("SELECT id, last_claim FROM projects")}
+        fits.sort(key=lambda row: (-row["priority"], turns[row["project"]], row["queued"]))
+        full = self._full_limits(db) if fits else set()
+        for row in fits:
+            keys = [name for project, name in full if project == row["project"]]
+            marks = ", ".join("?" * len(keys))
+            taken = db.execute(
+                "UPDATE runs SET state = 'claimed', attempt = attempt + 1 WHERE id = (SELECT id FROM runs WHERE state = 'queued'"
+                f" AND labels = ? AND project = ? {f'AND limit_key NOT IN ({marks})' if keys else ''}"
+                f" ORDER BY priority DESC, queued, id LIMIT 1 {self._database.skip_locked}) RETURNING id, project, attempt",
+                (row["labels"], row["project"], *keys),
+            )
+            if taken:
+                return taken[0]
+        return None
+
+    def _full_limits(self, db: Connection) -> set[tuple[str, str]]:
+        """(project, limit key) of limits that are reached."""
+        rows = db.execute(
+            "SELECT limits.project, limits.name FROM limits WHERE most <= (SELECT count(*) FROM runs WHERE runs.project ="
+            " limits.project AND runs.limit_key = limits.name AND runs.state IN ('claimed', 'running'))"
+        )
+        return {(row["project"], row["name"]) for row in rows}
+
+    def _renew_token(self, db: Connection, attempt: Row) -> str:
+        """A token for an attempt whose first one may not have arrived."""
+        token = new_token("attempt")
+        db.execute(
+            "UPDATE attempts SET token = ? WHERE run = ? AND number = ?",
+            (token_digest(token), attempt["run"], attempt["number"]),
+        )
+        return token
+
+    def _work(self, db: Connection, run: str, number: int, token: str) -> Work:
+        row = db.execute(
+            "SELECT runs.request, projects.name, projects.source FROM runs JOIN projects ON projects.id = runs.project"
+            " WHERE runs.id = ?",
+            (run,),
+        )[0]
+        return Work(
+            run=run, number=number, token=token, project=row["name"], source=json.loads(row["source"]),
+            request=RunRequest.model_validate_json(row["request"]),
+        )  # fmt: skip
+
+    def attempts_of(self, agent: str) -> tuple[AttemptName, ...]:
+        """Attempts of an agent that have not ended."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT run, number FROM attempts WHERE agent = ? AND ended IS NULL ORDER BY claimed", (agent,)
+            )
+        return tuple(AttemptName(run=row["run"], number=row["number"]) for row in rows)
+
+    # --- going on
+
+    def beat(self, run: str, number: int) -> BeatAnswer:
+        """An attempt goes on. Raises Conflict when it has ended or there is a newer one."""
+        with self._database.transaction() as db:
+            row = self._current(db, run, number)
+            now = self._clock()
+            db.execute(
+                "UPDATE attempts SET beat = ?, started = coalesce(started, ?) WHERE run = ? AND number = ?",
+                (now, now, run, number),
+            )
+            db.execute(
+                "UPDATE runs SET state = 'running', started = coalesce(started, ?) WHERE id = ? AND state = 'claimed'",
+                (now, run),
+            )
+        return BeatAnswer(
+            beat_s=self.limits.beat_s, lost_s=self.limits.lost_s, cancel=row["cancel"], next_line=row["next_line"]
+        )
+
+    def add_lines(self, run: str, number: int, lines: Sequence[Line]) -> LinesAnswer:
+        """Add log lines in their order; those that are there are passed over, those after a hole are asked for again."""
+        with self._database.transaction() as db:
+            row = self._current(db, run, number)
+            next_line = row["next_line"]
+            new = []
+            for line in lines:
+                if line.id == next_line:
+                    new.append(
+                        (run, line.id, number, line.time, line.level, line.node, line.item, line.worker, line.text)
+                    )
+                    next_line += 1
+            if new:
+                db.execute_many(
+                    "INSERT INTO lines (run, id, attempt, time, level, node, item, worker, text)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    new,
+                )
+                db.execute("UPDATE runs SET next_line = ? WHERE id = ?", (next_line, run))
+        return LinesAnswer(next_line=next_line, cancel=row["cancel"])
+
+    def _current(self, db: Connection, run: str, number: int) -> Row:
+        """The row of a run whose newest attempt has this number and has not ended."""
+        rows = db.execute("SELECT state, attempt, cancel, next_line FROM runs WHERE id = ?", (run,))
+        if not rows:
+            raise NotFound(f"there is no run {run}")
+        if rows[0]["attempt"] != number:
+            raise Conflict(f"attempt {number} of {run} was given up: attempt {rows[0]['attempt']} has taken its place")
+        if rows[0]["state"] not in ("claimed", "running"):
+            raise Conflict(f"{run} is {rows[0]['state']}: attempt {number} cannot go on")
+        return rows[0]
+
+    # --- ending
+
+    def end(self, run: str, number: int, end: End) -> None:
+        """Write how an attempt ended, and its run with it. The same end may be said again; another one raises Conflict."""
+        with self._database.transaction() as db:
+            rows = db.execute("SELECT state, attempt, status, exit_code FROM runs WHERE id = ?", (run,))
+            if (
+                rows
+                and rows[0]["state"] == "ended"
+                and rows[0]["attempt"] == number
+                and rows[0]["status"] == end.status
+            ):
+                return
+            self._current(db, run, number)
+            self._end_attempt(db, run, number)
+            db.execute(
+                "UPDATE runs SET state = 'ended', ended = ?, status = ?, exit_code = ?, error = ?, outputs = ?, summary = ?,"
+                " name = CASE WHEN ? = '' THEN name ELSE ? END, pipeline = CASE WHEN ? = '' THEN pipeline ELSE ? END WHERE id = ?",
+                (
+                    self._clock(), end.status, end.exit_code, end.error, json.dumps(end.outputs), json.dumps(end.summary),
+                    end.name, end.name, end.pipeline, end.pipeline, run,
+                ),
+            )  # fmt: skip
+
+    def gone(self, agent: str, run: str, gone: Gone) -> None:
+        """The agent of an attempt says that its supervisor has ended without a word: the run is lost, or made again."""
+        with self._database.transaction() as db:
+            self._current(db, run, gone.number)
+            if not db.execute(
+                "SELECT run FROM attempts WHERE run = ? AND number = ? AND agent = ?", (run, gone.number, agent)
+            ):
+                raise Conflict(f"attempt {gone.number} of {run} is another agent's")
+            self._lose(db, run, gone.number, gone.error, gone.exit_code)
+
+    def cancel(self, run: str, who: str, reason: str) -> str:
+        """Ask a run to stop; one that is queued ends at once. Returns its state. Raises Conflict when it has ended."""
+        text = f"cancelled by {who}{f': {reason}' if reason else ''}"
+        with self._database.transaction() as db:
+            ended = db.execute(
+                "UPDATE runs SET state = 'ended', ended = ?, status = 'interrupted', exit_code = 130, error = ?, cancel = ?"
+                " WHERE id = ? AND state = 'queued' RETURNING id",
+                (self._clock(), text, text, run),
+            )
+            if ended:
+                return "ended"
+            rows = db.execute("SELECT state, cancel FROM runs WHERE id = ?", (run,))
+            if not rows:
+                raise NotFound(f"there is no run {run}")
+            if rows[0]["state"] == "ended":
+                raise Conflict(f"{run} has ended already")
+            if not rows[0]["cancel"]:
+                db.execute("UPDATE runs SET cancel = ? WHERE id = ?", (text, run))
+            state: str = rows[0]["state"]
+            return state
+
+    def settle(self) -> list[str]:
+        """Give up attempts that were not heard of for too long. Returns the runs concerned."""
+        now = self._clock()
+        with self._database.transaction() as db:
+            rows = db.execute(
+                "SELECT runs.id, runs.attempt, runs.state, attempts.beat FROM runs JOIN attempts ON attempts.run = runs.id"
+                " AND attempts.number = runs.attempt WHERE runs.state IN ('claimed', 'running') AND attempts.beat < ?",
+                (now - min(self.limits.start_s, self.limits.lost_s),),
+            )
+            silent = [
+                row
+                for row in rows
+                if now - row["beat"] > (self.limits.start_s if row["state"] == "claimed" else self.limits.lost_s)
+            ]
+            for row in silent:
+                text = f"nothing was heard of attempt {row['attempt']} for {now - row['beat']:.0f} s"
+                if row["state"] == "claimed" and row["attempt"] % self.limits.starts:
+                    self._end_attempt(db, row["id"], row["attempt"])
+                    db.execute("UPDATE runs SET state = 'queued' WHERE id = ?", (row["id"],))
+                else:
+                    self._lose(db, row["id"], row["attempt"], text, None)
+        return [row["id"] for row in silent]
+
+    def _lose(self, db: Connection, run: str, number: int, error: str, exit_code: int | None) -> None:
+        """An attempt is lost: another one is made where that was asked for, else the run ends."""
+        self._end_attempt(db, run, number)
+        row = db.execute("SELECT attempts, when_lost, cancel FROM runs WHERE id = ?", (run,))[0]
+        if row["when_lost"] == "again" and number < row["attempts"] and not row["cancel"]:
+            db.execute("UPDATE runs SET state = 'queued' WHERE id = ?", (run,))
+            return
+        db.execute(
+            "UPDATE runs SET state = 'ended', ended = ?, status = 'lost', exit_code = ?, error = ? WHERE id = ?",
+            (self._clock(), 5 if exit_code is None else exit_code, error, run),
+        )
+
+    def _end_attempt(self, db: Connection, run: str, number: int) -> None:
+        db.execute("UPDATE attempts SET ended = ? WHERE run = ? AND number = ?", (self._clock(), run, number))
+
+
+def joined(labels: Sequence[str]) -> str:
+    """Labels as one text: sorted, each once."""
+    return LABEL_SEPARATOR.join(sorted(set(labels)))

@@ -1,0 +1,127 @@
+"""Runs as they are shown: one, pages of them, and their log lines."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+
+from swath.protocol.messages import AgentInfo, Line, LinePage, RunInfo, RunPage
+from swath.server.agents import ALIVE_S
+from swath.server.database.database import Database, Row
+from swath.server.queue import LABEL_SEPARATOR
+from swath.server.refusals import NotFound, Refusal
+
+MOST_RUNS = 200
+MOST_LINES = 5000
+SILENT_S = 20.0
+"""A run whose supervisor was not heard of for so long is shown as silent."""
+_COLUMNS = (
+    "runs.id, projects.name AS project, runs.name, pipeline, state, status, exit_code, error, runs.labels, priority, limit_key,"
+    " attempt, attempts, requested_by, cancel, queued, runs.started, runs.ended, outputs, summary,"
+    " coalesce(agents.name, '') AS agent, tries.beat"
+)
+_FROM = (
+    "FROM runs JOIN projects ON projects.id = runs.project LEFT JOIN attempts AS tries ON tries.run = runs.id AND"
+    " tries.number = runs.attempt LEFT JOIN agents ON agents.id = tries.agent"
+)
+
+
+class Runs:
+    """Reads runs of the server's database. `project` is always the only one that the reader may know of; None for all."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    def get(self, run: str, project: str | None, agents: Sequence[AgentInfo] | None = None) -> RunInfo:
+        """One run. agents: all that there are, to say what a queued run waits for. Raises NotFound."""
+        with self._database.reading() as db:
+            rows = db.execute(f"SELECT {_COLUMNS} {_FROM} WHERE runs.id = ?", (run,))
+        if not rows or project not in (None, rows[0]["project"]):
+            raise NotFound(f"there is no run {run}")
+        info = self._info(rows[0])
+        if info.state == "queued" and agents is not None:
+            return info.model_copy(update={"waits_for": waits_for(info, agents)})
+        return info
+
+    def page(
+        self,
+        project: str | None,
+        *,
+        state: str | None = None,
+        status: str | None = None,
+        pipeline: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> RunPage:
+        """A page of runs, newest first. cursor: `next` of the page before. Raises Refusal for a cursor that is none."""
+        where: list[str] = ["1 = 1"]
+        values: list[str | float] = []
+        for column, value in (("projects.name", project), ("state", state), ("status", status), ("pipeline", pipeline)):
+            if value is not None:
+                where.append(f"{column} = ?")
+                values.append(value)
+        if cursor is not None:
+            queued, _, run = cursor.partition("/")
+            try:
+                values += [float(queued), float(queued), run]
+            except ValueError:
+                raise Refusal(f"{cursor!r} is no cursor of a page of runs") from None
+            where.append("(queued < ? OR (queued = ? AND runs.id < ?))")
+        with self._database.reading() as db:
+            rows = db.execute(
+                f"SELECT {_COLUMNS} {_FROM} WHERE {' AND '.join(where)} ORDER BY queued DESC, runs.id DESC LIMIT ?",
+                (*values, min(limit, MOST_RUNS) + 1),
+            )
+        more = len(rows) > min(limit, MOST_RUNS)
+        rows = rows[: min(limit, MOST_RUNS)]
+        following = f"{rows[-1]['queued']!r}/{rows[-1]['id']}" if more else None
+        return RunPage(runs=tuple(self._info(row) for row in rows), next=following)
+
+    def lines(self, run: str, *, after: int = 0, level: str | None = None, limit: int = 1000) -> LinePage:
+        """Log lines of a run after one of them, at least of one level."""
+        levels = ("debug", "info", "warning", "error")
+        wanted = levels[levels.index(level) :] if level else levels
+        with self._database.reading() as db:
+            state = db.execute("SELECT state, next_line FROM runs WHERE id = ?", (run,))[0]
+            rows = db.execute(
+                "SELECT id, time, level, node, item, worker, text FROM lines WHERE run = ? AND id > ?"
+                f" AND level IN ({', '.join('?' * len(wanted))}) ORDER BY id LIMIT ?",
+                (run, after, *wanted, min(limit, MOST_LINES)),
+            )
+        lines = tuple(Line(**row) for row in rows)
+        whole = len(lines) < min(limit, MOST_LINES)
+        following = state["next_line"] - 1 if whole else lines[-1].id
+        return LinePage(lines=lines, next=max(after, following), ended=whole and state["state"] == "ended")
+
+    def _info(self, row: Row) -> RunInfo:
+        silent = self._clock() - row["beat"] if row["state"] == "running" and row["beat"] is not None else 0.0
+        fields = {name: row[name] for name in RunInfo.model_fields if name in row}
+        return RunInfo(
+            **fields
+            | {
+                "labels": tuple(filter(None, row["labels"].split(LABEL_SEPARATOR))),
+                "limit_key": row["limit_key"] or None,
+                "outputs": tuple(json.loads(row["outputs"])),
+                "summary": json.loads(row["summary"]),
+                "silent_s": silent if silent > SILENT_S else 0.0,
+            }
+        )
+
+
+def waits_for(run: RunInfo, agents: Sequence[AgentInfo]) -> str:
+    """Why a queued run is not claimed, as far as the agents tell; empty when one of them should claim it at once."""
+    alive = [agent for agent in agents if agent.seen_s < ALIVE_S]
+    fit = [agent for agent in alive if set(run.labels) <= set(agent.labels)]
+    if not alive:
+        return "no agent is connected: `pipe agent` starts one"
+    if not fit:
+        return f"no connected agent has the labels {', '.join(run.labels)}"
+    if all(agent.paused for agent in fit):
+        return f"paused: {', '.join(agent.name for agent in fit)}"
+    if all(agent.paused or agent.busy >= agent.slots for agent in fit):
+        return "every agent that may take it is busy"
+    if run.limit_key:
+        return f"the limit of {run.limit_key} may be reached"
+    return ""

@@ -1,0 +1,60 @@
+"""What the routes of the API work with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from swath.server.accounts import Accounts
+from swath.server.agents import Agents
+from swath.server.database.database import Database
+from swath.server.projects import Projects
+from swath.server.queue import Queue, QueueLimits
+from swath.server.rate_limit import Rate, RateLimit
+from swath.server.runs import Runs
+from swath.server.wakeup import Wakeup
+
+
+@dataclass(frozen=True)
+class ServerLimits:
+    """Sizes and rates of requests."""
+
+    body: int = 2 * 1024 * 1024
+    """Bytes of a request."""
+    rate: Rate = Rate(per_s=200, burst=400)
+    """Of one token."""
+    failures: Rate = Rate(per_s=0.2, burst=20)
+    """Of tokens that are refused, for one address."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """One server's parts."""
+
+    database: Database
+    accounts: Accounts
+    agents: Agents
+    projects: Projects
+    queue: Queue
+    runs: Runs
+    wakeup: Wakeup
+    limits: ServerLimits
+    rate: RateLimit
+    failures: RateLimit
+
+    @classmethod
+    def of(
+        cls,
+        database: Database,
+        *,
+        queue: QueueLimits = QueueLimits(),
+        limits: ServerLimits = ServerLimits(),
+        clock: Callable[[], float] = time.time,
+    ) -> Services:
+        """All parts over one database."""
+        return cls(
+            database, Accounts(database, clock), Agents(database, clock), Projects(database, clock),
+            Queue(database, queue, clock), Runs(database, clock), Wakeup(), limits, RateLimit(limits.rate),
+            RateLimit(limits.failures),
+        )  # fmt: skip

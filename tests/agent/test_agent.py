@@ -1,0 +1,195 @@
+"""Whole runs through a server: what the agent, its supervisors and the server make of each other's absence."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from swath.agent.attempt_folder import AttemptFolder
+from swath.engine.journal import Journal
+from swath.protocol.client import Superseded
+from tests.agent.conftest import Site, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+def journal_lines(site: Site, run: str) -> list[str]:
+    with Journal.open(site.root / ".swath") as journal:
+        return [line.text for line in journal.logs(run)]
+
+
+def pids(site: Site, role: str) -> list[int]:
+    """Processes of this role in the folders of attempts."""
+    return [json.loads(file.read_text())["pid"] for file in sorted(site.folder.glob(f"**/attempts/*/{role}.json"))]
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_run_is_executed_and_shown_as_its_journal_has_it(site: Site) -> None:
+    site.agent()
+    run = site.submit(set=["n=4"])
+    end = site.end_of(run)
+    assert (end.status, end.exit_code, end.outputs, end.agent, end.attempt) == ("done", 0, ("6",), "desk", 1)
+    assert site.lines(run) == journal_lines(site, run)
+    assert [f"step {number}" in site.lines(run) for number in range(4)] == [True] * 4
+    (folder,) = (site.folder / "agents" / "desk" / "attempts").iterdir()
+    wait_for((folder / "ended").exists)
+    assert "token" not in "".join(file.read_text() for file in folder.iterdir() if file.is_file())
+
+
+def test_a_spec_that_is_refused_says_why_and_where(site: Site) -> None:
+    site.agent()
+    run = site.submit("pipeline: job\ncluster: inline\nnn: 4\n")
+    end = site.end_of(run)
+    assert (end.status, end.exit_code) == ("refused", 2)
+    assert ":3:1: nn: " in end.error
+    assert "did you mean" in end.error
+
+
+def test_a_project_whose_folder_is_not_here_is_told(site: Site) -> None:
+    site.server.client.call("PUT", "/projects/p", {"source": {"folder": str(site.folder / "elsewhere")}})
+    site.agent()
+    end = site.end_of(site.submit())
+    assert end.status == "failed"
+    assert "elsewhere is not there on this machine" in end.error
+
+
+def test_agents_take_the_runs_whose_labels_they_have(site: Site) -> None:
+    site.agent("bare")
+    site.agent("big", "gpu", "eu")
+    runs = {site.submit(labels=["gpu"]): "big", site.submit(labels=["eu", "gpu"]): "big"}
+    assert {run: site.end_of(run).agent for run in runs} == runs
+    waiting = site.submit(labels=["tpu"])
+    time.sleep(0.5)
+    assert site.server.client.run(waiting).waits_for == "no connected agent has the labels tpu"
+
+
+def test_a_cancel_stops_the_run_and_says_who_and_why(site: Site) -> None:
+    site.agent()
+    spec, _ = site.held()
+    run = site.submit(spec)
+    site.wait_began()
+    site.server.client.cancel(run, "wrong area")
+    end = site.end_of(run)
+    assert (end.status, end.exit_code, end.error) == ("interrupted", 130, "cancelled by ada: wrong area")
+
+
+def test_a_run_goes_on_while_the_server_is_away(site: Site) -> None:
+    site.agent()
+    spec, hold = site.held()
+    run = site.submit(spec)
+    site.wait_began()
+    site.server.stop()
+    hold.unlink()
+    wait_for(lambda: "finished" if journal_status(site, run) == "done" else "")
+    site.server.start()
+    end = site.end_of(run)
+    assert (end.status, end.outputs, end.attempt) == ("done", ("3",), 1)
+    assert site.lines(run) == journal_lines(site, run)
+
+
+def journal_status(site: Site, run: str) -> str:
+    with Journal.open(site.root / ".swath") as journal:
+        return journal.find(run).status
+
+
+def test_runs_outlive_the_agent_that_started_them(site: Site) -> None:
+    spec, hold = site.held()
+    agent = site.agent_process()
+    run = site.submit(spec)
+    site.wait_began()
+    agent.kill()
+    agent.wait(20)
+    site.agent_process()
+    time.sleep(0.5)
+    hold.unlink()
+    end = site.end_of(run)
+    assert (end.status, end.outputs, end.attempt) == ("done", ("3",), 1)
+    assert len(pids(site, "supervisor")) == 1
+    assert site.lines(run) == journal_lines(site, run)
+
+
+def test_a_supervisor_that_is_killed_is_replaced_and_no_line_comes_twice(site: Site) -> None:
+    site.agent()
+    spec, hold = site.held()
+    run = site.submit(spec)
+    site.wait_began()
+    (supervisor,) = pids(site, "supervisor")
+    kill(supervisor)
+    wait_for(lambda: pids(site, "supervisor") != [supervisor])
+    hold.unlink()
+    end = site.end_of(run)
+    assert (end.status, end.attempt) == ("done", 1)
+    assert site.lines(run) == journal_lines(site, run)
+
+
+def test_a_run_whose_process_is_killed_is_told_and_can_be_asked_for_again(site: Site) -> None:
+    site.agent()
+    spec, hold = site.held()
+    run = site.submit(spec)
+    site.wait_began()
+    (process,) = pids(site, "run")
+    kill(process)
+    end = site.end_of(run)
+    assert (end.status, end.exit_code, end.error) == ("crashed", 137, "its process ended by signal 9")
+    hold.unlink()
+    assert site.end_of(site.submit(spec)).status == "done"
+
+
+def test_an_attempt_that_was_given_up_stops_its_run_and_another_takes_its_place(site: Site) -> None:
+    first = site.agent("first")
+    spec, hold = site.held()
+    run = site.submit(spec, attempts=2, when_lost="again")
+    site.wait_began()
+    wait_for(lambda: site.state(run) == "running")
+    site.end_agent(first)
+    with site.server.services.database.transaction() as db:  # as if nothing had been heard of it for long
+        db.execute("UPDATE attempts SET beat = beat - 3600")
+    wait_for(lambda: site.state(run) == "queued")
+    (process,) = pids(site, "run")
+    wait_for(lambda: not Path(f"/proc/{process}").exists() or "Z" in Path(f"/proc/{process}/stat").read_text())
+    hold.unlink()
+    site.agent("second")
+    end = site.end_of(run)
+    assert (end.status, end.attempt, end.agent) == ("done", 2, "second")
+
+
+def test_an_agent_that_has_lost_its_folder_says_so(site: Site) -> None:
+    agent = site.agent()
+    spec, _ = site.held()
+    run = site.submit(spec)
+    site.wait_began()
+    site.end_agent(agent)
+    for role in ("supervisor", "run"):
+        for pid in pids(site, role):
+            kill(pid)
+    for folder in AttemptFolder.all(site.folder / "agents" / "desk" / "attempts"):
+        folder.remove()
+    site.agent()
+    end = site.end_of(run)
+    assert (end.status, end.exit_code) == ("lost", 5)
+    assert "does not have it any more" in end.error
+
+
+def test_a_second_agent_of_one_name_ends_the_first(site: Site) -> None:
+    site.agent()
+    wait_for(lambda: site.server.client.agents())
+    newer = site.agent_process()  # its folder is another one: as on another machine
+    wait_for(lambda: not site.alive("desk"))
+    assert newer.poll() is None
+    assert site.end_of(site.submit()).status == "done"
+
+
+def test_what_does_not_fit_any_more_is_refused(site: Site) -> None:
+    site.agent()
+    run = site.submit()
+    site.end_of(run)
+    with pytest.raises(Superseded, match="has ended already"):
+        site.server.client.cancel(run)

@@ -1,0 +1,106 @@
+"""What both databases do, and what each does when it is away, in use, newer, or cut off."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from swath.errors import StateError, UsageError
+from swath.server.database.database import Database, DatabaseUnavailable
+from swath.server.database.open import open_database
+from swath.server.database.schema import STEPS, version
+from swath.server.database.sqlite import SqliteDatabase, SqliteLimits
+from tests.server.conftest import Postgres
+
+ADD = "INSERT INTO meta (name, value) VALUES (?, ?)"
+
+
+def names(database: Database) -> set[str]:
+    with database.reading() as db:
+        return {row["name"] for row in db.execute("SELECT name FROM meta")} - {"version"}
+
+
+def test_a_transaction_is_committed_as_a_whole_or_not_at_all(database: Database) -> None:
+    with contextlib.suppress(ZeroDivisionError), database.transaction() as db:
+        db.execute(ADD, ("a", "1"))
+        raise ZeroDivisionError
+    assert names(database) == set()
+    with database.transaction() as db:
+        db.execute_many(ADD, [("a", "1"), ("b", "2")])
+    assert names(database) == {"a", "b"}
+
+
+def test_a_database_is_opened_again_as_it_was_and_a_newer_one_is_refused(address: str) -> None:
+    first = open_database(address)
+    with first.transaction() as db:
+        db.execute(ADD, ("a", "1"))
+        assert version(db) == len(STEPS)
+    first.close()
+    again = open_database(address)
+    assert names(again) == {"a"}
+    with again.transaction() as db:
+        db.execute("UPDATE meta SET value = '99' WHERE name = 'version'")
+    again.close()
+    with pytest.raises(StateError, match="written by a newer swath") as caught:
+        open_database(address)
+    assert caught.value.remedy
+
+
+def test_a_second_server_on_one_file_is_refused(tmp_path: Path) -> None:
+    file = str(tmp_path / "server.sqlite")
+    first = open_database(file)
+    with pytest.raises(StateError, match="another server uses") as caught:
+        open_database(file)
+    assert caught.value.exit_code == 6
+    first.close()
+    open_database(file).close()
+
+
+def test_a_file_that_another_program_has_locked_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "server.sqlite"
+    open_database(str(file)).close()
+    database = SqliteDatabase(str(file), SqliteLimits(lock_timeout_s=0.2))
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(DatabaseUnavailable, match="locked"), database.transaction():
+        pass
+    assert names(database) == set()  # readers wait for nobody
+    other.execute("COMMIT")
+    other.close()
+    with database.transaction() as db:
+        db.execute(ADD, ("a", "1"))
+    database.close()
+
+
+def test_a_database_of_another_kind_and_one_that_is_away_are_refused() -> None:
+    with pytest.raises(UsageError, match="mysql:// is no database of a server"):
+        open_database("mysql://host/name")
+    with pytest.raises(DatabaseUnavailable, match="does not answer"):
+        open_database("postgresql://swath@127.0.0.1:1/none?connect_timeout=1")
+
+
+@pytest.mark.slow
+def test_after_postgresql_was_away_it_goes_on(postgres: Postgres) -> None:
+    database = open_database(postgres.new_database())
+    with database.transaction() as db:
+        db.execute(ADD, ("a", "1"))
+    postgres.stop()
+    try:
+        with pytest.raises(DatabaseUnavailable), database.transaction() as db:
+            db.execute(ADD, ("b", "2"))
+    finally:
+        postgres.start()
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with database.transaction() as db:
+                db.execute(ADD, ("c", "3"))
+            break
+        except DatabaseUnavailable:
+            assert time.monotonic() < deadline
+    assert names(database) == {"a", "c"}
+    database.close()

@@ -1,0 +1,300 @@
+"""The API over HTTP: runs are asked for, claimed, reported and shown, by those who may."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from swath.protocol.tokens import new_token
+from swath.server.app import create_app
+from swath.server.database.database import Database
+from swath.server.rate_limit import Rate
+from swath.server.services import ServerLimits, Services
+
+SPEC = "pipeline: predict\nname: lake\n"
+
+
+class Caller:
+    """Somebody with a token."""
+
+    def __init__(self, client: TestClient, token: str = "") -> None:
+        self._client = client
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def __call__(self, method: str, path: str, body: Any = None, status: int = 200, **headers: str) -> Any:
+        answer = self._client.request(
+            method,
+            f"/api/v1{path}",
+            json=body,
+            headers={**self._headers, **{k.replace("_", "-"): v for k, v in headers.items()}},
+        )
+        assert answer.status_code == status, answer.text
+        if status >= 400:
+            assert answer.headers["content-type"] == "application/problem+json"
+        return answer.json() if answer.content else None
+
+
+class Site:
+    """A server with a project, its admin and makers of other callers."""
+
+    def __init__(self, client: TestClient, services: Services) -> None:
+        self.client = client
+        self.services = services
+        self.admin = self.user("root", "admin")
+        self.admin("PUT", "/projects/lakes", {"source": {"folder": "/lakes"}}, 204)
+        self.admin("PUT", "/projects/seas", {"source": {"folder": "/seas"}}, 204)
+
+    def user(self, name: str, role: str, project: str | None = None) -> Caller:
+        return Caller(self.client, self.services.accounts.create("user", name, role, who="test", project=project))
+
+    def agent(self, name: str, project: str | None = None, **about: Any) -> tuple[Caller, str]:
+        """An agent and its id."""
+        token = self.services.accounts.create("agent", f"token of {name}", "runner", who="test", project=project)
+        caller = Caller(self.client, token)
+        body = {"name": name, "session": f"session of {name}", "slots": 2, "version": "0.2.0", **about}
+        return caller, caller("POST", "/agents", body)["id"]
+
+    def submit(self, who: Caller, project: str = "lakes", **request: Any) -> str:
+        found: str = who("POST", "/runs", {"project": project, "spec": SPEC, **request}, 201)["id"]
+        return found
+
+
+@pytest.fixture
+def site(database: Database) -> Iterator[Site]:
+    services = Services.of(database, limits=ServerLimits(failures=Rate(per_s=1000, burst=1000)))
+    with TestClient(create_app(services), base_url="http://localhost") as client:
+        yield Site(client, services)
+
+
+def claimed(agent: Caller, identity: str, name: str, claim: str = "", wait_s: float = 0, status: int = 200) -> Any:
+    body = {"session": f"session of {name}", "claim": claim or f"claim {time.monotonic_ns()}", "wait_s": wait_s}
+    return agent("POST", f"/agents/{identity}/claim", body, status)
+
+
+def test_a_run_from_its_request_to_its_end(site: Site) -> None:
+    ada = site.user("ada", "runner")
+    asked = ada("POST", "/runs", {"project": "lakes", "spec": SPEC, "set": ["region=512"]}, 201)
+    assert (asked["name"], asked["pipeline"], asked["state"], asked["requested_by"]) == (
+        "lake",
+        "predict",
+        "queued",
+        "ada",
+    )
+    assert asked["waits_for"] == "no agent is connected: `pipe agent` starts one"
+    agent, identity = site.agent("desk")
+    work = claimed(agent, identity, "desk")
+    assert (work["run"], work["number"], work["source"]) == (asked["id"], 1, {"folder": "/lakes"})
+    assert work["request"]["set"] == ["region=512"]
+    supervisor, place = Caller(site.client, work["token"]), f"/attempts/{asked['id']}/1"
+    assert supervisor("POST", f"{place}/beat", {})["next_line"] == 1
+    lines = [
+        {"id": n, "time": 5.0, "level": level, "text": f"line {n}"} for n, level in enumerate(("info", "warning"), 1)
+    ]
+    assert supervisor("POST", f"{place}/lines", {"lines": lines}) == {"next_line": 3, "cancel": ""}
+    assert [run["agent"] for run in ada("GET", "/runs?state=running")["runs"]] == ["desk"]
+    end = {"status": "done", "exit_code": 0, "outputs": ["out/map.tif"], "summary": {"calls": 9}}
+    supervisor("POST", f"{place}/end", end, 204)
+    ended = ada("GET", f"/runs/{asked['id']}")
+    assert (ended["state"], ended["status"], ended["exit_code"], ended["outputs"]) == (
+        "ended",
+        "done",
+        0,
+        ["out/map.tif"],
+    )
+    page = ada("GET", f"/runs/{asked['id']}/lines")
+    assert ([line["text"] for line in page["lines"]], page["next"], page["ended"]) == (["line 1", "line 2"], 2, True)
+    assert [line["id"] for line in ada("GET", f"/runs/{asked['id']}/lines?level=warning")["lines"]] == [2]
+    assert supervisor("POST", f"{place}/beat", {}, 409)["exit_code"] == 6
+
+
+def test_a_claim_that_waits_gets_the_run_at_once(site: Site) -> None:
+    ada = site.user("ada", "runner")
+    agent, identity = site.agent("desk")
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(claimed(agent, identity, "desk", wait_s=20)))
+    thread.start()
+    time.sleep(0.3)
+    began = time.monotonic()
+    run = site.submit(ada)
+    thread.join(15)
+    assert found[0]["run"] == run
+    assert time.monotonic() - began < 10
+    claimed(agent, identity, "desk", wait_s=0.1, status=204)
+
+
+def test_an_answer_that_was_lost_is_asked_for_again(site: Site) -> None:
+    ada = site.user("ada", "runner")
+    body = {"project": "lakes", "spec": SPEC}
+    first = ada("POST", "/runs", body, 201, Idempotency_Key="nightly")
+    assert ada("POST", "/runs", body, 201, Idempotency_Key="nightly")["id"] == first["id"]
+    wrong = ada("POST", "/runs", {**body, "priority": 3}, 422, Idempotency_Key="nightly")
+    assert "nightly" in wrong["detail"]
+    assert wrong["remedy"]
+
+
+def test_a_spec_that_is_wrong_is_refused_with_its_place(site: Site) -> None:
+    ada = site.user("ada", "runner")
+    wrong = ada("POST", "/runs", {"project": "lakes", "spec": "pipeline: predict\nname: [1\n"}, 422)
+    assert wrong["detail"].startswith("spec:3:1: ")
+    assert wrong["exit_code"] == 2
+    assert "names its pipeline" in ada("POST", "/runs", {"project": "lakes", "spec": "name: x"}, 422)["detail"]
+    assert ada("POST", "/runs", {"project": "lakes", "spec": SPEC, "labls": []}, 422)["detail"].startswith(
+        "body.labls: "
+    )
+
+
+def test_pages_of_runs_come_newest_first_and_overlap_nowhere(site: Site) -> None:
+    ada = site.user("ada", "runner")
+    runs = [site.submit(ada) for _ in range(5)]
+    found, cursor = [], ""
+    for _ in range(3):
+        page = ada("GET", f"/runs?limit=2{cursor}")
+        found += [run["id"] for run in page["runs"]]
+        cursor = f"&cursor={page['next']}"
+    assert found == runs[::-1]
+    assert page["next"] is None
+    ada("GET", "/runs?cursor=wrong", status=400)
+
+
+def test_of_two_agents_of_one_name_the_newer_goes_on(site: Site) -> None:
+    ada = site.user("ada", "runner")
+    agent, identity = site.agent("desk")
+    run = site.submit(ada)
+    claimed(agent, identity, "desk")
+    newer = agent("POST", "/agents", {"name": "desk", "session": "another session", "slots": 2, "version": "0.2.0"})
+    assert newer["id"] == identity
+    assert newer["attempts"] == [{"run": run, "number": 1}]
+    assert "another process" in claimed(agent, identity, "desk", status=409)["detail"]
+    other = Caller(site.client, site.services.accounts.create("agent", "other", "runner", who="test"))
+    wrong = other("POST", "/agents", {"name": "desk", "session": "a third one", "slots": 1, "version": "0.2.0"}, 409)
+    assert "another token" in wrong["detail"]
+    claimed(other, identity, "desk", status=404)
+
+
+def test_a_cancel_is_told_to_the_supervisor(site: Site) -> None:
+    ada, bob, keeper = site.user("ada", "runner"), site.user("bob", "runner"), site.user("eve", "keeper")
+    run = site.submit(ada)
+    agent, identity = site.agent("desk")
+    work = claimed(agent, identity, "desk")
+    supervisor = Caller(site.client, work["token"])
+    supervisor("POST", f"/attempts/{run}/1/beat", {})
+    assert bob("POST", f"/runs/{run}/cancel", {}, 403)["exit_code"] == 4
+    keeper("POST", f"/runs/{run}/cancel", {"reason": "wrong area"})
+    assert supervisor("POST", f"/attempts/{run}/1/beat", {})["cancel"] == "cancelled by eve: wrong area"
+
+
+PUBLIC = {("GET", "/healthz"), ("GET", "/api/v1/openapi.json")}
+USERS = {"viewer": 0, "runner": 1, "keeper": 2, "admin": 3}
+NEEDS = {  # the least role of a user; other kinds of token are refused unless they are named
+    ("POST", "/runs"): "runner", ("GET", "/runs"): "viewer", ("GET", "/runs/{run}"): "viewer",
+    ("GET", "/runs/{run}/lines"): "viewer", ("POST", "/runs/{run}/cancel"): "runner", ("GET", "/me"): "any",
+    ("POST", "/agents"): "agent", ("GET", "/agents"): "viewer", ("POST", "/agents/{agent}/claim"): "agent",
+    ("POST", "/agents/{agent}/gone/{run}"): "agent", ("POST", "/attempts/{run}/{number}/beat"): "attempt",
+    ("POST", "/attempts/{run}/{number}/lines"): "attempt", ("POST", "/attempts/{run}/{number}/end"): "attempt",
+    ("GET", "/projects"): "viewer", ("PUT", "/projects/{name}"): "admin", ("GET", "/tokens"): "admin",
+    ("POST", "/tokens"): "admin", ("DELETE", "/tokens/{name}"): "admin", ("POST", "/agents/{name}/pause"): "admin",
+}  # fmt: skip
+BODIES: dict[tuple[str, str], Any] = {
+    ("POST", "/runs"): {"project": "lakes", "spec": SPEC}, ("POST", "/runs/{run}/cancel"): {},
+    ("POST", "/agents"): {"name": "x", "session": "12345678", "slots": 1, "version": "1"},
+    ("POST", "/agents/{agent}/claim"): {"session": "12345678", "claim": "1234567890123456"},
+    ("POST", "/agents/{agent}/gone/{run}"): {"number": 1, "error": ""}, ("POST", "/attempts/{run}/{number}/beat"): {},
+    ("POST", "/attempts/{run}/{number}/lines"): {"lines": [{"id": 1, "time": 1, "level": "info", "text": ""}]},
+    ("POST", "/attempts/{run}/{number}/end"): {"status": "done", "exit_code": 0},
+    ("PUT", "/projects/{name}"): {"source": {"folder": "/x"}}, ("POST", "/tokens"): {"name": "new", "kind": "user"},
+    ("POST", "/agents/{name}/pause"): {"paused": True},
+}  # fmt: skip
+
+
+def test_every_route_refuses_every_token_that_it_is_not_for(site: Site) -> None:
+    paths = site.client.get("/api/v1/openapi.json").json()["paths"]
+    routes = {(method.upper(), path.removeprefix("/api/v1")) for path, methods in paths.items() for method in methods}
+    assert routes - {("GET", "/healthz")} == set(NEEDS)
+    owner = site.user("ada", "runner")
+    run = site.submit(owner)
+    agent, identity = site.agent("desk")
+    attempt = Caller(site.client, claimed(agent, identity, "desk")["token"])
+    site.submit(owner)
+    callers = {role: site.user(f"the {role}", role) for role in USERS} | {"agent": agent, "attempt": attempt}
+    nobody, stranger = Caller(site.client), Caller(site.client, new_token("user"))
+    for route, needed in NEEDS.items():
+        method, path = route
+        address = path.format(run=run, agent=identity, number=2, name="other")
+        for caller in (nobody, stranger):
+            assert caller(method, address, BODIES.get(route), 401)["exit_code"] == 4
+        for role, caller in callers.items():
+            may = needed == "any" or role == needed or USERS.get(role, -1) >= USERS.get(needed, 9)
+            if not may:
+                answer = site.client.request(
+                    method, f"/api/v1{address}", json=BODIES.get(route), headers=caller._headers
+                )
+                assert answer.status_code in (403, 404), (role, route, answer.text)
+
+
+def test_a_token_of_one_project_knows_of_no_other(site: Site) -> None:
+    everybody, lakes = site.user("ada", "runner"), site.user("bob", "admin", "lakes")
+    sea = site.submit(everybody, "seas")
+    lake = site.submit(everybody, "lakes")
+    assert [run["id"] for run in lakes("GET", "/runs")["runs"]] == [lake]
+    for method, path in (("GET", f"/runs/{sea}"), ("GET", f"/runs/{sea}/lines"), ("POST", f"/runs/{sea}/cancel")):
+        lakes(method, path, {} if method == "POST" else None, 404)
+    lakes("GET", "/runs?project=seas", status=404)
+    lakes("POST", "/runs", {"project": "seas", "spec": SPEC}, 404)
+    assert [project["name"] for project in lakes("GET", "/projects")] == ["lakes"]
+    agent, identity = site.agent("desk", "lakes")
+    assert claimed(agent, identity, "desk")["run"] == lake
+    claimed(agent, identity, "desk", status=204)
+
+
+def test_a_revoked_or_expired_token_is_refused(site: Site) -> None:
+    made = site.admin("POST", "/tokens", {"name": "ci", "kind": "user"}, 201)
+    ci = Caller(site.client, made["token"])
+    assert ci("GET", "/me") == {"kind": "user", "name": "ci", "role": "runner", "project": None}
+    site.admin("POST", "/tokens", {"name": "ci", "kind": "user"}, 409)
+    assert made["token"] not in json.dumps(site.admin("GET", "/tokens"))
+    site.admin("DELETE", "/tokens/ci", status=204)
+    ci("GET", "/me", status=401)
+    site.admin("DELETE", "/tokens/ci", status=404)
+    short = site.admin("POST", "/tokens", {"name": "short", "kind": "user", "valid_s": 0.01}, 201)
+    time.sleep(0.05)
+    Caller(site.client, short["token"])("GET", "/me", status=401)
+
+
+def test_the_database_has_no_token(site: Site) -> None:
+    agent, identity = site.agent("desk")
+    site.submit(site.user("ada", "runner"))
+    token = claimed(agent, identity, "desk")["token"]
+    with site.services.database.reading() as db:
+        kept = json.dumps(
+            [
+                dict(row)
+                for table in ("tokens", "attempts", "runs", "audit")
+                for row in db.execute(f"SELECT * FROM {table}")
+            ]
+        )
+    assert token not in kept
+    assert "swath_" not in kept
+
+
+def test_another_hosts_name_and_what_is_too_large_are_refused(database: Database) -> None:
+    services = Services.of(database, limits=ServerLimits(body=1000, failures=Rate(per_s=0.001, burst=2)))
+    with TestClient(create_app(services), base_url="http://localhost") as client:
+        assert client.get("/healthz").json() == {"status": "ok"}
+        assert client.get("/healthz", headers={"Host": "evil.example"}).status_code == 403
+        assert client.post("/api/v1/runs", content=b"x" * 1001).status_code == 413
+        assert client.post("/api/v1/runs", content=iter([b"x" * 600] * 2)).status_code in (400, 413)
+        answers = [client.get("/api/v1/me").status_code for _ in range(4)]
+        assert answers[-1] == 429
+
+
+def test_what_the_server_answers_may_not_be_cached(site: Site) -> None:
+    answer = site.client.get("/healthz")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["swath-version"]
