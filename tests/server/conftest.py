@@ -7,7 +7,8 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,22 +63,18 @@ class Postgres:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     programs = postgres_programs()
     if programs is None:
         if os.environ.get("CI"):
             pytest.fail("PostgreSQL is not installed: .ci/run does it")
         pytest.skip("PostgreSQL is not installed (Debian's package postgresql)")
-    folder = tmp_path_factory.mktemp("pg")
-    for parent in (folder, *folder.parents):  # its user has to come in
-        if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    server = Postgres(programs, folder / "server")
-    yield server
-    server.stop()
-
-
-Address = Callable[[], str]
+    # Not in pytest's folder: only this user may enter that one, and a socket's path may have no more than 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="swath-pg-") as folder:
+        Path(folder).chmod(0o711)
+        server = Postgres(programs, Path(folder) / "server")
+        yield server
+        server.stop()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
