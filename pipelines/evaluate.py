@@ -248,6 +248,9 @@ def publish_scores(
     )  # fmt: skip
     for line in scorecard.warnings:
         log.warning(line)
+    for line in scorecard.notes:
+        if line not in scoring_input.notes:
+            log.info(line)
     for line in scorecard.summary.lines():
         log.info(line)
     return scorecard.publish(output_of(output))

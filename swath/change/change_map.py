@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from swath.change.transition_table import (
     transitions_csv,
 )
 from swath.errors import TaskFailed
+from swath.imagery.labels.unknown_values import merge_counts, unknown_text
 from swath.maps.legend import class_shares
 from swath.maps.map_files import MapFiles
 from swath.spec.fields.output import Vectors
@@ -27,15 +29,22 @@ if TYPE_CHECKING:
     from swath.storage.publication import Published
 
 
+log = logging.getLogger(__name__)
+
+
 def publish_change_map(
     compared: Sequence[RegionComparison], pair: StatePair, regions: Regions, layout: MapLayout, output: Output
 ) -> Published:
     """Write and publish the files of a change map. What did not change gets no polygons. Raises TaskFailed when no pixel is known in
     both states, and what writing raises."""
     rows = transition_rows(compared, pair)
+    unknown = _unknown_values(compared, pair)
+    for line in unknown:
+        log.warning(line)
     if not rows:
         raise TaskFailed(
-            "no pixel is known in both states", remedy="Check the area, nodata, and where the two have their data."
+            "; ".join(["no pixel is known in both states", *unknown]),
+            remedy="Check the area, nodata, and where the two have their data.",
         )
     classes = transition_legend(rows)
     changed = [row for row in rows if row.transition.changed]
@@ -63,10 +72,20 @@ def publish_change_map(
                         f"{scene.id}{f', {scene.datetime}' if scene.datetime else ''}" for scene in pair.scenes.scenes
                     ],
                     "classes": ", ".join(each.name for each in pair.classes),
-                    "notes": list(pair.scenes.notes) or "none",
+                    "notes": [*pair.scenes.notes, *unknown] or "none",
                 },
             }
         )
+
+
+def _unknown_values(compared: Sequence[RegionComparison], pair: StatePair) -> list[str]:
+    """What to say of pixels of either state whose value is no class."""
+    counts = [merge_counts(each.unknown[number] for each in compared) for number in range(2)]
+    return [
+        f"{unknown_text(each, name)}. They are not compared. Name the values of the map in `classes`"
+        for name, each in zip(pair.names, counts, strict=True)
+        if each
+    ]
 
 
 def _without_unchanged(output: Output, rows: Sequence[TransitionRow]) -> Output:

@@ -14,6 +14,7 @@ from swath.change.transitions import NODATA
 from swath.geo import Region, Window
 from swath.graph.call_context import progress
 from swath.imagery.geometry.pixel_area import PixelArea
+from swath.imagery.labels.unknown_values import ValueCounts, merge_counts
 from swath.maps.cog.encoded_part import PartBuilder
 from swath.maps.layout import MapLayout
 from swath.maps.region_result import RegionResult
@@ -34,6 +35,8 @@ class RegionComparison(RegionResult):
 
     areas: tuple[tuple[int, int], ...] = ()
     """(value of the transition, area in units of `unit_m2`); empty without a CRS."""
+    unknown: tuple[ValueCounts, ValueCounts] = ((), ())
+    """Of the first state and of the second: pixels whose value is no class."""
 
 
 def compare_region(region: Region, pair: StatePair, layout: MapLayout) -> RegionComparison:
@@ -42,9 +45,13 @@ def compare_region(region: Region, pair: StatePair, layout: MapLayout) -> Region
     builder = PartBuilder(region.block.index, window, layout.encoding, layout.levels[region.sheet])
     pixel_area, totals = pixel_area_of(pair.scenes.image), np.zeros(256, np.int64)
     height = max(layout.encoding.blocksize, _ROWS)
+    unknown: tuple[ValueCounts, ValueCounts] = ((), ())
     for row in range(window.row, window.stop_row, height):
         strip = Window(row, window.col, min(height, window.stop_row - row), window.width)
-        before, after = read_state(pair.before, strip), read_state(pair.after, strip)
+        (before, unknown_before), (after, unknown_after) = (
+            read_state(each, strip) for each in (pair.before, pair.after)
+        )
+        unknown = (merge_counts([unknown[0], unknown_before]), merge_counts([unknown[1], unknown_after]))
         values = np.full(strip.shape, NODATA, np.uint8)
         known = (before != IGNORE_INDEX) & (after != IGNORE_INDEX)
         values[known] = before[known] * np.uint8(count) + after[known]
@@ -53,7 +60,7 @@ def compare_region(region: Region, pair: StatePair, layout: MapLayout) -> Region
         builder.add(values[None])
         progress(pixels=values.size)
     areas = tuple((int(value), int(totals[value])) for value in np.flatnonzero(totals) if value != NODATA)
-    return RegionComparison(region.sheet, builder.part(), None, areas)
+    return RegionComparison(region.sheet, builder.part(), None, areas, unknown)
 
 
 @lru_cache(maxsize=4)

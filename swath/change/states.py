@@ -14,7 +14,8 @@ from swath.errors import AreaError, ImageryError
 from swath.geo import Window
 from swath.imagery.geometry.footprint import extent_pixels
 from swath.imagery.geometry.image_grid import area_mask, pixel_offset
-from swath.imagery.labels.labels import LabelSource, RuleSource, find_labels, read_labels
+from swath.imagery.labels.labels import LabelSource, RuleSource, find_labels, read_counted_labels
+from swath.imagery.labels.unknown_values import ValueCounts, count_values
 from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.scene import Scene, Scenes
 from swath.imagery.sources.find import find, resampling_notes
@@ -49,23 +50,25 @@ class MapSource:
     """Value in the map -> number of the class."""
     area: Area | None
 
-    def read(self, window: Window) -> NDArray[np.uint8]:
-        """Class numbers, uint8 (height, width); IGNORE_INDEX where there is none."""
+    def read(self, window: Window) -> tuple[NDArray[np.uint8], ValueCounts]:
+        """Class numbers, uint8 (height, width); IGNORE_INDEX where there is none. And the values that are no class."""
         pixels, valid = read_mosaic(self.scenes, window)
+        if self.area is not None:
+            valid = valid & area_mask(self.area, self.scenes.image, window)
         numbers = np.full(window.shape, IGNORE_INDEX, np.uint8)
         for value, number in self.numbers:
             numbers[(pixels[0] == value) & valid] = number
-        if self.area is not None:
-            numbers[~area_mask(self.area, self.scenes.image, window)] = IGNORE_INDEX
-        return numbers
+        other = valid & ~np.isin(pixels[0], [value for value, _ in self.numbers])
+        return numbers, count_values(pixels[0][other]) if other.any() else ()
 
 
 StateSource = MapSource | LabelSource
 
 
-def read_state(source: StateSource, window: Window) -> NDArray[np.uint8]:
-    """Class numbers in a window, uint8 (height, width); IGNORE_INDEX where the class is not known. Raises what reading raises."""
-    return source.read(window) if isinstance(source, MapSource) else read_labels(source, window)
+def read_state(source: StateSource, window: Window) -> tuple[NDArray[np.uint8], ValueCounts]:
+    """Class numbers in a window, uint8 (height, width), IGNORE_INDEX where the class is not known; and the values that are no class.
+    Raises what reading raises."""
+    return source.read(window) if isinstance(source, MapSource) else read_counted_labels(source, window)
 
 
 @dataclass(frozen=True)

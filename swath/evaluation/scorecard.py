@@ -15,6 +15,8 @@ from swath.evaluation.page import render_page
 from swath.evaluation.scoring import RegionScores, ScoreTotals, sum_scores
 from swath.evaluation.scoring_input import ScoringInput
 from swath.evaluation.summary import Summary, summarise
+from swath.imagery.labels.labels import unknown_labels_text
+from swath.imagery.labels.unknown_values import unknown_text
 from swath.maps.legend import class_shares
 from swath.maps.map_files import MapFiles
 
@@ -27,6 +29,19 @@ if TYPE_CHECKING:
 WORST_PLACES = 6
 """Number of blocks on the page."""
 SCORED = {None: "everything that has a label", 1: "validation split", 2: "test split"}
+
+
+def unknown_values(totals: ScoreTotals, scoring_input: ScoringInput) -> tuple[list[str], list[str]]:
+    """(warnings, notes) on pixels whose value is no class."""
+    warnings: list[str] = []
+    notes: list[str] = []
+    for image, counts in totals.unknown_labels:
+        text, doubtful = unknown_labels_text(scoring_input.images[image].labels, counts)
+        (warnings if doubtful else notes).append(text)
+    if totals.unknown_map:
+        text = unknown_text(totals.unknown_map, "the map that have a label")
+        warnings.append(f"{text}. They are not scored. Name the map's values in `classes`")
+    return warnings, notes
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,7 @@ class Scorecard:
         totals = sum_scores(scored, regions, len(scoring_input.classes))
         if not totals.matrix.sum():
             why = f"; {totals.unpredicted:,} labelled pixels have no prediction" if totals.unpredicted else ""
+            why += "".join(f"; {line}" for line in unknown_values(totals, scoring_input)[0])
             raise TaskFailed(
                 f"no pixel has both a label and a prediction{why}",
                 remedy="Check the area, the split, and that labels and imagery lie on each other.",
@@ -85,8 +101,8 @@ class Scorecard:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Reasons why the scores are too high, or hold for these places only."""
-        found = []
+        """Reasons to doubt the scores: they are too high, hold for these places only, or leave pixels out."""
+        found = list(unknown_values(self.totals, self.scoring_input)[0])
         if self.summary.trained and self.scoring_input.only is None:
             found.append(
                 f"{_percent(self.summary.trained, self.summary.pixels)} of the scored pixels were trained on, so the scores are too "
@@ -105,7 +121,18 @@ class Scorecard:
         scenes = [scene for grid in self.scoring_input.grids for scene in grid.scenes]
         images = [f"{each.id}{f', {each.datetime}' if each.datetime else ''}" for each in scenes]
         kind = "imagery" if self.scoring_input.trained else "map"
-        return {"scored": self.of, "where": self.where, kind: images, "notes": list(self.scoring_input.notes) or "none"}
+        return {"scored": self.of, "where": self.where, kind: images, "notes": self.notes or "none"}
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes on imagery and labels."""
+        empty = [name for name, pixels in zip(self.summary.classes, self.summary.support, strict=True) if not pixels]
+        without = (
+            [f"no scored pixel has the label {', '.join(empty)}: mean scores are those of the other classes"]
+            if empty
+            else []
+        )
+        return [*self.scoring_input.notes, *unknown_values(self.totals, self.scoring_input)[1], *without]
 
     def publish(self, output: Output) -> Published:
         """Write scores, page and error map, and publish them together. Raises what writing raises."""
@@ -118,7 +145,7 @@ class Scorecard:
             f"label * {len(self.scoring_input.classes)} + prediction",
         )  # fmt: skip
         with files:
-            plain = {**self.summary.plain(), "about": self.about}
+            plain = {**self.summary.plain(), "warnings": list(self.warnings), "about": self.about}
             files.add("scores.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
             files.add("scores.html", self._page(output.to.rstrip("/").rpartition("/")[2]))
             facts = files.write()

@@ -17,7 +17,8 @@ from swath.evaluation.scoring_input import ScoringInput
 from swath.evaluation.trained_ground import trained_pixels
 from swath.geo import Region, Window
 from swath.graph.call_context import progress
-from swath.imagery.labels.labels import read_labels
+from swath.imagery.labels.labels import read_counted_labels
+from swath.imagery.labels.unknown_values import ValueCounts, count_values, merge_counts
 from swath.imagery.reading.mosaic import read_mosaic
 from swath.maps.cog.encoded_part import PartBuilder
 from swath.maps.layout import MapLayout
@@ -48,6 +49,10 @@ class RegionScores(RegionResult):
     """Scored pixels on which the model was trained."""
     same_ground: int = 0
     """Scored pixels whose ground was trained on in another image, such as of another date."""
+    unknown_labels: ValueCounts = ()
+    """Pixels of the labels whose value is no class."""
+    unknown_map: ValueCounts = ()
+    """Labelled pixels where the map has a value that is no class."""
 
 
 def score_model(
@@ -97,9 +102,12 @@ def _score(
     matrices: dict[tuple[int, int], Counts] = {}
     calibration: Calibration | None = None
     unpredicted = trained = same_ground = 0
+    unknown_labels: list[ValueCounts] = []
+    unknown_map: list[ValueCounts] = []
     seen = scoring_input.trained[region.grid] if scoring_input.trained else ()
     for window, values, probabilities in predictions:
-        labels = read_labels(image.labels, window)
+        labels, unknown = read_counted_labels(image.labels, window)
+        unknown_labels.append(unknown)
         if split is not None and only is not None:
             labels[split.of_scenes(image.scenes, window) != only] = IGNORE_INDEX
         predicted = np.full(window.shape, IGNORE_INDEX, np.uint8)
@@ -108,6 +116,9 @@ def _score(
                 predicted[values == value] = number
         scored = (labels != IGNORE_INDEX) & (predicted != IGNORE_INDEX)
         unpredicted += int(((labels != IGNORE_INDEX) & ~scored).sum())
+        no_class = (labels != IGNORE_INDEX) & ~scored & (values != nodata)
+        if no_class.any():
+            unknown_map.append(count_values(values[no_class]))
         if seen:
             same, other = trained_pixels(image.scenes, seen, split, window)
             trained += int((same & scored).sum())
@@ -124,8 +135,9 @@ def _score(
     blocks = tuple(sorted(matrices))
     counts = np.stack([matrices[block] for block in blocks]) if blocks else np.zeros((0, classes, classes), np.int64)
     return RegionScores(
-        region.sheet, builder.part(), None, blocks, counts, calibration, unpredicted, trained, same_ground
-    )
+        region.sheet, builder.part(), None, blocks, counts, calibration, unpredicted, trained, same_ground,
+        merge_counts(unknown_labels), merge_counts(unknown_map),
+    )  # fmt: skip
 
 
 def _blocks(window: Window, edge: int) -> Iterator[tuple[tuple[int, int], tuple[slice, slice]]]:
@@ -152,6 +164,10 @@ class ScoreTotals:
     """Scored pixels on which the model was trained."""
     same_ground: int
     """Scored pixels whose ground was trained on in another image."""
+    unknown_labels: tuple[tuple[int, ValueCounts], ...] = ()
+    """(image, pixels of its labels whose value is no class)."""
+    unknown_map: ValueCounts = ()
+    """Labelled pixels where the map has a value that is no class."""
 
     @property
     def matrix(self) -> Counts:
@@ -165,6 +181,8 @@ def sum_scores(scored: Iterable[RegionScores], regions: Regions, classes: int) -
     matrices: dict[tuple[int, int, int], Counts] = {}
     calibration: Calibration | None = None
     sums: Counter[str] = Counter()
+    unknown: dict[int, ValueCounts] = {}
+    unknown_map: ValueCounts = ()
     for each in scored:
         image = regions.grids[each.sheet]
         for (row, col), counts in zip(each.blocks, each.counts if each.counts is not None else (), strict=True):
@@ -172,7 +190,19 @@ def sum_scores(scored: Iterable[RegionScores], regions: Regions, classes: int) -
             matrices[block] = matrices[block] + counts if block in matrices else counts
         if each.calibration is not None:
             calibration = each.calibration if calibration is None else calibration + each.calibration
+        if each.unknown_labels:
+            unknown[image] = merge_counts([unknown.get(image, ()), each.unknown_labels])
+        unknown_map = merge_counts([unknown_map, each.unknown_map])
         sums.update(unpredicted=each.unpredicted, trained=each.trained, same_ground=each.same_ground)
     blocks = tuple(sorted(matrices))
     counts = np.stack([matrices[block] for block in blocks]) if blocks else np.zeros((0, classes, classes), np.int64)
-    return ScoreTotals(blocks, counts, calibration, sums["unpredicted"], sums["trained"], sums["same_ground"])
+    return ScoreTotals(
+        blocks,
+        counts,
+        calibration,
+        sums["unpredicted"],
+        sums["trained"],
+        sums["same_ground"],
+        tuple(sorted(unknown.items())),
+        unknown_map,
+    )

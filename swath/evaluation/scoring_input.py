@@ -12,7 +12,7 @@ from swath.evaluation.error_map import MAX_CLASSES
 from swath.evaluation.trained_ground import TrainedScene, trained_scenes
 from swath.imagery.geometry.image_grid import output_window
 from swath.imagery.geometry.pixel_area import PixelArea
-from swath.imagery.labels.labelled_image import LabelledImage, find_labelled_images
+from swath.imagery.labels.labelled_image import LabelledImage, check_features_meet, find_labelled_images
 from swath.imagery.labels.labels import find_labels
 from swath.imagery.reading.mosaic import check_scale
 from swath.maps.class_map import open_class_map
@@ -121,6 +121,7 @@ def find_map_scoring(
     legend = _legend((each.name, each.color) for each in found.classes)
     names = tuple(each.name for each in legend)
     image = LabelledImage(found.scenes, find_labels(labels, found.scenes, names, area))
+    check_features_meet([image.labels])
     numbers = tuple((each.value, position) for position, each in enumerate(found.classes))
     return _scoring_input((image,), legend, numbers, area, block_m)
 

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import shapely
+
 from swath.errors import AreaError
 from swath.geo import Blocks, Regions, Window, sheet_windows
+from swath.imagery.geometry.footprint import area_footprint, grid_footprint
 from swath.imagery.geometry.image_grid import output_window, select_blocks
 from swath.imagery.geometry.utm_zones import owned_window
 from swath.maps.cog.encoded_part import count_levels
@@ -72,6 +75,7 @@ def grid_windows(grids: Sequence[Scenes], area: Area | None) -> dict[int, Window
     for number, scenes in enumerate(grids):
         try:
             window = output_window(scenes.image, area)
+            _check_scenes_meet(scenes, area)
         except AreaError as error:
             outside = outside or error
             continue
@@ -82,6 +86,17 @@ def grid_windows(grids: Sequence[Scenes], area: Area | None) -> dict[int, Window
     if not windows:
         raise outside or AreaError("the area has no pixel of the imagery")
     return windows
+
+
+def _check_scenes_meet(scenes: Scenes, area: Area | None) -> None:
+    """Raise AreaError when the area lies within the grid of all scenes, but in none of them."""
+    footprints = [grid_footprint(band.geobox) for scene in scenes.scenes for band in scene.bands[:1]]
+    if area is None or not footprints or area_footprint(area).intersects(shapely.union_all(footprints)):
+        return
+    raise AreaError(
+        f"the area{f' ({area.source})' if area.source else ''} lies between the scenes: none of {len(footprints)} has a pixel there",
+        remedy="Give an area that a scene covers, or the scenes that cover it.",
+    )
 
 
 def plan_sheets(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from swath.errors import TaskFailed
 from swath.geo import Regions, Window
 from swath.graph.call_context import current_run, progress
 from swath.imagery.geometry.pixel_area import PixelArea
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from swath.imagery.scene import Scenes
     from swath.spec.fields.output import Output
 
+log = logging.getLogger(__name__)
 MODEL_ITEM = "model.json"
 STEPS = 4
 """Of the progress: rasters, vectors, previews, items."""
@@ -73,9 +76,11 @@ class MapFiles:
         self._staging.__exit__(kind, error, trace)
 
     def write(self) -> CogFacts:
-        """Write all files into the staging folder; returns the facts on the map as a whole. Raises TaskFailed."""
+        """Write all files into the staging folder; returns the facts on the map as a whole. Raises TaskFailed, also for a map without
+        a valid pixel."""
         progress(0, STEPS)
         rasters = {grid: self._rasters(grid) for grid in dict.fromkeys(self.regions.grids)}
+        self._check_not_empty([sheet for sheets in rasters.values() for sheet in sheets])
         progress(1, STEPS)
         for grid, sheets in rasters.items():
             self._vectors(grid, sheets)
@@ -86,6 +91,20 @@ class MapFiles:
         if self.model is not None:
             write_model_item(self._staging.folder / MODEL_ITEM, self.model)
         return self._items(rasters)
+
+    def _check_not_empty(self, sheets: Sequence[Sheet]) -> None:
+        pixels = sum(sheet.window.height * sheet.window.width for sheet in sheets)
+        valid, missing = sum(sheet.facts.valid for sheet in sheets), sum(len(sheet.facts.missing) for sheet in sheets)
+        if valid:
+            log.info(
+                "%s of %s pixels of the map are valid (%.3g %%)", f"{valid:,}", f"{pixels:,}", 100 * valid / pixels
+            )
+            return
+        failed = f"; {missing} of {len(self.regions)} regions failed" if missing else ""
+        raise TaskFailed(
+            f"no pixel of the map is valid: none of {pixels:,} pixels has data in any of {len(all_scenes(self.grids))} scenes{failed}",
+            remedy="Check the area, nodata and imagery.mask, and that the model does not give NaN everywhere. Nothing was published.",
+        )
 
     def add(self, name: str, text: str) -> None:
         """Write another file beside the map. Call it before `write`, so that the map's item names the file."""

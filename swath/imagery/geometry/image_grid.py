@@ -18,12 +18,15 @@ from shapely.geometry.base import BaseGeometry
 from swath.errors import AreaError, ImageryError
 from swath.geo import Blocks, Window
 from swath.imagery.geometry.footprint import area_footprint, area_pixels, extent_pixels, grid_footprint, resolution_in
+from swath.imagery.geometry.thin_area import holds_centre, polygon_mask, touched_mask
 from swath.imagery.scene import Scene
 
 if TYPE_CHECKING:
     from swath.spec.fields.area import Area
     from swath.spec.fields.grid import GridSpec
 
+_MOST_TIMES_FINER = 1000
+"""A requested pixel may be so many times smaller than the imagery's; beyond that its unit is wrong."""
 PIXEL_TOLERANCE = 0.01
 """Two grids share their pixels when they differ by less than this part of a pixel."""
 
@@ -55,6 +58,10 @@ def image_grid(scenes: Sequence[Scene], grid: GridSpec | None = None) -> GeoBox:
             )
         extents.append(extent)
     left, top, right, bottom = np.array(extents).T
+    if grid is not None and grid.resolution is not None:
+        _check_resolution(
+            base, grid.resolution, float(right.max() - left.min()), float(bottom.max() - top.min()), scenes
+        )
     col, row = math.floor(left.min() + PIXEL_TOLERANCE), math.floor(top.min() + PIXEL_TOLERANCE)
     stop_col, stop_row = math.ceil(right.max() - PIXEL_TOLERANCE), math.ceil(bottom.max() - PIXEL_TOLERANCE)
     # A grid that is not extended keeps the file's own transform, to the last bit.
@@ -86,6 +93,25 @@ def _requested_grid(base: GeoBox, grid: GridSpec) -> GeoBox:
     if step is None:
         step = resolution_in(base, str(crs)) if crs != base.crs else abs(base.resolution.x)
     return GeoBox((1, 1), Affine(step, 0, 0, 0, -step, 0), crs)
+
+
+def _check_resolution(base: GeoBox, step: float, width: float, height: float, scenes: Sequence[Scene]) -> None:
+    """Raise ImageryError for a resolution in the wrong unit. `width` and `height` are those of all scenes, in pixels of `base`."""
+    crs = str(base.crs)
+    unit = "degrees" if base.crs is not None and base.crs.geographic else "the unit of the CRS, mostly metres"
+    finest = min((band.geobox for band in scenes[0].bands), key=crs_pixel_area)
+    own = resolution_in(finest, crs) if finest.crs != base.crs else crs_pixel_area(finest) ** 0.5
+    if max(width, height) >= 1 and own / step <= _MOST_TIMES_FINER:
+        return
+    what = (
+        f"is larger than all of the imagery, which is {width * step:.6g} wide and {height * step:.6g} high"
+        if max(width, height) < 1
+        else f"is {own / step:,.0f} times finer than the imagery's"
+    )
+    raise ImageryError(
+        f"grid.resolution: a pixel of {step:g} in {crs} {what}",
+        remedy=f"Give it in {unit}: the imagery's own pixels are {own:.6g} in {crs}.",
+    )
 
 
 def crs_pixel_area(geobox: GeoBox) -> float:
@@ -128,7 +154,9 @@ def output_window(image: GeoBox, area: Area | None) -> Window:
         where = f"the area{f' ({area.source})' if area.source else ''} lies at {_extent(area_footprint(area))}"
         raise AreaError(
             f"{where}, the imagery at {_extent(grid_footprint(image))}: they do not intersect",
-            remedy="Check the order of coordinates (west, south, east, north) and the area's CRS.",
+            remedy="Swapped? With latitude and longitude exchanged the area would lie on the imagery; longitude comes first."
+            if _swapped(area).intersects(grid_footprint(image))
+            else "Check the order of coordinates (west, south, east, north) and the area's CRS.",
         )
     left, top, right, bottom = inside.bounds
     tiny = 1e-6  # rounding errors of projected corners must not add a row of pixels
@@ -137,20 +165,23 @@ def output_window(image: GeoBox, area: Area | None) -> Window:
     return Window(row, col, max(stop_row - row, 1), max(stop_col - col, 1))
 
 
+def _swapped(area: Area) -> BaseGeometry:
+    """The area in degrees with longitude and latitude exchanged."""
+    return shapely.transform(area_footprint(area), lambda points: points[:, ::-1])
+
+
 def area_mask(area: Area, image: GeoBox, window: Window | None = None) -> NDArray[np.bool_]:
-    """True where a pixel's centre is inside of the area: bool (height, width) of `window`, or of the whole image.
+    """True where a pixel's centre is inside of the area: bool (height, width) of `window`, or of the whole image. Of an area that holds
+    no centre of any pixel of the image: True where a pixel touches it.
 
     `image` is the grid of the whole image, not of the window, so that masks of neighbouring windows fit exactly.
     """
-    from rasterio.features import geometry_mask
-
     window = window or output_window(image, None)
     pixels = area_pixels(area, image)
     if pixels.is_empty:
         return np.zeros(window.shape, dtype=bool)
-    to_pixels = Affine.translation(window.col, window.row)
-    mask: NDArray[np.bool_] = geometry_mask([pixels], window.shape, to_pixels, all_touched=False, invert=True)
-    return mask
+    mask = polygon_mask(pixels, window)
+    return mask if mask.any() or holds_centre(area, image) else touched_mask(pixels, window)
 
 
 def select_blocks(blocks: Blocks, area: Area | None) -> Blocks:

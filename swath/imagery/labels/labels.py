@@ -16,6 +16,7 @@ from swath.errors import AreaError, ImageryError
 from swath.geo import Window
 from swath.imagery.geometry.footprint import extent_pixels, grid_footprint, grid_polygon, transformer
 from swath.imagery.geometry.image_grid import area_mask
+from swath.imagery.labels.unknown_values import ValueCounts, count_values, unknown_text
 from swath.imagery.reading.mosaic import check_scale, read_mosaic
 from swath.imagery.reading.open_raster import gdal_errors, open_raster
 from swath.imagery.reading.window import read_file
@@ -23,6 +24,7 @@ from swath.imagery.remote.identities import identities, identity
 from swath.imagery.scene import Band, Scenes
 from swath.imagery.sources.files import read_band
 from swath.spec.fields.labels import IGNORE_CLASS, IGNORE_INDEX, ExpressionLabels, RasterLabels, VectorLabels
+from swath.spec.fields.vector_file import VectorFileError, read_features, read_info
 from swath.spec.locations import is_remote
 from swath.storage.address import redacted
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from swath.spec.fields.imagery import Imagery
     from swath.spec.fields.labels import Labels
 
+_MOST_FEATURES = 20_000
+"""Of a file whose features are looked at before labels are read."""
 _SEGMENTS = 512
 """Before a transformation edges of features are cut into segments of at most the image's longer side divided by this."""
 
@@ -50,6 +54,8 @@ class VectorSource:
     """(value of `field`, number of its class). One entry for all features when there is no field."""
     background: int
     all_touched: bool
+    bounds: tuple[float, float, float, float] | None = None
+    """(west, south, east, north) of all features of the file, in `crs`; None when it is not known."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,8 @@ class RasterSource:
     band: Band
     numbers: tuple[tuple[int, int], ...]
     """(value in the file, number of its class); pixels with other values have no label."""
+    listed: bool = True
+    """Whether the spec lists the values; else the value n is taken for the n-th class."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +113,24 @@ def find_labels(
 def read_labels(labels: LabelSource, window: Window) -> NDArray[np.uint8]:
     """Class numbers in a window of the image: uint8 (height, width), IGNORE_INDEX where there is no label. Raises what
     swath.imagery.reading.mosaic.read_mosaic raises."""
+    return read_counted_labels(labels, window)[0]
+
+
+def read_counted_labels(labels: LabelSource, window: Window) -> tuple[NDArray[np.uint8], ValueCounts]:
+    """As `read_labels`, and the values of a label raster in the window, and in the area, that are no class."""
     source = labels.source
+    other: NDArray[Any] | None = None
+    values: NDArray[Any] | None = None
     if isinstance(source, VectorSource):
         numbers = _rasterize(source, labels.image, window)
     elif isinstance(source, RasterSource):
         (values,), known = read_file([source.band], labels.image, window, "nearest")
         numbers = np.full(window.shape, IGNORE_INDEX, np.uint8)
+        other = known.copy()
         for value, number in source.numbers:
-            numbers[(values == value) & known] = number
+            of_value = values == value
+            numbers[of_value & known] = number
+            other &= ~of_value
     else:
         pixels, valid = read_mosaic(source.scenes, window, reflectance=source.reflectance)
         rule = ExpressionLabels(expression=source.text, label="", otherwise="").parsed()
@@ -120,8 +138,21 @@ def read_labels(labels: LabelSource, window: Window) -> NDArray[np.uint8]:
         numbers = np.where(holds, np.uint8(source.true), np.uint8(source.false))
         numbers[~(known & valid)] = IGNORE_INDEX
     if labels.area is not None:
-        numbers[~area_mask(labels.area, labels.image, window)] = IGNORE_INDEX
-    return numbers
+        inside = area_mask(labels.area, labels.image, window)
+        numbers[~inside] = IGNORE_INDEX
+        other = None if other is None else other & inside
+    if other is None or values is None or not other.any():
+        return numbers, ()
+    return numbers, count_values(values[other])
+
+
+def unknown_labels_text(labels: LabelSource, counts: ValueCounts) -> tuple[str, bool]:
+    """What to say of the pixels of a label raster whose values are no class, and whether it is a warning: where the spec lists the
+    values, others are ignored as it says."""
+    text = unknown_text(counts, "the labels")
+    if isinstance(labels.source, RasterSource) and labels.source.listed:
+        return f"{text}; labels.classes does not list it, so they are ignored", False
+    return f"{text}. They are not used. List the values in labels.classes, each as a class or as `{IGNORE_CLASS}`", True
 
 
 def _number(name: str, numbers: dict[str, int], where: str) -> int:
@@ -135,7 +166,6 @@ def _number(name: str, numbers: dict[str, int], where: str) -> int:
 
 
 def _vector(labels: VectorLabels, image: GeoBox, numbers: dict[str, int]) -> tuple[VectorSource, list[str]]:
-    import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError
 
     where = redacted(labels.path)
@@ -145,13 +175,15 @@ def _vector(labels: VectorLabels, image: GeoBox, numbers: dict[str, int]) -> tup
             remedy="Georeference the imagery (gdal_translate -a_srs), or give the labels as a raster.",
         )
     try:
-        facts = pyogrio.read_info(labels.path, layer=labels.layer)
+        facts = read_info(labels.path, labels.layer, "labels.layer")
+    except VectorFileError as error:
+        raise ImageryError(f"{where} {error}", remedy=f"Check labels.{error.field}.") from error
     except (DataSourceError, DataLayerError) as error:
         raise ImageryError(
             f"{where}: cannot be read as a vector file: {error}", remedy="Check path and layer."
         ) from error
     notes = []
-    crs = labels.crs or facts["crs"]
+    crs = labels.crs or facts.crs
     if crs is None:
         crs = "EPSG:4326"
         notes.append(f"{where} does not say its CRS: read as degrees")
@@ -160,13 +192,13 @@ def _vector(labels: VectorLabels, image: GeoBox, numbers: dict[str, int]) -> tup
     if labels.label is not None:
         class_numbers = (("", _number(labels.label, numbers, f"{where}: labels.label")),)
     else:
-        names = list(facts["fields"])
+        names = facts.fields
         if labels.field not in names:
             raise ImageryError(
                 f"{where}: no attribute {labels.field!r}; it has {', '.join(names) or 'none'}",
                 remedy="Check labels.field.",
             )
-        values = sorted({str(value) for value in _read(labels.path, labels, [str(labels.field)])[1]})
+        values = sorted({str(value) for value in _read(labels.path, facts.layer, labels.where, str(labels.field))[1]})
         class_numbers = tuple(
             (value, _number(labels.classes.get(value, value), numbers, f"{where}: {labels.field}")) for value in values
         )
@@ -174,34 +206,48 @@ def _vector(labels: VectorLabels, image: GeoBox, numbers: dict[str, int]) -> tup
     source = VectorSource(
         labels.path,
         file_stamp,
-        labels.layer,
+        facts.layer,
         labels.where,
         str(crs),
         labels.field,
         class_numbers,
         background,
         labels.all_touched,
+        facts.bounds,
     )
+    if not labels.all_touched and facts.count <= _MOST_FEATURES:
+        notes += _thin_features(source, image, where)
     return source, notes
 
 
-def _read(path: str, options: VectorLabels | VectorSource, columns: list[str]) -> tuple[NDArray[Any], list[Any]]:
-    """(geometries, values of the one column or empty strings)."""
-    import pyogrio
+def _thin_features(source: VectorSource, image: GeoBox, where: str) -> list[str]:
+    """A note on polygons on the image that hold no pixel's centre."""
+    shapes, _, tree = _features(source, image)
+    on_image = shapes[np.sort(tree.query(shapely.box(0, 0, image.shape[1], image.shape[0])))]
+    polygons = on_image[shapely.get_dimensions(on_image) == 2]
+    left, top, right, bottom = shapely.bounds(polygons).T
+    lost = int(((np.ceil(left - 0.5) > right - 0.5) | (np.ceil(top - 0.5) > bottom - 0.5)).sum())
+    if not lost:
+        return []
+    return [
+        f"{where}: {lost:,} of {len(polygons):,} polygons on the image hold no pixel's centre and label no pixel; with "
+        "labels.all_touched they label those that they touch"
+    ]
+
+
+def _read(path: str, layer: str | None, where: str | None, field: str | None) -> tuple[NDArray[Any], list[Any]]:
+    """(geometries, values of the field or empty strings)."""
     from pyogrio.errors import DataLayerError, DataSourceError, FieldError
 
     try:
-        _, _, wkb, values = pyogrio.raw.read(
-            path, layer=options.layer, where=options.where, columns=columns, force_2d=True
-        )
+        shapes, values = read_features(path, layer, where, [field] if field else [])
     except (DataSourceError, DataLayerError, FieldError, ValueError) as error:
-        raise ImageryError(
-            f"{redacted(path)}: its features cannot be read: {error}", remedy="Check labels.layer and labels.where."
-        ) from error
-    if not len(wkb):
-        which = "that meet labels.where" if options.where else "at all"
+        text = str(error) if isinstance(error, VectorFileError) else f"its features cannot be read: {error}"
+        raise ImageryError(f"{redacted(path)}: {text}", remedy="Check labels.layer and labels.where.") from error
+    if not len(shapes):
+        which = "that meet labels.where" if where else "at all"
         raise ImageryError(f"{redacted(path)}: has no features {which}", remedy="Check the file and the condition.")
-    return shapely.from_wkb(wkb), list(values[0]) if columns else [""] * len(wkb)
+    return shapes, list(values[0]) if field else [""] * len(shapes)
 
 
 def features(source: VectorSource, image: GeoBox) -> tuple[NDArray[Any], NDArray[np.uint8]]:
@@ -213,7 +259,7 @@ def features(source: VectorSource, image: GeoBox) -> tuple[NDArray[Any], NDArray
 @lru_cache(maxsize=16)
 def _features(source: VectorSource, image: GeoBox) -> tuple[NDArray[Any], NDArray[np.uint8], shapely.STRtree]:
     """As `features`, in the order of the file, with a spatial index."""
-    shapes, values = _read(source.path, source, [source.field] if source.field else [])
+    shapes, values = _read(source.path, source.layer, source.where, source.field)
     table = dict(source.numbers)
     numbers = np.array([table[str(value)] for value in values], np.uint8)
     transform = transformer(source.crs, str(image.crs))
@@ -285,7 +331,7 @@ def _raster(labels: RasterLabels, image: GeoBox, numbers: dict[str, int]) -> tup
     classes = [name for name in numbers if name != IGNORE_CLASS]
     named = {int(value): name for value, name in labels.classes.items()} or dict(enumerate(classes))
     pairs = [(value, _number(name, numbers, f"{where}: labels.classes.{value}")) for value, name in named.items()]
-    return RasterSource(band, tuple(pairs)), notes
+    return RasterSource(band, tuple(pairs), bool(labels.classes)), notes
 
 
 def _rule(

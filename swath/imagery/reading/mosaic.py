@@ -15,7 +15,7 @@ from swath.imagery.geometry.image_grid import grid_key
 from swath.imagery.geometry.placement import band_window
 from swath.imagery.reading.dataset_cache import DATASETS, DatasetCache
 from swath.imagery.reading.quality_mask import usable
-from swath.imagery.reading.window import Pixels, Valid, read_file
+from swath.imagery.reading.window import Pixels, Valid, measured, read_file
 from swath.imagery.scene import Band, Scene, Scenes
 
 MEDIAN_BYTES = 128 * 2**20
@@ -187,6 +187,8 @@ def _read_scene(scene: Scene, window: Window, job: _Job) -> tuple[Pixels, Valid]
             pixels = np.empty((len(scene.bands), *window.shape), job.dtype)
         for position, band, layer in zip(positions, bands, numbers, strict=True):
             pixels[position] = _physical(layer, band) if job.reflectance else layer
+        if job.reflectance and numbers.dtype.kind == "f":
+            valid = measured(pixels[positions], valid)
     if pixels is None or not valid.any():
         return np.zeros((len(scene.bands), *window.shape), job.dtype), np.zeros(window.shape, bool)
     if not valid.all():
@@ -213,7 +215,8 @@ def _physical(layer: NDArray[np.generic], band: Band) -> NDArray[np.float32]:
 
 
 def _scaled(layer: NDArray[np.generic], scale: float, offset: float) -> NDArray[np.float32]:
-    return (layer.astype(np.float64) * scale + offset).astype(np.float32)
+    with np.errstate(over="ignore"):  # what float32 does not hold is no data, see `measured`
+        return (layer.astype(np.float64) * scale + offset).astype(np.float32)
 
 
 @lru_cache(maxsize=64)

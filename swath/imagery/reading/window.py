@@ -149,11 +149,19 @@ def _read_dataset(
         valid: Valid = numbers[-1] > 0
     else:
         valid = _has_data(file, bands, pixels, at, bands[0].nodata if nodata is None else nodata)
-    if np.issubdtype(pixels.dtype, np.floating):
-        for layer in pixels:
-            if np.isnan(np.min(layer)):
-                valid = valid & ~np.isnan(layer)
-    return pixels, valid
+    return pixels, measured(pixels, valid)
+
+
+def measured(pixels: Pixels, valid: Valid) -> Valid:
+    """`valid` without pixels of which a band is no number that float32 holds: NaN, an infinity, or a float64 beyond its range, as
+    some programs write for missing data. `pixels` is (bands, height, width)."""
+    if not np.issubdtype(pixels.dtype, np.floating):
+        return valid
+    largest = np.finfo(np.float32).max
+    for layer in pixels:
+        if layer.size and not (np.min(layer) >= -largest and np.max(layer) <= largest):  # not true of NaN either
+            valid = valid & (np.abs(layer) <= largest)
+    return valid
 
 
 def _has_data(file: DatasetReader, bands: list[Band], pixels: Pixels, at: RioWindow, nodata: float | None) -> Valid:

@@ -147,6 +147,7 @@ def _scene(
             )
         names = _names(file, imagery, href)
         indexes = _indexes(requested, names, href, notes)
+        _note_colours(file, imagery, requested, names, notes)
         bands = tuple(read_band(file, href, index, name, file_stamp, imagery) for index, name in indexes)
         quality = None
         if imagery.mask is not None:
@@ -173,6 +174,24 @@ def _names(file: DatasetReader, imagery: FilesImagery, href: str) -> list[str]:
         return list(imagery.names)
     described = descriptions[: len(colours)]
     return described if any(described) else [_COLOURS.get(c, "") for c in colours]
+
+
+def _note_colours(
+    file: DatasetReader,
+    imagery: FilesImagery,
+    requested: tuple[str | int, ...] | None,
+    names: list[str],
+    notes: list[str],
+) -> None:
+    """Note that bands are chosen by their colours alone: writers tag any three bands of bytes as red, green and blue."""
+    if imagery.names is not None or any(file.descriptions) or all(isinstance(each, int) for each in requested or ()):
+        return
+    lowered = [str(each).lower() for each in requested or ()]
+    found = [f"band {index} is {name}" for index, name in enumerate(names, 1) if name and name in lowered]
+    if found:
+        notes.append(
+            f"bands without names: by the files' colour interpretation {', '.join(found)}; imagery.names says otherwise"
+        )
 
 
 def _indexes(
@@ -219,8 +238,16 @@ def read_band(
     """The metadata of one band of an open file. The spec's scale and offset override the file's; its nodata is used when the file has
     none.
 
-    `numbers=False` is for quality bands, to which the spec's nodata, scale and offset do not apply.
+    `numbers=False` is for quality bands, to which the spec's nodata, scale and offset do not apply. Raises ImageryError for complex
+    pixels.
     """
+    if file.dtypes[index - 1].startswith("complex"):
+        raise ImageryError(
+            f"{redacted(href)}: band {index} has complex pixels ({file.dtypes[index - 1]}), such as a radar image before detection; "
+            "their amplitude or intensity is needed",
+            remedy="Compute it first, such as with gdal_translate -ot Float32 on "
+            f"'DERIVED_SUBDATASET:AMPLITUDE:{redacted(href)}' (or INTENSITY, PHASE).",
+        )
     nodata = file.nodatavals[index - 1]
     scale: float | None = None
     offset: float | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from swath.errors import ImageryError
 from swath.imagery.geometry.image_grid import image_grid, pixel_offset
+from swath.imagery.geometry.thin_area import thin_area_note
 from swath.imagery.geometry.utm_zones import split_zones, utm_zone
 from swath.imagery.scene import Scenes
 from swath.imagery.sources import files, stac
@@ -35,7 +36,7 @@ def find(
             f"grid.zones: the imagery is in the UTM zones {', '.join(sorted(map(str, zones)))}, and this pipeline makes one sheet",
             remedy="Leave grid.zones out, and choose the map's grid with grid.crs.",
         )
-    return _with_notes(scenes)
+    return _with_notes(scenes, area)
 
 
 def find_sheets(
@@ -47,7 +48,7 @@ def find_sheets(
     """As `find`, but with `grid.zones` one `Scenes` for each UTM zone."""
     scenes = _found(imagery, bands, area, grid)
     sheets = split_zones(scenes, grid) if grid is not None and grid.zones else (scenes,)
-    return tuple(_with_notes(sheet) for sheet in sheets)
+    return tuple(_with_notes(sheet, area) for sheet in sheets)
 
 
 def find_each(
@@ -55,7 +56,7 @@ def find_each(
 ) -> tuple[Scenes, ...]:
     """As `find`, but one `Scenes` for each scene, on its own grid."""
     scenes = _found(imagery, bands, area, None)
-    return tuple(_with_notes(replace(scenes, scenes=(each,), image=image_grid([each]))) for each in scenes.scenes)
+    return tuple(_with_notes(replace(scenes, scenes=(each,), image=image_grid([each])), area) for each in scenes.scenes)
 
 
 def _found(
@@ -73,8 +74,11 @@ def _found(
     return replace(scenes, scenes=sort_by_cloud_cover(scenes.scenes, scenes.mask, notes), notes=tuple(notes))
 
 
-def _with_notes(scenes: Scenes) -> Scenes:
-    return replace(scenes, notes=tuple(dict.fromkeys([*scenes.notes, *resampling_notes(scenes)])))
+def _with_notes(scenes: Scenes, area: Area | None) -> Scenes:
+    notes = [*scenes.notes, *resampling_notes(scenes)]
+    if area is not None and (note := thin_area_note(area, scenes.image)):
+        notes.append(note)
+    return replace(scenes, notes=tuple(dict.fromkeys(notes)))
 
 
 def resampling_notes(scenes: Scenes) -> list[str]:

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swath.errors import AreaError
+from swath.spec.fields.vector_file import VectorFileError, read_features, read_info
 from swath.spec.locations import absolute, is_missing, special_file
-from swath.spec.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from pyproj import CRS
@@ -135,7 +134,6 @@ def from_file(
     path: absolute, relative to `root`, or a URL. layer: required if there are several. where: an SQL condition.
     crs: used instead of that of the file. Raises AreaError.
     """
-    import pyogrio
     import shapely
     from pyogrio.errors import DataLayerError, DataSourceError, FieldError, GeometryError
 
@@ -154,25 +152,19 @@ def from_file(
         ValueError,
     )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # GDAL's remarks on a file that it can read
-            name = _layer(path, pyogrio.list_layers(found), layer)
-            driver = pyogrio.read_info(found, layer=name)["driver"]
-            if driver == "OGR_VRT" and not path.endswith(".vrt"):
-                raise AreaFieldError(f"{path} only points at other files; name those, or call it .vrt", "path")
-            meta, _, wkb, _ = pyogrio.raw.read(found, layer=name, where=where, columns=[], force_2d=True)
-            if wkb is None:
-                raise AreaFieldError(
-                    f"{path} is a table without polygons; name a file or a layer that has some", "path"
-                )
-            geometries = shapely.from_wkb(wkb)
+        info = read_info(found, layer, f"{{path: {path}, layer: ...}}")
+        if info.driver == "OGR_VRT" and not path.endswith(".vrt"):
+            raise AreaFieldError(f"{path} only points at other files; name those, or call it .vrt", "path")
+        geometries, _ = read_features(found, info.layer, where)
+    except VectorFileError as error:
+        raise AreaFieldError(f"{path} {error}", error.field) from error
     except unreadable as error:
         if where is not None:
             raise AreaFieldError(
                 f"{path} cannot be read with this condition; write SQL such as name = 'north'", "where"
             ) from error
         raise AreaFieldError(f"{path} cannot be read as a vector file", "path") from error
-    own, notes = _crs_of_file(meta["crs"], path, crs), []
+    own, notes = _crs_of_file(info.crs, path, crs), []
     if own is None and crs is None:
         notes.append(f"{path} has no CRS: read as degrees")
     if own is not None and crs is not None and _crs(crs) != own:
@@ -188,22 +180,6 @@ def from_file(
         "{path: ..., crs: EPSG:...}",
         notes,
     )
-
-
-def _layer(path: str, layers: Any, wanted: str | None) -> str:
-    """The layer to read. `layers` has a row (name, geometry type) for each."""
-
-    names = [str(name) for name, kind in layers if kind is not None] or [str(name) for name, _ in layers]
-    if wanted is not None:
-        if wanted not in names:
-            raise AreaFieldError(
-                f"{path} has no layer {wanted!r}{did_you_mean(wanted, names)}; it has {', '.join(names)}", "layer"
-            )
-        return wanted
-    if len(names) != 1:
-        choose = f"name one with {{path: {path}, layer: ...}}: {', '.join(names)}" if names else "it is empty"
-        raise AreaFieldError(f"{path} has {len(names) or 'no'} layers; {choose}", "path")
-    return names[0]
 
 
 def _geometries(value: Any) -> Iterable[dict[str, Any]]:
@@ -325,9 +301,12 @@ def _check_degrees(polygons: list[Polygon], source: str, form: str) -> None:
 
     west, south, east, north = shapely.total_bounds(polygons)
     if west < -360 or east > 360 or south < -90 or north > 90:
+        swapped = west >= -90 and east <= 90 and south >= -360 and north <= 360
         raise AreaError(
             f"{source}: {west:.6g}, {south:.6g}, {east:.6g}, {north:.6g} are not degrees of longitude and latitude",
-            remedy=f"If they are metres, give the CRS with {form}.",
+            remedy="Swapped? Longitude comes first, then latitude."
+            if swapped
+            else f"If they are metres, give the CRS with {form}.",
         )
 
 

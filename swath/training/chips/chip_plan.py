@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import ImageryError
+from swath.imagery.labels.labels import unknown_labels_text
 from swath.training.chips.band_statistics import BandMoments, merge_moments
 from swath.training.chips.survey import SPLITS, Survey, merge_surveys, survey_windows
 from swath.training.split.split import SPLIT_NAMES, TRAIN, VALIDATION, Split
@@ -52,7 +53,8 @@ class ChipPlan:
             for name, count in zip(self.classes, self.counts[split], strict=True)
             if not count and self.counts[split].any()
         ]
-        return (*dict.fromkeys(note for image in self.images for note in image.notes), *missing)
+        notes = [note for image in self.images for note in image.notes]
+        return (*dict.fromkeys([*notes, *unknown_notes(self.images, self.surveys)]), *missing)
 
 
 def plan_chips(
@@ -75,10 +77,20 @@ def plan_chips(
         if not plan.counts[number].any():
             total = sum(int(each.cells.sum()) for each in merged)
             raise ImageryError(
-                f"split: no labelled pixel is in {SPLIT_NAMES[number]} ({total} are in all splits together)",
+                f"split: no labelled pixel is in {SPLIT_NAMES[number]} ({total} are in all splits together)"
+                + "".join(f"; {note}" for note in unknown_notes(images, merged)),
                 remedy=_remedy(split),
             )
     return plan
+
+
+def unknown_notes(images: Sequence[LabelledImage], surveys: Sequence[Survey]) -> list[str]:
+    """Notes on the labels of images whose values are no class."""
+    return [
+        unknown_labels_text(image.labels, each.unknown_labels)[0]
+        for image, each in zip(images, surveys, strict=True)
+        if each.unknown_labels
+    ]
 
 
 def _remedy(split: Split) -> str:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from swath.geo import Window
 from swath.imagery.geometry.image_grid import output_window
-from swath.imagery.labels.labels import read_labels
+from swath.imagery.labels.labels import read_counted_labels
+from swath.imagery.labels.unknown_values import ValueCounts, merge_counts
 from swath.imagery.reading.mosaic import read_mosaic
 from swath.spec.fields.labels import IGNORE_INDEX
 from swath.training.chips.band_statistics import BandMoments, merge_moments
@@ -39,6 +40,8 @@ class Survey:
     """Valid pixels, labelled or not, of training, validation, test and none of them: (4,)."""
     moments: BandMoments
     """Of all valid training pixels."""
+    unknown_labels: ValueCounts = ()
+    """Pixels of the labels whose value is no class."""
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -64,7 +67,7 @@ def survey_windows(image: LabelledImage) -> tuple[Window, ...]:
 def survey(image: LabelledImage, window: Window, split: Split, classes: int, *, reflectance: bool = False) -> Survey:
     """Survey a window (of `survey_windows`). Raises what swath.imagery.reading.mosaic.read_mosaic raises."""
     pixels, valid = read_mosaic(image.scenes, window, reflectance=reflectance)
-    labels = read_labels(image.labels, window)
+    labels, unknown = read_counted_labels(image.labels, window)
     splits = split.of_scenes(image.scenes, window)
     rows, cols = -(-window.height // CELL_EDGE), -(-window.width // CELL_EDGE)
     counted = valid & (labels != IGNORE_INDEX) & (splits != BUFFER)
@@ -72,7 +75,7 @@ def survey(image: LabelledImage, window: Window, split: Split, classes: int, *, 
     at = ((row // CELL_EDGE * cols + col // CELL_EDGE) * 3 + splits[counted]) * classes + labels[counted]
     cells = np.bincount(at, minlength=rows * cols * 3 * classes).reshape(rows, cols, 3, classes).astype(np.uint16)
     pixel_counts = np.array([(valid & (splits == number)).sum() for number in (*SPLITS, BUFFER)], np.int64)
-    return Survey(window, cells, pixel_counts, BandMoments.of(pixels[:, valid & (splits == TRAIN)]))
+    return Survey(window, cells, pixel_counts, BandMoments.of(pixels[:, valid & (splits == TRAIN)]), unknown)
 
 
 def merge_surveys(surveys: Sequence[Survey]) -> Survey:
@@ -87,4 +90,5 @@ def merge_surveys(surveys: Sequence[Survey]) -> Survey:
         top, left = (each.window.row - row) // CELL_EDGE, (each.window.col - col) // CELL_EDGE
         cells[top : top + each.cells.shape[0], left : left + each.cells.shape[1]] = each.cells
     pixels: NDArray[np.int64] = np.sum([each.pixels for each in surveys], axis=0)
-    return Survey(whole, cells, pixels, merge_moments(each.moments for each in surveys))
+    unknown = merge_counts(each.unknown_labels for each in surveys)
+    return Survey(whole, cells, pixels, merge_moments(each.moments for each in surveys), unknown)

@@ -259,3 +259,32 @@ def test_the_extent_of_a_grid_of_one_column_takes_no_longer_than_that_of_others(
     start = time.monotonic()
     assert extent_pixels(tall, tall) == (0, 0, 1, 2**20)
     assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("grid", "message", "remedy"),
+    [
+        (
+            GridSpec(crs="EPSG:4326", resolution=30),
+            "grid.resolution: a pixel of 30 in EPSG:4326 is larger than all of the imagery, which is",
+            "Give it in degrees: the imagery's own pixels are 0.000",
+        ),
+        (
+            GridSpec(resolution=2000),
+            "grid.resolution: a pixel of 2000 in EPSG:32633 is larger than all of the imagery, which is 1000 wide and 640 high",
+            "Give it in the unit of the CRS, mostly metres: the imagery's own pixels are 10 in EPSG:32633.",
+        ),
+        (
+            GridSpec(resolution=0.0003),
+            "grid.resolution: a pixel of 0.0003 in EPSG:32633 is 33,333 times finer than the imagery's",
+            "the imagery's own pixels are 10 in EPSG:32633.",
+        ),
+    ],
+)
+def test_a_resolution_in_the_wrong_unit_is_refused(grid: GridSpec, message: str, remedy: str) -> None:
+    scene = scene_on(grid_of(64, 100, Affine(10, 0, 500_000, 0, -10, 5_200_000), "EPSG:32633"))
+    with pytest.raises(ImageryError) as caught:
+        image_grid([scene], grid)
+    assert message in str(caught.value)
+    assert remedy in str(caught.value)
+    assert image_grid([scene], GridSpec(resolution=640)).shape == (1, 2)

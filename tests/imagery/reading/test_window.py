@@ -18,11 +18,13 @@ from rasterio.vrt import WarpedVRT
 
 from swath.errors import ImageryError, ReadFailed
 from swath.geo import Window
-from swath.imagery.geometry.image_grid import pixel_offset
+from swath.imagery.geometry.image_grid import output_window, pixel_offset
 from swath.imagery.reading.dataset_cache import DatasetCache
 from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.remote.request_policy import RequestPolicy
+from swath.imagery.sources.find import find
 from swath.spec.fields.grid import GridSpec
+from swath.spec.fields.imagery import FilesImagery
 from tests.imagery.rasters import write
 from tests.imagery.reading.scenes import files, in_tiles, stac, whole
 
@@ -246,3 +248,42 @@ def test_a_vanished_remote_file_is_not_retried(web: Callable[[], tuple[str, Any]
     with pytest.raises(ImageryError, match="404") as failed:
         read_mosaic(scenes, whole(scenes))
     assert not failed.value.retryable
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300, -1.7976931348623157e308])
+@pytest.mark.parametrize("resampled", [False, True])
+def test_what_is_no_finite_number_of_32_bits_is_no_data(tmp_path: Path, bad: float, resampled: bool) -> None:
+    numbers = np.full((2, 40, 40), 5.0)
+    numbers[1, 20, 10] = bad
+    path = write(tmp_path / "a.tif", numbers)
+    pixels, valid = read_mosaic(files(path, grid=GridSpec(resolution=20) if resampled else None), Window(0, 0, 20, 20))
+    expected = np.ones((20, 20), bool)
+    if resampled:  # nearest neighbour: the centre of pixel (10, 5) is a corner of the bad one
+        assert (~valid).sum() <= 1
+    else:
+        pixels, valid = read_mosaic(files(path), Window(0, 0, 40, 40))
+        expected = np.ones((40, 40), bool)
+        expected[20, 10] = False
+        assert (valid == expected).all()
+    assert (pixels[:, valid] == 5).all()
+    assert (pixels[:, ~valid] == 0).all()
+
+
+def test_infinity_does_not_spread_as_a_number_when_it_is_interpolated(tmp_path: Path) -> None:
+    numbers = np.full((1, 40, 40), 5.0, np.float32)
+    numbers[0, 20, 10] = np.inf
+    path = write(tmp_path / "a.tif", numbers)
+    for how in ("bilinear", "cubic", "average", "mode"):
+        scenes = find(FilesImagery(paths=(str(path),), resampling=how), grid=GridSpec(crs="EPSG:32632", resolution=11))
+        pixels, valid = read_mosaic(scenes, output_window(scenes.image, None))
+        assert np.isfinite(pixels).all()
+        assert 1000 < valid.sum() < valid.size
+        assert pixels[:, valid] == pytest.approx(5, abs=1e-4)
+
+
+def test_a_physical_value_that_float32_does_not_hold_is_no_data(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", np.array([[[1.0, 1e30, 2.0]]]))
+    scenes = find(FilesImagery(paths=(str(path),), scale=1e10, offset=0))
+    pixels, valid = read_mosaic(scenes, Window(0, 0, 1, 3), reflectance=True)
+    assert valid.tolist() == [[True, False, True]]
+    assert pixels[0, 0].tolist() == [np.float32(1e10), 0, np.float32(2e10)]
