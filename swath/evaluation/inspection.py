@@ -14,6 +14,7 @@ from swath.evaluation.objects import ObjectScores, match_objects
 from swath.evaluation.page import WorstPlace, class_picture, image_picture
 from swath.geo import Window
 from swath.imagery.geometry.footprint import transformer
+from swath.imagery.geometry.orientation import Orientation
 from swath.imagery.labels.label_objects import label_objects, trace_objects
 from swath.imagery.reading.mosaic import read_mosaic
 from swath.maps.region_result import FileParts
@@ -95,12 +96,13 @@ def worst_places(
             continue
         step = max(1, -(-max(window.shape) // THUMBNAIL_EDGE))
         labels, predicted = decode_errors(stitch_errors(scored, regions, grid, window), len(scoring_input.classes))
-        pictures = [class_picture(each[::step, ::step], colors) for each in (labels, predicted)]
+        grid_box = image.scenes.image
+        upright = Orientation.of(grid_box.affine, georeferenced=grid_box.crs is not None)
+        pictures = [class_picture(upright.apply(each[::step, ::step]), colors) for each in (labels, predicted)]
         if photos:
             values, valid = read_mosaic(image.scenes, window)
-            pictures.insert(
-                0, image_picture(_rgb(values, image.scenes.bands)[:, ::step, ::step], valid[::step, ::step])
-            )
+            layers = np.stack([upright.apply(each) for each in _rgb(values, image.scenes.bands)[:, ::step, ::step]])
+            pictures.insert(0, image_picture(layers, upright.apply(valid[::step, ::step])))
         places.append(WorstPlace(_position(image, window), int(pixels[number]), int(wrong[number]), tuple(pictures)))
     return places
 

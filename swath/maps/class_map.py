@@ -12,8 +12,8 @@ from swath.imagery.reading.open_raster import gdal_errors, open_raster
 from swath.imagery.scene import Scene, Scenes
 from swath.imagery.sources.find import find
 from swath.maps.legend import Legend, MapClass, legend_from_classes, parse_rgb
+from swath.spec.fields.class_colors import default_colors
 from swath.spec.fields.imagery import FilesImagery
-from swath.spec.fields.labels import PALETTE
 from swath.storage.address import redacted
 from swath.storage.filesystem import filesystem_and_path
 from swath.storage.publication import MANIFESTS
@@ -99,9 +99,10 @@ def _json(folder: str, name: str) -> dict[str, Any] | None:
 
 def _from_item(item: dict[str, Any]) -> Legend:
     document = item.get("assets", {}).get("map", {}).get("classification:classes", ())
+    colors = default_colors([each.get("color_hint") for each in document])
     return tuple(
-        MapClass(int(each["value"]), str(each["name"]), parse_rgb(each.get("color_hint") or PALETTE[n % len(PALETTE)]))
-        for n, each in enumerate(document)
+        MapClass(int(each["value"]), str(each["name"]), parse_rgb(color))
+        for each, color in zip(document, colors, strict=True)
     )
 
 
@@ -117,5 +118,5 @@ def _from_file(file: Any) -> Legend:
         table = file.colormap(1)
     except ValueError:  # no colour table
         table = {}
-    palette = {value: parse_rgb(PALETTE[n % len(PALETTE)]) for n, value in enumerate(names)}
-    return tuple(MapClass(v, name, tuple(table[v][:3]) if v in table else palette[v]) for v, name in names.items())
+    colors = default_colors(["{:02X}{:02X}{:02X}".format(*table[v][:3]) if v in table else None for v in names])
+    return tuple(MapClass(v, name, parse_rgb(color)) for (v, name), color in zip(names.items(), colors, strict=True))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from swath.spec.fields.labels import PALETTE
+from swath.spec.fields.class_colors import default_colors
 
 if TYPE_CHECKING:
     from swath.spec.fields.labels import LabelClass
@@ -33,10 +33,12 @@ Legend = tuple[MapClass, ...]
 
 
 def legend_from_classes(classes: Iterable[LabelClass]) -> Legend:
-    """The legend of the classes of a spec: values are their positions, colours their own or those of the palette."""
+    """The legend of the classes of a spec: values are their positions, colours their own or default ones."""
+    listed = list(classes)
+    colors = default_colors([each.color for each in listed])
     return tuple(
-        MapClass(value, each.name, parse_rgb(each.color or PALETTE[value % len(PALETTE)]))
-        for value, each in enumerate(classes)
+        MapClass(value, each.name, parse_rgb(color))
+        for value, (each, color) in enumerate(zip(listed, colors, strict=True))
     )
 
 

@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from PIL import Image, ImageDraw, ImageFont
 from rasterio.enums import Resampling
 
+from swath.imagery.geometry.orientation import Orientation
 from swath.imagery.geometry.pixel_area import PixelArea
 from swath.maps.gdal import gdal_write_env, open_map
 from swath.maps.legend import Legend, class_shares
@@ -24,6 +25,8 @@ MAX_EDGE = 1600
 _SMALLEST = 900
 """A map with a shorter longest side is enlarged by a whole factor."""
 _MARGIN = 36
+_ASLANT_DEG = 2.0
+"""From this angle on the picture says where north is."""
 _INK, _FAINT, _PAPER, _VOID = (28, 32, 38), (104, 112, 122), (255, 255, 255), (232, 235, 238)
 _VIRIDIS = (
     (68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141), (39, 173, 129), (92, 200, 99), (170, 220, 50),
@@ -44,16 +47,27 @@ def write_preview(
 
     With `classes`: their colours, and a legend with each one's share of the valid pixels, from `counts` (pixels of each value
     in the whole map; counted in the overview when not given). Without: three bands of bytes are a colour image, anything else is
-    its first band from low to high. Nodata is light grey. There is a scale bar where the map has a CRS; pixels that are
+    its first band from low to high. Nodata is light grey. North is at the top, to the nearest quarter turn; the subtitle says where it
+    is on a grid that is turned by another angle. There is a scale bar where the map has a CRS; pixels that are
     not square on the ground (degrees) are drawn in their true proportions. Raises TaskFailed when `path` cannot be written.
     """
     with gdal_write_env(), open_map(cog) as file:
         pixel_area = PixelArea.of(GeoBox(file.shape, file.transform, file.crs.to_wkt() if file.crs else None))
+        upright = Orientation.of(file.transform, georeferenced=file.crs is not None)
         width, height = _size(file.shape, pixel_area)
         small = (min(height, file.height), min(width, file.width))
         picture, legend = _paint(file, small, classes, counts)
+        metres = pixel_area.width_m * file.width / width if pixel_area else None
+        if upright.transposed:
+            metres = pixel_area.height_m * file.height / height if pixel_area else None
+            width, height = height, width
+    picture = np.ascontiguousarray(upright.apply(picture))
     image = Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST)
-    metres = pixel_area.width_m * file.width / width if pixel_area else None
+    if abs(upright.north_deg) >= _ASLANT_DEG:
+        side = "right" if upright.north_deg > 0 else "left"
+        subtitle = (
+            f"{subtitle}{'; ' if subtitle else ''}north is {abs(upright.north_deg):.0f} degrees to the {side} of up"
+        )
     sheet = _Sheet(image, title, subtitle, wide=not legend or image.width > image.height * 1.25)
     sheet.draw(legend, metres)
     with writing(path):

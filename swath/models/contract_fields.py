@@ -10,7 +10,7 @@ from swath.models.contract import DTYPE_RANGES, Contract, ModelClass
 from swath.models.contract_scaling import check_misplaced, check_unused, read_scaling
 from swath.models.declaration import RUN_TYPES
 from swath.models.document_reader import DocumentReader, is_number, suggestion
-from swath.spec.fields.labels import PALETTE
+from swath.spec.fields.class_colors import PALETTE, default_colors
 
 SWATH_FIELDS = (
     "units",
@@ -177,14 +177,15 @@ def _output(reader: DocumentReader, given: dict[str, Any]) -> tuple[tuple[ModelC
             where, f"names {len(listed)} classes; a map is of bytes and holds {MOST_CLASSES} (values 0 to 254)"
         )
         return (), channels
+    hints = [entry.get("color_hint") for entry in listed]
+    colors = default_colors([hint if _is_color(hint) else None for hint in hints])
     for position, entry in enumerate(listed):
         place = f"{where}.{position}."
         value, name = entry.get("value"), reader.text(entry, "name", place)
         if type(value) is not int or not 0 <= value <= 254:
             reader.wrong(place + "value", f"must be a whole number from 0 to 254, not {json.dumps(value)}")
             value = -1
-        check_unused(reader, entry, ("value", "name"), f"{where}.{position}", of="classification:classes")
-        hint = entry.get("color_hint", PALETTE[position % len(PALETTE)])
+        hint = entry.get("color_hint", colors[position])
         if not _is_color(hint):
             reader.wrong(place + "color_hint", f"must be six hexadecimal digits such as 2B7BBA, not {json.dumps(hint)}")
             hint = PALETTE[0]

@@ -14,9 +14,6 @@ from swath.spec.spec_model import ShortForm, SpecModel, mistake
 
 IGNORE_INDEX = 255
 """Value of pixels without a label in arrays of labels (uint8). No class has it; losses and metrics ignore it."""
-PALETTE = ("4477AA", "EE6677", "228833", "CCBB44", "66CCEE", "AA3377", "BBBBBB", "EE8866", "44BB99", "FFAABB")
-"""Default colours of classes, in order: Paul Tol's bright and light schemes, which are safe for colour-blind readers.
-https://personal.sron.nl/~pault/"""
 IGNORE_CLASS = "ignore"
 """Stands for a class in `classes`, `background` and `otherwise`: these pixels have no label."""
 

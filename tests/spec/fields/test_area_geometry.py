@@ -308,13 +308,12 @@ def test_a_file_that_names_an_unknown_crs_is_refused_unless_another_is_given(
     import pyogrio
 
     (tmp_path / "a.geojson").write_text(shapely.to_geojson(shapely.box(0, 0, 1, 1)))
-    read = pyogrio.raw.read
+    read = pyogrio.read_info
 
     def read_with_unknown_crs(*arguments: Any, **options: Any) -> Any:
-        meta, *rest = read(*arguments, **options)
-        return (meta | {"crs": "EPSG:99999"}, *rest)
+        return read(*arguments, **options) | {"crs": "EPSG:99999"}
 
-    monkeypatch.setattr(pyogrio.raw, "read", read_with_unknown_crs)
+    monkeypatch.setattr(pyogrio, "read_info", read_with_unknown_crs)
     with pytest.raises(AreaError, match=r"a\.geojson names a coordinate reference system that is not known"):
         from_file("a.geojson", tmp_path)
     assert from_file("a.geojson", tmp_path, crs="EPSG:32633").crs == "EPSG:32633"
