@@ -62,6 +62,13 @@ class Contract:
     output_name: str = ""
     """Which output of the network is mapped, where it gives several."""
 
+    @property
+    def expected_channels(self) -> int | None:
+        """Channels that the network must give; None where any number will do."""
+        if self.output == "classes":
+            return 1 if self.threshold is not None else len(self.classes)
+        return self.channels
+
 
 @dataclass(frozen=True)
 class Weights:

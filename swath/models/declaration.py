@@ -24,10 +24,12 @@ class Declaration:
     """Of the input: None where a length varies; None as a whole when nothing is declared."""
     outputs: tuple[str, ...]
     """Names; positions where they have none."""
+    channels: tuple[int | None, ...] = ()
+    """Of each output: its channels; None where they vary or are not declared."""
 
-    def check(self, path: str, bands: int, output: str) -> None:
-        """Raise ModelError for a model that cannot run on images (1, bands, height, width) of any size, or whose output is not one
-        that the contract names. `output` is the contract's name of it."""
+    def check(self, path: str, bands: int, output: str, channels: int | None = None) -> None:
+        """Raise ModelError for a model that cannot run on images (1, bands, height, width) of any size, whose output is not one
+        that the contract names, or has another number of channels. `output` is the contract's name of it."""
         if len(self.inputs) != 1:
             raise ModelError(
                 f"{path}: the model takes {len(self.inputs)} inputs ({_listed(self.inputs)}); swath runs models with one",
@@ -40,7 +42,10 @@ class Declaration:
             )
         if self.shape is not None:
             self._check_shape(path, self.shape, bands)
-        choose_output(path, self.outputs, output)
+        chosen = choose_output(path, self.outputs, output)
+        declared = dict(zip(self.outputs, self.channels, strict=False)).get(chosen)
+        if channels is not None and declared is not None and declared != channels:
+            raise channels_error(path, declared, channels)
 
     def _check_shape(self, path: str, shape: tuple[int | None, ...], bands: int) -> None:
         words = " x ".join("any" if length is None else str(length) for length in shape)
@@ -87,6 +92,14 @@ def choose_output(path: str, names: Sequence[str], wanted: str) -> str:
         f"{path}: the model gives {len(names)} outputs ({_listed(names)}), and {contract}",
         remedy="set mlm:output.0.name in the contract to the one that is mapped, or export the network with one output",
     )
+
+
+def channels_error(path: str, given: int, expected: int) -> ModelError:
+    """The error of a model that gives another number of channels than its contract says."""
+    remedy = "correct the contract's classes"
+    if given == 1:
+        remedy = "one channel for two classes needs swath:threshold; class numbers (argmax) cannot be mapped: export without argmax"
+    return ModelError(f"{path}: the model gives {given} channels, but its contract says {expected}", remedy=remedy)
 
 
 def _listed(names: Sequence[str], most: int = 20) -> str:

@@ -98,9 +98,16 @@ def check_archive(path: str) -> None:
 def read_declaration(path: str) -> Declaration:
     """What the network of an archive takes and gives. Raises ModelError. Imports no torch; reads no weights."""
     with ModelArchive(path, path) as archive, _named_errors(path):
-        found = _signature(_contents(archive).document)
+        document = _contents(archive).document
+        found = _signature(document)
+        about = document["graph_module"]["graph"]["tensor_values"]
+        channels = tuple(_channels(about[tensor]["sizes"]) for tensor in found.outputs.values())
         axes = tuple(int(axis.minimum) if axis.minimum == axis.maximum else None for axis in found.axes)
-        return Declaration((found.image,), found.dtype, axes, tuple(found.outputs))
+        return Declaration((found.image,), found.dtype, axes, tuple(found.outputs), channels)
+
+
+def _channels(sizes: list[dict[str, Any]]) -> int | None:
+    return int(sizes[1]["as_int"]) if len(sizes) == 4 and "as_int" in sizes[1] else None
 
 
 def read_program(path: str, output: str = "") -> Program:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.errors import ModelError
 from swath.geo import Window
 from swath.models.blend import blended
 from swath.models.contract import DTYPE_RANGES, Contract, ModelInfo
+from swath.models.declaration import channels_error
 from swath.models.network_input import prepare
 from swath.models.predictor import Predictor
 
@@ -139,13 +139,6 @@ def _numbers(output: NDArray[np.float32], contract: Contract) -> NDArray[Any]:
 
 
 def _check_channels(given: int, info: ModelInfo) -> None:
-    contract = info.contract
-    if contract.output == "classes":
-        expected = 1 if contract.threshold is not None else len(contract.classes)
-    else:
-        expected = contract.channels or given
-    if given != expected:
-        remedy = "one channel for two classes needs swath:threshold" if given == 1 else "correct the contract's classes"
-        raise ModelError(
-            f"{info.path}: the model gives {given} channels, but its contract says {expected}", remedy=remedy
-        )
+    expected = info.contract.expected_channels
+    if expected is not None and given != expected:
+        raise channels_error(info.path, given, expected)

@@ -122,7 +122,7 @@ def check_file(path: str, form: Format, contract: Contract | None = None) -> Non
         case "onnx":
             check_onnx(path)
     if contract is not None and (declared := declaration_of(path, form)) is not None:
-        declared.check(path, len(contract.bands), contract.output_name)
+        declared.check(path, len(contract.bands), contract.output_name, contract.expected_channels)
 
 
 def declaration_of(path: str, form: Format) -> Declaration | None:
@@ -138,6 +138,9 @@ def declaration_of(path: str, form: Format) -> Declaration | None:
                 first.dtype if first is not None else "",
                 first.shape if first is not None else None,
                 tuple(each.name for each in graph.outputs),
+                tuple(
+                    each.shape[1] if each.shape is not None and len(each.shape) == 4 else None for each in graph.outputs
+                ),
             )
     return None
 

@@ -42,9 +42,15 @@ def refused(path: str, images: NDArray[np.float32], error: Exception) -> ImagesR
 def check_shape(path: str, images: NDArray[np.float32], output: NDArray[np.float32]) -> NDArray[np.float32]:
     """The output itself. Raises ModelError unless it is (N, channels, H, W) with the images' N, H and W."""
     if output.ndim != 4 or output.shape[0] != images.shape[0] or output.shape[2:] != images.shape[2:]:
+        remedy = "export a model that ends with its own upsampling and gives (N, channels, height, width)"
+        if output.ndim == 3 and output.shape[1:] == images.shape[2:]:
+            remedy = (
+                "export a model without its argmax, which gives (N, channels, height, width): one number for each class"
+            )
+        elif output.ndim == 4 and output.shape[1:3] == images.shape[2:]:
+            remedy = "export a model whose output has the axes batch, channel, height, width, not batch, height, width, channel"
         raise ImagesRefused(
-            f"{path}: images of shape {images.shape} became {output.shape}; swath needs both sizes kept",
-            remedy="export a model that ends with its own upsampling and gives (N, channels, height, width)",
+            f"{path}: images of shape {images.shape} became {output.shape}; swath needs both sizes kept", remedy=remedy
         )
     return output
 

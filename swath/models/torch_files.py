@@ -46,7 +46,7 @@ def load_safetensors(path: str, factory: str | None) -> torch.nn.Module:
 
     module = _module_of(factory, path)
     try:
-        module.load_state_dict(_fitting(load_file(path), module), strict=True)
+        module.load_state_dict(without_prefix(load_file(path), module), strict=True)
     except SafetensorError as error:
         raise ModelError(f"{path}: not a safetensors file: {first_line(error)}") from error
     except RuntimeError as error:
@@ -58,13 +58,13 @@ def load_checkpoint(path: str, factory: str | None) -> torch.nn.Module:
     """The module that `factory` makes, with the weights of a file of torch.save, in eval mode. Raises ModelError."""
     module = _module_of(factory, path)
     try:
-        module.load_state_dict(_fitting(read_checkpoint(path), module), strict=True)
+        module.load_state_dict(without_prefix(read_checkpoint(path), module), strict=True)
     except RuntimeError as error:
         raise ModelError(f"{path}: the weights do not fit the network of factory {factory}: {cause(error)}") from error
     return module.eval()
 
 
-def _fitting(state: dict[str, torch.Tensor], module: torch.nn.Module) -> dict[str, torch.Tensor]:
+def without_prefix(state: dict[str, torch.Tensor], module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """The weights without the prefix that wrappers put before their names, where the module's own are among them."""
     own = set(module.state_dict())
     for prefix in ("", *sorted({name[: name.find(".") + 1] for name in state})):  # `module.`, `model.`, `network.`

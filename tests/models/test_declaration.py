@@ -154,3 +154,40 @@ def test_pixels_are_given_in_the_type_that_the_file_declares(tmp_path: Path) -> 
         assert inspect(ref).exact
         with pytest.raises(ModelError, match="the model takes float16, which cannot hold 70000"):
             predictor(images * 0 + 70000)
+
+
+class Classified(nn.Module):
+    """Gives class numbers instead of channels."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.argmax(1).to(torch.float32)
+
+
+def test_another_number_of_channels_is_refused_before_it_runs(tmp_path: Path) -> None:
+    contract(tmp_path, channels=2)
+    with pytest.raises(ModelError, match=r"m\.onnx: the model gives 1 channels, but its contract says 2") as caught:
+        weights_of(write(tmp_path))
+    assert "class numbers (argmax) cannot be mapped" in caught.value.remedy
+    export(nn.Conv2d(1, 3, 1), 1, tmp_path / "m.pt2")
+    with pytest.raises(ModelError, match=r"m\.pt2: the model gives 3 channels, but its contract says 2"):
+        weights_of(ModelRef(path=str(tmp_path / "m.pt2")))
+
+
+def test_outputs_of_other_axes_are_refused_with_what_to_export(tmp_path: Path) -> None:
+    contract(tmp_path, bands=3)
+    for network, remedy in (
+        (Classified(), "without its argmax"),
+        (Last(), "the axes batch, channel, height, width, not batch, height, width, channel"),
+        (nn.MaxPool2d(2), "its own upsampling"),
+    ):
+        script(tmp_path / "m.pt", network)
+        with pytest.raises(ModelError, match=r"m\.pt: images of shape .* became") as caught:
+            inspect(ModelRef(path=str(tmp_path / "m.pt")))
+        assert remedy in caught.value.remedy
+
+
+class Last(nn.Module):
+    """Gives the channels last."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.permute(0, 2, 3, 1)

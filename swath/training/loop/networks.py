@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from swath.errors import MissingExtra, ModelError
 from swath.models.exported_archive import read_weights
+from swath.models.torch_files import without_prefix
 from swath.models.unet import UNet
 from swath.models.weights_cache import local_copy
 from swath.training.loop.torchvision_guard import import_torchvision
@@ -36,7 +37,7 @@ def build_network(network: Network, bands: int, classes: int, seed: int = 0) -> 
     if not isinstance(module, nn.Module):
         raise ModelError(f"network {network.name}: gives {type(module).__name__}, not a torch.nn.Module")
     if network.weights is not None:
-        load_weights(module, read_state_dict(network.weights), network.weights)
+        load_weights(module, without_prefix(read_state_dict(network.weights), module), network.weights)
     return module
 
 
