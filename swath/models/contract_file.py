@@ -14,6 +14,7 @@ from swath.errors import ModelError
 from swath.models.contract import Contract
 from swath.models.contract_fields import contract_from_fields
 from swath.models.document_reader import DocumentReader
+from swath.spec.locations import special_file
 
 EXAMPLE = """{
   "mlm:name": "my-model",
@@ -53,6 +54,8 @@ def read_contract(path: str | Path) -> Contract:
 
     Raises ModelError: one line for each mistake, with file and field; or, when there is no such file, an example of one.
     """
+    if what := special_file(str(path)):
+        raise ModelError(f"{path}: the model's contract is {what}, not a file", remedy="save the contract as a file")
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import warnings
 from pathlib import Path
 
+import numpy as np
+import pyogrio
 import pytest
+import shapely
 
 from tests.cli.conftest import Pipe
+from tests.imagery.rasters import write
+from tests.process import ROOT
 
 UNSAFE = ("\x1b", "\x07", "\x9b", "\u202e", "\u2066")
 SPEC = 'pipeline: squares\ncluster: inline\n"k\\e]0;title\\a\\e[31m\\u202e": 1\nname: "n\\u009b2J"\n'
@@ -63,3 +70,26 @@ def test_a_named_pipe_or_a_device_is_refused_at_once(pipe: Pipe, project: Path, 
     assert done.returncode == 2, done.stderr
     assert kind in done.stderr
     assert file.name in done.stderr
+
+
+@pytest.mark.parametrize("name", ["i.tif.aux.xml", "i.tfw", "i.tif.msk", "area.prj", "area.dbf", "water.json"])
+def test_a_named_pipe_beside_a_file_is_refused_at_once(pipe: Pipe, project: Path, name: str) -> None:
+    write(project / "i.tif", np.zeros((4, 32, 32), np.uint8), names=("blue", "green", "red", "nir"))
+    for file in ("water.pt2", "water.json"):
+        shutil.copy(ROOT / "models" / file, project)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wkb = shapely.to_wkb([shapely.box(500_050, 4_999_750, 500_200, 4_999_900)])
+        pyogrio.raw.write(
+            project / "area.shp", wkb, field_data=[], fields=[], geometry_type="Polygon", crs="EPSG:32633", driver="ESRI Shapefile"
+        )  # fmt: skip
+    (project / "s.yaml").write_text(
+        "pipeline: predict\nimagery: {source: files, paths: [i.tif]}\nmodel: water.pt2\narea: area.shp\noutput: out\n"
+    )
+    assert pipe("plan", "s.yaml").returncode == 0
+    (project / name).unlink(missing_ok=True)
+    os.mkfifo(project / name)
+    done = pipe("plan", "s.yaml")
+    assert done.returncode == 2, done.stderr
+    assert "a named pipe" in done.stderr
+    assert name in done.stderr

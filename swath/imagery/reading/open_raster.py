@@ -19,6 +19,7 @@ from swath.imagery.remote.file_format import DRIVERS, HEAD_BYTES, describe_forma
 from swath.imagery.remote.gdal_file import Opener, close_at_exit, raise_fetch_errors, share_openers
 from swath.imagery.remote.remote_file import RemoteFile
 from swath.imagery.remote.request_policy import POLICY, RequestPolicy
+from swath.spec.locations import special_file
 from swath.storage.address import is_remote, local_path, redacted, scheme
 from swath.storage.filesystem import open_filesystem
 
@@ -27,6 +28,23 @@ RAW_BLOCK_CACHE_BYTES = 32 * 2**20
 
 _BY_RANGES = ("http", "https", "s3", "gs")
 """URL schemes that swath.imagery.remote.range_request reads; others go through fsspec."""
+_BESIDE = (".aux.xml", ".msk", ".ovr")
+_BESIDE_STEM = (
+    ".aux",
+    ".tfw",
+    ".tifw",
+    ".wld",
+    ".tab",
+    ".prj",
+    ".pgw",
+    ".jgw",
+    ".j2w",
+    ".IMD",
+    ".RPB",
+    "_RPC.TXT",
+    "_rpc.txt",
+)
+"""Files of georeference and statistics that GDAL reads with an image, after its name or instead of its suffix."""
 _UNKNOWN_FORMAT = "not recognized as being in a supported file format"
 _FETCH_AGAIN = "The file is damaged or was cut: fetch it again, and check it with gdalinfo -checksum."
 
@@ -120,6 +138,10 @@ def _check_sidecars(path: str) -> None:
                     raise ImageryError(
                         f"{side}: not a TIFF", remedy="Remove the file, or write it again with gdaladdo or rio."
                     )
+    stem = str(Path(path).with_suffix(""))
+    for name in (*(path + end for end in _BESIDE), *(stem + end for end in _BESIDE_STEM)):
+        if what := special_file(name):  # reading it would block, or never end
+            raise ImageryError(f"{name}: {what} beside {path}", remedy="Remove it: GDAL reads it with the image.")
 
 
 def _explain(href: str, doing: str, error: Exception) -> SwathError:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from swath.models.load import load_model, weights_sha256
 from swath.spec.fields.network import Network
 from swath.training.loop.export import export_network
 from swath.training.loop.networks import build_network, encode_weights
+from tests.process import ROOT
 
 
 @pytest.mark.parametrize("onnx", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -59,3 +63,24 @@ def fickle(bands: int, classes: int):  # type: ignore[no-untyped-def]
             return super().forward(images) if float(images.mean()) >= 0 else super().forward(-images)
 
     return Fickle(bands, classes, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_same_network_is_the_same_bytes_in_every_process(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from swath.spec.fields.network import Network
+from swath.training.loop.export import export_network
+from swath.training.loop.networks import build_network, encode_weights
+network = Network(width=4, depth=1)
+export_network(network, 3, 2, encode_weights(build_network(network, 3, 2, seed=4)), Path(sys.argv[1]), "water")
+"""
+    for seed in ("1", "2"):
+        (tmp_path / seed).mkdir()
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        words = [sys.executable, "-c", code, str(tmp_path / seed)]
+        subprocess.run(words, env=environment, check=True, cwd=ROOT, timeout=140)
+    for name in ("water.pt2", "water.safetensors"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
