@@ -76,7 +76,7 @@ class CloudMachines:
                 client = connect(self.address, security, CONNECT_S)
             exits.enter_context(client)
             self._wait(cluster.wait_for_machines(self._spec.workers.min), loop, deadline, cluster)
-            self.session = exits.enter_context(session(client, self.address, self._warn))
+            self.session = exits.enter_context(session(client, self.address, self._warn, end_with_run=True))
             self.autoscaler = Autoscaler(
                 cluster,
                 self._spec.workers,

@@ -61,7 +61,7 @@ class KubernetesPods:
             exits.enter_context(quiet_dask())
             client = exits.enter_context(self._connect(security))
             self._wait(lambda: _workers(client) >= self._spec.workers.min)
-            self.session = exits.enter_context(session(client, self.address, self._warn))
+            self.session = exits.enter_context(session(client, self.address, self._warn, end_with_run=True))
             self.workers = self.session.workers
             self._exits = exits.pop_all()
         return self

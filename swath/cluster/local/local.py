@@ -6,23 +6,24 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import dask
-import distributed
 import distributed.utils
 from distributed.worker_memory import parse_memory_limit
 
 from swath.cluster.contract import RunningCluster
 from swath.cluster.local import fork_server
+from swath.cluster.local.repaired_cluster import LocalRepairLimits, RepairedCluster
 from swath.cluster.local.scratch import scratch
 from swath.cluster.workers import resources, tls
 from swath.cluster.workers.autoscaling import Autoscaler, ScalingLimits
 from swath.cluster.workers.dask_settings import SETTINGS
-from swath.cluster.workers.session import DaskSession
+from swath.cluster.workers.session import DaskSession, connect
 from swath.cluster.workers.setup import workers_set_up
 from swath.code_shipping import ProjectCode
 from swath.engine.call import OutputListener
@@ -34,6 +35,9 @@ from swath.spec.clusters.cluster import LocalCluster
 from swath.spec.clusters.workers import Workers
 
 HOST = "127.0.0.1"
+START_POLL_S = 0.02
+START_FAILURES = 5
+"""A worker that does not start is replaced; after so many the run ends."""
 LOCAL_SETTINGS = SETTINGS | {
     "distributed.worker.multiprocessing-method": fork_server.METHOD,
     "distributed.nanny.pre-spawn-environ": fork_server.THREADS,
@@ -54,6 +58,7 @@ class Local:
         scaling: ScalingLimits = ScalingLimits(),
         *,
         start_timeout_s: float = 60,
+        repair: LocalRepairLimits = LocalRepairLimits(),
     ) -> None:
         """Not started. `state` is the state folder: workers have their scratch folders there."""
         self._allowed = spec.workers or Workers(min=cores(), max=cores())
@@ -64,6 +69,7 @@ class Local:
         self._resources: dict[str, float] = {resources.CPU: 1, resources.MEMORY: self._memory or 0, **spec.resources}
         self._scaling = scaling
         self._start_timeout_s = start_timeout_s
+        self._repair = repair
         self.autoscaler: Autoscaler | None = None
         self._scratch = state / "scratch"
         self._exits = contextlib.ExitStack()
@@ -75,8 +81,8 @@ class Local:
             security = tls.run_security()
             try:
                 with fork_server.signals_blocked():
-                    cluster = distributed.LocalCluster(
-                        n_workers=self._allowed.min,
+                    cluster: Any = RepairedCluster(
+                        self._repair,
                         threads_per_worker=1,
                         processes=True,
                         host=HOST,
@@ -91,9 +97,10 @@ class Local:
                         local_directory=str(folder),
                         silence_logs=logging.CRITICAL,  # Dask logs an error for a heartbeat to a cluster that closes
                     )
-                    exits.callback(cluster.close, timeout=30)
-                    client = exits.enter_context(distributed.Client(cluster, timeout=self._start_timeout_s))
-                    client.wait_for_workers(self._allowed.min, timeout=self._start_timeout_s)
+                    exits.callback(cluster.close_in_time)
+                    cluster.scale(self._allowed.min)
+                    client: Any = exits.enter_context(connect(cluster, None, self._start_timeout_s))
+                    self._wait_for_workers(cluster)
             except (OSError, TimeoutError, RuntimeError) as error:
                 raise InfrastructureError(
                     f"the local cluster of {self._allowed.min} workers did not come up: {error}",
@@ -101,7 +108,7 @@ class Local:
                 ) from error
             code = ProjectCode.loaded()
             if code.modules:
-                exits.enter_context(workers_set_up(client, code))
+                exits.enter_context(workers_set_up(client, code, end_with_run=True))
             if self._allowed.elastic:
                 self.autoscaler = Autoscaler(cluster, self._allowed, self._scaling)
                 exits.callback(self.autoscaler.stop)
@@ -109,6 +116,14 @@ class Local:
             self.session = DaskSession(client, self.address)
             self._exits = exits.pop_all()
         return self
+
+    def _wait_for_workers(self, cluster: RepairedCluster) -> None:
+        """Raises TimeoutError when they are not up in time, or one after the other does not start."""
+        deadline = time.monotonic() + self._start_timeout_s
+        while len(cluster.scheduler_info["workers"]) < self._allowed.min:
+            if time.monotonic() > deadline or cluster.failures >= START_FAILURES:
+                raise TimeoutError(cluster.last_error or f"not after {self._start_timeout_s:g} s")
+            time.sleep(START_POLL_S)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

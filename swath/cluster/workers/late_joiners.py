@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import queue
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,22 +19,27 @@ TOPIC = "all"
 
 
 class LateJoiners:
-    """Calls `check_workers` when a worker has joined. The error that it raises is raised again by the next `check`."""
+    """Calls `check_worker` with the address of each worker that joins. The error that it raises is raised again by the next `check`.
 
-    def __init__(self, client: Client, check_workers: Callable[[], None]) -> None:
+    In a daemon thread, for which nobody waits: a worker may not answer.
+    """
+
+    def __init__(self, client: Client, check_worker: Callable[[str], None]) -> None:
         self._client = client
-        self._check_workers = check_workers
+        self._check_worker = check_worker
         self._error: InfrastructureError | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="swath-late-joiners")
+        self._joined: queue.SimpleQueue[str] = queue.SimpleQueue()
+        """Addresses of workers; empty text at the end."""
 
     def __enter__(self) -> Self:
+        threading.Thread(target=self._check_all, name="late joiners", daemon=True).start()
         self._client.subscribe_topic(TOPIC, self._on_event)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._joined.put("")
         if self._client.status == "running":
             with contextlib.suppress(ValueError):
                 self._client.unsubscribe_topic(TOPIC)
@@ -46,12 +52,13 @@ class LateJoiners:
     def _on_event(self, event: tuple[float, Any]) -> None:
         # On the client's own thread, which must not wait.
         if isinstance(event[1], dict) and event[1].get("action") == "add-worker":
-            self._thread.submit(self._check)
+            self._joined.put(event[1]["worker"])
 
-    def _check(self) -> None:
-        try:
-            self._check_workers()
-        except InfrastructureError as error:
-            self._error = error
-        except (OSError, TimeoutError):
-            return  # the worker has left again, or the scheduler is lost, which the executor reports
+    def _check_all(self) -> None:
+        while (address := self._joined.get()) and self._error is None:
+            try:
+                self._check_worker(address)
+            except InfrastructureError as error:
+                self._error = error
+            except (OSError, TimeoutError, RuntimeError):
+                continue  # the worker has left again or is stopped, or the scheduler is lost, which the executor reports

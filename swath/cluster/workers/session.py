@@ -18,6 +18,7 @@ from distributed.security import Security
 
 from swath.cluster.workers import resources, versions
 from swath.cluster.workers.late_joiners import LateJoiners
+from swath.cluster.workers.run_client import ANSWER_S, RunClient, answer
 from swath.cluster.workers.setup import workers_set_up
 from swath.code_shipping import ProjectCode
 from swath.engine.call import OutputListener
@@ -77,8 +78,8 @@ class DaskSession:
     def check_store(self, store: ResultStore) -> None:
         """Raise InfrastructureError unless all workers read what this process writes to the result store."""
         probe = store.put(os.urandom(INLINE_BYTES + 1))
-        with scheduler_errors(self.client.scheduler.address):
-            answers = self.client.run(_reads, store, probe, on_error="return")
+        with scheduler_errors(self.address):
+            answers = answer(self.client, self.client._run, _reads, store, probe, on_error="return")
         blind = [worker for worker, answer in answers.items() if answer is not True]
         if blind:
             raise InfrastructureError(
@@ -88,17 +89,24 @@ class DaskSession:
             )
 
     def _workers(self) -> Mapping[str, Any]:
-        workers: Mapping[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
+        with scheduler_errors(self.address):
+            found: Any = answer(self.client, self.client.scheduler.identity, n_workers=-1)
+        workers: Mapping[str, Any] = found["workers"]
         return workers
 
 
 @contextlib.contextmanager
 def session(
-    client: distributed.Client, address: str, warn: Callable[[str], None] | None = None
+    client: distributed.Client,
+    address: str,
+    warn: Callable[[str], None] | None = None,
+    *,
+    end_with_run: bool = False,
 ) -> Iterator[DaskSession]:
     """Check the versions of a scheduler and its workers, and set the workers up for a run during the body.
 
-    `warn` gets a message when packages of the workers' image differ from those here. Raises InfrastructureError when a worker
+    `warn` gets a message when packages of the workers' image differ from those here. `end_with_run`: the workers end with the run,
+    so nothing is taken from them at its end. Raises InfrastructureError when a worker
     does not fit, or the scheduler is lost.
     """
     with contextlib.ExitStack() as exits:
@@ -106,22 +114,34 @@ def session(
             versions.check(client, address)
             if warn is not None and (message := versions.package_warning(client)):
                 warn(message)
-            exits.enter_context(workers_set_up(client, ProjectCode.loaded()))
-            late_joiners = exits.enter_context(LateJoiners(client, lambda: versions.check(client, address)))
+            exits.enter_context(workers_set_up(client, ProjectCode.loaded(), end_with_run=end_with_run))
+
+            def check_worker(worker: str) -> None:
+                versions.check_workers(client, address, [worker])
+
+            late_joiners = exits.enter_context(LateJoiners(client, check_worker))
         yield DaskSession(client, address, late_joiners)
 
 
-def connect(address: str, security: Security | None, timeout_s: float) -> distributed.Client:
-    """A client that is not the default one of this process. Raises OSError, TimeoutError and ValueError."""
-    return distributed.Client(address, security=security, timeout=timeout_s, set_as_default=False)
+def connect(address: Any, security: Security | None, timeout_s: float) -> distributed.Client:
+    """A client of a scheduler's address, or of a cluster, that is not the default one of this process. Raises OSError, TimeoutError
+    and ValueError."""
+    client: Any = RunClient  # distributed has no types for it
+    created: distributed.Client = client(address, security=security, timeout=timeout_s, set_as_default=False)
+    return created
 
 
 @contextlib.contextmanager
 def scheduler_errors(address: str) -> Iterator[None]:
-    """Raise InfrastructureError when the scheduler is lost during the body."""
+    """Raise InfrastructureError when the scheduler is lost during the body, or does not answer in time."""
     try:
         yield
-    except OSError as error:  # CommClosedError and TimeoutError are OSErrors
+    except TimeoutError as error:
+        raise InfrastructureError(
+            f"the scheduler at {address}, or one of its workers, has not answered for {ANSWER_S:g} s",
+            remedy="a worker that is stopped or swaps does not answer: restart it; `pipe resume` takes the run up again",
+        ) from error
+    except OSError as error:  # CommClosedError is an OSError
         raise InfrastructureError(
             f"the scheduler at {address} is lost: {error}", remedy="`pipe resume` takes the run up again"
         ) from error

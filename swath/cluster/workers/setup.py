@@ -11,12 +11,15 @@ from distributed import WorkerPlugin
 
 from swath.cluster.workers import allocator
 from swath.cluster.workers.resources import CPU, MEMORY
+from swath.cluster.workers.run_client import answer
 from swath.code_shipping import ProjectCode, ShippedFinder
 from swath.errors import InfrastructureError
 
 if TYPE_CHECKING:
     from distributed import Client, Scheduler, Worker
 
+UNREGISTER_S = 10.0
+"""For taking the plugin from workers that stay. What is left is removed by the next run."""
 PREFIX = "swath-setup-"
 """Of the plugin's name; the id of the client that registered it follows."""
 
@@ -51,14 +54,19 @@ def default_resources(worker: Worker) -> Mapping[str, float]:
 
 
 @contextlib.contextmanager
-def workers_set_up(client: Client, code: ProjectCode) -> Iterator[None]:
-    """Register the plugin during the body. Raises InfrastructureError when workers cannot import the project's code because another
-    run's code has the same module names."""
-    for plugin in client.run_on_scheduler(_orphaned_plugins):
-        client.unregister_worker_plugin(plugin)
+def workers_set_up(client: Client, code: ProjectCode, *, end_with_run: bool = False) -> Iterator[None]:
+    """Register the plugin during the body. `end_with_run`: the workers end with the run, so that the plugin may stay; a stopped one
+    would not answer.
+
+    Raises InfrastructureError when workers cannot import the project's code because another run's code has the same module names,
+    and TimeoutError when they do not answer.
+    """
+    if not end_with_run:
+        for plugin in answer(client, client._run_on_scheduler, _orphaned_plugins):
+            answer(client, client._unregister_worker_plugin, plugin)
     name = PREFIX + client.id
     try:
-        client.register_plugin(WorkerSetup(name, code), name=name)
+        answer(client, client._register_worker_plugin, WorkerSetup(name, code), name, idempotent=False)
     except ValueError as error:
         _unregister(client, name)
         raise InfrastructureError(
@@ -68,13 +76,14 @@ def workers_set_up(client: Client, code: ProjectCode) -> Iterator[None]:
     try:
         yield
     finally:
-        _unregister(client, name)
+        if not end_with_run:
+            _unregister(client, name)
 
 
 def _unregister(client: Client, name: str) -> None:
     if client.status == "running":
         with contextlib.suppress(OSError, TimeoutError, ValueError):  # a lost scheduler has no plugins
-            client.unregister_worker_plugin(name)
+            answer(client, client._unregister_worker_plugin, name, timeout_s=UNREGISTER_S)
 
 
 def _orphaned_plugins(dask_scheduler: Scheduler) -> list[str]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from distributed.versions import get_versions
+
 from swath.cluster.workers import image_manifest
 from swath.cluster.workers.image_manifest import Manifest
+from swath.cluster.workers.run_client import answer
 from swath.errors import InfrastructureError
 from swath.version import __version__
 
@@ -27,6 +30,8 @@ COMPARED_PARTS = {
 protocol changes from release to release; arrays and models are pickled by the names of their modules."""
 SCHEDULER_PACKAGES = ("python", "dask", "distributed", "cloudpickle", "msgpack")
 """Compared with the scheduler, which unpickles neither arrays nor models."""
+PACKAGES = ["pydantic"]
+"""Compared, beside those that Dask names itself."""
 SHOWN_PACKAGES = 4
 """Packages that a warning names."""
 
@@ -44,28 +49,18 @@ def differences(here: Versions, there: Versions) -> dict[str, tuple[str, str]]:
     return found
 
 
-def check(client: Client, address: str) -> None:
-    """Raise InfrastructureError, with both versions, when the scheduler or a worker does not fit to this process."""
-    found: Any = client.get_versions(packages=["pydantic"])
-    here: Versions = found["client"]["packages"]
-    scheduler = {
-        name: version for name, version in found["scheduler"]["packages"].items() if name in SCHEDULER_PACKAGES
-    }
+def check(client: Any, address: str) -> None:
+    """Raise InfrastructureError, with both versions, when the scheduler or a worker does not fit to this process; TimeoutError when
+    they do not answer."""
+    check_workers(client, address)
+    here = _here()
+    found: Any = answer(client, client.scheduler.versions, packages=PACKAGES)
+    scheduler = {name: version for name, version in found["packages"].items() if name in SCHEDULER_PACKAGES}
     _require_equal(here, scheduler, f"the scheduler at {address}")
-    for worker, info in found["workers"].items():
-        _require_equal(here, info["packages"], f"worker {worker}")
-    # Last, because the request itself is a pickle. The scheduler unpickles names of swath's functions, so it needs swath too.
-    swath: dict[str, object] = dict(client.run(_version, on_error="return"))
-    wrong = {worker: version for worker, version in swath.items() if version != __version__}
-    if wrong:
-        worker, version = next(iter(wrong.items()))
-        raise InfrastructureError(
-            f"{len(wrong)} of {len(swath)} workers at {address} do not run swath {__version__} as this process does; "
-            f"{worker} says: {version}",
-            remedy=f"install swath=={__version__} where the workers run, or the workers' version here",
-        )
     try:
-        version = client.run_on_scheduler(_version)
+        version = answer(client, client._run_on_scheduler, _version)
+    except OSError:
+        raise
     except Exception as error:  # noqa: BLE001 - the scheduler may raise anything when it has no swath
         version = f"{type(error).__name__}: {error}"
     if version != __version__:
@@ -73,13 +68,47 @@ def check(client: Client, address: str) -> None:
             f"the scheduler at {address} does not run swath {__version__} as this process does; it says: {version}",
             remedy=f"install swath=={__version__} where the scheduler runs, or the scheduler's version here",
         )
-    for worker, image in _images(client).items():
+
+
+def check_workers(client: Any, address: str, workers: list[str] | None = None) -> None:
+    """The same of workers of the scheduler at an address: of all, or of those with the given addresses."""
+    here = _here()
+    found: dict[str, Any] = answer(
+        client,
+        client.scheduler.broadcast,
+        msg={"op": "versions", "packages": PACKAGES},
+        workers=workers,
+        on_error="ignore",
+    )
+    for worker, info in found.items():
+        _require_equal(here, info["packages"], f"worker {worker}")
+    # Last, because the request itself is a pickle. The scheduler unpickles names of swath's functions, so it needs swath too.
+    swath: dict[str, object] = answer(client, client._run, _version, workers=workers, on_error="return")
+    wrong = {worker: version for worker, version in swath.items() if version != __version__ and not _left(version)}
+    if wrong:
+        worker, version = next(iter(wrong.items()))
+        raise InfrastructureError(
+            f"{len(wrong)} of {len(swath)} workers at {address} do not run swath {__version__} as this process does; "
+            f"{worker} says: {version}",
+            remedy=f"install swath=={__version__} where the workers run, or the workers' version here",
+        )
+    for worker, image in _images(client, workers).items():
         if unmet := image_manifest.unmet_requirements(image, image_manifest.requirements()):
             raise InfrastructureError(
                 f"the image of worker {worker}, built from commit {image.commit}, is older than what swath needs: "
                 + "; ".join(map(str, unmet)),
                 remedy="rebuild the image with `make image`, and name it in cluster.image",
             )
+
+
+def _here() -> Versions:
+    found: Versions = get_versions(packages=PACKAGES)["packages"]
+    return found
+
+
+def _left(answered: object) -> bool:
+    """Whether a worker has left, or its connection has ended, while it was asked."""
+    return isinstance(answered, OSError)
 
 
 def package_warning(client: Client) -> str:
@@ -95,9 +124,9 @@ def package_warning(client: Client) -> str:
     return ""
 
 
-def _images(client: Client) -> dict[str, Manifest]:
+def _images(client: Client, workers: list[str] | None = None) -> dict[str, Manifest]:
     """Worker -> manifest of its image, for workers in an image of swath."""
-    answers: dict[str, object] = dict(client.run(Manifest.of_image, on_error="return"))
+    answers: dict[str, object] = answer(client, client._run, Manifest.of_image, workers=workers, on_error="return")
     return {worker: image for worker, image in answers.items() if isinstance(image, Manifest)}
 
 

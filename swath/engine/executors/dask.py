@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import secrets
@@ -17,6 +18,7 @@ from distributed.scheduler import KilledWorker
 from swath.engine.call import BatchResult, CallBatch, CallOutput, NodeContext, OutputListener, failed_outcome
 from swath.engine.executors.dask_worker import pack_calls, pack_context, run_batch
 from swath.engine.executors.executor import Executor
+from swath.engine.executors.scheduler_connection import ConnectionLimits, SchedulerConnection
 from swath.engine.output_capture import OUTPUT_INTERVAL_S
 from swath.errors import InfrastructureError, TaskFailed, TaskTimeout
 
@@ -27,8 +29,11 @@ RESTART_TIMEOUT_S = 20.0
 FETCH_TIMEOUT_S = 10.0
 """When a result has not come in that time the scheduler is asked whether any worker has it: one may be busy for long. If none
 has, the batch is submitted again: Dask itself does not always see that a result went with its worker while it was fetched."""
+CANCEL_S = 10.0
 FETCHES = 8
 """So many results are fetched at once."""
+SENDS = 10
+"""A batch is submitted so often, when it goes with a lost connection or worker each time."""
 PACKED_CONTEXTS = 64
 """So many packed contexts stay in memory, for nodes whose batches alternate."""
 
@@ -41,6 +46,8 @@ class _InFlight:
     future: Future[BatchResult]
     alone: bool
     """Whether nothing else runs beside it, because it is suspected of killing workers."""
+    sends: int = 1
+    """How often it was submitted."""
     done: bool = False
     started: float | None = None
     """When a call of it was last reported to start, by the monotonic clock."""
@@ -63,8 +70,10 @@ class DaskExecutor:
         *,
         check: Callable[[Mapping[str, float]], None] | None = None,
         on_backlog: Callable[[int, float | None], None] | None = None,
+        limits: ConnectionLimits = ConnectionLimits(),
     ) -> None:
-        self._client = client
+        self._client: Any = client
+        self._connection = SchedulerConnection(client, limits)
         self._on_output = on_output
         self._check = check
         self._on_backlog = on_backlog
@@ -77,6 +86,8 @@ class DaskExecutor:
         """Single calls whose workers died; they run again one at a time."""
         self._postponed: deque[CallBatch] = deque()
         """Batches that wait until there are no suspects."""
+        self._lost: deque[_InFlight] = deque()
+        """Batches that went with a connection, until there is another."""
         self._packed: OrderedDict[int, tuple[NodeContext, bytes]] = OrderedDict()
         self._messages: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         """From the client's own threads: (`output`, event), (`done`, batch id) and (`fetched`, (batch id, future, result))."""
@@ -84,14 +95,15 @@ class DaskExecutor:
         self._numbers = itertools.count(1)
         self._fetch_pool = ThreadPoolExecutor(FETCHES, thread_name_prefix="swath-fetch")
         self._closed = False
-        client.subscribe_topic(self._topic, lambda event: self._messages.put(("output", event[1])))
+        self._client.subscribe_topic(self._topic, lambda event: self._messages.put(("output", event[1])))
 
     @property
     def slots(self) -> int:
         """Threads of all workers."""
         at, slots = self._slots
         if time.monotonic() - at > 1:
-            slots = max(1, sum(self._client.nthreads().values()))
+            if self._connection.connected():
+                slots = max(1, sum(self._connection.ask(self._client.scheduler.ncores).values()))
             self._slots = (time.monotonic(), slots)
         return slots
 
@@ -109,15 +121,17 @@ class DaskExecutor:
         else:
             self._send(batch)
 
-    def _send(self, batch: CallBatch, *, alone: bool = False) -> None:
+    def _send(self, batch: CallBatch, *, alone: bool = False, sends: int = 1) -> None:
+        """Submit a batch, for the `sends`-th time."""
         contexts = list({id(call.context): call.context for call in batch.calls}.values())
         first = batch.calls[0]
         key = f"{first.context.run}/{first.context.node}/{first.item}/{self._id}/{next(self._numbers)}"
-        future = self._client.submit(
-            run_batch, [self._pack(context) for context in contexts], pack_calls(batch, contexts), self._topic,
-            key=key, pure=False, resources=dict(batch.task.policy.resources) or None,
-        )  # fmt: skip
-        self._in_flight[batch.id] = _InFlight(batch, future, alone)
+        with self._connection.errors():
+            future = self._client.submit(
+                run_batch, [self._pack(context) for context in contexts], pack_calls(batch, contexts), self._topic,
+                key=key, pure=False, resources=dict(batch.task.policy.resources) or None,
+            )  # fmt: skip
+        self._in_flight[batch.id] = _InFlight(batch, future, alone, sends)
         self._watch(batch.id)
 
     def _pack(self, context: NodeContext) -> bytes:
@@ -135,7 +149,7 @@ class DaskExecutor:
 
         Dask blames every call that was on a worker when it died. A call that fails even alone is the one that kills workers.
         """
-        if self._in_flight:
+        if self._in_flight or self._lost:
             return
         if self._suspects:
             self._send(self._suspects.popleft(), alone=True)
@@ -146,7 +160,7 @@ class DaskExecutor:
     # --- receiving
 
     def wait(self, timeout_s: float) -> list[BatchResult]:
-        results = self._end_overdue()
+        results = self._end_overdue() if self._connection.connected() else []
         until = time.monotonic() + timeout_s
         while True:
             left = 0.0 if results else until - time.monotonic()
@@ -160,10 +174,17 @@ class DaskExecutor:
                 self._on_done(value)
             elif (result := self._on_fetched(*value)) is not None:
                 results.append(result)
-        if not results:
-            self._check_alive()
-        self._run_suspects()
+        if results and self._client.status != "running":
+            return results  # a scheduler that is gone is an error of the next turn, when they are recorded
+        if self._connection.connected():
+            self._send_lost()
+            self._run_suspects()
         return results
+
+    def _send_lost(self) -> None:
+        while self._lost:
+            entry = self._lost.popleft()
+            self._send(entry.batch, alone=entry.alone, sends=entry.sends + 1)
 
     def _forward_output(self, message: dict[str, Any]) -> None:
         entry = self._in_flight.get(message["batch"])
@@ -193,13 +214,21 @@ class DaskExecutor:
             try:
                 result: BatchResult | BaseException | None = future.result(timeout=FETCH_TIMEOUT_S)
             except TimeoutError:
-                if self._client.status == "running" and any(self._client.who_has([future]).values()):
+                if self._on_a_worker(future):
                     continue
                 result = None
             except (Exception, CancelledError) as error:  # noqa: BLE001 - handled on the engine's thread
                 result = error
             self._messages.put(("fetched", (number, future, result)))
             return
+
+    def _on_a_worker(self, future: Future[BatchResult]) -> bool:
+        """Whether a worker has the result of a future. From any thread."""
+        try:
+            found = self._connection.ask(self._client.scheduler.who_has, keys=[future.key])
+        except InfrastructureError:
+            return False
+        return any(found.values())
 
     def _on_fetched(
         self, number: int, future: Future[BatchResult], fetched: BatchResult | BaseException | None
@@ -209,8 +238,9 @@ class DaskExecutor:
         if entry is None or entry.future is not future:
             return None
         del self._in_flight[number]
-        if fetched is None and future.status == "finished":
-            self._send(entry.batch, alone=entry.alone)  # the result went with its worker while it was fetched
+        lost = fetched is None or isinstance(fetched, OSError)  # it went with its worker while it was fetched
+        if (future.status == "cancelled" or (future.status == "finished" and lost)) and entry.sends < SENDS:
+            self._lost.append(entry)
             return None
         result = fetched if isinstance(fetched, BatchResult) else self._result_of_failed(entry)
         future.release()
@@ -222,7 +252,6 @@ class DaskExecutor:
         return result
 
     def _result_of_failed(self, entry: _InFlight) -> BatchResult:
-        self._check_alive()
         if entry.future.status in ("cancelled", "finished"):
             raise InfrastructureError(
                 "the Dask scheduler forgot a call: the cluster was restarted or lost",
@@ -265,7 +294,10 @@ class DaskExecutor:
     def _restart_worker(self, entry: _InFlight, limit_s: float) -> None:
         entry.future.cancel(force=True, reason="time limit", msg="the call passed its time limit")
         try:
-            self._client.restart_workers([entry.address], timeout=RESTART_TIMEOUT_S, raise_for_error=False)
+            self._connection.ask(
+                self._client._restart_workers, [entry.address], RESTART_TIMEOUT_S, raise_for_error=False,
+                timeout_s=2 * RESTART_TIMEOUT_S,
+            )  # fmt: skip
         except ValueError as error:  # a worker without a nanny cannot be restarted
             raise InfrastructureError(
                 f"a call passed its time limit of {limit_s:g} s, and its worker {entry.address} cannot be restarted: {error}",
@@ -273,13 +305,6 @@ class DaskExecutor:
             ) from error
 
     # --- the cluster
-
-    def _check_alive(self) -> None:
-        if self._client.status != "running":
-            raise InfrastructureError(
-                f"the Dask scheduler at {self._client.scheduler.address if self._client.scheduler else '?'} is lost",
-                remedy="finished calls are kept: start it again, then `pipe resume last`",
-            )
 
     def backlog(self, calls: int, seconds: float | None) -> None:
         if self._on_backlog is not None:
@@ -290,12 +315,13 @@ class DaskExecutor:
             return
         self._closed = True
         futures = [entry.future for entry in self._in_flight.values()]
-        for batches in (self._in_flight, self._suspects, self._postponed):
+        for batches in (self._in_flight, self._suspects, self._postponed, self._lost):
             batches.clear()
         if self._client.status == "running":
-            self._client.unsubscribe_topic(self._topic)
-            if futures:
-                self._client.cancel(futures, force=True)
+            with contextlib.suppress(InfrastructureError, OSError):  # a scheduler that is lost meanwhile runs nothing
+                self._client.unsubscribe_topic(self._topic)
+                if futures:
+                    self._connection.ask(self._client._cancel, futures, force=True, timeout_s=CANCEL_S)
         self._fetch_pool.shutdown(wait=False, cancel_futures=True)
 
 
