@@ -18,7 +18,7 @@ from distributed.worker_memory import parse_memory_limit
 
 from swath.cluster.contract import RunningCluster
 from swath.cluster.local import fork_server
-from swath.cluster.local.repaired_cluster import LocalRepairLimits, RepairedCluster
+from swath.cluster.local.repaired_cluster import LocalRepairLimits, RepairedLocalCluster
 from swath.cluster.local.scratch import scratch
 from swath.cluster.workers import resources, tls
 from swath.cluster.workers.autoscaling import Autoscaler, ScalingLimits
@@ -81,7 +81,7 @@ class Local:
             security = tls.run_security()
             try:
                 with fork_server.signals_blocked():
-                    cluster: Any = RepairedCluster(
+                    cluster: Any = RepairedLocalCluster(
                         self._repair,
                         threads_per_worker=1,
                         processes=True,
@@ -117,7 +117,7 @@ class Local:
             self._exits = exits.pop_all()
         return self
 
-    def _wait_for_workers(self, cluster: RepairedCluster) -> None:
+    def _wait_for_workers(self, cluster: RepairedLocalCluster) -> None:
         """Raises TimeoutError when they are not up in time, or one after the other does not start."""
         deadline = time.monotonic() + self._start_timeout_s
         while len(cluster.scheduler_info["workers"]) < self._allowed.min:

@@ -38,7 +38,7 @@ class LocalRepairLimits:
     """For closing; worker processes that are left then are killed."""
 
 
-class RepairedCluster(distributed.LocalCluster):
+class RepairedLocalCluster(distributed.LocalCluster):
     """A LocalCluster with a repair. Starts without workers: `scale` asks for them, and a worker that does not start is replaced."""
 
     workers: dict[Any, Any]

@@ -87,9 +87,11 @@ def check_workers(client: Any, address: str, workers: list[str] | None = None) -
     wrong = {worker: version for worker, version in swath.items() if version != __version__ and not _left(version)}
     if wrong:
         worker, version = next(iter(wrong.items()))
+        who = f"{len(wrong)} of {len(swath)} workers at {address} do"
+        if workers is not None:
+            who = f"worker {worker}, which has joined {address}, does"
         raise InfrastructureError(
-            f"{len(wrong)} of {len(swath)} workers at {address} do not run swath {__version__} as this process does; "
-            f"{worker} says: {version}",
+            f"{who} not run swath {__version__} as this process does; {worker} says: {version}",
             remedy=f"install swath=={__version__} where the workers run, or the workers' version here",
         )
     for worker, image in _images(client, workers).items():
