@@ -60,8 +60,10 @@ class StoredItems(NamedTuple):
         size = 0
 
         def write_page() -> None:
-            digest = hashlib.sha256("".join(stored[0] for stored in page).encode()).hexdigest()[:DIGITS]
-            pages.append(store.put_pickle(digest, pickle.dumps(page, 5)))
+            # Of all its bytes, not of the results' digests only: stores cache by digest, and the same small result may have been
+            # damaged in one page and be intact in a later one.
+            data = pickle.dumps(page, 5)
+            pages.append(store.put_pickle(hashlib.sha256(data).hexdigest()[:DIGITS], data))
             starts.append(starts[-1] + len(page))
 
         for stored in results:

@@ -10,11 +10,12 @@ import pytest
 
 from tests.crash.loop import Loop
 
-KILLS = 4
+KILLS = int(os.environ.get("SWATH_TEST_KILLS", "4"))
+"""Of each test; as in tests/engine/test_property.py."""
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(400 + 10 * KILLS)
 @pytest.mark.parametrize("damage", [False, True], ids=["", "results-damaged"])
 def test_runs_killed_at_random_moments_make_what_undisturbed_ones_make(tmp_path: Path, damage: bool) -> None:
     seed = int(os.environ.get("SWATH_CRASH_SEED", random.SystemRandom().randrange(10**6)))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from swath.engine.fingerprint import fingerprint
 from swath.engine.store import ResultStore
 from swath.engine.stored_args import LazyItems, PageLimits, StoredArgument, StoredItems, load_arguments
+from swath.engine.stored_result import DamagedResult
 
 
 class Counting(ResultStore):
@@ -119,3 +120,14 @@ def test_items_that_a_task_returns_are_kept_as_a_list(store: Counting) -> None:
 def test_no_items_are_an_empty_sequence(store: Counting) -> None:
     found = items(store, [])
     assert (len(found), list(found), found[:]) == (0, [], [])
+
+
+def test_a_page_with_a_damaged_result_is_not_taken_for_the_page_with_the_mended_one(tmp_path: Path) -> None:
+    store = ResultStore(str(tmp_path))
+    results = [store.put(bytes(5000) + bytes([number])) for number in range(3)]
+    broken = [results[0]._replace(data=bytes(results[0].size)), *results[1:]]
+    with pytest.raises(DamagedResult):
+        list(LazyItems(store, StoredItems.write(broken, store)))
+    mended = StoredItems.write(results, store)
+    assert len(list(LazyItems(store, mended))) == 3
+    assert mended.digest == StoredItems.write(broken, store).digest, "keys of calls stay"
