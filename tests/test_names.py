@@ -23,6 +23,7 @@ SEVERAL_MODULES = {
     "cli/test_start": "imports at the start of the command",
     "cluster/test_runs": "runs on clusters",
     "engine/test_property": "random graphs against a reference",
+    "storage/test_faulty_stores": "all that is read from and written to stores that fail",
     "engine/test_reduce": "what a reduce reads back of its run",
     "engine/test_streaming": "maps over maps",
     "imagery/test_remote_run": "runs on imagery on servers",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -18,7 +19,7 @@ from swath.errors import ImageryError
 from swath.imagery.sources.stac_items import UNDATED
 from swath.maps.sheets import union_of_boxes
 from swath.maps.stac_item import FILE, footprint_and_bbox, scene_times
-from swath.storage.filesystem import filesystem_and_path
+from swath.storage.objects import read_object
 from swath.storage.publication import Published, PublishedFile, is_intact
 
 if TYPE_CHECKING:
@@ -122,12 +123,11 @@ def _read(folder: str, name: str) -> str | None:
     """The text of a file in the folder; None when it does not exist."""
     try:
         if "://" in folder:
-            filesystem, place = filesystem_and_path(folder)
-            return bytes(filesystem.cat_file(f"{place}/{name}")).decode("utf-8")
+            return read_object(f"{folder}/{name}", functools.partial(str, encoding="utf-8"))
         return (Path(folder) / name).read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ImageryError(
             f"{folder}/{name} cannot be read: {error}", remedy="Check the folder, or remove it."
         ) from error

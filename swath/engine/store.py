@@ -17,7 +17,7 @@ from swath.engine.fingerprint import fingerprint
 from swath.engine.result_signature import signature, verified
 from swath.engine.stored_result import DamagedResult, StoreDenied, StoredResult
 from swath.errors import CredentialsError, StateError, SwathError
-from swath.storage.attempts import Attempts, UnexpectedContent, is_html
+from swath.storage.attempts import Attempts, UnexpectedContent, is_checksum_error, is_html
 from swath.storage.filesystem import filesystem_and_path
 
 INLINE_BYTES = 8192
@@ -188,6 +188,8 @@ class ResultStore:
         except (FileNotFoundError, UnexpectedContent, SwathError):
             raise
         except Exception as error:  # clients of stores raise errors of their own
+            if is_checksum_error(error):
+                raise UnexpectedContent(f"its checksum does not fit: {error}") from error
             raise _unreadable(url, f"{type(error).__name__}: {error}") from error
 
     # --- writing

@@ -11,6 +11,7 @@ from typing import Any
 
 from swath.errors import StateError
 from swath.storage.filesystem import filesystem_and_path
+from swath.storage.objects import list_objects, read_object, remove_object
 
 READ_BYTES = 16 * 2**20
 """Larger files are arrays: no digest of another file is in them."""
@@ -42,7 +43,7 @@ class StoreFiles:
                     self.temporary.append(file)
                 else:
                     self.files[name] = file
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise StateError(f"the results in {root} cannot be listed: {error}") from error
 
     @property
@@ -58,11 +59,10 @@ class StoreFiles:
         try:
             if "://" not in self.root:
                 return Path(file.path).read_bytes()
-            filesystem, path = filesystem_and_path(file.path)
-            return bytes(filesystem.cat_file(path))
+            return read_object(file.path, bytes)
         except FileNotFoundError:
             return None
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise StateError(f"a stored result cannot be read: {file.path}: {error}") from error
 
     def remove(self, path: str) -> None:
@@ -71,11 +71,10 @@ class StoreFiles:
             if "://" not in self.root:
                 Path(path).unlink(missing_ok=True)
                 return
-            filesystem, url = filesystem_and_path(path)
-            filesystem.rm_file(url)
+            remove_object(path)
         except FileNotFoundError:
             return
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise StateError(f"a result cannot be removed: {path}: {error}") from error
 
     def _local(self) -> Iterator[tuple[str, StoreFile]]:
@@ -88,8 +87,8 @@ class StoreFiles:
                     yield folder.name + file.name, StoreFile(file.path, info.st_size, info.st_mtime)
 
     def _remote(self) -> Iterator[tuple[str, StoreFile]]:
-        filesystem, root = filesystem_and_path(self.root)
-        for path, info in filesystem.find(root, detail=True).items():
+        root = filesystem_and_path(self.root)[1]
+        for path, info in list_objects(self.root).items():
             folder, _, name = path.removeprefix(root).strip("/").rpartition("/")
             if len(folder) == 2:
                 url = f"{self.root}/{folder}/{name}"

@@ -15,7 +15,7 @@ from swath.maps.legend import Legend, MapClass, legend_from_classes, parse_rgb
 from swath.spec.fields.class_colors import default_colors
 from swath.spec.fields.imagery import FilesImagery
 from swath.storage.address import redacted
-from swath.storage.filesystem import filesystem_and_path
+from swath.storage.objects import read_object
 from swath.storage.publication import MANIFESTS
 
 if TYPE_CHECKING:
@@ -85,11 +85,9 @@ def _published(folder: str) -> tuple[dict[str, Any], list[str]]:
 def _json(folder: str, name: str) -> dict[str, Any] | None:
     try:
         if "://" in folder:
-            filesystem, place = filesystem_and_path(folder)
-            text = bytes(filesystem.cat_file(f"{place}/{name}")).decode("utf-8")
+            document: dict[str, Any] = read_object(f"{folder.rstrip('/')}/{name}", json.loads)
         else:
-            text = (Path(folder) / name).read_text(encoding="utf-8")
-        document: dict[str, Any] = json.loads(text)
+            document = json.loads((Path(folder) / name).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import random
 import tempfile
+import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,16 @@ CHUNK_BYTES = 8 << 20
 _EXTRAS = {"s3": ("s3fs", "aws"), "gs": ("gcsfs", "gcp"), "gcs": ("gcsfs", "gcp")}
 
 
-def local_copy(path: str) -> str:
+@dataclass(frozen=True)
+class DownloadLimits:
+    """How often a download is tried."""
+
+    tries: int = 4
+    first_pause_s: float = 0.2
+    """Before the second try; it doubles with each, with jitter."""
+
+
+def local_copy(path: str, limits: DownloadLimits = DownloadLimits()) -> str:
     """The path of a file on this machine: `path` itself, or a copy of the file at that URL. With an ONNX model come the files beside
     it that hold its weights.
 
@@ -27,27 +39,41 @@ def local_copy(path: str) -> str:
         return path
     try:
         files, name = _open(path)
-        folder, file = name.rpartition("/")[::2]
-        info = files.info(name)
-        local = _downloaded(files, name, info, [path, *_version(info)])
-        if not file.endswith(".onnx"):
-            return str(local)
-        beside = {f"{name}.data"} if files.exists(f"{name}.data") else set()
-        with contextlib.suppress(ModelError):  # a damaged model: loading it says what is wrong
-            beside |= {f"{folder}/{each}" for each in external_files(str(local))}
-        if beside:
-            infos = {each: files.info(each) for each in sorted(beside)}
-            key = [path, *_version(info), *(part for each in infos.values() for part in _version(each))]
-            for each, about in infos.items():
-                _downloaded(files, each, about, key)
-            local = _downloaded(files, name, info, key)
+        for attempt in range(1, limits.tries + 1):
+            try:
+                return str(_model(files, name, path))
+            except (SwathError, FileNotFoundError, PermissionError):
+                raise
+            except Exception:  # clients of stores raise errors of their own
+                if attempt == limits.tries:
+                    raise
+            time.sleep(limits.first_pause_s * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
     except SwathError:
         raise
     except PermissionError as error:
         raise CredentialsError(f"{path}: may not be read: {error}", remedy="check the credentials") from error
     except Exception as error:  # clients of stores raise errors of their own, such as botocore's NoCredentialsError
         raise ModelError(f"{path}: cannot be read: {error}", remedy="check the address and who may read it") from error
-    return str(local)
+    raise AssertionError("the last try returns or raises")
+
+
+def _model(files: Any, name: str, path: str) -> Path:
+    """The local copy of a model, with what belongs to it."""
+    folder, file = name.rpartition("/")[::2]
+    info = files.info(name)
+    local = _downloaded(files, name, info, [path, *_version(info)])
+    if not file.endswith(".onnx"):
+        return local
+    beside = {f"{name}.data"} if files.exists(f"{name}.data") else set()
+    with contextlib.suppress(ModelError):  # a damaged model: loading it says what is wrong
+        beside |= {f"{folder}/{each}" for each in external_files(str(local))}
+    if beside:
+        infos = {each: files.info(each) for each in sorted(beside)}
+        key = [path, *_version(info), *(part for each in infos.values() for part in _version(each))]
+        for each, about in infos.items():
+            _downloaded(files, each, about, key)
+        local = _downloaded(files, name, info, key)
+    return local
 
 
 _VERSIONS = ("ETag", "etag", "LastModified", "Last-Modified", "last_modified", "updated", "mtime", "created", "ino")
@@ -100,6 +126,9 @@ def _download(files: Any, name: str, size: int, to: Path) -> None:
     try:
         with files.open(name, "rb", block_size=CHUNK_BYTES) as source, partial.open("wb") as target:
             while chunk := source.read(CHUNK_BYTES):
+                # fsspec's files take what came for the block: a page of a proxy, or a part of it.
+                if len(chunk) != min(CHUNK_BYTES, size - target.tell()):
+                    raise OSError(f"{len(chunk)} bytes of a block of {min(CHUNK_BYTES, size - target.tell())} came")
                 target.write(chunk)
         if partial.stat().st_size != size:
             raise OSError(f"{partial.stat().st_size} bytes were downloaded instead of {size}")

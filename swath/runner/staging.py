@@ -21,8 +21,9 @@ from swath.spec.fields.imagery import StacImagery
 from swath.spec.fields.model import ModelRef
 from swath.spec.validation import reachability
 from swath.storage.address import local_path
-from swath.storage.filesystem import filesystem_and_path
-from swath.storage.upload import PART_BYTES, Upload
+from swath.storage.object_writer import PART_BYTES
+from swath.storage.objects import object_size
+from swath.storage.upload import Upload
 
 if TYPE_CHECKING:
     import pystac
@@ -159,8 +160,7 @@ class Bucket:
         remedy = "check `stage` and your credentials"
         for left in reversed(range(self._limits.tries)):
             try:
-                filesystem, path = filesystem_and_path(url)
-                if filesystem.exists(path) and filesystem.info(path)["size"] == size:
+                if _is_there(url, size):
                     self._progress.add(size)
                     return StagedFile(file, url, size, copied=False)
                 Upload(url).send(self._progress.counted(_pieces(file, sha256)))
@@ -251,6 +251,13 @@ def _check_item(item: pystac.Item, field: str) -> None:
                 f"{field}: asset {key} of item {item.id} is on this machine, where workers cannot read it: {href}",
                 remedy="copy catalogue and files to a bucket and name that, or list the files: source: files",
             )
+
+
+def _is_there(url: str, size: int) -> bool:
+    try:
+        return object_size(url) == size
+    except FileNotFoundError:
+        return False
 
 
 def _sha256(file: Path) -> str:

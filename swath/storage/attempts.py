@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable
@@ -32,6 +33,13 @@ _HTML = (b"<!doctype html", b"<html")
 
 class UnexpectedContent(OSError):
     """A store answered, but with other bytes than were written: cut, changed, or a page of a proxy."""
+
+
+class UnexpectedAnswer(OSError):
+    """Something answered that is no answer of the store, such as a page of a proxy."""
+
+
+HTML_ANSWER = "an HTML page came instead of an answer, such as a proxy or a sign-in page sends"
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,8 @@ class Attempts:
                         remedy="renew the credentials or check the rights of the account; `pipe resume` goes on with the run",
                     ) from error
                 if number >= (self.content if isinstance(error, UnexpectedContent) else self.requests):
+                    if _is_about_html(error):
+                        raise UnexpectedAnswer(HTML_ANSWER) from error
                     raise
             time.sleep(self.first_pause_s * 2 ** (number - 1) * random.uniform(0.5, 1.5))
 
@@ -73,11 +83,32 @@ def is_denied(error: BaseException) -> bool:
     """Whether a store's client failed because credentials are missing, expired or without the right."""
     if isinstance(error, PermissionError) or type(error).__name__ in _DENIED_CLASSES:
         return True
+    if isinstance(error, OSError) and str(error).startswith("Forbidden: "):  # gcsfs's error for 403
+        return True
     response = getattr(error, "response", None)
+    # An answer to HEAD has no body, so that S3 cannot say that a token has expired.
+    if getattr(error, "operation_name", "").startswith("Head") and "(400)" in str(error):
+        return True
     code = response.get("Error", {}).get("Code") if isinstance(response, dict) else getattr(error, "code", None)
     if str(code) in _DENIED_CODES:
         return True
     return error.__cause__ is not None and is_denied(error.__cause__)
+
+
+def is_checksum_error(error: BaseException) -> bool:
+    """Whether a store's client found that the bytes do not have the checksum that the store tells."""
+    return type(error).__name__ in ("ChecksumError", "FlexibleChecksumError")
+
+
+def _is_about_html(error: BaseException | None) -> bool:
+    """Whether a store's client could not read an answer because it is an HTML page."""
+    if error is None:
+        return False
+    if isinstance(error, json.JSONDecodeError):
+        return is_html(str(error.doc)[:300].encode())
+    response = getattr(error, "response", None)
+    told = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}) if isinstance(response, dict) else {}
+    return "html" in told.get("content-type", "") or _is_about_html(error.__cause__)
 
 
 def is_html(data: bytes) -> bool:

@@ -14,14 +14,17 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from swath.errors import CredentialsError, InfrastructureError, Locked, SwathError, TaskFailed
 from swath.storage.address import scheme
+from swath.storage.attempts import HTML_ANSWER, Attempts, UnexpectedAnswer, is_html
 from swath.storage.filesystem import filesystem_and_path
+from swath.storage.object_writer import s3_answer
 
 log = logging.getLogger(__name__)
 
@@ -65,25 +68,29 @@ def lock_url(target: str) -> str:
     return f"{target.rstrip('/')}/.lock" if place.endswith("/") else f"{place}/.{name}.lock"
 
 
-def read_holder(url: str) -> Holder | None:
+def read_holder(url: str, attempts: Attempts = Attempts()) -> Holder | None:
     """Who holds a lock; None when there is no such object. An object that is no lock has a holder without a name.
 
-    Raises OSError and the errors of the store.
+    Raises CredentialsError, OSError and the errors of the store's client.
     """
     filesystem, path = filesystem_and_path(url)
     bucket, _, key = path.partition("/")
-    try:
+
+    def request() -> tuple[str, datetime, str, bytes]:
         if scheme(url) == "s3":
-            found = filesystem.call_s3("get_object", Bucket=bucket, Key=key)
-            headers = found["ResponseMetadata"]["HTTPHeaders"]
-            version, modified = found["ETag"], found["LastModified"]
-            content = _body(filesystem, found)
-        else:
-            headers, content = filesystem.call("GET", "b/{}/o/{}", bucket, key, alt="media")
-            version, modified = headers["X-Goog-Generation"], parsedate_to_datetime(headers["Last-Modified"])
+            found = s3_answer(filesystem, "get_object", "ETag", Bucket=bucket, Key=key)
+            date = found["ResponseMetadata"]["HTTPHeaders"]["date"]
+            return found["ETag"], found["LastModified"], date, _body(filesystem, found)
+        headers, content = filesystem.call("GET", "b/{}/o/{}", bucket, key, alt="media")
+        if "X-Goog-Generation" not in headers:
+            raise UnexpectedAnswer(HTML_ANSWER if is_html(content) else "the store's answer has no generation")
+        return headers["X-Goog-Generation"], parsedate_to_datetime(headers["Last-Modified"]), headers["date"], content
+
+    try:
+        version, modified, date, content = attempts.answer(request, url)
     except FileNotFoundError:
         return None
-    silent_s = (parsedate_to_datetime(headers["date"]) - modified).total_seconds()
+    silent_s = (parsedate_to_datetime(date) - modified).total_seconds()
     try:
         said = json.loads(content)
         return Holder(
@@ -101,10 +108,21 @@ def remove_lock(url: str, holder: Holder) -> None:
     found = read_holder(url)
     if found is None or found.token != holder.token:
         return
-    if scheme(url) == "s3":
-        filesystem.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=found.version)
-    else:
-        filesystem.call("DELETE", "b/{}/o/{}", bucket, key, ifGenerationMatch=found.version)
+
+    def request() -> None:
+        with contextlib.suppress(
+            FileNotFoundError, FileExistsError
+        ):  # an earlier request has removed it, or it is another's now
+            if scheme(url) == "s3":
+                answer = filesystem.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=found.version)
+                html = "html" in answer["ResponseMetadata"]["HTTPHeaders"].get("content-type", "")
+            else:
+                _, content = filesystem.call("DELETE", "b/{}/o/{}", bucket, key, ifGenerationMatch=found.version)
+                html = is_html(content)
+            if html:
+                raise UnexpectedAnswer(HTML_ANSWER)
+
+    Attempts().answer(request, url)
 
 
 def check_lock(target: str, run: str) -> None:
@@ -114,6 +132,8 @@ def check_lock(target: str, run: str) -> None:
         return
     try:
         holder = read_holder(lock_url(target))
+    except SwathError:
+        raise
     except Exception as error:
         raise TaskFailed(f"{target} is not published: {lock_url(target)} cannot be read: {error}") from error
     if holder is not None and holder.run != run:
@@ -221,23 +241,28 @@ class _Lock:
         self._renewals += 1  # an ETag is a digest of the content, so each content is another
         me = {name: getattr(self.me, name) for name in ("run", "host", "pid", "started", "token")}
         data = json.dumps(me | {"renewals": self._renewals}).encode()
-        try:
-            if scheme(self.url) == "s3":
-                condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
-                self._version = filesystem.call_s3("put_object", Bucket=bucket, Key=key, Body=data, **condition)["ETag"]
-            else:
-                self._version = _put_gs(filesystem, bucket, key, data, version or "0")
-        except FileExistsError:
-            return False
-        except FileNotFoundError:
-            if not version:
-                raise  # no such bucket
-            return False
-        except OSError as error:
-            if _status(error) not in (409, 412):
-                raise
-            return False
-        return True
+
+        def request() -> bool:
+            try:
+                if scheme(self.url) == "s3":
+                    condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
+                    answer = s3_answer(filesystem, "put_object", "ETag", Bucket=bucket, Key=key, Body=data, **condition)
+                    self._version = answer["ETag"]
+                else:
+                    self._version = _put_gs(filesystem, bucket, key, data, version or "0")
+            except FileExistsError:
+                return False
+            except FileNotFoundError:
+                if not version:
+                    raise  # no such bucket
+                return False
+            except OSError as error:
+                if _status(error) not in (409, 412):
+                    raise
+                return False
+            return True
+
+        return Attempts().answer(request, self.url)
 
 
 def _put_gs(filesystem: Any, bucket: str, key: str, data: bytes, generation: str) -> str:
@@ -258,7 +283,7 @@ def _status(error: BaseException) -> int:
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _body(filesystem: Any, found: dict[str, Any]) -> bytes:
+def _body(filesystem: Any, found: Mapping[str, Any]) -> bytes:
     from fsspec.asyn import sync
 
     return bytes(sync(filesystem.loop, found["Body"].read))

@@ -18,11 +18,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from swath import crashpoint
-from swath.errors import TaskFailed
+from swath.errors import SwathError, TaskFailed
 from swath.spec.locations import is_remote
-from swath.storage.bucket_lock import check_lock
-from swath.storage.durable_write import checksum, not_written, sync, writing
+from swath.storage.address import scheme
+from swath.storage.attempts import Attempts, UnexpectedAnswer
+from swath.storage.bucket_lock import LOCKED_STORES, check_lock
+from swath.storage.durable_write import checksum, sync, writing
 from swath.storage.filesystem import filesystem_and_path
+from swath.storage.object_writer import PART_BYTES
+from swath.storage.objects import check_size, copy_object, remove_objects
 from swath.storage.upload import Upload
 
 log = logging.getLogger(__name__)
@@ -65,11 +69,12 @@ class Published:
 def is_intact(published: Published) -> bool:
     """Whether every file is still there with the bytes that were published."""
     if "://" in published.folder:
-        filesystem, folder = filesystem_and_path(published.folder)
-        return all(
-            filesystem.exists(f"{folder}/{f.name}") and filesystem.size(f"{folder}/{f.name}") == f.bytes
-            for f in published.files
-        )
+        try:
+            for file in published.files:
+                check_size(f"{published.folder}/{file.name}", file.bytes, Attempts(requests=4))
+        except (FileNotFoundError, UnexpectedAnswer):
+            return False
+        return True
     paths = [(Path(published.folder) / f.name, f) for f in published.files]
     return all(p.is_file() and p.stat().st_size == f.bytes and checksum(p) == f.sha256 for p, f in paths)
 
@@ -170,11 +175,9 @@ class Staging:
         """Remove what waits in the store. A failure is a warning only: the files are published by then."""
         if not self._uploads:
             return
-        filesystem, path = filesystem_and_path(self._remote_staging)
         try:
-            if filesystem.exists(path):
-                filesystem.rm(path, recursive=True)
-        except OSError as error:
+            remove_objects(self._remote_staging)
+        except Exception as error:  # noqa: BLE001 - clients of stores raise errors of their own
             log.warning("%s could not be removed: %s", self._remote_staging, error)
 
     def files(self) -> tuple[PublishedFile, ...]:
@@ -216,20 +219,20 @@ class Staging:
 
     def _put(self, files: list[PublishedFile], manifests: Collection[str]) -> None:
         check_lock(self.target, self.run)
-        filesystem, folder = filesystem_and_path(self.target)
-        filesystem.makedirs(folder, exist_ok=True)
+        if scheme(self.target) not in LOCKED_STORES:  # those have no folders
+            filesystem, folder = filesystem_and_path(self.target)
+            filesystem.makedirs(folder, exist_ok=True)
         for file in files:
-            address = f"{folder}/{file.name}"
-            try:
-                if file.name in manifests:
-                    check_lock(self.target, self.run)
-                if file.name in self._uploads:  # copied within the store
-                    filesystem.cp_file(f"{folder}/.{self.folder.name}/{file.name}", address)
-                    filesystem.invalidate_cache()
-                else:
-                    filesystem.put_file(str(self.folder / file.name), address)
-                found = filesystem.info(address)["size"]
-            except OSError as error:
-                raise TaskFailed(f"{self.target}/{file.name} could not be written: {error}") from error
-            if found != file.bytes:
-                raise not_written(Path(address), f"{found} bytes arrived instead of {file.bytes}")
+            if file.name in manifests:
+                check_lock(self.target, self.run)
+            address = f"{self.target}/{file.name}"
+            if file.name not in self._uploads:
+                with (self.folder / file.name).open("rb") as source:
+                    Upload(address).send(iter(lambda source=source: source.read(PART_BYTES), b""))  # type: ignore[misc]
+                continue
+            try:  # within the store
+                copy_object(f"{self._remote_staging}/{file.name}", address, file.bytes)
+            except SwathError:
+                raise
+            except Exception as error:  # clients of stores raise errors of their own
+                raise TaskFailed(f"{address} could not be written: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import shutil
 import tempfile
@@ -11,7 +12,9 @@ from typing import Any, Self
 
 from swath.engine.fingerprint import fingerprint
 from swath.spec.locations import is_remote
+from swath.storage.attempts import Attempts, UnexpectedAnswer
 from swath.storage.filesystem import filesystem_and_path
+from swath.storage.objects import remove_objects
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +51,9 @@ class Checkpoints:
             return
         partial = Path(tempfile.mkdtemp(dir=self.folder.parent, prefix="swath-"))
         try:
-            for found in files.ls(remote, detail=False):
-                files.get_file(found, str(partial / Path(found).name))
+            for found in Attempts().answer(lambda: files.ls(remote, detail=True), self.remote_folder):
+                request = functools.partial(_get_file, files, found, partial / Path(found["name"]).name)
+                Attempts().answer(request, self.remote_folder)
             partial.rename(self.folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -66,7 +70,8 @@ class Checkpoints:
                 changed = file.stat().st_mtime_ns if file.is_file() else 0
                 if changed != self._uploaded.get(name, 0):
                     files.makedirs(remote, exist_ok=True)
-                    files.put_file(str(file), f"{remote}/{name}")
+                    request = functools.partial(files.put_file, str(file), f"{remote}/{name}")
+                    Attempts().answer(request, self.remote_folder)
                     self._uploaded[name] = changed
         except Exception as error:  # noqa: BLE001 - stores raise errors of many kinds
             log.warning(
@@ -77,6 +82,10 @@ class Checkpoints:
         """Remove folder and copies, once the model is published."""
         shutil.rmtree(self.folder, ignore_errors=True)
         if self.remote_folder:
-            files, remote = filesystem_and_path(self.remote_folder)
-            if files.exists(remote):
-                files.rm(remote, recursive=True)
+            remove_objects(self.remote_folder)
+
+
+def _get_file(files: Any, found: dict[str, Any], to: Path) -> None:
+    files.get_file(found["name"], str(to))
+    if to.stat().st_size != found["size"]:
+        raise UnexpectedAnswer(f"{found['name']}: {to.stat().st_size} bytes came instead of {found['size']}")

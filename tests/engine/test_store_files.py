@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import fsspec
 import pytest
@@ -9,7 +10,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from swath.engine.store import INLINE_BYTES, ResultStore
 from swath.engine.store_files import READ_BYTES, StoreFiles
-from swath.errors import StateError
+from swath.errors import CredentialsError, StateError, SwathError
 
 
 @pytest.mark.parametrize("kind", ["folder", "address"])
@@ -45,12 +46,22 @@ class Refusing(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
     """An object store that lists nothing."""
 
     protocol = "refusing"
+    error: ClassVar[OSError] = OSError("503 Slow Down")
 
     def find(self, *path: Any, **options: Any) -> Any:
-        raise PermissionError("403 Forbidden")
+        raise self.error
 
 
-def test_a_root_that_cannot_be_listed_is_an_error_of_state() -> None:
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(OSError("503 Slow Down"), StateError), (PermissionError("403 Forbidden"), CredentialsError)],
+    ids=["unavailable", "forbidden"],
+)
+def test_a_root_that_cannot_be_listed_is_an_error(
+    error: OSError, raised: type[SwathError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swath.storage.attempts.time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setattr(Refusing, "error", error)
     fsspec.register_implementation("refusing", Refusing, clobber=True)
-    with pytest.raises(StateError, match="refusing://bucket/results cannot be listed: 403 Forbidden"):
+    with pytest.raises(raised, match=f"refusing://bucket/results.*{error}"):
         StoreFiles("refusing://bucket/results")

@@ -87,8 +87,7 @@ class StoreProxy:
             self._times[which] += 1
             self.requests.append(which)
             chance = random.Random(f"{self.seed} {which} {self._times[which]}")
-            found = "expired" if self.faults.expired else self.faults.draw(chance, method, address)
-            return found
+            return "expired" if self.faults.expired else self.faults.draw(chance, method, address)
 
     def count(self, fault: str) -> None:
         with self.lock:
@@ -114,7 +113,8 @@ def _handler(proxy: StoreProxy) -> type[BaseHTTPRequestHandler]:
                 status = {"fail": 503, "html": 200, "expired": 400 if proxy.kind == "s3" else 401}[fault]
                 page = {"fail": b"", "html": HTML, "expired": EXPIRED[proxy.kind]}[fault]
                 kind = "text/html" if fault == "html" else "application/octet-stream"
-                return self._answer(status, [("Content-Type", kind)], page)
+                self._answer(status, [("Content-Type", kind)], page)
+                return
             upstream = HTTPConnection(host, timeout=30)
             try:
                 skipped = ("connection", "transfer-encoding", "content-length", "host", "expect", "content-encoding")
@@ -122,7 +122,9 @@ def _handler(proxy: StoreProxy) -> type[BaseHTTPRequestHandler]:
                 coding = self.headers.get("Content-Encoding", "").replace("aws-chunked", "").strip(", ")
                 if coding:
                     headers["Content-Encoding"] = coding
-                upstream.request(self.command, self.path, body, {**headers, "Host": host, "Content-Length": str(len(body))})
+                upstream.request(
+                    self.command, self.path, body, {**headers, "Host": host, "Content-Length": str(len(body))}
+                )
                 answer = upstream.getresponse()
                 content = answer.read()
             finally:
@@ -130,7 +132,7 @@ def _handler(proxy: StoreProxy) -> type[BaseHTTPRequestHandler]:
             if fault == "lose":
                 proxy.count(fault)
                 self.close_connection = True
-                return None
+                return
             if fault == "delay":
                 proxy.count(fault)
                 time.sleep(proxy.faults.delay_s)
