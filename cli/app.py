@@ -168,6 +168,9 @@ def _show(
     ],
     as_json: AsJson = False,
     as_dot: Annotated[bool, typer.Option("--dot", help="The graph for Graphviz.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also the keys of mappings, with whole descriptions.")
+    ] = False,
     sets: Sets = None,
     allow_env: AllowEnv = None,
 ) -> int:
@@ -179,7 +182,7 @@ def _show(
     """
     from swath.cli.commands.show import show
 
-    return show(what, sets or [], allow_env or [], as_json=as_json, as_dot=as_dot)
+    return show(what, sets or [], allow_env or [], as_json=as_json, as_dot=as_dot, everything=everything)
 
 
 @app.command("check")

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swath.errors import StateError
+from swath.errors import NoSuchRun
 from swath.project.project import Project
 
 if TYPE_CHECKING:
@@ -21,22 +21,22 @@ def here(allow_env: Collection[str] = ()) -> Project:
 
 
 def open_journal() -> Journal:
-    """The journal of the current folder's project. Raises StateError when there is none: reading creates no journal."""
+    """The journal of the current folder's project. Raises NoSuchRun when there is none: reading creates no journal."""
     from swath.engine.journal import Journal
 
     state = here().state
     if not (state / "journal.sqlite").is_file():
-        raise StateError(f"there is no run yet in {state}", remedy="`pipe run SPEC` makes one")
+        raise NoSuchRun(f"there is no run yet in {state}", remedy="`pipe run SPEC` makes one")
     return Journal.open(state)
 
 
 def find_run(journal: Journal, run: str) -> RunRow:
-    """A run by its id, the start of its id, `last`, or `last~N` for the Nth before the last. Raises StateError."""
+    """A run by its id, the start of its id, `last`, or `last~N` for the Nth before the last. Raises NoSuchRun."""
     back = re.fullmatch(r"last~(\d{1,9})", run)
     if back is None:
         return journal.find(run)
     rows = journal.runs(int(back[1]) + 1)
     if len(rows) <= int(back[1]):
         count = "is 1 run" if len(rows) == 1 else f"are {len(rows)} runs"
-        raise StateError(f"there {count}, so there is no {run}", remedy="`pipe runs` lists the runs")
+        raise NoSuchRun(f"there {count}, so there is no {run}", remedy="`pipe runs` lists the runs")
     return rows[-1]

@@ -19,7 +19,7 @@ SwathError                      1
 ├── TeardownError               7   machines or pods may remain; `pipe sweep` removes them
 └── Stopped                         a signal, a cancel or its time limit ended the run
     ├── Interrupted           130   SIGINT or `pipe cancel`
-    ├── Terminated            143   SIGTERM
+    ├── Terminated            143   SIGTERM, SIGHUP
     ├── TimedOut                1   the run took longer than `pipe run --timeout` allows
     └── OverBudget              1   the run's machines have cost its budget
 """
@@ -171,6 +171,12 @@ class StateError(SwathError):
     """State is locked, full or unreadable."""
 
     exit_code = 6
+
+
+class NoSuchRun(StateError):
+    """The command names a run that is not in the journal, or several."""
+
+    exit_code = UsageError.exit_code
 
 
 class Locked(StateError):

@@ -15,6 +15,10 @@ from swath.errors import StateError
 from swath.spec.locations import STDIN, is_stream
 from swath.storage.private_folder import make_private
 
+OUTPUT = "output.log"
+"""Name of a file in the run's folder: what detached sessions of the run printed."""
+OUTPUT_PID = "output.pid"
+"""Name of a file in the run's folder: the process of the last of these sessions."""
 POLL_S = 0.1
 FOREGROUND_OPTIONS = frozenset({"--detach", "--wait", "--json"})
 """Options that the detached command does not get."""
@@ -32,7 +36,7 @@ def detach(run: str, state: Path, text: str | None = None, *, as_json: bool) -> 
         make_private(state)
         make_private(folder.parent)
         folder.mkdir(exist_ok=True)
-        with (folder / "output.log").open("ab") as output:
+        with (folder / OUTPUT).open("ab") as output:
             before = output.tell()
             process = subprocess.Popen(
                 command(run), stdin=subprocess.DEVNULL if text is None else subprocess.PIPE, stdout=output,
@@ -41,6 +45,7 @@ def detach(run: str, state: Path, text: str | None = None, *, as_json: bool) -> 
             if process.stdin is not None:
                 with contextlib.suppress(BrokenPipeError), process.stdin as spec:
                     spec.write((text or "").encode())
+        (folder / OUTPUT_PID).write_text(str(process.pid))
     except OSError as error:
         raise StateError(
             f"the state folder {state} cannot be written: {error}",
@@ -81,7 +86,7 @@ def _has_begun(state: Path, run: str, pid: int) -> bool:
 
 
 def _print_failure(code: int, folder: Path, before: int, *, remove: bool) -> int:
-    with (folder / "output.log").open("rb") as output:
+    with (folder / OUTPUT).open("rb") as output:
         output.seek(before)
         sys.stderr.write(output.read().decode("utf-8", "replace"))
     if remove:

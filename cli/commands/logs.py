@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import json
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from swath import units
 from swath.cli import streams
+from swath.cli.commands.detach import OUTPUT, OUTPUT_PID
 from swath.cli.context import find_run, open_journal
 from swath.cli.render.terminal_text import printable
-from swath.cli.view.plain import call_name
+from swath.cli.view.event_text import call_name
 from swath.engine.journal import Journal
-from swath.engine.journal_rows import CallRow, LogRow
+from swath.engine.journal_rows import CallRow, LogRow, RunRow
 from swath.errors import UsageError
 
 LEVELS = ("debug", "info", "warning", "error")
+LAST_LINES_S = 5.0
+"""How long a run's process may go on after the run's end in the journal, to print its last lines."""
 POLL_S = 0.5
 """Time between two reads of the journal while following a run."""
 
 
 def print_logs(run: str, node: str | None, level: str | None, *, failed: bool, follow: bool, as_json: bool) -> int:
-    """Print a run's log lines in order of time; with `follow`, until it ends.
+    """Print a run's log lines in order of time; with `follow`, until it ends. Of a detached run that is what it prints, when
+    nothing else is asked for.
 
     With `failed`, the lines of calls that failed for good, call by call, each with its error and traceback at the end.
     """
@@ -31,6 +37,8 @@ def print_logs(run: str, node: str | None, level: str | None, *, failed: bool, f
         raise UsageError(f"there is no level {level!r}", remedy=f"one of {', '.join(LEVELS)}")
     with open_journal() as journal:
         row = find_run(journal, run)
+        if follow and not (node or level or failed or as_json) and (output := _output(journal, row)) is not None:
+            return _follow_output(journal, row, output)
         reader = (_FailedCalls if failed else _AllLines)(journal, row.id, node, level)
         while True:
             # Asked before the lines are read, so that those written just before the end are read too.
@@ -39,6 +47,33 @@ def print_logs(run: str, node: str | None, level: str | None, *, failed: bool, f
                 print(json.dumps(dataclasses.asdict(line), ensure_ascii=False) if as_json else format_line(line))
             sys.stdout.flush()
             if not running or streams.abandoned(sys.stdout):
+                return 0
+            time.sleep(POLL_S)
+
+
+def _output(journal: Journal, row: RunRow) -> Path | None:
+    """The file that has what the run prints; None when its process was not started with --detach."""
+    folder = journal.folder / "runs" / row.id
+    try:
+        detached = (folder / OUTPUT_PID).read_text() == str(row.pid)
+    except OSError:
+        return None
+    return folder / OUTPUT if detached and (folder / OUTPUT).is_file() else None
+
+
+def _follow_output(journal: Journal, row: RunRow, output: Path) -> int:
+    """Print what a detached run printed, and prints until its process ends: what its terminal would show."""
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    deadline: float | None = None
+    with output.open("rb") as file:
+        while True:
+            # Asked before the lines are read, so that those written just before the end are read too.
+            if deadline is None and journal.find(row.id).status != "running":
+                deadline = time.monotonic() + LAST_LINES_S
+            over = deadline is not None and (row.process.gone() or time.monotonic() > deadline)
+            sys.stdout.write(decode(file.read()))
+            sys.stdout.flush()
+            if over or streams.abandoned(sys.stdout):
                 return 0
             time.sleep(POLL_S)
 
@@ -76,7 +111,8 @@ class _FailedCalls:
                 lines[line.node, line.item].append(line)
         for call in sorted(calls, key=lambda call: call.finished or 0.0):
             self._printed.add((call.node, call.item))
-            yield from lines[call.node, call.item]
+            said = f"failed for good: {call.error}"  # the traceback ends with it
+            yield from (line for line in lines[call.node, call.item] if not (call.traceback and line.text == said))
             yield _error_line(call)
 
 

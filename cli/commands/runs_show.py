@@ -11,7 +11,8 @@ from swath import units
 from swath.cli.context import find_run, open_journal
 from swath.cli.render.run_fields import FAILED, commit_words, run_fields, run_time, status_text
 from swath.cli.render.terminal_text import printable
-from swath.engine.journal_rows import RunRow
+from swath.cli.view.event_text import call_name
+from swath.engine.journal_rows import CallRow, RunRow
 from swath.project.provenance import Reproduction, reproduction
 
 
@@ -40,14 +41,19 @@ def show_run(run: str, *, as_json: bool) -> int:
         return 0
     for name, value in _facts(row, counts, again):
         print(f"{name:<9} {value}")
+    failed = [call for call in failed if _line(call) != row.error.partition("\n")[0]]  # the error is printed already
     for call in failed[:50]:
-        item = "" if call.item is None else f"[{call.item}]"
-        print(f"failed    {call.node}{item}: {printable(call.error).partition(chr(10))[0]}")
+        print(f"failed    {printable(_line(call))}")
     if len(failed) > 50:
         print(f"          and {len(failed) - 50} more: --json lists them all")
     if row.status in ("interrupted", "terminated", "failed", "partial", "crashed", "timed out", "over budget"):
         print(f"go on with: pipe resume {row.id}", file=sys.stderr)
     return 0
+
+
+def _line(call: CallRow) -> str:
+    """A failed call and the first line of its error."""
+    return f"{call_name(call.node, call.item)}: {call.error}".partition("\n")[0]
 
 
 def _facts(row: RunRow, counts: Counter[str], again: Reproduction) -> list[tuple[str, str]]:

@@ -22,8 +22,13 @@ from swath.spec.base import Spec
 from swath.spec.locations import is_stream
 
 
-def show(what: str, sets: list[str], allow_env: list[str], *, as_json: bool, as_dot: bool) -> int:
-    """Print a pipeline by its name, or the pipeline of a spec with the graph that the spec makes."""
+def show(
+    what: str, sets: list[str], allow_env: list[str], *, as_json: bool, as_dot: bool, everything: bool = False
+) -> int:
+    """Print a pipeline by its name, or the pipeline of a spec with the graph that the spec makes.
+
+    everything: also the keys of parameters that are mappings, and the whole descriptions.
+    """
     if as_json and as_dot:
         raise UsageError("--json and --dot are two ways to print: give one")
     job: Job | None = None
@@ -46,10 +51,10 @@ def show(what: str, sets: list[str], allow_env: list[str], *, as_json: bool, as_
         fields["variants"] = [{"name": variant.name, "values": variant.values} for variant in variants]
         print(json.dumps(fields, ensure_ascii=False, indent=2))
     elif job is not None and variants:
-        _print(entry)
+        _print(entry, everything=everything)
         _print_variants(job)
     else:
-        _print(entry)
+        _print(entry, everything=everything)
         _print_graph(graph, why)
     return 0
 
@@ -79,15 +84,15 @@ def _plain(entry: PipelineEntry, graph: Outline | None, why: str) -> dict[str, A
     }
 
 
-def _print(entry: PipelineEntry) -> None:
+def _print(entry: PipelineEntry, *, everything: bool) -> None:
     """Its name and its parameters."""
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     print(f"{entry.name}: {entry.summary}" if entry.summary else entry.name)
     print(f"from {entry.origin}")
     found = parameters.parameters(_schema(entry.pipeline))
     own = tuple(p for p in found if p.name not in Spec.reserved)
-    print("\nParameters")
-    for line in parameters.to_lines(own, width, "  "):
+    print("\nParameters" if everything else f"\nParameters (with all their keys: pipe show {entry.name} --all)")
+    for line in (parameters.to_lines if everything else parameters.to_short_lines)(own, width, "  "):
         print(line)
     common = ", ".join(p.name for p in found if p.name in Spec.reserved)
     if common:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -10,6 +11,8 @@ from typing import Any
 
 TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "array": "list"}
 Schema = dict[str, Any]
+SHORT_DEFAULT = 40
+"""Characters of a default in short lines."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,16 @@ def to_plain(found: tuple[Parameter, ...]) -> list[dict[str, Any]]:
     return [asdict(parameter) for parameter in found]
 
 
+def to_short_lines(found: tuple[Parameter, ...], width: int, indent: str = "") -> Iterator[str]:
+    """Lines for a terminal: required parameters first, each with the first sentence of its description, without keys of mappings."""
+    room = max(30, width - len(indent) - 4)
+    for parameter in sorted(found, key=lambda p: not p.required):
+        marks = [form.mark for form in parameter.forms if form.mark]
+        kinds = f" with {' or '.join(marks)}" if marks and parameter.type == "mapping" else ""
+        yield f"{indent}{parameter.name}  ({parameter.type}{kinds}{_default(parameter, SHORT_DEFAULT)})"
+        yield from _wrapped(re.split(r"(?<=\.)\s+(?=[A-Z`])", parameter.doc, maxsplit=1)[0], room, indent + "    ")
+
+
 def to_lines(found: tuple[Parameter, ...], width: int, indent: str = "") -> Iterator[str]:
     """Lines for a terminal: required parameters first, each with its description below. width: in columns."""
     room = max(30, width - len(indent) - 4)
@@ -124,12 +137,14 @@ def to_lines(found: tuple[Parameter, ...], width: int, indent: str = "") -> Iter
             listed += form.parameters
 
 
-def _default(parameter: Parameter) -> str:
+def _default(parameter: Parameter, longest: int | None = None) -> str:
+    """For the brackets behind a parameter. longest: characters of a default; of a longer one only that there is one."""
     if parameter.required:
         return ", required"
     if parameter.default in (None, "", [], {}):
         return ""
-    return f", default {json.dumps(parameter.default, ensure_ascii=False)}"
+    text = json.dumps(parameter.default, ensure_ascii=False)
+    return f", default {text}" if longest is None or len(text) <= longest else ", has a default"
 
 
 def _wrapped(text: str, room: int, indent: str) -> list[str]:

@@ -95,6 +95,8 @@ def _node(node: NodeProgress, label: str, now: float, label_width: int, width: i
     mark, style = MARKS[node.state]
     if node.state == "skipped":
         return [(f"{mark} {_padded(label, label_width)}  skipped", "dim")]
+    if node.state == "failed" and not node.settled:
+        return [(f"– {_padded(label, label_width)}  not run", "dim")]
     line: Line = [(f"{mark} ", style), (_padded(label, label_width), "bold" if node.state == "open" else "")]
     total = "?" if node.total is None else str(node.total)
     counts = f"{node.settled}/{total}" if node.settled or node.state == "open" else ""
@@ -116,8 +118,8 @@ def _figures(node: NodeProgress, now: float) -> Iterator[Piece]:
     eta = node.eta_s(now)
     if eta is not None and not ended:
         yield f"ETA {units.duration(eta)}", "cyan"
-    if ended and node.ended is not None:
-        yield units.duration(node.ended - node.opened), "dim"
+    if ended:
+        yield units.duration(node.seconds), "dim"
     speed = node.calls_per_s(now)
     if speed > 0 and node.total != 1:
         yield units.rate(speed), ""

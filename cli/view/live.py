@@ -15,8 +15,8 @@ from rich.text import Text
 
 from swath import events
 from swath.cli.render.terminal_text import printable
+from swath.cli.view.event_text import EventText
 from swath.cli.view.frame import frame
-from swath.cli.view.plain import event_lines, summary
 from swath.cli.view.progress import RunProgress
 from swath.units import clock
 
@@ -36,6 +36,7 @@ class LiveView:
         self._console = Console(file=out, highlight=False, markup=False, emoji=False)
         self._lock = threading.Lock()
         self._progress = RunProgress()
+        self._text = EventText()
         self._lines: list[Text] = []
         self._dropped = 0
         self._closed = threading.Event()
@@ -57,7 +58,7 @@ class LiveView:
         self._draw()
         self._live.stop()
         if self._progress.end:
-            for line in summary(self._progress.end):
+            for line in self._text.summary(self._progress.end):
                 self._console.print(Text(printable(line), _style(line)), soft_wrap=True)
 
     def __call__(self, event: events.Event) -> None:
@@ -65,11 +66,12 @@ class LiveView:
             self._progress.take(event)
             if isinstance(event, (events.RunDone, events.RunStarted, events.ClusterReady)):
                 return
-            for line in event_lines(event):
+            for line in self._text.lines(event):
                 if len(self._lines) < MOST_LINES:
                     self._lines.append(Text(f"{clock(event.time)} {printable(line)}", _style(line, event)))
                 else:
                     self._dropped += 1
+                    self._text.forget(event)
 
     def _draw_loop(self) -> None:
         while not self._closed.wait(EVERY_S):

@@ -8,8 +8,7 @@ from itertools import islice
 from typing import TextIO
 
 from swath import events, units
-from swath.cli.render.terminal_text import printable
-from swath.cli.render.variant_rows import to_lines
+from swath.cli.view.event_text import EventText
 from swath.cli.view.progress import NodeProgress, RunProgress, in_mapped
 
 EVERY_S = 5.0
@@ -17,9 +16,6 @@ EVERY_S = 5.0
 
 METRICS = 3
 """Metrics of a call that a line shows at most."""
-
-QUIET = ("partial", "interrupted", "terminated")
-"""Statuses whose error repeats what was printed before."""
 
 
 class PlainView:
@@ -29,6 +25,7 @@ class PlainView:
         self._out = out
         self._lock = threading.Lock()
         self._progress = RunProgress()
+        self._text = EventText()
         self._printed: dict[str, float] = {}
 
     def __enter__(self) -> PlainView:
@@ -53,7 +50,10 @@ class PlainView:
                 if event.total != 1:
                     yield f"{node.name} {'starts' if event.total is None else f'0/{event.total}'}"
             case events.NodeDone() if node:
-                yield ended(node)
+                if not (
+                    node.state == "failed" and (node.total == 1 or not node.settled)
+                ):  # its failure was printed, or it never ran
+                    yield ended(node)
             case events.CallDone() | events.CallProgress() | events.StepDone() if node:
                 over = node.total is not None and node.settled >= node.total
                 if node.state == "open" and not over and event.time - self._printed.get(node.name, 0.0) >= EVERY_S:
@@ -62,12 +62,7 @@ class PlainView:
             case events.CallStarted() if node and node.total == 1 and event.attempt == 1:
                 yield f"{node.name} starts"
             case _:
-                yield from event_lines(event)
-
-
-def call_name(node: str, item: int | None) -> str:
-    """Such as `predict_region[12]`."""
-    return node if item is None else f"{node}[{item}]"
+                yield from self._text.lines(event)
 
 
 def progress(node: NodeProgress, now: float) -> str:
@@ -100,7 +95,7 @@ def ended(node: NodeProgress) -> str:
     """Such as `predict_region done in 3m 12s: 169/169  40 reused`."""
     if node.state == "skipped":
         return f"{node.name} skipped"
-    took = units.duration((node.ended or node.opened) - node.opened)
+    took = units.duration(node.seconds)
     if node.total == 1 and node.reused:
         return f"{node.name} {node.state}, reused"
     counts = (
@@ -110,54 +105,3 @@ def ended(node: NodeProgress) -> str:
     )
     rest = "  ".join([*counts, *figures(node, node.ended or node.opened)])
     return f"{node.name} {node.state} in {took}{': ' if rest else ''}{rest}"
-
-
-def event_lines(event: events.Event) -> Iterator[str]:
-    """Lines for an event; none for those that only change counts."""
-    match event:
-        case events.RunStarted():
-            again = ", resumed" if event.resumed else ""
-            yield f"run {event.run}: {event.name or event.pipeline} ({event.pipeline}, {event.spec}){again}"
-        case events.ClusterReady():
-            where = f" at {event.address}" if event.address else ""
-            workers = f"{event.workers} {'worker' if event.workers == 1 else 'workers'}"
-            yield f"cluster {event.cluster} ready in {units.duration(event.seconds)}: {workers}{where}"
-        case events.CallRetried():
-            first = printable(event.error).partition("\n")[0]
-            name = call_name(event.node, event.item)
-            yield f"{name} attempt {event.attempt} failed, again in {units.duration(event.delay_s)}: {first}"
-        case events.CallFailed():
-            head, *rest = printable(event.error).splitlines() or [""]
-            yield f"{call_name(event.node, event.item)} failed for good: {head}"
-            yield from (f"  {line}" for line in rest)
-        case events.Log() if event.node or event.level != "error":  # the error of a run comes with RunDone
-            where = " ".join(
-                part for part in (call_name(event.node, event.item) if event.node else "", event.worker) if part
-            )
-            level = "" if event.level in ("info", "debug") else f"{event.level}: "
-            head, *rest = printable(event.text).splitlines() or [""]
-            yield f"{where}{' | ' if where else ''}{level}{head}"
-            yield from (f"  {line}" for line in rest)
-        case events.RunStopping():
-            yield f"stopping: {event.reason}"
-        case events.RunDone():
-            yield from summary(event)
-
-
-def summary(end: events.RunDone) -> Iterator[str]:
-    """Lines for the end of a run."""
-    reused = f", {end.reused} reused" if end.reused else ""
-    calls = f"{end.calls} {'call' if end.calls == 1 else 'calls'}"
-    yield f"{end.status} in {units.duration(end.seconds)}: {calls}{reused}"
-    if end.table:
-        yield from (f"  {line}" for line in to_lines(end.table[:100]))
-        if len(end.table) > 100:
-            yield f"  and {len(end.table) - 100} more: pipe runs table {end.run}"
-    for item in end.set_aside[:20]:
-        yield f"  set aside: {printable(item).partition(chr(10))[0]}"
-    if len(end.set_aside) > 20:
-        yield f"  and {len(end.set_aside) - 20} more: pipe runs show {end.run}"
-    if end.error and end.status not in QUIET:
-        head, *rest = printable(end.error).splitlines()
-        yield f"error: {head}"
-        yield from (f"  {line.strip()}" for line in rest)

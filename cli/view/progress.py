@@ -39,6 +39,9 @@ class NodeProgress:
     state: str = "open"
     """`open`, `done`, `skipped` or `failed`."""
     opened: float = 0.0
+    """When its calls could start."""
+    started: float | None = None
+    """When its first call started; None before, and of a node without calls of its own."""
     ended: float | None = None
     pixels: int = 0
     """Pixels that calls reported in this session."""
@@ -48,6 +51,12 @@ class NodeProgress:
     """The last metrics that a call reported, by name."""
     samples: deque[tuple[float, float, int]] = field(default_factory=deque)
     """(time, calls executed, pixels) of the last WINDOW_S seconds."""
+
+    @property
+    def seconds(self) -> float:
+        """From its first call's start to its end, without the time in the queue; 0 while it runs."""
+        began = self.opened if self.started is None else self.started
+        return max(0.0, self.ended - began) if self.ended is not None else 0.0
 
     @property
     def settled(self) -> int:
@@ -78,7 +87,7 @@ class NodeProgress:
 
     def _speed(self, now: float) -> tuple[float, float]:
         if self.ended is not None:
-            now, since, executed, pixels = self.ended, self.opened, 0.0, 0
+            now, since, executed, pixels = self.ended, self.ended - self.seconds, 0.0, 0
         elif self.samples:
             since, executed, pixels = self.samples[0]
         else:
@@ -171,6 +180,7 @@ class RunProgress:
         match event:
             case events.CallStarted():
                 node.begun[event.node, event.item] = 0.0
+                node.started = event.time if node.started is None else node.started
             case events.CallProgress():
                 if event.done is not None and event.total:
                     if not node.executed:  # the time before was start-up and does not count for the rate

@@ -32,7 +32,7 @@ from swath.engine.journal_rows import (
 )
 from swath.engine.journal_schema import migrate
 from swath.engine.stored_result import StoredResult
-from swath.errors import StateError
+from swath.errors import NoSuchRun, StateError
 from swath.storage.private_folder import make_private, make_private_file
 from swath.storage.state_owner import mark_as_own
 
@@ -197,12 +197,12 @@ class Journal:
         return [run_row(row) for row in rows]
 
     def find(self, run: str) -> RunRow:
-        """The run with this id, the only one whose id begins so, or the newest for `last`. Raises StateError with similar ids."""
+        """The run with this id, the only one whose id begins so, or the newest for `last`. Raises NoSuchRun with similar ids."""
         if run == "last":
             newest = self.runs(1)
             if newest:
                 return newest[0]
-            raise StateError("there is no run yet", remedy="`pipe run SPEC` makes one")
+            raise NoSuchRun("there is no run yet", remedy="`pipe run SPEC` makes one")
         rows = self.execute(
             f"SELECT {RUN_COLUMNS} FROM runs WHERE substr(id, 1, ?) = ? ORDER BY id", (len(run), run)
         ).fetchall()
@@ -210,11 +210,11 @@ class Journal:
         if exact or len(rows) == 1:
             return run_row((exact or rows)[0])
         if rows:
-            raise StateError(f"{run!r} could be {', '.join(row[0] for row in rows[:5])}", remedy="write more of the id")
+            raise NoSuchRun(f"{run!r} could be {', '.join(row[0] for row in rows[:5])}", remedy="write more of the id")
         ids = [row[0] for row in self.execute("SELECT id FROM runs ORDER BY started DESC")]
         close = difflib.get_close_matches(run, ids, 3, 0.4)
         guess = f" (did you mean {' or '.join(close)}?)" if close else ""
-        raise StateError(f"there is no run {run!r} in {self.folder}{guess}", remedy="`pipe runs` lists the runs")
+        raise NoSuchRun(f"there is no run {run!r} in {self.folder}{guess}", remedy="`pipe runs` lists the runs")
 
     def write_heartbeat(self, run: str) -> None:
         """Record that the run's process is alive now."""

@@ -24,6 +24,13 @@ def inside_import(frame: FrameType | None) -> bool:
     return False
 
 
+def _stopped_by(number: int) -> Stopped:
+    """The reason that a signal is."""
+    if number == signal.SIGHUP:
+        return Terminated("terminated: the terminal was closed (SIGHUP)")
+    return Terminated("terminated") if number == signal.SIGTERM else Interrupted("interrupted")
+
+
 class StopNow(BaseException):
     """Raised in the middle of a call that runs in this process, so that it ends at once. Passes through `except Exception`."""
 
@@ -54,11 +61,15 @@ class Stop:
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Inside, SIGINT and SIGTERM request a stop. Off the main thread, where no signal can be handled, it does nothing."""
+        """Inside, SIGINT, SIGTERM and SIGHUP request a stop; SIGHUP does not where it was ignored, as after nohup. Off the main thread,
+        where no signal can be handled, it does nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, self._on_signal) for number in numbers}
         self._handles_signals = True
         try:
             yield
@@ -106,15 +117,15 @@ class Stop:
         reason, self._from_thread = self._from_thread, None
         if self.requested is not None and reason is not None:
             return  # the time limit was reached while the run is stopping already
+        if self.requested is not None and number == signal.SIGHUP:
+            return  # shell and kernel both send it when a terminal is closed
         if self.requested is not None:
             os.write(
                 2,
                 b"\nswath: second signal, leaving at once; `pipe resume last` goes on, `pipe sweep` shows what is left\n",
             )
             os._exit(self.requested.exit_code)
-        self.requested = reason or (
-            Terminated("terminated") if number == signal.SIGTERM else Interrupted("interrupted")
-        )
+        self.requested = reason or _stopped_by(number)
         if self._in_call:
             self._end_call(number, frame)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from swath.errors import PipelineError
 
@@ -56,6 +58,27 @@ class Ref:
     def __eq__(self, other: object) -> bool:
         raise self._too_early("compared")
 
+    def __lt__(self, other: object) -> bool:
+        raise self._too_early("compared")
+
+    def __le__(self, other: object) -> bool:
+        raise self._too_early("compared")
+
+    def __gt__(self, other: object) -> bool:
+        raise self._too_early("compared")
+
+    def __ge__(self, other: object) -> bool:
+        raise self._too_early("compared")
+
+    def _computed(self, *other: object) -> NoReturn:
+        raise self._too_early("computed with")
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _computed
+    __floordiv__ = __mod__ = __pow__ = __and__ = __or__ = __invert__ = __neg__ = __abs__ = _computed
+
+    def __contains__(self, item: object) -> bool:
+        raise self._too_early("searched")
+
     def __hash__(self) -> int:
         return hash((Ref, self._node, self._path))
 
@@ -70,7 +93,7 @@ class Ref:
 
     def _too_early(self, done: str) -> PipelineError:
         return PipelineError(
-            f"the result of {self._node!r} cannot be {done} while the graph is built: it is known only at run time",
+            f"{_caller()}the result of {self._node!r} cannot be {done} while the graph is built: it is known only at run time",
             remedy="use when= to run a task or not, .map() for one call per item, or do it in a task",
         )
 
@@ -79,6 +102,14 @@ class Ref:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Ref, (self._node, self._path))
+
+
+def _caller() -> str:
+    """File and line of the code that is being executed outside of this package, such as `pipelines/a.py:12: `."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__package__") == __package__:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}: " if frame is not None else ""
 
 
 def node_of(ref: Ref) -> str:

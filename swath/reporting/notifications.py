@@ -59,7 +59,7 @@ class RunEnding:
     @property
     def subject(self) -> str:
         """One line."""
-        aside = f", {self.set_aside} set aside" if self.set_aside else ""
+        aside = f", {self.set_aside} set aside" if self.set_aside and self.status == "partial" else ""
         return f"{self.name}: {self.status}{aside} after {duration(self.seconds)}"
 
     @property

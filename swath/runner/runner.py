@@ -75,8 +75,8 @@ def run(
 
     listeners: functions that get every event of the run (see swath.events). fresh: use no result of an earlier run.
     run_id: of a new run, where it is known already. timeout_s: the run is stopped after so many seconds; it can be resumed.
-    stop: stops the run from another thread, by `stop.request(...)`. signals: stop the run at SIGINT and SIGTERM, and end the process at
-    a second one; for programs whose whole work is this run. Without it signals are the caller's: an exception that a handler
+    stop: stops the run from another thread, by `stop.request(...)`. signals: stop the run at SIGINT, SIGTERM and SIGHUP, and end the
+    process at a second one; for programs whose whole work is this run. Without it signals are the caller's: an exception that a handler
     raises, such as KeyboardInterrupt, ends the run in the journal as interrupted, closes its cluster, and goes on to the caller.
 
     Raises SwathError for what keeps the run from starting; whatever happens later is in the outcome.

@@ -93,7 +93,7 @@ def _listed_by(manifest: Path) -> set[str]:
 
 @contextmanager
 def _signals_delayed() -> Iterator[None]:
-    """Delay SIGINT, SIGTERM and SIGALRM until the body is done, so that files that belong together are moved together.
+    """Delay SIGINT, SIGTERM, SIGHUP and SIGALRM until the body is done, so that files that belong together are moved together.
 
     Python handles signals in the main thread only: in another thread nothing is to be delayed.
     """
@@ -103,7 +103,7 @@ def _signals_delayed() -> Iterator[None]:
     received: list[int] = []
     before = {
         number: signal.signal(number, lambda number, _: received.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
     }
     try:
         yield

@@ -88,7 +88,9 @@ def test_a_detached_run_outlives_its_shell_and_is_followed_and_publishes(pipe: P
     assert os.getsid(row["pid"]) == row["pid"]  # no SIGHUP of a terminal reaches it
     hold.unlink()
     followed = pipe("logs", run, "-f")
-    assert followed.out.count("tile") >= 8  # the late lines too
+    assert "tile 0/8" in followed.out  # as on a terminal, not the lines of the journal
+    assert followed.out.splitlines()[-1].startswith(str(pipe.folder / "out/map"))  # the late lines too
+    assert pipe("logs", run).out.count("tile") >= 8
     assert status(pipe, run) == "done"
     psutil.wait_procs([process], timeout=20)
     assert (pipe.folder / "out/map/item.json").exists()

@@ -23,7 +23,9 @@ def no_thread_waits() -> bool:
     return not any(t.name == "time limit" or isinstance(t, threading.Timer) for t in threading.enumerate())
 
 
-@pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, Interrupted), (signal.SIGTERM, Terminated)])
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGINT, Interrupted), (signal.SIGTERM, Terminated), (signal.SIGHUP, Terminated)]
+)
 def test_a_signal_asks_and_handlers_are_put_back(number: signal.Signals, kind: type[Exception]) -> None:
     before = signal.getsignal(number)
     stop = Stop()
@@ -31,6 +33,22 @@ def test_a_signal_asks_and_handlers_are_put_back(number: signal.Signals, kind: t
         os.kill(os.getpid(), number)
         assert isinstance(stop.requested, kind)
     assert signal.getsignal(number) is before
+
+
+def test_a_second_hangup_does_not_end_the_process_and_an_ignored_one_asks_for_nothing() -> None:
+    stop = Stop()
+    with stop.on_signals():
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert str(stop.requested) == "terminated: the terminal was closed (SIGHUP)"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        ignoring = Stop()
+        with ignoring.on_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert ignoring.requested is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_time_limit_ends_a_call_in_this_process() -> None:

@@ -25,6 +25,15 @@ def test_using_a_result_too_early_says_to_use_when_or_map(use: Any) -> None:
         early.build(Params())
 
 
+@pytest.mark.parametrize(
+    "use", [lambda r: r > 3, lambda r: r >= 3, lambda r: r + 1, lambda r: 2 * r, lambda r: -r, lambda r: 1 in r]
+)
+def test_a_result_used_as_a_value_names_the_line(use: Any) -> None:
+    with pytest.raises(PipelineError, match=r"use when=") as error:
+        use(Ref("a"))
+    assert f"{__file__}:{use.__code__.co_firstlineno}: the result of 'a' cannot be " in str(error.value)
+
+
 def test_a_part_of_a_result_is_named_by_attribute_or_item() -> None:
     ref = Ref("scenes")
     assert repr(ref.image["a"][0]) == "scenes.image['a'][0]"

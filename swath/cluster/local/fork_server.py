@@ -55,16 +55,16 @@ def end_with_parent() -> None:
 
 @contextlib.contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Block SIGINT in processes that are started during the body: the terminal sends Ctrl-C to all of them, but only the client
-    handles it.
+    """Block SIGINT and SIGHUP in processes that are started during the body: the terminal sends Ctrl-C, and its own end, to all of
+    them, but only the client handles it.
 
-    The signal stays blocked in every thread and process started meanwhile; this thread gets it afterwards.
+    The signals stay blocked in every thread and process started meanwhile; this thread gets them afterwards.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    resource_tracker.ensure_running()  # started later, by another thread, it would not have the signal blocked
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    resource_tracker.ensure_running()  # started later, by another thread, it would not have the signals blocked
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:

@@ -78,7 +78,11 @@ def detach(keep: Sequence[int]) -> None:
     for each in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         if callable(signal.getsignal(each)):
             signal.signal(each, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the parent, which ends its children
+    for each in (
+        signal.SIGINT,
+        signal.SIGHUP,
+    ):  # a Ctrl-C, or the terminal's end, is for the parent, which ends its children
+        signal.signal(each, signal.SIG_IGN)
     os.environ.clear()
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

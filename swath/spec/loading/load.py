@@ -18,7 +18,7 @@ from swath.spec.fields.paths import ValidationContext
 from swath.spec.locations import spec_folder, spec_stem
 from swath.spec.matrix import matrix, search_space
 from swath.spec.matrix.reader import read_matrix
-from swath.spec.matrix.variants import Variant, validate_variants
+from swath.spec.matrix.variants import Variant, places, validate_variants
 from swath.spec.project_file import ProjectFolder
 from swath.spec.spec_model import SpecModel
 from swath.spec.validation import model_paths, reachability, untrusted
@@ -191,6 +191,12 @@ def _validated(
     if search_space.KEY in merged.data:
         mark = merged.marks[merged.locate((search_space.KEY,))]
         mistakes.append(mark.mistake((search_space.KEY,), "needs a matrix, with the fields that it is to vary"))
+    for path, place in places(one.value) if one.value is not None else ():
+        if matrix.PLACEHOLDER in place:
+            mark = merged.marks[merged.locate(path)]
+            mistakes.append(
+                mark.mistake(path, f"{matrix.PLACEHOLDER} is the name of a variant, and there is no matrix")
+            )
     return _Validated(merged, () if one.value is None else (one.value,), (), mistakes, one.secrets)
 
 

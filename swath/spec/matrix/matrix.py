@@ -11,6 +11,7 @@ from swath.errors import Mistake
 from swath.spec.base import Spec
 from swath.spec.fields.output import Destination
 from swath.spec.matrix import variant_names
+from swath.spec.matrix.output_paths import is_output_path
 from swath.spec.validation import model_paths
 from swath.spec.yaml import override
 from swath.spec.yaml.document import Document, Mark, Path
@@ -18,6 +19,8 @@ from swath.spec.yaml.override import Expand, Override
 
 KEY = "matrix"
 INCLUDE, EXCLUDE = "include", "exclude"
+PLACEHOLDER = "{variant}"
+"""Stands for the name of a variant in the paths of outputs."""
 MAX_VARIANTS = 256
 """Largest number of variants of a spec."""
 
@@ -62,7 +65,8 @@ class Matrix:
         return tuple(dict.fromkeys([*(name for name in axes if name not in (INCLUDE, EXCLUDE)), *added]))
 
     def drafts(self, kind: type[Spec] | None, expand: Expand) -> list[DraftVariant]:
-        """A document for each variant. An output that the matrix does not vary gets a folder with the variant's name."""
+        """A document for each variant. In the paths of outputs `{variant}` is the variant's name; an output without it that the matrix
+        does not vary gets a folder with that name."""
         values = [{name: self.document.at(path) for name, path in one.items()} for one in self.combinations]
         moved: dict[tuple[str, Path], Override] = {}
         found = []
@@ -72,10 +76,10 @@ class Matrix:
             changes = sorted((moved[place] for place in one.items()), key=lambda change: len(change.keys))
             document = override.apply(self.base, changes, expand)
             outputs = [
-                _variant_folder(document, key, name, expand)
+                _variant_folder(document, key, name, expand, varied=bool({key, f"{key}.to"} & set(one)))
                 for key in _outputs(kind)
-                if not {key, f"{key}.to"} & set(one)
             ]
+            outputs += [_variant_path(document, key, name) for key in _output_paths(kind)]
             found.append(DraftVariant(name, written, override.apply(document, [o for o in outputs if o], expand)))
         return found
 
@@ -144,8 +148,26 @@ def _outputs(kind: type[Spec] | None) -> list[str]:
     ]
 
 
-def _variant_folder(document: Document, key: str, name: str, expand: Expand) -> Override | None:
-    """An override that appends a variant's name to the folder of an output. None if the document has no folder for it."""
+def _output_paths(kind: type[Spec] | None) -> list[str]:
+    """Fields of a Spec class that are paths which are written."""
+    return [name for name in kind.model_fields if is_output_path(kind, name)] if kind is not None else []
+
+
+def _variant_path(document: Document, key: str, name: str) -> Override | None:
+    """An override that puts a variant's name into a path. None if it has no place for it."""
+    value = document.data.get(key)
+    if not isinstance(value, str) or PLACEHOLDER not in value:
+        return None
+    return Override((key,), _text(document, (key,), value.replace(PLACEHOLDER, name)))
+
+
+def _text(document: Document, path: Path, text: str) -> Document:
+    return Document("", document.file, text, {(): document.marks[document.locate(path)]})
+
+
+def _variant_folder(document: Document, key: str, name: str, expand: Expand, *, varied: bool) -> Override | None:
+    """An override that puts a variant's name into the folder of an output, or appends it unless the matrix varies the folder. None if
+    nothing changes, or the document has no folder for it."""
     if key not in document.data:
         return None
     value = document.at((key,))
@@ -153,5 +175,6 @@ def _variant_folder(document: Document, key: str, name: str, expand: Expand) -> 
     to = full.get("to") if isinstance(full, dict) else None
     if not (isinstance(to, str) and to.strip("/")):
         return None  # validation reports it
-    mark = document.marks[document.locate((key, "to"))]
-    return Override((key, "to"), Document("", document.file, f"{to.rstrip('/')}/{name}", {(): mark}))
+    if PLACEHOLDER in to:
+        return Override((key, "to"), _text(document, (key, "to"), to.replace(PLACEHOLDER, name)))
+    return None if varied else Override((key, "to"), _text(document, (key, "to"), f"{to.rstrip('/')}/{name}"))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 from swath.errors import Mistake
 from swath.spec.base import Spec
 from swath.spec.fields.output import Destination
-from swath.spec.fields.paths import OutputPath
 from swath.spec.matrix.matrix import KEY, DraftVariant, Matrix
+from swath.spec.matrix.output_paths import is_output_path
 from swath.spec.secrets import scrub
 from swath.spec.validation.validate import ValidationResult
 from swath.spec.yaml.document import Document, Path
@@ -131,10 +131,9 @@ def places(spec: Spec) -> Iterator[tuple[Path, str]]:
     """The paths that a spec writes, and their fields."""
     for name, output in outputs_of(spec):
         yield (name, "to"), output.to
-    for name, info in type(spec).model_fields.items():
+    for name in type(spec).model_fields:
         value = getattr(spec, name)
-        writes = info.metadata == list(OutputPath.__metadata__) or OutputPath in get_args(info.annotation)  # type: ignore[attr-defined]
-        if writes and isinstance(value, str):
+        if is_output_path(type(spec), name) and isinstance(value, str):
             yield (name,), value
 
 

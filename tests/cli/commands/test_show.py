@@ -29,6 +29,19 @@ def test_show_of_the_stock_pipeline_needs_no_spec(pipe: Pipe) -> None:
     assert "predict_region" in done.stdout
 
 
+def test_show_is_short_and_all_prints_the_keys_of_mappings(pipe: Pipe) -> None:
+    short, whole = pipe("show", "predict").stdout, pipe("show", "predict", "--all").stdout
+    assert len(short.splitlines()) < 50 < 150 < len(whole.splitlines())
+    assert (
+        "imagery  (mapping with source: files or source: stac, required)\n      What to read: raster files, or STAC items.\n"
+        in short
+    )
+    assert "Parameters (with all their keys: pipe show predict --all)" in short
+    assert "cloud_cover  (number)" in whole
+    assert "cloud_cover  (number)" not in short
+    assert '"cloud_cover"' in pipe("show", "predict", "--json").stdout
+
+
 def test_an_unknown_pipeline_is_guessed(pipe: Pipe) -> None:
     done = pipe("show", "square")
     assert done.returncode == 2
