@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
+from swath.agent.supervisor import AGENT_TOKEN
 from swath.errors import CredentialsError, UsageError
 from swath.protocol.client import Client
 from swath.protocol.logins import SERVER
-
-TOKEN = "SWATH_AGENT_TOKEN"
 
 
 def work(url: str | None, name: str | None, labels: list[str], slots: int, token_file: Path | None) -> int:
@@ -46,11 +45,11 @@ def _token(file: Path | None, env: Mapping[str, str]) -> str:
             return file.read_text().strip()
         except OSError as error:
             raise UsageError(f"{file} cannot be read: {error.strerror}") from error
-    if token := env.get(TOKEN):
+    if token := env.get(AGENT_TOKEN):
         return token
     raise CredentialsError(
         "an agent needs a token",
-        remedy=f"set {TOKEN}, or --token-file; `pipe token create --kind agent NAME` makes one",
+        remedy=f"set {AGENT_TOKEN}, or --token-file; `pipe token create --kind agent NAME` makes one",
     )
 
 

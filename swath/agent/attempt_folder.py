@@ -73,6 +73,11 @@ class AttemptFolder:
         """What `pipe run` printed."""
         return self.path / "output.log"
 
+    @property
+    def fence(self) -> Path:
+        """Until when the run may publish (see swath.storage.fence)."""
+        return self.path / "fence.json"
+
     # --- processes
 
     def write_process(self, role: str, process: Process) -> None:

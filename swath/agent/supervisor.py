@@ -23,13 +23,17 @@ from swath.engine.journal_rows import CancelRequest, LogRow, RunRow
 from swath.engine.process import Process, process_start_s
 from swath.errors import CredentialsError, StateError, SwathError, UsageError
 from swath.project.project import Project
+from swath.protocol import logins
 from swath.protocol.client import Client, ClientLimits, ServerUnavailable, Superseded
 from swath.protocol.messages import MAX_LINES, MAX_TEXT, End, Line
+from swath.storage import fence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
+AGENT_TOKEN = "SWATH_AGENT_TOKEN"
+"""Environment variable with the agent's token."""
 TAIL = 4000
 """Characters of the output that tell why a run could not start."""
 
@@ -46,6 +50,8 @@ class SupervisorLimits:
     """How long the end is reported to a server that does not answer."""
     most_pause_s: float = 30.0
     """The longest pause between two tries to reach the server."""
+    fence_share: float = 0.8
+    """Of the time after which the server gives a silent run to another agent: for so long after a beat the run may publish."""
     batch_characters: int = 500_000
     """Of the log lines in one request."""
 
@@ -124,6 +130,7 @@ class Supervisor:
                 self._child = subprocess.Popen(
                     [sys.executable, "-m", "swath.cli", *words],
                     cwd=self._root,
+                    env=self._environment(),
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -139,6 +146,23 @@ class Supervisor:
         assert self._child.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._child.stdin as stdin:
             stdin.write(request.spec.encode())
+
+    def _environment(self) -> dict[str, str]:
+        """Of the run: without tokens of server and agent, and with the fence where another attempt may be made."""
+        hidden = {logins.TOKEN, AGENT_TOKEN}
+        env = {name: value for name, value in os.environ.items() if name not in hidden}
+        if self._fenced:
+            env[fence.VARIABLE] = str(self.folder.fence)
+        return env
+
+    @property
+    def _fenced(self) -> bool:
+        return self._work.request.when_lost == "again"
+
+    def _write_fence(self, valid_until: float) -> None:
+        if self._fenced:
+            with contextlib.suppress(OSError):  # the run waits, then
+                fence.write_fence(self.folder.fence, valid_until)
 
     def _running(self) -> bool:
         if self._child is not None:
@@ -181,7 +205,9 @@ class Supervisor:
             return
         try:
             if now >= self._next_beat:
+                sent = fence.now()
                 answer = self._client.beat(self._work.run, self._work.number)
+                self._write_fence(sent + self._limits.fence_share * answer.lost_s)
                 self._next_beat = now + answer.beat_s
                 self._cancelled = self._cancelled or answer.cancel
                 self._settle_numbers(answer.next_line)
@@ -189,6 +215,7 @@ class Supervisor:
             self._pause = 1.0
         except (Superseded, CredentialsError) as error:
             self.superseded = True
+            self._write_fence(0)
             log.warning("%s", error.message)
         except (ServerUnavailable, StateError) as error:
             log.warning("%s; again in %.0f s", error.message, self._pause)

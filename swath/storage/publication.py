@@ -24,6 +24,7 @@ from swath.storage.address import scheme
 from swath.storage.attempts import Attempts, UnexpectedAnswer
 from swath.storage.bucket_lock import LOCKED_STORES, check_lock
 from swath.storage.durable_write import checksum, sync, writing
+from swath.storage.fence import wait_for_fence
 from swath.storage.filesystem import filesystem_and_path
 from swath.storage.object_writer import PART_BYTES
 from swath.storage.objects import check_size, copy_object, remove_objects
@@ -191,9 +192,11 @@ class Staging:
         self, about: dict[str, Any], kept: Collection[PublishedFile] = (), manifests: Collection[str] = MANIFESTS
     ) -> Published:
         """Move every file to the target, the manifest last. Raises TaskFailed; each file is then either the old or the new one.
+        Raises StateError when a server has given the run to another machine.
 
         `kept` are files that are there already and stay part of the publication; others that the old manifest lists are removed.
         """
+        wait_for_fence()
         files = sorted(self.files(), key=lambda file: file.name in manifests)
         if self.remote:
             self._put(files, manifests)

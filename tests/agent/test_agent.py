@@ -13,6 +13,7 @@ import pytest
 from swath.agent.attempt_folder import AttemptFolder
 from swath.engine.journal import Journal
 from swath.protocol.client import Superseded
+from swath.storage import fence
 from tests.agent.conftest import Site, wait_for
 
 pytestmark = pytest.mark.slow
@@ -30,6 +31,12 @@ def pids(site: Site, role: str) -> list[int]:
 
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
+
+
+def silent_for_long(site: Site) -> None:
+    """As if nothing had been heard of any attempt for an hour. Its next beat may come at once: to be called until it is noticed."""
+    with site.server.services.database.transaction() as db:
+        db.execute("UPDATE attempts SET beat = beat - 3600")
 
 
 def test_a_run_is_executed_and_shown_as_its_journal_has_it(site: Site) -> None:
@@ -150,15 +157,35 @@ def test_an_attempt_that_was_given_up_stops_its_run_and_another_takes_its_place(
     site.wait_began()
     wait_for(lambda: site.state(run) == "running")
     site.end_agent(first)
-    with site.server.services.database.transaction() as db:  # as if nothing had been heard of it for long
-        db.execute("UPDATE attempts SET beat = beat - 3600")
-    wait_for(lambda: site.state(run) == "queued")
+    wait_for(lambda: silent_for_long(site) or site.state(run) == "queued")
     (process,) = pids(site, "run")
     wait_for(lambda: not Path(f"/proc/{process}").exists() or "Z" in Path(f"/proc/{process}/stat").read_text())
     hold.unlink()
     site.agent("second")
     end = site.end_of(run)
     assert (end.status, end.attempt, end.agent) == ("done", 2, "second")
+
+
+def test_a_run_that_may_be_given_away_has_a_fence_that_its_supervisor_keeps_valid(site: Site) -> None:
+    site.agent()
+    spec, hold = site.held()
+    site.submit(spec, attempts=2, when_lost="again")
+    site.wait_began()
+    (process,) = pids(site, "run")
+    environment = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+    (path,) = [entry.partition(b"=")[2] for entry in environment if entry.startswith(b"SWATH_FENCE=")]
+    assert not [entry for entry in environment if b"swath_attempt_" in entry or b"swath_agent_" in entry]
+    file = Path(path.decode())
+    wait_for(file.exists)
+    first = float(file.read_text())
+    assert first > fence.now()
+    wait_for(lambda: float(file.read_text()) > first)
+    site.server.stop()
+    time.sleep(1)
+    assert float(file.read_text()) > fence.now()  # valid for a while without the server
+    site.server.start()
+    wait_for(lambda: silent_for_long(site) or float(file.read_text()) == 0)
+    hold.unlink()
 
 
 def test_an_agent_that_has_lost_its_folder_says_so(site: Site) -> None:
