@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from swath.storage.publication import Published
     from swath.training.chips.chip_plan import ChipPlan
     from swath.training.chips.survey import Survey
+    from swath.training.loop.network_source import NetworkSource
     from swath.training.loop.settings import TrainResult, TrainSettings
     from swath.training.split.split import Split
 
@@ -128,8 +129,10 @@ def train(spec: Train) -> Any:
     plan = plan_training(
         surveys, images=images, split=split, classes=spec.classes, reflectance=spec.units == "reflectance"
     )
+    network = spec.network
+    source = read_network(network) if ":" in network.name or network.weights is not None else None
     settings = make_settings(
-        plan, network=spec.network, loss=spec.loss, augment=spec.augment, optimizer=spec.optimizer, best=spec.best,
+        plan, network=spec.network, source=source, loss=spec.loss, augment=spec.augment, optimizer=spec.optimizer, best=spec.best,
         sampling=spec.sampling, epochs=spec.epochs, seed=spec.seed, precision=spec.precision, device=spec.device,
         threads=spec.threads,
     )  # fmt: skip
@@ -212,11 +215,20 @@ def plan_training(
     return plan
 
 
+@task(cache=False, on_client=True)
+def read_network(network: Network) -> NetworkSource:
+    """Digests of the network's code and initial weights. The files are read in every run."""
+    from swath.training.loop.network_source import NetworkSource
+
+    return NetworkSource.of(network)
+
+
 @task(on_client=True)
 def make_settings(
     plan: ChipPlan,
     *,
     network: Network,
+    source: NetworkSource | None,
     loss: tuple[LossTerm, ...],
     augment: Augmentation,
     optimizer: Optimizer,
@@ -231,6 +243,7 @@ def make_settings(
     """Everything that the weights depend on beside the chips."""
     from swath.models.device import resolve_device
     from swath.training.chips.chips import Chips
+    from swath.training.loop.network_source import NetworkSource
     from swath.training.loop.settings import TrainSettings, class_weights
     from swath.training.split.split import TRAIN
 
@@ -239,7 +252,7 @@ def make_settings(
         network=network, bands=len(plan.images[0].scenes.bands), classes=plan.classes, loss=loss,
         class_weights=tuple(class_weights(term, counts) for term in loss), augment=augment, optimizer=optimizer,
         best=best, epochs=epochs, epoch_steps=Chips(plan, sampling, seed).steps_per_epoch, seed=seed,
-        precision=precision, device=resolve_device(device), threads=threads,
+        precision=precision, device=resolve_device(device), threads=threads, source=source or NetworkSource(),
     )  # fmt: skip
 
 

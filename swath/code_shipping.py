@@ -15,10 +15,10 @@ import os
 import secrets
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.abc import InspectLoader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import TypeVar
@@ -54,6 +54,12 @@ class ProjectCode:
         return cls(found)
 
 
+def name_modules(modules: Iterable[str]) -> None:
+    """Have modules of the projects sent to workers although no pipeline imports them, such as those that a spec names."""
+    for finder in _finders(ProjectFinder):
+        finder.named.update(module.partition(".")[0] for module in modules)
+
+
 def project_code_id(name: str) -> str | None:
     """An id of the project that a module belongs to, which differs between versions of its code; None if it is in no project.
 
@@ -75,7 +81,10 @@ class ProjectFinder(MetaPathFinder):
         """Name of the package of the folder's files, different from that of another project."""
         self.loading = secrets.token_hex(8)
         """Id of this loading of the files. It is in pickles that refer to the code by name, so that they differ when the code may."""
+        self.named: set[str] = set()
+        """Top-level modules of the project that are sent although no pipeline imports them."""
         self._found: set[str] = set()
+        self.submodules = _SubmoduleFinder(self)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -90,7 +99,7 @@ class ProjectFinder(MetaPathFinder):
         if found is None or not self._contains(found):
             return None
         self._found.add(name)
-        return found
+        return _from_source(found)
 
     def has(self, name: str) -> bool:
         """Whether the loaded module of that name belongs to this project."""
@@ -107,7 +116,26 @@ class ProjectFinder(MetaPathFinder):
         tops = {self.package, *self._found}
         for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
             del sys.modules[name]
-        sys.meta_path.remove(self)
+        sys.meta_path[:] = [each for each in sys.meta_path if each not in (self, self.submodules)]
+
+    def imported(self, name: str) -> bool:
+        """Whether a top-level module is one that this hook has found."""
+        return name == self.package or name in self._found
+
+
+class _SubmoduleFinder(MetaPathFinder):
+    """Import hook for modules in the packages of a project, before Python's own: they are compiled from their files, too."""
+
+    def __init__(self, project: ProjectFinder) -> None:
+        self._project = project
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if path is None or not self._project.imported(name.partition(".")[0]):
+            return None
+        found = PathFinder.find_spec(name, path, target)
+        return None if found is None else _from_source(found)
 
 
 class ShippedFinder(MetaPathFinder, InspectLoader):
@@ -189,6 +217,7 @@ def add_project(folder: Path, root: Path, known_as: Path | None = None) -> str:
         if earlier.package == finder.package:
             earlier.remove()
     sys.meta_path.append(finder)
+    sys.meta_path.insert(0, finder.submodules)
     return finder.package
 
 
@@ -216,10 +245,11 @@ def _finders(kind: type[T]) -> Iterator[T]:
 
 def _collect_sources(project: ProjectFinder, found: dict[str, ModuleSource]) -> None:
     """Add the folder's files to `found`, and the modules of the project that they import, directly or through others."""
-    new = _files_of(project.package, project.folder)
-    while new:
+    new = _files_of(project.package, project.folder) if project.folder.is_dir() else {}
+    tops = set(project.named)
+    while new or tops:
         found.update(new)
-        tops = {top for name, source in new.items() for top in _imports(name, source)}
+        tops |= {top for name, source in new.items() for top in _imports(name, source)}
         new = {}
         for top in sorted(tops - found.keys()):
             spec = _spec_of(top)
@@ -230,6 +260,22 @@ def _collect_sources(project: ProjectFinder, found: dict[str, ModuleSource]) -> 
                     new.update(_files_of(top, Path(place)))
             elif spec.origin and spec.origin.endswith(".py"):
                 new[top] = ModuleSource(spec.origin, Path(spec.origin).read_bytes())
+        tops = set()
+
+
+class _SourceLoader(SourceFileLoader):
+    """Compiles a module's file at each import. Files of bytecode go by size and seconds: of a file that was changed twice in a
+    second they may be those of before."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+def _from_source(spec: ModuleSpec) -> ModuleSpec:
+    if type(spec.loader) is SourceFileLoader:
+        spec.loader = _SourceLoader(spec.loader.name, spec.loader.path)
+    return spec
 
 
 def _spec_of(top: str) -> ModuleSpec | None:

@@ -8,21 +8,15 @@ and the version of swath are; of installed packages nothing is: their versions a
 
 from __future__ import annotations
 
-import dis
 import functools
 import hashlib
-import importlib.util
 import sys
-import sysconfig
-from collections.abc import Iterator
-from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
-from swath.code_shipping import FOREIGN_FOLDERS
 from swath.engine.value_hash import DIGITS, Hash, feed, register
 from swath.graph.task import Task
+from swath.module_code import imported_modules, is_project_file, source_digests
 from swath.version import __version__
 
 _CONSTANTS = (bool, int, float, str, bytes, tuple, frozenset)
@@ -64,7 +58,7 @@ def _feed_code(state: Hash, fn: Any, seen: set[Any]) -> None:
     names = _names(fn.__code__)
     for name in sorted(names):
         _feed_used(state, name, fn.__globals__.get(name), names, fn, seen)
-    for module in _imported(fn.__code__, fn.__globals__.get("__package__") or ""):
+    for module in imported_modules(fn.__code__, fn.__globals__.get("__package__") or ""):
         _feed_file(state, module, seen)
 
 
@@ -114,62 +108,8 @@ def _feed_class(state: Hash, cls: type, seen: set[Any]) -> None:
 
 def _feed_file(state: Hash, module: str, seen: set[Any]) -> None:
     """Hash the file of a module of the project, and those of the modules that it imports."""
-    spec = _spec_of(module)
-    if spec is None or module in seen or not _is_project_file(spec.origin):
-        return
-    seen.add(module)
-    text = Path(str(spec.origin)).read_bytes()
-    feed(state, module)
-    try:
-        code = compile(text, module, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError):
-        feed(state, text)
-        return
-    _feed_bytecode(state, code)
-    for other in _imported(code, module if spec.submodule_search_locations else module.rpartition(".")[0]):
-        _feed_file(state, other, seen)
-
-
-def _imported(code: CodeType, package: str) -> Iterator[str]:
-    """Full names of the modules that code imports, of their packages, and of imported names that may be modules."""
-    steps = list(dis.get_instructions(code))
-    for number, step in enumerate(steps):
-        if step.opname != "IMPORT_NAME":
-            continue
-        level, parts = steps[number - 2].argval, steps[number - 1].argval or ()
-        try:
-            name = importlib.util.resolve_name("." * level + step.argval, package)
-        except ImportError:
-            continue
-        pieces = name.split(".")
-        yield from (".".join(pieces[:end]) for end in range(1, len(pieces) + 1))
-        yield from (f"{name}.{part}" for part in parts)
-    for const in code.co_consts:
-        if isinstance(const, CodeType):
-            yield from _imported(const, package)
-
-
-def _spec_of(module: str) -> ModuleSpec | None:
-    """The import spec of a module, without importing it or its package."""
-    package, _, _ = module.rpartition(".")
-    if not package:
-        try:
-            return importlib.util.find_spec(module)
-        except (ImportError, ValueError):
-            return None
-    above = _spec_of(package)
-    places = above.submodule_search_locations if above is not None else None
-    if not places:
-        return None
-    try:
-        return PathFinder.find_spec(module, list(places))
-    except (
-        KeyError
-    ):  # a folder without __init__.py in a package that is not imported: PathFinder wants the package itself
-        folders = [Path(place) / module.rpartition(".")[2] for place in places]
-        spec = ModuleSpec(module, None, is_package=True)
-        spec.submodule_search_locations = [str(folder) for folder in folders if folder.is_dir()]
-        return spec
+    for named in source_digests(module, seen):
+        feed(state, named)
 
 
 def _feed_values(state: Hash, values: list[Any], owner: Any, seen: set[Any]) -> None:
@@ -193,21 +133,7 @@ def _is_swath(module: str | None) -> bool:
 @functools.cache
 def _in_project(module: str) -> bool:
     """Whether a module is in a project: it has a file that is neither swath's nor installed."""
-    return not _is_swath(module) and _is_project_file(getattr(sys.modules.get(module), "__file__", None))
-
-
-@functools.cache
-def _is_project_file(file: str | None) -> bool:
-    if (
-        file is None
-        or not file.endswith(".py")
-        or Path(file).resolve().is_relative_to(Path(__file__).resolve().parents[1])
-    ):
-        return False
-    if FOREIGN_FOLDERS & set(Path(file).resolve().parts):  # of the system or the user, beside this environment's own
-        return False
-    installed = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return not any(Path(file).resolve().is_relative_to(Path(folder).resolve()) for folder in installed if folder)
+    return not _is_swath(module) and is_project_file(getattr(sys.modules.get(module), "__file__", None))
 
 
 def _has_value(cell: CellType) -> bool:

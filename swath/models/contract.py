@@ -85,6 +85,8 @@ class Weights:
     """Input bands, by the contract."""
     output: str = ""
     """Which output is used where the network gives several, by the contract."""
+    code: str = ""
+    """Digest of the code of `factory`, see swath.module_code."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,8 @@ class ModelInfo:
     """Of the network's arithmetic."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the network runs. Part of the key of every call, as the last bits of a map depend on it."""
+    code: str = ""
+    """See Weights."""
 
     @property
     def lattice(self) -> Lattice | None:

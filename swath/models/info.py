@@ -11,6 +11,7 @@ from swath.models.device import Device, resolve_device
 from swath.models.load import check_file, format_of, load_model, weights_sha256
 from swath.models.receptive import measure_predictor, output_channels
 from swath.models.weights_cache import local_copy
+from swath.module_code import module_digest
 from swath.spec.fields.model import ModelRef
 
 
@@ -51,7 +52,9 @@ def weights_of(ref: ModelRef) -> Weights:
     check_file(local, form)
     contract = contract_of(ref)
     check_file(local, form, contract)
-    return Weights(str(path), form, weights_sha256(local), ref.factory, len(contract.bands), contract.output_name)
+    code = module_digest(ref.factory.partition(":")[0]) if ref.factory is not None else ""
+    bands = len(contract.bands)
+    return Weights(str(path), form, weights_sha256(local), ref.factory, bands, contract.output_name, code)
 
 
 def measure_weights(weights: Weights) -> ReceptiveField:
@@ -85,6 +88,7 @@ def describe(ref: ModelRef, receptive: ReceptiveField) -> ModelInfo:
         smallest=receptive.smallest,
         precision=ref.precision,
         device=device,
+        code=weights.code,
     )
 
 

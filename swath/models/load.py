@@ -53,9 +53,13 @@ def load_model(source: Weights | ModelInfo) -> Predictor:
     no GPU but the model is to run on one; MissingExtra when onnxruntime is needed and not installed.
     """
     if isinstance(source, Weights):
-        return _load(source.path, source.format, source.factory, source.sha256, source.output, "float32", "cpu")
+        return _load(
+            source.path, source.format, source.factory, source.code, source.sha256, source.output, "float32", "cpu"
+        )
     output = source.contract.output_name
-    return _load(source.path, source.format, source.factory, source.sha256, output, source.precision, source.device)
+    return _load(
+        source.path, source.format, source.factory, source.code, source.sha256, output, source.precision, source.device
+    )  # fmt: skip
 
 
 def format_of(path: str, trust: bool = False) -> Format:
@@ -86,7 +90,14 @@ def weights_sha256(path: str) -> str:
 
 @lru_cache(maxsize=_CACHED)
 def _load(
-    href: str, form: Format, factory: str | None, sha256: str, output: str, precision: Precision, device: Device
+    href: str,
+    form: Format,
+    factory: str | None,
+    code: str,
+    sha256: str,
+    output: str,
+    precision: Precision,
+    device: Device,
 ) -> Predictor:
     path = local_copy(href)
     if weights_sha256(path) != sha256:
@@ -103,9 +114,9 @@ def _load(
         case "torchscript":
             return TorchPredictor(load_torchscript(path), path, precision, device, output)
         case "safetensors":
-            return TorchPredictor(load_safetensors(path, factory), path, precision, device, output)
+            return TorchPredictor(load_safetensors(path, factory, code), path, precision, device, output)
         case "checkpoint":
-            return TorchPredictor(load_checkpoint(path, factory), path, precision, device, output)
+            return TorchPredictor(load_checkpoint(path, factory, code), path, precision, device, output)
         case "onnx":
             return OnnxPredictor.open(path, output)
 

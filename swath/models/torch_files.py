@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import pickle
 import warnings
@@ -13,6 +12,7 @@ from swath.models.exported_archive import read_program
 from swath.models.global_layers import TorchNetwork
 from swath.models.predictor import cause, first_line
 from swath.models.safety.torchscript import check_script, checked_script
+from swath.module_code import CodeChanged, import_as
 
 if TYPE_CHECKING:
     import torch
@@ -39,12 +39,13 @@ def load_torchscript(path: str) -> torch.nn.Module:
     return module.eval()
 
 
-def load_safetensors(path: str, factory: str | None) -> torch.nn.Module:
-    """The module that `factory` (`module:function`) makes, with the weights of the file, in eval mode. Raises ModelError."""
+def load_safetensors(path: str, factory: str | None, code: str = "") -> torch.nn.Module:
+    """The module that `factory` (`module:function`) makes, with the weights of the file, in eval mode. `code` is the digest of the
+    factory's code. Raises ModelError, also when the code is another by now."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    module = _module_of(factory, path)
+    module = _module_of(factory, path, code)
     try:
         module.load_state_dict(without_prefix(load_file(path), module), strict=True)
     except SafetensorError as error:
@@ -54,9 +55,9 @@ def load_safetensors(path: str, factory: str | None) -> torch.nn.Module:
     return module.eval()
 
 
-def load_checkpoint(path: str, factory: str | None) -> torch.nn.Module:
-    """The module that `factory` makes, with the weights of a file of torch.save, in eval mode. Raises ModelError."""
-    module = _module_of(factory, path)
+def load_checkpoint(path: str, factory: str | None, code: str = "") -> torch.nn.Module:
+    """As load_safetensors, for a file of torch.save."""
+    module = _module_of(factory, path, code)
     try:
         module.load_state_dict(without_prefix(read_checkpoint(path), module), strict=True)
     except RuntimeError as error:
@@ -94,26 +95,28 @@ def read_checkpoint(path: str) -> dict[str, torch.Tensor]:
     return {str(name): tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
 
 
-def _module_of(factory: str | None, path: str) -> torch.nn.Module:
+def _module_of(factory: str | None, path: str, code: str) -> torch.nn.Module:
     import torch
 
     if factory is None:
         remedy = "write in the spec: model: {path: ..., factory: 'package.module:function'}"
         raise ModelError(f"{path}: weights alone are no network: the factory is missing", remedy=remedy)
-    module = _call_factory(factory, path)
+    module = _call_factory(factory, path, code)
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"{path}: factory {factory} gave {type(module).__name__}, not a torch.nn.Module")
     return module
 
 
-def _call_factory(factory: str, path: str) -> Any:
+def _call_factory(factory: str, path: str, code: str) -> Any:
     name, _, function = factory.partition(":")
     if not name or not function:
         raise ModelError(f"{path}: factory {factory!r} must be module:function")
     try:
-        make = getattr(importlib.import_module(name), function)
+        make = getattr(import_as(name, code), function)
+    except CodeChanged as error:
+        raise ModelError(f"{path}: factory {factory}: {error}", remedy="start the run again") from error
     except ImportError as error:
-        remedy = "the module has to be installed, or its folder has to be in PYTHONPATH"
+        remedy = "the module has to be in the project's root or its folder of pipelines, or be installed"
         raise ModelError(f"{path}: factory {factory}: cannot import {name}: {error}", remedy=remedy) from error
     except AttributeError:
         raise ModelError(f"{path}: factory {factory}: module {name} has no {function}") from None

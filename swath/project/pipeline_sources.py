@@ -144,10 +144,16 @@ class ProjectPipelines(PipelineSource):
     """The pipelines in the folders of a project, in all files whose names do not begin with `_`."""
 
     def __init__(
-        self, folders: Iterable[Path], packages: InstalledPackages, root: Path | None, known_as: Mapping[Path, Path]
+        self,
+        folders: Iterable[Path],
+        packages: InstalledPackages,
+        root: Path | None,
+        known_as: Mapping[Path, Path],
+        home: Path | None = None,
     ) -> None:
         """root: folder that the modules may import from; the nearest one with a swath.yaml when not given. known_as: see
-        `swath.project.registry.Registry.discover`. Folders of a commit, which are temporary, get no index."""
+        `swath.project.registry.Registry.discover`. Folders of a commit, which are temporary, get no index. home: the folder whose
+        modules specs may name when the project has no pipelines."""
         self.broken = {}
         self.origins = {}
         self._places: dict[str, tuple[Path, str]] = {}
@@ -161,6 +167,8 @@ class ProjectPipelines(PipelineSource):
             for file in _modules(folder):
                 self.origins[str(file)] = str(file)
                 self._places[str(file)] = (folder, file.stem)
+        if not self._roots and home is not None:
+            self._roots[home / "pipelines"] = (home, home / "pipelines")
         if self.origins and not known_as:
             roots = [(str(folder.resolve()), str(own.resolve())) for folder, (own, _) in self._roots.items()]
             self.identity = f"project {roots} {environment(packages)}"

@@ -73,25 +73,27 @@ class Registry:
         root: Path | None = None,
         known_as: Mapping[Path, Path] | None = None,
         untrusted: Path | None = None,
+        home: Path | None = None,
     ) -> Registry:
         """The pipelines of all sources. The project's override those of installed packages, and these override swath's.
 
         folders: the project's folders of pipelines. root: folder that the project's modules may import from; the nearest one
         with a swath.yaml when not given. known_as: for a folder that replaces another, such as that of a commit: the other one.
         Its modules get the other's names, so that results of one can be unpickled by the other. untrusted: the project's root, if
-        it is not trusted: nothing is imported from the folders.
+        it is not trusted: nothing is imported from the folders. home: the project's root, from which modules that a spec names
+        are imported also when there are no pipelines.
         """
         packages = installed(ENTRY_POINTS)
         if untrusted is not None:
             own = UntrustedPipelines(folders, untrusted)
             return cls((StockPipelines(), InstalledPipelines(packages)), PipelineIndex.of_user(), own)
-        project = ProjectPipelines(folders, packages, root, known_as or {})
+        project = ProjectPipelines(folders, packages, root, known_as or {}, home or root)
         return cls((StockPipelines(), InstalledPipelines(packages), project), PipelineIndex.of_user())
 
     @classmethod
     def of(cls, project: Project) -> Registry:
         """The pipelines that a spec of a project can name."""
-        return cls.discover(project.pipelines, untrusted=None if project.trusted else project.root)
+        return cls.discover(project.pipelines, untrusted=None if project.trusted else project.root, home=project.root)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from swath import crashpoint
 from swath.cluster.contract import RunContext
 from swath.cluster.cost.budget import Budget
 from swath.cluster.teardown.partial_output import PARTIAL
+from swath.code_shipping import name_modules
 from swath.engine.engine import Engine
 from swath.engine.engine_result import CallCounts, EngineResult
 from swath.engine.executors.inline import InlineExecutor
@@ -51,6 +52,7 @@ from swath.runner.outcome import RunOutcome
 from swath.runner.output_checks import check_outputs
 from swath.runner.reports import RunReports
 from swath.runner.run_cluster import RunCluster
+from swath.spec.code_names import modules_of
 from swath.storage.bucket_lock import bucket_locked
 from swath.storage.private_folder import make_private
 from swath.storage.publication import staging_folder
@@ -100,6 +102,7 @@ def run(
                 listener(Log(time=time.time(), run=run_id, level="info", text=text))
 
     job = job.staged(say)
+    name_modules(module for spec in job.loaded.specs for module in modules_of(spec))
     graph = job.graph
     with Journal.open(job.project.state) as journal, contextlib.ExitStack() as exits:
         exits.enter_context(in_use(job.project.state))

@@ -59,7 +59,8 @@ def fit(settings: TrainSettings, plan: ChipPlan, sampling: Sampling, checkpoints
 
     chips = Chips(plan, sampling, settings.seed)
     scaling = plan.moments.value_scaling()
-    stride = stride_of(build_network(settings.network, settings.bands, len(settings.classes)), settings.bands)
+    network = build_network(settings.network, settings.bands, len(settings.classes), source=settings.source)
+    stride = stride_of(network, settings.bands)
     checkpoints.download()
     data = TrainingData(
         lambda step: network_batch(chips.batch(step), scaling, stride),
@@ -94,8 +95,9 @@ def publish(
     with Staging(to, current_run() or name) as staging:
         folder = staging.folder
         exported = export_network(
-            settings.network, settings.bands, len(settings.classes), result.weights, folder, name, onnx=onnx
-        )
+            settings.network, settings.bands, len(settings.classes), result.weights, folder, name, onnx=onnx,
+            source=settings.source,
+        )  # fmt: skip
         record = make_record(name, result, exported, settings, plan, classes, sampling, licence, versions(), commit)
         curves = folder / f"{name}-curves.png"
         draw_curves(curves, record.history, settings.classes, record.colors, record.best.number)

@@ -17,6 +17,7 @@ from swath.errors import MissingExtra, ModelError
 from swath.models.contract import Format, Weights
 from swath.models.load import load_model, weights_sha256
 from swath.spec.fields.network import Network
+from swath.training.loop.network_source import NO_SOURCE, NetworkSource
 from swath.training.loop.networks import build_network, load_weights, stride_of
 
 TOLERANCE = 1e-3
@@ -36,7 +37,15 @@ class ExportedNetwork:
 
 
 def export_network(
-    network: Network, bands: int, classes: int, weights: bytes, folder: Path, name: str, *, onnx: bool = False
+    network: Network,
+    bands: int,
+    classes: int,
+    weights: bytes,
+    folder: Path,
+    name: str,
+    *,
+    onnx: bool = False,
+    source: NetworkSource = NO_SOURCE,
 ) -> ExportedNetwork:
     """Write NAME.pt2, NAME.safetensors and, when requested, NAME.onnx into a folder. All take any number of images of any height
     and width that are multiples of the network's stride.
@@ -46,7 +55,7 @@ def export_network(
     """
     from safetensors.torch import load as decode
 
-    module = build_network(network.model_copy(update={"weights": None}), bands, classes)
+    module = build_network(network.model_copy(update={"weights": None}), bands, classes, source=source)
     load_weights(module, decode(weights), name)
     module = module.eval().cpu()
     stride = stride_of(module, bands)

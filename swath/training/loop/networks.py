@@ -15,6 +15,8 @@ from swath.models.exported_archive import read_weights
 from swath.models.torch_files import without_prefix
 from swath.models.unet import UNet
 from swath.models.weights_cache import local_copy
+from swath.module_code import CodeChanged, import_as
+from swath.training.loop.network_source import NO_SOURCE, NetworkSource
 from swath.training.loop.torchvision_guard import import_torchvision
 
 if TYPE_CHECKING:
@@ -25,18 +27,21 @@ MAX_LISTED = 6
 MAX_STRIDE = 64
 
 
-def build_network(network: Network, bands: int, classes: int, seed: int = 0) -> nn.Module:
+def build_network(
+    network: Network, bands: int, classes: int, seed: int = 0, source: NetworkSource = NO_SOURCE
+) -> nn.Module:
     """The network, from images (N, bands, H, W) to logits (N, classes, H, W), float32. Its weights are drawn from `seed`, then
-    replaced by those of `network.weights` where that is given.
+    replaced by those of `network.weights` where that is given. With `source` these and the network's code must be those of its digests.
 
     Raises MissingExtra for a package that is not installed, and ModelError for a network or weights that do not fit.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = _create(network, bands, classes)
+        module = _create(network, bands, classes, source.code)
     if not isinstance(module, nn.Module):
         raise ModelError(f"network {network.name}: gives {type(module).__name__}, not a torch.nn.Module")
     if network.weights is not None:
+        source.check_weights(network.weights)
         load_weights(module, without_prefix(read_state_dict(network.weights), module), network.weights)
     return module
 
@@ -69,7 +74,7 @@ def stride_of(module: nn.Module, bands: int) -> int:
     raise ModelError(f"the network takes no images of {2 * MAX_STRIDE} pixels and more: {why}")
 
 
-def _create(network: Network, bands: int, classes: int) -> Any:
+def _create(network: Network, bands: int, classes: int, code: str) -> Any:
     kind, _, name = network.name.partition(":")
     if not name:
         return UNet(bands, classes, network.width, network.depth)
@@ -85,9 +90,11 @@ def _create(network: Network, bands: int, classes: int) -> Any:
             network.name, smp.Unet, encoder_name=f"tu-{name}", in_channels=bands, classes=classes, **options
         )
     try:
-        factory = getattr(importlib.import_module(kind), name, None)
+        factory = getattr(import_as(kind, code), name, None)
+    except CodeChanged as error:
+        raise ModelError(f"network {network.name}: {error}", remedy="start the run again") from error
     except ImportError as error:
-        remedy = "the module has to be installed, or its folder has to be in PYTHONPATH"
+        remedy = "the module has to be in the project's root or its folder of pipelines, or be installed"
         raise ModelError(f"network {network.name}: cannot import {kind}: {error}", remedy=remedy) from error
     return _call_factory(network.name, factory, bands=bands, classes=classes, **network.options)
 

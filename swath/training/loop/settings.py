@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from swath.spec.fields.network import Augmentation, BestEpoch, LossTerm, Network, Optimizer
 from swath.training.loop.epochs import Epoch
+from swath.training.loop.network_source import NO_SOURCE, NetworkSource
 
 if TYPE_CHECKING:
     from swath.models.device import Device
@@ -36,6 +37,8 @@ class TrainSettings:
     device: Device = "cpu"
     threads: int = 2
     """CPU threads of torch. The last bits of the weights depend on it."""
+    source: NetworkSource = NO_SOURCE
+    """Code and initial weights of the network."""
 
     @property
     def steps(self) -> int:

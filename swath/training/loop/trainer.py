@@ -65,7 +65,7 @@ def train_network(
     """
     began = time.perf_counter()
     with _torch_settings(settings):
-        network = build_network(settings.network, settings.bands, len(settings.classes), settings.seed)
+        network = build_network(settings.network, settings.bands, len(settings.classes), settings.seed, settings.source)
         module = SegmentationModule(network, settings, lambda epoch: _report(epoch, settings))
         feed = BatchFeed(data.batch, settings.epoch_steps, lambda: trainer.global_step)
         last = folder / LAST
