@@ -87,6 +87,8 @@ class Weights:
     """Which output is used where the network gives several, by the contract."""
     code: str = ""
     """Digest of the code of `factory`, see swath.module_code."""
+    channels: int | None = None
+    """Output channels, by the contract; None where any number will do."""
 
 
 @dataclass(frozen=True)

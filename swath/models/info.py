@@ -7,6 +7,7 @@ from pathlib import Path
 from swath.errors import ModelError
 from swath.models.contract import Contract, ModelInfo, ReceptiveField, Weights
 from swath.models.contract_file import contract_path, read_contract
+from swath.models.declaration import channels_error
 from swath.models.device import Device, resolve_device
 from swath.models.load import check_file, format_of, load_model, weights_sha256
 from swath.models.receptive import measure_predictor, output_channels
@@ -53,13 +54,24 @@ def weights_of(ref: ModelRef) -> Weights:
     contract = contract_of(ref)
     check_file(local, form, contract)
     code = module_digest(ref.factory.partition(":")[0]) if ref.factory is not None else ""
-    bands = len(contract.bands)
-    return Weights(str(path), form, weights_sha256(local), ref.factory, bands, contract.output_name, code)
+    return Weights(
+        str(path), form, weights_sha256(local), ref.factory, len(contract.bands), contract.output_name, code,
+        contract.expected_channels,
+    )  # fmt: skip
 
 
 def measure_weights(weights: Weights) -> ReceptiveField:
-    """Load the network and measure its receptive field; takes a few seconds. Deterministic for the same weights."""
-    return measure_predictor(load_model(weights), weights.bands)
+    """Load the network and measure its receptive field; takes a few seconds. Deterministic for the same weights.
+
+    Raises ModelError, also for a network that does not give the contract's number of channels.
+    """
+    predictor = load_model(weights)
+    found = measure_predictor(predictor, weights.bands)
+    if weights.channels is not None:
+        given = output_channels(predictor, weights.bands)
+        if given != weights.channels:
+            raise channels_error(weights.path, given, weights.channels)
+    return found
 
 
 def measure_channels(weights: Weights) -> int:

@@ -171,6 +171,9 @@ def test_another_number_of_channels_is_refused_before_it_runs(tmp_path: Path) ->
     export(nn.Conv2d(1, 3, 1), 1, tmp_path / "m.pt2")
     with pytest.raises(ModelError, match=r"m\.pt2: the model gives 3 channels, but its contract says 2"):
         weights_of(ModelRef(path=str(tmp_path / "m.pt2")))
+    script(tmp_path / "m.pt", nn.Conv2d(1, 3, 1))
+    with pytest.raises(ModelError, match=r"m\.pt: the model gives 3 channels, but its contract says 2"):
+        inspect(ModelRef(path=str(tmp_path / "m.pt")))
 
 
 def test_outputs_of_other_axes_are_refused_with_what_to_export(tmp_path: Path) -> None:
