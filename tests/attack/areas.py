@@ -1,4 +1,4 @@
-"""Areas with random changes: GeoJSON, WKT, KML, GeoPackage, FlatGeobuf and shapefiles, also zipped."""
+"""Areas and labels with random changes: GeoJSON, WKT, KML, GeoPackage, FlatGeobuf and shapefiles, also zipped."""
 
 from __future__ import annotations
 
@@ -10,12 +10,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pyogrio
 import shapely
 
+from swath.geo import Window
+from swath.imagery.labels.labels import find_labels, read_labels
+from swath.imagery.sources.files import find_scenes
 from swath.spec.fields import area_geometry
+from swath.spec.fields.imagery import FilesImagery
+from swath.spec.fields.labels import VectorLabels
 from tests.attack.kind import NoProcesses
 from tests.attack.mutations import changed_bytes, changed_document, cut_bytes
+from tests.imagery.rasters import write
 
 _DRIVERS = {
     "area.gpkg": "GPKG",
@@ -24,10 +33,13 @@ _DRIVERS = {
     "area.geojson": "GeoJSON",
     "area.shp": "ESRI Shapefile",
 }
+_SHAPEFILE = ("shp", "shx", "dbf", "prj")
 _WORDS = (
     "nan", "inf", "-inf", "1e999", "EMPTY", "Z", "(", ")", "((((((((", ",", "SRID=", "SRID=99999;", "SRID=0;", "POINT", "MULTIPOLYGON",
     "CURVEPOLYGON", "é", "\x00", "180", "-181", "1e308", "0",
 )  # fmt: skip
+_COLUMN = {"encoding": "WKB", "geometry_types": ["Polygon"], "bbox": [10, 50, 13, 51]}
+_GEO = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": _COLUMN}}
 _CRS = (
     "EPSG:4326",
     None,
@@ -44,6 +56,12 @@ _CRS = (
 )
 
 
+def _geoparquet(shapes: list[Any], geo: Any) -> pa.Table:
+    """A table of these shapes with this metadata."""
+    table = pa.table({"geometry": [shapely.to_wkb(shape) for shape in shapes]})
+    return table.replace_schema_metadata({"geo": json.dumps(geo)})
+
+
 class Areas(NoProcesses):
     """Files and texts, read as the area of a spec is."""
 
@@ -54,6 +72,7 @@ class Areas(NoProcesses):
             shapely.to_wkt(shapely.MultiPolygon(shapes)),
             "SRID=32633;POLYGON ((0 0, 9 0, 9 9, 0 0), (1 1, 2 1, 2 2, 1 1))",
         ]
+        self._shapes = shapes
         self._files: dict[str, bytes] = {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -68,9 +87,13 @@ class Areas(NoProcesses):
             for name in ("area.shp", "area.shx", "area.dbf", "area.prj"):
                 archive.writestr(name, self._files[name])
         self._files["area.zip"] = (folder / "area.zip").read_bytes()
+        pa.parquet.write_table(_geoparquet(shapes, _GEO), folder / "area.parquet")
+        self._files["area.parquet"] = (folder / "area.parquet").read_bytes()
         self._geojson = json.loads(self._files["area.geojson"])
         for path in folder.glob("area.*"):
             path.unlink()
+        raster = write(folder / "scene.tif", np.zeros((1, 30, 30), np.uint8), crs="EPSG:4326", at=(10, 51), size=0.1)
+        self._scenes = find_scenes(FilesImagery(paths=(str(raster),)), None, None)
         self._value: Any = None
         self._crs: str | None = None
 
@@ -82,7 +105,7 @@ class Areas(NoProcesses):
         self._value = None
         for name, data in self._files.items():
             (self._folder / name).write_bytes(data)
-        for name in ("area.gpkg", "area.kml", "area.fgb", "area.geojson", "area.shp", "area.zip"):
+        for name in ("area.gpkg", "area.kml", "area.fgb", "area.geojson", "area.shp", "area.zip", "area.parquet"):
             yield self._folder / name
 
     def write(self, chance: random.Random) -> tuple[Path, str]:
@@ -104,16 +127,17 @@ class Areas(NoProcesses):
             path.write_text(json.dumps(document), encoding="utf-8")
             return path, done
         name = chance.choice([each for each in self._files if not each.endswith((".cpg", ".geojson"))])
-        stem_files = (
-            [name]
-            if not name.startswith("area.sh")
-            else [n for n in self._files if n[-3:] in ("shp", "shx", "dbf", "prj")]
-        )
+        if name == "area.parquet" and chance.random() < 0.6:
+            geo, done = changed_document(_GEO, chance)
+            pa.parquet.write_table(_geoparquet(self._shapes, geo), self._folder / name)
+            return self._folder / name, f"metadata of {name}: {done}"
+        parts = [each for each in self._files if each[-3:] in _SHAPEFILE]
+        stem_files = parts if name[-3:] in _SHAPEFILE else [name]
         for each in stem_files:
             (self._folder / each).write_bytes(self._files[each])
         change = chance.choice((changed_bytes, changed_bytes, cut_bytes))
         (self._folder / name).write_bytes(change(self._files[name], chance))
-        shown = name if name.endswith((".gpkg", ".kml", ".fgb", ".zip")) else "area.shp"
+        shown = name if name[-3:] not in _SHAPEFILE else "area.shp"
         return self._folder / shown, f"{change.__name__} of {name}"
 
     def use(self, path: Path) -> None:
@@ -123,6 +147,8 @@ class Areas(NoProcesses):
             area_geometry.from_geojson(self._value)
         else:
             area_geometry.from_file(path.name, path.parent, crs=self._crs)
+            labels = VectorLabels(path=str(path), crs=self._crs, label="water")
+            read_labels(find_labels(labels, self._scenes, ("water",)), Window(0, 0, 30, 30))
 
     def names(self, path: Path) -> tuple[str, ...]:
         # Of a text in a spec, the spec's loader adds file, line and field; so it does of a CRS that the spec names.

@@ -13,6 +13,8 @@ from shapely.affinity import translate
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
+from swath.errors import ImageryError
+
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
@@ -24,10 +26,21 @@ SEGMENTS = 512
 
 @lru_cache(maxsize=64)
 def transformer(source: str, target: str) -> Any:
-    """pyproj's Transformer, with x before y."""
+    """pyproj's Transformer, with x before y. Raises ImageryError for CRSs that cannot be transformed, such as one of the Moon."""
     from pyproj import Transformer
+    from pyproj.exceptions import ProjError
 
-    return Transformer.from_crs(source, target, always_xy=True)
+    try:
+        return Transformer.from_crs(source, target, always_xy=True)
+    except ProjError as error:
+        raise ImageryError(
+            f"there is no transformation from the coordinate reference system {_named(source)} to {_named(target)}",
+            remedy="Georeference the files of one of them again, or name its CRS in the spec (crs).",
+        ) from error
+
+
+def _named(crs: str) -> str:
+    return repr(crs if len(crs) <= 80 else f"{crs[:77]}...")
 
 
 def _polygons(geometry: BaseGeometry) -> list[Polygon]:

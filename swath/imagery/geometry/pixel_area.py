@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pyproj import CRS, Transformer
+from pyproj import Transformer
+
+from swath.imagery.geometry.footprint import transformer
 
 Floats = NDArray[np.float64]
 _SPANS = 256
@@ -55,7 +57,7 @@ class PixelArea:
         if geobox.crs is None:
             return None
         height, width = geobox.shape
-        to_degrees = Transformer.from_crs(CRS.from_wkt(geobox.crs.to_wkt()), "EPSG:4326", always_xy=True)
+        to_degrees = transformer(geobox.crs.to_wkt(), "EPSG:4326")
         steps = (-(-height // _SPANS), -(-width // _SPANS))
         nodes = (
             np.arange(length // step + 2, dtype=np.float64) * step

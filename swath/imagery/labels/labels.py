@@ -166,8 +166,6 @@ def _number(name: str, numbers: dict[str, int], where: str) -> int:
 
 
 def _vector(labels: VectorLabels, image: GeoBox, numbers: dict[str, int]) -> tuple[VectorSource, list[str]]:
-    from pyogrio.errors import DataLayerError, DataSourceError
-
     where = redacted(labels.path)
     if image.crs is None:
         raise ImageryError(
@@ -178,10 +176,6 @@ def _vector(labels: VectorLabels, image: GeoBox, numbers: dict[str, int]) -> tup
         facts = read_info(labels.path, labels.layer, "labels.layer")
     except VectorFileError as error:
         raise ImageryError(f"{where} {error}", remedy=f"Check labels.{error.field}.") from error
-    except (DataSourceError, DataLayerError) as error:
-        raise ImageryError(
-            f"{where}: cannot be read as a vector file: {error}", remedy="Check path and layer."
-        ) from error
     notes = []
     crs = labels.crs or facts.crs
     if crs is None:
@@ -237,13 +231,10 @@ def _thin_features(source: VectorSource, image: GeoBox, where: str) -> list[str]
 
 def _read(path: str, layer: str | None, where: str | None, field: str | None) -> tuple[NDArray[Any], list[Any]]:
     """(geometries, values of the field or empty strings)."""
-    from pyogrio.errors import DataLayerError, DataSourceError, FieldError
-
     try:
         shapes, values = read_features(path, layer, where, [field] if field else [])
-    except (DataSourceError, DataLayerError, FieldError, ValueError) as error:
-        text = str(error) if isinstance(error, VectorFileError) else f"its features cannot be read: {error}"
-        raise ImageryError(f"{redacted(path)}: {text}", remedy="Check labels.layer and labels.where.") from error
+    except VectorFileError as error:
+        raise ImageryError(f"{redacted(path)}: {error}", remedy=f"Check labels.{error.field}.") from error
     if not len(shapes):
         which = "that meet labels.where" if where else "at all"
         raise ImageryError(f"{redacted(path)}: has no features {which}", remedy="Check the file and the condition.")
@@ -262,7 +253,10 @@ def _features(source: VectorSource, image: GeoBox) -> tuple[NDArray[Any], NDArra
     shapes, values = _read(source.path, source.layer, source.where, source.field)
     table = dict(source.numbers)
     numbers = np.array([table[str(value)] for value in values], np.uint8)
-    transform = transformer(source.crs, str(image.crs))
+    try:
+        transform = transformer(source.crs, str(image.crs))
+    except ImageryError as error:
+        raise ImageryError(f"{redacted(source.path)}: {error.message}", remedy=error.remedy) from error
     there = ~shapely.is_empty(shapes) & ~shapely.is_missing(shapes)
     shapes, numbers = shapes[there], numbers[there]
     if transform.source_crs != transform.target_crs:

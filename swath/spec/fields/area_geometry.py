@@ -134,9 +134,6 @@ def from_file(
     path: absolute, relative to `root`, or a URL. layer: required if there are several. where: an SQL condition.
     crs: used instead of that of the file. Raises AreaError.
     """
-    import shapely
-    from pyogrio.errors import DataLayerError, DataSourceError, FieldError, GeometryError
-
     found = absolute(path, root)
     if is_missing(found):
         raise AreaFieldError("there is no such file: {path}", "path", path=found)
@@ -145,15 +142,6 @@ def from_file(
             raise AreaFieldError(
                 f"{{path}} is {what}, not a file or folder; give the path of a file", "path", path=part
             )
-    unreadable = (
-        DataSourceError,
-        DataLayerError,
-        FieldError,
-        GeometryError,
-        shapely.GEOSException,
-        OSError,
-        ValueError,
-    )
     try:
         info = read_info(found, layer, f"{{path: {path}, layer: ...}}")
         if info.driver == "OGR_VRT" and not path.endswith(".vrt"):
@@ -161,12 +149,6 @@ def from_file(
         geometries, _ = read_features(found, info.layer, where)
     except VectorFileError as error:
         raise AreaFieldError(f"{path} {error}", error.field) from error
-    except unreadable as error:
-        if where is not None:
-            raise AreaFieldError(
-                f"{path} cannot be read with this condition; write SQL such as name = 'north'", "where"
-            ) from error
-        raise AreaFieldError(f"{path} cannot be read as a vector file", "path") from error
     own, notes = _crs_of_file(info.crs, path, crs), []
     if own is None and crs is None:
         notes.append(f"{path} has no CRS: read as degrees")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import warnings
 import zipfile
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,14 +64,13 @@ class VectorInfo:
 
 
 def read_info(path: str, layer: str | None, choose: str = "layer") -> VectorInfo:
-    """The layer to read, its CRS and its attributes. `choose` is how the spec names a layer, for the message. Raises VectorFileError,
-    and what pyogrio raises."""
-    if is_parquet(path):
-        return _parquet_info(path, layer)
+    """The layer to read, its CRS and its attributes. `choose` is how the spec names a layer. Raises VectorFileError."""
     import pyogrio
 
-    path = _inside_zip(path)
-    with warnings.catch_warnings():
+    with _reading(), warnings.catch_warnings():
+        if is_parquet(path):
+            return _parquet_info(path, layer)
+        path = _inside_zip(path)
         warnings.simplefilter("ignore", RuntimeWarning)  # GDAL's remarks on a file that it can read
         name = choose_layer(pyogrio.list_layers(path), layer, choose)
         facts = pyogrio.read_info(path, layer=name, force_total_bounds=True)
@@ -83,7 +84,14 @@ def read_info(path: str, layer: str | None, choose: str = "layer") -> VectorInfo
 def read_features(
     path: str, layer: str | None, where: str | None, columns: Sequence[str] = ()
 ) -> tuple[NDArray[Any], list[NDArray[Any]]]:
-    """Geometries in two dimensions, and the values of each of `columns`. Raises VectorFileError, and what pyogrio raises."""
+    """Geometries in two dimensions, and the values of each of `columns`. Raises VectorFileError."""
+    with _reading(where):
+        return _features(path, layer, where, columns)
+
+
+def _features(
+    path: str, layer: str | None, where: str | None, columns: Sequence[str]
+) -> tuple[NDArray[Any], list[NDArray[Any]]]:
     import shapely
 
     if is_parquet(path):
@@ -104,6 +112,30 @@ def read_features(
     if wkb is None:
         raise VectorFileError("is a table without polygons; name a file or a layer that has some")
     return shapely.from_wkb(wkb), list(values)
+
+
+@contextlib.contextmanager
+def _reading(where: str | None = None) -> Iterator[None]:
+    """Inside, what damaged files make libraries raise becomes VectorFileError. The message has none of theirs, which may quote a value
+    of the environment."""
+    import shapely
+    from pyogrio.errors import DataLayerError, DataSourceError, FieldError, GeometryError
+    from pyproj.exceptions import CRSError
+
+    try:
+        yield
+    except VectorFileError:
+        raise
+    except (
+        DataSourceError, DataLayerError, FieldError, GeometryError, CRSError, shapely.GEOSException, zipfile.BadZipFile, zlib.error,
+        OSError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError,
+        UnboundLocalError,  # of pyogrio, for a CRS without WKT
+    ) as error:  # fmt: skip
+        if where is not None:
+            raise VectorFileError(
+                "cannot be read with this condition; write SQL such as name = 'north'", "where"
+            ) from error
+        raise VectorFileError("cannot be read as a vector file; check it with ogrinfo, or export it again") from error
 
 
 def choose_layer(layers: Iterable[Sequence[Any]], wanted: str | None, choose: str) -> str:
@@ -168,7 +200,8 @@ def _parquet_info(path: str, layer: str | None) -> VectorInfo:
             authority = system.to_authority(min_confidence=100)
             crs = ":".join(authority) if authority else system.to_wkt()
     name = _geometry_column(path)
-    bounds = tuple(column["bbox"]) if len(column.get("bbox", ())) == 4 else None
+    west, south, east, north = map(float, column["bbox"]) if len(column.get("bbox", ())) == 4 else [math.nan] * 4
+    bounds = (west, south, east, north) if all(map(math.isfinite, (west, south, east, north))) else None
     return VectorInfo(None, crs, tuple(each for each in schema.names if each != name), "Parquet", rows, bounds)
 
 

@@ -193,3 +193,17 @@ def test_real_masks_without_a_crs_lie_on_their_image(shared):
         mask = file.read(1)
     read = read_labels(source, Window(100, 50, 200, 300))
     assert (read == np.array([2, 0, 255, 0, 1], np.uint8)[mask[100:300, 50:350]]).all()
+
+
+def test_damaged_files_and_systems_of_other_bodies_are_errors_that_name_the_file(tmp_path):
+    _, scenes = image(tmp_path)
+    square = [(500_000, 5_000_000), (500_100, 5_000_000), (500_100, 4_999_900), (500_000, 4_999_900)]
+    path = features(tmp_path / "l.geojson", [(square, {})], "urn:ogc:def:crs:EPSG::32633")
+    moon = VectorLabels(path=str(path), label="water", crs="IAU_2015:30100")
+    with pytest.raises(ImageryError, match=r"l\.geojson: there is no transformation from .* 'IAU_2015:30100' to"):
+        find_labels(moon, scenes, CLASSES)
+    with pytest.raises(ImageryError, match=r"l\.geojson: cannot be read with this condition"):
+        find_labels(VectorLabels(path=str(path), label="water", where="no ("), scenes, CLASSES)
+    (tmp_path / "a.zip").write_bytes(b"PK\x05\x06" + bytes(18))
+    with pytest.raises(ImageryError, match=r"a\.zip is an archive without a vector file"):
+        find_labels(VectorLabels(path=str(tmp_path / "a.zip"), label="water"), scenes, CLASSES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -317,3 +318,26 @@ def test_a_file_that_names_an_unknown_crs_is_refused_unless_another_is_given(
     with pytest.raises(AreaError, match=r"a\.geojson names a coordinate reference system that is not known"):
         from_file("a.geojson", tmp_path)
     assert from_file("a.geojson", tmp_path, crs="EPSG:32633").crs == "EPSG:32633"
+
+
+def test_a_damaged_archive_and_wrong_metadata_of_geoparquet_are_area_errors(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.geojson", shapely.to_geojson(shapely.box(0, 0, 1, 1)))
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[data.index(b"PK\x01\x02") + 6] = 255  # the version that is needed to unpack it
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(AreaError, match=r"a\.zip cannot be read as a vector file; check it with ogrinfo"):
+        from_file("a.zip", tmp_path)
+    for geo in (
+        "[]",
+        "{",
+        '{"primary_column": "x", "columns": {}}',
+        '{"primary_column": "geometry", "columns": {"geometry": 3}}',
+    ):
+        table = pa.table({"geometry": [shapely.to_wkb(shapely.box(0, 0, 1, 1))]}).replace_schema_metadata({"geo": geo})
+        pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+        with pytest.raises(AreaError, match=r"a\.parquet cannot be read as a vector file"):
+            from_file("a.parquet", tmp_path)
