@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -65,11 +67,24 @@ def test_each_decision_has_a_date_and_a_state_and_a_row_in_the_list() -> None:
     assert [line for line in text.splitlines() if line.startswith("|")] == rows
 
 
-def test_each_test_that_the_security_page_names_exists() -> None:
-    named = re.findall(r"`(tests/[\w/.]+)::(\w+)`", (DOCS / "security.md").read_text())
+@pytest.mark.parametrize("page", ["security.md", "faults.md"])
+def test_each_test_that_a_page_names_exists(page: str) -> None:
+    named = re.findall(r"`(tests/[\w/.]+)::(\w+)`", (DOCS / page).read_text())
     assert len(named) > 30
     for file, name in named:
         assert re.search(rf"^ *(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE), f"{file}::{name}"
+
+
+def test_each_fault_names_a_test_that_is_collected() -> None:
+    rows = [line for line in (DOCS / "faults.md").read_text().splitlines() if line.startswith("| ")]
+    rows = [row for row in rows if not row.startswith("| fault |")]
+    assert len(rows) >= 43
+    assert [row for row in rows if "::test_" not in row] == []
+    named = sorted(set(re.findall(r"`(tests/[\w/.]+::\w+)`", "\n".join(rows))))
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *named]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert set(named) <= {line.partition("[")[0] for line in done.stdout.splitlines()}
 
 
 def test_each_row_of_the_security_page_s_inputs_names_a_test() -> None:

@@ -134,3 +134,16 @@ def test_what_cannot_be_terminated_is_exit_code_7_and_sweep_is_the_remedy(cloud:
     pipe("sweep", "--yes")
     assert cloud.empty(1)
     check_nothing_left(pipe)
+
+
+@pytest.mark.parametrize("point", ["leased", "launching", "launched"])
+def test_a_client_killed_around_a_create_request_leaves_no_machine_and_the_run_resumes(
+    cloud: Cloud, pipe: Pipe, undisturbed: dict[str, str], point: str
+) -> None:
+    done = pipe("run", spec(pipe), code=-signal.SIGKILL, env={"SWATH_CRASH_AT": point}, cold=True)
+    assert "done" not in done.out
+    pipe("sweep", "--yes")
+    assert cloud.empty(60), f"left: {cloud.alive()}"
+    pipe("resume", "last")
+    assert hashes(pipe.folder / "out/map") == undisturbed
+    check_nothing_left(pipe)
