@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 
 from swath.agent.agent import Agent, AgentLimits
+from swath.engine.process import Process
 from swath.protocol.client import Client, ClientLimits, Superseded
 from swath.protocol.messages import RunInfo, RunRequest
 from swath.server.app import create_app
@@ -191,9 +192,11 @@ class Site:
                 process.wait(20)
         with contextlib.suppress(Exception):
             self.server.stop()
-        for file in self.folder.glob("**/run.json"):  # no run outlives its test
-            with contextlib.suppress(Exception):
-                os.kill(json.loads(file.read_text())["pid"], signal.SIGKILL)
+        for role in ("supervisor", "run"):  # neither outlives its test
+            for file in self.folder.glob(f"**/{role}.json"):
+                process = Process(**json.loads(file.read_text()))
+                if not process.gone():
+                    os.kill(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture
