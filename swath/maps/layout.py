@@ -90,8 +90,10 @@ def grid_windows(grids: Sequence[Scenes], area: Area | None) -> dict[int, Window
 
 def _check_scenes_meet(scenes: Scenes, area: Area | None) -> None:
     """Raise AreaError when the area lies within the grid of all scenes, but in none of them."""
+    if area is None or scenes.image.crs is None:  # without a CRS nothing says where a scene is
+        return
     footprints = [grid_footprint(band.geobox) for scene in scenes.scenes for band in scene.bands[:1]]
-    if area is None or not footprints or area_footprint(area).intersects(shapely.union_all(footprints)):
+    if not footprints or area_footprint(area).intersects(shapely.union_all(footprints)):
         return
     raise AreaError(
         f"the area{f' ({area.source})' if area.source else ''} lies between the scenes: none of {len(footprints)} has a pixel there",
