@@ -64,7 +64,7 @@ def read_contract(path: str | Path) -> Contract:
             remedy=f"write that file; a minimal contract is:\n{EXAMPLE}",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: the model's contract cannot be read: {error}") from error
+        raise ModelError(f"{path}: the model's contract cannot be read: {error}", remedy="save it as UTF-8") from error
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
     except ValueError as error:

@@ -6,7 +6,9 @@ A worker is one process per core, so torch and onnxruntime use one thread in a p
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -41,6 +43,7 @@ FORMATS: dict[str, Format] = {
 CHECKPOINTS = (".ckpt", ".pth", ".pt")
 """Suffixes of files of torch.save: pickles, which are read only where the spec says `trust: true`."""
 
+DAMAGED = "the file is damaged, or not what its suffix says: copy it again, or export the model again"
 _CACHED = 4
 _LIBRARIES = {"onnx": ("onnxruntime",)}
 
@@ -110,7 +113,8 @@ def _load(
         load_first(FirstLoad(path, form, sha256, files, libraries, f"{__name__}:rehearse"))
     match form:
         case "pt2":
-            return TorchPredictor(load_torch_export(path, output), path, precision, device)
+            with _remedy():
+                return TorchPredictor(load_torch_export(path, output), path, precision, device)
         case "torchscript":
             return TorchPredictor(load_torchscript(path), path, precision, device, output)
         case "safetensors":
@@ -125,14 +129,16 @@ def check_file(path: str, form: Format, contract: Contract | None = None) -> Non
     """Raise ModelError for a file that holds what a model may not (operators, pickles, names of other files, a network in training
     mode), or that declares an input or outputs which do not fit `contract`. Imports no torch, reads no weights; loading the file
     checks the rest."""
-    match form:
-        case "pt2":
-            check_archive(path)
-        case "torchscript":
-            check_script_archive(path)
-        case "onnx":
-            check_onnx(path)
-    if contract is not None and (declared := declaration_of(path, form)) is not None:
+    with _remedy():
+        match form:
+            case "pt2":
+                check_archive(path)
+            case "torchscript":
+                check_script_archive(path)
+            case "onnx":
+                check_onnx(path)
+        declared = declaration_of(path, form) if contract is not None else None
+    if contract is not None and declared is not None:
         declared.check(path, len(contract.bands), contract.output_name, contract.expected_channels)
 
 
@@ -159,16 +165,27 @@ def declaration_of(path: str, form: Format) -> Declaration | None:
 def rehearse(path: str, form: Format) -> None:
     """Load a file's network, or its weights where the network is the project's own; of .pt2 the graph only, because reading its
     weights is copying numbers. Raises ModelError."""
-    if form == "onnx":
-        OnnxPredictor.load(path)
-        return
-    import torch
+    with _remedy():
+        if form == "onnx":
+            OnnxPredictor.load(path)
+            return
+        import torch
 
-    torch.set_num_threads(1)
-    match form:
-        case "pt2":
-            read_graph(path)
-        case "torchscript":
-            load_torchscript(path)
-        case "checkpoint":
-            read_checkpoint(path)
+        torch.set_num_threads(1)
+        match form:
+            case "pt2":
+                read_graph(path)
+            case "torchscript":
+                load_torchscript(path)
+            case "checkpoint":
+                read_checkpoint(path)
+
+
+@contextlib.contextmanager
+def _remedy() -> Iterator[None]:
+    """Inside, an error of a file that says no remedy gets one."""
+    try:
+        yield
+    except ModelError as error:
+        error.remedy = error.remedy or DAMAGED
+        raise

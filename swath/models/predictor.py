@@ -36,7 +36,10 @@ class ImagesRefused(ModelError):
 def refused(path: str, images: NDArray[np.float32], error: Exception) -> ImagesRefused:
     """The error of a network that raised `error` on these images."""
     shape = " x ".join(str(n) for n in images.shape)
-    return ImagesRefused(f"{path}: the model refuses images of {shape} (N, bands, height, width): {cause(error)}")
+    return ImagesRefused(
+        f"{path}: the model refuses images of {shape} (N, bands, height, width): {cause(error)}",
+        remedy="export it for images of any height and width, and as many bands as its contract names",
+    )
 
 
 def check_shape(path: str, images: NDArray[np.float32], output: NDArray[np.float32]) -> NDArray[np.float32]:

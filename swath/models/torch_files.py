@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import torch
 
 
+FACTORY_REMEDY = "name the factory with the options of the network that these weights were saved from"
+
+
 def load_torch_export(path: str, output: str = "") -> TorchNetwork:
     """The network of a .pt2 archive; of several outputs the one of this name. Raises ModelError."""
     return read_program(path, output)
@@ -49,9 +52,13 @@ def load_safetensors(path: str, factory: str | None, code: str = "") -> torch.nn
     try:
         module.load_state_dict(without_prefix(load_file(path), module), strict=True)
     except SafetensorError as error:
-        raise ModelError(f"{path}: not a safetensors file: {first_line(error)}") from error
+        raise ModelError(
+            f"{path}: not a safetensors file: {first_line(error)}", remedy="copy the file again, or save it again"
+        ) from error
     except RuntimeError as error:
-        raise ModelError(f"{path}: the weights do not fit the network of factory {factory}: {cause(error)}") from error
+        raise ModelError(
+            f"{path}: the weights do not fit the network of factory {factory}: {cause(error)}", remedy=FACTORY_REMEDY
+        ) from error
     return module.eval()
 
 
@@ -61,7 +68,9 @@ def load_checkpoint(path: str, factory: str | None, code: str = "") -> torch.nn.
     try:
         module.load_state_dict(without_prefix(read_checkpoint(path), module), strict=True)
     except RuntimeError as error:
-        raise ModelError(f"{path}: the weights do not fit the network of factory {factory}: {cause(error)}") from error
+        raise ModelError(
+            f"{path}: the weights do not fit the network of factory {factory}: {cause(error)}", remedy=FACTORY_REMEDY
+        ) from error
     return module.eval()
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from swath.cli.render.terminal_text import shortened
-from swath.errors import SpecError, SwathError
+from swath.errors import AreaError, SpecError, SwathError
 from tests.attack.guard import CANARY, Guard, left_files
 from tests.attack.kind import Kind, open_kind
 
@@ -99,6 +99,8 @@ def _mistakes(error: BaseException, kind: Kind, path: Path) -> list[str]:
         wrong.append(f"exit code {error.exit_code}")
     if not any(name in text for name in kind.names(path)):
         wrong.append("the message does not say where")
+    if not error.remedy and not isinstance(error, (SpecError, AreaError)):  # they say it in one text
+        wrong.append("the message does not say what to do")
     if raw := _RAW.search(text):
         wrong.append(f"the message has {raw[0]!r}")
     if len(text := shortened(text)) > MESSAGE_CHARACTERS:

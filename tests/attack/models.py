@@ -16,12 +16,13 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 
 from swath.models.contract import Format, Weights
+from swath.models.contract_file import parse_contract
 from swath.models.load import check_file, load_model, weights_sha256
 from swath.models.unet import UNet
 from tests.attack.kind import NoProcesses
 from tests.attack.mutations import changed_bytes, cut_bytes, scattered_changes
 from tests.models.safety.crafted import entries_of, script, write_entries
-from tests.models.tiny_models import export
+from tests.models.tiny_models import export, tiny_contract
 
 FACTORY = "tests.attack.models:network"
 _FORMATS: dict[str, Format] = {
@@ -31,6 +32,9 @@ _FORMATS: dict[str, Format] = {
     ".safetensors": "safetensors",
     ".ckpt": "checkpoint",
 }
+
+
+_CONTRACT = parse_contract(tiny_contract("model", ("red", "green", "blue"), 2))
 
 
 def network() -> torch.nn.Module:
@@ -74,7 +78,7 @@ class Models(NoProcesses):
 
     def use(self, path: Path) -> None:
         form = _FORMATS[path.suffix]
-        check_file(str(path), form)
+        check_file(str(path), form, _CONTRACT)
         factory = FACTORY if form in ("safetensors", "checkpoint") else None
         predictor = load_model(Weights(str(path), form, weights_sha256(str(path)), factory, 3))
         predictor(np.zeros((1, 3, 8, 8), np.float32))

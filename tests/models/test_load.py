@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from rasterio.windows import Window
 from swath.errors import ModelError
 from swath.models.contract import Weights
 from swath.models.info import weights_of
-from swath.models.load import format_of, load_model, weights_sha256
+from swath.models.load import check_file, format_of, load_model, weights_sha256
 from swath.models.onnx_predictor import OnnxPredictor
 from swath.models.torch_predictor import TorchPredictor
 from swath.spec.fields.model import ModelRef
@@ -82,3 +83,12 @@ def test_external_data_of_an_onnx_model_is_part_of_its_digest(tmp_path: Path) ->
     alone = weights_sha256(str(path))
     (tmp_path / "model.onnx.data").write_bytes(b"weights")
     assert weights_sha256(str(path)) != alone
+
+
+def test_a_damaged_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    good = write_identity_model(tmp_path).read_bytes()
+    for name, form, data in (("a.pt2", "pt2", good[:900]), ("a.pt", "torchscript", good), ("a.onnx", "onnx", good)):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(ModelError, match=re.escape(name)) as caught:
+            check_file(str(tmp_path / name), form)  # type: ignore[arg-type]
+        assert caught.value.remedy

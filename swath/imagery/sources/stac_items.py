@@ -109,7 +109,10 @@ def _read(place: str, reader: StacReader) -> Iterator[pystac.Item]:
             seen.update(fresh)
             waiting = fresh + waiting
         else:
-            raise ImageryError(f"{redacted(href)}: a {kind!r}, not a STAC document")
+            raise ImageryError(
+                f"{redacted(href)}: a {kind!r}, not a STAC document",
+                remedy="Name a Catalog, Collection, FeatureCollection or Feature of STAC.",
+            )
 
 
 def _searched(imagery: StacImagery, area: Area | None, reader: StacReader, notes: list[str]) -> Iterator[pystac.Item]:

@@ -86,9 +86,13 @@ class StacReader(StacApiIO):
         try:
             document = json.loads(text)
         except RecursionError as error:
-            raise ImageryError(f"{redacted(href)}: too deeply nested", remedy="It must be a STAC document.") from error
+            raise ImageryError(
+                f"{redacted(href)}: too deeply nested{self._origin(href)}", remedy="It must be a STAC document."
+            ) from error
         except ValueError as error:
-            raise ImageryError(f"{redacted(href)}: not JSON: {error}", remedy="It must be a STAC document.") from error
+            raise ImageryError(
+                f"{redacted(href)}: not JSON: {error}{self._origin(href)}", remedy="It must be a STAC document."
+            ) from error
         return check_document(document, href)
 
     def request(
@@ -139,11 +143,14 @@ class StacReader(StacApiIO):
     def _file(self, href: str) -> str:
         path = local_path(href)
         if path.exists() and not path.is_file():
-            origin = "" if href == self._place else f" ({redacted(self._place)} leads there)"
-            raise ImageryError(f"{href}: not a file{origin}", remedy="Name the catalogue's JSON file.")
+            raise ImageryError(f"{href}: not a file{self._origin(href)}", remedy="Name the catalogue's JSON file.")
         if path.stat().st_size > self._limits.document_bytes:
             raise self._too_much(f"{href} has more than {self._limits.document_bytes:,} bytes")
         return path.read_text(encoding="utf-8")
+
+    def _origin(self, href: str) -> str:
+        """For messages on a document that the spec does not name itself."""
+        return "" if href == self._place else f" ({redacted(self._place)} leads there)"
 
     def _too_much(self, what: str) -> ImageryError:
         return ImageryError(

@@ -99,3 +99,12 @@ def test_a_link_to_a_folder_is_named_with_the_catalogue(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(json.dumps(catalogue))
     with pytest.raises(ImageryError, match=r"^/: not a file \(.*c\.json leads there\)"):
         find_scenes(StacImagery(catalog=str(tmp_path / "c.json"), bands=("red",)), None, None)
+
+
+def test_a_link_to_a_file_that_is_no_json_is_named_with_the_catalogue(raster: Path, tmp_path: Path) -> None:
+    links = [{"rel": "child", "href": str(raster.with_suffix(".txt"))}]
+    raster.with_suffix(".txt").write_text("not JSON")
+    catalogue = {"type": "Catalog", "stac_version": "1.0.0", "id": "c", "description": "", "links": links}
+    (tmp_path / "c.json").write_text(json.dumps(catalogue))
+    with pytest.raises(ImageryError, match=r"scene\.txt: not JSON: .* \(.*c\.json leads there\)"):
+        find_scenes(StacImagery(catalog=str(tmp_path / "c.json"), bands=("red",)), None, None)
