@@ -16,7 +16,8 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from swath.errors import ImageryError
-from swath.imagery.sources.stac_items import UNDATED
+from swath.imagery.sources.categorical import CATEGORICAL_FIELD
+from swath.imagery.sources.stac_document import UNDATED
 from swath.maps.sheets import union_of_boxes
 from swath.maps.stac_item import FILE, footprint_and_bbox, scene_times
 from swath.storage.objects import read_object
@@ -202,6 +203,8 @@ def _described(band: Band, facts: CogFacts) -> dict[str, Any]:
         described["nodata"] = int(nodata) if nodata != "nan" and float(nodata).is_integer() else nodata
     if band.scale is not None:
         described |= {"raster:scale": band.scale, "raster:offset": band.offset or 0.0}
+    if band.categorical:
+        described[CATEGORICAL_FIELD] = True
     return described | {"statistics": facts.statistics[0]}
 
 

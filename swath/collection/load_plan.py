@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from swath.spec.fields.grid import GridSpec
     from swath.spec.fields.imagery import Imagery
 
-FILES_VERSION = 1
+FILES_VERSION = 2
 """Raise it when the files of the same imagery change, so that existing images are loaded again."""
 RESERVED = frozenset({"collection", "catalog", "item_collection"})
 """Ids that no image gets: names of the documents of a STAC catalogue, in lower case."""
@@ -77,7 +77,8 @@ class ImageToLoad:
         return tuple(
             replace(
                 band, name=name, dtype=encoding.dtype, nodata=None if encoding.alpha else encoding.nodata,
-                scale=1.0 if self.physical else band.scale, offset=0.0 if self.physical else band.offset,
+                scale=1.0 if self.physical and not band.categorical else band.scale,
+                offset=0.0 if self.physical and not band.categorical else band.offset,
             )
             for band, name, encoding in zip(first, self.scenes.bands, self.encodings, strict=True)
         )  # fmt: skip
@@ -253,20 +254,29 @@ def _encodings(scenes: Scenes, blocksize: int, physical: bool) -> tuple[Encoding
     encodings = []
     for number in range(len(scenes.bands)):
         band_of_scenes = [scene.bands[number] for scene in scenes.scenes]
-        dtype = np.dtype(np.float32) if physical else np.result_type(*{np.dtype(band.dtype) for band in band_of_scenes})
+        flags = band_of_scenes[0].categorical
+        own_dtype = np.result_type(*{np.dtype(band.dtype) for band in band_of_scenes})
+        dtype = np.dtype(np.float32) if physical and not flags else own_dtype
         declared = {band.nodata for band in band_of_scenes}
         # In a file of several bands a pixel is invalid where all bands are nodata: one of them may hold that value and be valid.
         own_file = all(sum(other.href == band.href for other in scene.bands) == 1
                     for scene, band in zip(scenes.scenes, band_of_scenes, strict=True))  # fmt: skip
         if dtype.kind == "f":
-            encodings.append(Encoding(str(dtype), math.nan, blocksize=blocksize))
-        elif own_file and len(declared) == 1 and None not in declared and scenes.resampling in ("nearest", "mode"):
-            encodings.append(Encoding(str(dtype), float(declared.pop() or 0), blocksize=blocksize))
+            encodings.append(Encoding(str(dtype), math.nan, categorical=flags, blocksize=blocksize))
+        elif (
+            own_file
+            and len(declared) == 1
+            and None not in declared
+            and (flags or scenes.resampling in ("nearest", "mode"))
+        ):
+            nodata = float(declared.pop() or 0)
+            encodings.append(Encoding(str(dtype), nodata, categorical=flags, blocksize=blocksize))
         elif dtype in (np.uint8, np.uint16):  # dtypes of which GDAL accepts alpha bands
-            encodings.append(Encoding(str(dtype), 0.0, 2, blocksize=blocksize, alpha=True))
+            encodings.append(Encoding(str(dtype), 0.0, 2, categorical=flags, blocksize=blocksize, alpha=True))
         else:  # the value at the end of a wide range
             limits = np.iinfo(str(dtype))
-            encodings.append(Encoding(str(dtype), float(limits.min or limits.max), blocksize=blocksize))
+            end = float(limits.min or limits.max)
+            encodings.append(Encoding(str(dtype), end, categorical=flags, blocksize=blocksize))
     return tuple(encodings)
 
 

@@ -56,6 +56,10 @@ class CallBatch(NamedTuple):
         return self.calls[0].context.task
 
 
+LEFT_OUT = "left out"
+"""Level of a CallOutput that names a part of its input which a call left out."""
+
+
 class CallOutput(NamedTuple):
     """A line or a report that came out of a call while it ran."""
 
@@ -65,7 +69,7 @@ class CallOutput(NamedTuple):
     time: float
     """Seconds since the epoch."""
     level: str
-    """A log level, or `progress`, `started`, or `metrics`, whose text is JSON."""
+    """A log level, or `progress`, `started`, LEFT_OUT, or `metrics`, whose text is JSON."""
     text: str = ""
     done: float | None = None
     total: float | None = None

@@ -63,7 +63,7 @@ class Engine:
             self._nodes, self._batches, self._recorder, journal, self.counts,
             on_error=on_error, only_run=run if fresh else None, dry_run=dry_run, verify=verify,
         )  # fmt: skip
-        self.on_output = self._recorder.output
+        self.on_output = self._items.output
         """Takes the output of calls while they run; the executor calls it on the engine's own thread."""
 
     def execute(self, graph: Graph, executor: Executor) -> EngineResult:

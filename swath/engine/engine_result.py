@@ -19,6 +19,8 @@ class CallCounts:
     """Calls that failed for good."""
     set_aside: list[str] = field(default_factory=list)
     """The first of those, as `node[item]: error`; the journal has all."""
+    left_out: list[str] = field(default_factory=list)
+    """What calls with a result left out of it, as `node: what`; the first of it."""
     exit_code: int = 0
     """Of the first error that set a call aside; 0 when there was none."""
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from swath.engine.batch_queue import BatchQueue
 from swath.engine.batches import Batches
-from swath.engine.call import BatchResult, Call, CallOutcome, failed_outcome
+from swath.engine.call import LEFT_OUT, BatchResult, Call, CallOutcome, CallOutput, failed_outcome
 from swath.engine.engine_result import CallCounts
 from swath.engine.journal import Journal
 from swath.engine.node_state import NodeState
@@ -214,6 +214,21 @@ class Items:
                 number = item if self._results.nodes[other].mapped else None
                 self._set_aside(other, number, outcome, call.attempt, call.key, batch.worker)
                 self._nodes.end_item(other, item, None)
+
+    def output(self, output: CallOutput) -> None:
+        """Record a line or a report of a call. Raises TaskFailed when it left something out and `on_error` is stop."""
+        if output.level != LEFT_OUT:
+            self._recorder.output(output)
+            return
+        self._recorder.output(output._replace(level="warning", text=f"set aside: {output.text}"))
+        place = output.node if output.item is None else f"{output.node}[{output.item}]"
+        text = self._recorder.scrub(f"{place}: {output.text}")
+        if (
+            text not in self._counts.left_out and len(self._counts.left_out) < LISTED_FAILURES
+        ):  # a retry reports it again
+            self._counts.left_out.append(text)
+        if self._on_error == "stop":
+            raise TaskFailed(text, remedy="on_error: continue sets it aside and goes on")
 
     def _retry(self, call: Call, outcome: CallOutcome, worker: str) -> None:
         policy = call.context.task.policy

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from swath.engine.call import Call, CallOutput, OutputListener
+from swath.engine.call import LEFT_OUT, Call, CallOutput, OutputListener
 from swath.graph.call_context import reporting_to
 
 OUTPUT_INTERVAL_S = 0.2
@@ -69,7 +69,7 @@ class OutputCapture:
         root.setLevel(min(level or logging.WARNING, logging.INFO))
         try:
             with (
-                reporting_to(self._progress, run, self._metrics),
+                reporting_to(self._progress, run, self._metrics, lambda what: self._send(LEFT_OUT, what)),
                 warnings.catch_warnings(),
                 contextlib.redirect_stdout(self._stdout),
             ):

@@ -30,6 +30,8 @@ class Band:
     scale: float | None = None
     """Physical value = value in the file * scale + offset; None when it is not known."""
     offset: float | None = None
+    categorical: bool = False
+    """Flags or classes: never interpolated nor scaled."""
     stamp: str = ""
     """Changes when the file changes (size and modification time, or etag): it makes the key of a call depend on the file."""
 
@@ -60,11 +62,17 @@ class Scenes:
     bands: tuple[str, ...]
     mosaic: str = "first"
     resampling: str = "nearest"
+    """Of measured bands; see `band_resampling`."""
     mask: Mask | None = None
     zones: tuple[str, ...] = ()
     """UTM zones of all grids, such as 28N and 29N, when the map has one grid for each; the zone of this one is that of `image`."""
     notes: tuple[str, ...] = ()
     """Notes for the report: what was repaired, guessed, resampled."""
+
+
+def band_resampling(band: Band, resampling: str) -> str:
+    """How a band is resampled where its scenes are by `resampling`: flags and classes by nearest or mode, which invent no value."""
+    return "nearest" if band.categorical and resampling != "mode" else resampling
 
 
 def all_scenes(grids: Sequence[Scenes]) -> list[Scene]:

@@ -133,7 +133,7 @@ def model_layout(regions: Regions, model: ModelInfo, channels: int, output: Outp
     contract, size = model.contract, output.blocksize
     classes = contract.output == "classes"
     encoding = Encoding(
-        contract.dtype, contract.nodata, 1 if classes else channels, classes and bool(contract.classes), size
+        contract.dtype, contract.nodata, 1 if classes else channels, classes and bool(contract.classes), blocksize=size
     )
     edge = min(regions.sheets[0].size, max(size, tile_edge(model)))
     layers = probability_bands(contract, output.probabilities) if output.probabilities else None

@@ -17,7 +17,7 @@ from shapely.geometry import mapping
 
 from swath.imagery.geometry.footprint import grid_footprint
 from swath.imagery.scene import Scene
-from swath.imagery.sources.stac_items import UNDATED
+from swath.imagery.sources.stac_document import UNDATED
 from swath.maps.cog.cog import CogFacts
 from swath.maps.legend import Legend
 from swath.storage.publication import PublishedFile

@@ -293,12 +293,15 @@ class _Run:
                 offered = ", ".join(table.numbers) or "none"
                 self.say("warning", f"search.best: no variant has a number {table.best_by!r}; they have {offered}")
         outputs = [self.events.scrub(output) for output in reportable.outputs(value)]
-        if not counts.set_aside:
+        if not counts.set_aside and not (counts.left_out and finished):
             return RunOutcome(self.id, "done", 0, "", outputs, [], value)
         if finished:
-            count = counts.failed
-            error = SetAside(f"{count} {'call was' if count == 1 else 'calls were'} set aside")
-            return RunOutcome(self.id, "partial", error.exit_code, error.message, outputs, counts.set_aside, value)
+            count, parts = counts.failed, len(counts.left_out)
+            what = [f"{count} {'call' if count == 1 else 'calls'}"] if count else []
+            what += [f"{parts} {'part' if parts == 1 else 'parts'} of the input"] if parts else []
+            error = SetAside(f"{' and '.join(what)} {'was' if count + parts == 1 else 'were'} set aside")
+            aside = [*counts.set_aside, *counts.left_out]
+            return RunOutcome(self.id, "partial", error.exit_code, error.message, outputs, aside, value)
         return RunOutcome(self.id, "failed", self._code(counts.exit_code), counts.set_aside[0], [], counts.set_aside)
 
     def _code(self, exit_code: int) -> int:

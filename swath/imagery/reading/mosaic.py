@@ -11,12 +11,12 @@ from odc.geo.geobox import GeoBox
 
 from swath.errors import ImageryError
 from swath.geo import Window
-from swath.imagery.geometry.image_grid import grid_key
+from swath.imagery.geometry.image_grid import grid_key, pixel_offset
 from swath.imagery.geometry.placement import band_window
 from swath.imagery.reading.dataset_cache import DATASETS, DatasetCache
 from swath.imagery.reading.quality_mask import usable
 from swath.imagery.reading.window import Pixels, Valid, measured, read_file
-from swath.imagery.scene import Band, Scene, Scenes
+from swath.imagery.scene import Band, Scene, Scenes, band_resampling
 
 MEDIAN_BYTES = 128 * 2**20
 """Memory of a median: it holds all scenes of some columns at a time, as many columns as fit in here."""
@@ -40,7 +40,9 @@ def read_mosaic(
     it), mask band or alpha, where no band is NaN, and where the quality mask does not reject it. Where several scenes are valid,
     `first`, `last` and `least_cloud` take all bands of one scene: the first or last of them, in the order of `scenes`.
     `median` takes each band's middle value; of an even count the lower of the two, so that each value is one that was
-    measured and the dtype stays.
+    measured and the dtype stays; bands of flags or classes are taken from the scene of the first measured band's value.
+
+    Flags and classes are resampled by nearest or mode, and stay as they are with `reflectance`.
 
     Raises ReadFailed when a file cannot be read, ImageryError when it is not what the scene says, or has no scale.
     """
@@ -51,7 +53,7 @@ def read_mosaic(
         touching.reverse()
     job = _Job(
         scenes,
-        np.dtype(np.float32) if reflectance else common_dtype(scenes),
+        physical_dtype(scenes) if reflectance else common_dtype(scenes),
         reflectance,
         len({band.href for scene in touching for band in (*scene.bands, scene.quality) if band is not None}),
         datasets,
@@ -65,6 +67,12 @@ def read_mosaic(
 def common_dtype(scenes: Scenes) -> np.dtype[np.generic]:
     """The smallest dtype that holds every band of every scene."""
     return np.result_type(*{np.dtype(band.dtype) for scene in scenes.scenes for band in scene.bands})
+
+
+def physical_dtype(scenes: Scenes) -> np.dtype[np.generic]:
+    """float32; float64 where a band of flags or classes has values that float32 does not hold."""
+    flags = {np.dtype(band.dtype) for scene in scenes.scenes for band in scene.bands if band.categorical}
+    return np.result_type(np.float32, *flags)
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ def check_scale(scenes: Scenes) -> None:
     """Raise ImageryError when the scale of a band that is needed as a physical value is not known."""
     for scene in scenes.scenes:
         for band in scene.bands:
-            if band.scale is None:
+            if band.scale is None and not band.categorical:
                 raise ImageryError(
                     f"{scene.id}: physical values are needed, and nothing says the scale of band {band.name}",
                     remedy="Set imagery.scale and imagery.offset (such as 0.0001 and 0 for Sentinel-2).",
@@ -127,6 +135,8 @@ def _median(touching: list[Scene], window: Window, job: _Job) -> tuple[Pixels, V
     """Some columns at a time, so that memory does not grow with the number of scenes."""
     pixels = np.zeros((len(job.scenes.bands), *window.shape), job.dtype)
     valid = np.zeros(window.shape, bool)
+    flags = [number for number, band in enumerate(job.scenes.scenes[0].bands) if band.categorical]
+    measured = next(number for number in range(len(pixels)) if number not in flags) if flags else 0
     column_bytes = len(touching) * window.height * (len(pixels) * job.dtype.itemsize + 1)
     for part in _columns(window, max(1, job.median_bytes // column_bytes)):
         layers = np.empty((len(touching), len(pixels), *part.shape), job.dtype)
@@ -134,7 +144,12 @@ def _median(touching: list[Scene], window: Window, job: _Job) -> tuple[Pixels, V
         for number, scene in enumerate(touching):
             layers[number], known[number] = _read_scene(scene, part, job)
         here = part.within(window)
-        pixels[:, *here], valid[here] = _middle(layers, known), known.any(axis=0)
+        middle = _middle(layers, known)
+        if flags:
+            used = (known & (layers[:, measured] == middle[measured])).argmax(axis=0)
+            middle[flags] = np.take_along_axis(layers[:, flags], used[None, None], axis=0)[0]
+            middle[:, ~known.any(axis=0)] = 0
+        pixels[:, *here], valid[here] = middle, known.any(axis=0)
     return pixels, valid
 
 
@@ -178,7 +193,7 @@ def _read_scene(scene: Scene, window: Window, job: _Job) -> tuple[Pixels, Valid]
         if not valid.any():
             break
         bands = [scene.bands[position] for position in positions]
-        numbers, known = read_file(bands, image, window, job.scenes.resampling, files=job.files, datasets=job.datasets)
+        numbers, known = _read_bands(bands, window, job)
         valid &= known
         if len(bands) == len(scene.bands) and not job.reflectance and numbers.dtype == job.dtype:
             pixels = numbers
@@ -186,7 +201,7 @@ def _read_scene(scene: Scene, window: Window, job: _Job) -> tuple[Pixels, Valid]
         if pixels is None:
             pixels = np.empty((len(scene.bands), *window.shape), job.dtype)
         for position, band, layer in zip(positions, bands, numbers, strict=True):
-            pixels[position] = _physical(layer, band) if job.reflectance else layer
+            pixels[position] = _physical(layer, band) if job.reflectance and not band.categorical else layer
         if job.reflectance and numbers.dtype.kind == "f":
             valid = measured(pixels[positions], valid)
     if pixels is None or not valid.any():
@@ -195,6 +210,23 @@ def _read_scene(scene: Scene, window: Window, job: _Job) -> tuple[Pixels, Valid]
         for layer in pixels:
             np.copyto(layer, 0, where=~valid)
     return pixels, valid
+
+
+def _read_bands(bands: list[Band], window: Window, job: _Job) -> tuple[Pixels, Valid]:
+    """Bands of one file: pixels (bands, height, width) and valid (height, width). Its flags are resampled apart."""
+    image = job.scenes.image
+    hows = [band_resampling(band, job.scenes.resampling) for band in bands]
+    if len(set(hows)) == 1 or pixel_offset(bands[0].geobox, image) is not None:
+        return read_file(bands, image, window, hows[0], files=job.files, datasets=job.datasets)
+    pixels = np.empty((len(bands), *window.shape), np.result_type(*{np.dtype(band.dtype) for band in bands}))
+    masks = []
+    for how in dict.fromkeys(hows):
+        positions = [number for number, each in enumerate(hows) if each == how]
+        some = [bands[number] for number in positions]
+        pixels[positions], known = read_file(some, image, window, how, files=job.files, datasets=job.datasets)
+        masks.append(known)
+    # As where one file is read at once: with a nodata value one band with data is enough.
+    return pixels, (masks[0] & masks[1] if bands[0].nodata is None else masks[0] | masks[1])
 
 
 def _by_file(bands: tuple[Band, ...]) -> list[list[int]]:

@@ -20,6 +20,7 @@ from swath.imagery.reading.quality_mask import check_mask
 from swath.imagery.remote.identities import WITHOUT_VERSION, identity
 from swath.imagery.remote.request_policy import POLICY, RequestPolicy
 from swath.imagery.scene import Band, Scene, Scenes
+from swath.imagery.sources.categorical import check_listed, is_categorical_file, is_categorical_name, is_listed
 from swath.storage.address import local_path, redacted, scheme
 from swath.storage.file_identity import is_unknown
 from swath.storage.filesystem import open_filesystem
@@ -145,7 +146,7 @@ def _scene(
                 f"{redacted(href)}: has {file.count} bands; at most {MOST_BANDS} are read without being named",
                 remedy="Name those to read in imagery.bands.",
             )
-        names = _names(file, imagery, href)
+        names = band_names(file, href, imagery)
         indexes = _indexes(requested, names, href, notes)
         _note_colours(file, imagery, requested, names, notes)
         bands = tuple(read_band(file, href, index, name, file_stamp, imagery) for index, name in indexes)
@@ -153,22 +154,27 @@ def _scene(
         if imagery.mask is not None:
             ((index, name),) = _indexes((imagery.mask.band,), names, href, notes, guess=False)
             quality = read_band(file, href, index, name, file_stamp, imagery, numbers=False)
+    if imagery.categorical:
+        read = [*bands, *([quality] if quality is not None else [])]
+        check_listed(
+            imagery.categorical, [*(band.name for band in read), *(band.index for band in read), *filter(None, names)]
+        )
     return Scene(PurePosixPath(redacted(href)).stem, bands, quality=quality)
 
 
-def _names(file: DatasetReader, imagery: FilesImagery, href: str) -> list[str]:
+def band_names(file: DatasetReader, href: str, imagery: FilesImagery | None = None) -> list[str]:
     """Names of the file's bands without alpha; empty strings for bands without a name.
 
     A band that is tagged as alpha but has another name, from the spec or in its description, is a band.
     """
     descriptions = [d or "" for d in file.descriptions]
-    named = imagery.names is not None and len(imagery.names) == file.count
+    named = imagery is not None and imagery.names is not None and len(imagery.names) == file.count
     colours = [
         c
         for c, d in zip(file.colorinterp, descriptions, strict=True)
         if named or c is not ColorInterp.alpha or d.lower() not in ("", "alpha")
     ]
-    if imagery.names is not None:
+    if imagery is not None and imagery.names is not None:
         if len(imagery.names) != len(colours):
             raise ImageryError(f"{redacted(href)}: has {len(colours)} bands, imagery.names names {len(imagery.names)}")
         return list(imagery.names)
@@ -253,7 +259,10 @@ def read_band(
     offset: float | None = None
     if (file.scales[index - 1], file.offsets[index - 1]) != (1.0, 0.0):
         scale, offset = file.scales[index - 1], file.offsets[index - 1]
-    if imagery is not None and numbers:
+    categorical = not numbers or _is_categorical(file, href, index, name, imagery)
+    if categorical:
+        scale, offset = None, None
+    elif imagery is not None:
         nodata = imagery.nodata if nodata is None else nodata
         scale, offset = with_overrides(imagery.scale, imagery.offset, scale, offset)
     return Band(
@@ -265,6 +274,7 @@ def read_band(
         nodata=nodata,
         scale=scale,
         offset=offset,
+        categorical=categorical,
         stamp=file_stamp,
     )
 
@@ -280,6 +290,16 @@ def _grid(file: DatasetReader, href: str) -> GeoBox:
             remedy="Georeference the file again (gdal_translate -a_ullr), or fetch it again.",
         )
     return grid
+
+
+def _is_categorical(file: DatasetReader, href: str, index: int, name: str, imagery: FilesImagery | None) -> bool:
+    names = [name, file.descriptions[index - 1] or ""]
+    if imagery is not None:
+        names += [imagery.names[index - 1]] if imagery.names is not None else []
+        if is_listed(imagery.categorical, index, *names):
+            return True
+    alone = file.count == 1 and is_categorical_file(PurePosixPath(redacted(href)).stem)
+    return alone or file.colorinterp[index - 1] is ColorInterp.palette or any(map(is_categorical_name, names))
 
 
 def _crs(file: DatasetReader) -> str | None:

@@ -10,7 +10,7 @@ from swath.errors import ImageryError
 from swath.imagery.geometry.image_grid import image_grid, pixel_offset
 from swath.imagery.geometry.thin_area import thin_area_note
 from swath.imagery.geometry.utm_zones import split_zones, utm_zone
-from swath.imagery.scene import Scenes
+from swath.imagery.scene import Scenes, band_resampling
 from swath.imagery.sources import files, stac
 from swath.imagery.sources.cloud_cover import sort_by_cloud_cover
 from swath.imagery.sources.scene_checks import check_scenes
@@ -67,11 +67,39 @@ def _found(
         scenes = files.find_scenes(imagery, bands, area, grid)
     else:
         scenes = stac.find_scenes(imagery, bands, area, grid)
+    scenes = _with_equal_kinds(scenes)
     check_scenes(scenes)
+    if (
+        scenes.mosaic == "median"
+        and len(scenes.scenes) > 1
+        and all(band.categorical for band in scenes.scenes[0].bands)
+    ):
+        raise ImageryError(
+            f"imagery.mosaic: there is no median of flags or classes ({', '.join(scenes.bands)})",
+            remedy="Use first, last or least_cloud.",
+        )
     if scenes.mosaic != "least_cloud":
         return scenes
     notes = list(scenes.notes)
     return replace(scenes, scenes=sort_by_cloud_cover(scenes.scenes, scenes.mask, notes), notes=tuple(notes))
+
+
+def _with_equal_kinds(scenes: Scenes) -> Scenes:
+    """A band that holds flags or classes in one scene does so in all: catalogues do not describe every item alike."""
+    flags = {number for scene in scenes.scenes for number, band in enumerate(scene.bands) if band.categorical}
+    return replace(
+        scenes,
+        scenes=tuple(
+            replace(
+                scene,
+                bands=tuple(
+                    replace(band, categorical=True, scale=None, offset=None) if number in flags else band
+                    for number, band in enumerate(scene.bands)
+                ),
+            )
+            for scene in scenes.scenes
+        ),
+    )
 
 
 def _with_notes(scenes: Scenes, area: Area | None) -> Scenes:
@@ -85,7 +113,7 @@ def resampling_notes(scenes: Scenes) -> list[str]:
     """One note for each band and grid that is resampled, with the method."""
     found: Counter[str] = Counter()
     for scene in scenes.scenes:
-        bands_and_methods = [(band, scenes.resampling) for band in scene.bands]
+        bands_and_methods = [(band, band_resampling(band, scenes.resampling)) for band in scene.bands]
         if scene.quality is not None:
             bands_and_methods.append((scene.quality, "nearest"))
         for band, how in bands_and_methods:

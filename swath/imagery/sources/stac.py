@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from affine import Affine
@@ -19,9 +18,12 @@ from swath.imagery.reading.quality_mask import check_mask
 from swath.imagery.remote.host_check import check_reference
 from swath.imagery.remote.identities import LIMITS, IdentityLimits, identities, identity
 from swath.imagery.scene import Band, Scene, Scenes
-from swath.imagery.sources.files import read_band, wanted_bands, with_overrides
+from swath.imagery.sources.categorical import check_listed, is_categorical_name, is_listed, states_categories
+from swath.imagery.sources.files import band_names, read_band, wanted_bands, with_overrides
 from swath.imagery.sources.radiometry import radiometry
-from swath.imagery.sources.stac_items import UNDATED, find_items, item_span
+from swath.imagery.sources.stac_bands import BandPlace, count_bands, described_bands, find_band, stated_facts
+from swath.imagery.sources.stac_check import FileCheck
+from swath.imagery.sources.stac_items import BrokenItems, find_items, item_span
 from swath.storage.address import is_remote, redacted
 
 if TYPE_CHECKING:
@@ -44,7 +46,6 @@ _DATA_TYPES = {
     "float32",
     "float64",
 }
-_PREVIEW_ROLES = {"thumbnail", "overview", "visual"}
 
 
 def find_scenes(
@@ -56,9 +57,9 @@ def find_scenes(
 ) -> Scenes:
     """Each item that passes the spec's filters is one scene; see find_items for their order.
 
-    A band's name is looked up among asset keys, then common names, then band names. Scale, offset, nodata, dtype and grid
-    come from the item when it states them, else from the file, which is then opened once. Raises ImageryError when an item lacks a
-    band, and what find_items raises.
+    Bands are found by `stac_bands.find_band`. Scale, offset, nodata, dtype and grid come from the item when it states them, else from
+    the file, which is then opened once. Where grid or dtype of the file are others than the item says, those of the file are used
+    (see FileCheck). Raises ImageryError when an item lacks a band, and what find_items raises.
     """
     if imagery.mask is not None:
         check_mask(imagery.mask)
@@ -73,8 +74,22 @@ def find_scenes(
         )
     names = tuple(str(want) for want in requested)
     notes: list[str] = []
-    items = find_items(imagery, area, notes=notes)
-    scenes = identified(tuple(scene_of(item, names, imagery, notes) for item in items), notes, limits)
+    broken = BrokenItems()
+    items = find_items(imagery, area, notes=notes, broken=broken)
+    mask_band = (imagery.mask.band,) if imagery.mask is not None else ()
+    check_listed(imagery.categorical, (*names, *(bands or ()), *mask_band))
+    check = FileCheck()
+    found = []
+    for item in items:
+        try:
+            found.append(scene_of(item, names, imagery, notes, check))
+        except ImageryError as error:
+            broken.add(error)
+    if not found:
+        raise broken.errors[-len(items)]
+    scenes = identified(tuple(found), notes, limits)
+    broken.report(notes)
+    notes += check.notes()
     return Scenes(
         scenes=scenes,
         image=image_grid(scenes, grid),
@@ -110,40 +125,71 @@ def _bands_of(scene: Scene) -> tuple[Band, ...]:
     return scene.bands if scene.quality is None else (*scene.bands, scene.quality)
 
 
-def scene_of(item: pystac.Item, names: tuple[str, ...], imagery: StacImagery, notes: list[str]) -> Scene:
-    """The Scene of an item, with the named bands. Raises ImageryError when it lacks one."""
-    bands = tuple(_band(item, name, imagery, notes) for name in names)
-    quality = _band(item, imagery.mask.band, imagery, notes, numbers=False) if imagery.mask is not None else None
+def scene_of(
+    item: pystac.Item, names: tuple[str, ...], imagery: StacImagery, notes: list[str], check: FileCheck | None = None
+) -> Scene:
+    """The Scene of an item, with the named bands; files are compared by `check`. Raises ImageryError when it lacks a band."""
+    bands = tuple(_band(item, name, imagery, notes, check) for name in names)
+    quality = _band(item, imagery.mask.band, imagery, notes, check, numbers=False) if imagery.mask is not None else None
     first, _ = item_span(item)
-    moment = first.isoformat().replace("+00:00", "Z") if first not in (None, UNDATED) else None
+    moment = first.isoformat().replace("+00:00", "Z") if first is not None else None
     return Scene(item.id, bands, moment, quality, item.properties.get("eo:cloud_cover"))
 
 
-def _band(item: pystac.Item, name: str, imagery: StacImagery, notes: list[str], *, numbers: bool = True) -> Band:
-    key, index = _asset(item, name)
+def _href(item: pystac.Item, key: str, imagery: StacImagery) -> str:
     asset = item.assets[key]
     href = asset.get_absolute_href() or asset.href
     check_reference(
         href, imagery.api or item.get_self_href() or imagery.catalog or "", f"item {item.id}: assets.{key}.href"
     )
-    facts = _facts(asset, index)
+    return href
+
+
+def _band(
+    item: pystac.Item,
+    name: str,
+    imagery: StacImagery,
+    notes: list[str],
+    check: FileCheck | None,
+    *,
+    numbers: bool = True,
+) -> Band:
+    place = find_band(item, name, lambda key: _names_in_file(item, key, _href(item, key, imagery)))
+    asset, index = item.assets[place.key], place.index
+    href = _href(item, place.key, imagery)
+    facts = stated_facts(asset, index)
     geobox, dtype = _geobox(item, asset), facts.get("data_type")
     if dtype not in _DATA_TYPES:  # "other", a complex type or a misspelling: the file's own is taken
         dtype = None
-    file_stamp = "" if is_remote(href) else _identity(href, item, key)
+    file_stamp = "" if is_remote(href) else _identity(href, item, place.key)
+    described = described_bands(item, asset)
+    fields = described[index - 1] if index <= len(described) else {}
+    in_file = False
     if geobox is None or dtype is None:
-        with gdal_errors(href, f"looking into asset {key} of item {item.id}"), open_raster(href) as file:
-            if index > file.count:
-                raise ImageryError(f"{redacted(href)}: item {item.id} names band {index}, the file has {file.count}")
-            file_band = read_band(file, href, index, name, file_stamp)
-        geobox, dtype = file_band.geobox, file_band.dtype
+        file_band = _read(item, place, href, name, file_stamp)
+        geobox, dtype, in_file = file_band.geobox, file_band.dtype, file_band.categorical
         if geobox.crs is None:
             raise ImageryError(f"{redacted(href)}: no coordinate reference system")
         facts = {"nodata": file_band.nodata, "scale": file_band.scale, "offset": file_band.offset} | facts
+    elif check is not None and check.wants(item, place.key, href):
+        found = check.compare(item, place.key, geobox, str(dtype), lambda: _read(item, place, href, name, file_stamp))
+        if found is not None:
+            geobox, dtype = found.geobox, found.dtype
+    in_file = in_file or (check is not None and check.is_categorical(item, place.key))
+    names = (name, place.key, *(str(fields[each]) for each in ("name", "common_name") if fields.get(each)))
+    categorical = (
+        not numbers
+        or in_file
+        or states_categories(fields)
+        or (count_bands(item, asset) <= 1 and states_categories(asset.extra_fields | {"roles": asset.roles}))
+        or any(map(is_categorical_name, names))
+        or is_listed(imagery.categorical, *names)
+    )
     scale, offset, nodata = facts.get("scale"), facts.get("offset"), facts.get("nodata")
-    if numbers:
-        described = _described(asset)
-        known = radiometry(item, key, described[index - 1] if index <= len(described) else {}, facts)
+    if categorical:
+        scale, offset = None, None
+    else:
+        known = radiometry(item, place.key, fields, facts)
         scale, offset = with_overrides(imagery.scale, imagery.offset, known.scale, known.offset)
         nodata = known.nodata
         if imagery.scale is None and imagery.offset is None:
@@ -157,6 +203,7 @@ def _band(item: pystac.Item, name: str, imagery: StacImagery, notes: list[str], 
         nodata=None if nodata is None else float(nodata),
         scale=None if scale is None else float(scale),
         offset=None if offset is None else float(offset),
+        categorical=categorical,
         stamp=file_stamp,
     )
 
@@ -168,66 +215,27 @@ def _identity(href: str, item: pystac.Item, key: str) -> str:
         raise ImageryError(f"item {item.id}: assets.{key}.href: {error.message}", remedy=error.remedy) from error
 
 
-def _described(asset: pystac.Asset) -> list[dict[str, Any]]:
-    """An asset's bands, with `name` and `common_name` when stated: STAC 1.1 `bands`, or 1.0 `eo:bands`."""
-    fields = asset.extra_fields
-    if fields.get("bands"):
-        return [band | {"common_name": band.get("eo:common_name", band.get("common_name"))} for band in fields["bands"]]
-    return list(fields.get("eo:bands") or ())
+def _read(item: pystac.Item, place: BandPlace, href: str, name: str, file_stamp: str) -> Band:
+    """The band as its file describes it."""
+    with gdal_errors(href, f"looking into asset {place.key} of item {item.id}"), open_raster(href) as file:
+        if place.index > file.count:
+            raise ImageryError(f"{redacted(href)}: item {item.id} names band {place.index}, the file has {file.count}")
+        if place.whole and len(own := band_names(file, href)) > 1:
+            raise _several(item, place.key, own)
+        return read_band(file, href, place.index, name, file_stamp)
 
 
-def _asset(item: pystac.Item, name: str) -> tuple[str, int]:
-    """(asset key, 1-based band index) for a band's name."""
-    lowered = name.lower()
-    for key in [name, *(k for k in item.assets if k.lower() == lowered)]:
-        if key in item.assets and len(_described(item.assets[key])) <= 1:
-            return key, 1
-    for what in ("common_name", "name"):
-        found = [
-            (key, index)
-            for key, asset in item.assets.items()
-            for index, band in enumerate(_described(asset), 1)
-            if str(band.get(what) or "").lower() == lowered
-        ]
-        if found:
-            # The same band often exists at several resolutions, and in previews.
-            return min(found, key=lambda place: _preference(item.assets[place[0]]))
-    known = list(item.assets)
-    known += [
-        str(b[w]) for a in item.assets.values() for b in _described(a) for w in ("common_name", "name") if b.get(w)
-    ]
-    known = list(dict.fromkeys(known))
-    near = get_close_matches(lowered, [k.lower() for k in known], 1)
-    hint = f" (did you mean {next(k for k in known if k.lower() == near[0])}?)" if near else ""
-    raise ImageryError(f"item {item.id}: no band {name!r}{hint}", remedy=f"It has: {', '.join(known)}.")
+def _names_in_file(item: pystac.Item, key: str, href: str) -> list[str]:
+    with gdal_errors(href, f"looking into asset {key} of item {item.id}"), open_raster(href) as file:
+        return band_names(file, href)
 
 
-def _preference(asset: pystac.Asset) -> tuple[bool, float]:
-    fields = asset.extra_fields
-    preview = bool(_PREVIEW_ROLES.intersection(asset.roles or ())) or asset.media_type in ("image/png", "image/jpeg")
-    transform = fields.get("proj:transform")
-    facts = (fields.get("raster:bands") or [{}])[0]
-    size = abs(transform[0]) if transform else facts.get("spatial_resolution") or fields.get("gsd") or float("inf")
-    return preview or (len(_described(asset)) == 3 and "visual" in asset.href.lower()), float(size)
-
-
-def _facts(asset: pystac.Asset, index: int) -> dict[str, Any]:
-    """data_type, nodata, scale and offset of a band, as far as stated: fields of the raster extension 1.x, or of STAC 1.1."""
-    fields = asset.extra_fields
-    described = fields.get("bands") or []
-    old = fields.get("raster:bands") or []
-    layers = [
-        fields,
-        old[index - 1] if index <= len(old) else {},
-        described[index - 1] if index <= len(described) else {},
-    ]
-    facts: dict[str, Any] = {}
-    for layer in layers:
-        for name in ("data_type", "nodata", "scale", "offset"):
-            value = layer.get(name, layer.get(f"raster:{name}"))
-            if value is not None:
-                facts[name] = value
-    return facts
+def _several(item: pystac.Item, key: str, names: list[str]) -> ImageryError:
+    choices = ", ".join(f"{key}:{name or number}" for number, name in enumerate(names, 1))
+    return ImageryError(
+        f"item {item.id}: asset {key} has {len(names)} bands",
+        remedy=f"Say in imagery.bands which one to take: {choices}.",
+    )
 
 
 def _geobox(item: pystac.Item, asset: pystac.Asset) -> GeoBox | None:

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -19,6 +19,9 @@ from swath.storage.address import redacted
 if TYPE_CHECKING:
     import pystac
 
+UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
+"""The datetime of items without a known time: pystac requires one."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _MAX_EDGE = 2**31 - 1
 """Largest height and width of a raster, in pixels: GDAL counts no further."""
@@ -26,7 +29,7 @@ _MAX_NUMBER = 1e15
 """Largest number of a field that has no limit of its own."""
 _MAX_METRES = 1e8
 """Largest coordinate and pixel size of a grid, in units of its CRS: some times the Earth's circumference in metres or feet."""
-_REMEDY = "Correct the document, or leave the item out with imagery.ids, collections or datetime."
+_REMEDY = "Correct the document, or leave the item out with imagery.exclude."
 
 
 class _Field:
@@ -100,6 +103,9 @@ def read_item(document: Any, place: str) -> pystac.Item:
     import pystac
 
     _check_item(document, place)
+    properties = document["properties"]
+    if not any(properties.get(name) for name in ("datetime", "start_datetime", "end_datetime")):
+        properties["datetime"] = UNDATED.isoformat().replace("+00:00", "Z")
     with from_pystac(_what(place, document["id"])):
         item = pystac.Item.from_dict(document, href=place, migrate=True)
     # Migration from an older version may have moved fields.
@@ -201,6 +207,10 @@ def _check_fields(item: _Field) -> None:
     if not (cover := properties.at("eo:cloud_cover")).missing:
         cover.number()
     _check_grid(properties)
+    for name in ("bands", "eo:bands"):
+        if not (bands := properties.at(name)).missing:
+            for band in bands.list():
+                _check_band(band.object())
     for asset in _members(item.at("assets")):
         _check_grid(asset)
         _check_band(asset)

@@ -6,6 +6,7 @@ import calendar
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,11 @@ from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
 
 from swath.errors import CredentialsError, ImageryError, ReadFailed
+from swath.graph.call_context import left_out
 from swath.imagery.geometry.footprint import area_footprint, to_degrees
 from swath.imagery.remote.host_check import check_reference
-from swath.imagery.sources.stac_document import check_geometry, from_pystac, read_item
+from swath.imagery.sources.stac_document import UNDATED, check_geometry, from_pystac, read_item
+from swath.imagery.sources.stac_processing import newest_processings
 from swath.storage.address import is_remote, redacted
 
 if TYPE_CHECKING:
@@ -27,36 +30,68 @@ if TYPE_CHECKING:
     from swath.spec.fields.area import Area
     from swath.spec.fields.imagery import StacImagery
 
+LISTED_BROKEN = 20
+"""So many broken items are named; of more the number."""
+
 _INSTANT = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|z|[+-]\d\d:?\d\d)?)?)?)?"
 )
 
-UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
-"""The datetime of items without a known time: STAC requires one, and the time of a run would differ each time."""
+
+@dataclass
+class BrokenItems:
+    """Items that are not valid or lack a band. They are left out, and the run ends with exit code 3 (`on_error: continue`)."""
+
+    errors: list[ImageryError] = field(default_factory=list)
+
+    def add(self, error: ImageryError) -> None:
+        """Leave out the item that `error` names."""
+        self.errors.append(error)
+
+    def report(self, notes: list[str]) -> None:
+        """Report the items to the run and in `notes`."""
+        for error in self.errors[:LISTED_BROKEN]:
+            left_out(f"{error.message}; {error.remedy}" if error.remedy else error.message)
+            notes.append(f"set aside: {error.message}")
+        more = len(self.errors) - LISTED_BROKEN
+        if more > 0:
+            left_out(f"{more} more items")
+            notes.append(f"set aside: {more} more items")
 
 
 def find_items(
-    imagery: StacImagery, area: Area | None, limits: StacLimits | None = None, notes: list[str] | None = None
+    imagery: StacImagery,
+    area: Area | None,
+    limits: StacLimits | None = None,
+    notes: list[str] | None = None,
+    broken: BrokenItems | None = None,
 ) -> list[pystac.Item]:
     """The items that pass every filter, sorted by time, then id; the first `limit` of them.
 
     Raises ImageryError when nothing is left (with the number that each filter dropped), at one of the limits or when the
     catalogue cannot be parsed, CredentialsError when it may not be read, ReadFailed when it does not answer. Warnings are added
-    to `notes`.
+    to `notes`. Items that are not valid are added to `broken`; without it they are reported here (see BrokenItems).
     """
     from swath.imagery.sources.stac_reader import StacLimits
 
-    found = _items(imagery, area, limits or StacLimits(), notes if notes is not None else [])
-    return _filtered(found, imagery, area)
+    notes = notes if notes is not None else []
+    own = broken if broken is not None else BrokenItems()
+    items = _filtered(_items(imagery, area, limits or StacLimits(), notes, own), imagery, area, notes, own)
+    if broken is None:
+        own.report(notes)
+    return items
 
 
-def _items(imagery: StacImagery, area: Area | None, limits: StacLimits, notes: list[str]) -> Iterator[pystac.Item]:
+def _items(
+    imagery: StacImagery, area: Area | None, limits: StacLimits, notes: list[str], broken: BrokenItems
+) -> Iterator[pystac.Item]:
     from swath.imagery.sources.stac_reader import StacReader
 
     place, max_items = imagery.api or imagery.catalog or "", limits.items
     reader = StacReader(place, limits)
     try:
-        found = _searched(imagery, area, reader, notes) if imagery.api is not None else _read(place, reader)
+        by_search = imagery.api is not None
+        found = _searched(imagery, area, reader, notes, broken) if by_search else _read(imagery, reader, broken)
         for count, item in enumerate(found):
             yield item
             if count >= max_items:
@@ -88,25 +123,48 @@ def _explain(place: str, error: Exception) -> Exception:
     )
 
 
-def _read(place: str, reader: StacReader) -> Iterator[pystac.Item]:
+def _valid_items(
+    documents: Iterable[Any], place: str, imagery: StacImagery, broken: BrokenItems
+) -> Iterator[pystac.Item]:
+    """The items of documents, without those that the spec excludes, which may be broken, and those that are."""
+    for document in documents:
+        if isinstance(document, dict) and document.get("id") in imagery.exclude:
+            continue
+        try:
+            item = read_item(document, place)
+        except ImageryError as error:
+            broken.add(error)
+        else:
+            yield item
+
+
+def _read(imagery: StacImagery, reader: StacReader, broken: BrokenItems) -> Iterator[pystac.Item]:
     """All items of a catalogue, collection, ItemCollection or item, in the order of the links."""
     from pystac.utils import make_absolute_href
 
-    waiting, seen = [place], {place}
+    place = imagery.catalog or ""
+    waiting, seen, items = [place], {place}, set[str]()
     while waiting:
         href = waiting.pop(0)
-        document = reader.read_json(href)
+        try:
+            document = reader.read_json(href)
+        except (ImageryError, FileNotFoundError, UnicodeDecodeError) as error:
+            if href not in items or reader.exhausted:
+                raise
+            broken.add(error if isinstance(error, ImageryError) else ImageryError(f"{redacted(href)}: {error}"))
+            continue
         kind = document["type"]
         if kind == "FeatureCollection":
-            yield from (read_item(feature, href) for feature in document["features"])
+            yield from _valid_items(document["features"], href, imagery, broken)
         elif kind == "Feature":
-            yield read_item(document, href)
+            yield from _valid_items([document], href, imagery, broken)
         elif kind in ("Catalog", "Collection"):
             found = [link["href"] for link in document["links"] if link["rel"] in ("item", "child")]
             fresh = [h for h in (make_absolute_href(link, href) for link in found) if h not in seen]
             for each in fresh:
                 check_reference(each, href, redacted(href))
             seen.update(fresh)
+            items.update(make_absolute_href(link["href"], href) for link in document["links"] if link["rel"] == "item")
             waiting = fresh + waiting
         else:
             raise ImageryError(
@@ -115,7 +173,9 @@ def _read(place: str, reader: StacReader) -> Iterator[pystac.Item]:
             )
 
 
-def _searched(imagery: StacImagery, area: Area | None, reader: StacReader, notes: list[str]) -> Iterator[pystac.Item]:
+def _searched(
+    imagery: StacImagery, area: Area | None, reader: StacReader, notes: list[str], broken: BrokenItems
+) -> Iterator[pystac.Item]:
     """Items that an API finds, each once. The filters are applied again afterwards, as for every source. A page without a new item
     ends the search: the `next` links of some servers lead to the same page for ever."""
     from pystac_client import Client
@@ -142,7 +202,7 @@ def _searched(imagery: StacImagery, area: Area | None, reader: StacReader, notes
         pages = client.search(**terms).pages_as_dicts()
     seen: set[tuple[str | None, str]] = set()
     for page in pages:
-        items = [read_item(feature, place) for feature in page["features"]]
+        items = _valid_items(page["features"], place, imagery, broken)
         fresh = {(item.collection_id, item.id): item for item in items}
         fresh = {key: item for key, item in fresh.items() if key not in seen}
         if not fresh:
@@ -158,7 +218,9 @@ def _rfc3339(moment: datetime | None) -> str:
     return ".." if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _filtered(items: Iterable[pystac.Item], imagery: StacImagery, area: Area | None) -> list[pystac.Item]:
+def _filtered(
+    items: Iterable[pystac.Item], imagery: StacImagery, area: Area | None, notes: list[str], broken: BrokenItems
+) -> list[pystac.Item]:
     span = parse_interval(imagery.datetime) if imagery.datetime is not None else None
     footprint = area_footprint(area) if area is not None else None
     dropped: Counter[str] = Counter()
@@ -169,16 +231,21 @@ def _filtered(items: Iterable[pystac.Item], imagery: StacImagery, area: Area | N
             dropped[reason] += 1
         else:
             passed.setdefault((item.collection_id, item.id), item)
-    if not passed:
+    newest = newest_processings([*passed.values()], notes)
+    # After the choice among processings: one that is too cloudy by a newer estimate is not replaced by an older one.
+    clear = [item for item in newest if not _too_cloudy(item, imagery)]
+    if dropped_clouds := len(newest) - len(clear):
+        dropped["cloud_cover"] += dropped_clouds
+    if not clear and not dropped and broken.errors:
+        raise broken.errors[0]
+    if not clear:
         place = redacted(imagery.api or imagery.catalog or "")
         why = ", ".join(f"{count} by {reason}" for reason, count in dropped.items())
         raise ImageryError(
             f"{place}: no items" + (f"; dropped: {why}" if why else " found"),
             remedy="Widen the filter that drops them." if why else "Check imagery.collections, datetime and the area.",
         )
-    ordered = sorted(
-        passed.values(), key=lambda item: (item_span(item)[0] or datetime.min.replace(tzinfo=UTC), item.id)
-    )
+    ordered = sorted(clear, key=lambda item: (item_span(item)[0] or datetime.min.replace(tzinfo=UTC), item.id))
     return list(islice(ordered, imagery.limit))
 
 
@@ -193,22 +260,27 @@ def _dropped_by(
         return "collections"
     if imagery.ids and item.id not in imagery.ids:
         return "ids"
+    if item.id in imagery.exclude:
+        return "exclude"
     if span is not None:
         first, last = item_span(item)
         if first is None or last is None or (span[1] and first > span[1]) or (span[0] and last < span[0]):
             return "datetime"
-    cover = item.properties.get("eo:cloud_cover")
-    if imagery.cloud_cover is not None and cover is not None and cover > imagery.cloud_cover:
-        return "cloud_cover"
     if footprint is not None and not item_footprint(item).intersects(footprint):
         return "area"
     return ""
 
 
+def _too_cloudy(item: pystac.Item, imagery: StacImagery) -> bool:
+    cover = item.properties.get("eo:cloud_cover")
+    return imagery.cloud_cover is not None and cover is not None and cover > imagery.cloud_cover
+
+
 def item_span(item: pystac.Item) -> tuple[datetime | None, datetime | None]:
     """(first, last) moment of an item, UTC; None when it is not stated."""
     if item.datetime is not None:
-        return _utc(item.datetime), _utc(item.datetime)
+        moment = _utc(item.datetime)
+        return (None, None) if moment == UNDATED else (moment, moment)
     times = item.common_metadata
     return _utc(times.start_datetime), _utc(times.end_datetime)
 

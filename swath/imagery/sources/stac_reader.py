@@ -63,6 +63,8 @@ class StacReader(StacApiIO):
         self._place, self._limits = place, limits
         self._deadline = time.monotonic() + limits.total_s
         self._documents = self._bytes = 0
+        self.exhausted = False
+        """Whether a limit of the whole search was reached."""
 
     def read_text(self, source: Any, *args: Any, **kwargs: Any) -> str:
         """The text of a document: of a file, or over HTTP. Raises ImageryError at a limit, and APIError, OSError."""
@@ -153,6 +155,7 @@ class StacReader(StacApiIO):
         return "" if href == self._place else f" ({redacted(self._place)} leads there)"
 
     def _too_much(self, what: str) -> ImageryError:
+        self.exhausted = True
         return ImageryError(
             f"{redacted(self._place)}: {what}",
             remedy="Narrow the search (area, datetime, collections), or name a smaller catalogue; the server may be broken.",

@@ -31,6 +31,8 @@ class Encoding:
     bands: int = 1
     classes: bool = False
     """Pixels are classes, not quantities: an overview takes the most frequent of four, not their mean."""
+    categorical: bool = False
+    """Pixels are flags or classes of any integer dtype, maybe with an alpha band: overviews as with `classes`."""
     blocksize: int = 512
     """Edge of a tile in the file, in pixels; a multiple of 16."""
     alpha: bool = False
@@ -101,8 +103,8 @@ class Encoding:
     def downsample(self, pixels: Pixels) -> Pixels:
         """The next overview of pixels (bands, height, width): (bands, (height + 1) // 2, (width + 1) // 2), of the same dtype.
 
-        Each of its pixels covers 2 x 2. For classes it is the most frequent value that is not nodata, of equally frequent ones
-        the first in row-major order; for quantities the mean of the values that are not nodata, rounded half to even.
+        Each of its pixels covers 2 x 2. For flags and classes it is the most frequent value that is not nodata, of equally frequent
+        ones the first in row-major order; for quantities the mean of the values that are not nodata, rounded half to even.
         """
         height, width = pixels.shape[1:]
         if height % 2 or width % 2:
@@ -110,7 +112,9 @@ class Encoding:
             whole[:, :height, :width] = pixels
             pixels = whole
         quarters = [np.ascontiguousarray(pixels[:, row::2, col::2]) for row in (0, 1) for col in (0, 1)]
-        return self._most_frequent(*quarters) if self.classes else self._mean(quarters)
+        if self.classes:
+            return self._most_frequent(*quarters)
+        return self._most_frequent_valid(quarters) if self.categorical else self._mean(quarters)
 
     def _most_frequent(self, a: Pixels, b: Pixels, c: Pixels, d: Pixels) -> Pixels:
         # Two equal values outvote the others; only a tie of two pairs needs the row-major order, which these lines keep.
@@ -127,6 +131,19 @@ class Encoding:
                 pair = np.where(pair == nodata, single, pair)
             chosen = pair
         return chosen.astype(self.dtype, copy=False)
+
+    def _most_frequent_valid(self, quarters: list[Pixels]) -> Pixels:
+        """As `_most_frequent`, for validity that another band or NaN states."""
+        valid = [self.valid(quarter) for quarter in quarters]
+        chosen = np.full(quarters[0].shape, self.nodata, self.dtype)
+        most = np.zeros(chosen.shape, np.uint8)
+        for quarter, here in zip(quarters, valid, strict=True):
+            votes = sum(
+                ((quarter == other) & there).astype(np.uint8) for other, there in zip(quarters, valid, strict=True)
+            )
+            better = here & (votes > most)
+            chosen[better], most[better] = quarter[better], votes[better]
+        return chosen
 
     def _mean(self, quarters: list[Pixels]) -> Pixels:
         total = np.zeros(quarters[0].shape, np.float64)

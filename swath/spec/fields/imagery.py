@@ -31,7 +31,10 @@ class _Imagery(SpecModel):
     """Which scene's value a pixel gets where several cover it. Scenes are in the order of the list (files) or of time (stac); for
     least_cloud in that of their cloud cover: of the metadata, else the share of their pixels that `mask` rejects."""
     resampling: Resampling = "nearest"
-    """Resampling of bands that are not on the grid of the map."""
+    """Resampling of bands that are not on the grid of the map; flags and classes use nearest or mode in any case."""
+    categorical: tuple[str | int, ...] = ()
+    """Bands that hold flags or classes, besides those that are known by name (QA_PIXEL, SCL, Fmask ...), STAC metadata or a colour
+    table: resampled with nearest (or mode), never scaled; a median takes them from one scene."""
     mask: Mask | None = None
     """Pixels to mask out, from a quality band."""
     scale: float | None = None
@@ -68,6 +71,8 @@ class StacImagery(_Imagery):
     """Largest eo:cloud_cover in percent. Items without one are used."""
     ids: tuple[str, ...] = ()
     """Ids of the items to use; all when empty."""
+    exclude: tuple[str, ...] = ()
+    """Ids of items to leave out, such as broken ones."""
     limit: int | None = Field(default=None, ge=1)
     """Largest number of items."""
 

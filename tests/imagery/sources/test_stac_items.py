@@ -141,6 +141,9 @@ class Api(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self) -> None:
+        if self.path.endswith(".tif"):
+            self._send_range(Path(self.path).read_bytes())
+            return
         here = f"http://{self.headers['Host']}"
         self._send(
             {
@@ -156,6 +159,16 @@ class Api(BaseHTTPRequestHandler):
                 ],
             }
         )
+
+    def _send_range(self, data: bytes) -> None:
+        start, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
+        part = data[int(start) : int(last) + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {start}-{int(start) + len(part) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.send_header("ETag", '"1"')
+        self.end_headers()
+        self.wfile.write(part)
 
     def do_POST(self) -> None:
         query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
