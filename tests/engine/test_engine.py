@@ -14,7 +14,7 @@ import pytest
 from swath.engine.stop import Stop
 from swath.errors import Interrupted, PipelineError, TaskFailed
 from swath.events import CallDone, CallFailed, CallProgress, Event, Log
-from swath.graph.call_context import current_run, progress
+from swath.graph.call_context import current_run, left_out, progress
 from swath.graph.either import either
 from swath.graph.graph import Graph
 from swath.graph.pipeline import pipeline
@@ -342,3 +342,18 @@ def test_events_of_a_run_can_be_written_as_json_lines(inline: Bench) -> None:
     for event in inline.events:
         assert isinstance(event, Event)
         assert f'"event": "{event.kind}"' in event.to_json()
+
+
+@task
+def partly(x: int) -> int:
+    left_out(f"item {x} is broken")
+    return x
+
+
+def test_what_a_call_leaves_out_is_counted_and_ends_a_run_that_stops_on_errors(bench: Bench) -> None:
+    result = bench.execute(graph(lambda spec: partly(3)))
+    assert (result.left_out, result.set_aside, result.failed) == (["partly: item 3 is broken"], [], 0)
+    assert result.value is not None
+    assert [e.text for e in bench.events if isinstance(e, Log)] == ["set aside: item 3 is broken"]
+    with pytest.raises(TaskFailed, match="partly: item 3 is broken"):
+        bench.execute(graph(lambda spec: partly(3)), on_error="stop", fresh=True)

@@ -225,8 +225,7 @@ def _read_bands(bands: list[Band], window: Window, job: _Job) -> tuple[Pixels, V
         some = [bands[number] for number in positions]
         pixels[positions], known = read_file(some, image, window, how, files=job.files, datasets=job.datasets)
         masks.append(known)
-    # As where one file is read at once: with a nodata value one band with data is enough.
-    return pixels, (masks[0] & masks[1] if bands[0].nodata is None else masks[0] | masks[1])
+    return pixels, masks[0] & masks[1]
 
 
 def _by_file(bands: tuple[Band, ...]) -> list[list[int]]:

@@ -10,17 +10,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pystac
 import pytest
 import shapely
 from shapely.geometry import box
 
 from swath.errors import CredentialsError, ImageryError, ReadFailed
+from swath.graph.call_context import reporting_to
 from swath.imagery.sources.stac import find_scenes
 from swath.imagery.sources.stac_items import find_items, item_footprint, parse_interval
 from swath.imagery.sources.stac_reader import StacLimits
 from swath.spec.fields.area import Area
 from swath.spec.fields.imagery import StacImagery
+from tests.imagery.rasters import write
+from tests.imagery.sources.items import make_item, write_items
 
 TILE = "S2A_29RKH_20200219_0_L2A"
 
@@ -234,3 +238,51 @@ def test_an_api_that_refuses_or_fails_is_said_so(api: tuple[str, type[Api]]) -> 
     handler.status = 200
     with pytest.raises(ImageryError, match="more than 1 items"):
         find_items(imagery, None, StacLimits(items=1))
+
+
+def test_a_broken_item_is_left_out_and_named(tmp_path: Path) -> None:
+    good, bad = make_item("good", {"red": "./a.tif"}), make_item("bad", {"red": "./a.tif"}) | {"bbox": "no"}
+    reported: list[str] = []
+    notes: list[str] = []
+    imagery = StacImagery(catalog=write_items(tmp_path, bad, good, {"type": "Feature"}))
+    with reporting_to(lambda *_: None, "run", left_out=reported.append):
+        assert ids(find_items(imagery, None, notes=notes)) == ["good"]
+    assert "item bad: not a valid STAC item: bbox must be a list, not 'no'; " in reported[0]
+    assert len(reported) == len(notes) == 2
+    assert notes[0].startswith("set aside: ")
+    with reporting_to(lambda *_: None, "run", left_out=reported.append):
+        found = find_items(imagery.model_copy(update={"exclude": ("bad",)}), None)
+    assert (ids(found), len(reported)) == (["good"], 3)
+    with pytest.raises(ImageryError, match="item bad: not a valid"):
+        find_items(StacImagery(catalog=write_items(tmp_path, bad)), None)
+
+
+def test_an_item_document_that_is_broken_or_missing_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "good.json").write_text(json.dumps(make_item("good", {"red": "./a.tif"})))
+    (tmp_path / "text.json").write_text("{")
+    links = [{"rel": "item", "href": f"./{name}.json"} for name in ("text", "absent", "good")]
+    catalog = {"type": "Catalog", "id": "c", "stac_version": "1.0.0", "description": "c", "links": links}
+    (tmp_path / "c.json").write_text(json.dumps(catalog))
+    notes: list[str] = []
+    assert ids(find_items(StacImagery(catalog=str(tmp_path / "c.json")), None, notes=notes)) == ["good"]
+    assert ["text.json: not JSON" in notes[0], "absent.json" in notes[1], len(notes)] == [True, True, 2]
+
+
+def test_an_item_without_the_band_is_left_out_unless_all_lack_it(tmp_path: Path) -> None:
+    write(tmp_path / "a.tif", np.ones((1, 4, 4), np.uint8))
+    catalog = write_items(tmp_path, make_item("good", {"red": "./a.tif"}), make_item("bad", {}))
+    found = find_scenes(StacImagery(catalog=catalog, bands=("red",)), None, None)
+    assert [scene.id for scene in found.scenes] == ["good"]
+    assert found.notes[-1] == "set aside: item bad: has no assets"
+    with pytest.raises(ImageryError, match="item bad: has no assets"):
+        find_scenes(StacImagery(catalog=catalog, bands=("nir",)), None, None)
+
+
+def test_an_item_without_a_time_is_used_but_in_no_interval(tmp_path: Path) -> None:
+    write(tmp_path / "a.tif", np.ones((1, 4, 4), np.uint8))
+    catalog = write_items(tmp_path, make_item("undated", {"red": "./a.tif"}, datetime=None))
+    imagery = StacImagery(catalog=catalog, bands=("red",))
+    (scene,) = find_scenes(imagery, None, None).scenes
+    assert scene.datetime is None
+    with pytest.raises(ImageryError, match="dropped: 1 by datetime"):
+        find_scenes(imagery.model_copy(update={"datetime": "1970"}), None, None)

@@ -38,3 +38,15 @@ def test_a_tile_is_decoded_to_what_it_was(dtype: str) -> None:
     random = np.random.default_rng(3)
     tile = random.normal(0, 60, (3, 20, 32)).astype(dtype)
     assert np.array_equal(encoding.decode(encoding.encode(tile))[:, :20], tile)
+
+
+def test_overviews_of_flags_take_the_most_frequent_valid_value_whatever_dtype_and_alpha() -> None:
+    flags = Encoding("uint16", 1.0, categorical=True)
+    pixels = np.array([[[8, 9, 1, 1], [9, 7, 1, 5], [8, 9, 1, 1], [7, 6, 1, 1]]], np.uint16)
+    assert flags.downsample(pixels).tolist() == [[[9, 5], [8, 1]]]
+    alpha = Encoding("uint8", 0.0, 2, categorical=True, alpha=True)
+    values = np.array([[[0, 0, 3, 4], [7, 7, 4, 4]], [[0, 0, 255, 0], [255, 255, 0, 255]]], np.uint8)
+    assert alpha.downsample(values).tolist() == [[[7, 3]], [[255, 255]]]
+    values[1, 0, :2] = 255
+    assert alpha.downsample(values)[0].tolist() == [[0, 3]]  # of two pairs the first
+    assert flags.downsample(pixels[:, :3, :3]).shape == (1, 2, 2)

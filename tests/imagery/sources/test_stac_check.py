@@ -1,0 +1,112 @@
+"""Items that describe their files wrongly: the file's grid and dtype are used, and the difference is noted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from swath.imagery.scene import Scenes
+from swath.imagery.sources.find import find
+from swath.imagery.sources.stac_check import FileCheck, FileCheckLimits, same_grid
+from swath.spec.fields.imagery import StacImagery
+from tests.imagery.rasters import write
+from tests.imagery.sources.items import make_item, write_items
+
+TRUE = {
+    "proj:shape": [4, 6],
+    "proj:transform": [10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0],
+    "proj:code": "EPSG:32633",
+    "data_type": "uint16",
+}
+BOX = GeoBox((4, 6), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32633")
+
+
+def scenes(folder: Path, *described: dict[str, Any], href: str = "./a.tif") -> Scenes:
+    items = [make_item(f"i{n}", {"red": TRUE | each | {"href": href}}) for n, each in enumerate(described)]
+    return find(StacImagery(catalog=write_items(folder, *items), bands=("red",)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path / "a.tif", np.ones((1, 4, 6), np.uint16))
+    return tmp_path
+
+
+def test_a_true_description_is_used_without_a_note(folder: Path) -> None:
+    found = scenes(folder, {}, {"proj:transform": [10.00000001, 0, 500_000, 0, -10, 5_000_000]})
+    assert found.notes == ()
+    assert found.scenes[1].bands[0].geobox.affine.a == 10.00000001
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"proj:transform": [500_000.0, 10.0, 0.0, 5_000_000.0, 0.0, -10.0]},  # GDAL's order
+        {"proj:transform": [10.0, 0.0, 500_005.0, 0.0, -10.0, 4_999_995.0]},  # half a pixel
+        {"proj:shape": [6, 4]},
+        {"proj:code": "EPSG:32632"},
+        {"data_type": "uint8"},
+    ],
+    ids=["gdal order", "half a pixel", "shape", "crs", "dtype"],
+)
+def test_what_differs_is_taken_from_the_file_with_a_note(folder: Path, wrong: dict[str, Any]) -> None:
+    found = scenes(folder, wrong)
+    band = found.scenes[0].bands[0]
+    assert (band.geobox, band.dtype) == (BOX, "uint16")
+    (note,) = found.notes
+    assert note.startswith("item i0: asset red is described as ")
+    assert (
+        "its file is 4 x 6 pixels of uint16 with the transform [10, 0, 500000, 0, -10, 5000000] in EPSG:32633" in note
+    )
+    assert note.endswith("the file's grid and dtype are used")
+
+
+def test_items_of_a_collection_are_one_note(folder: Path) -> None:
+    wrong = {"data_type": "int16"}
+    (note,) = scenes(folder, wrong, wrong, wrong).notes
+    assert note.startswith("item i0")
+    assert "2 more files" in note
+
+
+def test_of_remote_files_one_per_key_is_compared_and_all_once_one_differs(
+    folder: Path, web: Callable[[], tuple[str, Any]]
+) -> None:
+    address, server = web()
+    write(server.folder / "a.tif", np.ones((1, 4, 6), np.uint16))
+    found = scenes(folder, {}, {"data_type": "int16"}, href=f"{address}/a.tif")
+    assert [scene.bands[0].dtype for scene in found.scenes] == ["uint16", "int16"]  # the second is not opened
+    assert found.notes == ()
+    found = scenes(folder, {"data_type": "uint8"}, {"data_type": "int16"}, href=f"{address}/a.tif")
+    assert [scene.bands[0].dtype for scene in found.scenes] == ["uint16", "uint16"]
+
+
+def test_beyond_the_limit_one_file_per_key_is_compared() -> None:
+    import pystac
+
+    check = FileCheck(FileCheckLimits(local_files=1))
+    item = pystac.Item.from_dict(make_item("x", {"red": "./a.tif"}))
+    assert check.wants(item, "red", "/a.tif")
+    check.compare(item, "red", BOX, "uint16", lambda: _band())
+    assert not check.wants(item, "red", "/a.tif")
+    assert check.wants(item, "nir", "/a.tif")
+    check.compare(item, "nir", BOX, "uint8", lambda: _band())
+    assert check.wants(item, "red", "/a.tif")
+
+
+def _band() -> Any:
+    from swath.imagery.scene import Band
+
+    return Band("red", "/a.tif", 1, BOX, "uint16")
+
+
+def test_grids_are_compared_across_spellings_of_a_crs() -> None:
+    spelled = GeoBox(BOX.shape, BOX.affine, "+proj=utm +zone=33 +datum=WGS84 +units=m +no_defs")
+    assert same_grid(spelled, BOX)
+    assert not same_grid(GeoBox(BOX.shape, BOX.affine, "EPSG:32733"), BOX)
+    assert not same_grid(BOX, GeoBox((4, 6), BOX.affine, None))
