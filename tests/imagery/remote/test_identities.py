@@ -54,7 +54,8 @@ def test_an_overwritten_asset_is_noticed_although_its_item_stays(tmp_path: Path)
         found = [find_scenes(spec, None, None).scenes[0].bands[0].stamp for _ in range(2)]
         assert found[0] == found[1]
         assert not is_unknown(found[0])
-        assert [asked.path for asked in server.asked] == ["/gray.tif"] * 2
+        # Of each search one request for the identity, and one for the header, which is compared with the item.
+        assert [asked.path for asked in server.asked] == ["/gray.tif"] * 4
         write_tif(tmp_path / "gray.tif", 2)
         assert find_scenes(spec, None, None).scenes[0].bands[0].stamp != found[0]
 
