@@ -38,6 +38,8 @@ from swath.spec.clusters.cloud import AwsCluster, GcpCluster
 POLL_S = 0.2
 """While waiting: between two checks whether the run was asked to stop."""
 CONNECT_S = 60.0
+DIAGNOSIS_S = 10.0
+"""For reading a console when the cluster is not up in time."""
 CLOSE_S = 60.0
 """Timeout for closing the cluster in good order. Its machines are terminated in any case."""
 T = TypeVar("T")
@@ -75,7 +77,7 @@ class CloudMachines:
             with scheduler_errors(self.address):
                 client = connect(self.address, security, CONNECT_S)
             exits.enter_context(client)
-            self._wait(cluster.wait_for_machines(self._spec.workers.min), loop, deadline, cluster)
+            self._wait_for_workers(cluster, loop, deadline)
             self.session = exits.enter_context(session(client, self.address, self._warn, end_with_run=True))
             self.autoscaler = Autoscaler(
                 cluster,
@@ -107,6 +109,17 @@ class CloudMachines:
     def check_store(self, store: ResultStore) -> None:
         self.session.check_store(store)
 
+    def _wait_for_workers(self, cluster: VmCluster, loop: LoopRunner, deadline: float) -> None:
+        """Of a fixed number of machines, one is enough to start: the others are asked for while the run goes on."""
+        workers = self._spec.workers
+        quorum = workers.min if workers.elastic else 1
+        up = self._wait(cluster.wait_for_machines(workers.min, quorum), loop, deadline, cluster)
+        if up < workers.min:
+            self._warn(
+                f"{up} of {workers.min} machines are up: the run starts with them and goes on asking for the others"
+                f" ({cluster.problem()})"
+            )
+
     def _warn(self, message: str) -> None:
         self._context.say("warning", message)
 
@@ -118,18 +131,26 @@ class CloudMachines:
             while True:
                 if self._context.stop.requested:
                     raise self._context.stop.requested
-                try:
-                    return future.result(POLL_S)
-                except concurrent.futures.TimeoutError:
-                    if future.done():
-                        raise
+                if concurrent.futures.wait([future], POLL_S).done:
+                    with scheduler_errors(self.address or "?"):
+                        return future.result()
                 if time.monotonic() > deadline:
+                    problem, remedy = self._diagnosis(cluster, loop)
                     raise InfrastructureError(
-                        f"the {self.kind} cluster was not up after {self._spec.start_timeout_s:g} s: {cluster.problem()}",
-                        remedy="`pipe doctor` checks image, network and quota; cluster.start_timeout_s gives it more time",
+                        f"the {self.kind} cluster was not up after {self._spec.start_timeout_s:g} s: {problem}",
+                        remedy=remedy
+                        or "`pipe doctor` checks image, network and quota; cluster.start_timeout_s gives it more time",
                     )
         finally:
             future.cancel()
+
+    def _diagnosis(self, cluster: VmCluster, loop: LoopRunner) -> tuple[str, str]:
+        """Why the cluster is not up, and what to do where that is known."""
+        future = asyncio.run_coroutine_threadsafe(cluster.diagnosis(), loop.loop.asyncio_loop)
+        try:
+            return future.result(DIAGNOSIS_S)
+        except concurrent.futures.TimeoutError:
+            return cluster.problem(), ""
 
     def _close(self, cluster: VmCluster, loop: LoopRunner) -> None:
         """Close in good order, when that is possible. What is left is terminated by its label."""

@@ -41,6 +41,14 @@ class ClusterHost(Protocol):
         """The request for a machine."""
         ...
 
+    def scheduler_has_address(self) -> None:
+        """The scheduler's machine has its address: worker machines can be launched, although the scheduler does not listen yet."""
+        ...
+
+    async def silent_processes(self) -> list[str]:
+        """Names of worker processes that do not answer. Raises OSError and TimeoutError when the scheduler does not answer."""
+        ...
+
     def add_machine(self) -> None:
         """Plan one more worker machine."""
         ...

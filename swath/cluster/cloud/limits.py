@@ -9,7 +9,8 @@ from typing import Self
 from swath.cluster.workers.autoscaling import ScalingLimits
 
 POLL = "SWATH_CLOUD_PACE_S"
-"""Environment variable that sets `poll_s`, for simulated clouds. All timings but `max_pause_s` shrink with it."""
+"""Environment variable that sets `poll_s`, for simulated clouds. How often machines are looked at, and what follows from it, shrinks
+with it."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,19 @@ class RepairLimits:
     """A machine may be missing in listings for so long after its launch."""
     silent_s: float = 30.0
     """A machine all of whose processes have been gone for so long is replaced."""
+    boot_s: float = 420.0
+    """A worker machine that has no process at the scheduler for so long after its launch is replaced. Installing Docker at boot takes
+    minutes."""
+    unanswered_s: float = 60.0
+    """Without a heartbeat for so long, a machine is asked whether it is there, and replaced when it does not answer."""
+    answer_s: float = 20.0
+    """For that answer, and for those of the scheduler."""
+    stragglers_s: float = 60.0
+    """When the first machines of a fixed number are up, the others are waited for so long before the run starts without them."""
+    unreached_s: float = 20.0
+    """A scheduler that listens, as its console says, has to be reached within this."""
+    reconnect_s: float = 60.0
+    """For a new connection to the scheduler when one was lost."""
     pause_s: float = 1.0
     """Before a launch after a failure; doubled with each further one in a row."""
     max_pause_s: float = 60.0
@@ -39,6 +53,7 @@ class RepairLimits:
             poll_s=real.poll_s * scale,
             unlisted_s=real.unlisted_s * scale,
             silent_s=real.silent_s * scale,
+            stragglers_s=real.stragglers_s * scale,
             pause_s=real.pause_s * scale,
         )
 

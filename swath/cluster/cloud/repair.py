@@ -10,7 +10,7 @@ from typing import Protocol
 from distributed.core import Status
 
 from swath.cluster.cloud.host import ClusterHost
-from swath.cluster.cloud.vm_process import VmProcess
+from swath.cluster.cloud.vm_process import VmProcess, machine_of
 from swath.cluster.machine import cloud_init
 from swath.errors import CredentialsError, InfrastructureError, SwathError
 
@@ -41,7 +41,13 @@ class ClusterRepair:
     @property
     def reason(self) -> SwathError | None:
         """Why machines do not come up, once it is likely that no further one will; None before."""
-        return self.fatal or (self.last_error if self._failures >= self._limits.failures else None)
+        failed = self._failures >= self._limits.failures and not self._coming_up
+        return self.fatal or (self.last_error if failed else None)
+
+    @property
+    def _coming_up(self) -> bool:
+        """Whether a machine was launched and may still come up."""
+        return any(each.machine is not None and not each.registered for each in self._cluster.workers.values())
 
     @property
     def pause_s(self) -> float:
@@ -63,7 +69,7 @@ class ClusterRepair:
         planned = self._cluster.worker_spec.pop(process.name, None) is not None
         self._cluster.workers.pop(process.name, None)
         self._cluster.run_in_background(process.close())
-        exhausted = self._failures >= self._limits.failures and not self._cluster.observed
+        exhausted = self._failures >= self._limits.failures and not self._cluster.observed and not self._coming_up
         if isinstance(error, CredentialsError) or exhausted:
             self.fatal = error
         elif planned and self._failures < self._limits.max_failures and not self._cluster.scheduler_lost:
@@ -85,14 +91,24 @@ class ClusterRepair:
                     remedy="`pipe resume` takes the run up again",
                 )
                 return
+            silent = await self._silent_machines()
             for process in list(self._cluster.workers.values()):
-                await self._check(process, listed)
+                await self._check(process, listed, silent)
 
-    async def _check(self, process: VmProcess, listed: set[str]) -> None:
-        """Replace a worker machine that is lost. `listed` has the ids of the machines that the cloud lists."""
+    async def _silent_machines(self) -> set[str]:
+        """Names of machines that do not answer."""
+        try:
+            return {machine_of(each) for each in await self._cluster.silent_processes()}
+        except (OSError, TimeoutError) as error:  # the connection may be cut for a while
+            log.info("the scheduler does not answer: %s", error)
+            return set()
+
+    async def _check(self, process: VmProcess, listed: set[str], silent: set[str]) -> None:
+        """Replace a worker machine that is lost. `listed` has the ids of the machines that the cloud lists, `silent` the names of
+        those that do not answer."""
         if process.machine is None or process.status != Status.running:
             return
-        now, start_timeout_s = time.monotonic(), self._cluster.spec.start_timeout_s
+        now, boot_s = time.monotonic(), min(self._cluster.spec.start_timeout_s, self._limits.boot_s)
         if self._cluster.processes_of(process.name):
             process.silent_since = None
         elif process.registered and process.silent_since is None:
@@ -101,8 +117,10 @@ class ClusterRepair:
             what = "was taken back by the cloud" if process.registered else "has ended while it came up"
         elif process.silent_since is not None and now - process.silent_since > self._limits.silent_s:
             what = "has no worker process any more"
-        elif not process.registered and now - process.began > start_timeout_s:
-            what = f"had no worker process after {start_timeout_s:g} s"
+        elif process.name in silent:
+            what = f"has not answered for {self._limits.unanswered_s:g} s"
+        elif not process.registered and now - process.began > boot_s:
+            what = f"had no worker process after {boot_s:g} s"
         elif await self._container_ended(process):
             what = "boots, but its container has ended"
         else:

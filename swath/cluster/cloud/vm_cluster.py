@@ -12,19 +12,22 @@ import contextlib
 import json
 import logging
 import secrets
+import time
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from distributed.core import Status
 from distributed.deploy.cluster import Cluster
 from distributed.deploy.spec import SpecCluster
+from distributed.objects import SchedulerInfo
 from distributed.utils import NoOpAwaitable
 
 from swath.cluster.cloud.launch_requests import LaunchRequests
 from swath.cluster.cloud.limits import RepairLimits
 from swath.cluster.cloud.machine_pool import MachinePool, in_time
 from swath.cluster.cloud.repair import ClusterRepair
-from swath.cluster.cloud.vm_process import VmProcess
+from swath.cluster.cloud.silence import SilentWorkers
+from swath.cluster.cloud.vm_process import FIREWALL, VmProcess, machine_of
 from swath.cluster.machine import entrypoint
 from swath.cluster.providers.contract import LaunchRequest, MachineProvider
 from swath.cluster.steady_clock import steady_time
@@ -85,11 +88,14 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         self._process_counts: dict[str, int] = {}
         """Machine -> how many processes it starts, as far as its machines have reported that to the scheduler."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._launches_workers = False
+        """Whether worker machines may be launched: the scheduler's machine has its address."""
+        self._silence = SilentWorkers(self.limits.unanswered_s, self.limits.answer_s)
 
     # --- starting
 
     async def start_scheduler(self) -> None:
-        """Start the scheduler, and launch the least number of worker machines."""
+        """Start the scheduler. The least number of worker machines is launched as soon as its machine has an address."""
         try:
             await SpecCluster._start(self)
         except RuntimeError as error:
@@ -99,14 +105,22 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         self.run_in_background(self.repair.watch())
         self.scale(self.spec.workers.min)
 
-    async def wait_for_machines(self, n: int) -> None:
-        """Wait until `n` machines have all their processes at the scheduler. Raises the error that keeps them from coming up."""
+    async def wait_for_machines(self, n: int, quorum: int | None = None) -> int:
+        """Wait until `n` machines have all their processes at the scheduler; of a `quorum`, when given, until the others fail or do
+        not follow soon. Returns how many there are. Raises the error that keeps them from coming up."""
         if len(self.worker_spec) < n:
             self.scale(n)
-        while len(await self._complete_machines()) < n:
-            if (error := self.repair.reason) is not None:
+        since: float | None = None
+        while (complete := len(await self._complete_machines())) < n:
+            error, enough = self.repair.reason, quorum is not None and complete >= quorum
+            if enough:
+                since = since or time.monotonic()
+                if error is not None or time.monotonic() - since > self.limits.stragglers_s:
+                    break
+            elif error is not None:
                 raise error
             await asyncio.sleep(min(0.2, self.limits.poll_s))
+        return complete
 
     @property
     def client_address(self) -> str:
@@ -117,10 +131,19 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         """Why the cluster is not up, as far as it is known. From any thread."""
         if self.repair.last_error is not None:
             return self.repair.last_error.message
+        if self.scheduler is not None and self.scheduler.unreached:
+            return f"the scheduler runs on {self.scheduler.name}, but {self.scheduler.unreached_text}"
         names = [name for name in list(self.workers) if not self.processes_of(name)]
         if self.status != Status.running:
             return "the scheduler's machine is not up"
         return f"no worker has come from {', '.join(names)}" if names else "machines are up"
+
+    async def diagnosis(self) -> tuple[str, str]:
+        """Why the cluster is not up, with the end of the scheduler's console, and what to do."""
+        text, unreached = self.problem(), self.status != Status.running and self.scheduler and self.scheduler.unreached
+        if unreached and (console := await self.scheduler.console()):
+            text += f"; its console:\n{console}"
+        return text, FIREWALL if unreached else ""
 
     def check(self, requested: Mapping[str, float]) -> None:
         """Raise InfrastructureError when no worker can have these resources, or no machine can be had. From any thread."""
@@ -156,7 +179,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         surplus = max(0, len(self.worker_spec) - n)
         for name in sorted(self.worker_spec, key=lambda name: bool(self.processes_of(name)))[:surplus]:
             del self.worker_spec[name]
-        while len(self.worker_spec) < n and self.status == Status.running:
+        while len(self.worker_spec) < n and self._takes_workers:
             self.worker_spec.update(self.new_worker_spec())
         self.loop.add_callback(self._correct_state)
         return NoOpAwaitable()
@@ -183,7 +206,49 @@ class VmCluster(VMCluster):  # type: ignore[misc]
 
     @property
     def scheduler_lost(self) -> bool:
-        return self._watch_worker_status_task.done()
+        return self.status == Status.running and self._watch_worker_status_task.done()
+
+    @property
+    def _takes_workers(self) -> bool:
+        return self.status == Status.running or (self.status == Status.starting and self._launches_workers)
+
+    def scheduler_has_address(self) -> None:
+        self._launches_workers = True
+        self.scale(self.spec.workers.min)
+
+    async def silent_processes(self) -> list[str]:
+        return await self._silence.find(self.scheduler_comm)
+
+    async def _watch_worker_status(self, comm: Any) -> None:
+        """Dask's, and again over a new connection when one is lost; it ends when the scheduler is not reached any more."""
+        while True:
+            await super()._watch_worker_status(comm)
+            if self.status != Status.running:
+                return
+            log.warning("the connection to the scheduler was lost: trying again")
+            found = await self._connected_again()
+            if found is None:
+                return
+            comm = found
+
+    async def _connected_again(self) -> Any:
+        """A new connection that reports workers; None when there is none in time."""
+        deadline = time.monotonic() + self.limits.reconnect_s
+        while self.status == Status.running and time.monotonic() < deadline:
+            try:
+                return await asyncio.wait_for(self._subscribed(), self.limits.answer_s)
+            except (OSError, TimeoutError) as error:
+                log.info("the scheduler does not answer: %s", error)
+                await asyncio.sleep(min(1.0, self.limits.poll_s))
+        return None
+
+    async def _subscribed(self) -> Any:
+        comm = await self.scheduler_comm.live_comm()
+        comm.name = "Cluster worker status"
+        await comm.write({"op": "subscribe_worker_status"})
+        self.scheduler_info = SchedulerInfo(await comm.read())
+        self._watch_worker_status_comm = comm
+        return comm
 
     def launch_request(self, name: str, role: str) -> LaunchRequest:
         return self._requests.request(name, role, self.scheduler.address if role == "worker" else None)
@@ -213,7 +278,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         self._correct_state_waiting = None
         for name in set(self.workers) - set(self.worker_spec):
             self.run_in_background(self._remove(self.workers.pop(name)))
-        if self.status != Status.running:
+        if not self._takes_workers:
             return
         for name in set(self.worker_spec) - set(self.workers):
             process = VmProcess(self, name, "worker")
@@ -285,8 +350,3 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         await in_time(Cluster._close(self), "closing connections")
         self.status = Status.closed
         self.machines.shut_down()
-
-
-def machine_of(process: object) -> str:
-    """The machine of a worker process, by the process's name."""
-    return str(process).rpartition("-")[0]

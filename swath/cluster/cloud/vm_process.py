@@ -24,6 +24,10 @@ except ImportError as error:
     raise MissingExtra("dask-cloudprovider", "aws,gcp", "A cluster in a cloud") from error
 
 REMEDY = "check cluster.image and cluster.machine_image, and that machines reach the registry of the image"
+FIREWALL = (
+    "a firewall is the likely cause when there is no answer: its rules (security groups, firewall rules, VPN) must allow this machine"
+    " to connect to port 8786 of the scheduler; `pipe doctor` checks them"
+)
 CONNECT_S = 3.0
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -40,6 +44,10 @@ class VmProcess(VMInterface):  # type: ignore[misc]
         self.began = time.monotonic()
         self.registered = False
         """Whether one of its processes has ever been at the scheduler."""
+        self.unreached = ""
+        """Address and port at which the scheduler was not reached at the last try, and why."""
+        self._console = ""
+        """The console's end at the last look while it came up."""
         self.silent_since: float | None = None
         """Since when none of its processes is at the scheduler any more, by the monotonic clock."""
 
@@ -56,6 +64,7 @@ class VmProcess(VMInterface):  # type: ignore[misc]
         if status.public_ip and self.cluster.spec.public_ip:
             self.external_address = f"{self.cluster.protocol}://{status.public_ip}:{entrypoint.PORT}"
         if self.role == "scheduler":
+            self.cluster.scheduler_has_address()
             await self.wait_for_scheduler()
         self.status = Status.running
 
@@ -72,19 +81,39 @@ class VmProcess(VMInterface):  # type: ignore[misc]
         return await self._poll(status_with_addresses, "had no address")
 
     async def wait_for_scheduler(self) -> None:
-        """Wait until its port accepts connections."""
+        """Wait until its port accepts connections. Where the console says that it listens, it is not waited for long."""
         host, port = (self.external_address or self.address).rpartition("/")[2].rsplit(":", 1)
+        listens_since: float | None = None
 
-        async def listens() -> bool | None:
+        async def reached() -> bool | None:
+            nonlocal listens_since
             try:
                 _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), CONNECT_S)
-            except (OSError, TimeoutError):
+            except (OSError, TimeoutError) as error:
+                self.unreached = f"{host}:{port} ({_reason(error)})"
                 await self._machine_status()
-                return False
-            writer.close()
-            return True
+            else:
+                writer.close()
+                self.unreached = ""
+                return True
+            if listens_since is None:
+                listens_since = time.monotonic() if entrypoint.LISTENING in self._console else None
+            elif time.monotonic() - listens_since > self.cluster.limits.unreached_s:
+                raise await self.failure(f"listens, but {self.unreached_text}", remedy=FIREWALL)
+            return False
 
-        await self._poll(listens, f"did not listen at {host}:{port}")
+        try:
+            await self._poll(reached, "did not listen")
+        except InfrastructureError as error:
+            if self.unreached and self.unreached not in error.message and "did not listen" in error.message:
+                what = error.message.replace("did not listen", f"did not listen: {self.unreached_text}", 1)
+                raise InfrastructureError(what, remedy=f"{error.remedy}; {FIREWALL}") from error
+            raise
+
+    @property
+    def unreached_text(self) -> str:
+        """Where the scheduler is not reached; empty when it is."""
+        return f"it is not reached from here at {self.unreached}" if self.unreached else ""
 
     async def destroy_vm(self) -> None:
         """Terminate it. A failure is only logged: at the end all machines of the run are terminated."""
@@ -118,24 +147,38 @@ class VmProcess(VMInterface):  # type: ignore[misc]
 
     async def _poll(self, condition: Callable[[], Coroutine[Any, Any, T | None]], what: str) -> T:
         """The value of `condition` when it is true. Raises InfrastructureError when the machine ends, or its time to boot is over."""
-        poll_s = self.cluster.limits.poll_s
+        poll_s, limit_s = self.cluster.limits.poll_s, self.cluster.spec.start_timeout_s
+        if self.role == "worker":
+            limit_s = min(limit_s, self.cluster.limits.boot_s)
         console_read = time.monotonic()
         while not (value := await condition()):
             now = time.monotonic()
-            if now - self.began > self.cluster.spec.start_timeout_s:
-                raise await self.failure(f"{what} after {self.cluster.spec.start_timeout_s:g} s")
+            if now - self.began > limit_s:
+                raise await self.failure(f"{what} after {limit_s:g} s")
             if now - console_read > 2 * poll_s:
                 console_read = now
-                if cloud_init.CONTAINER_ENDED in await self.console():
+                self._console = await self.console()
+                if cloud_init.CONTAINER_ENDED in self._console:
                     raise await self.failure("boots, but its container has ended")
             await asyncio.sleep(min(1.0, poll_s))
         return value
 
-    async def failure(self, what: str) -> InfrastructureError:
+    async def failure(self, what: str, remedy: str = REMEDY) -> InfrastructureError:
         """The error of a machine. It has the end of the console output unless the machine was up: then that says nothing."""
         console = "" if self.registered else await self.console()
         where = f"{self.machine.id}, {self.machine.place}" if self.machine else self.cluster.machines.fleet.place
         return InfrastructureError(
             f"the {self.role} machine {self.name} ({where}) {what}" + (f"; its console:\n{console}" if console else ""),
-            remedy="" if self.registered else REMEDY,
+            remedy="" if self.registered else remedy,
         )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    return "connection refused" if isinstance(error, ConnectionRefusedError) else str(error)
+
+
+def machine_of(process: object) -> str:
+    """The machine of a worker process, by the process's name."""
+    return str(process).rpartition("-")[0]

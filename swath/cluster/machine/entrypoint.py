@@ -25,6 +25,7 @@ from distributed.system import MEMORY_LIMIT
 from swath.cluster.machine import preemption
 from swath.cluster.machine.scheduler_roles import RoleScheduler
 from swath.cluster.workers import resources, tls
+from swath.cluster.workers.stopped_processes import STOPPED_S, StoppedProcesses
 
 PORT = 8786
 ALONE_S = 120.0
@@ -34,6 +35,9 @@ DEATH_TIMEOUT_S = 300.0
 MACHINES = "swath-machines"
 """Key of the scheduler's metadata: machine name -> number of its worker processes."""
 GPU = "gpu"
+LISTENING = "swath: the scheduler listens at"
+"""Beginning of a line of the console, after which the scheduler has to be reached."""
+STOPPED_POLL_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +53,7 @@ async def run_scheduler(host: str | None, alone_s: float) -> None:
         dashboard_address="127.0.0.1:0",
     )
     async with scheduler:
-        log.info("scheduler at %s", scheduler.address)
+        log.info("%s %s", LISTENING, scheduler.address)
         watch = asyncio.create_task(_close_without_client(scheduler, alone_s))
         await scheduler.finished()
         watch.cancel()
@@ -104,11 +108,22 @@ async def run_workers(host: str | None, address: str, name: str, processes: int 
     watch = (
         asyncio.create_task(preemption.retire_on_notice(spot, rpc, [each.name for each in nannies])) if spot else None
     )
+    stopped = asyncio.create_task(_kill_stopped(nannies))
     try:
         await asyncio.gather(*(each.finished() for each in nannies))
     finally:
+        stopped.cancel()
         if watch is not None:
             watch.cancel()
+
+
+async def _kill_stopped(nannies: Sequence[Nanny]) -> None:
+    """Kill worker processes that are stopped for long; their nannies start others."""
+    processes = StoppedProcesses(round(STOPPED_S / STOPPED_POLL_S))
+    while True:
+        await asyncio.sleep(STOPPED_POLL_S)
+        for pid in processes.look([each.pid for each in nannies if each.pid]):
+            log.warning("worker process %d was stopped for %g s: it is restarted", pid, STOPPED_S)
 
 
 async def _until_signal(work: Coroutine[Any, Any, None]) -> None:

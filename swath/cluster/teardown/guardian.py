@@ -1,7 +1,8 @@
 """The guardian: a process that outlives the client of a cloud cluster, and terminates its machines when the client is gone.
 
 It reads from a pipe that only the client holds open. A client that ends in any way (killed, crashed, out of memory) closes the
-pipe; one that has confirmed itself that nothing is left writes so first, and the guardian ends.
+pipe; one that has confirmed itself that nothing is left writes so first, and the guardian ends. A client that was told to stop, or
+closes its cluster, writes that too: when it has not ended some minutes later, the guardian terminates its machines.
 
     python -m swath.cluster.teardown.guardian RUN LEASE STATE_FOLDER
 """
@@ -10,10 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -24,8 +28,12 @@ from swath.cluster.teardown.removal import RemovalLimits, remove_all
 from swath.engine.journal import Journal
 from swath.errors import InfrastructureError, SwathError
 
-READY, RELEASED = b"ready\n", b"gone\n"
-"""Messages: the guardian has started; the client has confirmed that no machine is left."""
+READY, ENDING, RELEASED = b"ready\n", b"ending\n", b"gone\n"
+"""Messages: the guardian has started; the client ends its cluster; it has confirmed that no machine is left."""
+END_S = 420.0
+"""A client that ends its cluster confirms within this that no machine is left: longer than its own limits together."""
+END = "SWATH_CLOUD_END_S"
+"""Environment variable with another number of seconds for it, for simulated clouds."""
 LIMITS = RemovalLimits(empty_for_s=20.0, give_up_s=1800.0)
 """Longer than the client's: a machine may be listed only 20 s after the client that launched it was killed."""
 EXIT_S = 5.0
@@ -40,7 +48,15 @@ class Guardian:
     def __init__(self, pid: int, pipe: BinaryIO) -> None:
         self.pid = pid
         self.released = False
+        self._ending = False
         self._pipe = pipe
+
+    def ending(self) -> None:
+        """Tell the guardian that the cluster is to end now. From any thread; more than once is as once."""
+        if not self._ending and not self.released:
+            self._ending = True
+            with contextlib.suppress(OSError, ValueError):  # the process was killed, or the pipe is closed
+                self._pipe.write(ENDING)
 
     def release(self) -> None:
         """Tell the guardian that no machine is left, so that it ends."""
@@ -80,7 +96,25 @@ def guarded(lease: CloudLease, state: Path) -> Iterator[Guardian]:
             yield guardian
         finally:
             if guardian.released:
-                process.wait(EXIT_S)
+                with contextlib.suppress(subprocess.TimeoutExpired):  # it has begun to look for machines itself
+                    process.wait(EXIT_S)
+
+
+def _end_of_client(pipe: int, end_s: float) -> str:
+    """Wait until the client is gone, or does not end in time; which of them. Empty when it has confirmed that nothing is left."""
+    messages, deadline = b"", math.inf
+    while True:
+        timeout_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+        if not select.select([pipe], [], [], timeout_s)[0]:
+            return f"was told to stop, and has not ended within {end_s:g} s"
+        part = os.read(pipe, 100)
+        messages += part
+        if RELEASED in messages:
+            return ""
+        if not part:
+            return "is gone"
+        if ENDING in messages and deadline == math.inf:
+            deadline = time.monotonic() + end_s
 
 
 def main(arguments: list[str]) -> int:
@@ -93,9 +127,10 @@ def main(arguments: list[str]) -> int:
     os.chdir(state)  # the client's own folder may be deleted
     sys.stdout.buffer.write(READY)
     sys.stdout.buffer.flush()
-    if sys.stdin.buffer.read().endswith(RELEASED):
+    why = _end_of_client(sys.stdin.fileno(), float(os.environ.get(END) or END_S))
+    if not why:
         return 0
-    logging.info("the client of %s is gone: its machines are removed", run)
+    logging.info("the client of %s %s: its machines are removed", run, why)
     try:
         fleet = fleet_of(lease.kind, lease.place)
         count = remove_all(fleet, lease.label, limits=LIMITS.within_environment(), say=logging.warning)

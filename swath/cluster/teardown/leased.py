@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 from swath import crashpoint
 from swath.cluster.contract import RunContext
 from swath.cluster.providers.fleets import fleet_of
-from swath.cluster.teardown.guardian import guarded
+from swath.cluster.teardown.guardian import Guardian, guarded
 from swath.cluster.teardown.lease import CloudLease, open_leases
 from swath.cluster.teardown.removal import remove_all
 from swath.errors import StateError
+
+STOP_POLL_S = 0.5
 
 
 @contextlib.contextmanager
@@ -28,11 +31,23 @@ def leased(lease: CloudLease, context: RunContext) -> Iterator[None]:
     lease.write(context.journal)
     with guarded(lease, context.journal.folder) as guardian:
         crashpoint.reached("leased")
+        ended = threading.Event()
+        threading.Thread(target=_tell_of_stop, args=(guardian, context, ended), name="stop", daemon=True).start()
         try:
             yield
         finally:
+            ended.set()
+            guardian.ending()
             _remove(lease, context)
             guardian.release()
+
+
+def _tell_of_stop(guardian: Guardian, context: RunContext, ended: threading.Event) -> None:
+    """Tell the guardian when the run is asked to stop: whatever this process waits for then, the machines end."""
+    while not ended.wait(STOP_POLL_S):
+        if context.stop.requested is not None:
+            guardian.ending()
+            return
 
 
 def _remove(lease: CloudLease, context: RunContext) -> None:

@@ -26,9 +26,9 @@ LIMITS = RepairLimits(poll_s=0.2, unlisted_s=0.6, silent_s=1.2, pause_s=0.04)
 class ClusterOnLoop:
     """A cluster, not started yet, with its event loop in another thread."""
 
-    def __init__(self, spec: AwsCluster | GcpCluster, label: str, loop: Any) -> None:
+    def __init__(self, spec: AwsCluster | GcpCluster, label: str, loop: Any, limits: RepairLimits = LIMITS) -> None:
         self.security = tls.run_security()
-        self.cluster = VmCluster(spec, label, self.security, loop, provider_of(spec), LIMITS)
+        self.cluster = VmCluster(spec, label, self.security, loop, provider_of(spec), limits)
         self._loop = loop
 
     def begin(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -44,13 +44,15 @@ class ClusterOnLoop:
 
 
 @contextlib.contextmanager
-def running(spec: AwsCluster | GcpCluster, label: str = "r-1") -> Iterator[ClusterOnLoop]:
+def running(
+    spec: AwsCluster | GcpCluster, label: str = "r-1", limits: RepairLimits = LIMITS
+) -> Iterator[ClusterOnLoop]:
     """A cluster of a spec, closed afterwards."""
     runner = LoopRunner(asynchronous=False)
     runner.start()
     try:
         with dask.config.set(SETTINGS):
-            run = ClusterOnLoop(spec, label, runner.loop)
+            run = ClusterOnLoop(spec, label, runner.loop, limits)
             try:
                 yield run
             finally:

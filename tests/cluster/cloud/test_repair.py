@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Coroutine
 from typing import Any
 
@@ -35,6 +36,7 @@ class FakeCluster:
         self.workers: dict[str, VmProcess] = {}
         self.processes: dict[str, list[str]] = {}
         self.scheduler_lost = False
+        self.silent: list[str] = []
         self.scheduler = VmProcess(self, "run-1-scheduler", "scheduler")
         self.repair = ClusterRepair(self)
         self.added = 0
@@ -45,6 +47,12 @@ class FakeCluster:
 
     def launch_request(self, name: str, role: str) -> LaunchRequest:
         return LaunchRequest(name, role, "n2-standard-4", False, self.label, 2e9, "#cloud-config\n")
+
+    def scheduler_has_address(self) -> None:
+        pass
+
+    async def silent_processes(self) -> list[str]:
+        return self.silent
 
     def add_machine(self) -> None:
         self.added += 1
@@ -102,6 +110,34 @@ def test_a_machine_without_worker_processes_is_replaced_and_terminated() -> None
         cluster.processes["m-1"] = []
         await watch_until(cluster, lambda: cluster.added == 1 and "i-m-1" not in cluster.cloud.listed)
         assert "has no worker process any more" in str(cluster.repair.last_error)
+
+    asyncio.run(use())
+
+
+def test_a_machine_that_does_not_answer_is_replaced_and_terminated() -> None:
+    async def use() -> None:
+        cluster = FakeCluster()
+        await cluster.start("", "scheduler")
+        await cluster.start("m-1")
+        stays = await cluster.start("m-2")
+        cluster.silent = ["m-1-0"]
+        await watch_until(cluster, lambda: cluster.added == 1 and "i-m-1" not in cluster.cloud.listed)
+        assert list(cluster.workers.values()) == [stays]
+        assert "has not answered for 60 s" in str(cluster.repair.last_error)
+
+    asyncio.run(use())
+
+
+def test_a_machine_that_does_not_boot_within_its_limit_is_replaced() -> None:
+    async def use() -> None:
+        cluster = FakeCluster()
+        cluster.limits = dataclasses.replace(LIMITS, boot_s=0.1)
+        cluster.repair = ClusterRepair(cluster)
+        await cluster.start("", "scheduler")
+        process = await cluster.start("m-1")
+        process.registered, cluster.processes["m-1"] = False, []
+        await watch_until(cluster, lambda: cluster.added == 1 and "i-m-1" not in cluster.cloud.listed)
+        assert "had no worker process after 0.1 s" in str(cluster.repair.last_error)
 
     asyncio.run(use())
 
