@@ -88,6 +88,8 @@ def test_a_run_goes_on_without_an_answer_a_worker_its_client_and_its_scheduler_a
     running = start("resume", "last")
     wait_for(lambda: any(each["name"].endswith("-scheduler") for each in cloud.alive()), 60)
     wait_for(lambda: len(cloud.alive()) == 2, 90)
+    (worker,) = [each for each in cloud.alive() if not each["name"].endswith("-scheduler")]
+    wait_for(lambda: "1 workers for" in cloud.console(worker["id"]), 90)
     (scheduler,) = [each for each in cloud.alive() if each["name"].endswith("-scheduler")]
     cloud.kill_container(scheduler["id"])
     _, err = running.communicate(timeout=150)
@@ -126,10 +128,12 @@ def test_what_cannot_be_terminated_is_exit_code_7_and_sweep_is_the_remedy(cloud:
     done = pipe("run", spec(pipe, cluster={**cluster(cloud), "start_timeout_s": 8}), code=7)
     assert "8 s" in done.err, "why the cluster did not come up is told, too"
     assert "pipe sweep" in done.err
-    (machine,) = cloud.alive()
-    assert machine["name"] in done.err
+    machines = cloud.alive()
     listed = pipe("sweep")
-    assert machine["name"] in listed.out
+    assert len(machines) == 2, "workers are asked for together with the scheduler"
+    for machine in machines:
+        assert machine["name"] in done.err
+        assert machine["name"] in listed.out
     cloud.clear_faults()
     pipe("sweep", "--yes")
     assert cloud.empty(1)

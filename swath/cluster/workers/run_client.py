@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ ANSWER_S = 60.0
 CLOSE_S = 10.0
 """Time limit of closing a client. The cluster is closed, or its machines are terminated, in any case."""
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 class RunClient(distributed.Client):
@@ -26,7 +28,10 @@ class RunClient(distributed.Client):
 
     def __exit__(self, exc_type: object, exc_value: object, traceback: object) -> None:
         this: Any = self
-        this.close(timeout=CLOSE_S)
+        try:
+            this.close(timeout=CLOSE_S)
+        except Exception as error:  # noqa: BLE001 - a library's close may fail in any way
+            log.warning("the client did not close in good order: %s: %s", type(error).__name__, error)
 
 
 def answer(

@@ -103,7 +103,8 @@ class DaskExecutor:
         at, slots = self._slots
         if time.monotonic() - at > 1:
             if self._connection.connected():
-                slots = max(1, sum(self._connection.ask(self._client.scheduler.ncores).values()))
+                with contextlib.suppress(InfrastructureError):  # whether it is lost is decided by `wait`
+                    slots = max(1, sum(self._connection.ask(self._client.scheduler.ncores).values()))
             self._slots = (time.monotonic(), slots)
         return slots
 
