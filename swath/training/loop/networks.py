@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from swath.errors import MissingExtra, ModelError
 from swath.models.exported_archive import read_weights
-from swath.models.torch_files import without_prefix
+from swath.models.torch_files import read_checkpoint, without_prefix
 from swath.models.unet import UNet
 from swath.models.weights_cache import local_copy
 from swath.module_code import CodeChanged, import_as
@@ -120,8 +120,9 @@ def _call_factory(name: str, factory: Any, **options: Any) -> Any:
 
 
 def read_state_dict(href: str) -> dict[str, Tensor]:
-    """Tensors by name of a .safetensors file, a .pt2 archive, or a .ckpt of a training. Raises ModelError; runs no code of the
-    file."""
+    """Tensors by name of a .safetensors file, a .pt2 archive, or a .ckpt (a state, or a checkpoint with a `state_dict`).
+
+    Raises ModelError; runs no code of the file."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -132,7 +133,7 @@ def read_state_dict(href: str) -> dict[str, Tensor]:
         if path.endswith(".pt2"):
             return read_weights(path)
         if path.endswith(".ckpt"):
-            state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+            state = read_checkpoint(path)
             return {name.removeprefix("network."): tensor for name, tensor in state.items()}
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, ValueError, KeyError, OSError, TypeError) as error:
         raise ModelError(f"{href}: its weights cannot be read: {error}") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors.torch import save_file
 
 from swath.errors import ModelError
 from swath.spec.fields.network import Network
@@ -62,6 +63,18 @@ def test_weights_to_begin_with_are_those_of_the_file_and_what_does_not_fit_is_na
     assert encode_weights(build_network(Network(width=4, weights=str(path)), 3, 2, seed=1)) == path.read_bytes()
     with pytest.raises(ModelError, match=r"(?s)down\.0\.0\.weight: \(4, 3, 3, 3\) in the file, \(4, 5, 3, 3\).*head"):
         build_network(Network(width=4, weights=str(path)), 5, 3)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "network."])
+def test_weights_of_wrappers_fit_without_their_prefix(prefix: str, tmp_path: Path) -> None:
+    state = build_network(Network(), 3, 2, seed=5).state_dict()
+    named = {prefix + name: tensor for name, tensor in state.items()}
+    save_file(named, tmp_path / "a.safetensors")
+    torch.save(named, tmp_path / "state.ckpt")
+    torch.save({"state_dict": named, "epoch": 3}, tmp_path / "lightning.ckpt")
+    for file in ("a.safetensors", "state.ckpt", "lightning.ckpt"):
+        found = build_network(Network(weights=str(tmp_path / file)), 3, 2).state_dict()
+        assert all(torch.equal(found[name], state[name]) for name in state)
 
 
 def test_a_file_that_holds_no_weights_is_an_error(tmp_path: Path) -> None:
