@@ -112,8 +112,8 @@ def _nodes(nodes: Sequence[NodeDiff]) -> Iterator[str]:
         "SAME",
         "DIFFERENT",
         "ONLY ONE",
-        "SECONDS",
-        "THEN",
+        "SECONDS BEFORE",
+        "SECONDS AFTER",
         "RATIO",
     )
     rows = [

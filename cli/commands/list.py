@@ -29,6 +29,8 @@ def list_pipelines(*, as_json: bool) -> int:
         print("no pipelines here; `pipe init DIR` makes a project with one", file=sys.stderr)
     if registry.not_loaded:
         print(registry.not_loaded, file=sys.stderr)
+    for error in registry.ambiguous.values():
+        print(f"warning: {error.message}; {error.remedy}", file=sys.stderr)
     for place, reason in registry.broken.items():
         print(f"warning: {place} could not be loaded: {reason}", file=sys.stderr)
     return 0

@@ -23,7 +23,7 @@ from swath.runner.lock import unused
 def prune(older_than: str, max_size: str | None, *, remove: bool, as_json: bool) -> int:
     """Print what can be removed; remove it when asked to."""
     limits = PruneLimits(
-        parse_amounts.seconds(older_than, "--older-than"),
+        parse_amounts.seconds(older_than, "--older-than", zero=True),
         None if max_size is None else parse_amounts.size(max_size, "--max-size"),
     )
     project = here()

@@ -27,7 +27,7 @@ def list_runs(limit: int, *, as_json: bool) -> int:
     cells = [
         (
             row.id, row.name, row.pipeline, status_text(row.status, row.silent_s), units.local_time(row.started),
-            run_time(row.status, row.started, row.finished), str(fields["calls"]), str(fields["failed"]),
+            run_time(row.seconds), str(fields["calls"]), str(fields["failed"]),
         )
         for row, fields in rows
     ]  # fmt: skip

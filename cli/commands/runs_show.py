@@ -24,7 +24,9 @@ def show_run(run: str, *, as_json: bool) -> int:
         counts = Counter(journal.counts(row.id))
         failed = [call for call in journal.calls(row.id) if call.state == FAILED]
         folder = journal.folder / "runs" / row.id
-    again = reproduction(row.spec_path, row.overrides, row.git, Path(row.root), folder, start=Path.cwd())
+    again = reproduction(
+        row.spec_path, row.overrides, row.git, Path(row.root), folder, start=Path.cwd(), fresh=row.fresh
+    )
     if as_json:
         fields |= {
             "spec_text": row.spec_text,
@@ -65,7 +67,11 @@ def _facts(row: RunRow, counts: Counter[str], again: Reproduction) -> list[tuple
         *(("set", override) for override in row.overrides),
         ("status", f"{status_text(row.status, row.silent_s)}{ended}"),
         ("started", units.local_time(row.started)),
-        ("took", run_time(row.status, row.started, row.finished)),
+        (
+            "took",
+            run_time(row.seconds)
+            + (f", and {units.duration(row.paused_s)} between its sessions" if row.paused_s else ""),
+        ),
         ("process", f"{row.pid} on {row.host}"),
         ("calls", ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"),
         *(("output", output) for output in row.outputs),

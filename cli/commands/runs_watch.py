@@ -73,7 +73,7 @@ def _table(limit: int) -> None:
                     (
                         r["id"],
                         status_text(r["status"], r["silent_s"]),
-                        run_time(r["status"], r["started"], r["finished"]),
+                        run_time(r["seconds"]),
                         str(r["calls"]),
                         str(r["failed"]),
                     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +30,7 @@ def run_fields(row: RunRow, journal: Journal) -> dict[str, Any]:
     calls = sum(counts[state] for state in FINISHED)
     return (
         columns
-        | {"silent_s": round(row.silent_s), "outputs": outputs}
+        | {"seconds": row.seconds, "silent_s": round(row.silent_s), "outputs": outputs}
         | {"calls": calls, "reused": counts["reused"], "failed": counts[FAILED]}
     )
 
@@ -41,11 +40,9 @@ def status_text(status: str, silent_s: float) -> str:
     return f"{status}, silent for {units.duration(silent_s)}" if silent_s else status
 
 
-def run_time(status: str, started: float, finished: float | None) -> str:
-    """How long a run took, or has been running; `-` of one whose end is not known. Times are seconds since the epoch."""
-    if finished is None and status != "running":
-        return "-"
-    return units.duration((time.time() if finished is None else finished) - started)
+def run_time(seconds: float | None) -> str:
+    """How long a run took, or has been running; `-` of one whose end is not known."""
+    return "-" if seconds is None else units.duration(seconds)
 
 
 def commit_words(git: Mapping[str, Any]) -> str:

@@ -31,8 +31,8 @@ class NodeExplanation:
 
     node: str
     state: str
-    """`finished`: all its calls have results; `runs`; `looks`: it looks at the outside world in every run; `waits`: its inputs
-    run first, and decide; `skipped`; `failed`: a look at the outside world failed."""
+    """`finished`: all its calls have results; `runs`; `always`: it is executed in every run, because files or catalogues may have
+    changed; `waits`: its inputs run first, and decide; `skipped`; `failed`: a node that is executed in every run failed."""
     finished: int
     """Calls that have a result."""
     runs: int
@@ -171,7 +171,7 @@ class _Explanations:
         elif row is not None and row.state == "skipped":
             state, why = "skipped", "its condition is false, or what it needs is skipped"
         elif survey.looks:
-            state, why = "looks", "it looks at the outside world in every run"
+            state, why = "always", "it reads files or catalogues, which may have changed, in every run"
         elif survey.runs:
             state, why = "runs", self._why(node, survey, old)
         elif waits or row is None or row.state == "failed":

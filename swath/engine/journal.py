@@ -148,13 +148,15 @@ class Journal:
         """Start a run again under its id, by the process of `row`. Raises StateError when it is not there or is running."""
         check_free_space(self.folder)
         with self.transaction():
-            if self.find(row.id).status == "running":
+            before = self.find(row.id)
+            if before.status == "running":
                 raise StateError(f"{row.id} is running", remedy=f"`pipe runs show {row.id}` shows it")
             self.execute(
                 "UPDATE runs SET status = 'running', finished = NULL, exit_code = NULL, error = '', cancel = '', host = ?,"
-                " pid = ?, process_started = ?, pid_space = ?, git = ?, heartbeat = ? WHERE id = ?",
+                " pid = ?, process_started = ?, pid_space = ?, git = ?, heartbeat = ?, paused_s = ? WHERE id = ?",
                 (
-                    row.host, row.pid, row.process_started, row.pid_space, json.dumps(row.git), time.time(), row.id,
+                    row.host, row.pid, row.process_started, row.pid_space, json.dumps(row.git), time.time(),
+                    before.paused_until(time.time()), row.id,
                 ),
             )  # fmt: skip
 

@@ -64,11 +64,24 @@ class RunRow:
     """What later runs want to know of this one without reading its spec, such as the model's digest and the machine type."""
     pid_space: str = ""
     """What the pid is unique in (see swath.engine.process.pid_space)."""
+    paused_s: float = 0.0
+    """Seconds between the sessions of a run that was resumed."""
 
     @property
     def process(self) -> Process:
         """The process that executes the run, or did."""
         return Process(self.host, self.pid, self.process_started, self.pid_space)
+
+    def paused_until(self, now: float) -> float:
+        """`paused_s` of a run that is resumed now: since its last session ended, or was last alive, it paused."""
+        ended = self.finished if self.finished is not None else self.heartbeat
+        return self.paused_s + (max(0.0, now - ended) if ended is not None else 0.0)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long its sessions took together, until now where it is running; None of a run whose end is not known."""
+        end = time.time() if self.status == "running" else self.finished
+        return None if end is None else max(0.0, end - self.started - self.paused_s)
 
     @property
     def silent_s(self) -> float:

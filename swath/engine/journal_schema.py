@@ -53,6 +53,9 @@ MIGRATIONS = (
     ALTER TABLE runs ADD COLUMN pid_space TEXT NOT NULL DEFAULT '';
     ALTER TABLE runs ADD COLUMN cancel TEXT NOT NULL DEFAULT '';
     """,
+    """
+    ALTER TABLE runs ADD COLUMN paused_s REAL NOT NULL DEFAULT 0;
+    """,
 )
 
 

@@ -42,8 +42,9 @@ class PipelineSource:
         """Import the module with a key and return its pipelines. Raises what its code raises."""
         raise NotImplementedError
 
-    def check(self, pipelines: Sequence[IndexedPipeline]) -> None:
-        """Raise PipelineError for ambiguous names."""
+    def ambiguous(self, pipelines: Sequence[IndexedPipeline]) -> dict[str, PipelineError]:
+        """Names that two of the pipelines have -> the error of using them."""
+        return {}
 
     def files(self, pipelines: Mapping[str, tuple[Pipeline, ...]]) -> set[str]:
         """The files that the imported modules consist of. pipelines: those of each module."""
@@ -60,7 +61,6 @@ class PipelineSource:
         if index is not None and not fresh:
             known = index.read(self.identity, self.origins)
             if known is not None and (scan := self._retried(known)) is not None:
-                self.check(scan.pipelines)
                 return scan
         began = time.time()
         self.prepare(again=True)
@@ -73,7 +73,6 @@ class PipelineSource:
                 broken[module] = self.reason(error)
         pipelines = tuple(IndexedPipeline(key, p.name, p.summary) for key, found in loaded.items() for p in found)
         scan = Scan(pipelines, broken, tuple(sorted(self.files(loaded))))
-        self.check(pipelines)
         if index is not None:
             index.write(self.identity, self.origins, scan, began)
         return scan
@@ -196,16 +195,18 @@ class ProjectPipelines(PipelineSource):
 
         return {*self.origins, *code_shipping.loaded_files()}
 
-    def check(self, pipelines: Sequence[IndexedPipeline]) -> None:
+    def ambiguous(self, pipelines: Sequence[IndexedPipeline]) -> dict[str, PipelineError]:
+        found: dict[str, PipelineError] = {}
         seen: dict[tuple[Path, str], str] = {}
         for each in pipelines:
             key = (self._places[each.module][0], each.name)
             if key in seen:
-                raise PipelineError(
+                found[each.name] = PipelineError(
                     f"two pipelines are called {each.name!r}: {seen[key]} and {each.module}",
                     remedy="rename one, or give it a name: @pipeline(name=...)",
                 )
             seen[key] = each.module
+        return found
 
 
 def environment(packages: InstalledPackages) -> str:

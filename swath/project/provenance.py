@@ -88,12 +88,19 @@ class Reproduction:
 
 
 def reproduction(
-    spec: str, overrides: Sequence[str], git: Mapping[str, Any], root: Path, folder: Path, start: Path
+    spec: str,
+    overrides: Sequence[str],
+    git: Mapping[str, Any],
+    root: Path,
+    folder: Path,
+    start: Path,
+    *,
+    fresh: bool = False,
 ) -> Reproduction:
     """The command line that repeats a run.
 
     spec: its path as the user wrote it. git: of its CodeSource. root: its project's folder. folder: the run's, in the
-    state folder. start: the folder in which the line will be executed.
+    state folder. start: the folder in which the line will be executed. fresh: whether it reused no result of an earlier run.
     """
     words = ["pipe", "run"]
     caveat = ""
@@ -111,6 +118,7 @@ def reproduction(
         words += ["--ref", commit[:12]]
     if not caveat and git.get("dirty"):
         words += ["--patch", _relative(folder / DIFF_FILE, start)]
+    words += ["--fresh"] if fresh else []
     words.append(_relative(root / git["spec"], start) if "spec" in git else spec)
     for place, override in enumerate(overrides):
         first = re.fullmatch(r"cluster=([A-Za-z][A-Za-z0-9_.:/@-]*)", override) if place == 0 else None

@@ -55,8 +55,7 @@ class Registry:
         index: PipelineIndex | None = None,
         untrusted: UntrustedPipelines | None = None,
     ) -> None:
-        """sources: later ones override the names of earlier ones. untrusted: pipelines that are not loaded. Raises PipelineError
-        for ambiguous names."""
+        """sources: later ones override the names of earlier ones. untrusted: pipelines that are not loaded."""
         self._sources = tuple(sources)
         self._untrusted = untrusted
         self._index = index
@@ -64,6 +63,8 @@ class Registry:
         """By name, sorted."""
         self.broken: dict[str, str] = {}
         """Files and packages that could not be imported, with the reason."""
+        self.ambiguous: dict[str, PipelineError] = {}
+        """Names that two pipelines of one folder have. None of these is among the entries."""
         self._collect()
 
     @classmethod
@@ -116,6 +117,8 @@ class Registry:
                 f"the pipeline {name!r} may be one of {self._untrusted.root}, which is not trusted",
                 remedy=f"read its pipelines, then: pipe trust {shlex.quote(str(self._untrusted.root))}",
             )
+        if name in self.ambiguous:
+            raise self.ambiguous[name]
         found = self._loaded(name)
         if found is None:
             self._collect(fresh=True)  # names may depend on more than the index checks, such as the environment
@@ -147,6 +150,7 @@ class Registry:
         """Scan all sources. fresh: without their indexes."""
         entries: dict[str, PipelineEntry] = {}
         broken: dict[str, str] = {}
+        ambiguous: dict[str, PipelineError] = {}
         for source in self._sources:
             scan = source.scan(self._index, fresh=fresh)
             broken |= source.broken
@@ -154,6 +158,10 @@ class Registry:
             for each in scan.pipelines:
                 load = partial(_load, source, each)
                 entries[each.name] = PipelineEntry(each.name, each.summary, source.origins[each.module], load)
+                ambiguous.pop(each.name, None)  # of an earlier source
+            ambiguous |= source.ambiguous(scan.pipelines)
+        self.ambiguous = ambiguous
+        entries = {name: entry for name, entry in entries.items() if name not in ambiguous}
         self.entries, self.broken = dict(sorted(entries.items())), broken
 
 

@@ -40,7 +40,7 @@ class RunDiff:
     nodes: tuple[NodeDiff, ...]
     outputs: tuple[OutputDiff, ...]
     seconds: tuple[float | None, float | None] = (None, None)
-    """From start to end; None of a run that has not ended."""
+    """Of all sessions together; None of a run that has not ended."""
 
     @property
     def ratio(self) -> float | None:
@@ -64,7 +64,7 @@ def diff_runs(journal: Journal, before: RunRow, after: RunRow) -> RunDiff:
 
 
 def _seconds(row: RunRow) -> float | None:
-    return None if row.finished is None else row.finished - row.started
+    return None if row.finished is None else row.seconds
 
 
 def _code(journal: Journal, before: RunRow, after: RunRow) -> CodeDiff:

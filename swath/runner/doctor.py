@@ -97,4 +97,5 @@ def _comes_up(spec: Cluster) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as scratch, open_cluster(spec, Path(scratch)) as cluster:
         address = f" at {cluster.address}" if cluster.address else ""
         took = units.duration(time.monotonic() - began)
-        yield ok("cluster", f"{cluster.kind}, {cluster.workers} workers{address}, came up in {took}")
+        workers = f"{cluster.workers} {'worker' if cluster.workers == 1 else 'workers'}"
+        yield ok("cluster", f"{cluster.kind}, {workers}{address}, came up in {took}")

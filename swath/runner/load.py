@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from swath.errors import UsageError
+from swath.errors import Mistake, SpecError, UsageError
 from swath.project.project import Project
 from swath.project.registry import Registry
 from swath.runner.job import Job
@@ -42,15 +42,37 @@ def load(
     Raises SpecError with every mistake of the spec, UsageError for a value of `set` that YAML cannot hold.
     """
     project = project_of(spec_folder(str(path)), trust=trust, allow_env=allow_env)
-    return load_in(path, set, cluster, project, Registry.of(project))
+    return load_in(path, set, cluster, project, Registry.of(project), library=trust)
 
 
-def load_in(path: str | PurePath, set: Overrides, cluster: str | None, project: Project, registry: Registry) -> Job:  # noqa: A002
-    """The job of a spec's file in a project whose pipelines are known already. Raises as `load` does."""
+def load_in(
+    path: str | PurePath,
+    set: Overrides,  # noqa: A002
+    cluster: str | None,
+    project: Project,
+    registry: Registry,
+    *,
+    library: bool = False,
+) -> Job:
+    """The job of a spec's file in a project whose pipelines are known already. Raises as `load` does; library: the messages name the
+    arguments of `load`, not the options of the command."""
     from swath.spec.loading.load import load
 
-    loaded = load(str(path), override_texts(set), cluster, project, find=registry.spec_class, names=registry.names)
+    try:
+        loaded = load(str(path), override_texts(set), cluster, project, find=registry.spec_class, names=registry.names)
+    except SpecError as error:
+        raise SpecError([_with_place(each, cluster is not None, library) for each in error.mistakes]) from None
     return Job(loaded, project, registry)
+
+
+def _with_place(mistake: Mistake, has_cluster: bool, library: bool) -> Mistake:
+    """A mistake in an override, with the argument or the option that it came from."""
+    option, _, key = mistake.file.partition(" ")
+    if option != "--set":
+        return mistake
+    if key == "cluster" and has_cluster:
+        return replace(mistake, file="cluster" if library else "--cluster")
+    return replace(mistake, file=f'set["{key}"]') if library else mistake
 
 
 @contextlib.contextmanager

@@ -136,6 +136,8 @@ def _pipelines(project: Project) -> Iterator[Finding]:
     yield ok("pipelines", ", ".join(registry.names) or "none")
     if registry.not_loaded:
         yield warn("pipelines", registry.not_loaded)
+    for error in registry.ambiguous.values():
+        yield warn("pipelines", f"{error.message}; {error.remedy}")
     for place, reason in registry.broken.items():
         yield warn("pipelines", f"{place} could not be loaded: {reason}")
 

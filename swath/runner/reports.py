@@ -105,8 +105,11 @@ class RunReports:
 
     def _facts(self, outcome: RunOutcome, workers: int, about: dict[str, Any]) -> RunFacts:
         loaded, git = self._job.loaded, self._job.source.git
-        again = reproduction(loaded.file, loaded.overrides, git, loaded.root, self.folder, start=loaded.root)
-        first = self._journal.find(self._run).started
+        row = self._journal.find(self._run)
+        first = row.started
+        again = reproduction(
+            loaded.file, loaded.overrides, git, loaded.root, self.folder, start=loaded.root, fresh=row.fresh
+        )
         now = time.time()
         return RunFacts(
             self._run, self._job.name, loaded.pipeline, outcome.status, outcome.exit_code, self._started, now,

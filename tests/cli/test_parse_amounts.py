@@ -31,6 +31,12 @@ def test_what_is_no_duration_names_the_option(text: str) -> None:
         parse_amounts.seconds(text, "--timeout")
 
 
+def test_no_time_is_a_duration_where_the_option_allows_it() -> None:
+    assert parse_amounts.seconds("0d", "--older-than", zero=True) == 0
+    with pytest.raises(UsageError, match="--timeout '0d' is no time at all"):
+        parse_amounts.seconds("0d", "--timeout")
+
+
 @pytest.mark.parametrize(
     ("text", "size"),
     [("0", 0), ("100", 100), ("10GB", 10**10), ("500 mb", 5 * 10**8), ("1.5TiB", 3 * 2**39), ("2k", 2000), ("7B", 7)],

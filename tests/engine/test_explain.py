@@ -83,7 +83,7 @@ def states(reasons: dict[str, NodeExplanation]) -> dict[str, str]:
 
 def test_without_an_earlier_run_what_is_known_runs_and_the_rest_waits(inline: Bench) -> None:
     reasons = asked(inline, graph())
-    assert states(reasons) == {"look": "looks", "made": "runs", "total": "waits", "more": "waits"}
+    assert states(reasons) == {"look": "always", "made": "runs", "total": "waits", "more": "waits"}
     assert (reasons["made"].runs, reasons["made"].why) == (3, "there is no earlier run like this one")
     assert reasons["total"].why == "it needs results of made"
 
@@ -91,14 +91,14 @@ def test_without_an_earlier_run_what_is_known_runs_and_the_rest_waits(inline: Be
 def test_after_a_run_all_is_finished_and_explaining_makes_nothing(inline: Bench) -> None:
     inline.value(graph())
     reasons = asked(inline, graph())
-    assert states(reasons) == {"look": "looks", "made": "finished", "total": "finished", "more": "finished"}
+    assert states(reasons) == {"look": "always", "made": "finished", "total": "finished", "more": "finished"}
     assert reasons["made"].finished == 3
 
 
 def test_changed_code_runs_that_task_and_what_takes_its_results_is_not_known_yet(inline: Bench) -> None:
     inline.value(graph())
     reasons = asked(inline, graph(task(made_otherwise)))
-    assert states(reasons) == {"look": "looks", "made": "runs", "total": "waits", "more": "waits"}
+    assert states(reasons) == {"look": "always", "made": "runs", "total": "waits", "more": "waits"}
     assert reasons["made"].why == "its code changed"
     # The results turned out the same, so what takes them is not made again.
     inline.value(graph(task(made_otherwise)))

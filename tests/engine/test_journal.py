@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from swath.engine import journal as journal_module
 from swath.engine.journal import Journal
 from swath.engine.journal_rows import CallRow, CancelRequest
 from swath.engine.stored_result import StoredResult
@@ -167,3 +168,28 @@ def test_a_locked_journal_is_waited_for_and_then_refused_with_exit_code_6(tmp_pa
         other.execute("COMMIT")
         other.close()
         journal.start_run(run_row("r"))
+
+
+def test_the_time_between_the_sessions_of_a_run_is_not_part_of_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(journal_module.time, "time", lambda: now)
+    with Journal.open(tmp_path) as journal:
+        journal.start_run(run_row("r", started=1000.0))
+        now = 1010.0
+        journal.finish_run("r", "interrupted", 130, "", [])
+        assert (journal.find("r").seconds, journal.find("r").paused_s) == (10.0, 0.0)
+        now = 5000.0
+        journal.resume_run(run_row("r"))
+        now = 5007.0
+        assert journal.find("r").seconds == 17.0
+        journal.write_heartbeat("r")
+        journal.execute("UPDATE runs SET status = 'crashed', finished = NULL")
+        assert journal.find("r").seconds is None
+        now = 9007.0
+        journal.resume_run(run_row("r"))
+        now = 9010.0
+        journal.finish_run("r", "done", 0, "", [])
+        row = journal.find("r")
+    assert (row.seconds, row.paused_s) == (20.0, 7990.0)

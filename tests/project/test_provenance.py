@@ -90,3 +90,10 @@ def test_the_line_that_repeats_a_run_is_quoted_for_a_shell_and_names_paths_from_
 
 def test_files_outside_of_a_repository_have_no_commit(tmp_path: Path) -> None:
     assert CodeSource.of_files((tmp_path / "spec.yaml", ""), tmp_path, []) == CodeSource()
+
+
+def test_the_line_that_repeats_a_fresh_run_is_fresh_and_that_of_standard_input_says_so(tmp_path: Path) -> None:
+    assert reproduction("a.yaml", (), {}, tmp_path, tmp_path, tmp_path, fresh=True).line == "pipe run --fresh a.yaml"
+    found = reproduction("-", (), {"commit": COMMIT, "dirty": False}, tmp_path, tmp_path, tmp_path)
+    assert found.line == "pipe run -"
+    assert found.caveat.startswith("the spec was read from standard input")

@@ -82,8 +82,11 @@ def test_an_unknown_name_gets_a_guess() -> None:
 
 def test_two_pipelines_of_one_name_in_one_folder_are_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "p", a=HELLO, b=HELLO, greeting="def word(): return ''")
+    registry = Registry.discover([folder])
     with pytest.raises(PipelineError, match="two pipelines are called 'hello'"):
-        Registry.discover([folder])
+        registry.find("hello")
+    assert "predict" in registry.names
+    assert "hello" not in registry.names
 
 
 def test_an_entry_point_of_an_installed_package_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,8 +273,9 @@ def test_two_of_one_name_are_refused_every_time(own: Project) -> None:
     own.write("one", title="'same'")
     own.write("two", title="'same'")
     for _ in range(2):
+        registry = own.discover()
         with pytest.raises(PipelineError, match="two pipelines are called 'same'"):
-            own.discover()
+            registry.find("same")
 
 
 def test_an_index_that_cannot_be_written_or_read_changes_nothing(own: Project, tmp_path: Path) -> None:

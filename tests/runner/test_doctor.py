@@ -33,7 +33,7 @@ def test_a_cluster_on_this_machine_is_started_and_closed(project: Project) -> No
     ((what, check),) = cluster_checks(project, InlineCluster())
     (found,) = check()
     assert (what, found.state) == ("cluster", "ok")
-    assert found.message.startswith("inline, 1 workers, came up in ")
+    assert found.message.startswith("inline, 1 worker, came up in ")
 
 
 @pytest.mark.parametrize(("machine", "state"), [("c7i.large", "ok"), ("p9.huge", "warn")])

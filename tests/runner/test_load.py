@@ -108,7 +108,7 @@ def test_a_value_that_yaml_cannot_hold_is_named() -> None:
 
 
 def test_a_mistake_in_a_value_names_its_key(spec: Path) -> None:
-    with pytest.raises(SpecError, match=r"--set number:1:1: number: "):
+    with pytest.raises(SpecError, match=r'set\["number"\]:1:1: number: '):
         load(spec, {"number": "many"})
 
 
@@ -121,3 +121,12 @@ def test_the_state_of_a_folder_without_a_project_is_where_the_program_runs(
     (tmp_path / "own").mkdir()
     (tmp_path / "own/swath.yaml").write_text("")
     assert project_of(tmp_path / "own").state == tmp_path / "own/.swath"
+
+
+def test_messages_name_the_arguments_of_the_function_or_the_options_of_the_command(spec: Path) -> None:
+    with pytest.raises(SpecError) as of_the_library:
+        load(spec, {"number": "many"}, cluster="nowhere")
+    assert [mistake.file for mistake in of_the_library.value.mistakes] == ["cluster", 'set["number"]']
+    with pytest.raises(SpecError) as of_the_command:
+        load(spec, ["number=many"], cluster="nowhere", trust=False)
+    assert {mistake.file for mistake in of_the_command.value.mistakes} >= {"--cluster"}

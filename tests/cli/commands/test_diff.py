@@ -35,11 +35,11 @@ def test_two_runs_are_compared_in_words_and_in_json_with_exit_code_0(pipe: Pipe,
     assert pipe("diff", "last", "last").stdout.count("no value differs") == 1
 
 
-def test_a_run_that_is_not_there_is_exit_code_6(pipe: Pipe) -> None:
-    assert pipe("diff", "last", "last~1").returncode == 6
+def test_a_run_that_is_not_there_is_exit_code_2(pipe: Pipe) -> None:
+    assert pipe("diff", "last", "last~1").returncode == 2
     pipe("run", "squares.yaml")
     done = pipe("diff", "last", "last~1")
-    assert done.returncode == 6
+    assert done.returncode == 2
     assert "there is 1 run, so there is no last~1" in done.stderr
     assert pipe("runs", "show", "last~0").returncode == 0
     assert pipe("diff", "last").returncode == 2

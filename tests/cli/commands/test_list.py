@@ -18,3 +18,16 @@ def test_list_shows_own_and_stock_pipelines_and_warns_of_broken_files(pipe: Pipe
     names = [row["name"] for row in json.loads(pipe("list", "--json").stdout)]
     assert names == sorted(names)
     assert {"predict", "squares"} <= set(names)
+
+
+def test_two_pipelines_of_one_name_do_not_hide_the_others(pipe: Pipe, project: Path) -> None:
+    (project / "pipelines" / "again.py").write_text((project / "pipelines" / "squares.py").read_text())
+    for _ in range(2):
+        done = pipe("list")
+        assert done.returncode == 0
+        assert "predict" in done.stdout
+        assert "squares" not in done.stdout
+        assert "warning: two pipelines are called 'squares'" in done.stderr
+    refused = pipe("check", "squares.yaml")
+    assert refused.returncode == 2
+    assert "two pipelines are called 'squares'" in refused.stderr
