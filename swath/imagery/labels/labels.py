@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 _MOST_FEATURES = 20_000
 """Of a file whose features are looked at before labels are read."""
+_FARTHEST = 1e15
+"""Larger coordinates, which only damaged files have, are nowhere on the image in any CRS."""
+_MOST_PARTS = 4_000_000
+"""Of an edge."""
 _SEGMENTS = 512
 """Before a transformation edges of features are cut into segments of at most the image's longer side divided by this."""
 
@@ -257,7 +261,11 @@ def _features(source: VectorSource, image: GeoBox) -> tuple[NDArray[Any], NDArra
         transform = transformer(source.crs, str(image.crs))
     except ImageryError as error:
         raise ImageryError(f"{redacted(source.path)}: {error.message}", remedy=error.remedy) from error
-    there = ~shapely.is_empty(shapes) & ~shapely.is_missing(shapes)
+    there = (
+        ~shapely.is_empty(shapes)
+        & ~shapely.is_missing(shapes)
+        & (np.abs(shapely.bounds(shapes)) < _FARTHEST).all(axis=1)
+    )
     shapes, numbers = shapes[there], numbers[there]
     if transform.source_crs != transform.target_crs:
         left, bottom, right, top = grid_polygon(image).bounds
@@ -266,7 +274,10 @@ def _features(source: VectorSource, image: GeoBox) -> tuple[NDArray[Any], NDArra
         longest = max(east - west, north - south) if known.is_geographic else max(right - left, top - bottom)
         if image.crs is not None and image.crs.geographic and not known.is_geographic:
             longest *= 111_000
-        shapes = shapely.segmentize(shapes, longest / _SEGMENTS)
+        west, south, east, north = shapely.bounds(shapes).T
+        shapes = shapely.segmentize(
+            shapes, np.maximum(longest / _SEGMENTS, np.maximum(east - west, north - south) / _MOST_PARTS)
+        )
     inverse = ~image.affine
 
     def to_pixels(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -274,7 +285,10 @@ def _features(source: VectorSource, image: GeoBox) -> tuple[NDArray[Any], NDArra
         if image.crs is not None and image.crs.geographic:  # the image may have longitudes beyond 180
             middle = (grid_polygon(image).bounds[0] + grid_polygon(image).bounds[2]) / 2
             x = x + 360 * np.round((middle - x) / 360)
-        return np.column_stack([inverse.a * x + inverse.b * y + inverse.c, inverse.d * x + inverse.e * y + inverse.f])
+        with np.errstate(invalid="ignore"):  # of points that are nowhere
+            return np.column_stack(
+                [inverse.a * x + inverse.b * y + inverse.c, inverse.d * x + inverse.e * y + inverse.f]
+            )
 
     transformed = shapely.transform(shapes, to_pixels)
     whole = np.isfinite(shapely.bounds(transformed)).all(axis=1)

@@ -246,7 +246,7 @@ def _shape(
     polygons = _polygons(geometries, source)
     if crs.is_geographic:
         _check_degrees(polygons, source, form)
-        polygons = [_unwrapped(polygon, found) for polygon in polygons]
+        polygons = [_unwrapped(polygon, source, found) for polygon in polygons]
     reasons = dict.fromkeys(shapely.is_valid_reason(polygon) for polygon in polygons if not polygon.is_valid)
     found += [f"repaired: {reason}" for reason in list(reasons)[:5]]
     union = _only_polygons(shapely.union_all([shapely.make_valid(polygon) for polygon in polygons]))
@@ -301,7 +301,7 @@ def _check_degrees(polygons: list[Polygon], source: str, form: str) -> None:
         )
 
 
-def _unwrapped(polygon: Polygon, notes: list[str]) -> Polygon:
+def _unwrapped(polygon: Polygon, source: str, notes: list[str]) -> Polygon:
     """The polygon with continuous longitudes, beyond 180 degrees if its rings jump across the antimeridian.
 
     An edge longer than 180 degrees is such a jump, as for most readers, unless it goes from -180 to 180.
@@ -312,7 +312,7 @@ def _unwrapped(polygon: Polygon, notes: list[str]) -> Polygon:
     west, _, east, _ = polygon.bounds
     if east - west <= 180:
         return polygon
-    rings = [_unwrapped_ring(shapely.get_coordinates(ring)) for ring in (polygon.exterior, *polygon.interiors)]
+    rings = [_unwrapped_ring(shapely.get_coordinates(ring), source) for ring in (polygon.exterior, *polygon.interiors)]
     if not any(jumped for _, jumped in rings):
         return polygon
     notes.append("a ring that jumps over the antimeridian is read as crossing it")
@@ -324,7 +324,7 @@ def _unwrapped(polygon: Polygon, notes: list[str]) -> Polygon:
     return shapely.Polygon(shell, holes)
 
 
-def _unwrapped_ring(ring: Any) -> tuple[Any, bool]:
+def _unwrapped_ring(ring: Any, source: str) -> tuple[Any, bool]:
     """Coordinates (n, 2) of a ring with continuous longitudes, and whether there was a jump."""
     import numpy as np
 
@@ -334,7 +334,9 @@ def _unwrapped_ring(ring: Any) -> tuple[Any, bool]:
     jump = (np.abs(step) > 180) & ~whole_turn
     turns = np.concatenate([[0], np.cumsum(-np.sign(step) * jump)])
     if turns[-1] != 0:
-        raise AreaError("the area goes round a pole", remedy="Give it in a polar CRS, such as EPSG:3413 or EPSG:3031.")
+        raise AreaError(
+            f"{source}: the area goes round a pole", remedy="Give it in a polar CRS, such as EPSG:3413 or EPSG:3031."
+        )
     return np.column_stack([lon + 360 * turns, ring[:, 1]]), bool(jump.any())
 
 

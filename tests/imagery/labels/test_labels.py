@@ -207,3 +207,14 @@ def test_damaged_files_and_systems_of_other_bodies_are_errors_that_name_the_file
     (tmp_path / "a.zip").write_bytes(b"PK\x05\x06" + bytes(18))
     with pytest.raises(ImageryError, match=r"a\.zip is an archive without a vector file"):
         find_labels(VectorLabels(path=str(tmp_path / "a.zip"), label="water"), scenes, CLASSES)
+
+
+@pytest.mark.parametrize("far", [1e12, 1e300])
+def test_a_feature_with_damaged_coordinates_costs_no_memory_and_labels_nothing(tmp_path, far):
+    _, scenes = image(tmp_path)
+    square = [(14.9995, 45.1), (15.0015, 45.1), (15.0015, 45.2), (14.9995, 45.2)]
+    path = features(tmp_path / "l.geojson", [(square, {}), ([(0, 0), (far, 0), (far, far)], {})], "EPSG:4326")
+    read = read_labels(
+        find_labels(VectorLabels(path=str(path), label="water", crs="EPSG:32634"), scenes, CLASSES), WHOLE
+    )
+    assert (read == IGNORE_INDEX).all()
