@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from swath.spec.fields.imagery import FilesImagery, Imagery, StacImagery
     from swath.spec.fields.model import ModelRef
     from swath.spec.fields.output import Output
-    from swath.spec.fields.paths import InputPath, OutputPath
+    from swath.spec.fields.paths import InputFile, InputPath, OutputPath
 
 _PLACES = {
     "Area": "swath.spec.fields.area",
     "FilesImagery": "swath.spec.fields.imagery",
     "GridSpec": "swath.spec.fields.grid",
     "Imagery": "swath.spec.fields.imagery",
+    "InputFile": "swath.spec.fields.paths",
     "InputPath": "swath.spec.fields.paths",
     "Job": "swath.runner.job",
     "ModelRef": "swath.spec.fields.model",
@@ -65,6 +66,7 @@ __all__ = [
     "FilesImagery",
     "GridSpec",
     "Imagery",
+    "InputFile",
     "InputPath",
     "Job",
     "ModelRef",

@@ -11,7 +11,19 @@ ROOT = Path(__file__).resolve().parents[1]
 CODE = ("swath", "cli", "pipelines")
 SAME_MEANING = {"ApiLimits": "times and pauses of a cloud's API, in the folder of each cloud"}
 """Class names that several modules define, and why they mean the same there."""
-FLAT = {"__init__", "code_shipping", "crashpoint", "errors", "events", "geo", "run_id", "units", "version"}
+FLAT = {
+    "__init__",
+    "code_shipping",
+    "crashpoint",
+    "errors",
+    "events",
+    "file_identity",
+    "geo",
+    "module_code",
+    "run_id",
+    "units",
+    "version",
+}
 """Modules directly in swath/: each is used by many packages and belongs to none of them."""
 LONGEST = 400
 """Lines of a file, unless its docstring says why it is longer: `Longer than usual because ...`."""

@@ -35,6 +35,7 @@ class Engine:
     scrub: takes secrets out of texts before they are recorded.
     dry_run: of the calls without an earlier result execute only those for which it returns True; the others end without one (see
     swath.engine.explain). `recorder` is then one that writes nothing.
+    identify: called with each graph, also of steps, before keys of its calls are computed: asks for what these depend on elsewhere.
     verify: read each earlier result before it is reused, see DamagedResult.
     """
 
@@ -52,13 +53,14 @@ class Engine:
         dry_run: Callable[[Call], bool] | None = None,
         recorder: Recorder | None = None,
         verify: bool = False,
+        identify: Callable[[Graph], object] = lambda graph: None,
     ) -> None:
         self.counts = CallCounts()
         self._stop = stop
         self._dry_run = dry_run is not None
         self._recorder = recorder or Recorder(run, journal, emit, scrub)
         self._batches = Batches()
-        self._nodes = Nodes(run, store, self._recorder, self._batches.queue_of)
+        self._nodes = Nodes(run, store, self._recorder, self._batches.queue_of, identify)
         self._items = Items(
             self._nodes, self._batches, self._recorder, journal, self.counts,
             on_error=on_error, only_run=run if fresh else None, dry_run=dry_run, verify=verify,

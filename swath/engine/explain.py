@@ -6,7 +6,7 @@ decides about the rest. Nothing is journalled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,18 +47,32 @@ class NodeExplanation:
 
 
 def explain(
-    graph: Graph, *, journal: Journal, store: ResultStore, earlier: str | None = None, fresh: bool = False
+    graph: Graph,
+    *,
+    journal: Journal,
+    store: ResultStore,
+    earlier: str | None = None,
+    fresh: bool = False,
+    identify: Callable[[Graph], object] = lambda graph: None,
 ) -> list[NodeExplanation]:
     """What a run of `graph` would do, node by node. `earlier` is the id of the run to compare with: the last one like it."""
     try:
-        recorder = _survey(graph, journal, store, fresh=fresh, verify=False)
+        recorder = _survey(graph, journal, store, fresh=fresh, verify=False, identify=identify)
     except DamagedResult:  # its call would be executed again
-        recorder = _survey(graph, journal, store, fresh=fresh, verify=True)
+        recorder = _survey(graph, journal, store, fresh=fresh, verify=True, identify=identify)
     before = {} if earlier is None else {row.node: row for row in journal.nodes(earlier)}
     return _Explanations(recorder, before, fresh=fresh).of_nodes()
 
 
-def _survey(graph: Graph, journal: Journal, store: ResultStore, *, fresh: bool, verify: bool) -> _SurveyRecorder:
+def _survey(
+    graph: Graph,
+    journal: Journal,
+    store: ResultStore,
+    *,
+    fresh: bool,
+    verify: bool,
+    identify: Callable[[Graph], object],
+) -> _SurveyRecorder:
     """The dry run."""
     recorder = _SurveyRecorder(journal)
 
@@ -81,6 +95,7 @@ def _survey(graph: Graph, journal: Journal, store: ResultStore, *, fresh: bool, 
         dry_run=executes,
         recorder=recorder,
         verify=verify,
+        identify=identify,
     )
     engine.execute(graph, InlineExecutor(engine.on_output, stop))
     return recorder

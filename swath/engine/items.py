@@ -13,9 +13,10 @@ from swath.engine.engine_result import CallCounts
 from swath.engine.journal import Journal
 from swath.engine.node_state import NodeState
 from swath.engine.nodes import Nodes
+from swath.engine.plain_paths import plain_path
 from swath.engine.recorder import Recorder
 from swath.engine.store import ResultStore
-from swath.engine.stored_args import StoredArgument
+from swath.engine.stored_args import StoredArgument, load_arguments
 from swath.engine.stored_result import DamagedResult, StoreDenied, StoredResult
 from swath.errors import StateError, TaskFailed
 from swath.graph.graph import Node
@@ -64,6 +65,8 @@ class Items:
         self._only_run = only_run
         self._dry_run = dry_run
         self._verify = verify
+        self._looked_at: set[Callable[..., Any]] = set()
+        """Functions of tasks whose arguments were looked at for plain paths."""
         self._duplicates: dict[str, list[tuple[str, int]]] = {}
         """By the key of every call that is queued or in flight: other items with the same call."""
 
@@ -126,6 +129,8 @@ class Items:
                 args = arguments if node.mapped else self._results.arguments(arguments)
                 calls.append(Call(state.context, item, state.call_key(args), args))  # type: ignore[arg-type]  # a task has one
         cached = target.policy.cache
+        if cached and calls and target.fn not in self._looked_at:
+            self._warn_of_plain_path(node, target, calls[0])
         earlier = self._earlier_results(target, [call.key for call in calls]) if cached else {}
         for call in calls:
             if (found := earlier.get(call.key)) is not None:
@@ -138,6 +143,24 @@ class Items:
                 if cached:
                     self._duplicates[call.key] = []
                 queue.pending.append(call)
+
+    def _warn_of_plain_path(self, node: Node, target: Task, call: Call) -> None:
+        """Warn, once for each task, of an argument that names a file but enters the key as a text."""
+        self._looked_at.add(target.fn)
+        if target.fn.__module__.partition(".")[0] == "swath":
+            return
+        for argument in (*call.args, *call.context.kwargs.values()):
+            if isinstance(argument, StoredArgument):
+                if argument.stored.data is None:
+                    continue
+                argument = load_arguments(argument, self._results.store)
+            if (path := plain_path(argument)) is not None:
+                text = (
+                    f"{target.name}: {path} is a plain text to its key, so it does not run again when that file changes; make"
+                    " the spec's field an InputPath, or return swath.InputFile(path) from the task that finds it"
+                )
+                self._recorder.line("warning", text, node.name)
+                return
 
     def _earlier_results(self, target: Task, keys: list[str]) -> dict[str, StoredResult]:
         """The results of earlier calls with these keys that are still in the store and still valid."""

@@ -27,8 +27,14 @@ class Nodes:
     """Opens and closes nodes. `queue_of` gives the queue of a task's calls."""
 
     def __init__(
-        self, run: str, store: ResultStore, recorder: Recorder, queue_of: Callable[[Task], BatchQueue]
+        self,
+        run: str,
+        store: ResultStore,
+        recorder: Recorder,
+        queue_of: Callable[[Task], BatchQueue],
+        identify: Callable[[Graph], object] = lambda graph: None,
     ) -> None:
+        self._identify = identify
         self.ready = ReadySet()
         self.results = NodeResults(store, self.ready, recorder.results_of)
         self.open: dict[str, NodeState] = {}
@@ -43,6 +49,7 @@ class Nodes:
 
     def add(self, graph: Graph, prefix: str = "", depth: int = 0) -> tuple[str, list[str]]:
         """Add a graph. Returns the name of the single call whose result is that of the graph, and the names of all nodes."""
+        self._identify(graph)
         graph = graph.prefixed(prefix) if prefix else graph
         result = graph.result
         names = {node.name: node for node in graph}

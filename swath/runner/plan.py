@@ -73,6 +73,7 @@ def explain(job: Job, *, fresh: bool = False) -> list[NodeExplanation]:
     from swath.engine.journal import Journal
     from swath.engine.result_signature import result_key
     from swath.engine.store import ResultStore
+    from swath.runner.input_identities import InputIdentities
 
     graph, state = job.graph, job.project.state
     with contextlib.ExitStack() as exits:
@@ -82,7 +83,8 @@ def explain(job: Job, *, fresh: bool = False) -> list[NodeExplanation]:
         store = ResultStore(job.results, job.result_secrets, key=result_key(state))
         like = (row.id for row in journal.runs() if (row.pipeline, row.name) == (job.loaded.pipeline, job.name))
         earlier = next((run for run in like if journal.nodes(run)), None)
-        return reasons(graph, journal=journal, store=store, earlier=earlier, fresh=fresh)
+        identify = InputIdentities(lambda text: None).resolve
+        return reasons(graph, journal=journal, store=store, earlier=earlier, fresh=fresh, identify=identify)
 
 
 def _text(value: Any) -> str:

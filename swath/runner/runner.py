@@ -46,6 +46,7 @@ from swath.reporting.failure_groups import FailureGroups
 from swath.runner import cost_estimate, reportable, throughput
 from swath.runner.event_stream import EventStream
 from swath.runner.heartbeat import heartbeat
+from swath.runner.input_identities import InputIdentities
 from swath.runner.job import Job
 from swath.runner.lock import in_use, locked
 from swath.runner.outcome import RunOutcome
@@ -172,6 +173,7 @@ class _Run:
         traces: list[Listener] = [self.trace] if self.trace is not None else []
         self.events = EventStream(run, journal, [*listeners, failures, *traces], job.scrub)
         self.say = self.events.say
+        self.inputs = InputIdentities(functools.partial(self.say, "warning"))
         self.reports = RunReports(run, job, journal, self.store, self.events, failures, self.started)
         self.counts = CallCounts()
         context = RunContext(run, journal, stop, self.say, budget)
@@ -251,6 +253,7 @@ class _Run:
             engine = Engine(
                 self.id, journal=self.journal, store=self.store, emit=self.events.emit, stop=self.stop,
                 on_error=self.job.spec.on_error, fresh=self.fresh, scrub=self.events.scrub, verify=attempt > 0,
+                identify=self.inputs.resolve,
             )  # fmt: skip
             engine.counts.executed = self.counts.executed
             self.counts = engine.counts

@@ -1,6 +1,6 @@
 """Content identities of inputs, local and remote; those of many files are asked in parallel, within a time limit.
 
-The rule is that of swath.storage.file_identity. Here are the requests.
+The rule is that of swath.file_identity. Here are the requests.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from stat import S_ISDIR, S_ISREG
 
 from swath.errors import ImageryError, ReadFailed, SwathError
+from swath.file_identity import RemoteFacts, is_unknown, local_identity, remote_identity, unknown_identity
 from swath.imagery.remote.range_request import fetch_range
 from swath.imagery.remote.request_policy import POLICY, RequestPolicy
 from swath.storage.address import local_path, redacted, scheme
-from swath.storage.file_identity import RemoteFacts, is_unknown, local_identity, remote_identity, unknown_identity
 from swath.storage.filesystem import open_filesystem
 
 _BY_RANGES = ("http", "https", "s3", "gs")

@@ -14,6 +14,7 @@ from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
 from swath.errors import ImageryError
+from swath.file_identity import is_unknown
 from swath.imagery.geometry.image_grid import image_grid
 from swath.imagery.reading.open_raster import gdal_errors, open_raster
 from swath.imagery.reading.quality_mask import check_mask
@@ -22,7 +23,6 @@ from swath.imagery.remote.request_policy import POLICY, RequestPolicy
 from swath.imagery.scene import Band, Scene, Scenes
 from swath.imagery.sources.categorical import check_listed, is_categorical_file, is_categorical_name, is_listed
 from swath.storage.address import local_path, redacted, scheme
-from swath.storage.file_identity import is_unknown
 from swath.storage.filesystem import open_filesystem
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ValidationInfo
 
+from swath.file_identity import local_identity
 from swath.spec.locations import absolute, is_missing, is_remote, special_file
 from swath.spec.spec_model import mistake
 
@@ -26,6 +27,55 @@ class ValidationContext:
     """Clusters of swath.yaml by name."""
 
 
+class InputFile(str):
+    """The path of an input. A call that gets it, as an argument or in one, is made again when the file changed.
+
+    It is a file or folder of this machine, a pattern of files, or a URL. The values of fields of the types InputPath and InputPattern
+    are such paths; a task that finds files returns `swath.InputFile(path)` so that the tasks after it depend on the files' content.
+    """
+
+    __slots__ = ("remote_identity",)
+    remote_identity: str
+    """Content identity of a file elsewhere, which a run asks for before its first call; see swath.runner.input_identities."""
+
+    @property
+    def identity(self) -> str:
+        """The content identity of the file as it is now, of one elsewhere as it was when a run asked; see swath.file_identity."""
+        if is_remote(self):
+            return getattr(self, "remote_identity", "")
+        return _local_identity(str(self))
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return str(self), self.identity
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _input_file, (str(self), getattr(self, "remote_identity", ""))
+
+
+def _input_file(path: str, remote_identity: str) -> InputFile:
+    found = InputFile(path)
+    if remote_identity:
+        found.remote_identity = remote_identity
+    return found
+
+
+def _local_identity(path: str) -> str:
+    try:
+        return local_identity(Path(path))
+    except (OSError, ValueError):
+        pass
+    from glob import has_magic, iglob
+
+    matches = sorted(iglob(path, recursive=True)) if has_magic(path) else []
+    return "+".join(f"{match}:{_local_identity(match)}" for match in matches) or "missing"
+
+
+class OutputFile(str):
+    """The path of an output, the value of a field of the type OutputPath. It enters keys as a text."""
+
+    __slots__ = ()
+
+
 def validation_context(info: Any) -> ValidationContext | None:
     """The context of a validation, if there is one."""
     context = getattr(info, "context", None)
@@ -34,7 +84,7 @@ def validation_context(info: Any) -> ValidationContext | None:
 
 def _input_path(path: str, info: ValidationInfo) -> str:
     if (context := validation_context(info)) is None:
-        return path
+        return path if isinstance(path, InputFile) else InputFile(path)
     found = absolute(_not_empty(path), context.root)
     if is_missing(found):
         raise mistake("there is no such file: {path}", path=found)
@@ -45,7 +95,7 @@ def _input_pattern(path: str, info: ValidationInfo) -> str:
     from glob import iglob
 
     if (context := validation_context(info)) is None:
-        return path
+        return path if isinstance(path, InputFile) else InputFile(path)
     found = absolute(_not_empty(path), context.root)
     if is_missing(found) and next(iglob(found, recursive=True), None) is None:
         what = "no file matches" if any(c in path for c in "*?[") else "there is no such file:"
@@ -55,8 +105,8 @@ def _input_pattern(path: str, info: ValidationInfo) -> str:
 
 def _output_path(path: str, info: ValidationInfo) -> str:
     if (context := validation_context(info)) is None:
-        return path
-    found = absolute(_not_empty(path), context.root)
+        return OutputFile(path)
+    found = OutputFile(absolute(_not_empty(path), context.root))
     if is_remote(found) or os.path.isabs(os.path.expanduser(path)):
         return found
     root, real = os.path.realpath(context.root), os.path.realpath(found)
@@ -70,7 +120,7 @@ def _output_path(path: str, info: ValidationInfo) -> str:
 def _regular(path: str) -> str:
     if what := special_file(path):
         raise mistake("{path} is {what}, not a file or folder; give the path of a file", path=path, what=what)
-    return path
+    return InputFile(path)
 
 
 def _not_empty(path: str) -> str:

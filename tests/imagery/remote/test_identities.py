@@ -13,12 +13,12 @@ import rasterio
 from rasterio.transform import from_origin
 
 from swath.errors import ImageryError, ReadFailed
+from swath.file_identity import is_unknown
 from swath.imagery.remote.identities import IdentityLimits, identities, identity
 from swath.imagery.remote.request_policy import RequestPolicy
 from swath.imagery.sources.files import find_scenes as find_files
 from swath.imagery.sources.stac import find_scenes
 from swath.spec.fields.imagery import FilesImagery, StacImagery
-from swath.storage.file_identity import is_unknown
 from tests.imagery.servers import Asked, Fault, web
 
 QUICK = IdentityLimits(total_s=1.0, policy=RequestPolicy(connect_s=0.5, stall_s=0.5, request_s=0.5, tries=1))

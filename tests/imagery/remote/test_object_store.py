@@ -9,12 +9,12 @@ import pytest
 import urllib3
 
 from swath.errors import CredentialsError, ImageryError, ReadFailed
+from swath.file_identity import is_unknown
 from swath.imagery.remote import object_store
 from swath.imagery.remote.identities import identity
 from swath.imagery.remote.object_store import _explain
 from swath.imagery.remote.request_policy import POLICY
 from swath.imagery.remote.response import TransientError
-from swath.storage.file_identity import is_unknown
 from tests.imagery.remote.client import QUICK, Client
 from tests.imagery.servers import Asked, Fault, Web, simulated_gs, simulated_s3, web
 

@@ -1,6 +1,6 @@
 """Content identity of files: a short text that differs when a file's content may have changed, without reading the file.
 
-This is the one rule by which results of calls depend on files (docs/decisions/0022-content-identity.md):
+This is the one rule by which results of calls depend on files (docs/decisions/0020-content-identity.md):
 
 - A local file is its size, modification time, change time and inode, with those of the sidecars that GDAL reads with it. The change
   time cannot be set by programs, so a file that was replaced with its size and modification time kept is another file.

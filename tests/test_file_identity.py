@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from swath.storage.file_identity import RemoteFacts, is_unknown, local_identity, remote_identity
+from swath.file_identity import RemoteFacts, is_unknown, local_identity, remote_identity
 
 YEAR_2020 = 1_577_836_800 * 10**9
 
