@@ -19,7 +19,7 @@ COMPILE = $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check attack crashtest crashtest-clouds lint schema bench bench-leaks image machine-image clean
+.PHONY: help demo test check attack crashtest crashtest-clouds lint schema bench bench-leaks image machine-image base-digest lock sbom audit clean
 
 help:  ## show this
 	@echo 'make TARGET [NAME=VALUE ...]'
@@ -85,7 +85,8 @@ CONSTRAINTS = $(shell $(BIN)/python -m swath.cluster.workers.image_manifest --co
 image: .venv/run.stamp  ## build the container that clusters run (needs docker); its manifest goes to build/image.json
 	docker build --file infra/docker/Dockerfile --tag $(TAG) --build-arg VARIANT=$(VARIANT) \
 		--build-arg COMMIT=$(COMMIT) --build-arg CONSTRAINTS=$(CONSTRAINTS) \
-		--build-arg PYTHON=$(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') $(DOCKER_ARGS) .
+		--build-arg PYTHON=$(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') \
+		--build-arg BASE_DIGEST=$(addprefix @,$(shell sed '/^\#/d' infra/docker/base.digest)) $(DOCKER_ARGS) .
 	@mkdir -p build
 	docker run --rm $(TAG) cat /etc/swath/image.json > build/image.json
 	@echo 'Push it, and name it in the specs of clusters (image:): docker push $(TAG)'
@@ -95,6 +96,24 @@ machine-image: .venv/run.stamp  ## build a machine image with that container in 
 	@mkdir -p build
 	packer build -only=$(if $(filter gcp,$(ON)),googlecompute,amazon-ebs).swath -var gpu=$(if $(filter gpu,$(VARIANT)),true,false) \
 		-var container=$(TAG) -var commit=$(COMMIT) -var constraints=$(CONSTRAINTS) $(PACKER_ARGS) infra/packer
+
+base-digest:  ## look up the digest of the container's base image, and write it to infra/docker/base.digest (needs docker)
+	@digest=$$(docker buildx imagetools inspect python:3.11-slim-bookworm --format '{{.Manifest.Digest}}') && \
+		sed -i -e '/^sha256:/d' -e '/^# There is none yet/,$$d' infra/docker/base.digest && echo "$$digest" >> infra/docker/base.digest
+
+lock: .venv/tools.stamp  ## write the locks with SHA-256 of the container's packages and of these tools
+	@.venv/tools/bin/python infra/docker/worker_lock.py .venv/tools/bin/uv pyproject.toml constraints.txt > build/worker.lock
+	@mv build/worker.lock infra/docker/worker.lock
+	@{ head -1 infra/supply/tools.lock; .venv/tools/bin/uv pip compile infra/supply/tools.in --constraint constraints.txt --quiet --generate-hashes \
+		--no-header --no-annotate --python-version 3.11; } > build/tools.lock
+	@mv build/tools.lock infra/supply/tools.lock
+
+sbom: .venv/tools.stamp  ## write a software bill of materials of the container's packages: build/sbom.json (CycloneDX)
+	@.venv/tools/bin/cyclonedx-py requirements infra/docker/worker.lock --pyproject pyproject.toml --output-format JSON \
+		--output-reproducible --output-file build/sbom.json
+
+audit: .venv/tools.stamp  ## look for known vulnerabilities of the container's packages; 2: there was no database
+	@.venv/tools/bin/python infra/supply/audit.py .venv/tools/bin/pip-audit infra/docker/worker.lock infra/supply/tools.lock
 
 clean:  ## remove .venv, caches, build products and fetched data; runs (.swath/) and maps (out/) stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis data/landsat.tif
@@ -106,6 +125,12 @@ clean:  ## remove .venv, caches, build products and fetched data; runs (.swath/)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "swath needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1): make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -m venv --clear .venv
+	@touch $@
+
+.venv/tools.stamp: infra/supply/tools.lock | .venv/made.stamp
+	@mkdir -p build
+	@$(PYTHON) -m venv --clear .venv/tools
+	@.venv/tools/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement infra/supply/tools.lock
 	@touch $@
 
 # What `make demo` needs; and that with what the tests and linters need. The second includes the first.

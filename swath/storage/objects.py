@@ -6,6 +6,7 @@ when all attempts failed.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -87,11 +88,16 @@ def remove_objects(url: str, attempts: Attempts = Attempts()) -> None:
 
     def request() -> None:
         files.invalidate_cache()
-        if files.exists(path):
-            files.rm(path, recursive=True)
-            files.invalidate_cache()
-            if files.exists(path):
-                raise UnexpectedAnswer("the objects are there after the store said that it removed them")
+        found = files.find(path)
+        for each in found:
+            with contextlib.suppress(FileNotFoundError):  # an earlier attempt has removed it
+                files.rm_file(each)
+        files.invalidate_cache()
+        if found and files.find(path):
+            raise UnexpectedAnswer("objects are there after the store said that it removed them")
+        if scheme(url) not in ("s3", "gs"):  # those have no folders
+            with contextlib.suppress(FileNotFoundError):
+                files.rm(path, recursive=True)
 
     _answer(request, url, attempts)
 

@@ -12,6 +12,8 @@ from tests.clouds.control import Cloud
 from tests.process import Pipe
 
 BUCKET = "swath-tests"
+PREFIX = "runs"
+"""All of the bucket that the policies of infra/iam allow."""
 QUICK = {"SWATH_CLOUD_QUIET_S": "1", "SWATH_CLOUD_PACE_S": "0.5", "SWATH_CLOUD_WITHIN_S": "90"}
 """A simulated cloud lists a machine at once, and boots it in seconds."""
 _BUCKET = """
@@ -40,7 +42,10 @@ def project(folder: Path, cloud: Cloud, **fields: Any) -> Pipe:
     """Write its swath.yaml, and make the bucket. `fields` are the cluster's."""
     folder.mkdir(parents=True, exist_ok=True)
     scheme = "s3" if cloud.kind == "ec2" else "gs"
-    settings = {"clusters": {"cloud": cluster(cloud, **fields)}, "results": f"{scheme}://{BUCKET}/{folder.name}"}
+    settings = {
+        "clusters": {"cloud": cluster(cloud, **fields)},
+        "results": f"{scheme}://{BUCKET}/{PREFIX}/{folder.name}",
+    }
     (folder / "swath.yaml").write_text(json.dumps(settings))
     pipe = Pipe(folder)
     pipe.env |= cloud.environment | QUICK

@@ -17,7 +17,7 @@ from swath.engine.journal import Journal
 from swath.spec.clusters.cloud import GcpCluster
 from tests.clouds.control import Cloud
 from tests.clouds.plugin import ec2_process, gce_process
-from tests.clouds.projects import BUCKET, cluster, project
+from tests.clouds.projects import BUCKET, PREFIX, cluster, project
 from tests.e2e.test_stores import listing
 from tests.infra.policy import IAM, Policy, cover, permissions
 from tests.models.tiny_models import write_integer_unet
@@ -29,9 +29,9 @@ pytestmark = pytest.mark.slow
 PUT = """
 import fsspec, os, sys
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # as swath does; the simulated storage does not speak gRPC
-kind, bucket, *sources = sys.argv[1:]
+kind, folder, *sources = sys.argv[1:]
 for source in sources:
-    fsspec.filesystem(kind).put_file(source, f"{bucket}/{os.path.basename(source)}")
+    fsspec.filesystem(kind).put_file(source, f"{folder}/{os.path.basename(source)}")
 """
 
 
@@ -75,20 +75,20 @@ def map_of(cloud: Cloud, folder: Path, model: Path, naip: Path) -> Made:
     own = {"profile": "swath-worker", "spot": True} if cloud.kind == "ec2" else {"public_ip": True}
     pipe = project(folder / "project", cloud, processes=2, **own)
     files = [naip, model, model.with_suffix(".json")]
-    subprocess.run([sys.executable, "-c", PUT, store, BUCKET, *map(str, files)], env=pipe.env, check=True)
+    subprocess.run([sys.executable, "-c", PUT, store, f"{BUCKET}/{PREFIX}", *map(str, files)], env=pipe.env, check=True)
     if cloud.kind == "ec2":
         owner = {**pipe.env, "AWS_ACCESS_KEY_ID": "owner"}
         subprocess.run([sys.executable, "-c", ROLE], env=owner, check=True)
     fields: dict[str, Any] = {
-        "imagery": {"source": "files", "paths": [f"{store}://{BUCKET}/{naip.name}"]},
-        "model": f"{store}://{BUCKET}/{model.name}",
+        "imagery": {"source": "files", "paths": [f"{store}://{BUCKET}/{PREFIX}/{naip.name}"]},
+        "model": f"{store}://{BUCKET}/{PREFIX}/{model.name}",
         "region": 256,
     }
     made = {"blocksize": 64, "probabilities": {"dtype": "float32"}}
     pipe("run", pipe.spec("here", output={"to": "out", **made}, cluster="inline", **fields), timeout=200)
     here = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (pipe.folder / "out").iterdir()}
     cloud.reset()
-    output = {"to": f"{store}://{BUCKET}/out", **made}
+    output = {"to": f"{store}://{BUCKET}/{PREFIX}/out", **made}
     spec = pipe.spec("there", output=output, cluster="cloud", **fields)
     pipe("doctor", spec)
     cloud.behaviour(nth=1, boot_delay_s=2)  # so that its console is looked at
@@ -98,12 +98,12 @@ def map_of(cloud: Cloud, folder: Path, model: Path, naip: Path) -> Made:
         cloud.fault("UploadPart", "InvalidRequest", status=400, times=0)
         for who in ("client", "machine"):
             environment = {**pipe.env, "AWS_ACCESS_KEY_ID": who}
-            command = [sys.executable, "-c", GIVEN_UP, f"{BUCKET}/results/large"]
+            command = [sys.executable, "-c", GIVEN_UP, f"{BUCKET}/{PREFIX}/results/large"]
             subprocess.run(command, env=environment, check=True, timeout=60)
     else:
         look_at_gpus(cloud)
     calls = cloud.calls()
-    there = {Path(name).name: digest for name, digest in listing(pipe, store, f"{BUCKET}/out").items()}
+    there = {Path(name).name: digest for name, digest in listing(pipe, store, f"{BUCKET}/{PREFIX}/out").items()}
     workers = {event["worker"] for event in done.events if event["event"] == "call_done"}
     return Made(cloud, pipe, here, there, workers, calls, empty)
 
@@ -145,7 +145,7 @@ def test_a_map_made_in_a_cloud_is_the_map_made_here_and_no_machine_is_left(made:
 @pytest.mark.timeout(400)
 def test_run_and_doctor_need_all_of_the_rights_in_infra_iam_and_nothing_else(made: Made) -> None:
     if made.cloud.kind == "ec2":
-        places = {"REGION": made.cloud.network["region"], "BUCKET": BUCKET}
+        places = {"REGION": made.cloud.network["region"], "BUCKET": BUCKET, "PREFIX": PREFIX}
         found = {"client": Policy.read("aws-client", **places), "machine": Policy.read("aws-worker", **places)}
         refused = cover(made.calls, found, places["REGION"])
         print("\n".join(each.report() for each in found.values()))

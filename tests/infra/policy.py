@@ -47,6 +47,8 @@ def meets(operator: str, wanted: Iterable[str], had: Values | None) -> bool:
         return False
     if operator in ("StringEquals", "ArnEquals"):
         return set(had) <= set(wanted)
+    if operator == "StringLike":
+        return all(any(fnmatch.fnmatchcase(each, pattern) for pattern in wanted) for each in had)
     if operator == "NumericEquals":
         return {float(each) for each in had} <= {float(each) for each in wanted}
     raise ValueError(f"unknown operator: {operator}")
@@ -63,7 +65,7 @@ class Policy:
 
     @classmethod
     def read(cls, name: str, **places: str) -> Policy:
-        """Of infra/iam, its REGION, ACCOUNT and BUCKET filled in."""
+        """Of infra/iam, its REGION, ACCOUNT, BUCKET and PREFIX filled in."""
         text = (IAM / f"{name}.json").read_text(encoding="utf-8")
         for word, place in {"ACCOUNT": ACCOUNT, **places}.items():
             text = re.sub(rf"\b{word}\b", place, text)
@@ -132,7 +134,9 @@ def requests(call: Mapping[str, Any], region: str) -> Iterator[Request]:
     if call["service"] == "s3":
         for each in S3[action]:
             key = "" if each == "s3:ListBucket" else f"/{asked.get('Key', 'a-key')}"
-            yield Request(each, f"arn:aws:s3:::{asked['Bucket']}{key}")
+            prefix = asked.get("prefix")  # of a list; others have none
+            listed = {"s3:prefix": (str(prefix),)} if each == "s3:ListBucket" and prefix is not None else {}
+            yield Request(each, f"arn:aws:s3:::{asked['Bucket']}{key}", listed)
         return
     if action == "GetCallerIdentity":
         return  # nobody needs a permission for it
@@ -244,6 +248,6 @@ def permissions(action: str, body: Mapping[str, Any]) -> set[str]:
 
 if __name__ == "__main__":
     calls = [json.loads(line) for log in sys.argv[1:] for line in Path(log).read_text().splitlines()]
-    places = {"REGION": "us-east-1", "BUCKET": "maps"}
+    places = {"REGION": "us-east-1", "BUCKET": "maps", "PREFIX": "rivers"}
     of = {"client": Policy.read("aws-client", **places), "machine": Policy.read("aws-worker", **places)}
     print("\n".join(["refused:", *cover(calls, of, "us-east-1"), *(each.report() for each in of.values())]))

@@ -14,10 +14,17 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.infra.conftest import ROOT, Tool
 
 DOCKER = ROOT / "infra" / "docker"
+
+
+def requirements() -> list[str]:
+    """Of swath with its extra `worker`, as infra/docker/requirements.py writes them."""
+    command = [sys.executable, str(DOCKER / "requirements.py"), str(ROOT / "pyproject.toml"), "worker"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 @pytest.fixture
@@ -60,13 +67,55 @@ def test_the_image_has_labels_with_commit_and_constraints(last: list[tuple[str, 
     assert '--commit "${COMMIT:?}" --constraints /tmp/constraints.txt > /etc/swath/image.json' in manifest
 
 
-def test_every_installation_uses_the_constraints(steps: list[tuple[str, str]]) -> None:
+def test_every_package_but_torch_is_verified_by_its_hash(steps: list[tuple[str, str]]) -> None:
     installs = [rest for word, rest in steps if word == "RUN" and "pip install" in rest]
-    assert len(installs) == 3
-    for each in installs:
+    assert len(installs) == 4
+    hashed, *others = installs
+    assert hashed.endswith("pip install --no-deps --require-hashes --requirement worker.lock")
+    for each in others:
+        assert re.search(r" (torch|/dist/\*\.whl)$", each), each
         assert "--constraint constraints.txt" in each or "--no-deps" in each
     for variant in ("cpu", "gpu"):
         assert ("FROM", f"requirements AS {variant}-packages") in steps
+
+
+def test_the_lock_has_the_versions_of_the_constraints_and_all_that_the_worker_needs() -> None:
+    """`make lock` writes it."""
+    lock = (DOCKER / "worker.lock").read_text()
+    versions = dict(re.findall(r"^([\w.-]+)==(\S+) ", lock, re.MULTILINE))
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    pinned = {canonicalize_name(name): version for name, version in pins.items()}
+    direct = {canonicalize_name(Requirement(line).name) for line in requirements()}
+    assert direct - set(versions) == {"torch"}
+    different = {
+        name: (version, pinned[name]) for name, version in versions.items() if pinned.get(name, version) != version
+    }
+    assert different == {}
+    assert direct - set(pinned) == set()
+
+
+def test_each_package_of_the_locks_has_hashes_and_no_place() -> None:
+    for lock in (DOCKER / "worker.lock", ROOT / "infra/supply/tools.lock"):
+        text = re.sub(r"^#.*\n", "", lock.read_text(), flags=re.MULTILINE)
+        blocks = [block for block in re.split(r"(?m)^(?=[a-z0-9])", text) if block.strip()]
+        assert len(blocks) > 20
+        for block in blocks:
+            assert re.fullmatch(r"[\w.-]+==\S+ \\\n(    --hash=sha256:[0-9a-f]{64}( \\)?\n)+", block), block[:200]
+
+
+def test_the_base_image_is_built_from_its_digest_or_the_file_says_that_there_is_none(
+    steps: list[tuple[str, str]],
+) -> None:
+    assert ("FROM", "python:${PYTHON}-slim-bookworm${BASE_DIGEST} AS python") in steps
+    lines = (DOCKER / "base.digest").read_text().splitlines()
+    digests = [line for line in lines if not line.startswith("#")]
+    if digests:
+        assert len(digests) == 1
+        assert re.fullmatch(r"sha256:[0-9a-f]{64}", digests[0])
+    else:
+        assert any("There is none yet" in line for line in lines)
+    assert "base.digest" in (ROOT / "Makefile").read_text()
+    assert "BASE_DIGEST=${{ steps.base.outputs.digest }}" in (ROOT / ".github/workflows/images.yml").read_text()
 
 
 def test_everything_that_is_copied_is_let_through_and_exists(steps: list[tuple[str, str]]) -> None:
@@ -84,9 +133,7 @@ def test_everything_that_is_copied_is_let_through_and_exists(steps: list[tuple[s
 
 
 def test_the_requirements_are_those_of_pyproject_with_its_extra() -> None:
-    command = [sys.executable, str(DOCKER / "requirements.py"), str(ROOT / "pyproject.toml"), "worker"]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    names = {Requirement(line).name for line in lines}
+    names = {Requirement(line).name for line in requirements()}
     assert {"dask", "rasterio", "torch", "s3fs", "gcsfs", "onnxruntime"} <= names
     pinned = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
     assert {name.lower() for name in names} <= pinned

@@ -13,11 +13,11 @@ from swath.cluster.providers.gcp.launch import instance_name
 from swath.cluster.providers.kubernetes.api import OPERATOR_GROUP
 from tests.infra.policy import ACCOUNT, COMPUTE, IAM, INSERT, Policy, Request, of_run, requests
 
-REGION, BUCKET = "us-east-1", "maps"
+REGION, BUCKET, PREFIX = "us-east-1", "maps", "rivers/2026"
 
 
 def policies() -> dict[str, Policy]:
-    places = {"REGION": REGION, "BUCKET": BUCKET}
+    places = {"REGION": REGION, "BUCKET": BUCKET, "PREFIX": PREFIX}
     return {"client": Policy.read("aws-client", **places), "machine": Policy.read("aws-worker", **places)}
 
 
@@ -99,12 +99,56 @@ def test_tags_may_not_be_put_on_machines_of_others() -> None:
     assert not client.allows(Request("ec2:CreateTags", INSTANCE, {"aws:TagKeys": ("swath:run",)}))
 
 
-def test_only_one_bucket_may_be_read_and_written() -> None:
+@pytest.mark.parametrize("who", ["client", "machine"])
+def test_only_objects_below_the_prefix_may_be_read_and_written(who: str) -> None:
+    policy = policies()[who]
+
+    def may(action: str, bucket: str, key: str) -> bool:
+        call = {"service": "s3", "action": action, "parameters": {"Bucket": bucket, "Key": key}}
+        return all(policy.allows(each) for each in requests(call, REGION))
+
+    for action in ("GetObject", "PutObject", "CreateMultipartUpload", "AbortMultipartUpload"):
+        assert may(action, BUCKET, f"{PREFIX}/results/ab/cdef")
+        for bucket, key in (
+            ("salaries", f"{PREFIX}/results/ab/cdef"),
+            (BUCKET, "other/results/ab/cdef"),
+            (BUCKET, f"{PREFIX}-other/map.tif"),
+            (BUCKET, "map.tif"),
+            (BUCKET, f"other/{PREFIX}/map.tif"),
+        ):
+            assert not may(action, bucket, key), (action, bucket, key)
+
+
+@pytest.mark.parametrize("who", ["client", "machine"])
+def test_only_names_below_the_prefix_may_be_listed(who: str) -> None:
+    def may(bucket: str, prefix: str) -> bool:
+        call = {"service": "s3", "action": "ListObjectsV2", "parameters": {"Bucket": bucket, "prefix": prefix}}
+        return all(policies()[who].allows(each) for each in requests(call, REGION))
+
+    assert may(BUCKET, PREFIX)
+    assert may(BUCKET, f"{PREFIX}/results/")
+    assert not may(BUCKET, "other/")
+    assert not may("salaries", f"{PREFIX}/")
+
+
+def test_no_statement_about_objects_is_without_the_prefix() -> None:
     for policy in policies().values():
-        call = {"service": "s3", "action": "GetObject", "parameters": {"Bucket": BUCKET, "Key": "a/b"}}
-        assert all(policy.allows(each) for each in requests(call, REGION))
-        call = {**call, "parameters": {"Bucket": "salaries", "Key": "a/b"}}
-        assert not any(policy.allows(each) for each in requests(call, REGION))
+        for statement in policy.statements:
+            if any(action.startswith("s3:") and action != "s3:ListBucket" for action in _actions(statement)):
+                assert statement["Resource"] == f"arn:aws:s3:::{BUCKET}/{PREFIX}/*"
+
+
+def test_the_role_on_google_storage_is_bound_with_the_prefix() -> None:
+    condition = yaml.safe_load((IAM / "gcp-worker-condition.yaml").read_text())
+    assert condition["expression"].split(" || ") == [
+        'resource.name.startsWith("projects/_/buckets/BUCKET/objects/PREFIX/")',
+        'api.getAttribute("storage.googleapis.com/objectListPrefix", "").startsWith("PREFIX/")',
+    ]
+    page = (IAM.parents[1] / "docs/iam.md").read_text()
+    binding = page.partition("buckets add-iam-policy-binding")[2].partition("done")[0]
+    assert "--condition-from-file=/tmp/condition.yaml" in binding
+    role = yaml.safe_load((IAM / "gcp-worker.yaml").read_text())
+    assert {each.rpartition(".")[0] for each in role["includedPermissions"]} == {"storage.objects"}
 
 
 def test_machines_may_ask_for_nothing_but_the_bucket() -> None:
