@@ -55,13 +55,15 @@ class Declaration:
                 remedy="export a network of one image: dates of a time series as bands, for example",
             )
         count, channels, height, width = shape
+        if width == bands != channels and bands > 1:
+            raise ModelError(
+                f"{path}: the model takes {words}: its bands are the last axis, and swath gives (1, bands, height, width)",
+                remedy="export it with the axes batch, channel, height, width",
+            )
         if channels not in (None, bands):
-            last = width is not None and height is None and width == bands
             raise ModelError(
                 f"{path}: the model takes {channels} bands ({words}), but its contract names {bands}",
-                remedy="export it with the axes batch, channel, height, width"
-                if last
-                else "correct mlm:input.0.bands in the contract, or take the file of that contract",
+                remedy="correct mlm:input.0.bands in the contract, or take the file of that contract",
             )
         if count not in (None, 1):
             raise ModelError(

@@ -176,6 +176,14 @@ def test_another_number_of_channels_is_refused_before_it_runs(tmp_path: Path) ->
         inspect(ModelRef(path=str(tmp_path / "m.pt")))
 
 
+@pytest.mark.parametrize("shape", [["n", "h", "w", 3], [1, 224, 224, 3]])
+def test_bands_on_the_last_axis_are_told(shape: list[Any], tmp_path: Path) -> None:
+    contract(tmp_path, bands=3)
+    with pytest.raises(ModelError, match="its bands are the last axis, and swath gives") as caught:
+        weights_of(write(tmp_path, shape))
+    assert "the axes batch, channel, height, width" in caught.value.remedy
+
+
 def test_outputs_of_other_axes_are_refused_with_what_to_export(tmp_path: Path) -> None:
     contract(tmp_path, bands=3)
     for network, remedy in (
