@@ -204,10 +204,12 @@ class MapFiles:
         write_vectors(path, self._source(grid, sheets), self.legend, self.output.vectors)
         if tiles := self.output.pmtiles:
             pixel_area = PixelArea.of(self._geobox(grid, self._window(sheets)))
-            write_tiles(
+            zooms = write_tiles(
                 path.with_suffix(".pmtiles"), path, pixel_area.width_m if pixel_area else 1.0, self.name,
                 min_zoom=tiles.min_zoom, max_zoom=tiles.max_zoom,
             )  # fmt: skip
+            if zooms is None:
+                log.warning("the map has no polygon, so there are no vector tiles (%s.pmtiles)", self._stem(grid))
 
     def _preview(self, grid: int, sheets: Sequence[Sheet]) -> None:
         if not self.output.preview:

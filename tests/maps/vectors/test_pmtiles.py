@@ -138,8 +138,10 @@ def features(tile: bytes) -> list[tuple[dict[str, Any], Any]]:
     return found
 
 
-def vectors(folder: Path, pixels: np.ndarray, crs: str | None = "EPSG:32618") -> Path:
-    transform = Affine(30, 0, 400_000, 0, -30, 2_800_000)
+UTM_18 = Affine(30, 0, 400_000, 0, -30, 2_800_000)
+
+
+def vectors(folder: Path, pixels: np.ndarray, crs: str | None = "EPSG:32618", transform: Affine = UTM_18) -> Path:
     with rasterio.open(
         folder / "map.tif", "w", driver="GTiff", height=pixels.shape[0], width=pixels.shape[1], count=1, dtype="uint8",
         nodata=255, crs=crs, transform=transform,
@@ -197,6 +199,64 @@ def test_zooms_can_be_said(source: Path, tmp_path: Path) -> None:
     assert {zoom for zoom, _, _ in tiles(tmp_path / "a.pmtiles")} == {9, 10}
     assert write_tiles(tmp_path / "b.pmtiles", source, 30, "t", max_zoom=4) == (4, 4)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.pmtiles", "b.pmtiles"]
+
+
+def shapes_in_degrees(path: Path, zoom: int) -> list[tuple[bytes, Any]]:
+    """(name, part of an object in longitude and latitude) of all tiles of a zoom."""
+    size, found = 2 * HALF / 2**zoom / 4096, []
+    for (level, column, row), tile in tiles(path).items():
+        west, north = column * 4096 * size - HALF, HALF - row * 4096 * size
+        for about, shape in features(tile) if level == zoom else ():
+            cut = shape.intersection(shapely.box(0, 0, 4096, 4096))
+            flat = shapely.transform(
+                cut, lambda p, w=west, n=north: np.stack([w + p[:, 0] * size, n - p[:, 1] * size], 1)
+            )
+            found.append((about["name"], geopandas.GeoSeries([flat], crs=3857).to_crs(4326).iloc[0]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform"),
+    [
+        ("EPSG:32660", Affine(300, 0, 680_000, 0, -300, 5_800_000)),
+        ("EPSG:32601", Affine(300, 0, 270_000, 0, -300, 5_800_000)),
+        ("EPSG:4326", Affine(0.004, 0, 179.6, 0, -0.003, 52)),
+        ("EPSG:4326", Affine(0.004, 0, -180.4, 0, -0.003, 52)),
+        ("EPSG:3832", Affine(400, 0, 3_300_000, 0, -400, 6_800_000)),  # Mercator around 150 east
+    ],
+)
+def test_polygons_across_180_are_cut_there_and_make_no_band_around_the_earth(
+    tmp_path: Path, crs: str, transform: Affine
+) -> None:
+    pixels = np.zeros((200, 200), np.uint8)
+    pixels[50:150, 20:180] = 1  # a lake on both sides of the line
+    pixels[5:20, 150:199] = 1  # and others on one
+    pixels[5:20, 2:40] = 1
+    source = vectors(tmp_path, pixels, crs, transform)
+    first, last = write_tiles(tmp_path / "map.pmtiles", source, 300, "t") or (0, 0)
+    assert first >= 6
+    table = geopandas.read_parquet(source)
+    middle = table[table["name"] == "water"].to_crs(32660).area.sum()
+    for zoom in (first, last):
+        shapes = shapes_in_degrees(tmp_path / "map.pmtiles", zoom)
+        assert all(
+            179 < abs(x) <= 180.001 for _, shape in shapes for x in np.array(shape.bounds)[[0, 2]] if not shape.is_empty
+        )
+        lakes = [shape for name, shape in shapes if name == b"water" and not shape.is_empty]
+        assert {shape.bounds[0] > 0 for shape in lakes} == {True, False}
+    whole = geopandas.GeoSeries([shapely.union_all(lakes)], crs=4326).to_crs(32660).area.sum()
+    assert whole == pytest.approx(middle, rel=0.02)
+
+
+def test_a_map_of_the_whole_earth_is_not_cut_at_its_edges(tmp_path: Path) -> None:
+    pixels = np.zeros((90, 180), np.uint8)
+    pixels[20:70, 80:100] = 1  # across longitude 0
+    source = vectors(tmp_path, pixels, "EPSG:4326", Affine(2, 0, -180, 0, -2, 90))
+    assert write_tiles(tmp_path / "map.pmtiles", source, 200_000, "t", max_zoom=2) == (0, 2)
+    water = shapely.union_all(
+        [shape for name, shape in shapes_in_degrees(tmp_path / "map.pmtiles", 2) if name == b"water"]
+    )
+    assert water.bounds == pytest.approx((-20, -50, 20, 50), abs=0.2)
 
 
 def test_a_map_without_a_place_has_no_tiles(tmp_path: Path) -> None:
