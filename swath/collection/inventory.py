@@ -17,9 +17,10 @@ from odc.geo.geobox import GeoBox
 
 from swath.errors import ImageryError
 from swath.imagery.sources.categorical import CATEGORICAL_FIELD
-from swath.imagery.sources.stac_document import UNDATED
+from swath.imagery.sources.stac_document import UNKNOWN_TIME
+from swath.imagery.sources.stac_items import item_span
 from swath.maps.sheets import union_of_boxes
-from swath.maps.stac_item import FILE, footprint_and_bbox, scene_times
+from swath.maps.stac_item import FILE, TIME_IS_UNKNOWN, footprint_and_bbox, item_times
 from swath.storage.objects import read_object
 from swath.storage.publication import Published, PublishedFile, is_intact
 
@@ -160,8 +161,7 @@ def make_image_item(
     `rasters` gives for each band its file, the facts on the COG, and dtype, nodata, scale and offset of its values.
     """
     geometry, box = footprint_and_bbox(grid)
-    times = scene_times(scenes.scenes)
-    several = len(set(times)) > 1
+    moment, start, end = item_times(scenes.scenes)
     properties: dict[str, Any] = {
         "proj:shape": list(grid.shape),
         "proj:transform": list(grid.affine)[:6],
@@ -175,15 +175,15 @@ def make_image_item(
         properties["proj:code" if code.startswith("EPSG:") else "proj:wkt2"] = code
     if len(scenes.scenes) == 1 and scenes.scenes[0].cloud_cover is not None:
         properties["eo:cloud_cover"] = scenes.scenes[0].cloud_cover
-    if not times:
-        properties["description"] = "The imagery does not say when it was taken; the datetime stands for that."
+    if (start, end) == UNKNOWN_TIME:
+        properties["description"] = TIME_IS_UNKNOWN
     item = pystac.Item(
         id=identity,
         geometry=geometry,
         bbox=box,
-        datetime=None if several else (times[0] if times else UNDATED),
-        start_datetime=times[0] if several else None,
-        end_datetime=times[-1] if several else None,
+        datetime=moment,
+        start_datetime=start,
+        end_datetime=end,
         properties=properties,
         stac_extensions=list(EXTENSIONS),
     )
@@ -215,12 +215,8 @@ def make_collection(
     ordered = sorted(items, key=lambda item: str(item["id"]))
     read = [pystac.Item.from_dict(dict(item)) for item in ordered]
     box = union_of_boxes([item.bbox for item in read if item.bbox is not None]) or [-180.0, -90.0, 180.0, 90.0]
-    first = [
-        time for each in read if (time := each.datetime or each.common_metadata.start_datetime) not in (None, UNDATED)
-    ]
-    last = [
-        time for each in read if (time := each.datetime or each.common_metadata.end_datetime) not in (None, UNDATED)
-    ]
+    spans = [item_span(each) for each in read]
+    first, last = [start for start, _ in spans if start], [end for _, end in spans if end]
     extent = pystac.Extent(
         pystac.SpatialExtent([box]),
         pystac.TemporalExtent([[min(first, default=None), max(last, default=None)]]),

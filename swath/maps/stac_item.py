@@ -17,7 +17,7 @@ from shapely.geometry import mapping
 
 from swath.imagery.geometry.footprint import grid_footprint
 from swath.imagery.scene import Scene
-from swath.imagery.sources.stac_document import UNDATED
+from swath.imagery.sources.stac_document import UNKNOWN_TIME
 from swath.maps.cog.cog import CogFacts
 from swath.maps.legend import Legend
 from swath.storage.publication import PublishedFile
@@ -31,6 +31,7 @@ EXTENSIONS = (
     FILE,
 )
 MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
+TIME_IS_UNKNOWN = "The imagery does not say when it was taken; start_datetime and end_datetime stand for that."
 MAP, PROBABILITIES = "map", "probabilities"
 """Prefixes of the names of these files."""
 MEDIA = {
@@ -103,8 +104,10 @@ def make_model_item(model: ModelFacts) -> pystac.Item:
         id=model.name,
         geometry=None,
         bbox=None,
-        datetime=UNDATED,
-        properties={"description": "A model that made a map; the datetime says nothing.", **model.fields},
+        datetime=None,
+        start_datetime=UNKNOWN_TIME[0],
+        end_datetime=UNKNOWN_TIME[1],
+        properties={"description": "A model that made a map.", **model.fields},
         stac_extensions=[MLM, FILE],
     )
     extra = {
@@ -135,7 +138,7 @@ def make_item(
 ) -> pystac.Item:
     """The item of a map, with relative links; without geometry when the map has no CRS."""
     geometry, bbox = footprint_and_bbox(grid)
-    times = scene_times(scenes)
+    moment, start, end = item_times(scenes)
     properties: dict[str, Any] = {
         "proj:shape": list(facts.shape),
         "proj:transform": list(facts.transform),
@@ -146,19 +149,18 @@ def make_item(
     }
     if facts.crs is not None:
         properties["proj:code" if facts.crs.startswith("EPSG:") else "proj:wkt2"] = facts.crs
-    several = len(set(times)) > 1
     item = pystac.Item(
         id=identity,
         geometry=geometry,
         bbox=bbox,
-        datetime=None if several else (times[0] if times else UNDATED),
-        start_datetime=times[0] if several else None,
-        end_datetime=times[-1] if several else None,
+        datetime=moment,
+        start_datetime=start,
+        end_datetime=end,
         properties=properties,
         stac_extensions=list(EXTENSIONS),
     )
-    if not times:
-        properties["description"] = "The imagery does not say when it was taken; the datetime stands for that."
+    if (start, end) == UNKNOWN_TIME:
+        properties["description"] = TIME_IS_UNKNOWN
     for file in files:
         if file.name == model:
             continue
@@ -194,6 +196,16 @@ def make_asset(file: PublishedFile) -> tuple[str, pystac.Asset]:
     stem = file.name.partition(".")[0]
     which = stem if stem.startswith(PROBABILITIES) else stem.partition("-")[2]  # of several grids or sheets
     return f"{KEYS[kind]}-{which}" if which else KEYS[kind], asset
+
+
+def item_times(
+    scenes: Sequence[Scene],
+) -> tuple[datetime.datetime | None, datetime.datetime | None, datetime.datetime | None]:
+    """(datetime, start_datetime, end_datetime) of an item of these scenes: one time, their interval, or UNKNOWN_TIME."""
+    times = scene_times(scenes)
+    if not times:
+        return None, *UNKNOWN_TIME
+    return (times[0], None, None) if times[0] == times[-1] else (None, times[0], times[-1])
 
 
 def scene_times(scenes: Sequence[Scene]) -> list[datetime.datetime]:

@@ -26,6 +26,14 @@ def redacted(href: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
+def local_href(href: str) -> str:
+    """A local `href` of a document as a path that exists: as it is written, else with its percent escapes resolved (my%20scene.tif)."""
+    if "%" not in href or is_remote(href) or href.startswith("file://") or Path(href).exists():
+        return href
+    decoded = unquote(href)
+    return decoded if "\0" not in decoded and Path(decoded).exists() else href
+
+
 def local_path(href: str) -> Path:
     """The path of a local file, given as a path or a file:// URL."""
     return Path(unquote(urlsplit(href).path)) if href.startswith("file://") else Path(href)

@@ -77,7 +77,9 @@ def test_several_times_become_an_interval_and_no_time_is_said() -> None:
     assert several.datetime is None
     assert several.properties["start_datetime"] < several.properties["end_datetime"]
     undated = make_item("out", GRID, FACTS, FILES, [scene("a", None)], **MORE)
-    assert undated.datetime is not None
+    assert undated.datetime is None  # and no day of which nothing is known, such as 1970-01-01
+    assert undated.properties["start_datetime"] == "1900-01-01T00:00:00Z"
+    assert undated.properties["end_datetime"] == "9999-12-31T23:59:59Z"
     assert "does not say when" in undated.properties["description"]
 
 

@@ -24,7 +24,7 @@ from swath.imagery.sources.radiometry import radiometry
 from swath.imagery.sources.stac_bands import BandPlace, count_bands, described_bands, find_band, stated_facts
 from swath.imagery.sources.stac_check import FileCheck
 from swath.imagery.sources.stac_items import BrokenItems, find_items, item_span
-from swath.storage.address import is_remote, redacted
+from swath.storage.address import is_remote, local_href, redacted
 
 if TYPE_CHECKING:
     import pystac
@@ -142,7 +142,7 @@ def _href(item: pystac.Item, key: str, imagery: StacImagery) -> str:
     check_reference(
         href, imagery.api or item.get_self_href() or imagery.catalog or "", f"item {item.id}: assets.{key}.href"
     )
-    return href
+    return local_href(href)
 
 
 def _band(

@@ -19,8 +19,10 @@ from swath.storage.address import redacted
 if TYPE_CHECKING:
     import pystac
 
-UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
-"""The datetime of items without a known time: pystac requires one."""
+UNKNOWN_TIME = (datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
+"""start_datetime and end_datetime of items without a known time, as in the STAC extension for models: STAC requires a time."""
+UNDATED_0_1 = datetime(1970, 1, 1, tzinfo=UTC)
+"""The datetime of such items that swath 0.1 wrote."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _MAX_EDGE = 2**31 - 1
@@ -105,7 +107,8 @@ def read_item(document: Any, place: str) -> pystac.Item:
     _check_item(document, place)
     properties = document["properties"]
     if not any(properties.get(name) for name in ("datetime", "start_datetime", "end_datetime")):
-        properties["datetime"] = UNDATED.isoformat().replace("+00:00", "Z")
+        start, end = (moment.isoformat().replace("+00:00", "Z") for moment in UNKNOWN_TIME)
+        properties |= {"datetime": None, "start_datetime": start, "end_datetime": end}
     with from_pystac(_what(place, document["id"])):
         item = pystac.Item.from_dict(document, href=place, migrate=True)
     # Migration from an older version may have moved fields.

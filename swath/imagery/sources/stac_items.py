@@ -19,9 +19,9 @@ from swath.errors import CredentialsError, ImageryError, ReadFailed
 from swath.graph.call_context import left_out
 from swath.imagery.geometry.footprint import area_footprint, to_degrees
 from swath.imagery.remote.host_check import check_reference
-from swath.imagery.sources.stac_document import UNDATED, check_geometry, from_pystac, read_item
+from swath.imagery.sources.stac_document import UNDATED_0_1, UNKNOWN_TIME, check_geometry, from_pystac, read_item
 from swath.imagery.sources.stac_processing import newest_processings
-from swath.storage.address import is_remote, redacted
+from swath.storage.address import is_remote, local_href, redacted
 
 if TYPE_CHECKING:
     import pystac
@@ -153,6 +153,7 @@ def _read(imagery: StacImagery, reader: StacReader, broken: BrokenItems) -> Iter
                 raise
             broken.add(error if isinstance(error, ImageryError) else ImageryError(f"{redacted(href)}: {error}"))
             continue
+        href = local_href(href)
         kind = document["type"]
         if kind == "FeatureCollection":
             yield from _valid_items(document["features"], href, imagery, broken)
@@ -280,9 +281,10 @@ def item_span(item: pystac.Item) -> tuple[datetime | None, datetime | None]:
     """(first, last) moment of an item, UTC; None when it is not stated."""
     if item.datetime is not None:
         moment = _utc(item.datetime)
-        return (None, None) if moment == UNDATED else (moment, moment)
+        return (None, None) if moment == UNDATED_0_1 else (moment, moment)
     times = item.common_metadata
-    return _utc(times.start_datetime), _utc(times.end_datetime)
+    span = _utc(times.start_datetime), _utc(times.end_datetime)
+    return (None, None) if span == UNKNOWN_TIME else span
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from swath.imagery.sources.radiometry import processing_baseline
-from swath.imagery.sources.stac_document import UNDATED
+from swath.imagery.sources.stac_document import UNKNOWN_TIME
 
 if TYPE_CHECKING:
     import pystac
@@ -123,5 +123,5 @@ def _time_text(value: object) -> str:
 
 
 def _moment(item: pystac.Item) -> datetime:
-    moment = item.datetime or UNDATED
+    moment = item.datetime or UNKNOWN_TIME[0]
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

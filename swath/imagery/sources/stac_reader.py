@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 from swath.errors import ImageryError, ReadFailed, SwathError
 from swath.imagery.remote.host_check import CheckedPools, check_redirect, check_reference
 from swath.imagery.sources.stac_document import check_document
-from swath.storage.address import is_remote, local_path, redacted
+from swath.storage.address import is_remote, local_href, local_path, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +143,7 @@ class StacReader(StacApiIO):
         return bytes(data)
 
     def _file(self, href: str) -> str:
-        path = local_path(href)
+        path = local_path(local_href(href))
         if path.exists() and not path.is_file():
             raise ImageryError(f"{href}: not a file{self._origin(href)}", remedy="Name the catalogue's JSON file.")
         if path.stat().st_size > self._limits.document_bytes:

@@ -286,3 +286,28 @@ def test_an_item_without_a_time_is_used_but_in_no_interval(tmp_path: Path) -> No
     assert scene.datetime is None
     with pytest.raises(ImageryError, match="dropped: 1 by datetime"):
         find_scenes(imagery.model_copy(update={"datetime": "1970"}), None, None)
+
+
+def test_an_item_of_swath_without_a_time_has_none_when_it_is_read_again(tmp_path: Path) -> None:
+    write(tmp_path / "a.tif", np.ones((1, 4, 4), np.uint8))
+    span = {"datetime": None, "start_datetime": "1900-01-01T00:00:00Z", "end_datetime": "9999-12-31T23:59:59Z"}
+    catalog = write_items(
+        tmp_path,
+        make_item("new", {"red": "./a.tif"}, **span),
+        make_item("old", {"red": "./a.tif"}, datetime="1970-01-01T00:00:00Z"),
+    )
+    found = find_scenes(StacImagery(catalog=catalog, bands=("red",)), None, None)
+    assert [scene.datetime for scene in found.scenes] == [None, None]
+
+
+def test_local_hrefs_may_have_percent_escapes(tmp_path: Path) -> None:
+    folder = tmp_path / "my items"
+    folder.mkdir()
+    write(folder / "my scene.tif", np.ones((1, 4, 4), np.uint8))
+    write(folder / "100%25.tif", np.ones((1, 4, 4), np.uint8))
+    (folder / "an item.json").write_text(json.dumps(make_item("i", {"red": "./my%20scene.tif", "nir": "./100%25.tif"})))
+    links = [{"rel": "item", "href": "./my%20items/an%20item.json"}]
+    catalog = {"type": "Catalog", "id": "c", "stac_version": "1.0.0", "description": "c", "links": links}
+    (tmp_path / "c.json").write_text(json.dumps(catalog))
+    bands = find_scenes(StacImagery(catalog=str(tmp_path / "c.json"), bands=("red", "nir")), None, None).scenes[0].bands
+    assert [Path(band.href).name for band in bands] == ["my scene.tif", "100%25.tif"]
