@@ -24,7 +24,7 @@ from typing import Any
 from tests.attack.kind import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
-START_S = 120.0
+START_S = 300.0
 """Until the first input, in which libraries are imported."""
 HANGS_S = 120.0
 """An input without an answer for so long is taken to hang, also on a busy machine."""
@@ -40,6 +40,7 @@ class Report:
     seconds: float = 0.0
     slowest_s: float = 0.0
     findings: list[str] = field(default_factory=list)
+    interrupted: bool = False
 
     def __str__(self) -> str:
         return (
@@ -54,10 +55,15 @@ def chosen_seed() -> int:
 
 
 def attack(kind: str, seed: int, count: int, folder: Path, first: int = 0) -> Report:
-    """Use inputs of one kind, in a process that is started again when an input ends it or holds it for too long."""
+    """Use inputs of one kind, in a process that is started again when an input ends it or holds it for too long. SIGINT ends it
+    early, with what was found until then."""
     report, began, number = Report(kind), time.monotonic(), first
-    while number < first + count:
-        number = _session(report, seed, number, first + count - number, folder / f"{kind.rpartition(':')[2]}-{number}")
+    try:
+        while number < first + count:
+            place = folder / f"{kind.rpartition(':')[2]}-{number}"
+            number = _session(report, seed, number, first + count - number, place)
+    except KeyboardInterrupt:
+        report.interrupted = True
     report.seconds = time.monotonic() - began
     return report
 
@@ -134,6 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for finding in report.findings:
                 print(f"FOUND {finding}", flush=True)
             print(report, flush=True)
+            if report.interrupted:
+                break
     return min(findings, 1)
 
 
