@@ -33,6 +33,7 @@ SEVERAL_MODULES = {
     "cli/test_matrix": "commands on a spec with a matrix",
     "cli/test_standard_input": "specs that are no file, in all verbs",
     "cli/test_start": "imports at the start of the command",
+    "cluster/cloud/test_bounded_waits": "limits of waits, on simulated clouds",
     "cluster/test_runs": "runs on clusters",
     "collection/test_load_flags": "loads of flags and classes, from plan to files",
     "engine/test_property": "random graphs against a reference",

@@ -26,7 +26,11 @@ def _rule(source: str, ports: str, *tags: str) -> dict[str, Any]:
 
 PROJECT: dict[str, Any] = {
     "projects/acme/aggregated/instances": {"items": {}},
-    "projects/acme": {"name": "acme", "defaultServiceAccount": "1-compute@developer.gserviceaccount.com"},
+    "projects/acme": {
+        "name": "acme",
+        "defaultServiceAccount": "1-compute@developer.gserviceaccount.com",
+        "quotas": [{"metric": "GPUS_ALL_REGIONS", "limit": 4, "usage": 0}],
+    },
     "projects/acme/zones/europe-west4-a": {"name": "europe-west4-a", "status": "UP"},
     **{
         f"projects/acme/zones/europe-west4-a/machineTypes/{name}": {"name": name, "guestCpus": cpus, "memoryMb": 4096 * cpus}

@@ -12,6 +12,7 @@ import yaml
 from swath.cluster.providers.gcp.launch import instance_name
 from swath.cluster.providers.kubernetes.api import OPERATOR_GROUP
 from tests.infra.policy import ACCOUNT, COMPUTE, IAM, INSERT, Policy, Request, of_run, requests
+from tests.process import ROOT
 
 REGION, BUCKET, PREFIX = "us-east-1", "maps", "rivers/2026"
 
@@ -178,3 +179,26 @@ def test_the_role_on_kubernetes_has_the_rights_for_the_manifests() -> None:
     assert {kind for kind, verb in given if verb == "create"} == made
     assert {kind for kind, verb in given if verb == "delete"} == {"daskclusters", "deployments", "pods"}
     assert not any("*" in (kind, verb) for kind, verb in given)
+
+
+# --- the commands of docs/iam.md
+
+
+def commands() -> str:
+    return (ROOT / "docs" / "iam.md").read_text()
+
+
+def test_every_policy_and_role_that_is_created_is_given_to_somebody() -> None:
+    """A policy of IAM grants nothing before it is attached; a role of Google's nothing before it is bound."""
+    for name in re.findall(r"aws iam create-policy --policy-name (\S+)", commands()):
+        assert re.search(rf"aws iam attach-\S+-policy .*policy/{name}", commands()), name
+    for name in re.findall(r"gcloud iam roles create (\S+)", commands()):
+        assert re.search(rf"add-iam-policy-binding [^`]*roles/{name}", commands()), name
+
+
+def test_the_account_of_machines_may_pull_from_artifact_registry() -> None:
+    """Reading a repository needs roles/artifactregistry.reader: no other role here has it."""
+    assert re.search(
+        r"gcloud artifacts repositories add-iam-policy-binding [^`]*serviceAccount:swath-worker[^`]*roles/artifactregistry\.reader",
+        commands(),
+    )

@@ -7,14 +7,16 @@ from collections.abc import Iterator
 
 from swath.cluster.cost.prices import cores_of
 from swath.cluster.doctor.finding import Finding, checked, fail, finding_of, ok, warn
-from swath.cluster.doctor.networks import ANYWHERE, within
+from swath.cluster.doctor.networks import ANYWHERE, is_private, within
 from swath.cluster.machine.entrypoint import PORT
 from swath.cluster.providers.gcp.api import GceApi, Response
 from swath.cluster.providers.gcp.fleet import GceFleet
-from swath.cluster.providers.gcp.launch import NETWORK_TAG, disk_type, family, image, interface
+from swath.cluster.providers.gcp.launch import NETWORK_TAG, disk_type, family, has_gpus, image, interface
 from swath.errors import SwathError
 from swath.spec.clusters.cloud import GcpCluster
 
+ALL_GPUS = "GPUS_ALL_REGIONS"
+"""Quota of the whole project, 0 for a new one, beside those of the region."""
 SHARED_CPUS = ("e2", "f1", "g1", "n1")
 """Families whose virtual CPUs count for the quota `CPUS`. Every other family has a quota of its own."""
 
@@ -133,7 +135,8 @@ def _network(gce: GceApi, spec: GcpCluster) -> Iterator[Finding]:
         )
     listed = gce.call(lambda api: api.firewalls().list(project=owner))
     rules = [rule for rule in listed.get("items", []) if applies(rule, network, spec.service_account)]
-    clients = list(dict.fromkeys(each for r in rules if allows(r, PORT, PORT) for each in r.get("sourceRanges", [])))
+    sources = list(dict.fromkeys(each for r in rules if allows(r, PORT, PORT) for each in r.get("sourceRanges", [])))
+    clients = [each for each in sources if reaches_from_outside(each, there["ipCidrRange"], public_ip=spec.public_ip)]
     make = f"gcloud compute firewall-rules create --project={owner} --network={network}"
     if not clients:
         remedy = f"{make} --allow=tcp:{PORT} --source-ranges=YOUR.ADDRESS/32 --target-tags={NETWORK_TAG} swath-client"
@@ -161,6 +164,19 @@ def applies(rule: Response, network: str, account: str | None) -> bool:
         and (not tags or NETWORK_TAG in tags)
         and (not accounts or account in accounts)
     )
+
+
+def reaches_from_outside(source: str, subnet: str, *, public_ip: bool) -> bool:
+    """Whether a rule for a source range lets a client outside of the network connect. `subnet` is the range of the machines.
+
+    The rule default-allow-internal (10.128.0.0/9) of each new project is for machines of the network: who connects to a public address
+    comes from one, and a VPN has a range of its own.
+    """
+    if source in ANYWHERE:
+        return True
+    if is_private(source) and public_ip:
+        return False
+    return not within(subnet, source)
 
 
 def allows(rule: Response, first: int, last: int) -> bool:
@@ -193,7 +209,12 @@ def _quotas(gce: GceApi, spec: GcpCluster) -> Iterator[Finding]:
     region = spec.zone.rpartition("-")[0]
     found = gce.call(lambda api: api.regions().get(project=spec.project, region=region))
     quotas = {each["metric"]: each for each in found.get("quotas", [])}
-    for metric, needed in needed_quotas(spec).items():
+    needs = needed_quotas(spec)
+    if gpus := _gpus_of_worker(gce, spec):
+        whole = gce.call(lambda api: api.projects().get(project=spec.project))
+        quotas |= {each["metric"]: each for each in whole.get("quotas", []) if each["metric"] == ALL_GPUS}
+        needs[ALL_GPUS] = gpus * spec.workers.max
+    for metric, needed in needs.items():
         if metric not in quotas:
             yield warn("quota", f"{metric} of {region} cannot be read; {needed:g} are needed")
             continue
@@ -207,6 +228,16 @@ def _quotas(gce: GceApi, spec: GcpCluster) -> Iterator[Finding]:
         usage = f"{metric} of {region}: {used:g} of {limit:g} in use, {needed:g} more are needed"
         remedy = "have fewer workers, or ask at https://console.cloud.google.com/iam-admin/quotas"
         yield ok("quota", usage) if used + needed <= limit else fail("quota", f"{usage}: {remedy}")
+
+
+def _gpus_of_worker(gce: GceApi, spec: GcpCluster) -> int:
+    """GPUs of a worker machine: attached ones, or those that its type has."""
+    if spec.gpus is not None:
+        return spec.gpus.count
+    if not has_gpus(spec):
+        return 0
+    found = gce.call(lambda api: api.machineTypes().get(project=spec.project, zone=spec.zone, machineType=spec.machine))
+    return sum(each.get("guestAcceleratorCount", 0) for each in found.get("accelerators", []))
 
 
 def needed_quotas(spec: GcpCluster) -> dict[str, float]:

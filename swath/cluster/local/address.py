@@ -30,6 +30,20 @@ class AddressLimits:
     """Until the scheduler has a worker."""
 
 
+CLOCK = "a certificate that is not valid yet, or has expired, may also mean that the clock of this machine is wrong"
+
+
+def reason_of(error: BaseException) -> str:
+    """The text of an error, and of what caused it: Dask's own names only the time after which it gave up."""
+    first, each = str(error), error.__cause__ or error.__context__
+    texts: list[str] = []
+    while each is not None and len(texts) < 3:
+        if (text := str(each)) and text not in first:
+            texts.append(text)
+        each = each.__cause__ or each.__context__
+    return ": ".join([first, *texts[-1:]])
+
+
 class Address:
     """A client of an existing scheduler."""
 
@@ -69,9 +83,9 @@ class Address:
             return connect(self.address, security, self._limits.connect_s)
         except (OSError, TimeoutError, ValueError) as error:
             raise InfrastructureError(
-                f"no Dask scheduler answers at {self.address}: {error}",
+                f"no Dask scheduler answers at {self.address}: {reason_of(error)}",
                 remedy="start one with `dask scheduler`, or check cluster.url"
-                + (" and cluster.tls" if security else ""),
+                + (f" and cluster.tls; {CLOCK}" if security else ""),
             ) from error
 
     def executor(self, on_output: OutputListener, stop: Stop) -> Executor:

@@ -116,7 +116,7 @@ class GcpCluster(CloudCluster):
     scheduler_machine: str = Field(default="e2-medium", pattern=NAME_PATTERN)
     """Machine type of the scheduler."""
     gpus: Gpus | None = None
-    """GPUs that are added to each worker, such as {type: nvidia-tesla-t4, count: 1}."""
+    """GPUs that are added to each worker, a machine of the family n1, such as {type: nvidia-tesla-t4, count: 1}."""
     network: str = Field(default="default", pattern=NAME_PATTERN)
     """Network of the machines. Its firewall rules must allow connections from this machine to port 8786 of the scheduler, and between
     the machines."""
@@ -124,6 +124,17 @@ class GcpCluster(CloudCluster):
     """Subnetwork in the region of the zone; the one with the name of the network when not given."""
     service_account: str | None = Field(default=None, pattern=r"^\S+@\S+$")
     """Service account of the machines, with permissions to read imagery and write results; the default one when not given."""
+
+    @model_validator(mode="after")
+    def _takes_gpus(self) -> GcpCluster:
+        if self.gpus is not None and not self.machine.startswith("n1-"):
+            raise mistake(
+                "GPUs are added to machines of the family n1 only, and {machine} is none: set machine to n1-standard-8, or to one"
+                " that has GPUs of its own (g2, g4, a2, a3, a4) without gpus",
+                at=("gpus",),
+                machine=self.machine,
+            )
+        return self
 
     @model_validator(mode="after")
     def _short_enough(self) -> GcpCluster:

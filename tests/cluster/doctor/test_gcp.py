@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from swath.cluster.doctor.gcp import allows, applies, check_project
+from swath.cluster.doctor.gcp import allows, applies, check_project, reaches_from_outside
 from swath.spec.clusters.cloud import Gpus
 from swath.spec.clusters.workers import Workers
 from tests.cluster.doctor.conftest import by_name, gcp_cluster
@@ -32,8 +32,8 @@ def test_a_project_without_problems_has_no_failure(gcp: Any) -> None:
         ({"project": "other"}, "credentials", "project other"),
         ({"zone": "europe-west4-z"}, "zone", "europe-west4-z"),
         ({"machine": "n2-standard-999"}, "machines", "set cluster.machine"),
-        ({"gpus": Gpus(type="nvidia-none")}, "gpus", "acceleratorTypes"),
-        ({"gpus": Gpus(type="nvidia-tesla-t4", count=8)}, "gpus", "at most 4"),
+        ({"machine": "n1-standard-8", "gpus": Gpus(type="nvidia-none")}, "gpus", "acceleratorTypes"),
+        ({"machine": "n1-standard-8", "gpus": Gpus(type="nvidia-tesla-t4", count=8)}, "gpus", "at most 4"),
         ({"machine_image": "nothing"}, "image", "make machine-image"),
         ({"disk_gb": 10}, "image", "set cluster.disk_gb"),
         ({"subnetwork": "nothing"}, "network", "set cluster.subnetwork"),
@@ -82,3 +82,40 @@ def test_an_account_that_may_only_create_machines_gets_warnings(gcp: Any) -> Non
     assert {check.state for check in found[1:]} == {"warn"}
     assert found[0].state == "ok"
     assert len(found) >= 6
+
+
+@pytest.mark.parametrize(
+    ("source", "public_ip", "reaches"),
+    [
+        ("10.128.0.0/9", True, False),  # default-allow-internal of each new project
+        ("10.128.0.0/9", False, False),
+        ("10.0.0.0/8", True, False),
+        ("192.168.7.0/24", True, False),
+        ("192.168.7.0/24", False, True),  # a VPN
+        ("8.8.8.8/32", True, True),
+        ("0.0.0.0/0", True, True),
+    ],
+)
+def test_a_rule_for_machines_of_the_network_lets_no_client_in(source: str, public_ip: bool, reaches: bool) -> None:
+    assert reaches_from_outside(source, "10.132.0.0/20", public_ip=public_ip) is reaches
+
+
+def test_the_firewall_of_a_new_project_is_closed_for_clients(gcp: Any) -> None:
+    """Google's default network: default-allow-internal opens all ports for 10.128.0.0/9."""
+    rule = {
+        "network": "global/networks/default", "direction": "INGRESS", "sourceRanges": ["10.128.0.0/9"],
+        "allowed": [{"IPProtocol": "tcp", "ports": ["0-65535"]}],
+    }  # fmt: skip
+    gcp.change("projects/acme/global/firewalls", {"items": [rule]})
+    found = [check for check in check_project(gcp_cluster()) if check.what == "firewall"]
+    assert [check.state for check in found] == ["fail", "ok"]
+    assert "nobody reaches port 8786" in found[0].message
+
+
+def test_the_gpus_of_a_new_project_are_none_in_all_regions(gcp: Any) -> None:
+    """Google's quota GPUS_ALL_REGIONS is 0 for a new project, whatever the region's own quota."""
+    gpus = {"machine": "n1-standard-8", "gpus": Gpus(type="nvidia-tesla-t4")}
+    gcp.change("projects/acme", {"quotas": [{"metric": "GPUS_ALL_REGIONS", "limit": 0, "usage": 0}]})
+    found = [check for check in check_project(gcp_cluster(**gpus)) if "GPUS_ALL_REGIONS" in check.message]
+    assert [check.state for check in found] == ["fail"]
+    assert "0 of 0 in use" in found[0].message

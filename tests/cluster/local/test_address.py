@@ -57,6 +57,7 @@ def test_an_encrypted_scheduler_is_reached_with_its_files_and_not_with_others(
     with pytest.raises(InfrastructureError, match="no Dask scheduler answers") as caught:
         Address(AddressCluster(url=there.address, tls=tls_files), AddressLimits(connect_s=2)).__enter__()
     assert "cluster.tls" in caught.value.remedy
+    assert "clock of this machine" in caught.value.remedy
 
 
 def _plugins(dask_scheduler: object) -> list[str]:

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from swath.errors import SpecError
 from swath.project.registry import Registry
+from swath.spec.clusters.cloud import GcpCluster
 from swath.spec.clusters.cluster import AddressCluster, Cluster, InlineCluster, LocalCluster, TlsFiles
 from swath.spec.clusters.workers import Workers
 from swath.spec.loading.load import load
@@ -116,3 +118,20 @@ def test_clouds_say_what_must_be_given(kind: str) -> None:
     with pytest.raises(SpecError, match=r"f\.yaml:2:10: cluster\.image: missing; it must be given"):
         read(f"pipeline: flood\ncluster: {{kind: {kind}, workers: 2}}")
     assert f"there is no cluster '{kind}'; known are local, inline" in only(f"cluster: {kind}")
+
+
+@pytest.mark.parametrize("machine", ["n2-standard-8", "g2-standard-8", "e2-standard-4", "n1-standard-8"])
+def test_gpus_are_added_to_machines_of_the_family_n1_only(machine: str) -> None:
+    """Compute Engine: GPUs attach to N1; A2, A3, A4, G2 and G4 come with theirs, and no other family has any."""
+    fields: dict[str, Any] = {
+        "kind": "gcp",
+        "project": "acme",
+        "zone": "europe-west4-a",
+        "image": "x",
+        "machine": machine,
+    }
+    if machine.startswith("n1-"):
+        GcpCluster(**fields, gpus={"type": "nvidia-tesla-t4"})
+        return
+    with pytest.raises(ValidationError, match=f"family n1 only, and {machine} is none"):
+        GcpCluster(**fields, gpus={"type": "nvidia-tesla-t4"})

@@ -13,13 +13,19 @@ BAD_CREDENTIALS = {
     "InvalidAccessKeyId",
     "InvalidClientTokenId",
     "MissingAuthenticationToken",
-    "RequestExpired",
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
 NOT_ALLOWED = {"AccessDenied", "AccessDeniedException", "Blocked", "OptInRequired", "UnauthorizedOperation"}
-NO_CAPACITY = ("InsufficientInstanceCapacity", "InsufficientCapacity", "InsufficientHostCapacity", "Unsupported")
-"""Another zone of the region may have such a machine."""
+NO_CAPACITY = (
+    "InsufficientInstanceCapacity",
+    "InsufficientCapacity",
+    "InsufficientHostCapacity",
+    "InsufficientFreeAddressesInSubnet",
+    "Unsupported",
+)
+"""Another zone of the region may have such a machine, and its subnet free addresses."""
+CLOCK = "set the clock of this machine: AWS takes no request that is dated more than some minutes from its own time"
 _QUOTA = "ask for more in the console under Service Quotas (Amazon EC2), have fewer workers, or another machine type or region"
 _CAPACITY = "set another cluster.machine or cluster.subnet (of another zone), or try again later"
 REMEDIES: tuple[tuple[str, str], ...] = (
@@ -27,6 +33,7 @@ REMEDIES: tuple[tuple[str, str], ...] = (
     ("InstanceLimitExceeded", _QUOTA),
     ("MaxSpotInstanceCountExceeded", _QUOTA),
     ("VolumeLimitExceeded", _QUOTA),
+    ("InsufficientFreeAddresses", "set cluster.subnet to one with free addresses, or have fewer workers"),
     ("Insufficient", _CAPACITY),
     ("Unsupported", _CAPACITY),
     ("SpotMaxPriceTooLow", _CAPACITY),
@@ -60,6 +67,12 @@ class Ec2Error(InfrastructureError):
 def error_of(region: str, code: str, message: str) -> SwathError:
     """The error for an error response of EC2: CredentialsError or Ec2Error."""
     text = f"EC2, {region}: {code}: {message}"
+    if (
+        code in ("RequestExpired", "RequestTimeTooSkewed")
+        or "Signature expired" in message
+        or "not yet current" in message
+    ):
+        return CredentialsError(text, remedy=CLOCK)
     if code in BAD_CREDENTIALS:
         return CredentialsError(text, remedy=LOGIN)
     if code in NOT_ALLOWED:
