@@ -13,7 +13,7 @@ import pytest
 
 from swath.engine.stop import Stop
 from swath.errors import Interrupted, PipelineError, TaskFailed
-from swath.events import CallDone, CallFailed, CallProgress, Event, Log
+from swath.events import CallDone, CallFailed, CallProgress, CallRetried, Event, Log
 from swath.graph.call_context import current_run, left_out, progress
 from swath.graph.either import either
 from swath.graph.graph import Graph
@@ -213,6 +213,23 @@ def test_a_failed_call_is_retried_with_its_policy_and_then_named(bench: Bench, t
     folder.mkdir()
     assert bench.value(graph(lambda spec: third_time(spec.folder), folder=str(folder))) == 2
     assert bench.count("call_retried") == 2
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_a_call_that_always_fails_is_executed_once_and_as_often_again_as_its_policy_says(
+    inline: Bench, tmp_path: Path, retries: int
+) -> None:
+    @task(retries=retries, retry_delay_s=0.02)
+    def never(folder: str) -> None:
+        (Path(folder) / str(time.time_ns())).touch()
+        raise OSError("no")
+
+    assert inline.execute(graph(lambda spec: never(spec.folder), folder=str(tmp_path))).value is None
+    assert len(list(tmp_path.glob("[0-9]*"))) == 1 + retries
+    retried = [event for event in inline.events if isinstance(event, CallRetried)]
+    assert [event.attempt for event in retried] == list(range(1, retries + 1))
+    for number, event in enumerate(retried):
+        assert 0.75 <= event.delay_s / (0.02 * 2**number) <= 1.25, "waits double, give or take a quarter"
 
 
 def test_an_error_that_says_it_cannot_succeed_is_not_retried(inline: Bench) -> None:

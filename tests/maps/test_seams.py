@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
 
 from swath.maps.cog.encoded_part import encode_part
 from swath.maps.region import map_region
 from swath.maps.region_result import RegionResult
 from swath.maps.seams import SeamSampling, check_seams
+from swath.models.info import inspect
+from swath.spec.fields.model import ModelRef
 from tests.maps.case import Case
+from tests.models.tiny_models import export, tiny_contract
 
 
 def results_of(case: Case) -> list[RegionResult]:
@@ -48,3 +56,29 @@ def test_regions_without_a_result_are_not_compared(case: Case) -> None:
         results, case.regions(64), (case.scenes,), case.model, None, case.layout(32), SeamSampling(windows=1, edge=32)
     )
     assert (found.pixels, found.differing) == (0, 0)
+
+
+class Surroundings(nn.Module):
+    """Whether the sum of the 7 x 7 pixels around a pixel is even: one pixel more or less turns half of all classes."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        whole = nn.functional.conv2d(images, torch.ones(1, 3, 7, 7), padding=3)
+        odd = whole % 2
+        return torch.cat([1 - odd, odd], 1)
+
+
+@pytest.mark.parametrize("short", [0, 1])
+def test_a_halo_one_pixel_too_small_is_a_seam_that_is_found(case: Case, tmp_path: Path, short: int) -> None:
+    (tmp_path / "sums.json").write_text(json.dumps(tiny_contract("sums", ("red", "green", "blue"), 2)))
+    known = inspect(ModelRef(path=str(export(Surroundings(), 3, tmp_path / "sums.pt2"))))
+    assert (known.exact, known.radius, known.halo) == (True, 3, 3)
+    small = replace(case, model=replace(known, radius=known.radius - short))
+    found = check_seams(
+        results_of(small), small.regions(64), (small.scenes,), small.model, None, small.layout(32)
+    )  # fmt: skip
+    certificate = found.certificate(small.model)
+    assert certificate["exact"] is (short == 0)
+    assert certificate["differing"] == found.differing
+    if short:
+        assert found.differing > found.pixels / 100
+        assert "pixels differ between tilings" in certificate["reason"]

@@ -26,6 +26,31 @@ def test_files_appear_in_their_place_with_the_manifest_last_and_nothing_else_is_
     assert published.report()["seams"] == {"exact": True}
 
 
+def test_each_file_is_flushed_before_it_gets_its_name_and_the_folder_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power cut a file that has its name has its bytes."""
+    done: list[tuple[str, str]] = []
+    flush, rename = os.fsync, Path.replace
+
+    def fsync(handle: int) -> None:
+        done.append(("flush", Path(f"/proc/self/fd/{handle}").resolve().name))
+        flush(handle)
+
+    def replace(file: Path, to: Path) -> Path:
+        done.append(("rename", file.name))
+        return rename(file, to)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    publish(str(tmp_path / "out"), map__tif=b"pixels", item__json=b"{}")
+    names = ("map.tif", "item.json")
+    assert [step for step in done if step[0] == "rename"] == [("rename", name) for name in names]
+    for name in names:
+        assert done.index(("flush", name)) < done.index(("rename", name))
+    assert done[-1] == ("flush", "out")
+
+
 def test_a_failure_leaves_what_was_there_and_no_staging_folder(tmp_path: Path) -> None:
     publish(str(tmp_path / "out"), map__tif=b"old", item__json=b"{}")
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from swath.cluster.providers.machine import Machine
+from swath.cluster.teardown import sweep
 from swath.cluster.teardown.lease import open_leases
 from swath.cluster.teardown.partial_output import PARTIAL
 from swath.cluster.teardown.sweep import find_leftovers
@@ -44,6 +48,27 @@ def test_a_leftover_that_cannot_be_removed_is_exit_code_7(tmp_path: Path) -> Non
             left.remove(journal)
         assert caught.value.exit_code == 7
         assert [lease.id for lease in journal.leases()] == [str(file)]
+
+
+@pytest.mark.parametrize(("seconds", "removed"), [(-3700, True), (-2, True), (30, False), (3700, False), (None, True)])
+def test_machines_without_a_lease_are_left_over_as_soon_as_they_have_expired_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float | None, removed: bool
+) -> None:
+    """seconds: from now to the expiry in the machine's label; None for a label that cannot be read, which counts as 0."""
+    expires = 0.0 if seconds is None else time.time() + seconds
+    machine = Machine("i-1", "m-1", "other-run", "worker", expires, "zone", "running", "m7i.large")
+
+    class Fleet:
+        def machines(self, label: str | None = None) -> list[Machine]:
+            return [machine, replace(machine, id="i-2", run="")]  # the second is none of swath's
+
+    monkeypatch.setattr(sweep, "fleet_of", lambda kind, place: Fleet())
+    with Journal.open(tmp_path / "state") as journal:
+        found = find_leftovers(journal, [("aws", "eu-central-1")]).leftovers
+    assert [(left.id, left.status) for left in found] == [("aws:eu-central-1:other-run", "expired")] * removed
+    assert [line.partition(" in ")[0] for left in found for line in left.lines] == [
+        "m-1 (m7i.large i-1, running)"
+    ] * removed
 
 
 @pytest.mark.parametrize(
