@@ -100,8 +100,13 @@ def _refuse_foreign(state: Path, root: Path) -> None:
 
     One without a key, such as that of swath 0.1, becomes this user's: its runs are listed, its results are computed again.
     """
-    if not (state / "journal.sqlite").exists() or is_own(state):
-        return
+    try:
+        if not (state / "journal.sqlite").exists() or is_own(state):
+            return
+    except OSError as error:
+        raise UsageError(
+            f"{root}/swath.yaml: state: {error.strerror}: {str(state)[:200]}", remedy="name another folder"
+        ) from error
     if is_unsigned(state):
         mark_as_own(state)
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from swath.errors import SpecError
+from swath.errors import SpecError, UsageError
 from swath.project.project import Project
 from swath.spec.clusters.cluster import AddressCluster, LocalCluster
 
@@ -101,3 +101,9 @@ def test_specs_are_light_to_import() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"numpy", "shapely", "pyproj", "pyogrio", "geopandas", "yaml", "torch", "rasterio", "dask", "odc"}
     assert heavy & set(loaded) == set()
+
+
+def test_a_state_folder_whose_name_is_too_long_is_an_error_of_swath_yaml(tmp_path: Path) -> None:
+    (tmp_path / "swath.yaml").write_text(f"state: {'a' * 5000}\n")
+    with pytest.raises(UsageError, match=r"swath\.yaml: state: File name too long: .*/aaa"):
+        Project.find(tmp_path, env={})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -129,11 +131,25 @@ def scene_of(
     item: pystac.Item, names: tuple[str, ...], imagery: StacImagery, notes: list[str], check: FileCheck | None = None
 ) -> Scene:
     """The Scene of an item, with the named bands; files are compared by `check`. Raises ImageryError when it lacks a band."""
-    bands = tuple(_band(item, name, imagery, notes, check) for name in names)
-    quality = _band(item, imagery.mask.band, imagery, notes, check, numbers=False) if imagery.mask is not None else None
+    quality = None
+    with _naming(item):
+        bands = tuple(_band(item, name, imagery, notes, check) for name in names)
+        if imagery.mask is not None:
+            quality = _band(item, imagery.mask.band, imagery, notes, check, numbers=False)
     first, _ = item_span(item)
     moment = first.isoformat().replace("+00:00", "Z") if first is not None else None
     return Scene(item.id, bands, moment, quality, item.properties.get("eo:cloud_cover"))
+
+
+@contextlib.contextmanager
+def _naming(item: pystac.Item) -> Iterator[None]:
+    """Inside, messages on files that do not name their item get its id."""
+    try:
+        yield
+    except ImageryError as error:
+        if f"item {item.id}" in error.message:
+            raise
+        raise ImageryError(f"item {item.id}: {error.message}", remedy=error.remedy) from error
 
 
 def _href(item: pystac.Item, key: str, imagery: StacImagery) -> str:

@@ -108,3 +108,13 @@ def test_a_link_to_a_file_that_is_no_json_is_named_with_the_catalogue(raster: Pa
     (tmp_path / "c.json").write_text(json.dumps(catalogue))
     with pytest.raises(ImageryError, match=r"scene\.txt: not JSON: .* \(.*c\.json leads there\)"):
         find_scenes(StacImagery(catalog=str(tmp_path / "c.json"), bands=("red",)), None, None)
+
+
+def test_an_asset_whose_file_is_no_raster_is_named_with_its_item(raster: Path, tmp_path: Path) -> None:
+    document = good_item(str(raster))
+    document["assets"]["green"]["href"] = str(tmp_path / "item.json")
+    (tmp_path / "item.json").write_text(json.dumps(document))
+    with pytest.raises(
+        ImageryError, match=r"item one.*item\.json: .*not a raster|item\.json: .*not a raster.*item one"
+    ):
+        plan(tmp_path / "item.json")
