@@ -66,6 +66,8 @@ class Scenes:
     mask: Mask | None = None
     zones: tuple[str, ...] = ()
     """UTM zones of all grids, such as 28N and 29N, when the map has one grid for each; the zone of this one is that of `image`."""
+    yields_to: tuple[GeoBox, ...] = ()
+    """Grids of neighbouring zones to which this one gives the pixels along their line, see swath.imagery.geometry.utm_zones."""
     notes: tuple[str, ...] = ()
     """Notes for the report: what was repaired, guessed, resampled."""
 
