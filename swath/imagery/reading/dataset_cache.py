@@ -17,6 +17,7 @@ from rasterio.vrt import WarpedVRT
 from swath.errors import ImageryError
 from swath.imagery.geometry.footprint import extent_pixels
 from swath.imagery.geometry.image_grid import grid_key
+from swath.imagery.geometry.same_grid import same_grid
 from swath.imagery.reading.open_raster import open_raster
 from swath.imagery.remote.gdal_file import share_openers
 from swath.imagery.remote.request_policy import POLICY, RequestPolicy
@@ -130,6 +131,11 @@ class DatasetCache(threading.local):
         self._closers.pop(key).close()
 
 
+_DESCRIBED_WRONGLY = (
+    "The file changed: run again. Or its STAC item is wrong: imagery.compare: all takes grid and dtype from the files."
+)
+
+
 def _check_description(file: DatasetReader, band: Band) -> None:
     """Metadata can be wrong; a map made from other pixels than it says would be wrong too."""
     described = (tuple(band.geobox.shape), band.dtype)
@@ -137,8 +143,21 @@ def _check_description(file: DatasetReader, band: Band) -> None:
     if found != described:
         raise ImageryError(
             f"{redacted(band.href)}: is {found[0]} pixels of {found[1]}, not {described[0]} of {described[1]} as described",
-            remedy="The file changed, or its STAC item is wrong; run again, or mend the item.",
+            remedy=_DESCRIBED_WRONGLY,
         )
+    if file.crs is not None and band.geobox.crs is not None:
+        own = GeoBox(file.shape, file.transform, file.crs.to_wkt())
+        if not same_grid(band.geobox, own):
+            raise ImageryError(
+                f"{redacted(band.href)}: its transform is {tuple(own.affine)[:6]} in {_crs_text(own)}, not "
+                f"{tuple(band.geobox.affine)[:6]} in {_crs_text(band.geobox)} as described",
+                remedy=_DESCRIBED_WRONGLY,
+            )
+
+
+def _crs_text(grid: GeoBox) -> str:
+    code = grid.crs.to_epsg() if grid.crs is not None else None
+    return f"EPSG:{code}" if code is not None else "a CRS without an EPSG code"
 
 
 def _warp(file: DatasetReader, band: Band, image: GeoBox, resampling: str, nodata: float | None) -> DatasetReader:

@@ -80,7 +80,7 @@ def find_scenes(
     items = find_items(imagery, area, notes=notes, broken=broken)
     mask_band = (imagery.mask.band,) if imagery.mask is not None else ()
     check_listed(imagery.categorical, (*names, *(bands or ()), *mask_band))
-    check = FileCheck()
+    check = FileCheck(every_file=imagery.compare == "all")
     found = []
     for item in items:
         try:

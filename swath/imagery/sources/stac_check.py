@@ -6,13 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 from odc.geo.geobox import GeoBox
-from pyproj import Transformer
-from pyproj.exceptions import ProjError
 
 from swath.errors import ReadFailed
-from swath.imagery.geometry.image_grid import PIXEL_TOLERANCE
+from swath.imagery.geometry.same_grid import same_grid
 from swath.imagery.scene import Band
 from swath.storage.address import is_remote
 
@@ -34,6 +31,8 @@ class FileCheck:
     """The comparisons of one search."""
 
     limits: FileCheckLimits = FileCheckLimits()
+    every_file: bool = False
+    """Compare every file, remote ones too."""
     _seen: set[tuple[str | None, str]] = field(default_factory=set)
     _differing: dict[str | None, list[str]] = field(default_factory=dict)
     _opened: int = 0
@@ -44,7 +43,7 @@ class FileCheck:
         """Whether the file of this asset is to be compared."""
         first = (item.collection_id, key) not in self._seen
         cheap = not is_remote(href) and self._opened < self.limits.local_files
-        return first or cheap or item.collection_id in self._differing
+        return self.every_file or first or cheap or item.collection_id in self._differing
 
     def is_categorical(self, item: pystac.Item, key: str) -> bool:
         """Whether a file that was compared, of this asset's key and collection, has a colour table or names of flags or classes."""
@@ -84,26 +83,6 @@ class FileCheck:
             more = f" (so with {len(texts) - 1} more files of {len(texts)} that differ)" if len(texts) > 1 else ""
             notes.append(texts[0] + more)
         return notes + self._unread[:3]
-
-
-def same_grid(one: GeoBox, other: GeoBox) -> bool:
-    """Whether two grids have the same shape, and their corners the same place, within PIXEL_TOLERANCE of a pixel."""
-    if tuple(one.shape) != tuple(other.shape) or one.crs is None or other.crs is None:
-        return False
-    height, width = one.shape
-    pixels = [(0, 0), (width, 0), (0, height), (width, height)]
-    corners = [one.affine @ pixel for pixel in pixels]
-    if one.crs != other.crs:
-        try:
-            transformer = Transformer.from_crs(one.crs.to_wkt(), other.crs.to_wkt(), always_xy=True)
-        except ProjError:
-            return False
-        corners = [transformer.transform(x, y) for x, y in corners]
-        if not np.isfinite(corners).all():
-            return False
-    there = [~other.affine @ corner for corner in corners]
-    tolerance = PIXEL_TOLERANCE if one.crs == other.crs else 5 * PIXEL_TOLERANCE
-    return bool(np.abs(np.array(there) - pixels).max() <= tolerance)
 
 
 def _text(geobox: GeoBox, dtype: str) -> str:

@@ -73,6 +73,8 @@ class StacImagery(_Imagery):
     """Ids of the items to use; all when empty."""
     exclude: tuple[str, ...] = ()
     """Ids of items to leave out, such as broken ones."""
+    compare: Literal["some", "all"] = "some"
+    """Remote files that are compared with their items before a run: one for each asset key of a collection, or all."""
     limit: int | None = Field(default=None, ge=1)
     """Largest number of items."""
 

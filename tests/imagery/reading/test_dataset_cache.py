@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
 from swath.errors import ImageryError
 from swath.geo import Window
@@ -65,3 +68,18 @@ def test_few_files_stay_open(tmp_path: Path) -> None:
         assert (pixels == 4).all()
         held = [p for p in Path("/proc/self/fd").iterdir() if p.is_symlink() and str(tmp_path) in str(p.resolve())]
         assert len(held) <= 3
+
+
+@pytest.mark.parametrize("wrong", ["half a pixel", "crs"])
+def test_a_file_on_another_grid_than_described_is_refused(tmp_path: Path, wrong: str) -> None:
+    scenes = files(write(tmp_path / "a.tif", np.ones((1, 4, 6), np.uint8)))
+    (band,) = scenes.scenes[0].bands
+    box = band.geobox
+    described = (
+        GeoBox(box.shape, box.affine @ Affine.translation(0.5, 0.5), box.crs)
+        if wrong == "half a pixel"
+        else GeoBox(box.shape, box.affine, "EPSG:32632")
+    )
+    with pytest.raises(ImageryError, match=r"its transform is .* as described\n  .*imagery\.compare: all"):
+        DatasetCache().file(replace(band, geobox=described))
+    assert DatasetCache().file(band).shape == (4, 6)

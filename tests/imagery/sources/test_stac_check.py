@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from swath.imagery.scene import Scenes
 from swath.imagery.sources.find import find
-from swath.imagery.sources.stac_check import FileCheck, FileCheckLimits, same_grid
+from swath.imagery.sources.stac_check import FileCheck, FileCheckLimits
 from swath.spec.fields.imagery import StacImagery
 from tests.imagery.rasters import write
 from tests.imagery.sources.items import make_item, write_items
@@ -105,8 +105,12 @@ def _band() -> Any:
     return Band("red", "/a.tif", 1, BOX, "uint16")
 
 
-def test_grids_are_compared_across_spellings_of_a_crs() -> None:
-    spelled = GeoBox(BOX.shape, BOX.affine, "+proj=utm +zone=33 +datum=WGS84 +units=m +no_defs")
-    assert same_grid(spelled, BOX)
-    assert not same_grid(GeoBox(BOX.shape, BOX.affine, "EPSG:32733"), BOX)
-    assert not same_grid(BOX, GeoBox((4, 6), BOX.affine, None))
+def test_compare_all_opens_every_remote_file(folder: Path, web: Callable[[], tuple[str, Any]]) -> None:
+    address, server = web()
+    write(server.folder / "a.tif", np.ones((1, 4, 6), np.uint16))
+    items = [
+        make_item(f"i{n}", {"red": TRUE | {"href": f"{address}/a.tif", "data_type": t}})
+        for n, t in enumerate(("uint16", "int16"))
+    ]
+    found = find(StacImagery(catalog=write_items(folder, *items), bands=("red",), compare="all"))
+    assert [scene.bands[0].dtype for scene in found.scenes] == ["uint16", "uint16"]
