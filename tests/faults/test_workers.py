@@ -201,7 +201,7 @@ def test_a_call_that_always_needs_too_much_memory_is_set_aside_and_named(pipe: P
     mark = Mark()
     limited = {"kind": "local", "workers": 2, "memory_gb": 0.7}
     done = pipe("run", acts(pipe, deed="eat", cluster=limited), code=3, env=mark.env)
-    assert "act[3]: the call killed each worker that tried it" in done.err
+    assert "act[3] failed for good: the call killed each worker that tried it" in done.err
     assert "memory" in done.err
     check(pipe, mark, without=(3,))
 
@@ -216,7 +216,7 @@ def test_a_call_that_kills_every_worker_is_set_aside_and_named_and_the_rest_fini
 ) -> None:
     mark = Mark()
     done = pipe("run", acts(pipe, n=n, seconds=seconds, deed="exit"), code=3, env=mark.env)
-    assert "act[3]: the call killed each worker that tried it" in done.err
+    assert "act[3] failed for good: the call killed each worker that tried it" in done.err
     assert set(ended(pipe)) == set(range(n)) - {3}
     check(pipe, mark, n, without=(3,))
 
