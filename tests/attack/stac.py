@@ -112,6 +112,7 @@ class Stac(NoProcesses):
         self._api = f"http://127.0.0.1:{self.host[1]}"
         (folder / "api.json").write_text("the API of these inputs\n")
         self._pages = self._api_pages()
+        _Handler.raster = raster.read_bytes()
         self._ran_api = False
 
     def _api_pages(self) -> dict[str, Any]:
@@ -191,8 +192,12 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers with the pages, whatever else a request says."""
 
     pages: dict[str, bytes] = {}  # noqa: RUF012 - of the one server of the process
+    raster = b""
 
     def do_GET(self) -> None:
+        if self.path == "/scene.tif":
+            self._send_range()
+            return
         page = "page=2" if "page=2" in self.path else ""
         key = "/search?page=2" if page else "/search" if self.path.startswith("/search") else "/"
         body = self.pages.get(key, b"{}")
@@ -201,6 +206,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _send_range(self) -> None:
+        """The raster's bytes that are asked for."""
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        start = int(asked[1]) if asked else 0
+        stop = min(int(asked[2]) + 1 if asked and asked[2] else len(self.raster), len(self.raster))
+        self.send_response(206 if asked else 200)
+        if asked:
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(self.raster)}")
+        self.send_header("ETag", '"1"')
+        self.send_header("Content-Length", str(stop - start))
+        self.end_headers()
+        self.wfile.write(self.raster[start:stop])
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
