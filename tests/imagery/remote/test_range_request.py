@@ -8,11 +8,13 @@ import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from swath.errors import FailedRead, ImageryError, ReadFailed
 from swath.geo import Window
+from swath.imagery.remote.range_request import fetch_range
 from swath.imagery.remote.request_policy import RequestPolicy
 from tests.imagery.remote.client import ALL, QUICK, Client
 from tests.imagery.servers import Fault, Web, faulty
@@ -85,3 +87,19 @@ def test_one_host_gets_a_bounded_number_of_requests_at_once(server: Web, client:
     for thread in threads:
         thread.join()
     assert 2 <= server.busiest <= QUICK.per_host == 8
+
+
+@pytest.mark.parametrize("tries", [1, 2, 4])
+def test_requests_are_counted_exactly_and_waits_double_up_to_the_longest(
+    server: Web, monkeypatch: pytest.MonkeyPatch, tries: int
+) -> None:
+    server.rule = lambda _: Fault(503)
+    waits: list[float] = []
+    monkeypatch.setattr("swath.imagery.remote.range_request.time", SimpleNamespace(sleep=waits.append))
+    policy = RequestPolicy(tries=tries, first_wait_s=1.0, max_wait_s=3.0)
+    with pytest.raises(ReadFailed, match="the server answered 503"):
+        fetch_range(f"{server.address}/a.tif", 0, 100, policy)
+    assert len(server.asked) == tries
+    assert len(waits) == tries - 1, "none after the last"
+    for wait, longest in zip(waits, (1.0, 2.0, 3.0), strict=False):
+        assert longest / 2 <= wait <= longest
