@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -104,3 +105,17 @@ def test_the_last_error_is_raised_as_it_is(error: Exception, requests: int) -> N
 )
 def test_a_page_of_a_proxy_is_recognized(data: bytes, found: bool) -> None:
     assert is_html(data) is found
+
+
+def test_waits_double_and_there_is_none_after_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("swath.storage.attempts.time", SimpleNamespace(sleep=waits.append))
+
+    def request() -> None:
+        raise OSError("503")
+
+    with pytest.raises(OSError, match="503"):
+        Attempts(first_pause_s=1.0).answer(request, "s3://bucket/key")
+    assert len(waits) == Attempts().requests - 1
+    for number, wait in enumerate(waits):
+        assert 0.5 <= wait / 2**number <= 1.5
