@@ -15,7 +15,14 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOEr
 from rasterio.io import DatasetReader
 
 from swath.errors import ImageryError, ReadFailed, SwathError
-from swath.imagery.remote.file_format import DRIVERS, HEAD_BYTES, describe_format, driver_of
+from swath.imagery.remote.file_format import (
+    DRIVERS,
+    HEAD_BYTES,
+    describe_format,
+    driver_of,
+    folder_advice,
+    format_advice,
+)
 from swath.imagery.remote.gdal_file import Opener, close_at_exit, raise_fetch_errors, share_openers
 from swath.imagery.remote.remote_file import RemoteFile
 from swath.imagery.remote.request_policy import POLICY, RequestPolicy
@@ -115,17 +122,19 @@ def _driver(href: str, head: bytes) -> str:
     """GDAL's driver for a file that starts with `head`. Raises ImageryError when its format is not allowed."""
     driver = driver_of(head)
     if driver is None:
-        raise ImageryError(
-            f"{redacted(href)}: {describe_format(head)}, not a raster that can be read",
-            remedy=f"Formats that are read: {', '.join(DRIVERS)}. Convert others with gdal_translate -of COG.",
-        )
+        what = describe_format(head)
+        raise ImageryError(f"{redacted(href)}: {what}, not a raster that can be read", remedy=format_advice(what))
     return driver
 
 
 def _check_is_file(href: str, mode: int) -> None:
     """Raises ImageryError for a folder, a pipe or a device: reading from a pipe waits for ever, and a device has no end."""
+    if S_ISDIR(mode):
+        folder = local_path(href)
+        what, advice = folder_advice(folder.name, sorted(each.name for each in folder.iterdir())[:1000])
+        raise ImageryError(f"{redacted(href)}: {what}, not a raster that can be read", remedy=advice)
     if not S_ISREG(mode):
-        what = "a folder" if S_ISDIR(mode) else "a pipe, a socket or a device"
+        what = "a pipe, a socket or a device"
         raise ImageryError(f"{redacted(href)}: {what}, not a raster that can be read", remedy="Name the file itself.")
 
 

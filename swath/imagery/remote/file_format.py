@@ -36,8 +36,47 @@ def describe_format(head: bytes) -> str:
         return "an HTML page"
     if b"<vrtdataset" in text:
         return "a VRT (which points at other files)"
+    if b"level-" in text and b"user_product" in text:
+        return "the metadata of a Sentinel-2 product"
     if text.startswith(b"<"):
         return "an XML document"
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "NetCDF-4 or HDF5"
+    if head[:4] in (b"CDF\1", b"CDF\2", b"CDF\5"):
+        return "NetCDF"
+    if head.startswith(b"\x0e\x03\x13\x01"):
+        return "HDF4"
     if head.startswith(b"PK"):
         return "a zip archive"
     return "something else"
+
+
+def format_advice(description: str) -> str:
+    """What to do with a file of this description (see `describe_format`)."""
+    if "HDF" in description or "NetCDF" in description:
+        return (
+            "List its subdatasets with gdalinfo, and convert one: gdal_translate -of COG 'NETCDF:\"FILE\":VARIABLE' OUT.tif "
+            "(HDF5:, HDF4_EOS: likewise)."
+        )
+    if "VRT" in description:
+        return "List the files that it points at in imagery.paths, or make one file of it: gdal_translate -of COG FILE.vrt OUT.tif."
+    if "Sentinel-2" in description:
+        return SAFE_ADVICE
+    if "zip" in description:
+        return f"Unzip it, and name the rasters in it. {SAFE_ADVICE}"
+    return f"Formats that are read: {', '.join(DRIVERS)}. Convert others with gdal_translate -of COG."
+
+
+SAFE_ADVICE = (
+    "The bands of a Sentinel-2 product are the .jp2 files below GRANULE/*/IMG_DATA, one each: read them through a STAC item "
+    "(source: stac), or stack some in one file with gdalbuildvrt -separate and gdal_translate -of COG."
+)
+
+
+def folder_advice(name: str, members: list[str]) -> tuple[str, str]:
+    """(what a folder is, what to do), by its name and the names in it."""
+    if name.upper().endswith(".SAFE") or any(each.startswith("MTD_MSI") for each in members):
+        return "a Sentinel-2 product (SAFE folder)", SAFE_ADVICE
+    if name.endswith(".zarr") or {".zgroup", ".zarray", ".zattrs", "zarr.json"} & set(members):
+        return "a Zarr store", "Convert a variable of it: gdal_translate -of COG 'ZARR:\"FOLDER\":/VARIABLE' OUT.tif."
+    return "a folder", "Name the file itself, or a pattern such as FOLDER/*.tif."

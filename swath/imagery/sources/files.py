@@ -34,6 +34,10 @@ MOST_BANDS = 4096
 """A file with more is damaged, or a cube of which a few bands are wanted."""
 _SHOWN_BANDS = 100
 """In messages."""
+_ONE_BAND_EACH = (
+    "Each file is a scene of its own. Files of one band each are one scene through a STAC item (source: stac), or as one file: "
+    "gdalbuildvrt -separate ALL.vrt RED.tif NIR.tif; gdal_translate -of COG ALL.vrt ALL.tif."
+)
 _COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
 
 
@@ -100,6 +104,8 @@ def _paths(patterns: Sequence[str]) -> list[str]:
     for pattern in patterns:
         matches = _matches(pattern)
         if not matches:
+            if scheme(pattern) == "file" and (folders := glob.glob(str(local_path(pattern)), recursive=True)):  # noqa: PTH207
+                open_raster(str(local_path(folders[0]).absolute())).close()  # the error says what the folder is
             raise ImageryError(
                 f"imagery.paths: nothing matches {redacted(pattern)}",
                 remedy="Check the path; patterns are *, ? and [abc], ** for folders.",
@@ -148,6 +154,11 @@ def _scene(
             )
         names = band_names(file, href, imagery)
         indexes = _indexes(requested, names, href, notes)
+        twice = {index for index, _ in indexes if [each for each, _ in indexes].count(index) > 1}
+        if twice:
+            notes.append(
+                f"band {', '.join(map(str, sorted(twice)))} of each file is taken for several bands of the model. {_ONE_BAND_EACH}"
+            )
         _note_colours(file, imagery, requested, names, notes)
         bands = tuple(read_band(file, href, index, name, file_stamp, imagery) for index, name in indexes)
         quality = None
@@ -176,7 +187,10 @@ def band_names(file: DatasetReader, href: str, imagery: FilesImagery | None = No
     ]
     if imagery is not None and imagery.names is not None:
         if len(imagery.names) != len(colours):
-            raise ImageryError(f"{redacted(href)}: has {len(colours)} bands, imagery.names names {len(imagery.names)}")
+            raise ImageryError(
+                f"{redacted(href)}: has {len(colours)} bands, imagery.names names {len(imagery.names)}",
+                remedy=_ONE_BAND_EACH if len(colours) == 1 else "",
+            )
         return list(imagery.names)
     described = descriptions[: len(colours)]
     return described if any(described) else [_COLOURS.get(c, "") for c in colours]
@@ -228,6 +242,8 @@ def _index(want: str | int, names: list[str], href: str) -> tuple[int, str]:
     remedy = "Say in imagery.bands which bands to take" + (
         "." if any(names) else ", by number, or name them all in imagery.names."
     )
+    if len(names) == 1 and not any(names):
+        remedy = _ONE_BAND_EACH
     raise ImageryError(f"{redacted(href)}: no band {want!r}{hint}; it has {has}", remedy=remedy)
 
 
