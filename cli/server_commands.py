@@ -14,8 +14,16 @@ Labels = Annotated[
     list[str] | None, typer.Option("--label", metavar="LABEL", help="A label; may be given several times.")
 ]
 Port = Annotated[int, typer.Option("--port", help="Where to listen; 0: any that is free.", min=0, max=65535)]
-token = typer.Typer(help="Tokens of a server's users and agents.", no_args_is_help=True, rich_markup_mode=None)
-project = typer.Typer(help="Projects of a server.", no_args_is_help=True, rich_markup_mode=None)
+token = typer.Typer(
+    help="Tokens of a server's users and agents.\n\nExample: pipe token create ci --project lakes",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+project = typer.Typer(
+    help="Projects of a server.\n\nExample: pipe project add lakes --folder /data/lakes",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -24,6 +24,14 @@ VERBS = [
     "sweep",
     "init",
     "doctor",
+    "serve",
+    "server",
+    "agent",
+    "agents",
+    "submit",
+    "login",
+    "token",
+    "project",
 ]
 
 

@@ -114,7 +114,7 @@ def engineering(project: Path) -> None:
         (cut, "scene.tif: the file was cut: it has 40,000 bytes, and its pixels go on to byte "),
         (cut_in_blocks, "scene.tif: the file was cut: it has 40,000 bytes"),
         (cut_png, "scene.tif: pixels could not be read (when looking for its last pixel)"),
-        (complex_numbers, "has complex numbers (complex64), which no model or map takes"),
+        (complex_numbers, " has complex pixels (complex64)"),
         (engineering, "scene: its CRS (site, Engineering CRS) has no place on the Earth"),
     ],
 )

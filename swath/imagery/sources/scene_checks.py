@@ -26,7 +26,7 @@ def check_scenes(scenes: Scenes) -> None:
         for band in scene.bands:
             if band.dtype.startswith("complex"):  # also complex_int16, which NumPy does not have
                 raise ImageryError(
-                    f"{band.href}: band {band.name} has complex numbers ({band.dtype}), which no model or map takes",
+                    f"{band.href}: band {band.name} has complex pixels ({band.dtype}), which no model or map takes",
                     remedy="Write their magnitude or phase as a raster of its own first, such as with gdal_calc.py.",
                 )
     crs = scenes.image.crs
