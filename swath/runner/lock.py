@@ -16,6 +16,8 @@ from swath.storage.private_folder import make_private
 
 PRUNE_TIMEOUT_S = 60.0
 """How long a run waits at its start for a `pipe prune` to release its lock; it does so every second."""
+NAME_TIMEOUT_S = 2.0
+"""How long the name of another run is waited for, before it is told without one."""
 RETRY_S = 0.05
 
 
@@ -76,11 +78,18 @@ def _has_name(handle: int, file: Path) -> bool:
 
 
 def _holder(file: Path) -> str:
-    try:
-        found = json.loads(file.read_text())
-        return f"{found['run']} (process {found['pid']} on {found['host']})"
-    except (OSError, ValueError, KeyError):
-        return "its name could not be read"
+    """Who has the lock. Its name is written a moment after it was taken, on a busy machine some moments."""
+    deadline = time.monotonic() + NAME_TIMEOUT_S
+    while True:
+        try:
+            found = json.loads(file.read_text())
+            return f"{found['run']} (process {found['pid']} on {found['host']})"
+        except FileNotFoundError:
+            return "a run that has just ended"
+        except (OSError, ValueError, KeyError):
+            if time.monotonic() > deadline:
+                return "its name could not be read"
+        time.sleep(RETRY_S)
 
 
 @contextlib.contextmanager

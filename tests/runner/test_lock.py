@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import threading
 from pathlib import Path
@@ -19,6 +20,20 @@ def test_an_output_has_one_run_and_is_free_afterwards(tmp_path: Path) -> None:
     with locked(output, "third"):
         pass
     assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_a_name_that_is_written_late_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / ".out.lock"
+    with file.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        late = threading.Timer(0.3, lambda: file.write_text('{"run": "first", "host": "here", "pid": 7}'))
+        late.start()
+        with pytest.raises(Locked, match=r"another run writes to .*/out: first \(process 7 on here\)"):
+            locked(str(tmp_path / "out"), "second").__enter__()
+        late.join()
+        file.write_text("")
+        with pytest.raises(Locked, match="its name could not be read"):
+            locked(str(tmp_path / "out"), "second").__enter__()
 
 
 def test_a_lock_file_that_was_left_behind_holds_nothing(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -18,6 +19,8 @@ from tests.imagery.servers import simulated_gs, simulated_s3
 
 ENDPOINTS = {"s3": "AWS_ENDPOINT_URL", "gs": "STORAGE_EMULATOR_HOST"}
 """The variable that names the address of a simulated store."""
+_RANDOM = re.compile(r"(?<=uploadId=)[^&]+|(?<=\.)[0-9a-f]{8}(?=\.part)")
+"""In addresses of uploads: the same seed has the same faults whatever the ids."""
 HTML = b"<!DOCTYPE html><title>Sign in</title><p>Sign in to this network."
 EXPIRED = {
     "s3": b"<?xml version='1.0'?><Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>",
@@ -84,9 +87,10 @@ class StoreProxy:
         """The fault of a request that has just come."""
         with self.lock:
             which = f"{method} {address}"
-            self._times[which] += 1
             self.requests.append(which)
-            chance = random.Random(f"{self.seed} {which} {self._times[which]}")
+            alike = _RANDOM.sub("", which)
+            self._times[alike] += 1
+            chance = random.Random(f"{self.seed} {alike} {self._times[alike]}")
             return "expired" if self.faults.expired else self.faults.draw(chance, method, address)
 
     def count(self, fault: str) -> None:

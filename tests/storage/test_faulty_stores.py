@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,7 +39,7 @@ LARGE = 17 << 20
 @pytest.fixture(scope="module", params=["s3", "gs"])
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProxy]:
     scratch = tmp_path_factory.mktemp("store")
-    with faulty_store(request.param, scratch, seed=5) as (proxy, environment), pytest.MonkeyPatch.context() as patch:
+    with faulty_store(request.param, scratch, seed=8) as (proxy, environment), pytest.MonkeyPatch.context() as patch:
         variables = {**environment, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false", "AWS_MAX_ATTEMPTS": "2"}
         for name, value in variables.items():
             patch.setenv(name, value)
@@ -205,8 +206,8 @@ def test_results_come_back_as_they_were(store: StoreProxy) -> None:
 
 def test_staged_files_come_back_as_they_were(store: StoreProxy, tmp_path: Path) -> None:
     file = tmp_path / "weights.onnx"
-    file.write_bytes(os.urandom(100_000))
-    Path(f"{file}.data").write_bytes(os.urandom(1000) * (LARGE // 1000))
+    file.write_bytes(random.Random(3).randbytes(100_000))
+    Path(f"{file}.data").write_bytes(random.Random(4).randbytes(1000) * (LARGE // 1000))
     store.faults = FAULTS["all-of-it"]
     staged = Bucket(f"{store.kind}://pixels/stage", [], lambda text: None, StagingLimits()).stage(file)
     fetched = Path(local_copy(staged[0].url, DownloadLimits(tries=10, first_pause_s=0.0)))
