@@ -78,9 +78,12 @@ def read_holder(url: str, attempts: Attempts = Attempts()) -> Holder | None:
 
     def request() -> tuple[str, datetime, str, bytes]:
         if scheme(url) == "s3":
-            found = s3_answer(filesystem, "get_object", "ETag", Bucket=bucket, Key=key)
+            found = filesystem.call_s3("get_object", Bucket=bucket, Key=key)
+            content = _body(filesystem, found)  # also of a page of a proxy: the connection is free only then
+            if "ETag" not in found:
+                raise UnexpectedAnswer(HTML_ANSWER if is_html(content) else "the store's answer has no ETag")
             date = found["ResponseMetadata"]["HTTPHeaders"]["date"]
-            return found["ETag"], found["LastModified"], date, _body(filesystem, found)
+            return found["ETag"], found["LastModified"], date, content
         headers, content = filesystem.call("GET", "b/{}/o/{}", bucket, key, alt="media")
         if "X-Goog-Generation" not in headers:
             raise UnexpectedAnswer(HTML_ANSWER if is_html(content) else "the store's answer has no generation")
@@ -286,4 +289,7 @@ def _status(error: BaseException) -> int:
 def _body(filesystem: Any, found: Mapping[str, Any]) -> bytes:
     from fsspec.asyn import sync
 
-    return bytes(sync(filesystem.loop, found["Body"].read))
+    try:
+        return bytes(sync(filesystem.loop, found["Body"].read))
+    finally:
+        filesystem.loop.call_soon_threadsafe(found["Body"].close)  # after a cut answer, too
