@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from swath.spec.fields.area import Area
     from swath.spec.fields.grid import GridSpec
     from swath.spec.fields.imagery import StacImagery
+
+log = logging.getLogger(__name__)
 
 _DATA_TYPES = {
     "int8",
@@ -88,6 +91,8 @@ def find_scenes(
         except ImageryError as error:
             broken.add(error)
     if not found:
+        for note in notes:  # which no report will show
+            log.warning(note)
         raise broken.errors[-len(items)]
     scenes = identified(tuple(found), notes, limits)
     broken.report(notes)

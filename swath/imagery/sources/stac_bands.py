@@ -67,7 +67,10 @@ def find_band(item: pystac.Item, name: str, names_in_file: Callable[[str], list[
         )
     data_keys = _data_keys(item)
     if len(data_keys) == 1 and not described_bands(item, item.assets[data_keys[0]]):
-        in_file = [each.lower() for each in names_in_file(data_keys[0])]
+        try:
+            in_file = [each.lower() for each in names_in_file(data_keys[0])]
+        except ImageryError:  # no such file, or no raster: the item has no such band in any case
+            in_file = []
         if lowered in in_file:
             return BandPlace(data_keys[0], in_file.index(lowered) + 1)
     raise _no_band(item, name)

@@ -14,6 +14,7 @@ from swath.imagery.scene import Scene
 from swath.imagery.sources.stac import find_scenes, scene_of
 from swath.imagery.sources.stac_items import item_footprint
 from swath.spec.fields.imagery import Mask, StacImagery
+from tests.imagery.sources.items import make_item, write_items
 
 TILE = "S2A_29RKH_20200219_0_L2A"
 TWIN = "S2A_29RKH_as_28N_derived"
@@ -148,3 +149,11 @@ def test_every_real_item_can_be_parsed(shared: Path) -> None:
         if "raster:bands" in found.assets[names[0]].extra_fields:
             one, _ = scene(found, names[0])
             assert one.bands[0].geobox.shape[0] > 1000
+
+
+def test_notes_of_a_search_whose_items_all_fail_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    versions = [{"s2:processing_baseline": each, "platform": "s", "grid:code": "MGRS-1"} for each in ("02.00", "05.00")]
+    items = [make_item(f"i{number}", {"nir": "./a.tif"}, **each) for number, each in enumerate(versions)]
+    with pytest.raises(ImageryError, match="item i1: no band 'red'"):
+        find_scenes(StacImagery(catalog=write_items(tmp_path, *items), bands=("red",)), None, None)
+    assert "2 items show one scene" in caplog.text
