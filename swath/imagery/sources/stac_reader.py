@@ -144,11 +144,22 @@ class StacReader(StacApiIO):
 
     def _file(self, href: str) -> str:
         path = local_path(local_href(href))
-        if path.exists() and not path.is_file():
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise ImageryError(
+                f"{href}: {error.strerror}{self._origin(href)}", remedy="Check the path, or the link to it."
+            ) from error
+        if not path.is_file():
             raise ImageryError(f"{href}: not a file{self._origin(href)}", remedy="Name the catalogue's JSON file.")
-        if path.stat().st_size > self._limits.document_bytes:
+        if size > self._limits.document_bytes:
             raise self._too_much(f"{href} has more than {self._limits.document_bytes:,} bytes")
-        return path.read_text(encoding="utf-8")
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ImageryError(
+                f"{href}: not UTF-8: {error.reason}{self._origin(href)}", remedy="It must be a STAC document."
+            ) from error
 
     def _origin(self, href: str) -> str:
         """For messages on a document that the spec does not name itself."""

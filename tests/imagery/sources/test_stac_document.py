@@ -118,3 +118,14 @@ def test_an_asset_whose_file_is_no_raster_is_named_with_its_item(raster: Path, t
         ImageryError, match=r"item one.*item\.json: .*not a raster|item\.json: .*not a raster.*item one"
     ):
         plan(tmp_path / "item.json")
+
+
+def test_a_link_to_no_file_is_named_with_the_catalogue(tmp_path: Path) -> None:
+    links = [{"rel": "item", "href": "none.json"}]
+    catalogue = {"type": "Catalog", "stac_version": "1.0.0", "id": "c", "description": "", "links": links}
+    (tmp_path / "c.json").write_text(json.dumps(catalogue))
+    with pytest.raises(
+        ImageryError, match=r"none\.json: No such file or directory \(.*c\.json leads there\)"
+    ) as failed:
+        find_scenes(StacImagery(catalog=str(tmp_path / "c.json"), bands=("red",)), None, None)
+    assert failed.value.remedy
