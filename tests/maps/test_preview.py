@@ -169,3 +169,42 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = raster(tmp_path / "m.tif", pixels, 255, Affine(30, 0, 400_000, 0, -30, 2_800_000), "EPSG:32618")
     with pytest.raises(TaskFailed, match=r"no/p\.png could not be written"):
         write_preview(tmp_path / "no" / "p.png", path, CLASSES, "a title")
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        Affine(30, 0, 400_000, 0, -30, 2_800_000),  # north up
+        Affine(30, 0, 400_000, 0, 30, 2_800_000),  # the first row is the southernmost, as NetCDF is often stored
+        Affine(-30, 0, 400_000, 0, 30, 2_800_000),
+        Affine(0, 30, 400_000, 30, 0, 2_800_000),  # rows run to the east
+    ],
+)
+def test_north_is_at_the_top_however_the_rows_run(tmp_path: Path, transform: Affine) -> None:
+    pixels = np.zeros((1, 60, 60), np.uint8)
+    rows, columns = np.indices((60, 60)) + 0.5
+    x = transform.a * columns + transform.b * rows
+    y = transform.d * columns + transform.e * rows
+    pixels[0, (x < x.min() + 600) & (y > y.max() - 300)] = 1  # water in the north-west
+    picture = drawn(tmp_path, pixels, transform=transform)
+    land = np.argwhere((picture[:, :900] == CLASSES[0].color).all(axis=-1))
+    water = np.argwhere((picture[:, :900] == CLASSES[1].color).all(axis=-1))
+    assert water[:, 0].min() == land[:, 0].min()
+    assert water[:, 1].min() == land[:, 1].min()
+    height, width = np.ptp(water, axis=0) + 1
+    assert width == pytest.approx(2 * height, abs=2)
+
+
+def test_a_grid_that_is_turned_says_where_north_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    original = preview._Sheet.__init__
+
+    def listen(self: Any, image: Any, title: str, subtitle: str, **options: Any) -> None:
+        said.append(subtitle)
+        original(self, image, title, subtitle, **options)
+
+    monkeypatch.setattr(preview._Sheet, "__init__", listen)
+    turned = Affine(30, 0, 400_000, 0, -30, 2_800_000) @ Affine.rotation(20)
+    drawn(tmp_path, np.zeros((1, 60, 60), np.uint8), transform=turned, subtitle="a model")
+    drawn(tmp_path, np.zeros((1, 60, 60), np.uint8), subtitle="a model")
+    assert said == ["a model; north is 20 degrees to the left of up", "a model"]

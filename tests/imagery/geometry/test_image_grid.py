@@ -288,3 +288,53 @@ def test_a_resolution_in_the_wrong_unit_is_refused(grid: GridSpec, message: str,
     assert message in str(caught.value)
     assert remedy in str(caught.value)
     assert image_grid([scene], GridSpec(resolution=640)).shape == (1, 2)
+
+
+ACROSS_180 = {
+    "beyond 180": {
+        "type": "Polygon",
+        "coordinates": [[[179.8, 51], [180.3, 51], [180.3, 51.4], [179.8, 51.4], [179.8, 51]]],
+    },
+    "beyond -180": {
+        "type": "Polygon",
+        "coordinates": [[[-180.2, 51], [-179.7, 51], [-179.7, 51.4], [-180.2, 51.4], [-180.2, 51]]],
+    },
+    "wrapped": {
+        "type": "Polygon",
+        "coordinates": [[[179.8, 51], [-179.7, 51], [-179.7, 51.4], [179.8, 51.4], [179.8, 51]]],
+    },
+    "split": {
+        "type": "MultiPolygon",
+        "coordinates": [
+            [[[179.8, 51], [180, 51], [180, 51.4], [179.8, 51.4], [179.8, 51]]],
+            [[[-180, 51], [-179.7, 51], [-179.7, 51.4], [-180, 51.4], [-180, 51]]],
+        ],
+    },
+    "a box": [179.8, 51, -179.7, 51.4],
+    "a box beyond 180": [179.8, 51, 180.3, 51.4],
+}
+
+
+@pytest.mark.parametrize("spelling", ACROSS_180)
+@pytest.mark.parametrize(
+    ("crs", "affine"),
+    [
+        ("EPSG:4326", Affine(0.01, 0, 179.5, 0, -0.01, 52)),
+        ("EPSG:4326", Affine(0.01, 0, -180.5, 0, -0.01, 52)),
+        ("EPSG:32660", Affine(1000, 0, 660_000, 0, -1000, 5_750_000)),
+        ("EPSG:32601", Affine(1000, 0, 260_000, 0, -1000, 5_750_000)),
+        ("EPSG:3832", Affine(1000, 0, 3_280_000, 0, -1000, 6_750_000)),
+    ],
+)
+def test_an_area_across_180_is_the_same_in_every_spelling(spelling: str, crs: str, affine: Affine) -> None:
+    image = grid_of(150, 150, affine, crs)
+    expected = area_mask(
+        Area.model_validate({"wkt": "POLYGON ((179.8 51, 180.3 51, 180.3 51.4, 179.8 51.4, 179.8 51))"}), image
+    )
+    found = area_mask(Area.model_validate(ACROSS_180[spelling]), image)
+    assert (found != expected).sum() <= 2  # centres on an edge to the last digit
+    _, cols = np.nonzero(found)
+    columns = np.unique(cols)
+    assert (np.diff(columns) == 1).all()  # one piece, without a gap at the line
+    assert found.sum() > 1000
+    assert output_window(image, Area.model_validate(ACROSS_180[spelling])).width == pytest.approx(len(columns), abs=2)
