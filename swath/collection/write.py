@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 from swath.collection.inventory import COLLECTION, make_collection, make_image_item, raster_name
 from swath.collection.load_piece import LoadedPiece, Pieces
 from swath.collection.load_plan import ImageToLoad, LoadPlan
+from swath.errors import TaskFailed
 from swath.geo import Blocks
 from swath.graph.call_context import current_run, progress
 from swath.maps.cog.cog import write_cog
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from swath.imagery.scene import Band
     from swath.maps.cog.cog import CogFacts
     from swath.storage.upload import Upload
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ def write_images(
     image_ids = [piece.image for piece in loaded]
     number_of = {image.id: number for number, image in enumerate(pieces.images)}
     numbers = [number_of[each] for each in image_ids]
+    empty: list[str] = []
     complete, incomplete, lost = [], [], sum(piece.lost for piece in loaded)
     with Staging(folder, current_run() or identity) as staging:
         items = []
@@ -68,8 +74,18 @@ def write_images(
             if len(places) < len(blocks):
                 incomplete.append(image.id)
                 continue
-            items.append(_write_image(staging, image, blocks, loaded, places, identity))
+            item, valid = _write_image(staging, image, blocks, loaded, places, identity)
+            items.append(item)
             complete.append(image.id)
+            if not valid:
+                empty.append(image.id)
+        if empty:
+            log.warning("%d of %d images have no valid pixel: %s", len(empty), len(complete), ", ".join(empty[:20]))
+        if empty and len(empty) == len(items) and not plan.kept:
+            raise TaskFailed(
+                f"no image has a valid pixel ({len(empty)} were read)",
+                remedy="Check the area, nodata and imagery.mask. Nothing was published.",
+            )
         items += [json.loads(each.item) for each in plan.kept]
         about = f"Imagery that was loaded by swath; {len(plan.inventory.bands)} bands in {plan.inventory.units}"
         _write_json(staging.folder / COLLECTION, make_collection(identity, items, plan.inventory, about))
@@ -86,8 +102,8 @@ def _write_image(
     loaded: Sequence[LoadedPiece],
     places: range,
     collection: str,
-) -> dict[str, Any]:
-    """Write the files of one image and its item; returns the item."""
+) -> tuple[dict[str, Any], bool]:
+    """Write the files of one image and its item; returns the item, and whether the image has a valid pixel."""
     rasters: dict[str, tuple[PublishedFile, CogFacts, Band]] = {}
     for number, (encoding, band) in enumerate(zip(image.encodings, image.bands, strict=True)):
         name = raster_name(image.id, band.name)
@@ -105,7 +121,7 @@ def _write_image(
         collection=collection, software=versions(), lineage=lineage,
     )  # fmt: skip
     _write_json(staging.folder / f"{image.id}.json", item)
-    return item
+    return item, any(facts.valid for _, facts, _ in rasters.values())
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:

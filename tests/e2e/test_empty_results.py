@@ -78,6 +78,17 @@ def test_a_map_without_a_valid_pixel_is_not_published(job: Pipe) -> None:
     assert not (job.folder / "out").exists()
 
 
+def test_a_load_of_nothing_is_refused_and_empty_images_are_named(job: Pipe) -> None:
+    write(job.folder / "scene.tif", np.zeros((1, 64, 64), np.uint8), at=CORNER, nodata=0, names=("gray",))
+    path = job.folder / "load.yaml"
+    spec = {"pipeline": "load", "cluster": "inline", "output": "out"}
+    path.write_text(yaml.safe_dump({**spec, "imagery": imagery("scene")}))
+    assert "no image has a valid pixel (1 were read)" in job("run", path, code=1).err
+    assert not (job.folder / "out").exists()
+    path.write_text(yaml.safe_dump({**spec, "imagery": imagery("scene", "far")}))
+    assert "1 of 2 images have no valid pixel: scene" in job("run", path).err
+
+
 def test_the_valid_pixels_of_a_map_are_told(job: Pipe) -> None:
     pixels = np.zeros((1, 64, 64), np.uint8)
     pixels[:, :10, :10] = 3
