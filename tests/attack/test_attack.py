@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pytest
 
 from tests.attack.guard import CANARY
 from tests.attack.kind import KINDS
-from tests.attack.loop import attack, chosen_seed
+from tests.attack.loop import attack
 from tests.attack.mutations import changed_bytes, changed_document, scattered_changes
 
+SEED = "20261128"
+"""Of the tests: what fails with it is a change of the code. `make attack` looks for inputs that nobody has tried."""
 INPUTS = {"specs": 300, "rasters": 400, "stac": 300, "areas": 400, "models": 200, "contracts": 400, "archives": 300}
 
 
@@ -19,8 +22,7 @@ INPUTS = {"specs": 300, "rasters": 400, "stac": 300, "areas": 400, "models": 200
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", KINDS)
 def test_inputs_with_random_changes_are_valid_or_refused_and_do_no_harm(tmp_path: Path, kind: str) -> None:
-    seed = chosen_seed()
-    print(f"SWATH_TEST_SEED={seed} makes the same inputs again")
+    seed = int(os.environ.get("SWATH_TEST_SEED", SEED))
     report = attack(kind, seed, INPUTS[kind], tmp_path)
     assert report.findings == []
     assert report.inputs == INPUTS[kind]
