@@ -67,6 +67,8 @@ def read_contract(path: str | Path) -> Contract:
         raise ModelError(f"{path}: the model's contract cannot be read: {error}", remedy="save it as UTF-8") from error
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ModelError(f"{path}: too deeply nested", remedy="it must be a contract of a model") from error
     except ValueError as error:
         raise ModelError(f"{path}: not JSON: {error}", remedy="correct the file, or write it anew") from error
     return parse_contract(document, source=str(path))

@@ -40,7 +40,7 @@ class DocumentReader:
     def number(self, parent: dict[str, Any], key: str, where: str = "", default: float | None = None) -> float | None:
         """A finite number; None where there is none, or after a mistake."""
         value = parent.get(key, default)
-        if value is None or (is_number(value) and math.isfinite(value)):
+        if value is None or (is_number(value) and _is_finite(value)):
             return cast("float | None", value)
         self.wrong(where + key, f"must be a number, not {json.dumps(value)}")
         return None
@@ -68,6 +68,14 @@ class DocumentReader:
 def is_number(value: Any) -> bool:
     """Whether it is an int or a float; True and False are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_finite(number: float) -> bool:
+    """Whether a number of JSON, whose integers have any number of digits, is one that floats can hold."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 def suggestion(word: Any, options: tuple[str, ...]) -> str:

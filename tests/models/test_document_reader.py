@@ -39,3 +39,10 @@ def test_values_without_a_mistake_are_given_back() -> None:
 @pytest.mark.parametrize(("value", "number"), [(1, True), (0.5, True), (True, False), ("1", False), (None, False)])
 def test_true_and_false_are_no_numbers(value: object, number: bool) -> None:
     assert is_number(value) is number
+
+
+def test_an_integer_that_no_float_can_hold_is_no_number() -> None:
+    reader = DocumentReader("contract.json")
+    assert reader.number({"size": 10**400}, "size") is None
+    assert len(reader.mistakes) == 1
+    assert reader.mistakes[0].startswith("contract.json: size: must be a number, not 1000")

@@ -29,11 +29,26 @@ def check_reference(href: str, origin: str, what: str) -> None:
         return
     if scheme(href) not in _FOLLOWED:
         raise ImageryError(f"{what}: an item from the network names a file of this machine: {href}", remedy=_REMEDY)
-    if is_own_host(urlsplit(href).hostname or "") and not is_own_host(urlsplit(origin).hostname or ""):
+    if is_own_host(_host(href, what)) and not is_own_host(urlsplit(origin).hostname or ""):
         raise ImageryError(
             f"{what}: an item from the network names a host of this machine or its link: {redacted(href)}",
             remedy=_REMEDY,
         )
+
+
+def _host(address: str, what: str) -> str:
+    """The host that an address from the network leads to. Raises ImageryError for an address that two readers of addresses read
+    differently: http://127.0.0.1\\@example.com is of 127.0.0.1 for urllib3, and of example.com for urllib."""
+    try:
+        written = urlsplit(address).hostname or ""
+        host = urllib3.util.parse_url(address).host or "" if scheme(address) in ("http", "https") else written
+    except (ValueError, urllib3.exceptions.LocationParseError) as error:
+        raise ImageryError(f"{what}: not an address whose host is plain: {error}", remedy=_REMEDY) from None
+    host = host.strip("[]").lower()
+    # A host of other letters is written in another way for the name server.
+    if "\\" in address or not address.isprintable() or (written.isascii() and written != host):
+        raise ImageryError(f"{what}: not an address whose host is plain: {redacted(address)}", remedy=_REMEDY)
+    return host
 
 
 def is_own_host(host: str) -> bool:
@@ -53,8 +68,13 @@ def _is_own_address(text: str) -> bool:
 
 def check_redirect(source: str, target: str) -> str:
     """The address to which `source` redirects. Raises ImageryError when it must not be followed."""
-    address = urljoin(source, target)
-    if is_own_host(urlsplit(address).hostname or "") and not is_own_host(urlsplit(source).hostname or ""):
+    try:
+        address = urljoin(source, target)
+    except ValueError as error:
+        raise ImageryError(
+            f"{redacted(source)}: redirects to no address: {error}", remedy="Do not use this server."
+        ) from None
+    if is_own_host(_host(address, redacted(source))) and not is_own_host(urlsplit(source).hostname or ""):
         raise ImageryError(
             f"{redacted(source)}: redirects to a host of this machine or its link: {redacted(address)}",
             remedy="Do not use this server.",

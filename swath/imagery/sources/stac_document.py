@@ -27,6 +27,8 @@ UNDATED_0_1 = datetime(1970, 1, 1, tzinfo=UTC)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _MAX_EDGE = 2**31 - 1
 """Largest height and width of a raster, in pixels: GDAL counts no further."""
+_MAX_DEPTH = 100
+"""Levels of a document; real ones have fewer than twenty."""
 _MAX_NUMBER = 1e15
 """Largest number of a field that has no limit of its own."""
 _MAX_METRES = 1e8
@@ -128,6 +130,22 @@ def from_pystac(what: str) -> Iterator[None]:
         raise
     except (STACError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise ImageryError(f"{what}: {error} ({type(error).__name__})", remedy=_REMEDY) from error
+
+
+def check_depth(document: Any) -> None:
+    """Raises RecursionError for a document that is nested more deeply than pystac and shapely can copy and read."""
+    level, depth = [document], 0
+    while level:
+        depth += 1
+        if depth > _MAX_DEPTH:
+            raise RecursionError(f"more than {_MAX_DEPTH} levels")
+        level = [
+            part
+            for each in level
+            if isinstance(each, (dict, list))
+            for part in (each.values() if isinstance(each, dict) else each)
+            if isinstance(part, (dict, list))
+        ]
 
 
 def _what(place: str, identity: str) -> str:

@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 
 from swath.errors import ImageryError, ReadFailed, SwathError
 from swath.imagery.remote.host_check import CheckedPools, check_redirect, check_reference
-from swath.imagery.sources.stac_document import check_document
+from swath.imagery.sources.stac_document import check_depth, check_document
 from swath.storage.address import is_remote, local_href, local_path, redacted
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class StacReader(StacApiIO):
         text = self.read_text(source, *args, **kwargs)
         try:
             document = json.loads(text)
+            check_depth(document)
         except RecursionError as error:
             raise ImageryError(
                 f"{redacted(href)}: too deeply nested{self._origin(href)}", remedy="It must be a STAC document."

@@ -40,9 +40,31 @@ def test_a_host_of_this_machine_or_link_is_refused_unless_the_catalogue_is_on_on
     assert check_redirect("http://localhost/item.json", href) == href
 
 
+@pytest.mark.parametrize(
+    "href",
+    [
+        "http://127.0.0.1:28182\\@stac.example.com/a.tif", "http://stac.example.com\\@127.0.0.1/a.tif", "http://127.0.0.1\t/a.tif",
+        "http://127.0.0.1\n@stac.example.com/", "http://stac.example.com /a.tif",
+        "http://\uff11\uff12\uff17.0.0.1/a.tif", "http://[::1/a.tif", "http://a\\b/c",
+    ],
+)  # fmt: skip
+def test_an_address_that_two_readers_read_differently_is_refused(href: str) -> None:
+    with pytest.raises(ImageryError, match=r"not an address whose host is plain|names a host of this machine"):
+        check_reference(href, CATALOGUE, "item one")
+    with pytest.raises(ImageryError, match=r"not an address whose host is plain|redirects to"):
+        check_redirect(CATALOGUE, href)
+
+
 def test_other_addresses_are_followed() -> None:
     for href in ("https://example.com/a.tif", "s3://bucket/a.tif", "gs://bucket/a.tif", "http://10.0.0.1/a.tif"):
         check_reference(href, CATALOGUE, "item one")
+    for href in (
+        "https://b\u00fccher.example/a b.tif",
+        "https://user@example.com:8443/a%20b.tif?c=d\u00e9",
+        "https://[2001:db8::1]/a",
+    ):
+        check_reference(href, CATALOGUE, "item one")
+        assert check_redirect(CATALOGUE, href) == href
     assert not is_own_host("127.example.com")
 
 

@@ -144,3 +144,18 @@ def test_a_catalogue_that_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     for path in (tmp_path / "fifo", tmp_path, Path("/dev/zero")):
         with pytest.raises(ImageryError, match=f"{path}: not a file"):
             find_items(StacImagery(catalog=str(path)), None)
+
+
+@pytest.mark.parametrize("part", ["geometry", "properties"])
+def test_an_item_that_is_nested_too_deeply_is_named(tmp_path: Path, part: str) -> None:
+    deep: Any = {"type": "Point", "coordinates": [0, 0]} if part == "geometry" else 1
+    for _ in range(200):
+        deep = {"type": "GeometryCollection", "geometries": [deep]} if part == "geometry" else [deep]
+    item = (
+        {**ITEM, "geometry": deep}
+        if part == "geometry"
+        else {**ITEM, "properties": {**ITEM["properties"], "deep": deep}}
+    )
+    (tmp_path / "item.json").write_text(json.dumps(item))
+    with pytest.raises(ImageryError, match=r"item\.json: too deeply nested"):
+        find_items(StacImagery(catalog=str(tmp_path / "item.json")), None)
