@@ -166,7 +166,11 @@ class Items:
         """The results of earlier calls with these keys that are still in the store and still valid."""
         store = self._results.store
         there = store.is_intact if self._verify else store.has
-        found = {key: one for key, one in self._journal.results(keys, self._only_run).items() if there(one)}
+        found = {
+            key: one
+            for key, one in self._journal.results(keys, self._only_run, skip_damaged=self._verify).items()
+            if there(one)
+        }
         valid = target.policy.valid
         return found if valid is None else {key: one for key, one in found.items() if _is_valid(valid, store, one)}
 

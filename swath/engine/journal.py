@@ -28,10 +28,11 @@ from swath.engine.journal_rows import (
     NodeRow,
     RunRow,
     call_row,
+    result_checksum,
     run_row,
 )
 from swath.engine.journal_schema import migrate
-from swath.engine.stored_result import StoredResult
+from swath.engine.stored_result import DamagedResult, StoredResult
 from swath.errors import NoSuchRun, StateError
 from swath.storage.private_folder import make_private, make_private_file
 from swath.storage.state_owner import mark_as_own
@@ -249,31 +250,42 @@ class Journal:
         """Write the results of finished calls, by key."""
         now = time.time()
         self._execute_many(
-            "INSERT OR REPLACE INTO results (key, digest, size, data, made, run) VALUES (?, ?, ?, ?, ?, ?)",
-            [(key, *stored, now, run) for key, stored in results],
+            "INSERT OR REPLACE INTO results (key, digest, size, data, made, run, checksum) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(key, *stored, now, run, result_checksum(key, stored.digest, stored.size)) for key, stored in results],
         )
 
-    def results(self, keys: Sequence[str], run: str | None = None) -> dict[str, StoredResult]:
-        """The results of finished calls with these keys, of any run, or of that run alone; keys without a result are left out."""
+    def results(
+        self, keys: Sequence[str], run: str | None = None, *, skip_damaged: bool = False
+    ) -> dict[str, StoredResult]:
+        """The results of finished calls with these keys, of any run, or of that run alone; keys without a result are left out.
+
+        skip_damaged: also those whose row is not as it was written; else such a row raises DamagedResult.
+        """
         found: dict[str, StoredResult] = {}
         for begin in range(0, len(keys), _KEYS_PER_QUERY):
             some = tuple(keys[begin : begin + _KEYS_PER_QUERY])
             marks = ", ".join("?" * len(some))
             for row in self.execute(
-                f"SELECT key, digest, size, data FROM results WHERE key IN ({marks}) AND (? IS NULL OR run = ?)",
+                f"SELECT key, checksum, digest, size, data FROM results WHERE key IN ({marks}) AND (? IS NULL OR run = ?)",
                 (*some, run, run),
             ):
-                found[row[0]] = StoredResult(*row[1:])
+                if _fits(*row[:4]):
+                    found[row[0]] = StoredResult(*row[2:])
+                elif not skip_damaged:
+                    raise _damaged_row(row[0])
         return found
 
     def results_of(self, run: str, node: str) -> Iterator[StoredResult]:
-        """The results of a node's finished calls in the order of its items, one at a time."""
+        """The results of a node's finished calls in the order of its items, one at a time. Raises DamagedResult for a row that is not
+        as it was written."""
         for row in self.execute(
-            "SELECT results.digest, results.size, results.data FROM calls JOIN results USING (key)"
+            "SELECT key, results.checksum, results.digest, results.size, results.data FROM calls JOIN results USING (key)"
             " WHERE calls.run = ? AND calls.node = ? AND calls.state IN ('done', 'reused', 'step') ORDER BY calls.item",
             (run, node),
         ):
-            yield StoredResult(*row)
+            if not _fits(*row[:4]):
+                raise _damaged_row(row[0])
+            yield StoredResult(*row[2:])
 
     def digests(self, run: str) -> Iterator[tuple[str, int | None, str]]:
         """(node, item, digest of the result) of a run's finished calls, by node and item."""
@@ -375,6 +387,18 @@ class Journal:
     def leases(self) -> list[LeaseRow]:
         """What runs may have left behind, oldest first."""
         return [LeaseRow(*row) for row in self.execute("SELECT id, run, kind, made FROM leases ORDER BY made, id")]
+
+
+def _fits(key: str, checksum: int | None, digest: str, size: int) -> bool:
+    """Whether a row of results is as it was written; rows of earlier versions have no checksum."""
+    return checksum is None or checksum == result_checksum(key, digest, size)
+
+
+def _damaged_row(key: str) -> DamagedResult:
+    return DamagedResult(
+        f"a stored result is damaged: the row of {key} in the journal is another call's",
+        remedy="run again with --fresh to compute it again",
+    )
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+import zlib
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -150,6 +151,11 @@ class LeaseRow:
     kind: str
     created: float
     """Seconds since the epoch."""
+
+
+def result_checksum(key: str, digest: str, size: int) -> int:
+    """Binds a result to the call that it is of: the signature of a result says nothing of the row that names it."""
+    return zlib.crc32(f"{key} {digest} {size}".encode())
 
 
 RUN_COLUMNS = ", ".join(column.name for column in dataclasses.fields(RunRow))

@@ -56,6 +56,9 @@ MIGRATIONS = (
     """
     ALTER TABLE runs ADD COLUMN paused_s REAL NOT NULL DEFAULT 0;
     """,
+    """
+    ALTER TABLE results ADD COLUMN checksum INTEGER;
+    """,
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 from swath.engine import journal as journal_module
 from swath.engine.journal import Journal
 from swath.engine.journal_rows import CallRow, CancelRequest
-from swath.engine.stored_result import StoredResult
+from swath.engine.stored_result import DamagedResult, StoredResult
 from swath.errors import StateError
 from tests.engine.conftest import run_row
 
@@ -74,6 +74,25 @@ def test_calls_and_results_come_back_as_they_were_written(tmp_path: Path) -> Non
         assert list(journal.calls("r")) == [call, call._replace(node="single", item=None)]
         assert journal.results(["key", "other"]) == {"key": StoredResult("digest", 3, b"abc")}
         assert journal.results(["key"], "other run") == {}
+
+
+def test_a_result_in_the_row_of_another_call_is_not_its_result(tmp_path: Path) -> None:
+    with Journal.open(tmp_path) as journal:
+        journal.start_run(run_row("r"))
+        journal.write_results(
+            "r", [("a", StoredResult("digest a", 3, b"abc")), ("b", StoredResult("digest b", 3, b"xyz"))]
+        )
+        journal.write_calls("r", [CallRow("node", 0, "a", "done", 1, "w", 5.0, 0.25, "", "")])
+        journal.execute(
+            "UPDATE results SET (digest, size, data) = (SELECT digest, size, data FROM results WHERE key = 'b') WHERE key = 'a'"
+        )
+        with pytest.raises(DamagedResult, match="the row of a in the journal is another call's"):
+            journal.results(["a", "b"])
+        with pytest.raises(DamagedResult, match="the row of a in the journal is another call's"):
+            list(journal.results_of("r", "node"))
+        assert journal.results(["a", "b"], skip_damaged=True) == {"b": StoredResult("digest b", 3, b"xyz")}
+        journal.execute("UPDATE results SET checksum = NULL")  # of an earlier version
+        assert len(journal.results(["a", "b"])) == 2
 
 
 def test_log_lines_are_selected_by_node_level_and_place(tmp_path: Path) -> None:

@@ -142,8 +142,19 @@ def key(bench: Bench) -> None:
     (bench.state / "results.key").write_bytes(b"short")
 
 
+def rows(bench: Bench) -> None:
+    """Two rows of the journal name each other's results, which fit their own signatures."""
+    with closing(sqlite3.connect(bench.state / "journal.sqlite")) as connection:
+        found = connection.execute(
+            "SELECT key, digest, size FROM results WHERE data IS NULL ORDER BY key LIMIT 2"
+        ).fetchall()
+        for (key, _, _), (_, digest, size) in zip(found, found[::-1], strict=True):
+            connection.execute("UPDATE results SET digest = ?, size = ? WHERE key = ?", (digest, size, key))
+        connection.commit()
+
+
 SEEN_BY_SIZE = (truncate, empty, remove)
-DAMAGES = (flip, zeros, swap, inline, key, *SEEN_BY_SIZE)
+DAMAGES = (flip, zeros, swap, inline, rows, key, *SEEN_BY_SIZE)
 
 
 @pytest.mark.parametrize("way", ["resume", "run", "fresh"])
@@ -180,7 +191,7 @@ def test_workers_that_read_a_damaged_argument_get_it_again(damage: Callable[[Ben
     assert len(bench.warnings) == (damage is not remove)
 
 
-@pytest.mark.parametrize("damage", [flip, zeros, swap, inline, remove])
+@pytest.mark.parametrize("damage", [flip, zeros, swap, inline, rows, remove])
 def test_the_doctor_finds_and_removes_what_does_not_fit(
     damage: Callable[[Bench], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -194,7 +205,7 @@ def test_the_doctor_finds_and_removes_what_does_not_fit(
     assert print_checked_results(None, None, [], as_json=True) == 6
     found = json.loads(capsys.readouterr().out)
     assert (found["files"], found["rows"]) == (3, 4)
-    damaged = {flip: 1, zeros: 3, swap: 2, inline: 4, remove: 1}[damage]
+    damaged = {flip: 1, zeros: 3, swap: 2, inline: 4, rows: 2, remove: 1}[damage]
     assert len(found["damaged"]) == damaged
     assert print_checked_results(None, None, [], as_json=False) == 0
     assert bench.resume().status == "done"
