@@ -8,9 +8,12 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from swath.errors import ImageryError
 from swath.geo import Window
 from swath.imagery.geometry.footprint import area_pixels
 from swath.imagery.labels.labels import LabelSource, VectorSource, features
+from swath.spec.fields.crossings import MOST_CROSSINGS, has_too_many_crossings
+from swath.storage.address import redacted
 
 
 def trace_objects(mask: NDArray[np.bool_], window: Window) -> NDArray[Any]:
@@ -38,6 +41,12 @@ def label_objects(labels: LabelSource, number: int, window: Window) -> NDArray[A
     box = shapely.box(window.col, window.row, window.stop_col, window.stop_row)
     shapes_of_class = shapes[numbers == number]
     within = box if labels.area is None else box.intersection(area_pixels(labels.area, labels.image))
+    if has_too_many_crossings(shapes_of_class):
+        raise ImageryError(
+            f"{redacted(labels.source.path)}: the edges of polygons of class {number} cross each other more than "
+            f"{MOST_CROSSINGS:,} times, too often to be repaired",
+            remedy="Repair the labels first; shapely's is_valid_reason names a crossing of each invalid polygon.",
+        )
     shapes_of_class = shapely.intersection(shapely.make_valid(shapes_of_class), within)
     clipped: NDArray[Any] = shapes_of_class[shapely.area(shapes_of_class) > 0]
     return clipped

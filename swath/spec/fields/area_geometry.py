@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swath.errors import AreaError
+from swath.spec.fields.crossings import MOST_CROSSINGS, has_too_many_crossings
 from swath.spec.fields.vector_file import VectorFileError, read_features, read_info
 from swath.spec.locations import absolute, is_missing, special_file
 
@@ -247,6 +248,13 @@ def _shape(
     if crs.is_geographic:
         _check_degrees(polygons, source, form)
         polygons = [_unwrapped(polygon, source, found) for polygon in polygons]
+    if has_too_many_crossings(polygons):
+        vertices = (shapely.get_num_coordinates(shapely.get_rings(polygons)) - 1).sum()
+        raise AreaError(
+            f"{source}: the edges of this area ({vertices:,} vertices) cross each other "
+            f"more than {MOST_CROSSINGS:,} times, too often to be repaired",
+            remedy="Check the order of its vertices, or give their outline, such as shapely's concave_hull.",
+        )
     reasons = dict.fromkeys(shapely.is_valid_reason(polygon) for polygon in polygons if not polygon.is_valid)
     found += [f"repaired: {reason}" for reason in list(reasons)[:5]]
     union = _only_polygons(shapely.union_all([shapely.make_valid(polygon) for polygon in polygons]))
@@ -283,6 +291,8 @@ def _only_polygons(geometry: BaseGeometry) -> BaseGeometry:
     """Without the points and lines that a repair or a cut may give."""
     import shapely
 
+    if geometry.geom_type in ("Polygon", "MultiPolygon"):
+        return geometry
     parts = shapely.get_parts(shapely.get_parts(geometry))
     return shapely.union_all([part for part in parts if part.geom_type == "Polygon"])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
@@ -36,3 +38,19 @@ def test_wrapped_and_unsplit_rings_are_the_split_area() -> None:
             wrapped=True,
         )
         assert other.symmetric_difference(split).area < 1e-9
+
+
+def test_thousands_of_holes_stay_holes_and_take_seconds() -> None:
+    side = 70
+    holes = [
+        shapely.box(x, y, x + 40, y + 40).exterior
+        for x in range(500_100, 500_100 + 100 * side, 100)
+        for y in range(5_000_100, 5_000_100 + 100 * side, 100)
+    ]
+    land = shapely.Polygon(shapely.box(500_000, 5_000_000, 507_200, 5_007_200).exterior, holes)
+    began = time.perf_counter()
+    found = to_degrees(land, "EPSG:32633")
+    assert time.perf_counter() - began < 30
+    assert len(shapely.get_rings(shapely.get_parts(found))) == 1 + side * side
+    filled = to_degrees(shapely.Polygon(land.exterior), "EPSG:32633")
+    assert abs(found.area / filled.area - land.area / 7_200**2) < 1e-5

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import shapely
 
+from swath.errors import ImageryError
 from swath.geo import Window
 from swath.imagery.labels.label_objects import label_objects, trace_objects
 from swath.imagery.labels.labels import find_labels
@@ -52,3 +54,26 @@ def test_features_are_clipped_to_the_window_and_other_labels_have_none(tmp_path:
     assert len(other) == 0
     rule = ExpressionLabels(expression="green == 0", label="water", otherwise="land")
     assert label_objects(find_labels(rule, scenes, ("land", "water"), None, imagery), 1, Window(0, 0, 9, 9)) is None
+
+
+def test_features_with_too_many_crossings_to_be_repaired_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "image.tif", np.zeros((1, 40, 50), np.uint8), names=("green",))
+    scenes = find(FilesImagery(paths=(str(path),)))
+    points = (np.random.default_rng(1).random((3_000, 2)) * 400 + [500_000, 4_999_600]).tolist()
+    document = {
+        "type": "FeatureCollection",
+        "crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}},
+        "features": [
+            {
+                "type": "Feature",
+                "properties": {},
+                "geometry": {"type": "Polygon", "coordinates": [[*points, points[0]]]},
+            }
+        ],
+    }
+    (tmp_path / "l.geojson").write_text(json.dumps(document))
+    labels = find_labels(VectorLabels(path=str(tmp_path / "l.geojson"), label="water"), scenes, ("land", "water"))
+    with pytest.raises(
+        ImageryError, match=r"l\.geojson: the edges of polygons of class 1 cross .* more than 2,000 times"
+    ):
+        label_objects(labels, 1, Window(0, 0, 40, 50))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import shapely
 from hypothesis import given
@@ -341,3 +343,31 @@ def test_a_damaged_archive_and_wrong_metadata_of_geoparquet_are_area_errors(tmp_
         pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
         with pytest.raises(AreaError, match=r"a\.parquet cannot be read as a vector file"):
             from_file("a.parquet", tmp_path)
+
+
+def test_a_random_star_is_refused_in_seconds_with_its_vertices_and_a_remedy() -> None:
+    points = np.random.default_rng(1).random((3_000, 2)).tolist()
+    began = time.perf_counter()
+    with pytest.raises(AreaError) as error:
+        from_geojson({"type": "Polygon", "coordinates": [[*points, points[0]]]})
+    assert time.perf_counter() - began < 10
+    assert str(error.value) == (
+        "GeoJSON: the edges of this area (3,000 vertices) cross each other more than 2,000 times, too often to be repaired\n"
+        "  Check the order of its vertices, or give their outline, such as shapely's concave_hull."
+    )
+
+
+def test_a_long_coast_with_some_crossings_is_repaired() -> None:
+    coast = coast_ring(20_000)
+    swapped = np.arange(5, 20_000, 50)
+    coast[swapped], coast[swapped + 1] = coast[swapped + 1].copy(), coast[swapped].copy()
+    shape = from_geojson(ring(*coast.tolist()))
+    assert geometry(shape).area == pytest.approx(shapely.Polygon(coast_ring(20_000)).area, rel=1e-3)
+    assert len(shape.notes) == 1
+
+
+def coast_ring(vertices: int) -> Any:
+    """A ring (vertices, 2) without crossings."""
+    angle = np.linspace(0, 2 * np.pi, vertices, endpoint=False)
+    radius = 1 + 0.1 * np.sin(9 * angle)
+    return np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
