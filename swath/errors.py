@@ -15,6 +15,7 @@ SwathError                      1
 ├── CredentialsError            4   not allowed
 ├── InfrastructureError         5   quota, boot, lost scheduler
 ├── StateError                  6   state is locked, full or unreadable
+│   ├── NoSuchRun               2   the command names a run that is not in the journal, or several
 │   └── Locked                      another run uses the output
 ├── TeardownError               7   machines or pods may remain; `pipe sweep` removes them
 └── Stopped                         a signal, a cancel or its time limit ended the run

@@ -199,10 +199,10 @@ def client_map(n: int, folder: Path) -> dict[str, Any]:
     """The same calls through bare Dask futures on an equal cluster, warm as well; nothing is kept."""
     import distributed
 
-    with local(folder):
-        client = distributed.Client.current()
+    with local(folder) as cluster:
+        client = cluster.session.client  # type: ignore[attr-defined]
         client.gather(client.map(noop.fn, range(20), pure=False))
-        with measured() as clock:
+        with client.as_current(), measured() as clock:
             futures = client.map(noop.fn, range(n), pure=False)
             distributed.wait(futures)
     return {"calls": n, "wall_s": clock.wall_s, "cpu_s": clock.cpu_s}

@@ -45,7 +45,8 @@ def detach(run: str, state: Path, text: str | None = None, *, as_json: bool) -> 
             if process.stdin is not None:
                 with contextlib.suppress(BrokenPipeError), process.stdin as spec:
                     spec.write((text or "").encode())
-        (folder / OUTPUT_PID).write_text(str(process.pid))
+        with contextlib.suppress(OSError):  # the disk may be full: `pipe logs -f` then shows the lines of the journal
+            (folder / OUTPUT_PID).write_text(str(process.pid))
     except OSError as error:
         raise StateError(
             f"the state folder {state} cannot be written: {error}",

@@ -181,6 +181,7 @@ def _output(reader: DocumentReader, given: dict[str, Any]) -> tuple[tuple[ModelC
     colors = default_colors([hint if _is_color(hint) else None for hint in hints])
     for position, entry in enumerate(listed):
         place = f"{where}.{position}."
+        check_unused(reader, entry, ("value", "name", "color_hint"), place[:-1], of="classification:classes")
         value, name = entry.get("value"), reader.text(entry, "name", place)
         if type(value) is not int or not 0 <= value <= 254:
             reader.wrong(place + "value", f"must be a whole number from 0 to 254, not {json.dumps(value)}")

@@ -53,7 +53,7 @@ def test_a_network_of_one_size_is_told_from_one_that_takes_no_image() -> None:
             ModelError, match=r"expected input.* to have 3 channels, but got 1 channels instead"
         ) as caught:
             measure(TorchPredictor(nn.Conv2d(3, 2, 1), "rgb.pt"), 1)
-        assert "the contract names 1 bands" in caught.value.remedy
+        assert "as many bands as its contract names" in caught.value.remedy
 
 
 def test_what_is_no_tensor_ends_the_search_at_once() -> None:

@@ -52,6 +52,7 @@ def test_commits_between_the_runs_are_counted_and_uncommitted_changes_compared(
 
 
 def test_a_run_that_has_not_ended_has_no_time_and_no_ratio(journal: Journal) -> None:
-    found = diff_runs(journal, *two(replace(ROW, finished=102.0), ROW))
+    done = replace(ROW, status="done", finished=102.0)
+    found = diff_runs(journal, *two(done, ROW))
     assert (found.seconds, found.ratio) == ((2.0, None), None)
-    assert diff_runs(journal, *two(replace(ROW, finished=102.0), replace(ROW, finished=101.0))).ratio == 0.5
+    assert diff_runs(journal, *two(done, replace(done, finished=101.0))).ratio == 0.5

@@ -49,7 +49,8 @@ def image_grid(scenes: Sequence[Scene], grid: GridSpec | None = None) -> GeoBox:
         extent = extent_pixels(geobox, base)
         if not np.isfinite(extent).all():
             raise ImageryError(
-                f"{scene}: cannot be placed on a grid in {base.crs}", remedy="Set grid.crs to one that covers all."
+                f"{scene}: cannot be placed on a grid in {base.crs or 'pixels: its positions are no finite numbers'}",
+                remedy="Set grid.crs to one that covers all, or correct the image's transform.",
             )
         if _is_torn(geobox, base, extent):
             raise ImageryError(
