@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import secrets
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from pathlib import Path
 
 from swath.agent.attempt_folder import AttemptFolder
 from swath.agent.launcher import Launcher, ProcessLauncher
-from swath.errors import Locked, StateError
+from swath.errors import Locked, StateError, UsageError
 from swath.protocol.client import Client, ServerUnavailable, Superseded
-from swath.protocol.messages import AgentRegistration, Claim, Gone, Registered
+from swath.protocol.messages import AgentRegistration, AttemptName, Claim, Gone, Registered
+from swath.storage import fence
 from swath.storage.private_folder import make_private
 from swath.version import __version__
 
@@ -64,6 +66,8 @@ class Agent:
         self._limits = limits
         self._session = secrets.token_hex(16)
         self._restarts: dict[str, int] = {}
+        self._missing: list[AttemptName] = []
+        """Attempts that the server believes this agent to have, and that are to be told as gone."""
         self._stopped = threading.Event()
 
     @property
@@ -92,9 +96,7 @@ class Agent:
                 try:
                     work = self._client.claim(
                         registered.id,
-                        Claim(
-                            session=self._session, claim=claim, wait_s=self._limits.wait_s if not open_attempts else 2.0
-                        ),
+                        Claim(session=self._session, claim=claim, wait_s=self._wait_s(open_attempts)),
                     )
                 except ServerUnavailable as error:
                     log.warning("%s; again in %.0f s", error.message, pause)
@@ -102,12 +104,17 @@ class Agent:
                     pause = min(2 * pause, self._limits.most_pause_s)
                     continue
                 pause = 1.0
+                claim = secrets.token_hex(16)  # another word once there was an answer
                 if work is None:
                     continue
                 folder = AttemptFolder.create(self._attempts, self._client.url, work)
-                claim = secrets.token_hex(16)
                 self._say(f"{work.run}: attempt {work.number} for project {work.project}")
-                self._launcher.start(folder)
+                with contextlib.suppress(StateError):  # tried again with the next look
+                    self._launcher.start(folder)
+
+    def _wait_s(self, open_attempts: int) -> float:
+        """How long a claim may wait: not long while something here may need looking after."""
+        return 2.0 if open_attempts or self._missing else self._limits.wait_s
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -144,13 +151,16 @@ class Agent:
         for attempt in registered.attempts:
             if f"{attempt.run}.{attempt.number}" not in known:
                 self._say(f"{attempt.run}: attempt {attempt.number} is not on this machine any more")
-                self._gone(registered.id, attempt.run, attempt.number, "the agent does not have it any more")
+                self._missing.append(attempt)
         for name in sorted(known):
             self._say(f"{name.rpartition('.')[0]}: taken up")
 
     def _look_after(self, agent: str) -> int:
         """Start supervisors again that have ended before their time. Returns the number of attempts that go on."""
         going = 0
+        self._missing = [
+            each for each in self._missing if not self._gone(agent, each, "the agent does not have it any more")
+        ]
         for folder in AttemptFolder.all(self._attempts):
             if self._launcher.alive(folder):
                 going += 1
@@ -160,11 +170,8 @@ class Agent:
             name = folder.path.name
             self._restarts[name] = self._restarts.get(name, 0) + 1
             if self._restarts[name] > self._limits.restarts:
-                work = folder.work
-                self._gone(
-                    agent, work.run, work.number, f"its supervisor ended {self._limits.restarts} times: {folder.path}"
-                )
-                folder.end()
+                if self._abandon(agent, folder):
+                    folder.end()
                 continue
             try:
                 self._launcher.start(folder)
@@ -173,6 +180,27 @@ class Agent:
             going += 1
         return going
 
-    def _gone(self, agent: str, run: str, number: int, text: str) -> None:
-        with contextlib.suppress(Superseded):  # the server knows better
-            self._client.gone(agent, run, Gone(number=number, error=text))
+    def _abandon(self, agent: str, folder: AttemptFolder) -> bool:
+        """Give an attempt up whose supervisor does not stay: first its run is ended, so that no two attempts go on. Returns whether
+        the server knows."""
+        work = folder.work
+        with contextlib.suppress(OSError):
+            fence.write_fence(folder.fence, 0)
+        process = folder.process("run")
+        if process is not None and not process.gone():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+            return False  # looked at again in the next round
+        text = f"its supervisor ended {self._limits.restarts} times: see {folder.path}"
+        return self._gone(agent, AttemptName(run=work.run, number=work.number), text)
+
+    def _gone(self, agent: str, attempt: AttemptName, text: str) -> bool:
+        """Tell the server that an attempt is gone. Returns False when that has to be tried again."""
+        try:
+            self._client.gone(agent, attempt.run, Gone(number=attempt.number, error=text))
+        except (ServerUnavailable, Superseded) as error:  # it is away, or has heard of the attempt a moment ago
+            log.warning("%s", error.message)
+            return "was given up" in error.message or "cannot go on" in error.message
+        except UsageError:  # it knows no such attempt
+            return True
+        return True

@@ -21,7 +21,7 @@ from swath.agent.attempt_folder import AttemptFolder, LineNumbers
 from swath.engine.journal import Journal
 from swath.engine.journal_rows import CancelRequest, LogRow, RunRow
 from swath.engine.process import Process, process_start_s
-from swath.errors import CredentialsError, StateError, SwathError, UsageError
+from swath.errors import CredentialsError, NoSuchRun, StateError, SwathError, UsageError
 from swath.project.project import Project
 from swath.protocol import logins
 from swath.protocol.client import Client, ClientLimits, ServerUnavailable, Superseded
@@ -52,8 +52,10 @@ class SupervisorLimits:
     """The longest pause between two tries to reach the server."""
     fence_share: float = 0.8
     """Of the time after which the server gives a silent run to another agent: for so long after a beat the run may publish."""
-    batch_characters: int = 500_000
-    """Of the log lines in one request."""
+    batch_bytes: int = 1_000_000
+    """Of the log lines in one request, as JSON."""
+    batches: int = 10
+    """Of log lines, between two beats."""
 
 
 class Supervisor:
@@ -89,6 +91,9 @@ class Supervisor:
     def run(self) -> None:
         """Supervise the attempt to its end."""
         self.folder.write_process("supervisor", Process.this())
+        if self.folder.process("run") is None and not self._wanted():
+            self.folder.end()
+            return
         self._start()
         while True:
             running = self._running()
@@ -98,8 +103,20 @@ class Supervisor:
             self._stop_when_asked()
             time.sleep(self._limits.poll_s)
         if not self.superseded:
-            self._report_end(self._end())
+            self._report_end()
         self.folder.end()
+
+    def _wanted(self) -> bool:
+        """Whether the attempt still is this machine's: asked before the run begins, as its claim may be old. Waits for the server."""
+        deadline = time.monotonic() + self._limits.report_s
+        while True:
+            self._next_try = 0.0
+            self._report()
+            if self.superseded or self.folder.numbers() is not None:
+                return not self.superseded
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(self._pause)
 
     # --- the run
 
@@ -109,7 +126,7 @@ class Supervisor:
         if self._process is not None:
             return
         request = self._work.request
-        timeout = [] if request.timeout_s is None else ["--timeout", f"{request.timeout_s:g}s"]
+        timeout = [] if request.timeout_s is None else ["--timeout", f"{max(1, round(request.timeout_s))}s"]
         if self._row() is not None:
             words = ["resume", self._work.run, *timeout]
         else:
@@ -170,10 +187,10 @@ class Supervisor:
         return self._process is not None and not self._process.gone()
 
     def _row(self) -> RunRow | None:
-        """The run in the journal; None before it is there."""
+        """The run in the journal; None before it is there. Raises StateError when the journal cannot be read now."""
         if not (self._state / "journal.sqlite").is_file():
             return None
-        with contextlib.suppress(StateError), Journal.open(self._state) as journal:
+        with contextlib.suppress(NoSuchRun), Journal.open(self._state) as journal:
             row = journal.find(self._work.run)
             return row if row.id == self._work.run else None
         return None
@@ -238,25 +255,28 @@ class Supervisor:
         if self._next_line is None:
             self._next_line = self._client.beat(self._work.run, self._work.number).next_line
         with Journal.open(self._state) as journal:
-            while rows := journal.logs_from(
-                self._work.run, numbers.local + self._next_line - numbers.server, MAX_LINES, after=self._last_row
-            ):
-                rows = self._batch(rows)
-                lines = tuple(_line(number, row) for number, row in enumerate(rows, self._next_line))
+            for _ in range(self._limits.batches):  # then it is time for a beat
+                rows = journal.logs_from(
+                    self._work.run, numbers.local + self._next_line - numbers.server, MAX_LINES, after=self._last_row
+                )
+                if not rows:
+                    return
+                lines = self._batch([_line(number, row) for number, row in enumerate(rows, self._next_line)])
                 answer = self._client.send_lines(self._work.run, self._work.number, lines)
                 self._cancelled = self._cancelled or answer.cancel
                 sent = answer.next_line - self._next_line
-                self._last_row = rows[sent - 1].id if 0 < sent <= len(rows) else None
+                self._last_row = rows[sent - 1].id if 0 < sent <= len(lines) else None
                 self._next_line = answer.next_line
+            self._next_try = 0.0
 
-    def _batch(self, rows: list[LogRow]) -> list[LogRow]:
-        """As many of the first rows as fit into one request, at least one."""
-        characters = 0
-        for count, row in enumerate(rows):
-            characters += len(row.text)
-            if count and characters > self._limits.batch_characters:
-                return rows[:count]
-        return rows
+    def _batch(self, lines: list[Line]) -> tuple[Line, ...]:
+        """As many of the first lines as fit into one request, at least one."""
+        size = 0
+        for count, line in enumerate(lines):
+            size += len(line.model_dump_json())
+            if count and size > self._limits.batch_bytes:
+                return tuple(lines[:count])
+        return tuple(lines)
 
     def _end(self) -> End:
         """How the attempt ended: as the journal says, or the exit code and the last words where it has nothing."""
@@ -280,17 +300,18 @@ class Supervisor:
                 pipeline=row.pipeline,
             )
         return End(
-            status=row.status, exit_code=row.exit_code or 0, error=row.error[:MAX_TEXT], outputs=_few(row.outputs), name=row.name,
+            status=row.status, exit_code=row.exit_code or 0, error=_plain(row.error)[:MAX_TEXT],
+            outputs=_few(row.outputs), name=row.name,
             pipeline=row.pipeline, summary={"seconds": (row.finished or row.started) - row.started},
         )  # fmt: skip
 
-    def _report_end(self, end: End) -> None:
+    def _report_end(self) -> None:
         """Report the end, for as long as the server may take to come back."""
         deadline = time.monotonic() + self._limits.report_s
         while True:
             try:
                 self._send_lines_of_end()
-                self._client.end(self._work.run, self._work.number, end)
+                self._client.end(self._work.run, self._work.number, self._end())
             except (Superseded, CredentialsError) as error:
                 log.warning("the end is not wanted any more: %s", error.message)
             except (ServerUnavailable, StateError) as error:
@@ -305,17 +326,25 @@ class Supervisor:
     def _send_lines_of_end(self) -> None:
         if self.folder.numbers() is None:
             self._settle_numbers(self._client.beat(self._work.run, self._work.number).next_line)
-        self._send_lines()
+        before = None
+        while before != self._next_line:
+            before = self._next_line
+            self._send_lines()
 
 
 def _line(number: int, row: LogRow) -> Line:
     """A line of the journal for the server, which may refuse what is longer."""
     return Line.model_validate(
         {
-            "id": number, "time": row.time, "level": row.level, "node": row.node[:1000], "item": row.item,
-            "worker": row.worker[:1000], "text": row.text[:MAX_TEXT],
+            "id": number, "time": row.time, "level": row.level, "node": _plain(row.node)[:1000], "item": row.item,
+            "worker": _plain(row.worker)[:1000], "text": _plain(row.text)[:MAX_TEXT],
         }
     )  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    """Without NUL, which PostgreSQL does not store."""
+    return text.replace("\0", "\ufffd")
 
 
 def _few(outputs: Sequence[str]) -> tuple[str, ...]:

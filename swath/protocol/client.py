@@ -211,16 +211,12 @@ class Client:
             ) from error
         if len(data) > MOST_BYTES:
             raise InfrastructureError(f"{self.url}{path}: the answer is too large")
-        if answer.status in (502, 503, 504, 429):
-            raise ServerUnavailable(
-                f"the server {self.url} cannot answer now (HTTP {answer.status}): {_detail(data)[0]}"
-            )
         if answer.status >= 300:
             raise _error(answer.status, data, f"{self.url}{path}")
         try:
             return json.loads(data) if data else None
         except ValueError:
-            raise InfrastructureError(
+            raise ServerUnavailable(
                 f"{self.url}{path}: the answer is not JSON", remedy="is this the address of a swath server?"
             ) from None
 
@@ -229,17 +225,19 @@ def _attempt(run: str, number: int, what: str) -> str:
     return f"/attempts/{quote(run, safe='')}/{number}/{what}"
 
 
-def _detail(data: bytes) -> tuple[str, str, int]:
-    """(text, remedy, exit code) of an answer with an error; what is no problem+json is not believed."""
+def _error(status: int, data: bytes, address: str) -> SwathError:
+    """The error of an answer. What is no problem+json of a swath server, such as the page of a proxy, is not believed: nobody's run may
+    be stopped because of it."""
     try:
         problem = json.loads(data)
-        return str(problem["detail"])[:4000], str(problem.get("remedy", ""))[:1000], int(problem.get("exit_code", 1))
+        text, remedy = str(problem["detail"])[:4000], str(problem.get("remedy", ""))[:1000]
+        exit_code = int(problem["exit_code"])
     except (ValueError, KeyError, TypeError, AttributeError):
-        return "it is no answer of a swath server", "see its address", 5
-
-
-def _error(status: int, data: bytes, address: str) -> SwathError:
-    text, remedy, exit_code = _detail(data)
+        return ServerUnavailable(
+            f"{address}: HTTP {status} is no answer of a swath server", remedy="see the address, and what is in between"
+        )
+    if status >= 500 or status == 429:
+        return ServerUnavailable(f"{address}: the server cannot answer now (HTTP {status}): {text}", remedy=remedy)
     if status in (401, 403):
         return CredentialsError(text, remedy=remedy)
     if status in (409, 410):

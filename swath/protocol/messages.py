@@ -6,9 +6,10 @@ server's clock, for display only.
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
@@ -19,6 +20,7 @@ Role = Literal["viewer", "runner", "keeper", "admin"]
 MAX_SPEC = 256 * 1024
 MAX_LINES = 1000
 MAX_TEXT = 64 * 1024
+MAX_SUMMARY = 16 * 1024
 
 
 class Message(BaseModel):
@@ -186,7 +188,7 @@ class Claim(Message):
 class Work(Message):
     """A run for the agent that claimed it."""
 
-    run: str
+    run: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")
     number: int
     token: str
     """Proves the right to report this attempt, and nothing else."""
@@ -241,12 +243,19 @@ class End(Message):
     """How an attempt ended. May be said again."""
 
     status: str = Field(min_length=1, max_length=50)
-    exit_code: int
+    exit_code: int = Field(ge=0, le=255)
     error: str = Field(default="", max_length=MAX_TEXT)
     outputs: tuple[Annotated[str, Field(max_length=4096)], ...] = Field(default=(), max_length=1000)
     name: str = Field(default="", max_length=200)
     pipeline: str = Field(default="", max_length=200)
     summary: dict[str, Any] = {}
+
+    @field_validator("summary")
+    @classmethod
+    def _small(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if len(json.dumps(value)) > MAX_SUMMARY:
+            raise ValueError(f"has more than {MAX_SUMMARY:,} characters as JSON")
+        return value
 
 
 # --- errors

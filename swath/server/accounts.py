@@ -42,6 +42,8 @@ class Identity:
             raise Forbidden(f"a token of kind {self.kind} may not do this")
         if project is not None and self.project not in (None, project):
             raise NotFound(f"there is no project {project!r} on this server")
+        if role == "admin" and self.project is not None:
+            raise Forbidden(f"{self.name} is of {self.project} only: this is for admins of the server")
         if ROLES.index(self.role) < ROLES.index(role):
             raise Forbidden(f"{self.name} is {self.role}: this needs {role}", remedy="ask an admin of the server")
 
@@ -128,6 +130,13 @@ class Accounts:
             with self._database.transaction() as db:
                 db.execute("UPDATE tokens SET used = ? WHERE id = ?", (now, row["id"]))
         return Identity(kind, row["id"], row["name"], row["role"], row["project"])
+
+    def check(self, identity: Identity) -> None:
+        """Raise Unauthorized when a token has been revoked or has expired meanwhile."""
+        with self._database.reading() as db:
+            rows = db.execute("SELECT expires FROM tokens WHERE id = ? AND revoked IS NULL", (identity.id,))
+        if not rows or (rows[0]["expires"] is not None and rows[0]["expires"] < self._clock()):
+            raise Unauthorized("the token is expired or revoked")
 
     def _attempt(self, digest: str) -> Identity:
         with self._database.reading() as db:

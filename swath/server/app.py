@@ -64,3 +64,5 @@ async def _settle(services: Services, every_s: float) -> None:
                 services.wakeup.notify()
         except SwathError as error:  # the database may be away for a while
             log.warning("attempts could not be looked at: %s", error.message)
+        except Exception:  # whatever it was: lost runs must be noticed once it is over
+            log.exception("attempts could not be looked at")

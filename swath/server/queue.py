@@ -39,6 +39,8 @@ class QueueLimits:
     """A claimed run whose supervisor is not heard of for so long is queued again."""
     lost_s: float = 600.0
     """A running run whose supervisor is not heard of for so long is lost."""
+    gap_s: float = 30.0
+    """When nobody looked after attempts for so long, because the server or its database was away, silence is counted anew."""
     starts: int = 5
     """Attempts that no supervisor ever spoke for, after which a run is lost: a run that ends every agent must not go round for ever."""
 
@@ -52,6 +54,9 @@ class Queue:
         self._database = database
         self.limits = limits
         self._clock = clock
+        self._settled = -float("inf")
+        self._listening_since = float("inf")
+        """Since when the server could be heard by supervisors without a gap; nobody is silent for longer than that."""
 
     # --- asking
 
@@ -115,7 +120,9 @@ class Queue:
         The oldest of the highest priority among the runs whose labels the agent has; projects take turns within a priority.
         """
         with self._database.transaction() as db:
-            told = db.execute("SELECT run, number FROM attempts WHERE claim = ?", (claim,))
+            told = db.execute("SELECT run, number, agent, ended FROM attempts WHERE claim = ?", (claim,))
+            if told and (told[0]["agent"] != agent or told[0]["ended"] is not None):
+                return None  # its answer comes too late for that attempt; the agent asks with another word
             if told:
                 return self._work(db, told[0]["run"], told[0]["number"], self._renew_token(db, told[0]))
             row = self._next(db, agent)
@@ -223,6 +230,7 @@ class Queue:
         """Add log lines in their order; those that are there are passed over, those after a hole are asked for again."""
         with self._database.transaction() as db:
             row = self._current(db, run, number)
+            db.execute("UPDATE attempts SET beat = ? WHERE run = ? AND number = ?", (self._clock(), run, number))
             next_line = row["next_line"]
             new = []
             for line in lines:
@@ -242,7 +250,9 @@ class Queue:
 
     def _current(self, db: Connection, run: str, number: int) -> Row:
         """The row of a run whose newest attempt has this number and has not ended."""
-        rows = db.execute("SELECT state, attempt, cancel, next_line FROM runs WHERE id = ?", (run,))
+        rows = db.execute(
+            f"SELECT state, attempt, cancel, next_line FROM runs WHERE id = ? {self._database.for_update}", (run,)
+        )
         if not rows:
             raise NotFound(f"there is no run {run}")
         if rows[0]["attempt"] != number:
@@ -256,7 +266,9 @@ class Queue:
     def end(self, run: str, number: int, end: End) -> None:
         """Write how an attempt ended, and its run with it. The same end may be said again; another one raises Conflict."""
         with self._database.transaction() as db:
-            rows = db.execute("SELECT state, attempt, status, exit_code FROM runs WHERE id = ?", (run,))
+            rows = db.execute(
+                f"SELECT state, attempt, status FROM runs WHERE id = ? {self._database.for_update}", (run,)
+            )
             if (
                 rows
                 and rows[0]["state"] == "ended"
@@ -276,13 +288,20 @@ class Queue:
             )  # fmt: skip
 
     def gone(self, agent: str, run: str, gone: Gone) -> None:
-        """The agent of an attempt says that its supervisor has ended without a word: the run is lost, or made again."""
+        """The agent of an attempt says that its supervisor has ended without a word: the run is lost, or made again.
+
+        Raises NotFound for an attempt of another agent, Conflict while its supervisor is still heard of.
+        """
         with self._database.transaction() as db:
+            rows = db.execute(
+                "SELECT beat, started FROM attempts WHERE run = ? AND number = ? AND agent = ?",
+                (run, gone.number, agent),
+            )
+            if not rows:
+                raise NotFound(f"there is no attempt {gone.number} of {run} of this agent")
             self._current(db, run, gone.number)
-            if not db.execute(
-                "SELECT run FROM attempts WHERE run = ? AND number = ? AND agent = ?", (run, gone.number, agent)
-            ):
-                raise Conflict(f"attempt {gone.number} of {run} is another agent's")
+            if rows[0]["started"] is not None and self._clock() - rows[0]["beat"] < 3 * self.limits.beat_s:
+                raise Conflict(f"attempt {gone.number} of {run} was heard of a moment ago")
             self._lose(db, run, gone.number, gone.error, gone.exit_code)
 
     def cancel(self, run: str, who: str, reason: str) -> str:
@@ -296,7 +315,7 @@ class Queue:
             )
             if ended:
                 return "ended"
-            rows = db.execute("SELECT state, cancel FROM runs WHERE id = ?", (run,))
+            rows = db.execute(f"SELECT state, cancel FROM runs WHERE id = ? {self._database.for_update}", (run,))
             if not rows:
                 raise NotFound(f"there is no run {run}")
             if rows[0]["state"] == "ended":
@@ -307,27 +326,42 @@ class Queue:
             return state
 
     def settle(self) -> list[str]:
-        """Give up attempts that were not heard of for too long. Returns the runs concerned."""
+        """Give up attempts that were not heard of for too long. Returns the runs concerned. To be called every few seconds: silence
+        counts only while it is, as supervisors are not heard while the server or its database is away."""
         now = self._clock()
+        if now - self._settled > self.limits.gap_s:
+            self._listening_since = now
         with self._database.transaction() as db:
             rows = db.execute(
-                "SELECT runs.id, runs.attempt, runs.state, attempts.beat FROM runs JOIN attempts ON attempts.run = runs.id"
-                " AND attempts.number = runs.attempt WHERE runs.state IN ('claimed', 'running') AND attempts.beat < ?",
+                "SELECT runs.id, runs.attempt FROM runs JOIN attempts ON attempts.run = runs.id AND attempts.number ="
+                " runs.attempt WHERE runs.state IN ('claimed', 'running') AND attempts.beat < ?",
                 (now - min(self.limits.start_s, self.limits.lost_s),),
             )
-            silent = [
-                row
-                for row in rows
-                if now - row["beat"] > (self.limits.start_s if row["state"] == "claimed" else self.limits.lost_s)
-            ]
-            for row in silent:
-                text = f"nothing was heard of attempt {row['attempt']} for {now - row['beat']:.0f} s"
-                if row["state"] == "claimed" and row["attempt"] % self.limits.starts:
-                    self._end_attempt(db, row["id"], row["attempt"])
-                    db.execute("UPDATE runs SET state = 'queued' WHERE id = ?", (row["id"],))
-                else:
-                    self._lose(db, row["id"], row["attempt"], text, None)
-        return [row["id"] for row in silent]
+            given_up = [row["id"] for row in rows if self._give_up_silent(db, row["id"], row["attempt"], now)]
+        self._settled = now
+        return given_up
+
+    def _give_up_silent(self, db: Connection, run: str, number: int, now: float) -> bool:
+        """Whether an attempt was given up: it may have been heard of, or have ended, since it was listed."""
+        row = db.execute(f"SELECT state, attempt, cancel FROM runs WHERE id = ? {self._database.for_update}", (run,))[0]
+        beat = db.execute("SELECT beat FROM attempts WHERE run = ? AND number = ?", (run, number))[0]["beat"]
+        if row["attempt"] != number or row["state"] not in ("claimed", "running"):
+            return False
+        silence = now - max(beat, self._listening_since)
+        if silence <= (self.limits.start_s if row["state"] == "claimed" else self.limits.lost_s):
+            return False
+        if row["state"] == "claimed" and row["cancel"]:
+            self._end_attempt(db, run, number)
+            db.execute(
+                "UPDATE runs SET state = 'ended', ended = ?, status = 'interrupted', exit_code = 130, error = ? WHERE id = ?",
+                (now, row["cancel"], run),
+            )
+        elif row["state"] == "claimed" and number % self.limits.starts:
+            self._end_attempt(db, run, number)
+            db.execute("UPDATE runs SET state = 'queued' WHERE id = ?", (run,))
+        else:
+            self._lose(db, run, number, f"nothing was heard of attempt {number} for {silence:.0f} s", None)
+        return True
 
     def _lose(self, db: Connection, run: str, number: int, error: str, exit_code: int | None) -> None:
         """An attempt is lost: another one is made where that was asked for, else the run ends."""

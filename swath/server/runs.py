@@ -92,7 +92,7 @@ class Runs:
             )
         lines = tuple(Line(**row) for row in rows)
         whole = len(lines) < min(limit, MOST_LINES)
-        following = state["next_line"] - 1 if whole else lines[-1].id
+        following = max(state["next_line"] - 1, lines[-1].id if lines else 0) if whole else lines[-1].id
         return LinePage(lines=lines, next=max(after, following), ended=whole and state["state"] == "ended")
 
     def _info(self, row: Row) -> RunInfo:

@@ -227,6 +227,7 @@ class Staging:
             filesystem.makedirs(folder, exist_ok=True)
         for file in files:
             if file.name in manifests:
+                wait_for_fence()  # the files before it may have taken long
                 check_lock(self.target, self.run)
             address = f"{self.target}/{file.name}"
             if file.name not in self._uploads:

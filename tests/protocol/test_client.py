@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from swath.errors import CredentialsError, InfrastructureError, UsageError
+from swath.errors import CredentialsError, UsageError
 from swath.protocol.client import Client, ClientLimits, ServerUnavailable, Superseded
 
 QUICK = ClientLimits(connect_s=1, read_s=1, tries=3, pause_s=0.01)
@@ -77,7 +77,7 @@ def test_a_server_that_stays_away_is_told(answering: Answers) -> None:
         (problem(403, "not yours", 4), CredentialsError),
         (problem(409, "a newer attempt", 6), Superseded),
         (problem(422, "spec:3:1: wrong", 2), UsageError),
-        (problem(500, "failed"), InfrastructureError),
+        (problem(500, "failed"), ServerUnavailable),
     ],
 )
 def test_errors_keep_their_words_and_exit_code(
@@ -90,10 +90,19 @@ def test_errors_keep_their_words_and_exit_code(
 
 
 @pytest.mark.parametrize(
-    "answer", [(200, b"<html>"), (404, b"<html>"), (302, b""), (500, b'{"detail": 1, "exit_code": "x"}'), (500, b"[]")]
+    "answer",
+    [
+        (200, b"<html>"),
+        (401, b"<html>"),
+        (404, b"<html>"),
+        (409, b"{}"),
+        (302, b""),
+        (500, b'{"detail": 1, "exit_code": "x"}'),
+        (500, b"[]"),
+    ],
 )
-def test_what_is_no_answer_of_a_swath_server_is_told(answering: Answers, answer: tuple[int, bytes]) -> None:
-    with pytest.raises(InfrastructureError):
+def test_what_is_no_answer_of_a_swath_server_is_not_believed(answering: Answers, answer: tuple[int, bytes]) -> None:
+    with pytest.raises(ServerUnavailable):
         Client(answering([answer]), "token", QUICK).me()
 
 

@@ -247,6 +247,11 @@ def test_a_token_of_one_project_knows_of_no_other(site: Site) -> None:
     lakes("GET", "/runs?project=seas", status=404)
     lakes("POST", "/runs", {"project": "seas", "spec": SPEC}, 404)
     assert [project["name"] for project in lakes("GET", "/projects")] == ["lakes"]
+    for method, path, body in (
+        ("POST", "/tokens", {"name": "all", "kind": "user", "role": "admin"}), ("GET", "/tokens", None),
+        ("PUT", "/projects/lakes", {"source": {"folder": "/"}}), ("DELETE", "/tokens/root", None),
+    ):  # fmt: skip
+        assert "of lakes only" in lakes(method, path, body, 403)["detail"]
     agent, identity = site.agent("desk", "lakes")
     assert claimed(agent, identity, "desk")["run"] == lake
     claimed(agent, identity, "desk", status=204)

@@ -21,7 +21,8 @@ class Bench:
     def __init__(self, database: Database) -> None:
         self.now = 1000.0
         self.database = database
-        self.queue = Queue(database, QueueLimits(), clock=lambda: self.now)
+        self.queue = Queue(database, QueueLimits(gap_s=1e9), clock=lambda: self.now)
+        self.queue.settle()
         self.runs = 0
         with database.transaction() as db:
             db.execute(
@@ -211,6 +212,7 @@ def test_a_lost_run_is_told_unless_another_attempt_was_asked_for(bench: Bench) -
     for _ in range(2):
         bench.claim(agent)
         bench.queue.beat(again, bench.state(again)[2])
+        bench.now += 3 * bench.queue.limits.beat_s
         bench.queue.gone(agent, again, Gone(number=bench.state(again)[2], error="its supervisor ended", exit_code=137))
     assert bench.state(again) == ("ended", "lost", 2)
 
@@ -245,8 +247,62 @@ def test_a_cancel_ends_a_queued_run_and_reaches_a_running_one(bench: Bench) -> N
         bench.queue.cancel("unknown", "ada", "")
 
 
-def test_another_agent_cannot_give_up_an_attempt(bench: Bench) -> None:
+def test_another_agent_cannot_give_up_an_attempt_nor_its_own_while_that_is_heard_of(bench: Bench) -> None:
     mine, other, run = bench.agent("mine"), bench.agent("other"), bench.submit()
     bench.claim(mine)
-    with pytest.raises(Conflict, match="another agent's"):
+    with pytest.raises(NotFound, match="of this agent"):
         bench.queue.gone(other, run, Gone(number=1, error=""))
+    bench.queue.beat(run, 1)
+    with pytest.raises(Conflict, match="heard of a moment ago"):
+        bench.queue.gone(mine, run, Gone(number=1, error=""))
+    assert bench.state(run) == ("running", "", 1)
+    bench.now += 3 * bench.queue.limits.beat_s
+    bench.queue.gone(mine, run, Gone(number=1, error="its supervisor ended"))
+    assert bench.state(run) == ("ended", "lost", 1)
+
+
+def test_a_server_that_was_away_loses_no_run(bench: Bench) -> None:
+    agent, run = bench.agent("desk"), bench.submit()
+    bench.claim(agent)
+    bench.queue.beat(run, 1)
+    queue = Queue(bench.database, clock=lambda: bench.now)  # the server is started again, an hour later
+    bench.now += 3600
+    assert queue.settle() == []
+    for _ in range(3):
+        bench.now += queue.limits.lost_s / 25
+        assert queue.settle() == []
+    bench.now += 3600  # its database was away
+    assert queue.settle() == []
+    lost: list[str] = []
+    for _ in range(30):
+        bench.now += queue.limits.lost_s / 25
+        lost += queue.settle()
+    assert lost == [run]
+
+
+def test_lines_are_heard_as_beats_are(bench: Bench) -> None:
+    agent, run = bench.agent("desk"), bench.submit()
+    bench.claim(agent)
+    bench.queue.beat(run, 1)
+    for number in range(1, 4):
+        bench.now += bench.queue.limits.lost_s - 1
+        bench.queue.add_lines(run, 1, [line(number)])
+        assert bench.queue.settle() == []
+
+
+def test_a_claimed_run_that_is_cancelled_and_never_starts_is_not_made(bench: Bench) -> None:
+    agent, run = bench.agent("desk"), bench.submit()
+    bench.claim(agent)
+    assert bench.queue.cancel(run, "ada", "") == "claimed"
+    bench.now += bench.queue.limits.start_s + 1
+    assert bench.queue.settle() == [run]
+    assert bench.state(run) == ("ended", "interrupted", 1)
+
+
+def test_a_claim_that_is_asked_for_again_too_late_gets_nothing(bench: Bench) -> None:
+    agent, other, run = bench.agent("desk"), bench.agent("other"), bench.submit()
+    assert bench.claim(agent, "a word of its own") == run
+    assert bench.claim(other, "a word of its own") is None
+    bench.queue.beat(run, 1)
+    bench.queue.end(run, 1, DONE)
+    assert bench.claim(agent, "a word of its own") is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from swath.protocol.messages import (
@@ -28,6 +28,8 @@ from swath.server.refusals import Forbidden, NotFound
 router = APIRouter(tags=["agents"])
 WAIT_S = 25.0
 """The longest wait of a claim: proxies cut what is silent for longer."""
+LOOK_S = 10.0
+"""How often a waiting claim looks by itself: another server process may have got a run."""
 Number = Annotated[int, Path(ge=1)]
 
 
@@ -59,26 +61,38 @@ def list_agents(server: Server, who: Asker) -> tuple[AgentInfo, ...]:
 
 
 @router.post("/agents/{agent}/claim", responses={204: {"description": "There is nothing to do."}}, response_model=Work)
-async def claim(agent: str, asked: Claim, server: Server, who: Asker) -> Work | Response:
+async def claim(agent: str, asked: Claim, server: Server, who: Asker, request: Request) -> Work | Response:
     """Ask for a run, and wait for one."""
     _agent(who)
     deadline = time.monotonic() + asked.wait_s
-    await run_in_threadpool(server.agents.seen, agent, asked.session, who)
+
+    def work() -> Work | None:
+        server.accounts.check(who)
+        server.agents.seen(agent, asked.session, who)
+        return server.queue.claim(agent, asked.claim)
+
     while True:
-        work = await run_in_threadpool(server.queue.claim, agent, asked.claim)
-        if work is not None:
-            return work
+        if await request.is_disconnected():  # nobody would hear of the run
+            return Response(status_code=204)
+        found = await run_in_threadpool(work)
+        if found is not None:
+            return found
         left = deadline - time.monotonic()
         if left <= 0 or server.wakeup.closed:
             return Response(status_code=204)
-        await server.wakeup.wait(left)
+        await server.wakeup.wait(min(left, LOOK_S))
 
 
 @router.post("/agents/{agent}/gone/{run}", status_code=204)
-def gone(agent: str, run: str, message: Gone, server: Server, who: Asker) -> None:
+async def gone(agent: str, run: str, message: Gone, server: Server, who: Asker) -> None:
     """Say that an attempt of this agent has ended without a word of its supervisor."""
-    server.agents.owned(agent, _agent(who))
-    server.queue.gone(agent, run, message)
+    _agent(who)
+
+    def work() -> None:
+        server.agents.owned(agent, who)
+        server.queue.gone(agent, run, message)
+
+    await run_in_threadpool(work)
     server.wakeup.notify()
 
 

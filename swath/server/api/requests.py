@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from swath.server.refusals import Refusal, TooMany, Unauthorized
 from swath.server.services import Services
 from swath.version import __version__
 
+log = logging.getLogger(__name__)
 PROBLEM = "application/problem+json"
 VERSION_HEADER = "Swath-Version"
 
@@ -76,6 +78,11 @@ def _status(error: SwathError) -> int:
 
 async def _swath_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SwathError)
+    if isinstance(error, (DatabaseUnavailable, StateError)):
+        log.warning("%s", error.message)  # it names hosts and files, which are nobody else's business
+        error = DatabaseUnavailable(
+            "the server's database does not answer", remedy="try again; the server's log says more"
+        )
     return problem(_status(error), error)
 
 

@@ -33,10 +33,10 @@ async def submit(
 ) -> RunInfo:
     """Ask for a run. With the header `Idempotency-Key` it is safe to ask again: the same request gives the same run."""
     who.require("runner", request.project)
-    spec = read_spec(request.spec)
-    name = request.name or spec.name or spec.pipeline
 
     def work() -> tuple[RunInfo, bool]:
+        spec = read_spec(request.spec)
+        name = request.name or spec.name or spec.pipeline
         run, new = server.queue.submit(request, new_run_id(name), name, spec.pipeline, who.name, idempotency_key)
         return server.runs.get(run, who.project, server.agents.all()), new
 

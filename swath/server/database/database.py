@@ -38,6 +38,9 @@ class Database(Protocol):
     skip_locked: str
     """What a SELECT inside of an UPDATE needs so that two transactions do not take one row; empty where one writes at a time."""
 
+    for_update: str
+    """What a SELECT needs so that its row stays as it is until the transaction ends; empty where one writes at a time."""
+
     def transaction(self) -> AbstractContextManager[Connection]:
         """Everything inside is committed together, or not at all."""
         ...

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from swath.errors import MissingExtra
 from swath.server.database.database import DatabaseUnavailable, Row
+from swath.server.refusals import Refusal
 
 if TYPE_CHECKING:
     import psycopg
@@ -44,6 +45,7 @@ class PostgresDatabase:
     """A PostgreSQL database."""
 
     skip_locked = "FOR UPDATE SKIP LOCKED"
+    for_update = "FOR UPDATE"
 
     def __init__(self, address: str, limits: PostgresLimits = PostgresLimits()) -> None:
         """address: as of libpq, such as postgresql://user@host/name. Raises DatabaseUnavailable when it does not answer."""
@@ -77,6 +79,8 @@ class PostgresDatabase:
 
         try:
             yield
+        except psycopg.DataError as error:  # such as a NUL in a text
+            raise Refusal(f"a value that PostgreSQL does not store: {type(error).__name__}", status=422) from error
         except (
             psycopg.OperationalError,
             psycopg.InternalError,

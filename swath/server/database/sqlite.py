@@ -40,14 +40,14 @@ class SqliteDatabase:
     """A file. Writers wait for each other; readers wait for nobody."""
 
     skip_locked = ""
+    for_update = ""
 
     def __init__(self, file: str, limits: SqliteLimits = SqliteLimits()) -> None:
         """Raises StateError when another server uses the file, or when it cannot be made."""
         self._file = Path(file)
         self._limits = limits
         self._writing = threading.Lock()
-        self._connections: list[sqlite3.Connection] = []
-        self._of_thread = threading.local()
+        self._idle: list[sqlite3.Connection] = []
         try:
             make_private(self._file.parent)
             self._lock = os.open(self._file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -68,24 +68,30 @@ class SqliteDatabase:
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
-    def _connection(self) -> sqlite3.Connection:
-        """The connection of this thread."""
-        found: sqlite3.Connection | None = getattr(self._of_thread, "connection", None)
-        if found is None:
-            found = sqlite3.connect(
-                self._file, timeout=self._limits.lock_timeout_s, isolation_level=None, check_same_thread=False
-            )
-            found.row_factory = sqlite3.Row
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -32768"):
-                found.execute(f"PRAGMA {pragma}")
-            self._of_thread.connection = found
-            self._connections.append(found)
-        return found
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection that nobody else uses. Threads come and go: connections are kept for the next one."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connected()
+        try:
+            yield connection
+        finally:
+            self._idle.append(connection)
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._file, timeout=self._limits.lock_timeout_s, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = sqlite3.Row
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -32768"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[_Transaction]:
-        with self._translated(), self._turn():
-            connection = self._connection()
+        with self._translated(), self._turn(), self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield _Transaction(connection)
@@ -107,8 +113,7 @@ class SqliteDatabase:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[_Transaction]:
-        with self._translated():
-            connection = self._connection()
+        with self._translated(), self._connection() as connection:
             connection.execute("BEGIN")  # all statements inside see the same state
             try:
                 yield _Transaction(connection)
@@ -129,7 +134,6 @@ class SqliteDatabase:
             raise StateError(f"the server's database {self._file}: {error}", remedy="take a backup of it") from error
 
     def close(self) -> None:
-        for connection in self._connections:
-            connection.close()
-        self._connections.clear()
+        while self._idle:
+            self._idle.pop().close()
         os.close(self._lock)
