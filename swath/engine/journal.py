@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from swath.engine.disk import check_free_space, network_file_system
+from swath.engine.journal_errors import damaged_row, state_error, translated_errors
 from swath.engine.journal_rows import (
     CALL_COLUMNS,
     RUN_COLUMNS,
@@ -28,11 +29,12 @@ from swath.engine.journal_rows import (
     NodeRow,
     RunRow,
     call_row,
+    fits,
     result_checksum,
     run_row,
 )
 from swath.engine.journal_schema import migrate
-from swath.engine.stored_result import DamagedResult, StoredResult
+from swath.engine.stored_result import StoredResult
 from swath.errors import NoSuchRun, StateError
 from swath.storage.private_folder import make_private, make_private_file
 from swath.storage.state_owner import mark_as_own
@@ -61,7 +63,7 @@ class Journal:
         mounts: see swath.engine.disk.network_file_system.
         """
         file = folder / "journal.sqlite"
-        with _translated_errors(file):
+        with translated_errors(file):
             try:
                 make_private(folder)
                 new = not file.exists()
@@ -102,7 +104,7 @@ class Journal:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Everything inside is committed together, or not at all."""
-        with _translated_errors(self.folder / "journal.sqlite"):
+        with translated_errors(self.folder / "journal.sqlite"):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -117,7 +119,7 @@ class Journal:
         try:
             return self._db.execute(sql, values)
         except sqlite3.Error as error:
-            raise _state_error(error, self.folder / "journal.sqlite") from error
+            raise state_error(error, self.folder / "journal.sqlite") from error
 
     def version(self) -> int:
         """A number that changes whenever another process writes."""
@@ -269,10 +271,10 @@ class Journal:
                 f"SELECT key, checksum, digest, size, data FROM results WHERE key IN ({marks}) AND (? IS NULL OR run = ?)",
                 (*some, run, run),
             ):
-                if _fits(*row[:4]):
+                if fits(*row[:4]):
                     found[row[0]] = StoredResult(*row[2:])
                 elif not skip_damaged:
-                    raise _damaged_row(row[0])
+                    raise damaged_row(row[0])
         return found
 
     def results_of(self, run: str, node: str) -> Iterator[StoredResult]:
@@ -283,8 +285,8 @@ class Journal:
             " WHERE calls.run = ? AND calls.node = ? AND calls.state IN ('done', 'reused', 'step') ORDER BY calls.item",
             (run, node),
         ):
-            if not _fits(*row[:4]):
-                raise _damaged_row(row[0])
+            if not fits(*row[:4]):
+                raise damaged_row(row[0])
             yield StoredResult(*row[2:])
 
     def digests(self, run: str) -> Iterator[tuple[str, int | None, str]]:
@@ -387,34 +389,3 @@ class Journal:
     def leases(self) -> list[LeaseRow]:
         """What runs may have left behind, oldest first."""
         return [LeaseRow(*row) for row in self.execute("SELECT id, run, kind, made FROM leases ORDER BY made, id")]
-
-
-def _fits(key: str, checksum: int | None, digest: str, size: int) -> bool:
-    """Whether a row of results is as it was written; rows of earlier versions have no checksum."""
-    return checksum is None or checksum == result_checksum(key, digest, size)
-
-
-def _damaged_row(key: str) -> DamagedResult:
-    return DamagedResult(
-        f"a stored result is damaged: the row of {key} in the journal is another call's",
-        remedy="run again with --fresh to compute it again",
-    )
-
-
-@contextlib.contextmanager
-def _translated_errors(file: Path) -> Iterator[None]:
-    """Raise SQLite's errors as StateError, with what the user can do."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _state_error(error, file) from error
-
-
-def _state_error(error: sqlite3.Error, file: Path) -> StateError:
-    text = str(error)
-    remedy = "set SWATH_HOME to another folder, or move this file away"
-    if "full" in text or "disk I/O" in text:
-        remedy = "free some space, or set SWATH_HOME to another disk"
-    elif "locked" in text or "busy" in text:
-        remedy = "another process has locked it for long: wait for it or end it"
-    return StateError(f"the journal {file}: {text}", remedy=remedy)

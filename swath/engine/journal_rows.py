@@ -158,6 +158,11 @@ def result_checksum(key: str, digest: str, size: int) -> int:
     return zlib.crc32(f"{key} {digest} {size}".encode())
 
 
+def fits(key: str, checksum: int | None, digest: str, size: int) -> bool:
+    """Whether a row of results is as it was written; rows of earlier versions have no checksum."""
+    return checksum is None or checksum == result_checksum(key, digest, size)
+
+
 RUN_COLUMNS = ", ".join(column.name for column in dataclasses.fields(RunRow))
 CALL_COLUMNS = ", ".join(CallRow._fields)
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from swath.engine.journal import Journal
-from swath.engine.journal_rows import result_checksum
+from swath.engine.journal_rows import fits
 from swath.engine.store import ResultStore
 from swath.engine.store_files import StoreFiles
 from swath.engine.stored_result import StoredResult
@@ -52,7 +52,7 @@ def check_results(
         last = found[-1][0]
         damaged |= {row[1]: None for row in found if not store.is_intact(StoredResult(*row[1:]))}
     for key, checksum, digest, length in journal.execute("SELECT key, checksum, digest, size FROM results"):
-        if checksum is not None and checksum != result_checksum(key, digest, length):
+        if not fits(key, checksum, digest, length):
             damaged[digest] = None
     files = journal.execute("SELECT DISTINCT digest, size FROM results WHERE data IS NULL ORDER BY digest").fetchall()
     for row in files:
