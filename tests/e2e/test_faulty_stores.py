@@ -47,7 +47,8 @@ def test_a_map_whose_results_and_output_are_in_a_faulty_store_is_that_of_a_disk(
         proxy.faults = faults
         spec = pipe.spec("remote", output={"to": f"{kind}://pixels/out", "blocksize": 64}, **fields)
         done = pipe("run", "--fresh", spec, code=None, timeout=300)
-        while done.code == 1 and "(4 tries)" in done.err:  # one request in four fails: four in a row happen, and end a run
+        # One request in four fails: four in a row happen, and end a run.
+        while done.code == 1 and "(4 tries)" in done.err:
             done = pipe("resume", "last", code=None, timeout=300)
         assert done.code == 0, done.err
         assert proxy.happened["fail"]
