@@ -52,7 +52,7 @@ def total(numbers):
 def job(spec: Job):
     return total(step.map(list(range(spec.n)), hold=spec.hold))
 """
-QUICK = QueueLimits(beat_s=0.2, start_s=20, lost_s=6)
+QUICK = QueueLimits(beat_s=0.2, start_s=20, lost_s=60)
 
 
 def wait_for(condition: Callable[[], object], within_s: float = 60.0) -> None:

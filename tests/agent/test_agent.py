@@ -35,6 +35,7 @@ def kill(pid: int) -> None:
 
 def silent_for_long(site: Site) -> None:
     """As if nothing had been heard of any attempt for an hour. Its next beat may come at once: to be called until it is noticed."""
+    site.server.services.queue._listening_since = 0.0  # as if the server had been there to hear it
     with site.server.services.database.transaction() as db:
         db.execute("UPDATE attempts SET beat = beat - 3600")
 
