@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import secrets
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from swath.errors import MissingExtra, SwathError
 from swath.server.serving import ListenAddress, Server
+from swath.storage.owned_file import replace_text
+
+if TYPE_CHECKING:
+    from swath.agent.agent import Agent
 
 
 def serve(address: ListenAddress, folder: Path, database: str | None) -> int:
@@ -57,8 +63,6 @@ def serve_project(start: Path, port: int, slots: int) -> int:
         _print(f"with curl: the token is in {folder / 'token'}; Ctrl-C ends the server, runs go on")
         thread.start()
 
-    from swath.storage.owned_file import replace_text
-
     replace_text(folder / "token", user + "\n")
     try:
         return _until_told(lambda: server.run(ready))
@@ -76,10 +80,7 @@ def _renewed(server: Server, kind: str, name: str, role: str) -> str:
     return accounts.create(kind, name, role, who="pipe serve")
 
 
-def _work(agent: object) -> None:
-    from swath.agent.agent import Agent
-
-    assert isinstance(agent, Agent)
+def _work(agent: Agent) -> None:
     try:
         agent.run()
     except SwathError as error:
@@ -94,9 +95,8 @@ def _name(path: Path) -> str:
     return text.lstrip("._-")[:60] or f"project-{secrets.token_hex(2)}"
 
 
-def _until_told(run: object) -> int:
+def _until_told(run: Callable[[], None]) -> int:
     """Run until a signal; SIGINT and SIGTERM are how a server ends, so they are no failure."""
-    assert callable(run)
     with _quiet_end(), contextlib.suppress(KeyboardInterrupt):
         run()
     return 0
@@ -114,10 +114,8 @@ def _quiet_end() -> Iterator[None]:
 
 def _check_installed() -> None:
     for package in ("fastapi", "uvicorn"):
-        try:
-            __import__(package)
-        except ImportError:
-            raise MissingExtra(package, "server", "a server") from None
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtra(package, "server", "a server")
 
 
 def _print(text: str) -> None:

@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 class AgentLimits:
     """Times of an agent."""
 
-    wait_s: float = 20.0
-    """How long a claim waits at the server."""
+    wait_s: float = 10.0
+    """How long a claim waits at the server, and so how long an agent takes to end at most."""
     check_s: float = 1.0
     """How often it looks after its supervisors while all slots are taken."""
     most_pause_s: float = 30.0

@@ -7,7 +7,7 @@ import sys
 from typing import Protocol
 
 from swath.agent.attempt_folder import AttemptFolder
-from swath.engine.process import Process, process_start_s
+from swath.engine.process import Process
 from swath.errors import StateError
 
 
@@ -46,11 +46,8 @@ class ProcessLauncher:
         except OSError as error:
             raise StateError(f"a supervisor could not be started: {error}") from error
         self._children[folder.path.name] = child
-        here = Process.this()
         try:
-            folder.write_process(
-                "supervisor", Process(here.host, child.pid, process_start_s(child.pid), here.pid_space)
-            )
+            folder.write_process("supervisor", Process.of(child.pid))
         except Exception as error:  # it may be gone already
             raise StateError(f"the supervisor ended at once: {error}") from error
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from swath.agent.attempt_folder import AttemptFolder, LineNumbers
 from swath.engine.journal import Journal
 from swath.engine.journal_rows import CancelRequest, LogRow, RunRow
-from swath.engine.process import Process, process_start_s
+from swath.engine.process import Process
 from swath.errors import CredentialsError, NoSuchRun, StateError, SwathError, UsageError
 from swath.project.project import Project
 from swath.protocol import logins
@@ -156,9 +156,7 @@ class Supervisor:
             except OSError as error:
                 output.write(f"{self._root} is not there on this machine, or cannot be entered: {error}\n".encode())
                 return
-        self._process = Process(
-            Process.this().host, self._child.pid, process_start_s(self._child.pid), Process.this().pid_space
-        )
+        self._process = Process.of(self._child.pid)
         self.folder.write_process("run", self._process)
         assert self._child.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._child.stdin as stdin:

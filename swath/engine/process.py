@@ -23,7 +23,12 @@ class Process:
     @classmethod
     def this(cls) -> Process:
         """This process."""
-        return cls(socket.gethostname(), os.getpid(), process_start_s(os.getpid()), pid_space())
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> Process:
+        """A process that runs on this host. Raises psutil.NoSuchProcess when it has ended."""
+        return cls(socket.gethostname(), pid, process_start_s(pid), pid_space())
 
     @property
     def here(self) -> bool:

@@ -189,7 +189,7 @@ class Site:
         for process in self._processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-                process.wait(20)
+                process.wait(40)  # it may be waiting in a claim
         with contextlib.suppress(Exception):
             self.server.stop()
         for role in ("supervisor", "run"):  # neither outlives its test
