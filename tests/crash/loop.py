@@ -202,7 +202,7 @@ class Round:
         try:
             self.mark.check_none_left()
         except AssertionError:
-            left = [f"{each.pid} {' '.join(each.cmdline())[:100]}" for each in self.mark.processes()]
+            left = [_described(each) for each in self.mark.processes()]
             raise Wrong(f"processes are left: {left}") from None
         check_journal(self.pipe)
         made, now = notes(self.pipe), recorded(self.pipe)
@@ -231,6 +231,14 @@ class Round:
         left += [path.name for path in out.iterdir() if path.name != "map"]
         if left:
             raise Wrong(f"files are left: {left}")
+
+
+def _described(process: psutil.Process) -> str:
+    """Process id and command line, for a message."""
+    try:
+        return f"{process.pid} {' '.join(process.cmdline())[:100]}"
+    except psutil.NoSuchProcess:
+        return f"{process.pid} (ended since)"
 
 
 def _worker(process: subprocess.Popen[str], which: float) -> psutil.Process | None:

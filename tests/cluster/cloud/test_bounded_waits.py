@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import os
 import signal
 import time
 from pathlib import Path
@@ -37,12 +37,14 @@ def workers_of(cloud: Cloud) -> list[str]:
 
 
 def stop_container(cloud: Cloud) -> None:
-    """SIGSTOP for all processes of the worker machine's container."""
+    """SIGSTOP for all processes of the worker machines' containers; one that has ended (its machine was replaced) is passed over."""
     pids = [int(file.read_text()) for file in Path(cloud.root).glob("machines/**/containers/*.pid")]
-    for container in (psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)):
-        if "worker" in container.cmdline():
-            for process in (container, *container.children(recursive=True)):
-                os.kill(process.pid, signal.SIGSTOP)
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one too
+            container = psutil.Process(pid)
+            if "worker" in container.cmdline():
+                for process in (container, *container.children(recursive=True)):
+                    process.send_signal(signal.SIGSTOP)
 
 
 def test_a_fixed_number_of_machines_of_which_one_never_boots_starts_and_gets_it_later(cloud: Cloud) -> None:

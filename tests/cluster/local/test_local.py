@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -36,12 +37,12 @@ def test_a_local_cluster_listens_on_loopback_only_and_leaves_no_process(tmp_path
         assert cluster.address.startswith("tls://")
         assert listening
         assert set(listening) == {"127.0.0.1"}
-    left = [
-        p
-        for p in me.children(recursive=True)
-        if p.pid not in before
-        and not {"resource_tracker", "forkserver"} & set(p.cmdline()[-1].replace(".", " ").split())
-    ]
+    left = []
+    for process in me.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended since it was listed
+            helper = {"resource_tracker", "forkserver"} & set(process.cmdline()[-1].replace(".", " ").split())
+            if process.pid not in before and not helper:
+                left.append(process)
     assert left == []
 
 
