@@ -61,7 +61,9 @@ def good_item(raster: str, number: int = 1) -> dict[str, Any]:
 
 def plan(path: Path, **more: Any) -> None:
     """Plan a load of everything in a document."""
-    imagery = StacImagery(catalog=str(path), bands=("red", "green"), mask=Mask(band="scl", kind="scl"), **more)
+    imagery = StacImagery(
+        catalog=str(path), bands=("red", "green"), repeat_bands=True, mask=Mask(band="scl", kind="scl"), **more
+    )
     plan_load(
         imagery, Inventory(), area=AREA, grid=None, composite=None, physical=False, margin=0, blocksize=512, sheet=8192
     )
@@ -178,7 +180,7 @@ class Stac(NoProcesses):
         if not self._ran_api:
             plan(path, cloud_cover=50.0, datetime="2019/2021")
             return
-        imagery = StacImagery(api=self._api, collections=("c",), bands=("red", "green"))
+        imagery = StacImagery(api=self._api, collections=("c",), bands=("red", "green"), repeat_bands=True)
         find_scenes(imagery, None, AREA)
 
     def names(self, path: Path) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from swath.imagery.reading.quality_mask import check_mask
 from swath.imagery.remote.identities import WITHOUT_VERSION, identity
 from swath.imagery.remote.request_policy import POLICY, RequestPolicy
 from swath.imagery.scene import Band, Scene, Scenes
+from swath.imagery.sources.band_choice import ONE_BAND_EACH, check_names, check_order, check_products
 from swath.imagery.sources.categorical import check_listed, is_categorical_file, is_categorical_name, is_listed
 from swath.storage.address import local_path, redacted, scheme
 from swath.storage.filesystem import open_filesystem
@@ -28,16 +29,12 @@ from swath.storage.filesystem import open_filesystem
 if TYPE_CHECKING:
     from swath.spec.fields.area import Area
     from swath.spec.fields.grid import GridSpec
-    from swath.spec.fields.imagery import FilesImagery
+    from swath.spec.fields.imagery import FilesImagery, StacImagery
 
 MOST_BANDS = 4096
 """A file with more is damaged, or a cube of which a few bands are wanted."""
 _SHOWN_BANDS = 100
 """In messages."""
-_ONE_BAND_EACH = (
-    "Each file is a scene of its own. Files of one band each are one scene through a STAC item (source: stac), or as one file: "
-    "gdalbuildvrt -separate ALL.vrt RED.tif NIR.tif; gdal_translate -of COG ALL.vrt ALL.tif."
-)
 _COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
 
 
@@ -56,9 +53,11 @@ def find_scenes(
     """
     if imagery.mask is not None:
         check_mask(imagery.mask)
-    requested = wanted_bands(imagery.bands, bands)
+    requested = wanted_bands(imagery, bands)
     notes: list[str] = []
-    scenes = [_scene(href, imagery, requested, notes, policy) for href in _paths(imagery.paths)]
+    unnamed: list[str] = []
+    scenes = [_scene(href, imagery, requested, bands, notes, unnamed, policy) for href in _paths(imagery.paths)]
+    check_products(unnamed, bands)
     without_crs = [scene for scene in scenes if scene.bands[0].geobox.crs is None]
     if without_crs and len(without_crs) < len(scenes):
         raise ImageryError(
@@ -86,8 +85,9 @@ def find_scenes(
     )
 
 
-def wanted_bands(spec: tuple[str | int, ...] | None, model: tuple[str, ...] | None) -> tuple[str | int, ...] | None:
-    """The bands to find: the spec's, else the model's. Raises ImageryError when their numbers differ."""
+def wanted_bands(imagery: FilesImagery | StacImagery, model: tuple[str, ...] | None) -> tuple[str | int, ...] | None:
+    """The bands to find: the spec's, else the model's. Raises ImageryError when their numbers differ, or their order."""
+    spec = imagery.bands
     if spec is None:
         return model
     if model is not None and len(spec) != len(model):
@@ -95,6 +95,8 @@ def wanted_bands(spec: tuple[str | int, ...] | None, model: tuple[str, ...] | No
             f"imagery.bands names {len(spec)} bands, the model takes {len(model)}: {', '.join(model)}",
             remedy="Name one band for each of the model's, in the model's order.",
         )
+    if not imagery.repeat_bands:
+        check_order(spec, model)
     return spec
 
 
@@ -136,8 +138,15 @@ def _matches(pattern: str) -> list[str]:
 
 
 def _scene(
-    href: str, imagery: FilesImagery, requested: tuple[str | int, ...] | None, notes: list[str], policy: RequestPolicy
+    href: str,
+    imagery: FilesImagery,
+    requested: tuple[str | int, ...] | None,
+    model: tuple[str, ...] | None,
+    notes: list[str],
+    unnamed: list[str],
+    policy: RequestPolicy,
 ) -> Scene:
+    """The scene of a file. Its address is added to `unnamed` when it holds one band without a name."""
     file_stamp = identity(href, policy)
     if is_unknown(file_stamp):
         notes.append(f"{redacted(href)}: {WITHOUT_VERSION}; what is computed of it is not reused")
@@ -154,11 +163,11 @@ def _scene(
             )
         names = band_names(file, href, imagery)
         indexes = _indexes(requested, names, href, notes)
-        twice = {index for index, _ in indexes if [each for each, _ in indexes].count(index) > 1}
-        if twice:
-            notes.append(
-                f"band {', '.join(map(str, sorted(twice)))} of each file is taken for several bands of the model. {_ONE_BAND_EACH}"
-            )
+        described = imagery.names or [description or "" for description in file.descriptions]
+        if model is not None and not imagery.repeat_bands:
+            check_names(indexes, described, href, model)
+        if len(names) == 1 and not any(described):
+            unnamed.append(href)
         _note_colours(file, imagery, requested, names, notes)
         bands = tuple(read_band(file, href, index, name, file_stamp, imagery) for index, name in indexes)
         quality = None
@@ -189,7 +198,7 @@ def band_names(file: DatasetReader, href: str, imagery: FilesImagery | None = No
         if len(imagery.names) != len(colours):
             raise ImageryError(
                 f"{redacted(href)}: has {len(colours)} bands, imagery.names names {len(imagery.names)}",
-                remedy=_ONE_BAND_EACH if len(colours) == 1 else "",
+                remedy=ONE_BAND_EACH if len(colours) == 1 else "",
             )
         return list(imagery.names)
     described = descriptions[: len(colours)]
@@ -243,7 +252,7 @@ def _index(want: str | int, names: list[str], href: str) -> tuple[int, str]:
         "." if any(names) else ", by number, or name them all in imagery.names."
     )
     if len(names) == 1 and not any(names):
-        remedy = _ONE_BAND_EACH
+        remedy = ONE_BAND_EACH
     raise ImageryError(f"{redacted(href)}: no band {want!r}{hint}; it has {has}", remedy=remedy)
 
 

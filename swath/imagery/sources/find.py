@@ -12,6 +12,7 @@ from swath.imagery.geometry.thin_area import thin_area_note
 from swath.imagery.geometry.utm_zones import split_zones, utm_zone
 from swath.imagery.scene import Scenes, band_resampling
 from swath.imagery.sources import files, stac
+from swath.imagery.sources.band_choice import check_repeated
 from swath.imagery.sources.cloud_cover import sort_by_cloud_cover
 from swath.imagery.sources.scene_checks import check_scenes
 from swath.spec.fields.imagery import FilesImagery
@@ -69,6 +70,8 @@ def _found(
         scenes = stac.find_scenes(imagery, bands, area, grid)
     scenes = _with_equal_kinds(scenes)
     check_scenes(scenes)
+    if not imagery.repeat_bands:
+        check_repeated(scenes, one_file=isinstance(imagery, FilesImagery))
     if (
         scenes.mosaic == "median"
         and len(scenes.scenes) > 1

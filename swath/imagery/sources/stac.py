@@ -68,7 +68,7 @@ def find_scenes(
     """
     if imagery.mask is not None:
         check_mask(imagery.mask)
-    requested = wanted_bands(imagery.bands, bands)
+    requested = wanted_bands(imagery, bands)
     if not requested:
         raise ImageryError(
             "imagery.bands: say which bands to take", remedy="Name assets or common names, such as [red, green, blue]."

@@ -27,6 +27,9 @@ class _Imagery(SpecModel):
     bands: tuple[str | int, ...] | None = None
     """Bands to read, in the order in which the model takes them: names, or indices from 1 for `files`. Those of the model's contract
     when not given."""
+    repeat_bands: bool = False
+    """One band may be read for several bands of the model, as a grey image for red, green and blue. Otherwise that is an error, and so
+    is a band whose name is that of another of the model's bands."""
     mosaic: Literal["first", "last", "median", "least_cloud"] = "first"
     """Which scene's value a pixel gets where several cover it. Scenes are in the order of the list (files) or of time (stac); for
     least_cloud in that of their cloud cover: of the metadata, else the share of their pixels that `mask` rejects."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,11 +70,16 @@ def test_files_of_one_band_each_are_told_apart_from_scenes(tmp_path: Path) -> No
     for name in ("B04", "B08"):
         write(tmp_path / f"{name}.tif", np.ones((1, 4, 4), np.uint16))
     pattern = (str(tmp_path / "*.tif"),)
-    for imagery in (FilesImagery(paths=pattern), FilesImagery(paths=pattern, names=("red", "nir"))):
+    ways: tuple[dict[str, Any], ...] = (
+        {},
+        {"names": ("red", "nir")},
+        {"bands": (1, 1)},
+        {"bands": (1, 1), "repeat_bands": True},
+    )
+    for way in ways:
+        imagery = FilesImagery(paths=pattern, **way)
         with pytest.raises(ImageryError, match="Files of one band each are one scene through a STAC item"):
             find(imagery, ("red", "nir"))
-    notes = find(FilesImagery(paths=pattern, bands=(1, 1)), ("red", "nir")).notes
-    assert any("band 1 of each file is taken for several bands of the model" in note for note in notes)
 
 
 def test_the_driver_follows_from_the_first_bytes_and_not_from_the_name() -> None:

@@ -97,7 +97,11 @@ def test_bands_of_items_by_key_metadata_and_spec_and_never_scaled(tmp_path: Path
         ),
     )
     imagery = StacImagery(
-        catalog=catalog, bands=("red", "scl", "bits", "types", "mine"), categorical=("mine",), scale=2
+        catalog=catalog,
+        bands=("red", "scl", "bits", "types", "mine"),
+        categorical=("mine",),
+        scale=2,
+        repeat_bands=True,
     )
     bands = find(imagery).scenes[0].bands
     assert [band.categorical for band in bands] == [False, True, True, True, True]
@@ -118,6 +122,6 @@ def test_notes_name_the_method_of_each_band(tmp_path: Path) -> None:
     write(tmp_path / "a.tif", np.ones((1, 4, 4), np.uint16), size=10)
     write(tmp_path / "b.tif", np.ones((1, 2, 2), np.uint8), size=20)
     catalog = write_items(tmp_path, make_item("x", {"red": "./a.tif", "nir": "./b.tif", "scl": "./b.tif"}))
-    notes = find(StacImagery(catalog=catalog, bands=("red", "nir", "scl"), resampling="cubic")).notes
+    notes = find(StacImagery(catalog=catalog, bands=("red", "nir", "scl"), resampling="cubic", repeat_bands=True)).notes
     assert "nir (20 in EPSG:32633): resampled, cubic" in notes
     assert "scl (20 in EPSG:32633): resampled, nearest" in notes
