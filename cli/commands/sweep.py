@@ -1,4 +1,4 @@
-"""`pipe sweep`: lists or removes what crashed runs left: machines, clusters, unfinished output."""
+"""`pipe sweep`: lists or removes what crashed runs left: machines, clusters, unfinished output, locks in buckets."""
 
 from __future__ import annotations
 
@@ -44,6 +44,8 @@ def sweep(*, remove: bool, as_json: bool, run: str | None = None, places: Sequen
             except TeardownError as error:
                 errors.append(error)
     _print(found, removed, as_json=as_json)
+    for note in found.notes:
+        print(note, file=sys.stderr)
     if errors:
         raise TeardownError(
             "\n".join(error.message for error in errors), remedy="\n  ".join(error.remedy for error in errors)
@@ -51,7 +53,8 @@ def sweep(*, remove: bool, as_json: bool, run: str | None = None, places: Sequen
     if found.unknown:
         raise _search_error(found.unknown)
     if not found.leftovers:
-        print("nothing is left", file=sys.stderr)
+        if not found.notes:
+            print("nothing is left", file=sys.stderr)
     elif remove:
         print(f"removed {len(removed)}", file=sys.stderr)
     else:

@@ -14,6 +14,7 @@ from typing import Any
 from swath import crashpoint
 from swath.cluster.contract import RunContext
 from swath.cluster.cost.budget import Budget
+from swath.cluster.teardown.bucket_output import leased_output
 from swath.cluster.teardown.partial_output import PARTIAL
 from swath.code_shipping import name_modules
 from swath.engine.engine import Engine
@@ -54,7 +55,6 @@ from swath.runner.output_checks import check_outputs
 from swath.runner.reports import RunReports
 from swath.runner.run_cluster import RunCluster
 from swath.spec.code_names import modules_of
-from swath.storage.bucket_lock import bucket_locked
 from swath.storage.private_folder import make_private
 from swath.storage.publication import staging_folder
 from swath.storage.state_owner import mark_as_own
@@ -113,8 +113,8 @@ def run(
             mark_as_own(job.project.state)
         earlier = _resumable(journal, run_id) if job.earlier is not None else None
         for output in job.outputs:
-            lock = bucket_locked if "://" in output.to else locked
-            exits.enter_context(lock(output.to, run_id))
+            remote = "://" in output.to
+            exits.enter_context(leased_output(journal, output.to, run_id) if remote else locked(output.to, run_id))
         stop = stop or Stop()
         if signals:
             exits.enter_context(stop.on_signals())

@@ -106,24 +106,41 @@ def read_holder(url: str, attempts: Attempts = Attempts()) -> Holder | None:
 
 def remove_lock(url: str, holder: Holder) -> None:
     """Remove a lock, if it is still the one that was read."""
+    found = read_holder(url)
+    if found is not None and found.token == holder.token:
+        _delete(url, found.version)
+
+
+def remove_silent_lock(url: str, holder: Holder) -> bool:
+    """Remove a lock, if it was not renewed since it was read. False when it was renewed by the same process, which lives then."""
+    found = read_holder(url)
+    if found is not None and found.version == holder.version:
+        _delete(url, holder.version)
+        found = read_holder(url)
+    return found is None or found.token != holder.token
+
+
+def _delete(url: str, version: str) -> None:
+    """Remove an object of this version; one of another version stays."""
     filesystem, path = filesystem_and_path(url)
     bucket, _, key = path.partition("/")
-    found = read_holder(url)
-    if found is None or found.token != holder.token:
-        return
 
     def request() -> None:
-        with contextlib.suppress(
-            FileNotFoundError, FileExistsError
-        ):  # an earlier request has removed it, or it is another's now
+        try:
             if scheme(url) == "s3":
-                answer = filesystem.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=found.version)
+                answer = filesystem.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=version)
                 html = "html" in answer["ResponseMetadata"]["HTTPHeaders"].get("content-type", "")
             else:
-                _, content = filesystem.call("DELETE", "b/{}/o/{}", bucket, key, ifGenerationMatch=found.version)
+                _, content = filesystem.call("DELETE", "b/{}/o/{}", bucket, key, ifGenerationMatch=version)
                 html = is_html(content)
-            if html:
-                raise UnexpectedAnswer(HTML_ANSWER)
+        except (FileNotFoundError, FileExistsError):  # an earlier request has removed it, or it is another's now
+            return
+        except OSError as error:
+            if _status(error) not in (409, 412):
+                raise
+            return
+        if html:
+            raise UnexpectedAnswer(HTML_ANSWER)
 
     Attempts().answer(request, url)
 

@@ -126,6 +126,11 @@ def staging_folder(target: str, run: str) -> Path:
     return Path(target).parent / f".{Path(target).name}.{run}.partial"
 
 
+def remote_staging(target: str, run: str) -> str:
+    """URL of the folder in the store of a target where a run's large files wait to be published."""
+    return f"{target}/.{staging_folder(target, run).name}"
+
+
 def is_staging_name(name: str, run: str) -> bool:
     """Whether `staging_folder` gives a folder of this name to a run, for a target of any kind."""
     if not run or "/" in run:
@@ -146,8 +151,7 @@ class Staging:
         self.remote = "://" in target
         self.folder = staging_folder(target, run)
         self._uploads: dict[str, Upload] = {}
-        self._remote_staging = f"{target}/.{self.folder.name}"
-        """Of a URL: the folder there where large files wait to be published."""
+        self._remote_staging = remote_staging(target, run)
 
     def destination(self, name: str) -> Path | Upload:
         """Where to write a large file: in the staging folder, or to the object store of the target, as it may not fit on this disk."""

@@ -6,34 +6,21 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import fsspec
 import pytest
 
 from swath.errors import Locked
 from swath.storage.bucket_lock import BucketLockLimits, _Lock, bucket_locked, lock_url, read_holder, remove_lock
 from swath.storage.filesystem import open_filesystem
 from swath.storage.publication import Staging
-from tests.imagery.servers import simulated_gs, simulated_s3
+from tests.storage.buckets import simulated_bucket
 
 NEVER = BucketLockLimits(period_s=1000)
 
 
 @pytest.fixture(scope="module", params=["s3", "gs"])
 def bucket(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    place = tmp_path_factory.mktemp("served")
-    (place / "here").write_text("a bucket is there when something is in it")
-    store = (
-        simulated_s3(place) if request.param == "s3" else simulated_gs(place, tmp_path_factory.mktemp("gs") / "data")
-    )
-    with store as environment, pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        patch.setitem(fsspec.config.conf, "gs", {"token": "anon"})
-        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-        cached = fsspec.get_filesystem_class(request.param)
-        cached.clear_instance_cache()
-        yield f"{request.param}://pixels"
-        cached.clear_instance_cache()
+    with simulated_bucket(request.param, tmp_path_factory.mktemp("store")) as url:
+        yield url
 
 
 def test_a_second_run_is_refused_with_the_holders_name_and_the_lock_is_removed_at_the_end(bucket: str) -> None:

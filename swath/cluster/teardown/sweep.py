@@ -15,6 +15,7 @@ from typing import Protocol
 from swath.cluster.local import scratch
 from swath.cluster.providers.fleets import fleet_of
 from swath.cluster.providers.machine import CLOUD_KINDS, CloudKind, Machine
+from swath.cluster.teardown.bucket_output import BUCKET, BucketOutput, find_in_bucket, target_of
 from swath.cluster.teardown.lease import CloudLease
 from swath.cluster.teardown.partial_output import (
     PartialOutput,
@@ -28,6 +29,9 @@ from swath.cluster.teardown.removal import remove_all
 from swath.engine.journal import Journal
 from swath.engine.journal_rows import LeaseRow
 from swath.errors import SwathError
+from swath.storage.bucket_lock import BucketLockLimits
+
+_LIMITS = BucketLockLimits()
 
 EXPIRED = "expired"
 """In place of the status of a run that is not in this journal."""
@@ -62,7 +66,7 @@ class Leftover(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes on this machine's disks."""
+        """Bytes of unfinished files."""
         ...
 
     @property
@@ -112,15 +116,19 @@ class SweepResult:
 
     leftovers: list[Leftover] = field(default_factory=list)
     unknown: list[tuple[str, SwathError]] = field(default_factory=list)
-    """(lease or place, why its machines could not be listed)."""
+    """(lease or place, why it could not be searched)."""
+    notes: list[str] = field(default_factory=list)
+    """What is not listed because it may be in use."""
 
 
-def find_leftovers(journal: Journal, places: Iterable[Place] = (), run: str | None = None) -> SweepResult:
+def find_leftovers(
+    journal: Journal, places: Iterable[Place] = (), run: str | None = None, limits: BucketLockLimits = _LIMITS
+) -> SweepResult:
     """What is left of all runs, or of one.
 
     A lease of a path that is not a staging folder of its run, or of machines without its run's label, is listed as well, and its
     `remove` raises: the journal may be somebody else's. Also ends the leases of what does not exist, and removes scratch folders
-    of workers of killed runs. In `places`, expired machines are found whoever launched them.
+    of workers of killed runs. In `places`, expired machines are found whoever launched them. `limits` are of locks in buckets.
     """
     scratch.sweep(journal.folder / "scratch")
     result = SweepResult()
@@ -137,6 +145,8 @@ def find_leftovers(journal: Journal, places: Iterable[Place] = (), run: str | No
         elif row.kind in CLOUD_KINDS:
             reason = f"not a lease of machines of run {printable(row.run)}"
             result.leftovers.append(RefusedLease(row, status, reason))
+        elif row.kind == BUCKET:
+            _add_bucket_output(row, status, journal, result, limits)
         elif exists(row.id):
             reason = why_not_removed(row.id, row.run, other_runs)
             if reason:
@@ -162,6 +172,26 @@ def _add_machines(lease: CloudLease, row: LeaseRow, status: str, journal: Journa
         result.leftovers.append(LeftMachines(lease, status, tuple(machines), row.created))
     else:
         lease.end(journal)
+
+
+def _add_bucket_output(
+    row: LeaseRow, status: str, journal: Journal, result: SweepResult, limits: BucketLockLimits
+) -> None:
+    if not target_of(row):
+        result.leftovers.append(RefusedLease(row, status, f"not an output of run {printable(row.run)}"))
+        return
+    try:
+        found = find_in_bucket(row, status, limits)
+    except SwathError as error:
+        result.unknown.append((printable(row.id), error))
+        return
+    match found:
+        case BucketOutput():
+            result.leftovers.append(found)
+        case None:
+            journal.end_lease(row.id)
+        case note:
+            result.notes.append(note)
 
 
 def _add_expired(place: Place, known: set[str], result: SweepResult) -> None:
