@@ -10,7 +10,8 @@ from typing import Protocol
 from distributed.core import Status
 
 from swath.cluster.cloud.host import ClusterHost
-from swath.cluster.cloud.vm_process import VmProcess, machine_of
+from swath.cluster.cloud.process_register import machine_of
+from swath.cluster.cloud.vm_process import VmProcess
 from swath.cluster.machine import cloud_init
 from swath.errors import CredentialsError, InfrastructureError, SwathError
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import secrets
 import time
@@ -25,9 +24,10 @@ from distributed.utils import NoOpAwaitable
 from swath.cluster.cloud.launch_requests import LaunchRequests
 from swath.cluster.cloud.limits import RepairLimits
 from swath.cluster.cloud.machine_pool import MachinePool, in_time
+from swath.cluster.cloud.process_register import ProcessRegister, machine_of
 from swath.cluster.cloud.repair import ClusterRepair
 from swath.cluster.cloud.silence import SilentWorkers
-from swath.cluster.cloud.vm_process import FIREWALL, VmProcess, machine_of
+from swath.cluster.cloud.vm_process import FIREWALL, VmProcess
 from swath.cluster.machine import entrypoint
 from swath.cluster.providers.contract import LaunchRequest, MachineProvider
 from swath.cluster.steady_clock import steady_time
@@ -56,7 +56,6 @@ class VmCluster(VMCluster):  # type: ignore[misc]
     workers: dict[str, VmProcess]
     scheduler: Any
     scheduler_comm: Any
-    scheduler_info: Any
     _watch_worker_status_task: asyncio.Task[None]
     status: Status
 
@@ -70,6 +69,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         limits: RepairLimits | None = None,
     ) -> None:
         """Not started. `label` is the run's. `limits` are by default those of the environment."""
+        self._processes = ProcessRegister()
         # Not VMCluster's own __init__: it sets TLS for the whole process, and changes dictionaries that all clusters share.
         SpecCluster.__init__(self, asynchronous=True, loop=loop, security=security, name=label)
         self.spec, self.label = spec, label
@@ -83,14 +83,23 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         self.machines = MachinePool(provider)
         self.repair = ClusterRepair(self)
         self._requests = LaunchRequests(spec, label, provider, security, expires=steady_time() + spec.max_hours * 3600)
-        self._resources: tuple[Mapping[str, float], ...] = ()
-        """Different resources of all workers that there have been."""
         self._process_counts: dict[str, int] = {}
         """Machine -> how many processes it starts, as far as its machines have reported that to the scheduler."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._launches_workers = False
         """Whether worker machines may be launched: the scheduler's machine has its address."""
         self._silence = SilentWorkers(self.limits.unanswered_s, self.limits.answer_s)
+
+    @property
+    def scheduler_info(self) -> Any:
+        """The scheduler's description of itself and its workers, which Dask's base class sets at each new connection."""
+        return self._scheduler_info
+
+    @scheduler_info.setter
+    def scheduler_info(self, info: Any) -> None:
+        self._scheduler_info = info
+        if machines := self._processes.replace(info["workers"]):
+            self._note_machines(machines)
 
     # --- starting
 
@@ -149,9 +158,9 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         """Raise InfrastructureError when no worker can have these resources, or no machine can be had. From any thread."""
         if self.repair.fatal is not None:
             raise self.repair.fatal
-        if self._resources:
+        if available := self._processes.resources:
             try:
-                resources.check(requested, self._resources)
+                resources.check(requested, available)
             except InfrastructureError as error:
                 raise InfrastructureError(error.message, remedy="set cluster.machine to one that has more") from error
 
@@ -167,7 +176,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
 
     @property
     def observed(self) -> set[str]:
-        return {name for name in self.worker_spec if self.processes_of(name)}
+        return {name for name in self.worker_spec if self._processes.count(name)}
 
     @property
     def processes_per_machine(self) -> int:
@@ -177,7 +186,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
     def scale(self, n: int = 0, memory: object = None, cores: object = None) -> Any:
         """Plan `n` machines. Those that have not come up yet are removed first."""
         surplus = max(0, len(self.worker_spec) - n)
-        for name in sorted(self.worker_spec, key=lambda name: bool(self.processes_of(name)))[:surplus]:
+        for name in sorted(self.worker_spec, key=lambda name: bool(self._processes.count(name)))[:surplus]:
             del self.worker_spec[name]
         while len(self.worker_spec) < n and self._takes_workers:
             self.worker_spec.update(self.new_worker_spec())
@@ -197,7 +206,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         busy = {
             machine_of(known[address]["name"]) for address, calls in processing.items() if calls and address in known
         }
-        return [name for name in self.worker_spec if self.processes_of(name) and name not in busy]
+        return [name for name in self.worker_spec if self._processes.count(name) and name not in busy]
 
     def _new_worker_name(self, worker_number: object) -> str:
         return f"{self.label}-{secrets.token_hex(4)}"
@@ -258,8 +267,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         self._correct_state()
 
     def processes_of(self, machine: str) -> list[str]:
-        names = [worker["name"] for worker in list(self.scheduler_info["workers"].values())]
-        return [name for name in names if machine_of(name) == machine]
+        return self._processes.of(machine)
 
     def run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         def done(task: asyncio.Task[None]) -> None:
@@ -312,20 +320,23 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         """Machines all of whose processes are at the scheduler."""
         if self.observed - set(self._process_counts):
             self._process_counts = await self.scheduler_comm.get_metadata(keys=[entrypoint.MACHINES], default={})
-        return [name for name in self.observed if len(self.processes_of(name)) >= self._process_counts.get(name, 2**30)]
+        counts = self._process_counts
+        return [name for name in self.observed if self._processes.count(name) >= counts.get(name, 2**30)]
 
     def _update_worker_status(self, op: str, msg: Any) -> None:
         # Not SpecCluster's: it would look for machines by the names of their processes.
+        if op == "remove":
+            self._processes.remove(msg)
+        elif op == "add":
+            self._note_machines(self._processes.add(msg["workers"]))
         Cluster._update_worker_status(self, op, msg)
-        if op != "add":
-            return
-        found = [worker["resources"] for worker in self.scheduler_info["workers"].values() if worker.get("resources")]
-        distinct = {json.dumps(each, sort_keys=True): each for each in (*self._resources, *found)}
-        self._resources = tuple(distinct.values())
-        self.repair.reset_failures()
-        for name in self.observed:
-            if name in self.workers:
-                self.workers[name].registered = True
+
+    def _note_machines(self, machines: set[str]) -> None:
+        """Note that processes of these machines are at the scheduler."""
+        if machines:
+            self.repair.reset_failures()
+        for name in machines & self.workers.keys():
+            self.workers[name].registered = True
 
     # --- closing
 

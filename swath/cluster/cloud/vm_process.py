@@ -177,8 +177,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer"
     return "connection refused" if isinstance(error, ConnectionRefusedError) else str(error)
-
-
-def machine_of(process: object) -> str:
-    """The machine of a worker process, by the process's name."""
-    return str(process).rpartition("-")[0]

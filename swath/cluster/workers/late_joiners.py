@@ -1,4 +1,4 @@
-"""Workers that join while a run goes on: checked in the background, so that the run does not wait."""
+"""Workers that join while a run goes on: checked in the background, all together that have joined since the last check."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ TOPIC = "all"
 
 
 class LateJoiners:
-    """Calls `check_worker` with the address of each worker that joins. The error that it raises is raised again by the next `check`.
+    """Calls `check_workers` with the addresses of workers that have joined. The error that it raises is raised again by the next
+    `check`.
 
-    In a daemon thread, for which nobody waits: a worker may not answer.
+    When they do not answer in time, each half of them is checked by itself: one that is stopped does not hide the others. In a
+    daemon thread, for which nobody waits: a worker may not answer.
     """
 
-    def __init__(self, client: Client, check_worker: Callable[[str], None]) -> None:
+    def __init__(self, client: Client, check_workers: Callable[[list[str]], None]) -> None:
         self._client = client
-        self._check_worker = check_worker
+        self._check_workers = check_workers
         self._error: InfrastructureError | None = None
         self._joined: queue.SimpleQueue[str] = queue.SimpleQueue()
         """Addresses of workers; empty text at the end."""
@@ -55,10 +57,23 @@ class LateJoiners:
             self._joined.put(event[1]["worker"])
 
     def _check_all(self) -> None:
-        while (address := self._joined.get()) and self._error is None:
-            try:
-                self._check_worker(address)
-            except InfrastructureError as error:
-                self._error = error
-            except (OSError, TimeoutError, RuntimeError):
-                continue  # the worker has left again or is stopped, or the scheduler is lost, which the executor reports
+        while self._error is None and (address := self._joined.get()):
+            addresses = [address]
+            with contextlib.suppress(queue.Empty):
+                while following := self._joined.get_nowait():
+                    addresses.append(following)
+                return  # the run ends
+            self._check(list(dict.fromkeys(addresses)))
+
+    def _check(self, addresses: list[str]) -> None:
+        try:
+            self._check_workers(addresses)
+        except InfrastructureError as error:
+            self._error = error
+        except TimeoutError:
+            half = len(addresses) // 2
+            for part in (addresses[:half], addresses[half:]) if half else ():
+                if self._error is None:
+                    self._check(part)
+        except (OSError, RuntimeError):
+            return  # the worker has left again, or the scheduler is lost, which the executor reports

@@ -116,10 +116,10 @@ def session(
                 warn(message)
             exits.enter_context(workers_set_up(client, ProjectCode.loaded(), end_with_run=end_with_run))
 
-            def check_worker(worker: str) -> None:
-                versions.check_workers(client, address, [worker])
+            def check_workers(workers: list[str]) -> None:
+                versions.check_workers(client, address, workers)
 
-            late_joiners = exits.enter_context(LateJoiners(client, check_worker))
+            late_joiners = exits.enter_context(LateJoiners(client, check_workers))
         yield DaskSession(client, address, late_joiners)
 
 
