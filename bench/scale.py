@@ -1,6 +1,6 @@
 """A run at scale, on the client's side: 1,000 machines join, 10,000 results are read for publication, 100,000 looked up at a resume.
 
-Run: python bench/scale.py [joins] [publication] [resume]. Machines and the bucket are simulated: each request of the bucket takes 50 ms,
+Run: python bench/scale.py [joins] [publication] [resume]. Machines and the bucket are simulated: each request there takes 50 ms,
 as from a laptop to a region far away, and costs no time of a processor, so the times are those of swath itself.
 """
 
