@@ -22,7 +22,7 @@ from swath.graph.task import task
 from swath.spec.base import Spec
 from swath.spec.fields.area import Area
 from swath.spec.fields.grid import GridSpec
-from swath.spec.fields.imagery import Imagery
+from swath.spec.fields.imagery import Imagery, is_known_by_files
 from swath.spec.fields.model import ModelRef
 from swath.spec.fields.output import Output
 
@@ -68,7 +68,8 @@ def predict(spec: Predict) -> Any:
     """Segment an area with a trained model and publish the map."""
     contract = read_contract(spec.model)
     weights = read_weights(spec.model)
-    scenes = find_imagery(spec.imagery, contract=contract, area=spec.area, grid=spec.grid)
+    find = find_imagery.options(cache=is_known_by_files(spec.imagery))
+    scenes = find(spec.imagery, contract=contract, area=spec.area, grid=spec.grid)
     return map_scenes(scenes, contract, weights, spec.model, spec.area, spec.output, spec.region)
 
 
@@ -108,8 +109,8 @@ def read_weights(model: ModelRef) -> Weights:
 def find_imagery(
     imagery: Imagery, *, contract: Contract, area: Area | None, grid: GridSpec | None
 ) -> tuple[Scenes, ...]:
-    """The scenes of each grid of the map. Files or catalogue are read in every run; tasks that depend on the scenes run again only
-    when these have changed."""
+    """The scenes of each grid of the map. A catalogue, and images elsewhere, are read in every run; tasks that depend on the scenes
+    run again only when these have changed."""
     from swath.imagery.reading.mosaic import check_scale
     from swath.imagery.sources.find import find_sheets
     from swath.maps.layout import grid_windows

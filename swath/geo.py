@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -55,12 +56,15 @@ class Window:
 def source_window(image: GeoBox, window: Window, halo: int, stride: int) -> Window:
     """The window to read for `window`: `halo` pixels more on each side, from and to multiples of `stride` on the image grid, cut
     at the image's edges."""
+    return _source_window((image.shape[0], image.shape[1]), window, halo, stride)
 
+
+def _source_window(image: tuple[int, int], window: Window, halo: int, stride: int) -> Window:
     def widened(start: int, stop: int, edge: int) -> tuple[int, int]:
         low = max(0, start - halo) // stride * stride
         return low, min(edge, -(-(stop + halo) // stride) * stride)
 
-    height, width = image.shape
+    height, width = image
     row, stop_row = widened(window.row, window.stop_row, height)
     col, stop_col = widened(window.col, window.stop_col, width)
     return Window(row, col, stop_row - row, stop_col - col)
@@ -100,6 +104,26 @@ class Blocks(Sequence[Block]):
     wanted: tuple[int, ...] | None = None
     """Lattice indices of the blocks to map; None means all."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The image is a pickle in the pickle, loaded when it is first asked for: who only needs windows imports no odc-geo.
+        state = {name: value for name, value in vars(self).items() if name != "image"}
+        if "_image" not in state:
+            state |= {"_image": pickle.dumps(self.image), "_shape": self._image_shape}
+        return state
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "image" or "_image" not in vars(self):
+            raise AttributeError(name)
+        image = pickle.loads(vars(self)["_image"])
+        object.__setattr__(self, "image", image)
+        return image
+
+    @property
+    def _image_shape(self) -> tuple[int, int]:
+        """(height, width) of the whole image in pixels."""
+        shape = vars(self).get("_shape") or self.image.shape
+        return (shape[0], shape[1])
+
     @property
     def lattice(self) -> tuple[int, int]:
         """(rows, columns) of blocks that tile the output window."""
@@ -128,7 +152,7 @@ class Blocks(Sequence[Block]):
         window = Window(
             row, col, min(self.size, self.output.stop_row - row), min(self.size, self.output.stop_col - col)
         )
-        return Block(index, window, source_window(self.image, window, self.halo, self.stride))
+        return Block(index, window, _source_window(self._image_shape, window, self.halo, self.stride))
 
     @property
     def pixels(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
 import sys
 
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
+from swath.engine.fingerprint import fingerprint
 from swath.geo import Blocks, Window, sheet_windows
 from swath.maps.sheets import sheet_names
 
@@ -140,3 +143,19 @@ def test_sheets_tile_the_output_on_the_lattice_of_regions(height: int, width: in
     assert len(set(sheet_names(windows))) == len(windows)
     if max(height, width) <= limit // region * region:
         assert sheet_names(windows) == ["map.tif"]
+
+
+def test_pickled_blocks_give_their_windows_without_loading_the_image_and_the_image_when_it_is_asked_for() -> None:
+    blocks = Blocks(image(900, 700), Window(3, 5, 800, 600), 256, 32, 8, wanted=(0, 3))
+    code = """if True:
+        import pickle, sys
+        blocks = pickle.loads(sys.stdin.buffer.read())
+        print(list(blocks), "odc" in sys.modules)
+        again = pickle.loads(pickle.dumps(blocks))
+        print(repr(blocks.image.shape), again == blocks, again.image.crs.to_epsg())
+    """
+    done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(blocks), capture_output=True, check=True)
+    windows, facts = done.stdout.decode().splitlines()
+    assert windows == f"{list(blocks)} False"
+    assert facts == "Shape2d(x=700, y=900) True 32633"
+    assert fingerprint(pickle.loads(pickle.dumps(blocks))) == fingerprint(blocks)

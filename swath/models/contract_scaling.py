@@ -10,8 +10,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from swath.models.document_reader import DocumentReader, suggestion
-from swath.models.network_input import VALUE_SCALINGS
 
+VALUE_SCALINGS: dict[str, tuple[str, ...]] = {
+    "min-max": ("minimum", "maximum"),
+    "z-score": ("mean", "stddev"),
+    "clip": ("minimum", "maximum"),
+    "clip-min": ("minimum",),
+    "clip-max": ("maximum",),
+    "offset": ("value",),
+    "scale": ("value",),
+}
+"""Types of MLM value_scaling that are applied (see swath.models.network_input), with the numbers that each needs."""
 IGNORED_FIELDS = {
     "mlm:input": ("name", "description", "title", "statistics"),
     "mlm:input.0.input": ("description", "name"),

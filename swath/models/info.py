@@ -10,7 +10,6 @@ from swath.models.contract_file import contract_path, read_contract
 from swath.models.declaration import channels_error
 from swath.models.device import Device, resolve_device
 from swath.models.load import check_file, format_of, load_model, weights_sha256
-from swath.models.receptive import measure_predictor, output_channels
 from swath.models.weights_cache import local_copy
 from swath.module_code import module_digest
 from swath.spec.fields.model import ModelRef
@@ -65,6 +64,8 @@ def measure_weights(weights: Weights) -> ReceptiveField:
 
     Raises ModelError, also for a network that does not give the contract's number of channels.
     """
+    from swath.models.receptive import measure_predictor, output_channels
+
     predictor = load_model(weights)
     found = measure_predictor(predictor, weights.bands)
     if weights.channels is not None:
@@ -76,6 +77,8 @@ def measure_weights(weights: Weights) -> ReceptiveField:
 
 def measure_channels(weights: Weights) -> int:
     """How many channels the network gives, by running it."""
+    from swath.models.receptive import output_channels
+
     return output_channels(load_model(weights), weights.bands)
 
 

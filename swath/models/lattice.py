@@ -8,9 +8,11 @@ weighted by a Hann window. Where the image ends, the core reaches to the image's
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 EDGE, STEP, DISCARD = 512, 320, 64
 """In pixels, for a network of stride 1."""
@@ -59,6 +61,8 @@ class Lattice:
     def weights(self, number: int, length: int) -> NDArray[np.float32]:
         """Weights of a tile for the pixels of its core; those of all tiles sum to 1. Always computed for the whole core, so that a
         pixel's weight has the same bits for every caller."""
+        import numpy as np
+
         start, stop = self.core(number, length)
         own = self._hann(number, length)
         total = np.zeros(stop - start)
@@ -72,6 +76,8 @@ class Lattice:
         return result
 
     def _hann(self, number: int, length: int) -> NDArray[np.float64]:
+        import numpy as np
+
         start, stop = self.core(number, length)
         core = self.edge - 2 * self.discard
         at = np.arange(start, stop) - (number * self.step + self.discard) + 0.5

@@ -11,26 +11,20 @@ import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from swath.errors import ModelError
 from swath.models.contract import Contract, Format, ModelInfo, Precision, Weights
 from swath.models.declaration import Declaration
 from swath.models.device import Device
 from swath.models.exported_archive import check_archive, read_declaration, read_graph
-from swath.models.onnx_predictor import OnnxPredictor, require_onnxruntime
-from swath.models.predictor import Predictor
 from swath.models.safety.first_load import FirstLoad, load_first
 from swath.models.safety.onnx_file import check_onnx, read_onnx, weights_files
 from swath.models.safety.torchscript import check_script_archive
-from swath.models.torch_files import (
-    load_checkpoint,
-    load_safetensors,
-    load_torch_export,
-    load_torchscript,
-    read_checkpoint,
-)
-from swath.models.torch_predictor import TorchPredictor
 from swath.models.weights_cache import local_copy
+
+if TYPE_CHECKING:
+    from swath.models.predictor import Predictor
 
 FORMATS: dict[str, Format] = {
     ".pt2": "pt2",
@@ -105,6 +99,10 @@ def _load(
     path = local_copy(href)
     if weights_sha256(path) != sha256:
         raise ModelError(f"{href}: the weights have changed since the run began", remedy="start the run again")
+    from swath.models import torch_files  # here and not above: who reads a contract needs no numpy
+    from swath.models.onnx_predictor import OnnxPredictor, require_onnxruntime
+    from swath.models.torch_predictor import TorchPredictor
+
     if form == "onnx":
         require_onnxruntime(path)
     if form != "safetensors":  # which is nothing but numbers
@@ -114,13 +112,13 @@ def _load(
     match form:
         case "pt2":
             with _remedy():
-                return TorchPredictor(load_torch_export(path, output), path, precision, device)
+                return TorchPredictor(torch_files.load_torch_export(path, output), path, precision, device)
         case "torchscript":
-            return TorchPredictor(load_torchscript(path), path, precision, device, output)
+            return TorchPredictor(torch_files.load_torchscript(path), path, precision, device, output)
         case "safetensors":
-            return TorchPredictor(load_safetensors(path, factory, code), path, precision, device, output)
+            return TorchPredictor(torch_files.load_safetensors(path, factory, code), path, precision, device, output)
         case "checkpoint":
-            return TorchPredictor(load_checkpoint(path, factory, code), path, precision, device, output)
+            return TorchPredictor(torch_files.load_checkpoint(path, factory, code), path, precision, device, output)
         case "onnx":
             return OnnxPredictor.open(path, output)
 
@@ -167,18 +165,22 @@ def rehearse(path: str, form: Format) -> None:
     weights is copying numbers. Raises ModelError."""
     with _remedy():
         if form == "onnx":
+            from swath.models.onnx_predictor import OnnxPredictor
+
             OnnxPredictor.load(path)
             return
         import torch
+
+        from swath.models import torch_files
 
         torch.set_num_threads(1)
         match form:
             case "pt2":
                 read_graph(path)
             case "torchscript":
-                load_torchscript(path)
+                torch_files.load_torchscript(path)
             case "checkpoint":
-                read_checkpoint(path)
+                torch_files.read_checkpoint(path)
 
 
 @contextlib.contextmanager

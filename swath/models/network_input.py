@@ -16,17 +16,6 @@ from swath.errors import ModelError
 FILL = np.float32(0)
 """Value after scaling where there is no valid pixel, and in the padding."""
 
-VALUE_SCALINGS: dict[str, tuple[str, ...]] = {
-    "min-max": ("minimum", "maximum"),
-    "z-score": ("mean", "stddev"),
-    "clip": ("minimum", "maximum"),
-    "clip-min": ("minimum",),
-    "clip-max": ("maximum",),
-    "offset": ("value",),
-    "scale": ("value",),
-}
-"""Types of MLM value_scaling that are applied, with the numbers that each needs."""
-
 
 def prepare(
     pixels: NDArray[Any], valid: NDArray[np.bool_], scaling: Sequence[dict[str, Any]], stride: int
@@ -35,7 +24,7 @@ def prepare(
 
     `pixels` (N, bands, H, W) of any number type, in the contract's units; `valid` (N, H, W). `scaling` are MLM value_scaling objects:
     none, one for all bands, or one per band. H' and W' are H and W padded at the bottom and the right to multiples of `stride`.
-    Raises ModelError for a type of scaling that is not in VALUE_SCALINGS.
+    Raises ModelError for a type of scaling that is not in swath.models.contract_scaling.VALUE_SCALINGS.
     """
     count, height, width = valid.shape
     bands = pixels.shape[1]

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swath.errors import SwathError
 from swath.file_identity import unknown_identity
 from swath.graph.graph import Graph
 from swath.graph.task import Task
-from swath.imagery.remote.identities import LIMITS, IdentityLimits, identities
 from swath.spec.fields.paths import InputFile
 from swath.spec.locations import is_remote
 from swath.storage.address import redacted, scheme
-from swath.storage.filesystem import open_filesystem
+
+if TYPE_CHECKING:
+    from swath.imagery.remote.identities import IdentityLimits
 
 
 class InputIdentities:
     """Gives the remote InputFiles in a graph's arguments their identities; each file is asked once for a run, all in parallel."""
 
-    def __init__(self, warn: Callable[[str], None], limits: IdentityLimits = LIMITS) -> None:
+    def __init__(self, warn: Callable[[str], None], limits: IdentityLimits | None = None) -> None:
+        """limits: how files are asked; those of swath.imagery.remote.identities when not given."""
         self._warn, self._limits = warn, limits
         self._known: dict[str, str] = {}
 
@@ -38,9 +40,11 @@ class InputIdentities:
             file.remote_identity = self._known[file]
 
     def _ask(self, hrefs: list[str]) -> None:
+        from swath.imagery.remote.identities import LIMITS, identities
+
         notes: list[str] = []
         matches = {href: self._matches(href, notes) for href in hrefs}
-        found = identities((each for every in matches.values() for each in every), notes, self._limits)
+        found = identities((each for every in matches.values() for each in every), notes, self._limits or LIMITS)
         for href, every in matches.items():
             parts = [found[each] for each in every]
             if len(every) == 1:
@@ -55,6 +59,8 @@ class InputIdentities:
         """The files that a pattern in an object store names; any other address itself."""
         if scheme(href) in ("file", "http", "https") or not any(sign in href for sign in "*?["):
             return [href]
+        from swath.storage.filesystem import open_filesystem
+
         try:
             files = open_filesystem(href)
             return sorted(files.unstrip_protocol(match) for match in files.glob(href))

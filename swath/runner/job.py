@@ -15,7 +15,7 @@ from swath.spec.fields.output import Destination
 from swath.spec.loading.load import LoadedSpec
 from swath.spec.locations import is_stream, spec_stem
 from swath.spec.secrets import masked_errors, scrub
-from swath.spec.validation.reachability import results_location
+from swath.spec.validation.reachability import STAGING_KINDS, results_location
 
 if TYPE_CHECKING:
     from swath.engine.journal_rows import RunRow
@@ -133,6 +133,8 @@ class Job:
 
         Raises UsageError when something cannot be staged, CredentialsError and InfrastructureError when the bucket refuses it.
         """
+        if self.loaded.spec.cluster.kind not in STAGING_KINDS:
+            return self
         from swath.runner import staging
 
         loaded = staging.staged(self.loaded, say)

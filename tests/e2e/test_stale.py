@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -216,6 +218,46 @@ def test_a_changed_input_is_read_again_and_an_untouched_one_is_not(
         change(project)
         assert node in executed(project, **spec), change.__name__
         assert executed(project, **spec) == always
+
+
+def test_local_images_are_found_again_only_when_one_of_their_files_differs_or_another_matches(project: Path) -> None:
+    pattern = PREDICT | {"imagery": {"source": "files", "paths": ["sc*.tif"]}}
+    assert "find_imagery" in executed(project, **pattern)
+    assert executed(project, **pattern) == {"read_contract", "read_weights", "describe_model"}
+    raster(project / "scene-2.tif", 9)
+    assert {"find_imagery", "predict_region"} <= executed(project, **pattern)
+    (project / "scene-2.tif").unlink()
+    assert "find_imagery" not in executed(project, **pattern)  # as it was before
+    changed_scene(project)
+    assert "find_imagery" in executed(project, **pattern)
+    stac = PREDICT | {"imagery": STAC}
+    executed(project, **stac)
+    assert "find_imagery" in executed(project, **stac)  # a catalogue is asked in every run
+
+
+def test_a_run_with_nothing_to_do_imports_no_library_of_images_or_networks(project: Path) -> None:
+    spec = {"pipeline": "predict", "imagery": FILES, "model": MODEL, "output": "out/again", "cluster": "inline"}
+    (project / "again.yaml").write_text(yaml.safe_dump(spec))
+    assert swath.run(swath.load(project / "again.yaml")).status == "done"
+    words = [sys.executable, "-X", "importtime", "-m", "swath.cli", "run", "again.yaml"]
+    done = subprocess.run(words, cwd=project, env=dict(os.environ), capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "swath.runner.runner" in imported
+    assert "swath.imagery.sources.find" not in imported
+    heavy = {
+        "torch",
+        "rasterio",
+        "odc.geo",
+        "pyproj",
+        "shapely",
+        "dask",
+        "distributed",
+        "boto3",
+        "ssl",
+        "onnxruntime",
+        "pandas",
+    }
+    assert not imported & heavy
 
 
 TRAIN = {

@@ -12,7 +12,8 @@ from pystac.extensions.mlm import ValueScaling, ValueScalingType
 from torch import nn
 
 from swath.models.contract import Contract, ModelClass
-from swath.models.network_input import VALUE_SCALINGS, prepare
+from swath.models.contract_scaling import VALUE_SCALINGS
+from swath.models.network_input import prepare
 
 CLASSES = Contract(
     name="three",

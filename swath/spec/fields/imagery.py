@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from swath.spec.fields.paths import InputPath, InputPattern
+from swath.spec.locations import is_remote
 from swath.spec.spec_model import SpecModel
 
 Resampling = Literal["nearest", "bilinear", "cubic", "average", "mode"]
@@ -89,3 +90,9 @@ class StacImagery(_Imagery):
 
 
 Imagery = Annotated[FilesImagery | StacImagery, Field(discriminator="source")]
+
+
+def is_known_by_files(imagery: FilesImagery | StacImagery) -> bool:
+    """Whether the scenes follow from the spec and the content identities of files on this machine, so that finding them again gives
+    the same unless one of these differs. Not those of a catalogue or a server."""
+    return isinstance(imagery, FilesImagery) and not any(map(is_remote, imagery.paths))
