@@ -13,6 +13,11 @@ reaches POINT for the Nth time (the first when none is named). The points, in th
     publishing   a file of the output is in its final place, others are not
     closing      the graph has its result, the cluster is about to be closed
     ending       the report is written, the end of the run is not in the journal yet
+
+Of a run that a server was asked for:
+
+    claimed      the agent has a run's attempt on its disk, and no supervisor for it yet
+    spawned      the supervisor has started the run's process, and not written that down
 """
 
 from __future__ import annotations
@@ -36,6 +41,8 @@ POINTS = (
     "publishing",
     "closing",
     "ending",
+    "claimed",
+    "spawned",
 )
 SIGNALS = {"KILL": signal.SIGKILL, "TERM": signal.SIGTERM, "INT": signal.SIGINT, "USR1": signal.SIGUSR1}
 

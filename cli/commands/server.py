@@ -12,9 +12,10 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from swath.errors import MissingExtra, SwathError
-from swath.server.serving import ListenAddress, Server
+from swath.server.serving import LOOPBACK, ListenAddress, Server
 from swath.storage.owned_file import replace_text
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def serve_project(start: Path, port: int, slots: int) -> int:
     from swath.agent.agent import Agent
     from swath.project.project import Project
     from swath.protocol.client import Client
-    from swath.protocol.logins import Login, Logins
+    from swath.protocol.logins import SERVER, Login, Logins
 
     project = Project.find(start)
     folder = project.state / "server"
@@ -49,7 +50,10 @@ def serve_project(start: Path, port: int, slots: int) -> int:
     services, name = server.services, _name(project.root)
     services.projects.put(name, {"folder": str(project.root)})
     user = _renewed(server, "user", "this-user", "admin")
-    Logins.of_user().save(Login(server.url, user))
+    logins = Logins.of_user()
+    other = logins.default()
+    others = other is not None and other != server.url and urlsplit(other).hostname not in LOOPBACK
+    logins.save(Login(server.url, user), default=not others)
     agent = Agent(
         Client(server.url, _renewed(server, "agent", "this-machine", "runner")), _name(Path(socket.gethostname())),
         folder / "agent", slots=slots, say=_print,
@@ -57,9 +61,16 @@ def serve_project(start: Path, port: int, slots: int) -> int:
     thread = threading.Thread(target=_work, args=(agent,), name="agent", daemon=True)
 
     def ready() -> None:
+        prefix = (
+            f"{SERVER}={server.url} " if others else ""
+        )  # the server that this user has signed in to stays the default
         _print(
-            f"project {name} is served at {server.url}; start a run from any folder: pipe submit SPEC --project {name}"
+            f"project {name} is served at {server.url}; start a run from any folder: {prefix}pipe submit SPEC --project {name}"
         )
+        if others:
+            _print(f"without {SERVER}, `pipe submit` asks {other}")
+        elif other not in (None, server.url):
+            _print(f"`pipe submit` asks this server now, not {other} any more")
         _print(f"with curl: the token is in {folder / 'token'}; Ctrl-C ends the server, runs go on")
         thread.start()
 

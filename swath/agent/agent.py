@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from swath.agent.attempt_folder import AttemptFolder
+from swath.agent.attempt_folder import AttemptFolder, ServerAddress
 from swath.agent.launcher import Launcher, ProcessLauncher
+from swath.crashpoint import reached
 from swath.errors import Locked, StateError, UsageError
 from swath.protocol.client import Client, ServerUnavailable, Superseded
 from swath.protocol.messages import AgentRegistration, AttemptName, Claim, Gone, Registered
@@ -107,7 +108,8 @@ class Agent:
                 claim = secrets.token_hex(16)  # another word once there was an answer
                 if work is None:
                     continue
-                folder = AttemptFolder.create(self._attempts, self._client.url, work)
+                folder = AttemptFolder.create(self._attempts, ServerAddress(self._client.url, registered.server), work)
+                reached("claimed")
                 self._say(f"{work.run}: attempt {work.number} for project {work.project}")
                 with contextlib.suppress(StateError):  # tried again with the next look
                     self._launcher.start(folder)
@@ -147,7 +149,13 @@ class Agent:
 
     def _take_up(self, registered: Registered) -> None:
         """Settle what was open when the agent was last there."""
-        known = {folder.path.name for folder in AttemptFolder.all(self._attempts)}
+        known = set()
+        for folder in AttemptFolder.all(self._attempts):
+            known.add(folder.path.name)
+            try:
+                folder.move_server(ServerAddress(self._client.url, registered.server))
+            except StateError as error:
+                log.warning("%s", error.message)
         for attempt in registered.attempts:
             if f"{attempt.run}.{attempt.number}" not in known:
                 self._say(f"{attempt.run}: attempt {attempt.number} is not on this machine any more")

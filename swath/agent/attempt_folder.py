@@ -5,11 +5,15 @@ It outlives agent and supervisor: whoever comes next finds in it what to go on w
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import shutil
+import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,11 @@ from swath.engine.process import Process
 from swath.errors import StateError
 from swath.protocol.messages import Work
 from swath.storage.private_folder import make_private
+
+SUPERVISOR_LOCK = "supervisor.lock"
+"""Held by the supervisor of an attempt."""
+RUN_LOCK = "run.lock"
+"""Held by the run of an attempt."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,14 @@ class LineNumbers:
     """The server's id for the line after those."""
 
 
+@dataclass(frozen=True)
+class ServerAddress:
+    """Where a server is, and which one it is."""
+
+    url: str
+    id: str
+
+
 class AttemptFolder:
     """Files of an attempt. Each is written whole or not at all."""
 
@@ -37,12 +54,14 @@ class AttemptFolder:
         self.path = path
 
     @classmethod
-    def create(cls, parent: Path, server: str, work: Work) -> AttemptFolder:
+    def create(cls, parent: Path, server: ServerAddress, work: Work) -> AttemptFolder:
         """A folder for a run that was claimed. The same one again when it is there."""
         make_private(parent)
         folder = cls(parent / f"{work.run}.{work.number}")
         make_private(folder.path)
-        folder._write("work.json", {"server": server, "work": work.model_dump(mode="json")})
+        folder._write("server.json", dataclasses.asdict(server))
+        folder._write_text("spec.yaml", work.request.spec)
+        folder._write("work.json", {"work": work.model_dump(mode="json")})
         return folder
 
     @classmethod
@@ -53,15 +72,31 @@ class AttemptFolder:
         found = [cls(path) for path in sorted(parent.iterdir()) if (path / "work.json").is_file()]
         return [folder for folder in found if not folder.ended]
 
-    def before(self) -> AttemptFolder:
-        """The folder that the attempt before this one would have here."""
-        name, _, number = self.path.name.rpartition(".")
-        return AttemptFolder(self.path.with_name(f"{name}.{int(number) - 1}"))
+    @property
+    def number(self) -> int:
+        """Of the attempt."""
+        return int(self.path.name.rpartition(".")[2])
+
+    def earlier(self) -> AttemptFolder | None:
+        """The folder of the newest attempt before this one that had log lines on this machine."""
+        name = self.path.name.rpartition(".")[0]
+        before = (AttemptFolder(self.path.with_name(f"{name}.{number}")) for number in range(self.number - 1, 0, -1))
+        return next((folder for folder in before if folder.numbers() is not None), None)
 
     @property
-    def server(self) -> str:
-        """Address of the server."""
-        return str(self._read("work.json")["server"])
+    def server(self) -> ServerAddress:
+        """The server that it was claimed from, at its newest address."""
+        return ServerAddress(**self._read("server.json"))
+
+    def move_server(self, server: ServerAddress) -> None:
+        """The server is at another address now. A folder of another server stays as it is."""
+        if self.server.id == server.id and self.server != server:
+            self._write("server.json", dataclasses.asdict(server))
+
+    @property
+    def spec(self) -> Path:
+        """The text of the spec."""
+        return self.path / "spec.yaml"
 
     @property
     def work(self) -> Work:
@@ -79,6 +114,33 @@ class AttemptFolder:
         return self.path / "fence.json"
 
     # --- processes
+
+    @contextlib.contextmanager
+    def locked(self, name: str, wait_s: float = 0.0) -> Iterator[int | None]:
+        """Hold one of the attempt's locks: SUPERVISOR_LOCK or RUN_LOCK. Gives its file descriptor, or None when another process
+        holds the lock for longer than wait_s. A process that inherits the descriptor holds the lock for as long as it lives."""
+        handle = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            deadline = time.monotonic() + wait_s
+            while not _lock(handle, fcntl.LOCK_EX):
+                if time.monotonic() >= deadline:
+                    yield None
+                    return
+                time.sleep(0.05)
+            yield handle
+        finally:
+            os.close(handle)
+
+    def is_locked(self, name: str) -> bool:
+        """Whether a process holds a lock of the attempt."""
+        try:
+            handle = os.open(self.path / name, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            return not _lock(handle, fcntl.LOCK_SH)
+        finally:
+            os.close(handle)
 
     def write_process(self, role: str, process: Process) -> None:
         """Write down the process of the `supervisor`, or of the `run`."""
@@ -112,17 +174,21 @@ class AttemptFolder:
         """Nothing more is to be done. The token is forgotten; numbers of lines and the log stay."""
         (self.path / "ended").touch()
         (self.path / "work.json").unlink(missing_ok=True)
+        self.spec.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _write(self, name: str, value: Any) -> None:
+        self._write_text(name, json.dumps(value))
+
+    def _write_text(self, name: str, text: str) -> None:
         temporary = self.path / f"{name}.{uuid.uuid4().hex[:8]}.tmp"
         try:
             handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(handle, "w") as file:
-                json.dump(value, file)
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self.path / name)
@@ -134,3 +200,11 @@ class AttemptFolder:
             return json.loads((self.path / name).read_text())
         except (OSError, ValueError) as error:
             raise StateError(f"{self.path / name} cannot be read: {error}", remedy="remove the folder") from error
+
+
+def _lock(handle: int, kind: int) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

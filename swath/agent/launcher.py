@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from typing import Protocol
 
-from swath.agent.attempt_folder import AttemptFolder
+import psutil
+
+from swath.agent.attempt_folder import SUPERVISOR_LOCK, AttemptFolder
 from swath.engine.process import Process
 from swath.errors import StateError
 
@@ -46,10 +49,8 @@ class ProcessLauncher:
         except OSError as error:
             raise StateError(f"a supervisor could not be started: {error}") from error
         self._children[folder.path.name] = child
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended already: the agent will notice
             folder.write_process("supervisor", Process.of(child.pid))
-        except Exception as error:  # it may be gone already
-            raise StateError(f"the supervisor ended at once: {error}") from error
 
     def alive(self, folder: AttemptFolder) -> bool:
         child = self._children.get(folder.path.name)
@@ -57,9 +58,7 @@ class ProcessLauncher:
             if child.poll() is None:
                 return True
             del self._children[folder.path.name]
-            return False
-        process = folder.process("supervisor")
-        return process is not None and not process.gone()
+        return folder.is_locked(SUPERVISOR_LOCK)
 
     def close(self) -> None:
         for child in self._children.values():

@@ -15,21 +15,19 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from swath.agent.attempt_folder import AttemptFolder, LineNumbers
+from swath.agent.attempt_folder import RUN_LOCK, SUPERVISOR_LOCK, AttemptFolder, LineNumbers
+from swath.agent.reported_text import few, first_batch, plain
+from swath.crashpoint import reached
 from swath.engine.journal import Journal
-from swath.engine.journal_rows import CancelRequest, LogRow, RunRow
+from swath.engine.journal_rows import CancelRequest, RunRow
 from swath.engine.process import Process
 from swath.errors import CredentialsError, NoSuchRun, StateError, SwathError, UsageError
 from swath.project.project import Project
 from swath.protocol import logins
 from swath.protocol.client import Client, ClientLimits, ServerUnavailable, Superseded
-from swath.protocol.messages import MAX_LINES, MAX_TEXT, End, Line
+from swath.protocol.messages import MAX_LINES, MAX_TEXT, BeatAnswer, End
 from swath.storage import fence
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
 AGENT_TOKEN = "SWATH_AGENT_TOKEN"
@@ -56,6 +54,8 @@ class SupervisorLimits:
     """Of the log lines in one request, as JSON."""
     batches: int = 10
     """Of log lines, between two beats."""
+    lock_s: float = 10.0
+    """How long another supervisor of the attempt is waited for, which may be about to end."""
 
 
 class Supervisor:
@@ -65,7 +65,7 @@ class Supervisor:
         self.folder = folder
         self._limits = limits
         self._work = folder.work
-        self._client = Client(folder.server, self._work.token, ClientLimits(read_s=20))
+        self._client = self._client_of(folder.server.url)
         source = self._work.source.get("folder")
         if not isinstance(source, str):
             raise UsageError(
@@ -88,8 +88,18 @@ class Supervisor:
         self.superseded = False
         """Whether the server has given the run to another attempt."""
 
+    def _client_of(self, url: str) -> Client:
+        return Client(url, self._work.token, ClientLimits(read_s=20))
+
     def run(self) -> None:
-        """Supervise the attempt to its end."""
+        """Supervise the attempt to its end. An attempt has one supervisor: another one ends here."""
+        with self.folder.locked(SUPERVISOR_LOCK, self._limits.lock_s) as lock:
+            if lock is None:
+                log.warning("the attempt has a supervisor already")
+            elif not self.folder.ended:
+                self._supervise()
+
+    def _supervise(self) -> None:
         self.folder.write_process("supervisor", Process.this())
         if self.folder.process("run") is None and not self._wanted():
             self.folder.end()
@@ -123,8 +133,22 @@ class Supervisor:
     def _start(self) -> None:
         """Start the run, or take up the one that another supervisor has started."""
         self._process = self.folder.process("run")
-        if self._process is not None:
-            return
+        while self._process is None and not self.superseded:
+            with self.folder.locked(RUN_LOCK) as lock:
+                if lock is not None:
+                    self._launch(lock)
+                    return
+            # It was started by a supervisor that ended before it wrote that down.
+            if (row := self._row()) is not None:
+                if not row.process.gone():
+                    self._process = row.process
+                    self.folder.write_process("run", self._process)
+                return
+            self._report()
+            time.sleep(self._limits.poll_s)
+
+    def _launch(self, lock: int) -> None:
+        """Start the run's process. It holds the lock for as long as it lives, so that no second one is started."""
         request = self._work.request
         timeout = [] if request.timeout_s is None else ["--timeout", f"{max(1, round(request.timeout_s))}s"]
         if self._row() is not None:
@@ -142,42 +166,35 @@ class Supervisor:
                 *timeout,
                 *(["--fresh"] if request.fresh else []),
             ]
-        with self.folder.log.open("ab") as output:
+        with self.folder.log.open("ab") as output, self.folder.spec.open("rb") as spec:
             try:
                 self._child = subprocess.Popen(
                     [sys.executable, "-m", "swath.cli", *words],
                     cwd=self._root,
                     env=self._environment(),
-                    stdin=subprocess.PIPE,
+                    stdin=spec,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    pass_fds=(lock,),
                 )
             except OSError as error:
                 output.write(f"{self._root} is not there on this machine, or cannot be entered: {error}\n".encode())
                 return
         self._process = Process.of(self._child.pid)
+        reached("spawned")
         self.folder.write_process("run", self._process)
-        assert self._child.stdin is not None
-        with contextlib.suppress(BrokenPipeError), self._child.stdin as stdin:
-            stdin.write(request.spec.encode())
 
     def _environment(self) -> dict[str, str]:
-        """Of the run: without tokens of server and agent, and with the fence where another attempt may be made."""
+        """Of the run: without tokens of server and agent, and with the fence: the server may have given the run up, and somebody may
+        have asked for it again."""
         hidden = {logins.TOKEN, AGENT_TOKEN}
         env = {name: value for name, value in os.environ.items() if name not in hidden}
-        if self._fenced:
-            env[fence.VARIABLE] = str(self.folder.fence)
-        return env
-
-    @property
-    def _fenced(self) -> bool:
-        return self._work.request.when_lost == "again"
+        return env | {fence.VARIABLE: str(self.folder.fence)}
 
     def _write_fence(self, valid_until: float) -> None:
-        if self._fenced:
-            with contextlib.suppress(OSError):  # the run waits, then
-                fence.write_fence(self.folder.fence, valid_until)
+        with contextlib.suppress(OSError):  # the run waits, then
+            fence.write_fence(self.folder.fence, valid_until)
 
     def _running(self) -> bool:
         if self._child is not None:
@@ -220,12 +237,7 @@ class Supervisor:
             return
         try:
             if now >= self._next_beat:
-                sent = fence.now()
-                answer = self._client.beat(self._work.run, self._work.number)
-                self._write_fence(sent + self._limits.fence_share * answer.lost_s)
-                self._next_beat = now + answer.beat_s
-                self._cancelled = self._cancelled or answer.cancel
-                self._settle_numbers(answer.next_line)
+                self._next_beat = now + self._beat().beat_s
             self._send_lines()
             self._pause = 1.0
         except (Superseded, CredentialsError) as error:
@@ -233,17 +245,42 @@ class Supervisor:
             self._write_fence(0)
             log.warning("%s", error.message)
         except (ServerUnavailable, StateError) as error:
-            log.warning("%s; again in %.0f s", error.message, self._pause)
-            self._next_try = now + self._pause
-            self._pause = min(2 * self._pause, self._limits.most_pause_s)
+            self._failed(error)
+            self._next_try = now + self._pause_s()
 
-    def _settle_numbers(self, next_line: int) -> None:
-        """Decide once how lines of the journal are numbered at the server."""
-        if self.folder.numbers() is not None:
-            return
-        earlier = self.folder.before().numbers()
-        local = 0 if earlier is None else earlier.local + next_line - earlier.server
-        self.folder.write_numbers(LineNumbers(local, next_line))
+    def _failed(self, error: SwathError) -> None:
+        """The server could not be reached: it may be at another address, which the agent has written down."""
+        log.warning("%s; again in %.0f s", error.message, self._pause)
+        with contextlib.suppress(StateError, UsageError):
+            if (url := self.folder.server.url) != self._client.url:
+                self._client = self._client_of(url)
+
+    def _pause_s(self) -> float:
+        """How long to wait before the next try; longer with each."""
+        pause, self._pause = self._pause, min(2 * self._pause, self._limits.most_pause_s)
+        return pause
+
+    def _beat(self) -> BeatAnswer:
+        """One beat: it keeps the fence valid, and hands on what the server wants. The first one settles the numbers of lines."""
+        new = self.folder.numbers() is None
+        earlier = self.folder.earlier() if new else None
+        sent = fence.now()
+        answer = self._client.beat(
+            self._work.run, self._work.number, earlier=None if earlier is None else earlier.number
+        )
+        self._write_fence(sent + self._limits.fence_share * answer.lost_s)
+        self._cancelled = self._cancelled or answer.cancel
+        if new:
+            numbers = None if earlier is None else earlier.numbers()
+            sent_lines = 0  # of the journal here, by earlier attempts
+            if numbers is not None and answer.earlier_next is not None:
+                sent_lines = numbers.local + answer.earlier_next - numbers.server
+            elif (
+                self._work.number > 1 and self._row() is not None
+            ):  # the folder is shared with an earlier attempt's machine
+                sent_lines = answer.next_line - 1
+            self.folder.write_numbers(LineNumbers(sent_lines, answer.next_line))
+        return answer
 
     def _send_lines(self) -> None:
         """Send the lines that the server does not have."""
@@ -251,7 +288,7 @@ class Supervisor:
         if numbers is None or self._row() is None:
             return
         if self._next_line is None:
-            self._next_line = self._client.beat(self._work.run, self._work.number).next_line
+            self._next_line = self._beat().next_line
         with Journal.open(self._state) as journal:
             for _ in range(self._limits.batches):  # then it is time for a beat
                 rows = journal.logs_from(
@@ -259,22 +296,13 @@ class Supervisor:
                 )
                 if not rows:
                     return
-                lines = self._batch([_line(number, row) for number, row in enumerate(rows, self._next_line)])
+                lines = first_batch(rows, self._next_line, self._limits.batch_bytes)
                 answer = self._client.send_lines(self._work.run, self._work.number, lines)
                 self._cancelled = self._cancelled or answer.cancel
                 sent = answer.next_line - self._next_line
                 self._last_row = rows[sent - 1].id if 0 < sent <= len(lines) else None
                 self._next_line = answer.next_line
             self._next_try = 0.0
-
-    def _batch(self, lines: list[Line]) -> tuple[Line, ...]:
-        """As many of the first lines as fit into one request, at least one."""
-        size = 0
-        for count, line in enumerate(lines):
-            size += len(line.model_dump_json())
-            if count and size > self._limits.batch_bytes:
-                return tuple(lines[:count])
-        return tuple(lines)
 
     def _end(self) -> End:
         """How the attempt ended: as the journal says, or the exit code and the last words where it has nothing."""
@@ -298,8 +326,8 @@ class Supervisor:
                 pipeline=row.pipeline,
             )
         return End(
-            status=row.status, exit_code=row.exit_code or 0, error=_plain(row.error)[:MAX_TEXT],
-            outputs=_few(row.outputs), name=row.name,
+            status=row.status, exit_code=row.exit_code or 0, error=plain(row.error)[:MAX_TEXT],
+            outputs=few(row.outputs), name=row.name,
             pipeline=row.pipeline, summary={"seconds": (row.finished or row.started) - row.started},
         )  # fmt: skip
 
@@ -315,38 +343,19 @@ class Supervisor:
             except (ServerUnavailable, StateError) as error:
                 if time.monotonic() > deadline:
                     raise
-                log.warning("%s; again in %.0f s", error.message, self._pause)
-                time.sleep(self._pause)
-                self._pause = min(2 * self._pause, self._limits.most_pause_s)
+                self._failed(error)
+                time.sleep(self._pause_s())
                 continue
             return
 
     def _send_lines_of_end(self) -> None:
         if self.folder.numbers() is None:
-            self._settle_numbers(self._client.beat(self._work.run, self._work.number).next_line)
-        before = None
-        while before != self._next_line:
+            self._beat()
+        while True:
             before = self._next_line
             self._send_lines()
-
-
-def _line(number: int, row: LogRow) -> Line:
-    """A line of the journal for the server, which may refuse what is longer."""
-    return Line.model_validate(
-        {
-            "id": number, "time": row.time, "level": row.level, "node": _plain(row.node)[:1000], "item": row.item,
-            "worker": _plain(row.worker)[:1000], "text": _plain(row.text)[:MAX_TEXT],
-        }
-    )  # fmt: skip
-
-
-def _plain(text: str) -> str:
-    """Without NUL, which PostgreSQL does not store."""
-    return text.replace("\0", "\ufffd")
-
-
-def _few(outputs: Sequence[str]) -> tuple[str, ...]:
-    return tuple(output[:4096] for output in outputs[:1000])
+            if before == self._next_line:
+                return
 
 
 def _has_name(spec: str) -> bool:

@@ -16,6 +16,7 @@ from swath.errors import CredentialsError, InfrastructureError, StateError, Swat
 from swath.protocol.messages import (
     AgentInfo,
     AgentRegistration,
+    Beat,
     BeatAnswer,
     Cancellation,
     Claim,
@@ -103,9 +104,8 @@ class Client:
         path = f"/runs/{quote(run, safe='')}/lines"
         return LinePage.model_validate(self._ask("GET", path, query={"after": after, "level": level}, wait_s=wait_s))
 
-    def follow(self, run: str, level: str | None = None, wait_s: float = 25) -> Iterator[Line]:
-        """Log lines of a run from the first to the last, as they come, until the run has ended."""
-        after = 0
+    def follow(self, run: str, level: str | None = None, wait_s: float = 25, after: int = 0) -> Iterator[Line]:
+        """Log lines of a run from the first after one of them to the last, as they come, until the run has ended."""
         while True:
             page = self.lines(run, after, level, wait_s)
             yield from page.lines
@@ -142,9 +142,10 @@ class Client:
         """Say that an attempt has ended without a word."""
         self._ask("POST", f"/agents/{agent}/gone/{quote(run, safe='')}", gone)
 
-    def beat(self, run: str, number: int) -> BeatAnswer:
-        """Say that an attempt goes on. One try: the next beat is the next try."""
-        return BeatAnswer.model_validate(self._once("POST", _attempt(run, number, "beat"), {}))
+    def beat(self, run: str, number: int, earlier: int | None = None) -> BeatAnswer:
+        """Say that an attempt goes on; earlier: see Beat. One try: the next beat is the next try."""
+        beat = Beat(earlier=earlier)
+        return BeatAnswer.model_validate(self._once("POST", _attempt(run, number, "beat"), beat))
 
     def send_lines(self, run: str, number: int, lines: tuple[Line, ...]) -> LinesAnswer:
         """Add log lines. One try."""

@@ -59,6 +59,11 @@ class Logins:
             raise UsageError(f"no token is known for {url}", remedy=f"pipe login {url}, or set {TOKEN}")
         return Login(url, token or kept)
 
+    def default(self) -> str | None:
+        """Address of the server that is meant where none is named; None when there is none yet."""
+        found = self._read().get("default")
+        return found if isinstance(found, str) and found else None
+
     def save(self, login: Login, *, default: bool = True) -> None:
         """Add a server, or change its token. default: it is the one that is meant where none is named."""
         if self._file is None:

@@ -156,6 +156,8 @@ class AgentInfo(Message):
     seen_s: float
     """Seconds since it was last heard of."""
     paused: bool
+    project: str | None = None
+    """The only project whose runs it takes; None for all."""
 
 
 class AttemptName(Message):
@@ -173,6 +175,8 @@ class Registered(Message):
     """How often supervisors and the agent are expected to be heard."""
     wait_s: float
     """How long a claim waits for work."""
+    server: str = ""
+    """Id of the server's database: it stays the same at another address."""
     attempts: tuple[AttemptName, ...]
     """Attempts that the server believes this agent to have: after a restart it takes them up, or says that they are gone."""
 
@@ -212,6 +216,8 @@ class Beat(Message):
     """A supervisor says that its attempt goes on."""
 
     started: bool = True
+    earlier: int | None = Field(default=None, ge=1)
+    """Number of an earlier attempt whose log lines are in the same journal: the answer says where its lines end."""
 
 
 class BeatAnswer(Message):
@@ -224,6 +230,8 @@ class BeatAnswer(Message):
     """Who asked it to stop, and why; empty if nobody did."""
     next_line: int
     """Id of the first line that the server does not have."""
+    earlier_next: int | None = None
+    """Id after the last line of the `earlier` attempt that was asked about, and of those before it."""
 
 
 class LogLines(Message):

@@ -62,7 +62,7 @@ class Accounts:
 
         project: name of the only project that it is for. Raises NotFound when it is unknown, Conflict when the name is taken.
         """
-        token, now = new_token(kind), self._clock()
+        token = new_token(kind)
         with self._database.transaction() as db:
             place = None
             if project is not None:
@@ -70,24 +70,54 @@ class Accounts:
                 if not rows:
                     raise NotFound(f"there is no project {project!r} on this server")
                 place = rows[0]["id"]
+            self._expire(db, name)
             if db.execute("SELECT id FROM tokens WHERE name = ? AND revoked IS NULL", (name,)):
                 raise Conflict(f"there is a token {name!r} already", remedy="revoke it first, or give another name")
-            identity = secrets.token_hex(8)
-            db.execute(
-                "INSERT INTO tokens (id, hash, kind, name, role, project, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    identity,
-                    token_digest(token),
-                    kind,
-                    name,
-                    role,
-                    place,
-                    now,
-                    None if valid_s is None else now + valid_s,
-                ),
-            )
+            self._insert(db, token, kind, name, role, place, valid_s)
             self.record(db, who, "create token", name, {"kind": kind, "role": role, "project": project})
         return token
+
+    def create_first(self, name: str, write: Callable[[str], None], *, who: str) -> bool:
+        """A token for an admin where nobody is admin of the server; of several servers that try, one does. Returns whether it did.
+
+        write: gets the token before it counts, so that there is none that nobody knows.
+        """
+        token = new_token("user")
+        with self._database.transaction() as db:
+            if self._database.migration_lock:
+                db.execute(self._database.migration_lock)
+            if self._has_admin(db):
+                return False
+            db.execute("UPDATE tokens SET revoked = ? WHERE name = ? AND revoked IS NULL", (self._clock(), name))
+            write(token)
+            self._insert(db, token, "user", name, "admin", None, None)
+            self.record(db, who, "create token", name, {"kind": "user", "role": "admin", "project": None})
+        return True
+
+    def _has_admin(self, db: Connection) -> bool:
+        rows = db.execute(
+            "SELECT id FROM tokens WHERE kind = 'user' AND role = 'admin' AND project IS NULL AND revoked IS NULL"
+            " AND (expires IS NULL OR expires >= ?)",
+            (self._clock(),),
+        )
+        return bool(rows)
+
+    def _expire(self, db: Connection, name: str) -> None:
+        """Let go of the name of a token that has expired."""
+        now = self._clock()
+        db.execute("UPDATE tokens SET revoked = ? WHERE name = ? AND revoked IS NULL AND expires < ?", (now, name, now))
+
+    def _insert(
+        self, db: Connection, token: str, kind: str, name: str, role: str, project: str | None, valid_s: float | None
+    ) -> None:
+        now = self._clock()
+        db.execute(
+            "INSERT INTO tokens (id, hash, kind, name, role, project, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                secrets.token_hex(8), token_digest(token), kind, name, role, project, now,
+                None if valid_s is None else now + valid_s,
+            ),
+        )  # fmt: skip
 
     def revoke(self, name: str, *, who: str) -> None:
         """Make a token worthless. Raises NotFound when there is none of this name."""

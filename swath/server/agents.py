@@ -32,8 +32,11 @@ class Agents:
         with self._database.transaction() as db:
             rows = db.execute("SELECT id, token FROM agents WHERE name = ?", (registration.name,))
             if rows and rows[0]["token"] != identity.id:
-                revoked = db.execute("SELECT id FROM tokens WHERE id = ? AND revoked IS NOT NULL", (rows[0]["token"],))
-                if not revoked:
+                valid = db.execute(
+                    "SELECT id FROM tokens WHERE id = ? AND revoked IS NULL AND (expires IS NULL OR expires >= ?)",
+                    (rows[0]["token"], now),
+                )
+                if valid:
                     raise Conflict(
                         f"an agent {registration.name!r} is registered with another token",
                         remedy="give it another name",
@@ -67,21 +70,23 @@ class Agents:
             if not db.execute("SELECT id FROM agents WHERE id = ? AND token = ?", (agent, identity.id)):
                 raise NotFound("there is no such agent")
 
-    def all(self) -> list[AgentInfo]:
-        """All agents, the last heard of first."""
+    def all(self, project: str | None = None) -> list[AgentInfo]:
+        """All agents, the last heard of first. project: only those that take runs of this one."""
         now = self._clock()
         with self._database.reading() as db:
             rows = db.execute(
-                "SELECT id, name, labels, slots, version, seen, paused, (SELECT count(*) FROM attempts WHERE agent = agents.id"
-                " AND ended IS NULL) AS busy FROM agents ORDER BY seen DESC, name"
+                "SELECT agents.id, agents.name, labels, slots, version, seen, paused, projects.name AS project, (SELECT count(*)"
+                " FROM attempts WHERE agent = agents.id AND ended IS NULL) AS busy FROM agents JOIN tokens ON tokens.id ="
+                " agents.token LEFT JOIN projects ON projects.id = tokens.project ORDER BY seen DESC, agents.name"
             )
         return [
             AgentInfo(
                 id=row["id"], name=row["name"], labels=tuple(filter(None, row["labels"].split(LABEL_SEPARATOR))),
                 slots=row["slots"], busy=row["busy"], version=row["version"], seen_s=max(0.0, now - row["seen"]),
-                paused=bool(row["paused"]),
+                paused=bool(row["paused"]), project=row["project"],
             )
             for row in rows
+            if project is None or row["project"] in (None, project)
         ]  # fmt: skip
 
     def pause(self, name: str, *, paused: bool) -> None:

@@ -172,7 +172,9 @@ class Queue:
         return None
 
     def _full_limits(self, db: Connection) -> set[tuple[str, str]]:
-        """(project, limit key) of limits that are reached."""
+        """(project, limit key) of limits that are reached. Where there are limits, other claims wait for the end of this one."""
+        if self._database.for_update:
+            db.execute(f"SELECT name FROM limits ORDER BY project, name {self._database.for_update}")
         rows = db.execute(
             "SELECT limits.project, limits.name FROM limits WHERE most <= (SELECT count(*) FROM runs WHERE runs.project ="
             " limits.project AND runs.limit_key = limits.name AND runs.state IN ('claimed', 'running'))"
@@ -209,11 +211,14 @@ class Queue:
 
     # --- going on
 
-    def beat(self, run: str, number: int) -> BeatAnswer:
-        """An attempt goes on. Raises Conflict when it has ended or there is a newer one."""
+    def beat(self, run: str, number: int, earlier: int | None = None) -> BeatAnswer:
+        """An attempt goes on. earlier: see Beat. Raises Conflict when it has ended or there is a newer one."""
         with self._database.transaction() as db:
             row = self._current(db, run, number)
-            now = self._clock()
+            now, earlier_next = self._clock(), None
+            if earlier is not None:  # lines of one attempt stand together, as an older attempt adds none
+                last = db.execute("SELECT max(id) AS id FROM lines WHERE run = ? AND attempt <= ?", (run, earlier))
+                earlier_next = 1 + (last[0]["id"] or 0)
             db.execute(
                 "UPDATE attempts SET beat = ?, started = coalesce(started, ?) WHERE run = ? AND number = ?",
                 (now, now, run, number),
@@ -223,8 +228,9 @@ class Queue:
                 (now, run),
             )
         return BeatAnswer(
-            beat_s=self.limits.beat_s, lost_s=self.limits.lost_s, cancel=row["cancel"], next_line=row["next_line"]
-        )
+            beat_s=self.limits.beat_s, lost_s=self.limits.lost_s, cancel=row["cancel"], next_line=row["next_line"],
+            earlier_next=earlier_next,
+        )  # fmt: skip
 
     def add_lines(self, run: str, number: int, lines: Sequence[Line]) -> LinesAnswer:
         """Add log lines in their order; those that are there are passed over, those after a hole are asked for again."""

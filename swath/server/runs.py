@@ -112,10 +112,12 @@ class Runs:
 
 def waits_for(run: RunInfo, agents: Sequence[AgentInfo]) -> str:
     """Why a queued run is not claimed, as far as the agents tell; empty when one of them should claim it at once."""
-    alive = [agent for agent in agents if agent.seen_s < ALIVE_S]
+    alive = [agent for agent in agents if agent.seen_s < ALIVE_S and agent.project in (None, run.project)]
     fit = [agent for agent in alive if set(run.labels) <= set(agent.labels)]
     if not alive:
-        return "no agent is connected: `pipe agent` starts one"
+        others = any(agent.seen_s < ALIVE_S for agent in agents)
+        which = f" that takes runs of {run.project}" if others else ""
+        return f"no agent{which} is connected: `pipe agent` starts one"
     if not fit:
         return f"no connected agent has the labels {', '.join(run.labels)}"
     if all(agent.paused for agent in fit):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from swath.server.accounts import Accounts
 from swath.server.agents import Agents
 from swath.server.database.database import Database
+from swath.server.database.schema import server_id
 from swath.server.projects import Projects
 from swath.server.queue import Queue, QueueLimits
 from swath.server.rate_limit import Rate, RateLimit
@@ -38,6 +39,8 @@ class Services:
     projects: Projects
     queue: Queue
     runs: Runs
+    identity: str
+    """Id of the server's database."""
     wakeup: Wakeup
     limits: ServerLimits
     rate: RateLimit
@@ -55,6 +58,6 @@ class Services:
         """All parts over one database."""
         return cls(
             database, Accounts(database, clock), Agents(database, clock), Projects(database, clock),
-            Queue(database, queue, clock), Runs(database, clock), Wakeup(), limits, RateLimit(limits.rate),
+            Queue(database, queue, clock), Runs(database, clock), server_id(database), Wakeup(), limits, RateLimit(limits.rate),
             RateLimit(limits.failures),
         )  # fmt: skip

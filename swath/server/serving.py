@@ -88,13 +88,12 @@ class Server:
         return f"{scheme}://{host}:{self._socket.getsockname()[1]}"
 
     def first_token(self) -> Path | None:
-        """The file with a new admin's token when the server has no token yet; else None."""
-        if any(token["kind"] == "user" for token in self.services.accounts.tokens()):
-            return None
-        token = self.services.accounts.create("user", ADMIN, "admin", who="the first start")
+        """The file with a new admin's token when nobody is admin of the server yet; else None."""
         file = self._folder / TOKEN_FILE
-        replace_text(file, token + "\n")
-        return file
+        new = self.services.accounts.create_first(
+            ADMIN, lambda token: replace_text(file, token + "\n"), who="the first start"
+        )
+        return file if new else None
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve until SIGINT or SIGTERM. ready: called when requests are answered."""

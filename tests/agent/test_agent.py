@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from swath.agent.attempt_folder import AttemptFolder
+from swath.agent.launcher import ProcessLauncher
+from swath.agent.supervisor import Supervisor, SupervisorLimits
 from swath.engine.journal import Journal
 from swath.protocol.client import Superseded
 from swath.storage import fence
 from tests.agent.conftest import Site, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def journal_lines(site: Site, run: str) -> list[str]:
@@ -114,7 +116,7 @@ def test_runs_outlive_the_agent_that_started_them(site: Site) -> None:
     run = site.submit(spec)
     site.wait_began()
     agent.kill()
-    agent.wait(20)
+    agent.wait(120)
     site.agent_process()
     time.sleep(0.5)
     hold.unlink()
@@ -135,6 +137,61 @@ def test_a_supervisor_that_is_killed_is_replaced_and_no_line_comes_twice(site: S
     hold.unlink()
     end = site.end_of(run)
     assert (end.status, end.attempt) == ("done", 1)
+    assert site.lines(run) == journal_lines(site, run)
+
+
+@pytest.mark.parametrize("point", ["claimed", "spawned"])
+def test_a_kill_between_two_steps_of_a_start_costs_nothing_and_starts_nothing_twice(
+    site: Site, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWATH_CRASH_AT", point)
+    agent = site.agent_process()
+    spec, hold = site.held()
+    run = site.submit(spec)
+    if point == "claimed":
+        agent.wait(120)
+        monkeypatch.delenv("SWATH_CRASH_AT")
+        site.agent_process()
+    wait_for(lambda: pids(site, "run"))
+    site.wait_began()
+    wait_for(lambda: site.state(run) == "running")
+    hold.unlink()
+    end = site.end_of(run)
+    assert (end.status, end.outputs, end.attempt) == ("done", ("3",), 1)
+    assert site.lines(run) == journal_lines(site, run)
+    assert len([text for text in site.lines(run) if text == "step 0"]) == 1
+
+
+def test_an_attempt_has_one_supervisor(site: Site) -> None:
+    site.agent()
+    spec, hold = site.held()
+    run = site.submit(spec)
+    site.wait_began()
+    (folder,) = AttemptFolder.all(site.folder / "agents" / "desk" / "attempts")
+    first = pids(site, "supervisor")
+    assert ProcessLauncher().alive(folder)  # as an agent sees it that has not started it
+    second = Supervisor(folder, SupervisorLimits(lock_s=0.2))
+    second.run()  # ends at once
+    assert not folder.ended
+    assert pids(site, "supervisor") == first
+    hold.unlink()
+    assert site.end_of(run).status == "done"
+
+
+def test_supervisors_follow_their_server_to_another_port(site: Site) -> None:
+    agent = site.agent()
+    spec, hold = site.held()
+    run = site.submit(spec)
+    site.wait_began()
+    site.server.stop()
+    site.end_agent(agent)
+    hold.unlink()
+    wait_for(lambda: journal_status(site, run) == "done")
+    site.server.port = 0  # any other: nothing says that the old one is free
+    site.server.start()
+    site.agent()
+    end = site.end_of(run)
+    assert (end.status, end.outputs, end.attempt) == ("done", ("3",), 1)
     assert site.lines(run) == journal_lines(site, run)
 
 
@@ -165,12 +222,15 @@ def test_an_attempt_that_was_given_up_stops_its_run_and_another_takes_its_place(
     site.agent("second")
     end = site.end_of(run)
     assert (end.status, end.attempt, end.agent) == ("done", 2, "second")
+    assert site.lines(run) == journal_lines(site, run)  # both attempts', each once: the project's folder is shared
 
 
-def test_a_run_that_may_be_given_away_has_a_fence_that_its_supervisor_keeps_valid(site: Site) -> None:
+@pytest.mark.parametrize("policy", [{"attempts": 2, "when_lost": "again"}, {}])
+def test_a_run_has_a_fence_that_its_supervisor_keeps_valid(site: Site, policy: dict[str, object]) -> None:
+    """Also one that is not tried again: the server may have given it up, and somebody may have asked for it once more."""
     site.agent()
     spec, hold = site.held()
-    site.submit(spec, attempts=2, when_lost="again")
+    site.submit(spec, **policy)
     site.wait_began()
     (process,) = pids(site, "run")
     environment = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")

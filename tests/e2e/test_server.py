@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from swath.protocol.logins import Login, Logins
 from tests.process import Pipe
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PIPELINE = """
 from swath import Spec, pipeline, task
 
@@ -60,7 +61,7 @@ def served(pipe: Pipe, tmp_path: Path) -> Iterator[Served]:
     assert found, line
     yield Served(process, found[1], (pipe.folder / ".swath" / "server" / "token").read_text().strip(), home)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
 
 
@@ -93,7 +94,7 @@ def test_one_request_starts_a_run_and_another_shows_its_end(served: Served) -> N
     me = pool.request("GET", f"{served.url}/api/v1/projects", headers=headers).json()
     body = {"project": me[0]["name"], "spec": "pipeline: hello\ncluster: inline\n"}
     run = pool.request("POST", f"{served.url}/api/v1/runs", body=json.dumps(body), headers=headers).json()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while run["state"] != "ended":
         assert time.monotonic() < deadline
         run = pool.request("GET", f"{served.url}/api/v1/runs/{run['id']}?wait_s=25", headers=headers).json()
@@ -126,9 +127,36 @@ def test_a_team_signs_in_creates_tokens_and_projects_and_runs_agents(
     team("token", "revoke", "box")
     for process in (agent, server):
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=40)
+        process.communicate(timeout=180)
     assert server.returncode == 0
     assert "does not answer" in team("agents", code=5).err
+
+
+def test_the_server_that_somebody_signed_in_to_stays_the_default(pipe: Pipe, tmp_path: Path) -> None:
+    (pipe.folder / "swath.yaml").write_text("")
+    env = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path), "SWATH_TRUST": "1"}
+    pipe.env |= env
+    logins = Logins.of_user(env)
+    logins.save(Login("https://swath.example.org", "token"))
+
+    def serve() -> tuple[str, str]:
+        process = pipe.start("serve", "--port", "0")
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        url = re.search(r"http://127\.0\.0\.1:\d+", line)
+        assert url, line
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        return url[0], line + process.communicate(timeout=180)[1]
+
+    url, told = serve()
+    assert logins.default() == "https://swath.example.org"
+    assert f"SWATH_SERVER={url} pipe submit SPEC" in told
+    assert logins.find(url).token.startswith("swath_user_")
+    logins.save(Login(url, "token"))
+    newer, told = serve()
+    assert logins.default() == newer
+    assert "SWATH_SERVER" not in told
 
 
 def test_words_of_errors_end_the_search(pipe: Pipe, tmp_path: Path) -> None:

@@ -11,6 +11,9 @@ from swath.crashpoint import POINTS
 from tests.faults.projects import Mark, check_journal, check_nothing_left, hashes, tiles
 from tests.process import Pipe
 
+ELSEWHERE = ("leased", "launching", "launched", "claimed", "spawned")
+"""Points of clusters on clouds, and of agents."""
+
 AT = {"running": "running@3", "publishing": "publishing@3"}
 
 
@@ -46,7 +49,7 @@ def check_output(pipe: Pipe, undisturbed: dict[str, str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", [point for point in POINTS if point not in ("leased", "launching", "launched")])
+@pytest.mark.parametrize("point", [point for point in POINTS if point not in ELSEWHERE])
 def test_a_run_killed_at_a_point_resumes_to_the_same_bytes(pipe: Pipe, undisturbed: dict[str, str], point: str) -> None:
     assert crash(pipe, tiles(pipe), point, "KILL") == -signal.SIGKILL
     if (pipe.folder / "out/map/item.json").exists():  # the manifest is last: with it, all is there

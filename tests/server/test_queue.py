@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
@@ -148,6 +149,29 @@ def test_the_same_key_with_the_same_request_is_the_same_run(bench: Bench) -> Non
         bench.submit("seas")
 
 
+def test_a_limit_holds_when_many_agents_claim_at_once(bench: Bench) -> None:
+    agents = [bench.agent(f"agent{number}") for number in range(8)]
+    with bench.database.transaction() as db:
+        db.execute("INSERT INTO limits (project, name, most) VALUES ('lakes', 'api', 3)")
+    for _ in range(3):
+        for _ in range(10):
+            bench.submit(limit_key="api")
+        free = {bench.submit() for _ in range(10)}
+        together = Barrier(8)
+
+        def work(agent: str, together: Barrier = together) -> list[str]:
+            together.wait(60)
+            claimed = [bench.queue.claim(agent, f"{agent} {bench.runs} claim {number:04}") for number in range(4)]
+            return [work.run for work in claimed if work is not None]
+
+        with ThreadPoolExecutor(8) as pool:
+            claimed = [run for part in pool.map(work, agents) for run in part]
+        limited = [run for run in claimed if run not in free]
+        assert (len(limited), set(claimed) - set(limited)) == (3, free)
+        for run in claimed:
+            bench.queue.end(run, 1, DONE)
+
+
 def test_twenty_at_once_with_one_key_are_one_run(bench: Bench) -> None:
     request = RunRequest(project="lakes", spec="pipeline: predict")
 
@@ -170,6 +194,20 @@ def test_lines_arrive_once_and_in_order_whatever_is_sent_again(bench: Bench) -> 
     with bench.database.reading() as db:
         rows = db.execute("SELECT id, text FROM lines ORDER BY id")
     assert [(row["id"], row["text"]) for row in rows] == [(number, f"line {number}") for number in range(1, 6)]
+
+
+def test_a_newer_attempt_is_told_where_the_lines_of_an_earlier_one_end(bench: Bench) -> None:
+    agent = bench.agent("desk")
+    run = bench.submit(attempts=3, when_lost="again")
+    for number, lines in ((1, (1, 2)), (2, (3,)), (3, ())):
+        bench.claim(agent)
+        assert bench.queue.beat(run, number).earlier_next is None
+        for each in lines:
+            bench.queue.add_lines(run, number, [line(each)])
+        if number < 3:
+            bench.now += 3 * bench.queue.limits.beat_s
+            bench.queue.gone(agent, run, Gone(number=number, error="its supervisor ended"))
+    assert [bench.queue.beat(run, 3, earlier).earlier_next for earlier in (1, 2)] == [3, 4]
 
 
 def test_what_a_given_up_attempt_says_is_refused(bench: Bench) -> None:

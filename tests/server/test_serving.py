@@ -32,6 +32,10 @@ def test_the_first_start_writes_an_admins_token_that_only_this_user_can_read(tmp
     assert token_kind(token) == "user"
     assert server.services.accounts.identify(token).role == "admin"
     assert server.first_token() is None
+    assert file.read_text().strip() == token
+    server.services.accounts.revoke("admin", who="admin")  # nobody is left who could make another one
+    assert server.first_token() == file
+    assert server.services.accounts.identify(file.read_text().strip()).role == "admin"
     with pytest.raises(InfrastructureError, match="cannot be listened on"):
         Server(ListenAddress(port=int(server.url.rpartition(":")[2])), tmp_path / "other")
     server.close()

@@ -49,15 +49,16 @@ def register(registration: AgentRegistration, server: Server, who: Asker) -> Reg
     """Say that an agent is there."""
     agent = server.agents.register(registration, _agent(who))
     return Registered(
-        id=agent, beat_s=server.queue.limits.beat_s, wait_s=WAIT_S, attempts=server.queue.attempts_of(agent)
-    )
+        id=agent, beat_s=server.queue.limits.beat_s, wait_s=WAIT_S, server=server.identity,
+        attempts=server.queue.attempts_of(agent),
+    )  # fmt: skip
 
 
 @router.get("/agents")
 def list_agents(server: Server, who: Asker) -> tuple[AgentInfo, ...]:
     """All agents."""
     who.require("viewer")
-    return tuple(server.agents.all())
+    return tuple(server.agents.all(who.project))
 
 
 @router.post("/agents/{agent}/claim", responses={204: {"description": "There is nothing to do."}}, response_model=Work)
@@ -100,7 +101,7 @@ async def gone(agent: str, run: str, message: Gone, server: Server, who: Asker) 
 def beat(run: str, number: Number, message: Beat, server: Server, who: Asker) -> BeatAnswer:
     """Say that an attempt goes on."""
     _attempt(who, run, number)
-    return server.queue.beat(run, number)
+    return server.queue.beat(run, number, message.earlier)
 
 
 @router.post("/attempts/{run}/{number}/lines")

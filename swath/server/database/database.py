@@ -41,6 +41,10 @@ class Database(Protocol):
     for_update: str
     """What a SELECT needs so that its row stays as it is until the transaction ends; empty where one writes at a time."""
 
+    migration_lock: str
+    """The statement with which a transaction waits for others that create tables or the first token; empty where one writes at a
+    time."""
+
     def transaction(self) -> AbstractContextManager[Connection]:
         """Everything inside is committed together, or not at all."""
         ...

@@ -46,6 +46,7 @@ class PostgresDatabase:
 
     skip_locked = "FOR UPDATE SKIP LOCKED"
     for_update = "FOR UPDATE"
+    migration_lock = "SELECT pg_advisory_xact_lock(7951162)"
 
     def __init__(self, address: str, limits: PostgresLimits = PostgresLimits()) -> None:
         """address: as of libpq, such as postgresql://user@host/name. Raises DatabaseUnavailable when it does not answer."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from swath.errors import StateError
 from swath.server.database.database import Connection, Database
 
@@ -61,6 +63,8 @@ STEPS = (
 def migrate(database: Database) -> None:
     """Bring a database to today's tables, in one transaction. Raises StateError when it was written by a newer swath."""
     with database.transaction() as db:
+        if database.migration_lock:
+            db.execute(database.migration_lock)
         db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
         found = version(db)
         if found > len(STEPS):
@@ -75,6 +79,16 @@ def migrate(database: Database) -> None:
             "INSERT INTO meta (name, value) VALUES ('version', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             (str(len(STEPS)),),
         )
+        db.execute(
+            "INSERT INTO meta (name, value) VALUES ('server', ?) ON CONFLICT (name) DO NOTHING", (secrets.token_hex(8),)
+        )
+
+
+def server_id(database: Database) -> str:
+    """A random word that stays with the database: servers at two addresses are the same one when they have it in common."""
+    with database.reading() as db:
+        found: str = db.execute("SELECT value FROM meta WHERE name = 'server'")[0]["value"]
+    return found
 
 
 def version(db: Connection) -> int:

@@ -41,6 +41,7 @@ class SqliteDatabase:
 
     skip_locked = ""
     for_update = ""
+    migration_lock = ""
 
     def __init__(self, file: str, limits: SqliteLimits = SqliteLimits()) -> None:
         """Raises StateError when another server uses the file, or when it cannot be made."""
