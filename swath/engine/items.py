@@ -165,12 +165,10 @@ class Items:
     def _earlier_results(self, target: Task, keys: list[str]) -> dict[str, StoredResult]:
         """The results of earlier calls with these keys that are still in the store and still valid."""
         store = self._results.store
-        there = store.is_intact if self._verify else store.has
-        found = {
-            key: one
-            for key, one in self._journal.results(keys, self._only_run, skip_damaged=self._verify).items()
-            if there(one)
-        }
+        stored = self._journal.results(keys, self._only_run, skip_damaged=self._verify)
+        results = list(stored.values())
+        there = store.intact(results) if self._verify else store.present(results)
+        found = {key: one for (key, one), here in zip(stored.items(), there, strict=True) if here}
         valid = target.policy.valid
         return found if valid is None else {key: one for key, one in found.items() if _is_valid(valid, store, one)}
 

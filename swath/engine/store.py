@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from typing import Any
 from swath.engine import secret_pickle
 from swath.engine.fingerprint import fingerprint
 from swath.engine.result_signature import signature, verified
+from swath.engine.store_reads import Listing, ReadLimits, ask_all
 from swath.engine.stored_result import DamagedResult, StoreDenied, StoredResult
 from swath.errors import CredentialsError, StateError, SwathError
 from swath.storage.attempts import Attempts, UnexpectedContent, is_checksum_error, is_html
-from swath.storage.filesystem import filesystem_and_path
+from swath.storage.filesystem import filesystem_and_path, open_filesystem
+from swath.storage.objects import list_objects
 
 INLINE_BYTES = 8192
 """Pickles up to this size travel with calls and are stored in the journal; larger ones are files of the store."""
@@ -31,6 +34,7 @@ class StoreLimits:
     attempts: Attempts = field(default_factory=Attempts)
     cache_bytes: int = 64 * 2**20
     """Values that were read and stay in memory, because many calls may share them."""
+    reads: ReadLimits = field(default_factory=ReadLimits)
 
 
 class ResultStore:
@@ -56,6 +60,16 @@ class ResultStore:
         self._cache: OrderedDict[str, tuple[int, Any]] = OrderedDict()
         """Size and value by digest, the last used at the end."""
         self._cached_bytes = 0
+        self._lock = threading.Lock()
+        """Of the cache: results are read in several threads."""
+        self._opened: tuple[int, Any] = (0, None)
+        """(process, file system) of the bucket: fsspec would open one, with connections of its own, for each thread."""
+        self._listing = Listing(self._sizes, limits.reads)
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is in a bucket: each read is a request."""
+        return "://" in self.root
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (ResultStore, (self.root, self._secrets, self._limits, self._key))
@@ -87,9 +101,10 @@ class ResultStore:
         """
         if stored.data is not None:
             return self._loaded(stored, self._verified_inline(stored))
-        if stored.digest in self._cache:
-            self._cache.move_to_end(stored.digest)
-            return self._cache[stored.digest][1]
+        with self._lock:
+            if stored.digest in self._cache:
+                self._cache.move_to_end(stored.digest)
+                return self._cache[stored.digest][1]
         value = self._loaded(stored, self._read(stored.digest))
         if not once:
             self._add_to_cache(stored, value)
@@ -100,7 +115,7 @@ class ResultStore:
         if stored.data is not None:
             return True
         path = self._path(stored.digest)
-        if "://" in self.root:
+        if self.remote:
             try:
                 return bool(self._request(lambda files, key: files.info(key)["size"], path) == stored.size)
             except FileNotFoundError:
@@ -108,6 +123,23 @@ class ResultStore:
         with contextlib.suppress(OSError):
             return Path(path).stat().st_size == stored.size
         return False
+
+    def present(self, results: Sequence[StoredResult]) -> list[bool]:
+        """`has` of many results: of a bucket with many requests at the same time, or by its listing."""
+        if not self.remote:
+            return [self.has(each) for each in results]
+        asked = [each for each in results if each.data is None]
+        listed = self._listing.sized(asked)
+        unlisted = [each for each in asked if listed.get(each.digest) != each.size]
+        found = dict(zip((each.digest for each in unlisted), self._ask_all(self.has, unlisted), strict=True))
+        return [each.data is not None or found.get(each.digest, True) for each in results]
+
+    def intact(self, results: Sequence[StoredResult]) -> list[bool]:
+        """`is_intact` of many results."""
+        return self._ask_all(self.is_intact, results) if self.remote else [self.is_intact(each) for each in results]
+
+    def _ask_all(self, ask: Callable[[StoredResult], bool], results: Sequence[StoredResult]) -> list[bool]:
+        return ask_all(ask, results, self._limits.reads)
 
     def is_intact(self, stored: StoredResult) -> bool:
         """Whether the result is there as it was written: reads all of it."""
@@ -134,11 +166,14 @@ class ResultStore:
     def _add_to_cache(self, stored: StoredResult, value: Any) -> None:
         if stored.size > self._limits.cache_bytes // 4:
             return
-        self._cache[stored.digest] = (stored.size, value)
-        self._cached_bytes += stored.size
-        while self._cached_bytes > self._limits.cache_bytes:
-            _, (size, _) = self._cache.popitem(last=False)
-            self._cached_bytes -= size
+        with self._lock:
+            if stored.digest in self._cache:
+                return  # read by another thread meanwhile
+            self._cache[stored.digest] = (stored.size, value)
+            self._cached_bytes += stored.size
+            while self._cached_bytes > self._limits.cache_bytes:
+                _, (size, _) = self._cache.popitem(last=False)
+                self._cached_bytes -= size
 
     def _path(self, digest: str) -> str:
         return f"{self.root}/{digest[:2]}/{digest[2:]}"
@@ -155,7 +190,7 @@ class ResultStore:
         """The pickle of a file or an object."""
         path = self._path(digest)
         try:
-            if "://" in self.root:
+            if self.remote:
                 found: memoryview = self._request(
                     lambda files, key: self._verified(digest, bytes(files.cat_file(key))), path
                 )
@@ -180,7 +215,8 @@ class ResultStore:
 
     def _request(self, request: Any, url: str) -> Any:
         """The answer of a bucket: `request` gets the file system and the path in it."""
-        files, key = filesystem_and_path(url)
+        files = self._files()
+        key = files._strip_protocol(url)
         try:
             return self._limits.attempts.answer(lambda: request(files, key), url)
         except CredentialsError as error:
@@ -192,11 +228,32 @@ class ResultStore:
                 raise UnexpectedContent(f"its checksum does not fit: {error}") from error
             raise _unreadable(url, f"{type(error).__name__}: {error}") from error
 
+    def _files(self) -> Any:
+        """The file system of the bucket, the same for all threads of this process."""
+        with self._lock:
+            process, files = self._opened
+            if files is None or process != os.getpid():
+                files = open_filesystem(self.root)
+                self._opened = (os.getpid(), files)
+            return files
+
+    def _sizes(self, digits: str) -> dict[str, int]:
+        """Digest -> size of the bucket's results whose digests begin with these two digits."""
+        try:
+            found = list_objects(f"{self.root}/{digits}")
+        except CredentialsError:  # an account that reads objects need not be allowed to list them
+            return {}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise _unreadable(f"{self.root}/{digits}", str(error)) from error
+        return {digits + path.rpartition("/")[2]: int(info["size"] or 0) for path, info in found.items()}
+
     # --- writing
 
     def _write(self, digest: str, data: bytes) -> None:
         path = self._path(digest)
-        if "://" in self.root:
+        if self.remote:
             files, key = filesystem_and_path(path)
             try:
                 # One put, of content that its name tells: it may be repeated.

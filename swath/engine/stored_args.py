@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
 
 from swath.engine.store import ResultStore
+from swath.engine.store_reads import read_in_order
 from swath.engine.stored_result import StoredResult
 from swath.engine.value_hash import DIGITS
 from swath.graph.ref import fill, select
@@ -103,9 +104,19 @@ class LazyItems(Sequence[Any]):
         return self._store.get(StoredResult(*self._page[1][number - self._items.starts[page]]), once=True)
 
     def __iter__(self) -> Iterator[Any]:
-        for page in self._items.pages:
-            for stored in self._store.get(page):
-                yield self._store.get(StoredResult(*stored), once=True)
+        return self.between(0, len(self))
+
+    def between(self, start: int, stop: int) -> Iterator[Any]:
+        """The items from `start` to before `stop`, each loaded when it is read, or a little earlier."""
+        return read_in_order(self._store, self._stored(start, stop))
+
+    def _stored(self, start: int, stop: int) -> Iterator[StoredResult]:
+        first = max(0, bisect.bisect_right(self._items.starts, start) - 1)
+        for page, begins in zip(self._items.pages[first:], self._items.starts[first:], strict=False):
+            if begins >= stop:
+                return
+            for stored in self._store.get(page)[max(0, start - begins) : stop - begins]:
+                yield StoredResult(*stored)
 
     def __dask_tokenize__(self) -> str:
         return self._items.digest

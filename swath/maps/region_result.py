@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import overload
 
+from swath.engine.stored_args import LazyItems
 from swath.geo import Blocks, Regions, Window
 from swath.maps.cog.encoded_part import EncodedPart
 
@@ -62,7 +63,10 @@ class FileParts(Sequence[EncodedPart]):
         return part
 
     def __iter__(self) -> Iterator[EncodedPart]:
-        return (getattr(result, self.name) for result in islice(self.results, self.places.start, self.places.stop))
+        start, stop = self.places.start, self.places.stop
+        if isinstance(self.results, LazyItems):  # begins where this file does
+            return (getattr(result, self.name) for result in self.results.between(start, stop))
+        return (getattr(result, self.name) for result in islice(self.results, start, stop))
 
     def touching(self, blocks: Blocks, window: Window) -> list[EncodedPart]:
         """The parts that share pixels with `window`, which is in pixels of the image grid."""
