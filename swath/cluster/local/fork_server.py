@@ -16,6 +16,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from multiprocessing import resource_tracker
 
+from swath.cluster.local.socket_folder import use_socket_folder
+
 METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 """Start method of multiprocessing. On other systems a fork is not safe after system libraries were used."""
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -33,6 +35,7 @@ def start() -> None:
         return
     from multiprocessing import forkserver
 
+    use_socket_folder()
     multiprocessing.get_context(METHOD).set_forkserver_preload(["distributed", "swath.cluster.local.fork_preload"])
     # The kernel acts when the parent thread ends, so the parent must be the main thread, which ends with this process.
     end_with_parent = {END_WITH_PARENT: "1"} if threading.current_thread() is threading.main_thread() else {}

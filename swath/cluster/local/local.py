@@ -76,8 +76,10 @@ class Local:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as exits:
-            exits.enter_context(dask.config.set(LOCAL_SETTINGS))
             folder = exits.enter_context(scratch(self._scratch))
+            # The scheduler's folder is on the import path of this process: not in the folder for temporary files, which others write.
+            settings = LOCAL_SETTINGS | {"temporary-directory": str(folder)}
+            exits.enter_context(dask.config.set(settings))
             security = tls.run_security()
             try:
                 with fork_server.signals_blocked():

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from swath.cluster.local import scratch
+from swath.cluster.local.socket_folder import sweep_socket_folders
 from swath.cluster.providers.fleets import fleet_of
 from swath.cluster.providers.machine import CLOUD_KINDS, CloudKind, Machine
 from swath.cluster.teardown.bucket_output import BUCKET, BucketOutput, find_in_bucket, target_of
@@ -128,9 +129,10 @@ def find_leftovers(
 
     A lease of a path that is not a staging folder of its run, or of machines without its run's label, is listed as well, and its
     `remove` raises: the journal may be somebody else's. Also ends the leases of what does not exist, and removes scratch folders
-    of workers of killed runs. In `places`, expired machines are found whoever launched them. `limits` are of locks in buckets.
+    and sockets of killed runs. In `places`, expired machines are found whoever launched them. `limits` are of locks in buckets.
     """
     scratch.sweep(journal.folder / "scratch")
+    sweep_socket_folders()
     result = SweepResult()
     status_of_run = {row.id: row.status for row in journal.runs()}
     other_runs = frozenset(status_of_run)

@@ -95,3 +95,11 @@ def test_a_project_s_calendar_does_not_keep_workers_from_starting(tmp_path: Path
 
 def _environment() -> dict[str, str]:
     return dict(os.environ)
+
+
+def test_no_folder_that_others_can_write_comes_onto_the_import_path(tmp_path: Path) -> None:
+    before = set(sys.path)
+    with open_cluster(LocalCluster(workers=1), tmp_path):
+        added = set(sys.path) - before
+    assert added
+    assert all(Path(each).is_relative_to(tmp_path) for each in added)
