@@ -7,6 +7,10 @@ PIXELS_ARGS ?=
 LEAKS_ARGS ?=
 CRASH_ARGS ?=
 ATTACK_ARGS ?=
+ROOM ?=
+SAMPLE ?= 100
+SEED ?= 1
+MUTANTS_ARGS ?=
 IMAGE ?= swath
 VARIANT ?= cpu
 ON ?= aws
@@ -19,7 +23,7 @@ COMPILE = $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check attack crashtest crashtest-clouds lint schema bench bench-leaks image machine-image base-digest lock sbom audit clean
+.PHONY: help demo test check attack mutants crashtest crashtest-clouds lint schema bench bench-leaks image machine-image base-digest lock sbom audit clean
 
 help:  ## show this
 	@echo 'make TARGET [NAME=VALUE ...]'
@@ -33,6 +37,7 @@ help:  ## show this
 	@echo '  LEAKS_ARGS   passed on to bench/leaks.py, such as "--on ec2 --events killed,quota"; see its --help'
 	@echo '  CRASH_ARGS   passed on to the crash test, such as --kills 20, --seed 421 or --damage'
 	@echo '  ATTACK_ARGS  passed on to the attack, such as "--kinds specs,stac", --inputs 500 or --seed 7'
+	@echo '  ROOM, SAMPLE, SEED, MUTANTS_ARGS  of mutants: a package, how many places (now $(SAMPLE)), which ones; --again, --jobs 4'
 	@echo '  IMAGE        the container of clusters, without a tag, such as ghcr.io/acme/swath (now $(IMAGE))'
 	@echo '  VARIANT      of the container: cpu or gpu; ON: the cloud of a machine image, aws or gcp'
 	@echo '  DOCKER_ARGS, PACKER_ARGS  passed on to docker build and packer build, such as "-var region=us-west-2"'
@@ -54,6 +59,9 @@ crashtest: .venv/dev.stamp  ## kill real runs 200 times at random moments, resum
 
 attack: .venv/dev.stamp  ## use 10,000 specs, rasters, models and others with random changes of each kind; none may do harm
 	@$(BIN)/python -m tests.attack.loop $(ATTACK_ARGS)
+
+mutants: .venv/mutants.stamp  ## change ROOM=maps (or another package) at SAMPLE places, and see whether its fast tests notice
+	@nice -n 10 $(BIN)/python -m tests.mutants.loop $(ROOM) --sample $(SAMPLE) --seed $(SEED) $(MUTANTS_ARGS)
 
 crashtest-clouds: .venv/dev.stamp  ## kill clients of clusters in two simulated clouds 200 times each; no machine may be left
 	@$(BIN)/python -m tests.clouds.kills $(CRASH_ARGS)
@@ -125,6 +133,10 @@ clean:  ## remove .venv, caches, build products and fetched data; runs (.swath/)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "swath needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1): make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -m venv --clear .venv
+	@touch $@
+
+.venv/mutants.stamp: tests/mutants/requirements.txt .venv/dev.stamp
+	$(PIP) --requirement tests/mutants/requirements.txt
 	@touch $@
 
 .venv/tools.stamp: infra/supply/tools.lock | .venv/made.stamp
