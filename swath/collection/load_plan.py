@@ -24,7 +24,7 @@ from swath.geo import Window, sheet_windows
 from swath.imagery.geometry.footprint import extent_pixels
 from swath.imagery.geometry.image_grid import PIXEL_TOLERANCE, output_window
 from swath.imagery.reading.mosaic import check_scale
-from swath.imagery.scene import Scene, Scenes
+from swath.imagery.scene import Scene, Scenes, file_of
 from swath.imagery.sources.find import find, find_each
 from swath.maps.cog.encoding import Encoding
 
@@ -128,7 +128,7 @@ def plan_load(
             check_scale(scenes)
         if scenes.image.crs is None:
             raise ImageryError(
-                f"{scenes.scenes[0].id}: no coordinate reference system, which a collection needs",
+                f"{file_of(scenes.scenes[0])}: no coordinate reference system, which a collection needs",
                 remedy="Georeference the imagery first, with gdal_translate -a_srs.",
             )
         if composite is not None:
@@ -207,7 +207,8 @@ def _covering_grid(base: GeoBox, scenes: Sequence[Scene]) -> GeoBox:
     extents = [extent_pixels(band.geobox, base) for scene in scenes for band in scene.bands]
     if not np.isfinite(extents).all():
         raise ImageryError(
-            f"{scenes[0].id}: cannot be placed on a grid in {base.crs}", remedy="Set grid.crs to one that covers all."
+            f"{file_of(scenes[0])}: cannot be placed on a grid in {base.crs}",
+            remedy="Set grid.crs to one that covers all.",
         )
     left, top, right, bottom = np.array(extents).T
     col, row = math.floor(left.min() + PIXEL_TOLERANCE), math.floor(top.min() + PIXEL_TOLERANCE)

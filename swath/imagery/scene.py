@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from swath.storage.address import redacted
+
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
@@ -70,6 +72,12 @@ class Scenes:
     """Grids of neighbouring zones to which this one gives the pixels along their line, see swath.imagery.geometry.utm_zones."""
     notes: tuple[str, ...] = ()
     """Notes for the report: what was repaired, guessed, resampled."""
+
+
+def file_of(scene: Scene, band: Band | None = None) -> str:
+    """The file of a band (the first one when not given) for a message, with the scene's id where the path does not contain it."""
+    href = redacted((band or scene.bands[0]).href)
+    return href if scene.id in href else f"{href} (scene {scene.id})"
 
 
 def band_resampling(band: Band, resampling: str) -> str:

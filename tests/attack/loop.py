@@ -26,6 +26,8 @@ from tests.attack.kind import KINDS
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 300.0
 """Until the first input, in which libraries are imported."""
+PROGRESS_INPUTS = 500
+"""After so many a line is printed, from which a session that was killed goes on."""
 HANGS_S = 120.0
 """An input without an answer for so long is taken to hang, also on a busy machine."""
 
@@ -95,6 +97,8 @@ def _watch(process: subprocess.Popen[bytes], report: Report, seed: int, number: 
             report.inputs += number >= 0
             report.refused += answer["refused"]
             report.slowest_s = max(report.slowest_s, answer["seconds"])
+            if number >= 0 and (number + 1) % PROGRESS_INPUTS == 0:
+                sys.stderr.write(f"{report.kind}: {number + 1:,}, --first {number + 1} goes on from here\n")
             for wrong in answer["wrong"]:
                 trace = answer.get("traceback", "")
                 _find(report, seed, number, done, f"{wrong}\n{answer.get('message', '')}\n{trace}".rstrip())
@@ -127,7 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kinds", default=",".join(KINDS), help="of %(default)s")
     parser.add_argument("--inputs", type=int, default=int(os.environ.get("SWATH_ATTACK_INPUTS", "10000")))
-    parser.add_argument("--first", type=int, default=0, help="number of the first input, to repeat one with --inputs 1")
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first input, to repeat one with --inputs 1, or to go on"
+    )
     parser.add_argument("--seed", type=int, default=chosen_seed())
     options = parser.parse_args(arguments)
     print(f"SWATH_TEST_SEED={options.seed} makes the same inputs again", flush=True)

@@ -115,7 +115,7 @@ def engineering(project: Path) -> None:
         (cut_in_blocks, "scene.tif: the file was cut: it has 40,000 bytes"),
         (cut_png, "scene.tif: pixels could not be read (when looking for its last pixel)"),
         (complex_numbers, " has complex pixels (complex64)"),
-        (engineering, "scene: its CRS (site, Engineering CRS) has no place on the Earth"),
+        (engineering, "scene.tif: its CRS (site, Engineering CRS) has no place on the Earth"),
     ],
 )
 @pytest.mark.parametrize("pipeline", SPECS)
@@ -153,7 +153,7 @@ def test_a_foreign_contract_and_bands_that_do_not_fit_are_named(project: Path, p
 
 def test_physical_values_need_a_scale_in_every_pipeline(project: Path) -> None:
     physical = {**RULE, "units": "reflectance"}
-    says = "scene: physical values are needed, and nothing says the scale of band "
+    says = "scene.tif: physical values are needed, and nothing says the scale of band "
     assert says in errors(project, "train", units="reflectance")[0]
     assert says in errors(project, "train", data={**DATA, "labels": physical})[0]
     assert says in errors(project, "load", units="physical")[0]

@@ -19,7 +19,7 @@ from swath.errors import AreaError, ImageryError
 from swath.geo import Blocks, Window
 from swath.imagery.geometry.footprint import area_footprint, area_pixels, extent_pixels, grid_footprint, resolution_in
 from swath.imagery.geometry.thin_area import holds_centre, polygon_mask, touched_mask
-from swath.imagery.scene import Scene
+from swath.imagery.scene import Scene, file_of
 
 if TYPE_CHECKING:
     from swath.spec.fields.area import Area
@@ -41,20 +41,20 @@ def image_grid(scenes: Sequence[Scene], grid: GridSpec | None = None) -> GeoBox:
     base = min((band.geobox for band in scenes[0].bands), key=crs_pixel_area)
     if grid is not None and (grid.crs is not None or grid.resolution is not None):
         base = _requested_grid(base, grid)
-    unique: dict[GeoBox, str] = {band.geobox: scene.id for scene in scenes for band in scene.bands}
+    unique = {band.geobox: (scene, band) for scene in scenes for band in scene.bands}
     extents = []
-    for geobox, scene in unique.items():
+    for geobox, of in unique.items():
         if (geobox.crs is None) != (base.crs is None):
-            raise ImageryError(f"{scene}: some images have a coordinate reference system and some have none")
+            raise ImageryError(f"{file_of(*of)}: some images have a coordinate reference system and some have none")
         extent = extent_pixels(geobox, base)
         if not np.isfinite(extent).all():
             raise ImageryError(
-                f"{scene}: cannot be placed on a grid in {base.crs or 'pixels: its positions are no finite numbers'}",
+                f"{file_of(*of)}: cannot be placed on a grid in {base.crs or 'pixels: its positions are no finite numbers'}",
                 remedy="Set grid.crs to one that covers all, or correct the image's transform.",
             )
         if _is_torn(geobox, base, extent):
             raise ImageryError(
-                f"{scene}: crosses the antimeridian, where {base.crs} is not continuous",
+                f"{file_of(*of)}: crosses the antimeridian, where {base.crs} is not continuous",
                 remedy="Set grid.crs to one that is continuous there, such as the scene's own UTM zone.",
             )
         extents.append(extent)

@@ -27,7 +27,7 @@ from swath.errors import ImageryError
 from swath.geo import Window
 from swath.imagery.geometry.footprint import grid_footprint, transformer
 from swath.imagery.geometry.image_grid import crs_pixel_area, image_grid, output_window
-from swath.imagery.scene import Scene, Scenes
+from swath.imagery.scene import Scene, Scenes, file_of
 
 if TYPE_CHECKING:
     from swath.spec.fields.grid import GridSpec
@@ -298,7 +298,7 @@ def _zone_of_scene(scene: Scene) -> str:
     zone = utm_zone(crs)
     if zone is None:
         raise ImageryError(
-            f"grid.zones: scene {scene.id} is in {crs or 'no coordinate reference system'}, not in a UTM zone",
+            f"grid.zones: {file_of(scene)} is in {crs or 'no coordinate reference system'}, not in a UTM zone",
             remedy="Leave grid.zones out: the map then has one grid, that of the first scene or of grid.crs.",
         )
     return zone

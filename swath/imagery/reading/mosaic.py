@@ -16,7 +16,7 @@ from swath.imagery.geometry.placement import band_window
 from swath.imagery.reading.dataset_cache import DATASETS, DatasetCache
 from swath.imagery.reading.quality_mask import usable
 from swath.imagery.reading.window import Pixels, Valid, measured, read_file
-from swath.imagery.scene import Band, Scene, Scenes, band_resampling
+from swath.imagery.scene import Band, Scene, Scenes, band_resampling, file_of
 
 MEDIAN_BYTES = 128 * 2**20
 """Memory of a median: it holds all scenes of some columns at a time, as many columns as fit in here."""
@@ -95,7 +95,7 @@ def check_scale(scenes: Scenes) -> None:
         for band in scene.bands:
             if band.scale is None and not band.categorical:
                 raise ImageryError(
-                    f"{scene.id}: physical values are needed, and nothing says the scale of band {band.name}",
+                    f"{file_of(scene, band)}: physical values are needed, and nothing says the scale of band {band.name}",
                     remedy="Set imagery.scale and imagery.offset (such as 0.0001 and 0 for Sentinel-2).",
                 )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from swath.errors import ImageryError
 from swath.imagery.reading.open_raster import gdal_errors, open_raster
+from swath.imagery.scene import file_of
 from swath.spec.locations import is_remote
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def check_scenes(scenes: Scenes) -> None:
     crs = scenes.image.crs
     if crs is not None and not (crs.projected or crs.geographic):
         raise ImageryError(
-            f"{scenes.scenes[0].id}: its CRS ({crs.proj.name}, {crs.proj.type_name}) has no place on the Earth",
+            f"{file_of(scenes.scenes[0])}: its CRS ({crs.proj.name}, {crs.proj.type_name}) has no place on the Earth",
             remedy="Georeference the file with gdalwarp, or gdal_translate -a_srs with the CRS that its coordinates are in.",
         )
 

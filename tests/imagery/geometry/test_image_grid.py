@@ -106,8 +106,22 @@ def test_an_asked_grid_lies_on_multiples_of_its_resolution(shared: Path) -> None
 
 def test_a_scene_over_the_antimeridian_does_not_become_a_map_of_the_world(shared: Path) -> None:
     paths = (str(shared / "data/labels/aleutians_qa_pixel.tif"),)
-    with pytest.raises(ImageryError, match="crosses the antimeridian, where EPSG:4326 is not continuous"):
+    with pytest.raises(
+        ImageryError, match=r"aleutians_qa_pixel\.tif: crosses the antimeridian, where EPSG:4326 is not continuous"
+    ):
         find(FilesImagery(paths=paths), grid=GridSpec(crs="EPSG:4326"))
+
+
+def test_an_image_without_a_place_is_named_by_its_file_and_by_its_scene_where_the_path_does_not_say_it() -> None:
+    good = Scene(
+        "good", (Band("red", "/images/good.tif", 1, grid_of(9, 9, Affine(1, 0, 0, 0, -1, 9), "EPSG:4326"), "uint8"),)
+    )
+    nowhere = grid_of(10, 10, Affine(10, 0, 1e12, 0, -10, 1e12), "EPSG:32633")
+    band = Band("red", "/images/B04.tif", 1, nowhere, "uint8")
+    for scene, name in (("S2A", "/images/B04.tif (scene S2A)"), ("B04", "/images/B04.tif")):
+        with pytest.raises(ImageryError) as caught:
+            image_grid([good, Scene(scene, (band,))])
+        assert caught.value.message.startswith(f"{name}: cannot be placed on a grid in EPSG:4326")
 
 
 def test_half_a_pixel_apart_is_not_the_same_grid() -> None:

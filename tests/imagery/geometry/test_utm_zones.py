@@ -193,7 +193,7 @@ def test_a_pipeline_of_one_map_says_so_and_zones_and_crs_exclude_each_other(
     with pytest.raises(ValidationError, match="either zones or crs"):
         GridSpec(zones=True, crs="EPSG:32633")
     degrees = FilesImagery(paths=(str(shared / "data/imagery/landsat_ucayali_1985.tif"),))
-    with pytest.raises(ImageryError, match="is in EPSG:4326, not in a UTM zone"):
+    with pytest.raises(ImageryError, match=r"landsat_ucayali_1985\.tif is in EPSG:4326, not in a UTM zone"):
         find_sheets(degrees, grid=GridSpec(zones=True))
 
 
