@@ -149,16 +149,17 @@ def find_dates(
     before: Dated, after: Dated, *, contract: Contract, area: Area | None, grid: GridSpec | None
 ) -> tuple[Scenes, ...]:
     """The imagery of both dates as scenes with the bands of both. Not cached: files may have changed."""
-    from swath.imagery.reading.mosaic import check_scale
     from swath.imagery.sources.date_pairs import find_date_pairs
+    from swath.imagery.sources.scene_units import check_date_pairs, check_units
     from swath.maps.layout import grid_windows
     from swath.maps.resolution import with_resolution_notes
 
     if before.imagery is None or after.imagery is None:
         raise ValueError("both dates need imagery")
     both = find_date_pairs(before.imagery, after.imagery, contract.bands, area, grid)
-    if contract.units == "reflectance":
-        check_scale(both)
+    check_units((both,), physical=contract.units == "reflectance")
+    if contract.units == "dn":
+        check_date_pairs(both)
     grid_windows((both,), area)  # an area outside of the imagery is an error here
     for note in both.notes:
         log.info(note)

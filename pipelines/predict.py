@@ -111,14 +111,13 @@ def find_imagery(
 ) -> tuple[Scenes, ...]:
     """The scenes of each grid of the map. A catalogue, and images elsewhere, are read in every run; tasks that depend on the scenes
     run again only when these have changed."""
-    from swath.imagery.reading.mosaic import check_scale
     from swath.imagery.sources.find import find_sheets
+    from swath.imagery.sources.scene_units import check_units
     from swath.maps.layout import grid_windows
     from swath.maps.resolution import with_resolution_notes
 
     grids = find_sheets(imagery, contract.bands, area, grid)
-    for scenes in grids if contract.units == "reflectance" else ():
-        check_scale(scenes)
+    check_units(grids, physical=contract.units == "reflectance")
     grid_windows(grids, area)  # an area outside of the imagery is an error now, before any other call
     for note in dict.fromkeys(note for scenes in grids for note in scenes.notes):
         log.info(note)

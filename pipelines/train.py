@@ -153,13 +153,13 @@ def find_images(
 ) -> tuple[LabelledImage, ...]:
     """Each image with its labels. Looks at the files or the catalogue in every run."""
     from swath.imagery.labels.labelled_image import find_labelled_images
-    from swath.imagery.reading.mosaic import check_scale
+    from swath.imagery.sources.scene_units import check_units
     from swath.training.fit import require_package
 
     require_package("lightning", "train")
     images = find_labelled_images(data, bands, tuple(each.name for each in classes))
-    for image in images if units == "reflectance" else ():
-        check_scale(image.scenes)
+    for image in images:
+        check_units((image.scenes,), physical=units == "reflectance")
     for note in dict.fromkeys(note for image in images for note in image.notes):
         log.info(note)
     return images

@@ -19,6 +19,7 @@ from swath.imagery.labels.unknown_values import ValueCounts, count_values
 from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.scene import Scene, Scenes
 from swath.imagery.sources.find import find, resampling_notes
+from swath.imagery.sources.scene_units import check_units
 from swath.maps.class_map import open_class_map
 from swath.maps.legend import Legend, legend_from_classes
 from swath.spec.fields.labels import IGNORE_CLASS, IGNORE_INDEX, LabelClass
@@ -107,6 +108,8 @@ def find_pair(
     """Open both states, on the pixels of the first that the second covers. `background` are names of transitions that get no
     polygons. Raises ImageryError when classes or grids do not fit, AreaError when the two do not overlap."""
     opened = [_open(state, rule, classes, area, grid) for state in states]
+    if rule is not None:
+        check_units([each.scenes for each in opened if not each.is_map], physical=rule.units == "reflectance")
     legend = _joint_legend([each.classes for each in opened])
     if len(legend) > MAX_CLASSES:
         raise ImageryError(

@@ -14,7 +14,7 @@ from swath.imagery.geometry.image_grid import output_window
 from swath.imagery.geometry.pixel_area import PixelArea
 from swath.imagery.labels.labelled_image import LabelledImage, check_features_meet, find_labelled_images
 from swath.imagery.labels.labels import find_labels
-from swath.imagery.reading.mosaic import check_scale
+from swath.imagery.sources.scene_units import check_units
 from swath.maps.class_map import open_class_map
 from swath.maps.legend import Legend, MapClass
 from swath.maps.resolution import resolution_note
@@ -91,8 +91,8 @@ def find_model_scoring(
             remedy="Leave grid out, or leave split out to score everything that has a label.",
         )
     images = find_labelled_images(_within(data, area), contract.bands, names, mosaic=not apart, grid=grid)
-    for image in images if contract.units == "reflectance" else ():
-        check_scale(image.scenes)
+    for image in images:
+        check_units((image.scenes,), physical=contract.units == "reflectance")
     if only is not None and split is None:
         raise UsageError(
             f"split: {contract.name} does not say how its training was split, so its {only} split is not known",

@@ -17,12 +17,13 @@ from swath.geo import Window
 from swath.imagery.geometry.footprint import extent_pixels, grid_footprint, grid_polygon, transformer
 from swath.imagery.geometry.image_grid import area_mask
 from swath.imagery.labels.unknown_values import ValueCounts, count_values, unknown_text
-from swath.imagery.reading.mosaic import check_scale, read_mosaic
+from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.reading.open_raster import gdal_errors, open_raster
 from swath.imagery.reading.window import read_file
 from swath.imagery.remote.identities import identities, identity
 from swath.imagery.scene import Band, Scenes
 from swath.imagery.sources.files import read_band
+from swath.imagery.sources.scene_units import check_units
 from swath.spec.fields.labels import IGNORE_CLASS, IGNORE_INDEX, ExpressionLabels, RasterLabels, VectorLabels
 from swath.spec.fields.vector_file import VectorFileError, read_features, read_info
 from swath.spec.locations import is_remote
@@ -370,6 +371,5 @@ def _rule(
         )
     true = _number(labels.label, numbers, "labels.label")
     false = _number(labels.otherwise, numbers, "labels.otherwise")
-    if labels.units == "reflectance":
-        check_scale(scenes)
+    check_units((scenes,), physical=labels.units == "reflectance")
     return RuleSource(scenes, labels.expression, true, false, labels.units == "reflectance"), []

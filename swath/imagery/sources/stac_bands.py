@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import pystac
 
 _PREVIEW_ROLES = {"thumbnail", "overview", "visual"}
+_PREVIEW_KEYS = ("visual", "tci", "overview", "thumbnail", "preview", "rendered_preview", "browse", "true_color")
+"""Keys, without a resolution or format at their end, of assets that are pictures, whatever their roles."""
 _NO_PIXELS = {"thumbnail", "overview", "metadata"}
 _RASTER = ("image/tiff", "image/jp2", "image/vnd.stac.geotiff", "application/x-hdf", "application/x-netcdf")
 _RESOLUTION = re.compile(r"[-_](jp2|cog|tiff?|\d+m)$")
@@ -57,6 +59,7 @@ def find_band(item: pystac.Item, name: str, names_in_file: Callable[[str], list[
             data = [each for each in found if not _preference(item, each[0].key)[0]] or found
             if what == "common_name":
                 _check_one_band(item, name, data)
+            _check_one_asset(item, name, data)
             return min((place for place, _ in data), key=lambda place: _preference(item, place.key))
     if own is not None:
         names = [_label(band, index) for index, band in enumerate(described_bands(item, item.assets[own]), 1)]
@@ -150,6 +153,25 @@ def _check_one_band(item: pystac.Item, name: str, found: list[tuple[BandPlace, d
     )
 
 
+def _check_one_asset(item: pystac.Item, name: str, found: list[tuple[BandPlace, dict[str, Any]]]) -> None:
+    """Raises ImageryError where assets of one pixel size have a band of this name and are no copies of each other by their keys, such
+    as top of atmosphere and surface reflectance."""
+    finest, own_name = min((_preference(item, place.key), str(band.get("name") or "").lower()) for place, band in found)
+    choices: dict[str, str] = {}
+    for place, band in found:
+        if _preference(item, place.key) == finest and str(band.get("name") or "").lower() == own_name:
+            single = count_bands(item, item.assets[place.key]) <= 1
+            copy_of = _RESOLUTION.sub("", _RESOLUTION.sub("", place.key.lower()))
+            choices.setdefault(copy_of, place.key if single else f"{place.key}:{place.index}")
+    if len(choices) > 1:
+        listed = list(choices.values())
+        raise ImageryError(
+            f"item {item.id}: {name!r} is a band of {len(listed)} assets: {', '.join(listed)}",
+            remedy=f"Say in imagery.bands which one to take in its place, such as {listed[0]}: one name for each band of the model, in "
+            "the model's order.",
+        )
+
+
 def _choice(item: pystac.Item, place: BandPlace, band: dict[str, Any]) -> str:
     """What to write in imagery.bands to get this band."""
     if count_bands(item, item.assets[place.key]) <= 1:
@@ -174,6 +196,7 @@ def _preference(item: pystac.Item, key: str) -> tuple[bool, float]:
     transform = fields.get("proj:transform")
     facts = (fields.get("raster:bands") or [{}])[0]
     size = abs(transform[0]) if transform else facts.get("spatial_resolution") or fields.get("gsd") or float("inf")
+    preview = preview or _RESOLUTION.sub("", _RESOLUTION.sub("", key.lower())) in _PREVIEW_KEYS
     preview = preview or (len(described_bands(item, asset)) == 3 and "visual" in asset.href.lower())
     return preview, float(size)
 

@@ -49,6 +49,27 @@ def test_a_common_name_of_several_bands_is_refused_with_the_candidates(folder: P
     assert band(folder, "B06", {"data": in_one}).index == 2
 
 
+def red(**more: Any) -> dict[str, Any]:
+    return {"href": "./one.tif", "eo:bands": [{"name": "B4", "common_name": "red"}]} | more
+
+
+def test_a_band_of_several_products_in_one_item_is_refused_with_the_assets(folder: Path) -> None:
+    """By a common name, and by a band's name: top of atmosphere and surface reflectance are not copies of each other."""
+    for name in ("red", "B4"):
+        with pytest.raises(ImageryError, match=f"item x: '{name}' is a band of 2 assets: toa, sr\n") as refused:
+            band(folder, name, {"toa": red(), "sr": red()})
+        assert "such as toa" in refused.value.remedy
+        assert refused.value.exit_code == 2
+        with pytest.raises(ImageryError, match="2 assets: analytic:1, analytic_sr:1"):
+            several = {"href": "./three.tif", "eo:bands": [{"name": "B4", "common_name": "red"}, {"name": "B3"}, {"name": "B2"}]}
+            band(folder, name, {"analytic": several, "analytic_sr": several})
+    assert band(folder, "sr", {"toa": red(), "sr": red()})
+    assert band(folder, "red", {"toa": red(gsd=60), "sr": red(gsd=30)})
+    copies = {key: red() for key in ("B04-jp2", "B04_10m", "B04", "B04_10m-jp2")}
+    assert band(folder, "red", copies)
+    assert band(folder, "red", {"visual": red(), "TCI_10m": red(), "rendered_preview": red(), "b": red(href="./three.tif")}).href.endswith("three.tif")
+
+
 def test_one_band_at_several_resolutions_and_formats_is_one(folder: Path) -> None:
     assert band(folder, "rededge", {"B05": rededge("B05"), "B05_60m": rededge("B05") | {"gsd": 60}})
     assert band(folder, "rededge", {"a-jp2": rededge(""), "a": rededge("")})
