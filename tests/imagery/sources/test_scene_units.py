@@ -70,13 +70,19 @@ def test_sheets_of_one_map_are_compared_too(tmp_path):
 
 
 def test_equal_and_unknown_scales_are_no_difference(tmp_path):
-    paths = raster(tmp_path / "a.tif", 1, 0.0001), raster(tmp_path / "b.tif", 1), raster(tmp_path / "c.tif", 1, 0.00010000000001)
+    paths = (
+        raster(tmp_path / "a.tif", 1, 0.0001),
+        raster(tmp_path / "b.tif", 1),
+        raster(tmp_path / "c.tif", 1, 0.00010000000001),
+    )
     check_units((of_files(*paths),), physical=False)
 
 
 def test_two_dates_of_different_scales_are_not_given_to_one_model(tmp_path):
     before = FilesImagery(paths=(str(raster(tmp_path / "a.tif", 1, 0.0001)),))
     after = FilesImagery(paths=(str(raster(tmp_path / "b.tif", 1, 0.0001, -0.1)),))
-    both = find_date_pairs(before.model_copy(update={"bands": ("red",)}), after.model_copy(update={"bands": ("red",)}), ("one", "two"))
+    both = find_date_pairs(
+        before.model_copy(update={"bands": ("red",)}), after.model_copy(update={"bands": ("red",)}), ("one", "two")
+    )
     with pytest.raises(ImageryError, match="different physical values"):
         check_date_pairs(both)

@@ -61,13 +61,18 @@ def test_a_band_of_several_products_in_one_item_is_refused_with_the_assets(folde
         assert "such as toa" in refused.value.remedy
         assert refused.value.exit_code == 2
         with pytest.raises(ImageryError, match="2 assets: analytic:1, analytic_sr:1"):
-            several = {"href": "./three.tif", "eo:bands": [{"name": "B4", "common_name": "red"}, {"name": "B3"}, {"name": "B2"}]}
+            several = {
+                "href": "./three.tif",
+                "eo:bands": [{"name": "B4", "common_name": "red"}, {"name": "B3"}, {"name": "B2"}],
+            }
             band(folder, name, {"analytic": several, "analytic_sr": several})
     assert band(folder, "sr", {"toa": red(), "sr": red()})
     assert band(folder, "red", {"toa": red(gsd=60), "sr": red(gsd=30)})
     copies = {key: red() for key in ("B04-jp2", "B04_10m", "B04", "B04_10m-jp2")}
     assert band(folder, "red", copies)
-    assert band(folder, "red", {"visual": red(), "TCI_10m": red(), "rendered_preview": red(), "b": red(href="./three.tif")}).href.endswith("three.tif")
+    assert band(
+        folder, "red", {"visual": red(), "TCI_10m": red(), "rendered_preview": red(), "b": red(href="./three.tif")}
+    ).href.endswith("three.tif")
 
 
 def test_one_band_at_several_resolutions_and_formats_is_one(folder: Path) -> None:
