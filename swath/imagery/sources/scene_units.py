@@ -1,4 +1,4 @@
-"""Whether the numbers of scenes mean the same: scale and offset of each band, for models and rules that take numbers or physical values."""
+"""Whether the numbers of several scenes mean the same, for models and rules that take numbers, and whether scales are known."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ _TOLERANCE = 1e-6
 
 
 def check_units(grids: Iterable[Scenes], *, physical: bool) -> None:
-    """Raise ImageryError when the bands cannot be used in the units that are needed: physical values of a band whose scale is not known,
-    or numbers that stand for different physical values in different scenes, such as Sentinel-2 with and without its offset of 1000.
-    """
+    """Raise ImageryError when the bands cannot be used in the units that are needed: physical values of a band without a known
+    scale, or numbers that stand for different physical values, as of Sentinel-2 with and without its offset of 1000."""
     grids = tuple(grids)
     if physical:
         for scenes in grids:
@@ -47,8 +46,8 @@ def check_comparable(bands: Iterable[tuple[Scene, Band]]) -> None:
             raise ImageryError(
                 f"{first_scene.id} and {scene.id}: the numbers of band {band.name} stand for different physical values "
                 f"({_text(first)}; {_text(band)}), and the numbers themselves are used",
-                remedy="Use reflectance or physical values, or scenes of one kind (imagery.datetime, ids, exclude). If the numbers mean "
-                "the same in spite of this, set imagery.scale and imagery.offset.",
+                remedy="Use reflectance or physical values, or scenes of one kind (imagery.datetime, ids, exclude). If the numbers "
+                "mean the same in spite of this, set imagery.scale and imagery.offset.",
             )
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.imagery.sources.items import make_item, write_items
 
 from swath.errors import ImageryError
 from swath.imagery.scene import Scenes
@@ -15,6 +14,7 @@ from swath.imagery.sources.date_pairs import find_date_pairs
 from swath.imagery.sources.find import find
 from swath.imagery.sources.scene_units import check_date_pairs, check_units
 from swath.spec.fields.imagery import FilesImagery, StacImagery
+from tests.imagery.sources.items import make_item, write_items
 
 
 def raster(path: Path, low: int, scale: float | None = None, offset: float = 0.0) -> Path:
@@ -22,7 +22,8 @@ def raster(path: Path, low: int, scale: float | None = None, offset: float = 0.0
     from rasterio.transform import from_origin
 
     with rasterio.open(
-        path, "w", driver="GTiff", width=8, height=8, count=1, dtype="uint16", crs="EPSG:32632", transform=from_origin(5e5, 52e5, 10, 10)
+        path, "w", driver="GTiff", width=8, height=8, count=1, dtype="uint16", crs="EPSG:32632",
+        transform=from_origin(5e5, 52e5, 10, 10),
     ) as file:  # fmt: skip
         file.write(np.full((1, 8, 8), low, np.uint16))
         if scale is not None:
@@ -40,7 +41,7 @@ def sentinel(tmp_path: Path) -> Scenes:
     for number, (baseline, year) in enumerate((("02.09", 2021), ("05.09", 2023))):
         raster(tmp_path / f"{number}.tif", 1000)
         asset = {"href": f"{number}.tif", "roles": ["data"], "eo:bands": [{"name": "B04", "common_name": "red"}]}
-        properties = {"constellation": "sentinel-2", "s2:processing_baseline": baseline, "datetime": f"{year}-06-01T10:00:00Z"}  # fmt: skip
+        properties = {"s2:processing_baseline": baseline, "datetime": f"{year}-06-01T10:00:00Z"}
         items.append(make_item(f"scene-{number}", {"red": asset}, **properties))
     return find(StacImagery(catalog=write_items(tmp_path, *items)), ("red",))
 
@@ -50,8 +51,8 @@ def test_numbers_of_two_processing_baselines_are_not_mixed(tmp_path):
     with pytest.raises(ImageryError) as caught:
         check_units((scenes,), physical=False)
     assert caught.value.message == (
-        "scene-0 and scene-1: the numbers of band red stand for different physical values (number * 0.0001 + 0; number * 0.0001 - 0.1), "
-        "and the numbers themselves are used"
+        "scene-0 and scene-1: the numbers of band red stand for different physical values (number * 0.0001 + 0; number * 0.0001 "
+        "- 0.1), and the numbers themselves are used"
     )
     check_units((scenes,), physical=True)
 

@@ -60,11 +60,9 @@ def test_a_band_of_several_products_in_one_item_is_refused_with_the_assets(folde
             band(folder, name, {"toa": red(), "sr": red()})
         assert "such as toa" in refused.value.remedy
         assert refused.value.exit_code == 2
+        described = [{"name": "B4", "common_name": "red"}, {"name": "B3"}, {"name": "B2"}]
+        several = {"href": "./three.tif", "eo:bands": described}
         with pytest.raises(ImageryError, match="2 assets: analytic:1, analytic_sr:1"):
-            several = {
-                "href": "./three.tif",
-                "eo:bands": [{"name": "B4", "common_name": "red"}, {"name": "B3"}, {"name": "B2"}],
-            }
             band(folder, name, {"analytic": several, "analytic_sr": several})
     assert band(folder, "sr", {"toa": red(), "sr": red()})
     assert band(folder, "red", {"toa": red(gsd=60), "sr": red(gsd=30)})
