@@ -39,7 +39,7 @@ class ProcessLauncher:
     def start(self, folder: AttemptFolder) -> None:
         try:
             child = subprocess.Popen(
-                [sys.executable, "-m", "swath.agent.supervisor", str(folder.path)],
+                [sys.executable, "-P", "-m", "swath.agent.supervisor", str(folder.path)],
                 cwd=folder.path,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

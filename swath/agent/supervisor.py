@@ -169,7 +169,7 @@ class Supervisor:
         with self.folder.log.open("ab") as output, self.folder.spec.open("rb") as spec:
             try:
                 self._child = subprocess.Popen(
-                    [sys.executable, "-m", "swath.cli", *words],
+                    [sys.executable, "-P", "-m", "swath.cli", *words],
                     cwd=self._root,
                     env=self._environment(),
                     stdin=spec,

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swath.errors import UsageError
+from swath.project.git_settings import LIST, unsafe_setting
+from swath.project.trust import TrustedFolders
+from swath.spec.project_root import project_root
 
 TIMEOUT_S = 60.0
 """Time limit of a git command, in seconds; a checkout gets ten times as long."""
@@ -20,6 +23,8 @@ _OPTIONS = (
     "core.hooksPath=/dev/null",
     "-c",
     "core.fsmonitor=false",
+    "-c",
+    "safe.bareRepository=explicit",  # a folder of a clone can be a repository with settings of its own
     "-c",
     "core.quotePath=true",
     "-c",
@@ -36,7 +41,8 @@ class GitMissing(GitFailed):
 
 
 class RepositoryRefused(GitFailed):
-    """There is a repository, and git does not read it: it belongs to another user, or is damaged. The message is one line."""
+    """There is a repository, and it is not read: it belongs to another user, is damaged, or is not trusted and could make git execute
+    programs. The message is one line."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,9 @@ class Repository:
 
     top: Path
     """The top folder of the working tree; absolute, without symbolic links."""
+    trusted: bool = True
+    """Whether the project is. Without trust, repositories within this one (submodules) are not asked what was changed in them: their
+    settings could execute programs."""
 
     @classmethod
     def around(cls, folder: Path) -> Repository | None:
@@ -56,7 +65,8 @@ class Repository:
 
     @classmethod
     def find(cls, folder: Path) -> Repository | None:
-        """As `around`. Raises RepositoryRefused where there is a repository that git does not read."""
+        """As `around`. Raises RepositoryRefused where there is a repository that git does not read, or which is not trusted and has
+        settings that could execute programs."""
         there = next((each for each in (folder, *folder.parents) if each.is_dir()), None)
         if there is None:
             return None
@@ -68,11 +78,21 @@ class Repository:
             if "not a git repository" in str(error).lower():
                 return None
             raise RepositoryRefused(_in_one_line(str(error))) from error
-        return cls(Path(top)) if top else None
+        if not top:
+            return None
+        trusted = TrustedFolders.of_user().has(project_root(there))
+        if not trusted:
+            _refuse_programs(there)
+        return cls(Path(top), trusted)
 
     def git(self, *arguments: str, codes: Sequence[int] = (0,), timeout_s: float = TIMEOUT_S) -> str:
         """Output of a git command. codes: exit codes that are no failure. Raises GitFailed."""
         return git(self.top, *arguments, codes=codes, timeout_s=timeout_s)
+
+    @property
+    def submodules(self) -> tuple[str, ...]:
+        """Options of `git status` and `git diff` about submodules."""
+        return () if self.trusted else ("--ignore-submodules=dirty",)
 
     def head(self) -> str:
         """The checked-out commit; empty before the first one."""
@@ -87,7 +107,7 @@ class Repository:
         if not head:
             return ""
         try:
-            changed = self.git("status", "--porcelain", "--untracked-files=no").strip()
+            changed = self.git("status", "--porcelain", "--untracked-files=no", *self.submodules).strip()
         except GitFailed:
             return head
         return f"{head}-dirty" if changed else head
@@ -148,6 +168,19 @@ def git(folder: Path, *arguments: str, codes: Sequence[int] = (0,), timeout_s: f
         message = process.stderr.decode("utf-8", "replace").strip()
         raise GitFailed(message or f"git {arguments[0]} ended with exit code {process.returncode}")
     return process.stdout.decode("utf-8", "surrogateescape")
+
+
+def _refuse_programs(folder: Path) -> None:
+    """Raise RepositoryRefused for a repository whose own settings could execute programs."""
+    try:
+        setting = unsafe_setting(git(folder, *LIST))
+    except (GitFailed, ValueError) as error:
+        raise RepositoryRefused(_in_one_line(str(error))) from error
+    if setting:
+        root = project_root(folder)
+        raise RepositoryRefused(
+            f"its settings have {setting[:100]!r}, which could execute a program, and {root} is not trusted (pipe trust {root})"
+        )
 
 
 def _in_one_line(message: str) -> str:

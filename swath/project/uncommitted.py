@@ -69,7 +69,7 @@ def _read_changes(
     limits: DiffLimits,
 ) -> UncommittedChanges:
     top = repository.top
-    tracked = _names(repository.git(*_DIFF, "--name-only", "-z", commit, "--"))
+    tracked = _names(repository.git(*_DIFF, *repository.submodules, "--name-only", "-z", commit, "--"))
     untracked = _untracked(repository, used)
     edited = repository.inside(spec[0]) if spec is not None else None
     text = spec[1] if spec is not None else ""
@@ -131,7 +131,7 @@ def _diff_tracked(repository: Repository, commit: str, left_out: Sequence[str], 
     with tempfile.TemporaryDirectory(prefix="swath-changes-") as folder:
         file = Path(folder, DIFF_FILE)
         prefixes = ("--src-prefix=a/", "--dst-prefix=b/")
-        repository.git(*_DIFF, *prefixes, f"--output={file}", commit, "--", ":(top)", *but)
+        repository.git(*_DIFF, *repository.submodules, *prefixes, f"--output={file}", commit, "--", ":(top)", *but)
         with file.open("rb") as stream:
             return stream.read(most + 1).decode("utf-8", "surrogateescape")
 

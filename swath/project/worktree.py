@@ -183,7 +183,9 @@ def _clear(home: Path) -> None:
         with contextlib.suppress(BlockingIOError), _lock(file) as left:
             left.seek(0)
             top = Path(os.fsdecode(left.readall()))
-            _remove(top, file.with_suffix(""))
+            if Repository.around(top) is not None:  # the file may be of somebody else who names a repository of theirs
+                _remove(top, file.with_suffix(""))
+            shutil.rmtree(file.with_suffix(""), ignore_errors=True)
             file.unlink(missing_ok=True)
 
 

@@ -88,7 +88,7 @@ _GPU = "import torch; c = torch.cuda; print(c.get_device_name() if c.is_availabl
 
 def _prints(what: str, code: str, limits: MachineLimits) -> Iterator[Finding]:
     """What a line of Python prints. A library that is built wrongly may end its process, so it gets one of its own."""
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-P", "-c", code]  # imports nothing from the current folder
     done = subprocess.run(command, capture_output=True, text=True, timeout=limits.library_s, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]

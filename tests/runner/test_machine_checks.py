@@ -84,3 +84,15 @@ def test_traces_are_named_by_the_variable_that_asks_for_them(project: Project, m
 
 def test_a_state_folder_without_runs_says_so(project: Project) -> None:
     assert [each.message for each in findings("state", project)] == [f"{project.state}: no runs yet"]
+
+
+def test_no_module_of_the_current_folder_is_imported(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`pipe doctor` is called in folders of other people."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("torch", "rasterio"):
+        Path(f"{name}.py").write_text(f"raise SystemExit('{name} of the current folder')\n")
+    for check in ("gdal", "gpu"):
+        (found,) = findings(check, project)
+        assert (found.state, "current folder" in found.message) == ("ok", False)

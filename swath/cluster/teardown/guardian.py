@@ -80,7 +80,7 @@ def guarded(lease: CloudLease, state: Path) -> Iterator[Guardian]:
         from_guardian = exits.enter_context(os.fdopen(client_start, "rb"))
         with os.fdopen(guardian_stdin), os.fdopen(guardian_stdout), (folder / LOG).open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "swath.cluster.teardown.guardian", lease.run, lease.id, str(state)],
+                [sys.executable, "-P", "-m", "swath.cluster.teardown.guardian", lease.run, lease.id, str(state)],
                 stdin=guardian_stdin,
                 stdout=guardian_stdout,
                 stderr=log,
