@@ -72,8 +72,9 @@ lint: .venv/dev.stamp  ## ruff, the import layers, mypy strict
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
 
-schema: .venv/run.stamp  ## write the JSON Schema that editors use for specs/*.yaml
+schema: .venv/dev.stamp  ## write the JSON Schema that editors use for specs/*.yaml, and the description of the server's API
 	@for each in campaign change evaluate load predict train; do $(BIN)/pipe schema $$each > specs/.schema.json && mv specs/.schema.json specs/$$each.schema.json; done
+	@$(BIN)/python -m swath.server.openapi > docs/.openapi.json && mv docs/.openapi.json docs/openapi.json
 
 bench: .venv/run.stamp  ## run the benchmarks in bench/
 	@$(BIN)/python bench/start.py

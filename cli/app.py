@@ -110,13 +110,18 @@ def _resume(
     timeout: Timeout = None,
     detach: Detach = False,
     allow_env: AllowEnv = None,
+    server: OnServer = False,
 ) -> int:
     """Continue a run from where it stopped.
 
-    It takes the spec as it was then. Finished calls are not repeated.
+    It takes the spec as it was then. Finished calls are not repeated. With --server the run is queued again there.
 
     Example: pipe resume last
     """
+    if server:
+        from swath.cli.commands import remote_runs
+
+        return remote_runs.resume_remote(run)
     from swath.cli.commands.resume import resume_run
     from swath.cli.commands.run import RunOptions
 

@@ -219,3 +219,18 @@ def _add(
     from swath.cli.commands.token import add_project
 
     return add_project(name, folder)
+
+
+@project.command("limit")
+def _limit(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The project's name.", show_default=False)],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Of `pipe submit --limit-key`.", show_default=False)],
+    most: Annotated[str, typer.Argument(metavar="NUMBER", help="How many; none: no limit.", show_default=False)],
+) -> int:
+    """Limit how many runs of one key go on at once.
+
+    Example: pipe project limit lakes api 2
+    """
+    from swath.cli.commands.token import limit_project
+
+    return limit_project(name, key, most)

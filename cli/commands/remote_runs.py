@@ -139,6 +139,14 @@ def cancel_remote(run: str, reason: str) -> int:
     return 0
 
 
+def resume_remote(run: str) -> int:
+    """`pipe resume --server`."""
+    info = client_of().resume(run)
+    told = f": {printable(info.waits_for)}" if info.waits_for else ""
+    print(f"{info.id} is queued again{told}", file=sys.stderr)
+    return 0
+
+
 def list_agents(*, as_json: bool) -> int:
     """`pipe agents`."""
     agents = client_of().agents()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import secrets
+import shlex
 import signal
 import socket
 import sys
@@ -48,7 +49,7 @@ def serve_project(start: Path, port: int, slots: int) -> int:
     folder = project.state / "server"
     server = Server(ListenAddress(port=port), folder)
     services, name = server.services, _name(project.root)
-    services.projects.put(name, {"folder": str(project.root)})
+    services.projects.put(name, {"folder": str(project.root)}, who="pipe serve")
     user = _renewed(server, "user", "this-user", "admin")
     logins = Logins.of_user()
     other = logins.default()
@@ -71,7 +72,10 @@ def serve_project(start: Path, port: int, slots: int) -> int:
             _print(f"without {SERVER}, `pipe submit` asks {other}")
         elif other not in (None, server.url):
             _print(f"`pipe submit` asks this server now, not {other} any more")
-        _print(f"with curl: the token is in {folder / 'token'}; Ctrl-C ends the server, runs go on")
+        token = f"$(cat {shlex.quote(str(folder / 'token'))})"
+        address = f"{server.url}/api/v1/projects/{name}/runs"
+        _print(f'with curl: curl -s -H "Authorization: Bearer {token}" --data-binary @SPEC {address}')
+        _print("Ctrl-C ends the server, runs go on")
         thread.start()
 
     replace_text(folder / "token", user + "\n")

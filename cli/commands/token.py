@@ -6,6 +6,7 @@ import sys
 
 from swath import units
 from swath.cli.commands.remote_runs import client_of
+from swath.errors import UsageError
 
 
 def create_token(name: str, kind: str, role: str, project: str | None, valid_s: float | None) -> int:
@@ -34,4 +35,12 @@ def revoke_token(name: str) -> int:
 def add_project(name: str, folder: str) -> int:
     """Add a project whose code is in a folder of the agents' machines."""
     client_of().call("PUT", f"/projects/{name}", {"source": {"folder": folder}})
+    return 0
+
+
+def limit_project(name: str, key: str, most: str) -> int:
+    """Set a limit of a project, or take it away."""
+    if most != "none" and not most.isdecimal():
+        raise UsageError(f"{most!r} is not a number of runs", remedy="a number, or none")
+    client_of().call("PUT", f"/projects/{name}/limits/{key}", {"most": None if most == "none" else int(most)})
     return 0

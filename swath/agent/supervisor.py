@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swath.agent.attempt_folder import RUN_LOCK, SUPERVISOR_LOCK, AttemptFolder, LineNumbers
+from swath.agent.output_files import output_file
 from swath.agent.reported_text import few, first_batch, plain
 from swath.crashpoint import reached
 from swath.engine.journal import Journal
@@ -327,7 +328,7 @@ class Supervisor:
             )
         return End(
             status=row.status, exit_code=row.exit_code or 0, error=plain(row.error)[:MAX_TEXT],
-            outputs=few(row.outputs), name=row.name,
+            outputs=few(row.outputs), files=tuple(output_file(output) for output in few(row.outputs)), name=row.name,
             pipeline=row.pipeline, summary={"seconds": (row.finished or row.started) - row.started},
         )  # fmt: skip
 

@@ -119,6 +119,10 @@ class Client:
             self._ask("POST", f"/runs/{quote(run, safe='')}/cancel", Cancellation(reason=reason))
         )
 
+    def resume(self, run: str) -> RunInfo:
+        """Queue a run again that has ended without its result."""
+        return RunInfo.model_validate(self._ask("POST", f"/runs/{quote(run, safe='')}/resume", {}))
+
     def agents(self) -> list[AgentInfo]:
         """All agents."""
         return [AgentInfo.model_validate(agent) for agent in self._ask("GET", "/agents")]

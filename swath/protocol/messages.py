@@ -64,6 +64,18 @@ class Cancellation(Message):
     reason: str = Field(default="", max_length=1000)
 
 
+class RunFile(Message):
+    """One published file or folder of a run."""
+
+    place: str = Field(max_length=4096)
+    """Path on the agent's machine, or address."""
+    media: str = Field(default="", max_length=200)
+    """Media type; empty where it is not known."""
+    bytes: int | None = Field(default=None, ge=0)
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """In hex; empty where it is not known."""
+
+
 class RunInfo(Message):
     """One run, as it is now."""
 
@@ -93,6 +105,8 @@ class RunInfo(Message):
     silent_s: float
     """Seconds since its supervisor was last heard of, while it runs and they are more than expected; else 0."""
     outputs: tuple[str, ...]
+    files: tuple[RunFile, ...] = ()
+    """What is known of the outputs, in their order."""
     summary: dict[str, Any]
     waits_for: str = ""
     """Why a queued run is not claimed: such as labels that no agent has."""
@@ -116,6 +130,25 @@ class Line(Message):
     item: int | None = None
     worker: str = Field(default="", max_length=1000)
     text: str = Field(max_length=MAX_TEXT)
+
+
+class AuditEntry(Message):
+    """What somebody changed."""
+
+    id: str
+    time: float
+    who: str
+    action: str
+    subject: str
+    detail: dict[str, Any]
+
+
+class AuditPage(Message):
+    """Changes, newest first."""
+
+    entries: tuple[AuditEntry, ...]
+    next: str | None
+    """`cursor` of the next page."""
 
 
 class LinePage(Message):
@@ -254,6 +287,7 @@ class End(Message):
     exit_code: int = Field(ge=0, le=255)
     error: str = Field(default="", max_length=MAX_TEXT)
     outputs: tuple[Annotated[str, Field(max_length=4096)], ...] = Field(default=(), max_length=1000)
+    files: tuple[RunFile, ...] = Field(default=(), max_length=1000)
     name: str = Field(default="", max_length=200)
     pipeline: str = Field(default="", max_length=200)
     summary: dict[str, Any] = {}

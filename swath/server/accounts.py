@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any, get_args
 
 from swath.protocol.messages import Role
 from swath.protocol.tokens import new_token, token_digest, token_kind
+from swath.server.audit import record
 from swath.server.database.database import Connection, Database
 from swath.server.refusals import Conflict, Forbidden, NotFound, Unauthorized
 
@@ -47,6 +47,11 @@ class Identity:
         if ROLES.index(self.role) < ROLES.index(role):
             raise Forbidden(f"{self.name} is {self.role}: this needs {role}", remedy="ask an admin of the server")
 
+    def require_all_projects(self) -> None:
+        """Raise Forbidden for what may know of one project only."""
+        if self.project is not None:
+            raise Forbidden(f"{self.name} is of {self.project} only: this is of all projects")
+
 
 class Accounts:
     """Tokens in the server's database."""
@@ -74,7 +79,7 @@ class Accounts:
             if db.execute("SELECT id FROM tokens WHERE name = ? AND revoked IS NULL", (name,)):
                 raise Conflict(f"there is a token {name!r} already", remedy="revoke it first, or give another name")
             self._insert(db, token, kind, name, role, place, valid_s)
-            self.record(db, who, "create token", name, {"kind": kind, "role": role, "project": project})
+            record(db, self._clock(), who, "create token", name, {"kind": kind, "role": role, "project": project})
         return token
 
     def create_first(self, name: str, write: Callable[[str], None], *, who: str) -> bool:
@@ -91,7 +96,7 @@ class Accounts:
             db.execute("UPDATE tokens SET revoked = ? WHERE name = ? AND revoked IS NULL", (self._clock(), name))
             write(token)
             self._insert(db, token, "user", name, "admin", None, None)
-            self.record(db, who, "create token", name, {"kind": "user", "role": "admin", "project": None})
+            record(db, self._clock(), who, "create token", name, {"kind": "user", "role": "admin", "project": None})
         return True
 
     def _has_admin(self, db: Connection) -> bool:
@@ -127,7 +132,7 @@ class Accounts:
             )
             if not rows:
                 raise NotFound(f"there is no token {name!r}")
-            self.record(db, who, "revoke token", name, {})
+            record(db, self._clock(), who, "revoke token", name, {})
 
     def tokens(self) -> list[dict[str, Any]]:
         """All tokens that are not revoked, without digests."""
@@ -175,10 +180,3 @@ class Accounts:
             raise Unauthorized("the token of this attempt is unknown: another one has taken its place")
         run, number = rows[0]["run"], rows[0]["number"]
         return Identity("attempt", digest[:16], f"attempt {number} of {run}", run=run, number=number)
-
-    def record(self, db: Connection, who: str, action: str, subject: str, detail: dict[str, Any]) -> None:
-        """Write down in the same transaction what somebody did."""
-        db.execute(
-            "INSERT INTO audit (id, time, who, action, subject, detail) VALUES (?, ?, ?, ?, ?, ?)",
-            (secrets.token_hex(8), self._clock(), who, action, subject, json.dumps(detail)),
-        )

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from swath.protocol.messages import AgentInfo, AgentRegistration
 from swath.server.accounts import Identity
+from swath.server.audit import record
 from swath.server.database.database import Database
-from swath.server.queue import LABEL_SEPARATOR, joined
+from swath.server.labels import joined, split
 from swath.server.refusals import Conflict, NotFound
 
 ALIVE_S = 60.0
@@ -81,7 +82,7 @@ class Agents:
             )
         return [
             AgentInfo(
-                id=row["id"], name=row["name"], labels=tuple(filter(None, row["labels"].split(LABEL_SEPARATOR))),
+                id=row["id"], name=row["name"], labels=split(row["labels"]),
                 slots=row["slots"], busy=row["busy"], version=row["version"], seen_s=max(0.0, now - row["seen"]),
                 paused=bool(row["paused"]), project=row["project"],
             )
@@ -89,8 +90,9 @@ class Agents:
             if project is None or row["project"] in (None, project)
         ]  # fmt: skip
 
-    def pause(self, name: str, *, paused: bool) -> None:
+    def pause(self, name: str, *, paused: bool, who: str) -> None:
         """Let an agent claim no more runs, or let it go on. Raises NotFound when there is none of this name."""
         with self._database.transaction() as db:
             if not db.execute("UPDATE agents SET paused = ? WHERE name = ? RETURNING id", (int(paused), name)):
                 raise NotFound(f"there is no agent {name!r}", remedy="`pipe agents` lists them")
+            record(db, self._clock(), who, "pause agent" if paused else "unpause agent", name, {})

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from swath.errors import SwathError
-from swath.server.api import admin, agents, runs
+from swath.server.api import admin, agents, events, runs
 from swath.server.api.requests import Guard, add_error_answers, add_version
 from swath.server.services import Services
 from swath.version import __version__
@@ -46,7 +46,7 @@ def create_app(services: Services, hosts: frozenset[str] = LOOPBACK, settle_s: f
         openapi_url=f"{PREFIX}/openapi.json",
     )
     app.state.services = services
-    for router in (runs.router, agents.router, admin.router):
+    for router in (runs.router, events.router, agents.router, admin.router):
         app.include_router(router, prefix=PREFIX)
     app.include_router(admin.health)
     add_error_answers(app)

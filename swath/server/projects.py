@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from swath.server.audit import record
 from swath.server.database.database import Database
-from swath.server.refusals import Refusal
+from swath.server.refusals import NotFound, Refusal
 
 SOURCES = ("folder",)
 """Kinds of sources: `folder` is a path on the machines of the agents."""
@@ -22,7 +23,7 @@ class Projects:
         self._database = database
         self._clock = clock
 
-    def put(self, name: str, source: dict[str, Any]) -> None:
+    def put(self, name: str, source: dict[str, Any], *, who: str) -> None:
         """Add a project, or change where its code is. Raises Refusal for a source of an unknown kind."""
         if set(source) - {"folder"} or not isinstance(source.get("folder"), str):
             raise Refusal(f"a project's source has {' or '.join(SOURCES)}", remedy='such as {"folder": "/data/lakes"}')
@@ -32,9 +33,29 @@ class Projects:
                 " ON CONFLICT (name) DO UPDATE SET source = excluded.source",
                 (secrets.token_hex(8), name, json.dumps(source), self._clock()),
             )
+            record(db, self._clock(), who, "put project", name, {"source": source})
+
+    def limit(self, name: str, key: str, most: int | None, *, who: str) -> None:
+        """How many runs of one limit key go on at once in a project; None: any number. Raises NotFound."""
+        with self._database.transaction() as db:
+            rows = db.execute("SELECT id FROM projects WHERE name = ?", (name,))
+            if not rows:
+                raise NotFound(f"there is no project {name!r} on this server")
+            db.execute("DELETE FROM limits WHERE project = ? AND name = ?", (rows[0]["id"], key))
+            if most is not None:
+                db.execute("INSERT INTO limits (project, name, most) VALUES (?, ?, ?)", (rows[0]["id"], key, most))
+            record(db, self._clock(), who, "limit runs", name, {"key": key, "most": most})
 
     def all(self) -> list[dict[str, Any]]:
         """All projects by name."""
         with self._database.reading() as db:
-            rows = db.execute("SELECT name, source FROM projects ORDER BY name")
-        return [{"name": row["name"], "source": json.loads(row["source"])} for row in rows]
+            rows = db.execute("SELECT id, name, source FROM projects ORDER BY name")
+            limits = db.execute("SELECT project, name, most FROM limits ORDER BY name")
+        return [
+            {
+                "name": row["name"],
+                "source": json.loads(row["source"]),
+                "limits": {limit["name"]: limit["most"] for limit in limits if limit["project"] == row["id"]},
+            }
+            for row in rows
+        ]

@@ -23,10 +23,11 @@ from swath.protocol.messages import (
     Work,
 )
 from swath.protocol.tokens import new_token, token_digest
+from swath.server.audit import record
 from swath.server.database.database import Connection, Database, Row
+from swath.server.labels import joined
+from swath.server.next_run import take_next
 from swath.server.refusals import Conflict, NotFound
-
-LABEL_SEPARATOR = " "
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class Queue:
                 return None  # its answer comes too late for that attempt; the agent asks with another word
             if told:
                 return self._work(db, told[0]["run"], told[0]["number"], self._renew_token(db, told[0]))
-            row = self._next(db, agent)
+            row = take_next(db, self._database, agent)
             if row is None:
                 return None
             now, token = self._clock(), new_token("attempt")
@@ -135,51 +136,6 @@ class Queue:
             )
             db.execute("UPDATE projects SET last_claim = ? WHERE id = ?", (now, row["project"]))
             return self._work(db, row["id"], row["attempt"], token)
-
-    def _next(self, db: Connection, agent: str) -> Row | None:
-        about = db.execute(
-            "SELECT labels, slots, paused, tokens.project, (SELECT count(*) FROM attempts WHERE agent = agents.id AND ended IS"
-            " NULL) AS busy FROM agents JOIN tokens ON tokens.id = agents.token WHERE agents.id = ?",
-            (agent,),
-        )[0]
-        if about["paused"] or about["busy"] >= about["slots"]:
-            return None
-        has = set(about["labels"].split(LABEL_SEPARATOR))
-        ready = db.execute(
-            "SELECT labels, project, max(priority) AS priority, min(queued) AS queued FROM runs WHERE state = 'queued'"
-            " GROUP BY labels, project"
-        )
-        fits = [
-            row
-            for row in ready
-            if has.issuperset(filter(None, row["labels"].split(LABEL_SEPARATOR)))
-            and about["project"] in (None, row["project"])
-        ]
-        turns = {row["id"]: row["last_claim"] for row in db.execute("SELECT id, last_claim FROM projects")}
-        fits.sort(key=lambda row: (-row["priority"], turns[row["project"]], row["queued"]))
-        full = self._full_limits(db) if fits else set()
-        for row in fits:
-            keys = [name for project, name in full if project == row["project"]]
-            marks = ", ".join("?" * len(keys))
-            taken = db.execute(
-                "UPDATE runs SET state = 'claimed', attempt = attempt + 1 WHERE id = (SELECT id FROM runs WHERE state = 'queued'"
-                f" AND labels = ? AND project = ? {f'AND limit_key NOT IN ({marks})' if keys else ''}"
-                f" ORDER BY priority DESC, queued, id LIMIT 1 {self._database.skip_locked}) RETURNING id, project, attempt",
-                (row["labels"], row["project"], *keys),
-            )
-            if taken:
-                return taken[0]
-        return None
-
-    def _full_limits(self, db: Connection) -> set[tuple[str, str]]:
-        """(project, limit key) of limits that are reached. Where there are limits, other claims wait for the end of this one."""
-        if self._database.for_update:
-            db.execute(f"SELECT name FROM limits ORDER BY project, name {self._database.for_update}")
-        rows = db.execute(
-            "SELECT limits.project, limits.name FROM limits WHERE most <= (SELECT count(*) FROM runs WHERE runs.project ="
-            " limits.project AND runs.limit_key = limits.name AND runs.state IN ('claimed', 'running'))"
-        )
-        return {(row["project"], row["name"]) for row in rows}
 
     def _renew_token(self, db: Connection, attempt: Row) -> str:
         """A token for an attempt whose first one may not have arrived."""
@@ -285,10 +241,11 @@ class Queue:
             self._current(db, run, number)
             self._end_attempt(db, run, number)
             db.execute(
-                "UPDATE runs SET state = 'ended', ended = ?, status = ?, exit_code = ?, error = ?, outputs = ?, summary = ?,"
+                "UPDATE runs SET state = 'ended', ended = ?, status = ?, exit_code = ?, error = ?, outputs = ?, files = ?, summary = ?,"
                 " name = CASE WHEN ? = '' THEN name ELSE ? END, pipeline = CASE WHEN ? = '' THEN pipeline ELSE ? END WHERE id = ?",
                 (
-                    self._clock(), end.status, end.exit_code, end.error, json.dumps(end.outputs), json.dumps(end.summary),
+                    self._clock(), end.status, end.exit_code, end.error, json.dumps(end.outputs),
+                    json.dumps([file.model_dump() for file in end.files]), json.dumps(end.summary),
                     end.name, end.name, end.pipeline, end.pipeline, run,
                 ),
             )  # fmt: skip
@@ -330,6 +287,29 @@ class Queue:
                 db.execute("UPDATE runs SET cancel = ? WHERE id = ?", (text, run))
             state: str = rows[0]["state"]
             return state
+
+    def resume(self, run: str, who: str) -> None:
+        """Queue a run again that has ended without its result. The attempt that comes goes on where the journal of its machine ends.
+
+        Raises Conflict for a run that goes on, is done, or was refused.
+        """
+        with self._database.transaction() as db:
+            rows = db.execute(
+                f"SELECT state, status, attempt, attempts FROM runs WHERE id = ? {self._database.for_update}", (run,)
+            )
+            if not rows:
+                raise NotFound(f"there is no run {run}")
+            row = rows[0]
+            if row["state"] != "ended":
+                raise Conflict(f"{run} is {row['state']}: it has not ended")
+            if row["status"] in ("done", "refused"):
+                raise Conflict(f"{run} is {row['status']}: there is nothing to resume", remedy="submit it again")
+            db.execute(
+                "UPDATE runs SET state = 'queued', status = '', ended = NULL, exit_code = NULL, error = '', cancel = '', outputs ="
+                " '[]', files = '[]', summary = '{}', attempts = ? WHERE id = ?",
+                (max(row["attempts"], row["attempt"] + 1), run),
+            )
+            record(db, self._clock(), who, "resume run", run, {"was": row["status"]})
 
     def settle(self) -> list[str]:
         """Give up attempts that were not heard of for too long. Returns the runs concerned. To be called every few seconds: silence
@@ -383,8 +363,3 @@ class Queue:
 
     def _end_attempt(self, db: Connection, run: str, number: int) -> None:
         db.execute("UPDATE attempts SET ended = ? WHERE run = ? AND number = ?", (self._clock(), run, number))
-
-
-def joined(labels: Sequence[str]) -> str:
-    """Labels as one text: sorted, each once."""
-    return LABEL_SEPARATOR.join(sorted(set(labels)))

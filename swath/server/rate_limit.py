@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from swath.server.refusals import TooMany
@@ -38,3 +39,27 @@ class RateLimit:
             self._buckets.popitem(last=False)
         if not allowed:
             raise TooMany("too many requests", remedy=f"at most {self._rate.per_s:g} a second; wait a moment")
+
+
+class StreamLimit:
+    """How many answers of one asker may be open at once. For one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: Counter[str] = Counter()
+
+    def check(self, asker: str) -> None:
+        """Raise TooMany when there may be no other one."""
+        if self._open[asker] >= self._most:
+            raise TooMany("too many open streams", remedy=f"at most {self._most} at once; close one")
+
+    @contextlib.contextmanager
+    def one(self, asker: str) -> Iterator[None]:
+        """While an answer is open."""
+        self._open[asker] += 1
+        try:
+            yield
+        finally:
+            self._open[asker] -= 1
+            if not self._open[asker]:
+                del self._open[asker]

@@ -6,10 +6,10 @@ import json
 import time
 from collections.abc import Callable, Sequence
 
-from swath.protocol.messages import AgentInfo, Line, LinePage, RunInfo, RunPage
+from swath.protocol.messages import AgentInfo, Line, LinePage, RunFile, RunInfo, RunPage
 from swath.server.agents import ALIVE_S
 from swath.server.database.database import Database, Row
-from swath.server.queue import LABEL_SEPARATOR
+from swath.server.labels import split
 from swath.server.refusals import NotFound, Refusal
 
 MOST_RUNS = 200
@@ -18,7 +18,7 @@ SILENT_S = 20.0
 """A run whose supervisor was not heard of for so long is shown as silent."""
 _COLUMNS = (
     "runs.id, projects.name AS project, runs.name, pipeline, state, status, exit_code, error, runs.labels, priority, limit_key,"
-    " attempt, attempts, requested_by, cancel, queued, runs.started, runs.ended, outputs, summary,"
+    " attempt, attempts, requested_by, cancel, queued, runs.started, runs.ended, outputs, files, summary,"
     " coalesce(agents.name, '') AS agent, tries.beat"
 )
 _FROM = (
@@ -101,9 +101,10 @@ class Runs:
         return RunInfo(
             **fields
             | {
-                "labels": tuple(filter(None, row["labels"].split(LABEL_SEPARATOR))),
+                "labels": split(row["labels"]),
                 "limit_key": row["limit_key"] or None,
                 "outputs": tuple(json.loads(row["outputs"])),
+                "files": tuple(RunFile(**file) for file in json.loads(row["files"])),
                 "summary": json.loads(row["summary"]),
                 "silent_s": silent if silent > SILENT_S else 0.0,
             }

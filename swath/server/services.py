@@ -10,9 +10,10 @@ from swath.server.accounts import Accounts
 from swath.server.agents import Agents
 from swath.server.database.database import Database
 from swath.server.database.schema import server_id
+from swath.server.metrics import RequestCounts
 from swath.server.projects import Projects
 from swath.server.queue import Queue, QueueLimits
-from swath.server.rate_limit import Rate, RateLimit
+from swath.server.rate_limit import Rate, RateLimit, StreamLimit
 from swath.server.runs import Runs
 from swath.server.wakeup import Wakeup
 
@@ -27,6 +28,8 @@ class ServerLimits:
     """Of one token."""
     failures: Rate = Rate(per_s=0.2, burst=20)
     """Of tokens that are refused, for one address."""
+    streams: int = 20
+    """Streams of events that are open at once with one token."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Services:
     limits: ServerLimits
     rate: RateLimit
     failures: RateLimit
+    streams: StreamLimit
+    requests: RequestCounts
 
     @classmethod
     def of(
@@ -59,5 +64,5 @@ class Services:
         return cls(
             database, Accounts(database, clock), Agents(database, clock), Projects(database, clock),
             Queue(database, queue, clock), Runs(database, clock), server_id(database), Wakeup(), limits, RateLimit(limits.rate),
-            RateLimit(limits.failures),
+            RateLimit(limits.failures), StreamLimit(limits.streams), RequestCounts(),
         )  # fmt: skip

@@ -246,6 +246,9 @@ NEEDS = {  # the least role of a user; other kinds of token are refused unless t
     ("POST", "/attempts/{run}/{number}/lines"): "attempt", ("POST", "/attempts/{run}/{number}/end"): "attempt",
     ("GET", "/projects"): "viewer", ("PUT", "/projects/{name}"): "admin", ("GET", "/tokens"): "admin",
     ("POST", "/tokens"): "admin", ("DELETE", "/tokens/{name}"): "admin", ("POST", "/agents/{name}/pause"): "admin",
+    ("POST", "/projects/{project}/runs"): "runner", ("POST", "/runs/{run}/resume"): "runner",
+    ("GET", "/runs/{run}/events"): "viewer", ("GET", "/audit"): "admin", ("GET", "/metrics"): "viewer",
+    ("PUT", "/projects/{name}/limits/{key}"): "admin",
 }  # fmt: skip
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/runs"): {"project": "lakes", "spec": SPEC}, ("POST", "/runs/{run}/cancel"): {},
@@ -255,7 +258,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/attempts/{run}/{number}/lines"): {"lines": [{"id": 1, "time": 1, "level": "info", "text": ""}]},
     ("POST", "/attempts/{run}/{number}/end"): {"status": "done", "exit_code": 0},
     ("PUT", "/projects/{name}"): {"source": {"folder": "/x"}}, ("POST", "/tokens"): {"name": "new", "kind": "user"},
-    ("POST", "/agents/{name}/pause"): {"paused": True},
+    ("POST", "/agents/{name}/pause"): {"paused": True}, ("PUT", "/projects/{name}/limits/{key}"): {"most": 1},
 }  # fmt: skip
 
 
@@ -272,7 +275,7 @@ def test_every_route_refuses_every_token_that_it_is_not_for(site: Site) -> None:
     nobody, stranger = Caller(site.client), Caller(site.client, new_token("user"))
     for route, needed in NEEDS.items():
         method, path = route
-        address = path.format(run=run, agent=identity, number=2, name="other")
+        address = path.format(run=run, agent=identity, number=2, name="other", project="lakes", key="api")
         for caller in (nobody, stranger):
             assert caller(method, address, BODIES.get(route), 401)["exit_code"] == 4
         for role, caller in callers.items():

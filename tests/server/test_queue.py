@@ -10,7 +10,8 @@ import pytest
 
 from swath.protocol.messages import End, Gone, Line, RunRequest
 from swath.server.database.database import Database
-from swath.server.queue import Queue, QueueLimits, joined
+from swath.server.labels import joined
+from swath.server.queue import Queue, QueueLimits
 from swath.server.refusals import Conflict, NotFound
 
 DONE = End(status="done", exit_code=0, outputs=("out/map.tif",))

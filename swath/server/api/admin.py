@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field
 
-from swath.protocol.messages import Message, Name, Role
+from swath.protocol.messages import AuditPage, Message, Name, Role
 from swath.server.api.requests import Asker, Server
+from swath.server.audit import audit_page
+from swath.server.metrics import MEDIA, exposition
 
 router = APIRouter(tags=["admin"])
 health = APIRouter(tags=["health"])
@@ -31,6 +33,12 @@ class TokenBody(Message):
     valid_s: float | None = Field(default=None, gt=0)
 
 
+class LimitBody(Message):
+    """A limit of runs; null: none."""
+
+    most: int | None = Field(ge=0, le=100_000)
+
+
 class PauseBody(Message):
     """Whether an agent claims no more runs."""
 
@@ -48,7 +56,23 @@ def list_projects(server: Server, who: Asker) -> list[dict[str, Any]]:
 def put_project(name: InPath, body: ProjectBody, server: Server, who: Asker) -> None:
     """Add a project, or change it."""
     who.require("admin")
-    server.projects.put(name, body.source)
+    server.projects.put(name, body.source, who=who.name)
+
+
+@router.put("/projects/{name}/limits/{key}", status_code=204)
+def put_limit(name: InPath, key: InPath, body: LimitBody, server: Server, who: Asker) -> None:
+    """How many runs with one `limit_key` go on at once in a project."""
+    who.require("admin")
+    server.projects.limit(name, key, body.most, who=who.name)
+
+
+@router.get("/audit")
+def list_changes(
+    server: Server, who: Asker, cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> AuditPage:
+    """What was changed, newest first."""
+    who.require("admin")
+    return audit_page(server.database, cursor, limit)
 
 
 @router.get("/tokens")
@@ -79,7 +103,7 @@ def revoke_token(name: InPath, server: Server, who: Asker) -> None:
 def pause_agent(name: InPath, body: PauseBody, server: Server, who: Asker) -> None:
     """Let an agent claim no more runs, or let it go on."""
     who.require("admin")
-    server.agents.pause(name, paused=body.paused)
+    server.agents.pause(name, paused=body.paused, who=who.name)
 
 
 @health.get("/healthz")
@@ -90,3 +114,11 @@ def healthz(server: Server) -> dict[str, str]:
             "INSERT INTO meta (name, value) VALUES ('health', '') ON CONFLICT (name) DO UPDATE SET value = excluded.value"
         )
     return {"status": "ok"}
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {MEDIA: {}}}})
+def metrics(server: Server, who: Asker) -> Response:
+    """What Prometheus collects."""
+    who.require("viewer")
+    who.require_all_projects()
+    return Response(exposition(server.database, server.agents.all(), server.requests), media_type=MEDIA)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
@@ -161,7 +162,9 @@ def add_version(app: FastAPI) -> None:
 
     @app.middleware("http")
     async def say(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        began = time.monotonic()
         response = await call_next(request)
+        services_of(request).requests.add(request.method, response.status_code, time.monotonic() - began)
         response.headers[VERSION_HEADER] = __version__
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"

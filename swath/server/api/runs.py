@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from swath.protocol.messages import Cancellation, LinePage, RunInfo, RunPage, RunRequest
 from swath.run_id import new_run_id
 from swath.server.accounts import Identity
 from swath.server.api.requests import Asker, Server
-from swath.server.refusals import Forbidden
+from swath.server.refusals import Forbidden, Refusal
 from swath.server.runs import MOST_LINES, MOST_RUNS
 from swath.server.services import Services
 from swath.server.spec_text import read_spec
@@ -33,14 +34,50 @@ async def submit(
 ) -> RunInfo:
     """Ask for a run. With the header `Idempotency-Key` it is safe to ask again: the same request gives the same run."""
     who.require("runner", request.project)
+    return await _submit(request, server, who, response, idempotency_key)
 
-    def work() -> tuple[RunInfo, bool]:
+
+@router.post(
+    "/projects/{project}/runs",
+    status_code=201,
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/yaml": {"schema": {"type": "string"}}}},
+    },
+)
+async def submit_text(
+    project: str,
+    request: Request,
+    server: Server,
+    who: Asker,
+    response: Response,
+    settings: Annotated[list[str] | None, Query(alias="set", max_length=100)] = None,
+    label: Annotated[list[str] | None, Query(max_length=20)] = None,
+    idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+) -> RunInfo:
+    """Ask for a run with a spec's text as the body, as `curl --data-binary @spec.yaml` sends it. set, label: as of `pipe submit`."""
+    who.require("runner", project)
+    try:
+        asked = RunRequest(
+            project=project, spec=(await request.body()).decode(), set=tuple(settings or ()), labels=tuple(label or ())
+        )
+    except UnicodeDecodeError:
+        raise Refusal("the spec is not UTF-8", status=422) from None
+    except ValidationError as error:
+        found = "; ".join(
+            f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()[:10]
+        )
+        raise Refusal(found, status=422) from None
+    return await _submit(asked, server, who, response, idempotency_key)
+
+
+async def _submit(request: RunRequest, server: Services, who: Identity, response: Response, key: str | None) -> RunInfo:
+    def work() -> RunInfo:
         spec = read_spec(request.spec)
         name = request.name or spec.name or spec.pipeline
-        run, new = server.queue.submit(request, new_run_id(name), name, spec.pipeline, who.name, idempotency_key)
-        return server.runs.get(run, who.project, server.agents.all()), new
+        run, _ = server.queue.submit(request, new_run_id(name), name, spec.pipeline, who.name, key)
+        return server.runs.get(run, who.project, server.agents.all())
 
-    info, _ = await run_in_threadpool(work)
+    info = await run_in_threadpool(work)
     server.wakeup.notify()
     response.headers["Location"] = f"/api/v1/runs/{info.id}"
     return info
@@ -113,15 +150,35 @@ async def cancel(run: str, request: Cancellation, server: Server, who: Asker) ->
     who.require("runner")
 
     def work() -> RunInfo:
-        info = server.runs.get(run, who.project)
-        if info.requested_by != who.name and who.role == "runner":
-            raise Forbidden(f"{run} is {info.requested_by}'s", remedy="a keeper of the project can cancel it")
+        _own(server, who, run)
         server.queue.cancel(run, who.name, request.reason)
         return server.runs.get(run, who.project)
 
     info = await run_in_threadpool(work)
     server.wakeup.notify()
     return info
+
+
+@router.post("/runs/{run}/resume")
+async def resume(run: str, server: Server, who: Asker) -> RunInfo:
+    """Queue a run again that has ended without its result. Runners resume their own; keepers resume all."""
+    who.require("runner")
+
+    def work() -> RunInfo:
+        _own(server, who, run)
+        server.queue.resume(run, who.name)
+        return _get(server, who, run)
+
+    info = await run_in_threadpool(work)
+    server.wakeup.notify()
+    return info
+
+
+def _own(server: Services, who: Identity, run: str) -> None:
+    """Raise Forbidden for a runner and a run of somebody else."""
+    info = server.runs.get(run, who.project)
+    if info.requested_by != who.name and who.role == "runner":
+        raise Forbidden(f"{run} is {info.requested_by}'s", remedy="a keeper of the project may do this")
 
 
 @router.get("/me")

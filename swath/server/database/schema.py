@@ -57,6 +57,10 @@ STEPS = (
     );
     CREATE INDEX audit_by_time ON audit (time, id)
     """,
+    """
+    ALTER TABLE runs ADD COLUMN files TEXT NOT NULL DEFAULT '[]';
+    CREATE INDEX ended_runs ON runs (ended) WHERE state = 'ended'
+    """,
 )
 
 
