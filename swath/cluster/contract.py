@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from swath.cluster.cost.budget import Budget
 from swath.engine.call import OutputListener
@@ -56,4 +56,13 @@ class RunningCluster(Protocol):
 
     def check_store(self, store: ResultStore) -> None:
         """Raise InfrastructureError unless workers read the results that this process writes."""
+        ...
+
+
+@runtime_checkable
+class ReleasesWorkers(Protocol):
+    """A cluster whose workers cost money, and can go before the run's last calls, which are executed on the client."""
+
+    def release_workers(self) -> None:
+        """Begin to terminate all workers; returns at once. They come back when another call is submitted."""
         ...

@@ -37,6 +37,7 @@ class Engine:
     swath.engine.explain). `recorder` is then one that writes nothing.
     identify: called with each graph, also of steps, before keys of its calls are computed: asks for what these depend on elsewhere.
     verify: read each earlier result before it is reused, see DamagedResult.
+    on_client_only: called once, when no call is left that is not executed on the client.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class Engine:
         recorder: Recorder | None = None,
         verify: bool = False,
         identify: Callable[[Graph], object] = lambda graph: None,
+        on_client_only: Callable[[], object] = lambda: None,
     ) -> None:
+        self._on_client_only: Callable[[], object] | None = on_client_only
         self.counts = CallCounts()
         self._stop = stop
         self._dry_run = dry_run is not None
@@ -75,11 +78,14 @@ class Engine:
         and DamagedResult when a stored result is not as it was written: another engine with `verify` executes its call again.
         What was finished until then is in the journal.
         """
-        result, _ = self._nodes.add(graph)
-        ready = self._nodes.ready
+        nodes, ready = self._nodes, self._nodes.ready
+        result, _ = nodes.add(graph)
         try:
             while True:
-                self._nodes.open_ready()
+                nodes.open_ready()
+                if not nodes.for_cluster and self._on_client_only is not None:
+                    self._on_client_only()
+                    self._on_client_only = None
                 more = self._submit(executor)
                 self._recorder.write()
                 # A dry run goes on although the graph cannot have a result any more.
@@ -94,7 +100,7 @@ class Engine:
         finally:
             executor.close()
             self._recorder.close()
-        value = self._nodes.results.of_call(result) if ready.state(result) == "done" else None
+        value = nodes.results.of_call(result) if ready.state(result) == "done" else None
         return EngineResult(**vars(self.counts), value=value)
 
     def _submit(self, executor: Executor) -> bool:

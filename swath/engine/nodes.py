@@ -46,6 +46,8 @@ class Nodes:
         self._code: dict[Any, str] = {}
         """Fingerprints of the code of functions."""
         self._closed: set[str] = set()
+        self.for_cluster = 0
+        """Nodes that have not ended and are not executed on the client: tasks of the cluster, and steps, which may have some."""
 
     def add(self, graph: Graph, prefix: str = "", depth: int = 0) -> tuple[str, list[str]]:
         """Add a graph. Returns the name of the single call whose result is that of the graph, and the names of all nodes."""
@@ -63,6 +65,7 @@ class Nodes:
         self.ready.add(graph, depth)
         self.results.add(graph)
         self._recorder.added(graph)
+        self.for_cluster += sum(map(_for_cluster, graph))
         return holder, [node.name for node in graph]
 
     def add_step(self, node: Node, item: int, graph: Graph) -> None:
@@ -139,6 +142,7 @@ class Nodes:
         row = was_open.row if was_open is not None else NodeRow(name, "", "", "", "")
         if name not in self._closed:
             self._closed.add(name)
+            self.for_cluster -= _for_cluster(self.results.nodes[name])
             self.results.end_follower(name)
             self._recorder.ended(row._replace(state=state), self.ready.count(name))
             for follower in self.ready.followers(name):
@@ -168,3 +172,7 @@ class Nodes:
             self.ready.forget(names)
             self.results.forget(names)
             self._closed.difference_update(names)
+
+
+def _for_cluster(node: Node) -> bool:
+    return not (isinstance(node.target, Task) and node.target.policy.on_client)

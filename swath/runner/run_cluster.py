@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from swath import crashpoint
-from swath.cluster.contract import RunContext, RunningCluster
+from swath.cluster.contract import ReleasesWorkers, RunContext, RunningCluster
 from swath.cluster.open import open_cluster
 from swath.engine.call import OutputListener
 from swath.engine.executors.executor import Executor
@@ -60,6 +60,11 @@ class RunCluster:
         self._running = cluster
         exits.callback(crashpoint.reached, "closing")
         return executor
+
+    def release_workers(self) -> None:
+        """No call is left for the workers: those that cost money go, while the client does the rest, such as the publication."""
+        if isinstance(self._running, ReleasesWorkers):
+            self._running.release_workers()
 
     def _close(self, cluster: RunningCluster) -> None:
         try:

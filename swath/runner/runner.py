@@ -253,7 +253,7 @@ class _Run:
             engine = Engine(
                 self.id, journal=self.journal, store=self.store, emit=self.events.emit, stop=self.stop,
                 on_error=self.job.spec.on_error, fresh=self.fresh, scrub=self.events.scrub, verify=attempt > 0,
-                identify=self.inputs.resolve,
+                identify=self.inputs.resolve, on_client_only=self.cluster.release_workers,
             )  # fmt: skip
             engine.counts.executed = self.counts.executed
             self.counts = engine.counts

@@ -244,6 +244,8 @@ class Compute(Catalogue):
     def serial(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
         text = self._found(path).machine.console
         start = int(query.get("start", 0))
+        if start < 0:  # the most recent bytes
+            start = max(0, len(text) + start)
         return {
             "kind": "compute#serialPortOutput",
             "contents": text[start:],

@@ -19,7 +19,7 @@ import dask
 from distributed.utils import LoopRunner
 
 from swath.cluster.cloud.vm_cluster import VmCluster
-from swath.cluster.contract import RunContext, RunningCluster
+from swath.cluster.contract import ReleasesWorkers, RunContext, RunningCluster
 from swath.cluster.cost.budget import budget_enforced
 from swath.cluster.providers.contract import MachineProvider
 from swath.cluster.teardown.lease import CloudLease
@@ -53,6 +53,8 @@ class CloudMachines:
         self.kind: str = spec.kind
         self.address = ""
         self.workers = 0
+        self._released = False
+        """Whether the worker machines were terminated because no call was left for them."""
         self._spec = spec
         self._context = context
         place = spec.region if isinstance(spec, AwsCluster) else spec.project
@@ -79,15 +81,9 @@ class CloudMachines:
             exits.enter_context(client)
             self._wait_for_workers(cluster, loop, deadline)
             self.session = exits.enter_context(session(client, self.address, self._warn, end_with_run=True))
-            self.autoscaler = Autoscaler(
-                cluster,
-                self._spec.workers,
-                cluster.limits.scaling,
-                scaling=MachineScaling,
-                processes_per_worker=lambda: cluster.processes_per_machine,
-            )
-            exits.callback(self.autoscaler.stop)
             self._cluster = cluster
+            self.autoscaler = self._autoscaler()
+            exits.callback(lambda: self.autoscaler.stop())
             self.workers = self.session.workers
             self._exits = exits.pop_all()
         return self
@@ -98,13 +94,35 @@ class CloudMachines:
         self._exits.close()
 
     def executor(self, on_output: OutputListener, stop: Stop) -> Executor:
-        return self.session.executor(on_output, self.check, self.autoscaler.update)
+        return self.session.executor(on_output, self.check, lambda *backlog: self.autoscaler.update(*backlog))
 
     def check(self, requested: Mapping[str, float]) -> None:
         """Raise InfrastructureError when no worker can have these resources, when one has joined that does not fit, and when
         no machine can be had."""
+        if self._released:
+            self._released = False
+            self.autoscaler = self._autoscaler()
+            self._cluster.scale_from_thread(self._spec.workers.min)
         self.session.check_late_joiners()
         self._cluster.check(requested)
+
+    def release_workers(self) -> None:
+        """Begin to terminate the worker machines; the scheduler stays. They come back when another call is submitted, as after a
+        damaged result."""
+        self._released = True
+        self.autoscaler.stop()
+        self._cluster.scale_from_thread(0)
+        log.info("no call is left for the worker machines: they are terminated while the client does the rest")
+
+    def _autoscaler(self) -> Autoscaler:
+        cluster = self._cluster
+        return Autoscaler(
+            cluster,
+            self._spec.workers,
+            cluster.limits.scaling,
+            scaling=MachineScaling,
+            processes_per_worker=lambda: cluster.processes_per_machine,
+        )
 
     def check_store(self, store: ResultStore) -> None:
         self.session.check_store(store)
@@ -186,3 +204,4 @@ def _event_loop() -> Iterator[LoopRunner]:
 
 
 _: type[RunningCluster] = CloudMachines
+_releases: type[ReleasesWorkers] = CloudMachines

@@ -193,6 +193,10 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         self.loop.add_callback(self._correct_state)
         return NoOpAwaitable()
 
+    def scale_from_thread(self, n: int) -> None:
+        """`scale` from another thread than the event loop's."""
+        self.loop.add_callback(self.scale, n)
+
     async def scale_down(self, workers: Any) -> None:
         """Remove these machines from the plan."""
         for name in workers:

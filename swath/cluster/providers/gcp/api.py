@@ -14,6 +14,8 @@ from swath.errors import CredentialsError, InfrastructureError, MissingExtra
 ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"
 """Environment variable with the address of another Compute Engine, as the gcloud command reads it."""
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+SERIAL_BYTES = 16384
+"""Of a console that are read. Compute Engine keeps up to 1 MB of each, and takes a negative start for the most recent bytes."""
 NOT_FOUND, CONFLICT = 404, 409
 
 Response: TypeAlias = dict[str, Any]
@@ -75,11 +77,27 @@ class GceApi:
                 raise
 
     def serial_output(self, zone: str, name: str) -> str:
-        """Console output of an instance, as far as it is stored; empty when there is no such instance."""
+        """The last SERIAL_BYTES of an instance's console output; empty when there is no such instance."""
         response = self._call_or_none(
-            lambda api: api.getSerialPortOutput(project=self.project, zone=zone, instance=name)
+            lambda api: api.getSerialPortOutput(
+                project=self.project, zone=zone, instance=name, start=str(-SERIAL_BYTES)
+            )
         )
         return str((response or {}).get("contents", ""))
+
+    def instances_in(self, zone: str, condition: str) -> Iterator[Response]:
+        """Descriptions of a zone's instances that match a filter."""
+        token: str | None = None
+        while True:
+            page = self._call(
+                lambda api, token=token: api.list(  # type: ignore[misc]
+                    project=self.project, zone=zone, filter=condition, pageToken=token
+                )
+            )
+            yield from page.get("items", [])
+            token = page.get("nextPageToken")
+            if not token:
+                return
 
     def instances(self, condition: str) -> Iterator[tuple[str, Response]]:
         """(zone, description) of all instances of the project that match a filter, in all zones."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from swath.cluster.providers.contract import Fleet
 from swath.cluster.providers.gcp.api import ApiLimits, GceApi, Response
@@ -15,18 +15,27 @@ CONCURRENT_DELETES = 8
 
 
 class GceFleet:
-    """The instances of one project, in all zones."""
+    """The instances of one project, in all zones.
+
+    zones: those in which one run launches its instances. Its instances are then listed there, which is a request each; a listing of
+    all zones is an answer of more than a hundred parts, whatever is in them.
+    """
 
     kind: CloudKind = "gcp"
 
-    def __init__(self, project: str, limits: ApiLimits = ApiLimits()) -> None:
+    def __init__(self, project: str, limits: ApiLimits = ApiLimits(), zones: Sequence[str] = ()) -> None:
         self.place = project
+        self._zones = tuple(zones)
         self.api = GceApi(project, limits)
 
     def machines(self, run: str | None = None) -> list[Machine]:
         # A stopped instance (TERMINATED in Compute Engine's terms) is listed too: its disk is still paid for.
         condition = f"labels.{RUN}={run}" if run else f"labels.{RUN}:*"
-        listed = (machine_of(zone, each) for zone, each in self.api.instances(condition))
+        listed: Iterable[Machine]
+        if run and self._zones:
+            listed = (machine_of(zone, each) for zone in self._zones for each in self.api.instances_in(zone, condition))
+        else:
+            listed = (machine_of(zone, each) for zone, each in self.api.instances(condition))
         return [each for each in listed if each.run and run in (None, each.run)]
 
     def terminate(self, machines: Sequence[Machine]) -> None:

@@ -126,7 +126,7 @@ class GceProvider:
     power_off_terminates = False
 
     def __init__(self, spec: GcpCluster) -> None:
-        fleet = GceFleet(spec.project)
+        fleet = GceFleet(spec.project, zones=(spec.zone,))
         self.fleet: Fleet = fleet
         self.gpus = has_gpus(spec)
         self._spec = spec

@@ -176,3 +176,19 @@ def test_a_missing_resource_is_named(gce_cloud: Cloud) -> None:
 def test_gpus_need_a_machine_image_with_their_driver() -> None:
     with pytest.raises(UsageError, match="machine_image"):
         GceProvider(gcp_spec(machine="g2-standard-8"))
+
+
+def test_a_runs_machines_are_listed_in_their_zone_and_consoles_from_their_end(gce_cloud: Cloud) -> None:
+    """Compute Engine takes a negative `start` for the most recent bytes of a serial port, and `instances.list` for one zone."""
+    gce_cloud.behaviour(boot="never")
+    provider = GceProvider(gce_spec(gce_cloud))
+    launched = provider.launch(launch_request("run-1-a"))
+    assert gce_cloud.until(lambda: bool(provider.fleet.machines("run-1")), 60)
+    assert "instances.aggregatedList" not in gce_cloud.actions()
+    assert [each.id for each in GceFleet(gce_cloud.network["project"]).machines("run-1")] == [launched.id]
+    assert "instances.aggregatedList" in gce_cloud.actions(), "who does not know the zones lists all"
+    provider.fleet.console(launched)
+    (read,) = [each for each in gce_cloud.calls() if each["action"] == "instances.getSerialPortOutput"]
+    assert read["parameters"]["start"] == "-16384"
+    provider.fleet.terminate([launched])
+    assert gce_cloud.empty()
