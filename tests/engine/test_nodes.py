@@ -34,7 +34,7 @@ def test_it_is_said_once_when_only_calls_on_the_client_are_left(inline: Bench) -
 
     def chain(spec: Params) -> Any:
         begun = begin(spec.n)
-        within = inner(dict(n=1), when=begun)
+        within = inner({"n": 1}, when=begun)
         return end(double.map(numbers(begun)), when=within)
 
     assert inline.value(graph(chain, n=4), on_client_only=lambda: seen.append("client only")) == 12
