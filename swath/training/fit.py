@@ -54,13 +54,17 @@ def network_batch(batch: ChipBatch, scaling: Sequence[dict[str, Any]], stride: i
 
 def fit(settings: TrainSettings, plan: ChipPlan, sampling: Sampling, checkpoints: Checkpoints) -> TrainResult:
     """Train a network on the chips of a plan, resuming from `checkpoints`. Raises what train_network raises."""
+    from swath.training.loop.export import check_export
+    from swath.training.loop.network_check import check_network
     from swath.training.loop.networks import build_network, stride_of
     from swath.training.loop.trainer import BEST, LAST, TrainingData, train_network
 
     chips = Chips(plan, sampling, settings.seed)
     scaling = plan.moments.value_scaling()
     network = build_network(settings.network, settings.bands, len(settings.classes), source=settings.source)
-    stride = stride_of(network, settings.bands)
+    stride = stride_of(network, settings.bands, settings.network.name)
+    check_network(network, settings.network.name, settings.bands, len(settings.classes))
+    check_export(network, settings.network, settings.bands, stride)
     checkpoints.download()
     data = TrainingData(
         lambda step: network_batch(chips.batch(step), scaling, stride),

@@ -35,9 +35,9 @@ EQUIVALENTS = Path(__file__).with_name("equivalent.txt")
 class Limits:
     """Of one mutant."""
 
-    tests_s: float = 40.0
+    tests_s: float = 12.0
     """Seconds that its tests take without a change, together."""
-    tests: int = 150
+    tests: int = 60
     start_s: float = 40.0
     slower: float = 8.0
     """How much longer the tests may take; the machine may be busy."""

@@ -17,6 +17,7 @@ from swath.errors import MissingExtra, ModelError
 from swath.models.contract import Format, Weights
 from swath.models.load import load_model, weights_sha256
 from swath.spec.fields.network import Network
+from swath.training.loop.network_check import evaluated
 from swath.training.loop.network_source import NO_SOURCE, NetworkSource
 from swath.training.loop.networks import build_network, load_weights, stride_of
 
@@ -58,7 +59,7 @@ def export_network(
     module = build_network(network.model_copy(update={"weights": None}), bands, classes, source=source)
     load_weights(module, decode(weights), name)
     module = module.eval().cpu()
-    stride = stride_of(module, bands)
+    stride = stride_of(module, bands, network.name)
     path = folder / f"{name}.safetensors"
     path.write_bytes(weights)
     _export(module, bands, stride, folder / f"{name}.pt2", network.name)
@@ -68,6 +69,12 @@ def export_network(
         _check_output(module, bands, stride, folder / f"{name}.onnx", "onnx")
     parameters = sum(each.numel() for each in module.parameters())
     return ExportedNetwork(parameters, stride, hashlib.sha256(weights).hexdigest(), onnx)
+
+
+def check_export(module: nn.Module, network: Network, bands: int, stride: int) -> None:
+    """Raise ModelError where a network of the project cannot be exported: before the training, not after it."""
+    if ":" in network.name and not network.name.startswith(("smp:", "timm:")):
+        _program(evaluated(module), bands, stride, network.name)
 
 
 def _dynamic_axes(stride: int) -> dict[int, object]:
@@ -83,16 +90,20 @@ def _example(bands: int, stride: int) -> torch.Tensor:
     return torch.zeros(2, bands, max(4 * stride, 32), max(5 * stride, 40))
 
 
-def _export(module: nn.Module, bands: int, stride: int, path: Path, name: str) -> None:
+def _program(module: nn.Module, bands: int, stride: int, name: str) -> torch.export.ExportedProgram:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.export.export(module, (_example(bands, stride),), dynamic_shapes=(_dynamic_axes(stride),))
+            return torch.export.export(module, (_example(bands, stride),), dynamic_shapes=(_dynamic_axes(stride),))
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         raise ModelError(
             f"network {name}: torch.export cannot export it: {str(error).strip().partition(chr(10))[0]}",
             remedy="Write its forward without conditions on sizes and values.",
         ) from error
+
+
+def _export(module: nn.Module, bands: int, stride: int, path: Path, name: str) -> None:
+    program = _program(module, bands, stride, name)
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # contains paths of the machine that trained
     torch.export.save(program, path)

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from swath.errors import MissingExtra, ModelError
 from swath.models.exported_archive import read_weights
+from swath.models.predictor import cause
 from swath.models.torch_files import read_checkpoint, without_prefix
 from swath.models.unet import UNet
 from swath.models.weights_cache import local_copy
 from swath.module_code import CodeChanged, import_as
+from swath.training.loop.network_check import FORWARD_ERRORS, check_lazy, run_network
 from swath.training.loop.network_source import NO_SOURCE, NetworkSource
 from swath.training.loop.torchvision_guard import import_torchvision
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 MAX_LISTED = 6
 """At most so many mismatches are listed in a message."""
 MAX_STRIDE = 64
+_FACTORY_ERRORS = (*FORWARD_ERRORS, ArithmeticError, ImportError, NameError, OSError, SyntaxError)
+"""What code of a network raises while it is imported or called."""
 
 
 def build_network(
@@ -40,15 +44,16 @@ def build_network(
         module = _create(network, bands, classes, source.code)
     if not isinstance(module, nn.Module):
         raise ModelError(f"network {network.name}: gives {type(module).__name__}, not a torch.nn.Module")
+    check_lazy(module, network.name)
     if network.weights is not None:
         source.check_weights(network.weights)
         load_weights(module, without_prefix(read_state_dict(network.weights), module), network.weights)
     return module
 
 
-def stride_of(module: nn.Module, bands: int) -> int:
+def stride_of(module: nn.Module, bands: int, name: str) -> int:
     """The smallest power of two of which height and width of images must be multiples. Raises ModelError when the network takes
-    none up to 64, or changes height and width."""
+    none up to 64, changes height and width, or gives no tensor."""
     declared = getattr(getattr(module, "encoder", None), "output_stride", None)
     # segmentation_models_pytorch takes other sizes too, and resamples its output.
     if isinstance(declared, int):
@@ -60,10 +65,10 @@ def stride_of(module: nn.Module, bands: int) -> int:
         while stride <= MAX_STRIDE:
             size = 2 * MAX_STRIDE + stride
             try:
-                with torch.inference_mode():
-                    shape = module(torch.zeros(1, bands, size, size)).shape
-            except (RuntimeError, ValueError, AssertionError) as error:
-                why = str(error).strip().partition("\n")[0]
+                with torch.no_grad():  # not inference_mode: what a network keeps of an image could not be trained
+                    shape = run_network(module, name, torch.zeros(1, bands, size, size)).shape
+            except FORWARD_ERRORS as error:
+                why = cause(error)
             else:
                 if shape[2:] == (size, size):
                     return stride
@@ -71,7 +76,10 @@ def stride_of(module: nn.Module, bands: int) -> int:
             stride *= 2
     finally:
         module.train(training)
-    raise ModelError(f"the network takes no images of {2 * MAX_STRIDE} pixels and more: {why}")
+    raise ModelError(
+        f"network {name}: takes no images of {2 * MAX_STRIDE} pixels and more with {bands} bands: {why}",
+        remedy="Its output has to have the height and width of the images, for all sizes that are multiples of some number up to 64.",
+    )
 
 
 def _create(network: Network, bands: int, classes: int, code: str) -> Any:
@@ -96,6 +104,10 @@ def _create(network: Network, bands: int, classes: int, code: str) -> Any:
     except ImportError as error:
         remedy = "the module has to be in the project's root or its folder of pipelines, or be installed"
         raise ModelError(f"network {network.name}: cannot import {kind}: {error}", remedy=remedy) from error
+    except _FACTORY_ERRORS as error:
+        raise ModelError(
+            f"network {network.name}: {kind} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
     return _call_factory(network.name, factory, bands=bands, classes=classes, **network.options)
 
 
@@ -114,7 +126,7 @@ def _call_factory(name: str, factory: Any, **options: Any) -> Any:
         )
     try:
         return factory(**options)
-    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+    except _FACTORY_ERRORS as error:
         arguments = ", ".join(f"{key}={value!r}" for key, value in options.items())
         raise ModelError(f"network {name}: cannot be created with {arguments}: {error}") from error
 
@@ -159,11 +171,23 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], where: str) -> 
             f"{where}: the weights do not fit the network\n  " + "\n  ".join(mismatches[:MAX_LISTED]) + more,
             remedy="Give the network the width, depth, bands and classes with which the weights were trained.",
         )
+    if broken := [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]:
+        raise ModelError(
+            f"{where}: weights that are not finite numbers: {', '.join(broken[:MAX_LISTED])}",
+            remedy="Take the weights of an earlier epoch.",
+        )
     module.load_state_dict(state, strict=False)
 
 
 def encode_weights(network: nn.Module) -> bytes:
-    """A network's weights as the bytes of a .safetensors file; deterministic."""
+    """A network's weights as the bytes of a .safetensors file; deterministic. Weights that layers share are written for each."""
     from safetensors.torch import save
 
-    return save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
+    seen: set[int] = set()
+    state = {}
+    for name, tensor in network.state_dict().items():
+        own = tensor.detach().cpu().contiguous()
+        storage = own.untyped_storage().data_ptr()
+        state[name] = own.clone() if storage in seen else own
+        seen.add(storage)
+    return save(state)

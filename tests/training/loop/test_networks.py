@@ -28,14 +28,14 @@ def test_the_seed_decides_the_first_weights_and_no_generator_is_moved() -> None:
 
 @pytest.mark.parametrize("depth", [1, 3])
 def test_the_stride_is_what_sizes_must_be_multiples_of(depth: int) -> None:
-    assert stride_of(build_network(Network(depth=depth), 2, 2), 2) == 2**depth
+    assert stride_of(build_network(Network(depth=depth), 2, 2), 2, "unet") == 2**depth
 
 
 def test_a_network_of_segmentation_models_is_made_by_name_without_a_download() -> None:
     options = {"encoder_name": "resnet18", "decoder_channels": [16, 8, 8, 4, 4]}
     network = build_network(Network(name="smp:Unet", options=options), 5, 3)
     assert network(torch.zeros(1, 5, 64, 64)).shape == (1, 3, 64, 64)
-    assert stride_of(network, 5) == 32
+    assert stride_of(network, 5, "smp:Unet") == 32
 
 
 def test_a_network_of_the_project_is_called_with_bands_and_classes() -> None:
