@@ -136,5 +136,6 @@ def model_layout(regions: Regions, model: ModelInfo, channels: int, output: Outp
         contract.dtype, contract.nodata, 1 if classes else channels, classes and bool(contract.classes), blocksize=size
     )
     edge = min(regions.sheets[0].size, max(size, tile_edge(model)))
-    layers = probability_bands(contract, output.probabilities) if output.probabilities else None
+    applied = model.gives_probabilities
+    layers = probability_bands(contract, output.probabilities, applied=applied) if output.probabilities else None
     return MapLayout(encoding, _levels(regions, size), edge, layers)

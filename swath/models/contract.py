@@ -105,6 +105,8 @@ class ReceptiveField:
     """Why it is not exact."""
     smallest: int = 1
     """Smallest height and width, found by doubling, that the model takes."""
+    gives_probabilities: bool = False
+    """Whether the outputs for noise are all within 0..1: the network ends in softmax or sigmoid."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,8 @@ class ModelInfo:
     """Where the network runs. Part of the key of every call, as the last bits of a map depend on it."""
     code: str = ""
     """See Weights."""
+    gives_probabilities: bool = False
+    """See ReceptiveField."""
 
     @property
     def lattice(self) -> Lattice | None:

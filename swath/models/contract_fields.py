@@ -115,7 +115,7 @@ def _input(reader: DocumentReader, given: dict[str, Any]) -> tuple[tuple[str, ..
         )
     if given.get("pre_processing_function") is not None:
         reader.wrong(where + "pre_processing_function", "must be null: use value_scaling, or put it into the model")
-    return tuple(bands), read_scaling(reader, given, len(bands))
+    return tuple(bands), read_scaling(reader, given, bands)
 
 
 def _array(reader: DocumentReader, parent: dict[str, Any], key: str, where: str) -> int | None:

@@ -6,7 +6,7 @@ A field that changes pixels and is not applied here is a mistake, also when it s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from swath.models.document_reader import DocumentReader, suggestion
@@ -45,18 +45,24 @@ CHANGES = (
     "process", "transform", "resize", "resample", "standardi", "quantil", "percentile", "padding", "crop", "expression", "nodata",
 )  # fmt: skip
 """A field of another name that holds one of these words, and no null, is a mistake: it would change pixels and is not applied."""
+_ZERO_IS_NOTHING = ("offset", "padding", "crop")
+"""Words of fields that change no pixel where they are 0; `nodata: 0` does."""
 MISPLACED = (
     "value_scaling", "norm_type", "norm_by_channel", "norm_clip", "norm_with_clip_values", "rescale_type", "resize_type",
     "pre_processing_function", "post_processing_function",
 )  # fmt: skip
 """Fields of inputs and outputs that are a mistake among those of the model."""
+_BAND_KEYS = ("name", "band", "band_name", "common_name", "eo:common_name")
+"""Fields with which an entry of statistics or value_scaling may name its band."""
 OLD_TYPES = {"min-max": ("minimum", "maximum"), "z-score": ("mean", "stddev")}
 """norm_type of MLM 1.3 and before that is translated, with the statistics that it needs."""
 
 
-def read_scaling(reader: DocumentReader, given: dict[str, Any], bands: int) -> tuple[dict[str, Any], ...]:
-    """The value_scaling of an input (none, one for all bands, or one for each); mistakes go to the reader."""
-    where = "mlm:input.0."
+def read_scaling(reader: DocumentReader, given: dict[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], ...]:
+    """The value_scaling of an input (none, one for all bands `names`, or one for each); mistakes go to the reader."""
+    where, bands = "mlm:input.0.", len(names)
+    for field in ("statistics", "value_scaling"):
+        _check_order(reader, given.get(field), names, where + field)
     scaling = given.get("value_scaling")
     norm = given.get("norm_type")
     for key, what in (("norm_clip", "clip"), ("norm_with_clip_values", "clip")):
@@ -82,20 +88,40 @@ def read_scaling(reader: DocumentReader, given: dict[str, Any], bands: int) -> t
     return _value_scaling(reader, scaling, bands, where + "value_scaling")
 
 
+def _check_order(reader: DocumentReader, entries: Any, names: Sequence[str], where: str) -> None:
+    """Note a mistake where entries, one per band, name bands in another order than the bands are in: entries go by their position."""
+    if not isinstance(entries, list) or len(entries) != len(names):
+        return
+    for position, (entry, expected) in enumerate(zip(entries, names, strict=True)):
+        for key in _BAND_KEYS if isinstance(entry, dict) else ():
+            name = entry.get(key)
+            if isinstance(name, str) and name != expected and name in names:
+                reader.wrong(
+                    f"{where}.{position}.{key}",
+                    f"is {name}, but the band at this place of mlm:input.0.bands is {expected}; put the entries into the order of the bands",
+                )
+
+
 def check_unused(
     reader: DocumentReader, given: Mapping[str, Any], used: Iterable[str], place: str, *, of: str | None = None
 ) -> None:
     """Note a mistake for each field of `given` that would change pixels and is not among `used`. `of` is the key in IGNORED_FIELDS."""
     ignored = {*used, *IGNORED_FIELDS[of or place]}
     for key, value in given.items():
-        if key in ignored or ":" in key or value in (None, False, [], {}):
+        nothing = value is None or value is False or value in ([], {})
+        if (
+            key in ignored
+            or ":" in key
+            or nothing
+            or (value == 0 and any(word in key.lower() for word in _ZERO_IS_NOTHING))
+        ):
             continue
         if any(word in key.lower() for word in CHANGES):
             meant = suggestion(key, tuple(used))
-            reader.wrong(
-                f"{place}.{key}",
-                f"is not applied{meant}: put what it does into the model (of inputs, into value_scaling), and remove it",
-            )
+            instead = "put what it does into the model (of inputs, into value_scaling)"
+            if "nodata" in key.lower() and "output" not in place:
+                instead = "nodata is what the imagery declares, or imagery.nodata in the spec"
+            reader.wrong(f"{place}.{key}", f"is not applied{meant}: {instead}, and remove it")
 
 
 def check_misplaced(reader: DocumentReader, document: Mapping[str, Any]) -> None:

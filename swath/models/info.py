@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from swath.errors import ModelError
@@ -64,7 +65,7 @@ def measure_weights(weights: Weights) -> ReceptiveField:
 
     Raises ModelError, also for a network that does not give the contract's number of channels.
     """
-    from swath.models.receptive import measure_predictor, output_channels
+    from swath.models.receptive import gives_probabilities, measure_predictor, output_channels
 
     predictor = load_model(weights)
     found = measure_predictor(predictor, weights.bands)
@@ -72,7 +73,7 @@ def measure_weights(weights: Weights) -> ReceptiveField:
         given = output_channels(predictor, weights.bands)
         if given != weights.channels:
             raise channels_error(weights.path, given, weights.channels)
-    return found
+    return replace(found, gives_probabilities=gives_probabilities(predictor, weights.bands, found))
 
 
 def measure_channels(weights: Weights) -> int:
@@ -104,6 +105,7 @@ def describe(ref: ModelRef, receptive: ReceptiveField) -> ModelInfo:
         precision=ref.precision,
         device=device,
         code=weights.code,
+        gives_probabilities=receptive.gives_probabilities,
     )
 
 

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from swath.errors import ModelError
 from swath.models.contract import Contract
+from swath.models.receptive import PROBABILITY_SLACK
 from swath.spec.fields.output import Activation, Probabilities
 
 BYTE_SCALE = 250
 """A byte of 250 is a probability of 1. 251 to 254 are not used."""
 BYTE_NODATA = 255
-_SLACK = 1e-3
-"""A network that ends in softmax or sigmoid stays within 0..1 but for the last bits of its arithmetic, in half precision too."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,11 @@ class ProbabilityBands:
     """Probability = number * scale; the bands' GDAL scale, with offset 0."""
 
 
-def probability_bands(contract: Contract, choice: Probabilities) -> ProbabilityBands:
+def probability_bands(contract: Contract, choice: Probabilities, *, applied: bool = False) -> ProbabilityBands:
     """The bands that `choice` asks for. Raises ModelError when this model has no such class, or no classes.
 
-    Without `choice.activation`, several channels are logits (softmax), and the one channel of a contract with a threshold is a
-    probability.
+    Without `choice.activation`, several channels are logits (softmax), unless `applied` says that the network ends in softmax or
+    sigmoid itself, and the one channel of a contract with a threshold is a probability.
     """
     names = tuple(each.name for each in contract.classes)
     if contract.output != "classes":
@@ -63,7 +62,7 @@ def probability_bands(contract: Contract, choice: Probabilities) -> ProbabilityB
     return ProbabilityBands(
         names=tuple(names[n] for n in indices),
         indices=indices,
-        activation=choice.activation or ("none" if single else "softmax"),
+        activation=choice.activation or ("none" if single or applied else "softmax"),
         dtype=choice.dtype,
         nodata=BYTE_NODATA if byte else float("nan"),
         scale=1 / BYTE_SCALE if byte else 1.0,
@@ -115,7 +114,7 @@ def _sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _check_range(output: NDArray[np.float32], valid: NDArray[np.bool_], contract: Contract) -> None:
-    wrong = ((output < -_SLACK) | (output > 1 + _SLACK)) & valid
+    wrong = ((output < -PROBABILITY_SLACK) | (output > 1 + PROBABILITY_SLACK)) & valid
     if wrong.any():
         raise ModelError(
             f"{contract.name}: the model gives {output[wrong][0]:g}, which is not a probability",

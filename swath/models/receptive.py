@@ -42,6 +42,11 @@ _TOLERANCE = 1e-4
 
 _PROBE_VALUES = (np.nan, 1.0, -8.0, 64.0)
 """Factors of the noise in a changed line: NaN, and several magnitudes where NaN is dropped."""
+_PROBE_SIDE = 32
+_PROBE_SCALES = (1.0, 32.0, 1024.0)
+"""Side of the images, and factors of their noise, with which the range of outputs is looked at."""
+PROBABILITY_SLACK = 1e-3
+"""A network that ends in softmax or sigmoid stays within 0..1 but for the last bits of its arithmetic, in half precision too."""
 _MIN_BREADTH = 16
 """Least breadth of probe images in pixels."""
 
@@ -90,6 +95,22 @@ def output_channels(predictor: Predictor, bands: int) -> int:
         except ImagesRefused as error:
             refusal = refusal or error
     raise _size_error(predictor, bands, refusal or ImagesRefused("no size was tried"))
+
+
+def gives_probabilities(predictor: Predictor, bands: int, receptive: ReceptiveField) -> bool:
+    """Whether all outputs for noise of several magnitudes are within 0..1 and differ from each other, as of networks that end in
+    softmax or sigmoid, and hardly of logits."""
+    side = receptive.stride * -(-max(receptive.smallest, _PROBE_SIDE) // receptive.stride)
+    outputs = np.concatenate(
+        [predictor(_noise(bands, side, side) * np.float32(scale)).ravel() for scale in _PROBE_SCALES]
+    )
+    known = outputs[~np.isnan(outputs)]
+    return bool(
+        known.size
+        and known.min() >= -PROBABILITY_SLACK
+        and known.max() <= 1 + PROBABILITY_SLACK
+        and np.ptp(known) > 1e-6
+    )
 
 
 def _size_error(predictor: Predictor, bands: int, refusal: ImagesRefused) -> ModelError:

@@ -104,3 +104,42 @@ def test_more_classes_than_a_byte_holds_are_one_mistake() -> None:
     assert [line for line in refused(document).splitlines() if "names 300 classes" in line] == [
         "model.json: mlm:output.0.classification:classes: names 300 classes; a map is of bytes and holds 255 (values 0 to 254)"
     ]
+
+
+@pytest.mark.parametrize("place", ["", "bands"])
+def test_nodata_of_the_input_is_refused_also_when_it_is_0(place: str) -> None:
+    """0 was taken for an empty field, and pixels of 0 were mapped."""
+    document = with_input()
+    given = document["mlm:input"][0]
+    for value in (0, 0.0, -9999):
+        if place:
+            given["bands"][0] = {"name": "red", "nodata": value}
+        else:
+            given["nodata"] = value
+        assert "nodata: is not applied: nodata is what the imagery declares, or imagery.nodata in the spec" in refused(
+            document
+        )
+    given["bands"][0] = {"name": "red", "offset": 0, "nodata": None}
+    given.pop("nodata", None)
+    parse_contract(document)
+
+
+@pytest.mark.parametrize("key", ["name", "band", "common_name"])
+def test_entries_that_name_bands_in_another_order_are_refused(key: str) -> None:
+    """Entries go by their position."""
+    names = [band if isinstance(band, str) else band["name"] for band in with_input()["mlm:input"][0]["bands"]]
+    steps = [{"type": "z-score", "mean": n, "stddev": n + 1} for n in range(4)]
+    swapped = [names[1], names[0], *names[2:]]
+
+    def named(entries: list[dict[str, Any]], order: list[str]) -> list[dict[str, Any]]:
+        return [entry | {key: name} for entry, name in zip(entries, order, strict=True)]
+
+    for fields in (
+        {"value_scaling": named(steps, swapped)},
+        {"norm_type": "z-score", "norm_by_channel": True, "statistics": named(STATISTICS, swapped)},
+    ):
+        text = refused(with_input(**fields))
+        assert f"is {names[1]}, but the band at this place of mlm:input.0.bands is {names[0]}" in text
+    assert parse_contract(with_input(value_scaling=named(steps, names))).scaling[0]["mean"] == 0
+    other = ["first", "second", "third", "fourth"]  # no bands
+    assert parse_contract(with_input(value_scaling=named(steps, other))).scaling[0]["mean"] == 0

@@ -26,6 +26,15 @@ def encoded(output: Any, contract: Contract = THREE, valid: Any = None, **choice
     return encode_probabilities(numbers, usable, contract, probability_bands(contract, Probabilities(**choice)))
 
 
+def test_softmax_is_not_applied_to_what_the_network_has_made_of_it() -> None:
+    given = np.array([[[0.7]], [[0.2]], [[0.1]]], np.float32)
+    assert probability_bands(THREE, Probabilities(), applied=True).activation == "none"
+    assert probability_bands(THREE, Probabilities(activation="softmax"), applied=True).activation == "softmax"
+    assert probability_bands(THREE, Probabilities()).activation == "softmax"
+    layers = probability_bands(THREE, Probabilities(dtype="float32"), applied=True)
+    np.testing.assert_array_equal(encode_probabilities(given, np.ones((1, 1), bool), THREE, layers), given)
+
+
 finite = st.floats(-(2.0**99), 2.0**99, width=32)
 
 

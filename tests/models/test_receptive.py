@@ -15,7 +15,7 @@ from swath.models.contract import ReceptiveField, Weights
 from swath.models.info import inspect, measure_weights
 from swath.models.load import weights_sha256
 from swath.models.predictor import Predictor
-from swath.models.receptive import FALLBACK_HALO, measure_predictor
+from swath.models.receptive import FALLBACK_HALO, gives_probabilities, measure_predictor
 from swath.models.torch_predictor import TorchPredictor
 from swath.models.unet import UNet
 from swath.spec.fields.model import ModelRef
@@ -206,3 +206,15 @@ def test_every_form_of_the_cloud_model_measures_the_same(shared: Path, tmp_path:
         assert (info.format, info.stride, info.radius, info.exact) == (fmt, 4, 23, True)
         # The exported program was made for 32 pixels and more; a strip at the image's edge must not be smaller.
         assert (info.smallest, info.halo) == ((32, 32) if fmt == "pt2" else (4, 23))
+
+
+@pytest.mark.parametrize(
+    ("ending", "expected"),
+    [(nn.Softmax(dim=1), True), (nn.Sigmoid(), True), (nn.Identity(), False), (nn.LogSoftmax(dim=1), False), (nn.ReLU(), False),
+     (nn.Tanh(), False), (nn.Threshold(1e9, 0.5), False)],
+)  # fmt: skip
+def test_networks_that_end_in_softmax_or_sigmoid_are_known(ending: nn.Module, expected: bool) -> None:
+    torch.manual_seed(3)
+    network = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), ending).eval()
+    predictor = TorchPredictor(network, "network")
+    assert gives_probabilities(predictor, 2, measure_predictor(predictor, 2)) is expected
