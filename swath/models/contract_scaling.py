@@ -98,7 +98,7 @@ def _check_order(reader: DocumentReader, entries: Any, names: Sequence[str], whe
             if isinstance(name, str) and name != expected and name in names:
                 reader.wrong(
                     f"{where}.{position}.{key}",
-                    f"is {name}, but the band at this place of mlm:input.0.bands is {expected}; put the entries into the order of the bands",
+                    f"is {name}, but the band at this place of mlm:input.0.bands is {expected}; put the entries into the bands' order",
                 )
 
 

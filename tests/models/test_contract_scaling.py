@@ -111,15 +111,16 @@ def test_nodata_of_the_input_is_refused_also_when_it_is_0(place: str) -> None:
     """0 was taken for an empty field, and pixels of 0 were mapped."""
     document = with_input()
     given = document["mlm:input"][0]
+    first = {"name": given["bands"][0]} if isinstance(given["bands"][0], str) else dict(given["bands"][0])
     for value in (0, 0.0, -9999):
         if place:
-            given["bands"][0] = {"name": "red", "nodata": value}
+            given["bands"][0] = first | {"nodata": value}
         else:
             given["nodata"] = value
         assert "nodata: is not applied: nodata is what the imagery declares, or imagery.nodata in the spec" in refused(
             document
         )
-    given["bands"][0] = {"name": "red", "offset": 0, "nodata": None}
+    given["bands"][0] = first | {"offset": 0, "nodata": None}
     given.pop("nodata", None)
     parse_contract(document)
 
