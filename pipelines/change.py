@@ -215,7 +215,7 @@ def plan_map(regions: Regions, *, output: Output) -> MapLayout:
     return byte_layout(regions, output, NODATA)
 
 
-@task(retries=2)
+@task(retries=2, light=True)
 def compare_states(region: Region, *, pair: StatePair, layout: MapLayout) -> RegionComparison:
     """One region of the change map."""
     from swath.change.comparison import compare_region

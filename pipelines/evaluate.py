@@ -201,7 +201,7 @@ def plan_errors(regions: Regions) -> MapLayout:
     return byte_layout(regions, output_of("."), NODATA)
 
 
-@task(retries=2)
+@task(retries=2, light=True)
 def score_region(
     region: Region, *, scoring_input: ScoringInput, model: ModelInfo, errors: MapLayout, layout: MapLayout
 ) -> RegionScores:
@@ -211,7 +211,7 @@ def score_region(
     return score_model(region, scoring_input, model, errors, layout)
 
 
-@task(retries=2)
+@task(retries=2, light=True)
 def score_map_region(region: Region, *, scoring_input: ScoringInput, errors: MapLayout) -> RegionScores:
     """One region of a map: read, and compared with labels."""
     from swath.evaluation.scoring import score_map

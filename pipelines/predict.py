@@ -124,7 +124,7 @@ def find_imagery(
     return with_resolution_notes(grids, contract)
 
 
-@task
+@task(light=True)
 def measure_model(weights: Weights) -> ReceptiveField:
     """Receptive radius and total stride, measured on the network."""
     from swath.models.info import measure_weights
@@ -140,7 +140,7 @@ def describe_model(model: ModelRef, *, receptive: ReceptiveField) -> ModelInfo:
     return describe(model, receptive)
 
 
-@task
+@task(light=True)
 def count_channels(weights: Weights, *, contract: Contract) -> int:
     """Output channels of the network."""
     if contract.output == "classes":
@@ -170,7 +170,7 @@ def plan_map(regions: Regions, *, model: ModelInfo, channels: int, output: Outpu
     return model_layout(regions, model, channels, output)
 
 
-@task(retries=2)
+@task(retries=2, light=True)
 def predict_region(
     region: Region, *, scenes: tuple[Scenes, ...], model: ModelInfo, area: Area | None, layout: MapLayout
 ) -> RegionResult:
@@ -180,7 +180,7 @@ def predict_region(
     return map_region(region, scenes[region.grid], model, area, layout)
 
 
-@task
+@task(light=True)
 def check_seams(
     results: Sequence[RegionResult],
     *,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from swath.cluster.contract import RunContext, RunningCluster
 from swath.spec.clusters.cloud import AwsCluster, GcpCluster
-from swath.spec.clusters.cluster import AddressCluster, Cluster, InlineCluster, LocalCluster
+from swath.spec.clusters.cluster import AddressCluster, AutoCluster, Cluster, InlineCluster, LocalCluster
 from swath.spec.clusters.kubernetes import KubernetesCluster
 
 
@@ -20,13 +20,13 @@ def open_cluster(spec: Cluster, state: Path, context: RunContext | None = None) 
         from swath.cluster.local.inline import Inline
 
         return Inline()
-    if isinstance(spec, LocalCluster):
+    if isinstance(spec, LocalCluster | AutoCluster):
         from swath.cluster.local import fork_server
 
         fork_server.start()  # first: it imports Dask while this process does
         from swath.cluster.local.local import Local
 
-        return Local(spec, state)
+        return Local(spec.local() if isinstance(spec, AutoCluster) else spec, state)
     if isinstance(spec, AddressCluster):
         from swath.cluster.local.address import Address
 

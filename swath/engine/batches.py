@@ -41,7 +41,15 @@ class Batches:
     def queue_of(self, target: Task) -> BatchQueue:
         """The queue of a task's calls."""
         policy = target.policy
-        alike = (target.fn, target.name, policy.limit, policy.timeout_s, policy.on_client, str(policy.resources))
+        alike = (
+            target.fn,
+            target.name,
+            policy.limit,
+            policy.timeout_s,
+            policy.on_client,
+            policy.light,
+            str(policy.resources),
+        )
         return self._queues.setdefault(alike, BatchQueue(policy.limit))
 
     @property

@@ -43,6 +43,9 @@ class Policy:
     on_client: bool = False
     """Whether calls run in the client's process. For quick checks before a cluster is started, and for what needs the client's
     machine, such as writing to a local folder."""
+    light: bool = False
+    """Whether each call takes seconds at most and little memory, so that with `cluster: auto` a run may begin with such calls in the
+    client's process, where no other worker takes over if one crashes."""
 
 
 class Task:
@@ -143,6 +146,7 @@ def task(
     cache: bool = True,
     valid: Callable[[Any], bool] | None = None,
     on_client: bool = False,
+    light: bool = False,
     takes_skipped: bool = False,
 ) -> Callable[[Callable[..., Any]], Task]: ...
 def task(
@@ -159,10 +163,13 @@ def task(
     cache: bool = True,
     valid: Callable[[Any], bool] | None = None,
     on_client: bool = False,
+    light: bool = False,
     takes_skipped: bool = False,
 ) -> Task | Callable[[Callable[..., Any]], Task]:
     """Make a task of a function. The fields are those of `Policy`."""
-    policy = Policy(retries, retry_delay_s, timeout_s, dict(resources or {}), limit, version, cache, valid, on_client)
+    policy = Policy(
+        retries, retry_delay_s, timeout_s, dict(resources or {}), limit, version, cache, valid, on_client, light
+    )
     if limit is not None and limit < 1:
         raise PipelineError(f"limit={limit}: at least one call must be allowed to run")
 

@@ -8,13 +8,16 @@ from contextlib import ExitStack
 
 from swath import crashpoint
 from swath.cluster.contract import ReleasesWorkers, RunContext, RunningCluster
+from swath.cluster.local.cores import cores
 from swath.cluster.open import open_cluster
 from swath.engine.call import OutputListener
 from swath.engine.executors.executor import Executor
+from swath.engine.executors.growing import GrowingExecutor
 from swath.engine.store import ResultStore
 from swath.errors import SwathError, TeardownError
 from swath.events import ClusterReady, Event
 from swath.runner.job import Job
+from swath.spec.clusters.cluster import AutoCluster, Cluster, InlineCluster
 
 
 class RunCluster:
@@ -36,11 +39,24 @@ class RunCluster:
         """Bring it up, to be closed by `exits`; once, then it gives another executor. Raises SwathError when it does not come up."""
         if self._running is not None:
             return self._running.executor(on_output, self._context.stop)
+        spec = self._job.spec.cluster
+        # A run that is resumed may have ended because of a call that ends its process: that shall be a worker's.
+        if not isinstance(spec, AutoCluster) or self._job.earlier is not None:
+            return self._started(spec, exits, on_output)
+        return GrowingExecutor(
+            lambda: self._started(InlineCluster(), exits, on_output),
+            lambda: self._started(spec.local(), exits, on_output),
+            spec.workers.max if spec.workers is not None else cores(),
+            lambda error: self._context.say("warning", f"{error.message}; the calls go on in this process"),
+        )
+
+    def _started(self, spec: Cluster, exits: ExitStack, on_output: OutputListener) -> Executor:
+        """Start a cluster, to be closed by `exits`."""
         crashpoint.reached("starting")
         began = time.monotonic()
         context = self._context
         try:
-            cluster = open_cluster(self._job.spec.cluster, self._job.project.state, context).__enter__()
+            cluster = open_cluster(spec, self._job.project.state, context).__enter__()
         except TeardownError as error:
             self._note(error)
             if isinstance(error.__context__, SwathError):  # why it did not come up is worth as much
@@ -57,7 +73,8 @@ class RunCluster:
             )
         )  # fmt: skip
         crashpoint.reached("started")
-        self._running = cluster
+        if not (isinstance(spec, InlineCluster) and isinstance(self._job.spec.cluster, AutoCluster)):
+            self._running = cluster
         exits.callback(crashpoint.reached, "closing")
         return executor
 

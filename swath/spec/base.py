@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from swath.errors import PipelineError
-from swath.spec.clusters.cluster import Cluster, LocalCluster
+from swath.spec.clusters.cluster import AutoCluster, Cluster
 from swath.spec.clusters.prices import Usd
 from swath.spec.fields.search import Search
 from swath.spec.notify import NotifySettings
@@ -27,8 +27,8 @@ class Spec(SpecModel):
     """Name of the pipeline to run, as `pipe list` prints it."""
     name: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$", max_length=80)
     """A name for the run; the spec's file name when it is not given."""
-    cluster: Cluster = Field(default_factory=LocalCluster)
-    """Where to run: `local`, `inline`, a cluster named in swath.yaml, or a mapping with `kind`."""
+    cluster: Cluster = Field(default_factory=AutoCluster)
+    """Where to run: `auto`, `local`, `inline`, a cluster named in swath.yaml, or a mapping with `kind`."""
     on_error: Literal["continue", "stop"] = "continue"
     """When one item of many fails after its retries: go on without it (exit code 3), or stop the run (exit code 1)."""
     budget: Usd | None = None

@@ -20,6 +20,7 @@ import pytest
 
 from tests.faults.projects import check_journal, finished, hashes, held, tiles, wait_for
 from tests.process import Pipe
+from tests.waiting import until
 
 BAD = '''
 from swath import Spec, pipeline, task
@@ -281,3 +282,48 @@ def test_a_stopped_run_can_be_pruned_only_when_it_is_old(pipe: Pipe, words: list
     assert len(gone) == (words[0] == "--older-than")
     if not gone:
         assert pipe("resume", "last", "--json").count("call_done", node="tile", reused=True) >= kept
+
+
+LIGHT = """
+import time
+from pathlib import Path
+
+from swath import Spec, pipeline, task
+
+class Light(Spec):
+    n: int = 40
+
+@task(light=True)
+def count(number):
+    with open("executed.txt", "a") as file:
+        file.write(f"{number}\\n")
+    time.sleep(0.1)
+    return number
+
+@task(light=True)
+def add(values):
+    return sum(values)
+
+@pipeline
+def light(spec: Light):
+    return add(count.map(range(spec.n)))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_before_it_has_workers_goes_on_where_it_was(pipe: Pipe) -> None:
+    (pipe.folder / "pipelines").mkdir()
+    (pipe.folder / "pipelines/light.py").write_text(LIGHT)
+    (pipe.folder / "light.yaml").write_text("pipeline: light\n")
+    executed = pipe.folder / "executed.txt"
+    process = pipe.start("run", "light.yaml")
+    try:
+        until(lambda: executed.exists() and executed.read_text().count("\n") >= 8)
+    finally:
+        process.kill()
+        process.communicate()
+    done = pipe("resume", "last", timeout=300)
+    assert done.out.split() == [str(sum(range(40)))], done.err
+    numbers = executed.read_text().split()
+    assert set(numbers) == set(map(str, range(40)))
+    assert len(numbers) < 2 * 40  # what was in the journal before the kill was not executed again

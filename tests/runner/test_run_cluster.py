@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ import pytest
 
 from swath.cluster.contract import RunContext
 from swath.cluster.local.inline import Inline
+from swath.engine.executors.inline import InlineExecutor
 from swath.engine.journal import Journal
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
@@ -20,6 +22,8 @@ from swath.runner.job import Job
 from swath.runner.load import load
 from swath.runner.run_cluster import RunCluster
 from swath.runner.runner import run
+from swath.spec.clusters.cluster import AutoCluster, Cluster, InlineCluster, LocalCluster
+from swath.spec.clusters.workers import Workers
 from tests.runner.test_runner import PIPELINE
 
 
@@ -78,3 +82,49 @@ def test_why_it_did_not_come_up_is_named_with_what_may_be_left(job: Job, monkeyp
     outcome = run(job)
     assert (outcome.status, outcome.exit_code) == ("failed", 7)
     assert outcome.error == "no capacity\n1 machine may be left\n  pipe sweep"
+
+
+def auto(job: Job, monkeypatch: pytest.MonkeyPatch) -> tuple[Job, list[Cluster]]:
+    """The job with two workers of `cluster: auto`, and the clusters that are opened for it: none has processes."""
+    specs: list[Cluster] = []
+
+    def open_here(spec: Cluster, *_: object) -> Inline:
+        specs.append(spec)
+        return Inline()
+
+    monkeypatch.setattr(run_cluster, "open_cluster", open_here)
+    spec = job.spec.model_copy(update={"cluster": AutoCluster(workers=Workers(min=2, max=2))})
+    return replace(job, loaded=replace(job.loaded, spec=spec)), specs
+
+
+def test_auto_begins_in_this_process_and_brings_up_local_workers_for_much_work(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, specs = auto(job, monkeypatch)
+    events: list[Event] = []
+    with Journal.open(tmp_path / "state") as journal, ExitStack() as exits:
+        context = RunContext("r", journal, Stop(), lambda level, text: None)
+        cluster = RunCluster(job, context, ResultStore(str(tmp_path)), events.append)
+        executor = cluster.open(exits, lambda output: None)
+        executor.wait(0.0)
+        executor.backlog(100, 1.0)
+        assert specs == [InlineCluster()]
+        executor.backlog(100, 1e9)
+        local = LocalCluster(workers=Workers(min=2, max=2))
+        assert specs == [InlineCluster(), local]
+        assert isinstance(cluster.open(exits, lambda output: None), InlineExecutor)  # of the cluster that is up
+        assert specs == [InlineCluster(), local]
+    assert len([event for event in events if isinstance(event, ClusterReady)]) == 2
+
+
+def test_a_run_that_is_resumed_has_workers_from_the_start(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, specs = auto(job, monkeypatch)
+    with Journal.open(tmp_path / "state") as journal, ExitStack() as exits:
+        run(replace(job, project=replace(job.project, state=tmp_path / "state")))
+        specs.clear()
+        context = RunContext("r", journal, Stop(), lambda level, text: None)
+        again = replace(job, earlier=journal.runs()[0])
+        RunCluster(again, context, ResultStore(str(tmp_path)), lambda event: None).open(exits, lambda output: None)
+    assert specs == [job.spec.cluster]

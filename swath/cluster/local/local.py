@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from distributed.worker_memory import parse_memory_limit
 
 from swath.cluster.contract import RunningCluster
 from swath.cluster.local import fork_server
+from swath.cluster.local.cores import cores
 from swath.cluster.local.repaired_cluster import LocalRepairLimits, RepairedLocalCluster
 from swath.cluster.local.scratch import scratch
 from swath.cluster.workers import resources, tls
@@ -142,11 +142,6 @@ class Local:
 
     def check_store(self, store: ResultStore) -> None:
         """Workers use this machine's disk."""
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _: type[RunningCluster] = Local

@@ -1,8 +1,8 @@
-"""The cluster of a run in a spec: inline, local, the address of a Dask scheduler, or one in a cloud. swath.cluster starts them."""
+"""The cluster of a run in a spec: this machine, the address of a Dask scheduler, or machines in a cloud. swath.cluster starts them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -20,10 +20,9 @@ class InlineCluster(SpecModel):
     kind: Literal["inline"] = "inline"
 
 
-class LocalCluster(SpecModel):
-    """This machine: one single-threaded worker process per core, on loopback."""
+class _ThisMachine(SpecModel):
+    """Fields of clusters of worker processes on this machine."""
 
-    kind: Literal["local"] = "local"
     workers: Workers | None = None
     """Number of worker processes, or {min: 1, max: 8}; one per available core when not given."""
     memory_gb: float | None = Field(default=None, gt=0)
@@ -32,11 +31,27 @@ class LocalCluster(SpecModel):
     """Dask resources of each worker beside `cpu` and `memory`, such as {gpu: 1}. Tasks request them with resources={"gpu": 1}."""
 
     @model_validator(mode="after")
-    def _own_resources(self) -> LocalCluster:
+    def _own_resources(self) -> Self:
         for name in ("cpu", "memory"):
             if name in self.resources:
                 raise mistake("every worker offers {name} by itself; leave it out", at=("resources", name), name=name)
         return self
+
+
+class LocalCluster(_ThisMachine):
+    """This machine: one single-threaded worker process per core, on loopback."""
+
+    kind: Literal["local"] = "local"
+
+
+class AutoCluster(_ThisMachine):
+    """This process for a small run; local workers, as of `local`, as soon as the calls that are left are worth their start."""
+
+    kind: Literal["auto"] = "auto"
+
+    def local(self) -> LocalCluster:
+        """The workers that it may bring up."""
+        return LocalCluster(workers=self.workers, memory_gb=self.memory_gb, resources=self.resources)
 
 
 class TlsFiles(SpecModel):
@@ -74,7 +89,7 @@ class AddressCluster(SpecModel):
 
 
 def _expand(value: Any, info: Any) -> Any:
-    """The full form of `local`, `inline`, a name from swath.yaml, an address, or a mapping without `kind`."""
+    """The full form of `auto`, `local`, `inline`, a name from swath.yaml, an address, or a mapping without `kind`."""
     if isinstance(value, str):
         return _named(value, info)
     if isinstance(value, dict):
@@ -84,7 +99,7 @@ def _expand(value: Any, info: Any) -> Any:
 
 
 def _named(name: str, info: Any) -> Any:
-    if name in ("local", "inline"):
+    if name in ("auto", "local", "inline"):
         return {"kind": name}
     if "://" in name:
         return {"kind": "address", "url": name}
@@ -92,16 +107,19 @@ def _named(name: str, info: Any) -> Any:
     clusters = context.clusters if context else {}
     if name in clusters:
         return clusters[name].model_dump(exclude_none=True)
-    known = ["local", "inline", *clusters]
+    known = ["auto", "local", "inline", *clusters]
     raise mistake(f"there is no cluster '{{name}}'; known are {', '.join(known)}{did_you_mean(name, known)}", name=name)
 
 
 Cluster = Annotated[
-    InlineCluster | LocalCluster | AddressCluster | AwsCluster | GcpCluster | KubernetesCluster,
+    AutoCluster | InlineCluster | LocalCluster | AddressCluster | AwsCluster | GcpCluster | KubernetesCluster,
     Field(discriminator="kind"),
     ShortForm(
         _expand,
-        {"type": "string", "description": "`local`, `inline`, a cluster named in swath.yaml, or a scheduler's address"},
+        {
+            "type": "string",
+            "description": "`auto`, `local`, `inline`, a cluster named in swath.yaml, or a scheduler's address",
+        },
     ),
 ]
 """Any cluster. In YAML a name, a scheduler's address, or a mapping with `kind`."""

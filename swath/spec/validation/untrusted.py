@@ -10,7 +10,7 @@ from pathlib import Path
 
 from swath.errors import Mistake
 from swath.spec.base import Spec
-from swath.spec.clusters.cluster import InlineCluster, LocalCluster
+from swath.spec.clusters.cluster import AutoCluster, InlineCluster, LocalCluster
 from swath.spec.fields.model import ModelRef
 from swath.spec.fields.network import Network
 from swath.spec.spec_model import SpecModel
@@ -32,7 +32,7 @@ def mistakes(spec: Spec, document: documents.Document, root: Path, results: str 
 
 
 def _refused(value: object, path: documents.Path) -> Iterator[tuple[documents.Path, str]]:
-    if isinstance(value, Spec) and not isinstance(value.cluster, InlineCluster | LocalCluster):
+    if isinstance(value, Spec) and not isinstance(value.cluster, AutoCluster | InlineCluster | LocalCluster):
         yield (*path, "cluster"), f"a cluster of kind {value.cluster.kind} is connected to or started"
     if isinstance(value, ModelRef) and value.factory is not None:
         yield (*path, "factory"), f"{value.factory} is Python code"

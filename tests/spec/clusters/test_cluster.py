@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from swath.errors import SpecError
 from swath.project.registry import Registry
 from swath.spec.clusters.cloud import GcpCluster
-from swath.spec.clusters.cluster import AddressCluster, Cluster, InlineCluster, LocalCluster, TlsFiles
+from swath.spec.clusters.cluster import AddressCluster, AutoCluster, Cluster, InlineCluster, LocalCluster, TlsFiles
 from swath.spec.clusters.workers import Workers
 from swath.spec.loading.load import load
 from tests.spec.samples import MAP, flood, load_map, only, read
@@ -95,7 +95,9 @@ def test_mistakes_say_what_to_write(place: Path, text: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("text", "cluster"),
     [
-        ("", LocalCluster()),
+        ("", AutoCluster()),
+        ("cluster: auto", AutoCluster()),
+        ("cluster: {kind: auto, workers: 3}", AutoCluster(workers=3)),
         ("cluster: local", LocalCluster()),
         ("cluster: inline", InlineCluster()),
         ("cluster: {kind: local, workers: 3}", LocalCluster(workers=3)),
@@ -108,8 +110,15 @@ def test_a_cluster_has_short_forms(text: str, cluster: Any) -> None:
     assert flood(text).cluster == cluster
 
 
+def test_auto_brings_up_the_workers_that_it_describes() -> None:
+    auto = AutoCluster(workers=3, memory_gb=2, resources={"gpu": 1})
+    assert auto.local() == LocalCluster(workers=3, memory_gb=2, resources={"gpu": 1})
+
+
 def test_an_unknown_cluster_is_guessed(project_folder: Path) -> None:
-    with pytest.raises(SpecError, match=r"no cluster 'pear'; known are local, inline, pair \(did you mean 'pair'\?\)"):
+    with pytest.raises(
+        SpecError, match=r"no cluster 'pear'; known are auto, local, inline, pair \(did you mean 'pair'\?\)"
+    ):
         load_map(project_folder, MAP, cluster="pear")
 
 
@@ -117,7 +126,7 @@ def test_an_unknown_cluster_is_guessed(project_folder: Path) -> None:
 def test_clouds_say_what_must_be_given(kind: str) -> None:
     with pytest.raises(SpecError, match=r"f\.yaml:2:10: cluster\.image: missing; it must be given"):
         read(f"pipeline: flood\ncluster: {{kind: {kind}, workers: 2}}")
-    assert f"there is no cluster '{kind}'; known are local, inline" in only(f"cluster: {kind}")
+    assert f"there is no cluster '{kind}'; known are auto, local, inline" in only(f"cluster: {kind}")
 
 
 @pytest.mark.parametrize("machine", ["n2-standard-8", "g2-standard-8", "e2-standard-4", "n1-standard-8"])
