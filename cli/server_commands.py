@@ -14,6 +14,12 @@ Labels = Annotated[
     list[str] | None, typer.Option("--label", metavar="LABEL", help="A label; may be given several times.")
 ]
 Port = Annotated[int, typer.Option("--port", help="Where to listen; 0: any that is free.", min=0, max=65535)]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option("--database", metavar="URL", help="postgresql://...; a file in the folder when not given."),
+]
+ServerFolder = Annotated[Path, typer.Option("--data", metavar="DIR", help="The server's folder.")]
+server = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 token = typer.Typer(
     help="Tokens of a server's users and agents.\n\nExample: pipe token create ci --project lakes",
     no_args_is_help=True,
@@ -30,13 +36,13 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands to `pipe`."""
     for name, command in (
         ("serve", _serve),
-        ("server", _server),
         ("agent", _agent),
         ("login", _login),
         ("submit", _submit),
         ("agents", _agents),
     ):
         app.command(name)(command)
+    app.add_typer(server, name="server")
     app.add_typer(token, name="token")
     app.add_typer(project, name="project")
 
@@ -59,12 +65,11 @@ def _serve(
     return serve_project(folder.absolute(), port, slots)
 
 
+@server.callback()
 def _server(
-    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="The server's folder.")],
-    database: Annotated[
-        str | None,
-        typer.Option("--database", metavar="URL", help="postgresql://...; a file in the folder when not given."),
-    ] = None,
+    context: typer.Context,
+    data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="The server's folder.")] = None,
+    database: DatabaseUrl = None,
     url: Annotated[str, typer.Option("--url", help="How others reach the server: https://...")] = "",
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
     port: Port = 8270,
@@ -73,17 +78,74 @@ def _server(
     ] = None,
     key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its key.")] = None,
     behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A proxy in front of it speaks TLS.")] = False,
+    keep_done: Annotated[
+        str, typer.Option("--keep-done", metavar="DURATION", help="How long runs that are done are stored.")
+    ] = "90d",
+    keep_failed: Annotated[
+        str, typer.Option("--keep-failed", metavar="DURATION", help="How long all other ended runs are stored.")
+    ] = "365d",
+    keep_lines: Annotated[
+        str, typer.Option("--keep-lines", metavar="DURATION", help="How long log lines of ended runs are stored.")
+    ] = "30d",
 ) -> int:
-    """Run a server for a team.
+    """Run a server for a team; back it up; upgrade it.
 
     It executes nothing and reads no pixel: agents pull runs from it. The first start writes an admin's token into its folder.
+    What has ended long ago is removed, a little at a time.
 
     Example: pipe server --data /var/lib/swath --url https://swath.example.org --behind-proxy
     """
+    if context.invoked_subcommand is not None:
+        return 0
     from swath.cli.commands.server import serve
+    from swath.server.retention import Keep
     from swath.server.serving import ListenAddress
 
-    return serve(ListenAddress(host, port, url, certificate, key, behind_proxy), data.absolute(), database)
+    keep = Keep(
+        done_s=seconds(keep_done, "--keep-done"), failed_s=seconds(keep_failed, "--keep-failed"),
+        lines_s=seconds(keep_lines, "--keep-lines"),
+    )  # fmt: skip
+    address = ListenAddress(host, port, url, certificate, key, behind_proxy)
+    return serve(address, _needed(data).absolute(), database, keep)
+
+
+def _needed(data: Path | None) -> Path:
+    if data is None:
+        raise typer.BadParameter("it has no default", param_hint="--data")
+    return data
+
+
+@server.command("backup")
+def _backup(
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="The copy.", show_default=False)],
+    data: ServerFolder,
+) -> int:
+    """Copy the database of a server, which may go on meanwhile. Of PostgreSQL pg_dump makes the copy.
+
+    To restore it, end the server and put the copy in the place of server.sqlite, without server.sqlite-wal and -shm.
+
+    Example: pipe server backup --data /var/lib/swath monday.sqlite
+    """
+    from swath.cli.commands.server import back_up
+
+    return back_up(data.absolute(), target.absolute())
+
+
+@server.command("upgrade")
+def _upgrade(
+    data: ServerFolder,
+    database: DatabaseUrl = None,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; tell what is to be done.")] = False,
+) -> int:
+    """Bring a server's database to this version of swath, as its next start would. The server must not be running.
+
+    Of a file, a copy is made beside it first.
+
+    Example: pipe server upgrade --data /var/lib/swath --check
+    """
+    from swath.cli.commands.server import upgrade
+
+    return upgrade(data.absolute(), database, check=check)
 
 
 def _agent(

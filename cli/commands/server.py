@@ -15,18 +15,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from swath import units
 from swath.errors import MissingExtra, SwathError
-from swath.server.serving import LOOPBACK, ListenAddress, Server
+from swath.server.database.backup import copy_database
+from swath.server.database.open import open_database, version_of
+from swath.server.database.schema import STEPS
+from swath.server.retention import Keep
+from swath.server.serving import FILE, LOOPBACK, ListenAddress, Server
 from swath.storage.owned_file import replace_text
 
 if TYPE_CHECKING:
     from swath.agent.agent import Agent
 
 
-def serve(address: ListenAddress, folder: Path, database: str | None) -> int:
+def serve(address: ListenAddress, folder: Path, database: str | None, keep: Keep = Keep()) -> int:
     """Run a server until it is told to end."""
     _check_installed()
-    server = Server(address, folder, database)
+    server = Server(address, folder, database, keep)
     file = server.first_token()
 
     def ready() -> None:
@@ -35,6 +40,25 @@ def serve(address: ListenAddress, folder: Path, database: str | None) -> int:
             _print(f"the first admin's token is in {file}: pipe login {address.url or server.url} < {file}")
 
     return _until_told(lambda: server.run(ready))
+
+
+def back_up(folder: Path, target: Path) -> int:
+    """`pipe server backup`: copy the database of a server that may go on meanwhile."""
+    size = copy_database(folder / FILE, target)
+    _print(f"{target}: {units.size(size)}")
+    return 0
+
+
+def upgrade(folder: Path, database: str | None, *, check: bool) -> int:
+    """`pipe server upgrade`: bring the tables of a database to this version, or tell what that would change."""
+    if check:
+        found, known = (version_of(database or str(folder / FILE)), len(STEPS))
+        what = "nothing is to be done" if found == known else f"{known - found} steps are to be done"
+        _print(f"the database has version {found}, this swath writes version {known}: {what}")
+        return 0
+    open_database(database or str(folder / FILE)).close()
+    _print(f"the database has version {len(STEPS)}")
+    return 0
 
 
 def serve_project(start: Path, port: int, slots: int) -> int:

@@ -19,23 +19,33 @@ from swath.version import __version__
 log = logging.getLogger(__name__)
 SETTLE_S = 5.0
 """How often attempts are looked at that nothing was heard of."""
+REMOVE_S = 3600.0
+"""How often old runs and lines are removed."""
+SLICE_PAUSE_S = 0.05
+"""Between two slices that are removed: others want the database too."""
 PREFIX = "/api/v1"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def create_app(services: Services, hosts: frozenset[str] = LOOPBACK, settle_s: float = SETTLE_S) -> FastAPI:
+def create_app(
+    services: Services, hosts: frozenset[str] = LOOPBACK, settle_s: float = SETTLE_S, remove_s: float = REMOVE_S
+) -> FastAPI:
     """hosts: names under which the server may be asked."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(_settle(services, settle_s))
+        tasks = [
+            asyncio.create_task(_settle(services, settle_s)),
+            asyncio.create_task(_remove_old(services, remove_s)),
+        ]
         try:
             yield
         finally:
             services.wakeup.close()
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
     app = FastAPI(
         title="swath",
@@ -66,3 +76,16 @@ async def _settle(services: Services, every_s: float) -> None:
             log.warning("attempts could not be looked at: %s", error.message)
         except Exception:  # whatever it was: lost runs must be noticed once it is over
             log.exception("attempts could not be looked at")
+
+
+async def _remove_old(services: Services, every_s: float) -> None:
+    """Remove what is older than it has to be, for as long as the server is there."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            while await run_in_threadpool(services.retention.remove_slice):
+                await asyncio.sleep(SLICE_PAUSE_S)
+        except SwathError as error:
+            log.warning("old runs could not be removed: %s", error.message)
+        except Exception:
+            log.exception("old runs could not be removed")

@@ -14,6 +14,7 @@ from swath.server.metrics import RequestCounts
 from swath.server.projects import Projects
 from swath.server.queue import Queue, QueueLimits
 from swath.server.rate_limit import Rate, RateLimit, StreamLimit
+from swath.server.retention import Keep, Retention
 from swath.server.runs import Runs
 from swath.server.wakeup import Wakeup
 
@@ -42,6 +43,7 @@ class Services:
     projects: Projects
     queue: Queue
     runs: Runs
+    retention: Retention
     identity: str
     """Id of the server's database."""
     wakeup: Wakeup
@@ -57,12 +59,15 @@ class Services:
         database: Database,
         *,
         queue: QueueLimits = QueueLimits(),
+        keep: Keep = Keep(),
         limits: ServerLimits = ServerLimits(),
         clock: Callable[[], float] = time.time,
     ) -> Services:
         """All parts over one database."""
         return cls(
-            database, Accounts(database, clock), Agents(database, clock), Projects(database, clock),
-            Queue(database, queue, clock), Runs(database, clock), server_id(database), Wakeup(), limits, RateLimit(limits.rate),
-            RateLimit(limits.failures), StreamLimit(limits.streams), RequestCounts(),
+            database=database, accounts=Accounts(database, clock), agents=Agents(database, clock),
+            projects=Projects(database, clock), queue=Queue(database, queue, clock), runs=Runs(database, clock),
+            retention=Retention(database, keep, clock), identity=server_id(database), wakeup=Wakeup(), limits=limits,
+            rate=RateLimit(limits.rate), failures=RateLimit(limits.failures), streams=StreamLimit(limits.streams),
+            requests=RequestCounts(),
         )  # fmt: skip

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from swath.errors import InfrastructureError, UsageError
 from swath.server.database.open import open_database
+from swath.server.retention import Keep
 from swath.server.services import Services
 from swath.storage.owned_file import replace_text
 from swath.storage.private_folder import make_private
@@ -18,6 +19,8 @@ from swath.storage.private_folder import make_private
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ADMIN = "admin"
 TOKEN_FILE = "admin.token"
+FILE = "server.sqlite"
+"""The database in the server's folder, where none is named."""
 END_S = 5
 """How long requests may take to end when the server ends."""
 
@@ -60,8 +63,9 @@ class ListenAddress:
 class Server:
     """One server process."""
 
-    def __init__(self, address: ListenAddress, folder: Path, database: str | None = None) -> None:
-        """folder: of the server's own files. database: a postgresql:// address; a file in the folder when not given.
+    def __init__(self, address: ListenAddress, folder: Path, database: str | None = None, keep: Keep = Keep()) -> None:
+        """folder: of the server's own files. database: a postgresql:// address; a file in the folder when not given. keep: how long what has
+        ended is stored.
 
         Raises UsageError for an address that is not safe, StateError and DatabaseUnavailable for a database that cannot be used.
         """
@@ -69,7 +73,7 @@ class Server:
         self._address = address
         self._folder = folder
         make_private(folder)
-        self.services = Services.of(open_database(database or str(folder / "server.sqlite")))
+        self.services = Services.of(open_database(database or str(folder / FILE)), keep=keep)
         try:
             self._socket = socket.create_server(
                 (address.host, address.port), family=socket.AF_INET6 if ":" in address.host else socket.AF_INET

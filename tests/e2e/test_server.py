@@ -123,12 +123,19 @@ def test_a_team_signs_in_creates_tokens_and_projects_and_runs_agents(
     again = team("submit", "hello.yaml", "--label", "gpu", "--wait", "--key", "nightly")
     assert again.err.splitlines()[-1] == done.err.splitlines()[-1]  # the same run
     assert "box" in team("agents").out
+    copied = team("server", "backup", "--data", tmp_path / "data", tmp_path / "copy.sqlite")  # while it goes on
+    assert str(tmp_path / "copy.sqlite") in copied.err
+    assert team("server", "backup", "--data", tmp_path / "data", tmp_path / "copy.sqlite", code=2).err
+    assert "another server uses" in team("server", "upgrade", "--data", tmp_path / "data", code=6).err
     assert agent_token not in team("token", "list").out
     team("token", "revoke", "box")
     for process in (agent, server):
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=180)
     assert server.returncode == 0
+    assert "nothing is to be done" in team("server", "upgrade", "--data", tmp_path / "data", "--check").err
+    assert "the database has version" in team("server", "upgrade", "--data", tmp_path / "data").err
+    assert "--data" in team("server", code=2).err
     assert "does not answer" in team("agents", code=5).err
 
 

@@ -95,6 +95,15 @@ def server_id(database: Database) -> str:
     return found
 
 
+def database_version(database: Database) -> int:
+    """Number of steps that a database has had; 0 for an empty one."""
+    with database.transaction() as db:
+        if database.migration_lock:
+            db.execute(database.migration_lock)
+        db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        return version(db)
+
+
 def version(db: Connection) -> int:
     """Number of steps that the database has had."""
     rows = db.execute("SELECT value FROM meta WHERE name = 'version'")
