@@ -64,8 +64,8 @@ class Server:
     """One server process."""
 
     def __init__(self, address: ListenAddress, folder: Path, database: str | None = None, keep: Keep = Keep()) -> None:
-        """folder: of the server's own files. database: a postgresql:// address; a file in the folder when not given. keep: how long what has
-        ended is stored.
+        """folder: of the server's own files. database: a postgresql:// address; a file in the folder when not given.
+        keep: how long what has ended is stored.
 
         Raises UsageError for an address that is not safe, StateError and DatabaseUnavailable for a database that cannot be used.
         """
