@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from swath.cli import streams
+from swath.errors import UsageError
+from swath.run_id import is_run_id
 
 if TYPE_CHECKING:
     from swath.events import Listener
@@ -36,7 +38,6 @@ def run_spec(
     spec: Path, sets: list[str], cluster: str | None, ref: str | None, patch: Path | None, options: RunOptions
 ) -> int:
     """Run a spec, as it is or as of a commit."""
-    from swath.errors import UsageError
     from swath.runner.load import load, load_commit
 
     if ref is not None:
@@ -49,6 +50,8 @@ def run_spec(
 
 def run_job(job: Job, options: RunOptions) -> int:
     """Run a job and show what happens; with `detach`, in a process of its own. Returns the exit code."""
+    if options.run_id is not None and not is_run_id(options.run_id):
+        raise UsageError(f"{options.run_id[:200]!r} is no id of a run", remedy="leave --id out")
     if options.detach:
         from swath.cli.commands.detach import detach
         from swath.spec.locations import is_stream

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from swath.engine.process import Process
+from swath.errors import StateError
+from swath.run_id import is_run_id
 
 HEARTBEAT_TIMEOUT_S = 15.0
 """A run on another host without a heartbeat for so long counts as crashed."""
@@ -173,8 +175,16 @@ def call_row(row: tuple[Any, ...]) -> CallRow:
 
 
 def run_row(row: tuple[Any, ...]) -> RunRow:
-    """A run, from RUN_COLUMNS. One that is `running` in the table but whose process is gone is `crashed`."""
+    """A run, from RUN_COLUMNS. One that is `running` in the table but whose process is gone is `crashed`.
+
+    Raises StateError for an id that is none: folders are named after it, which are written and removed.
+    """
     fields = dict(zip((column.name for column in dataclasses.fields(RunRow)), row, strict=True))
+    if not is_run_id(fields["id"]):
+        raise StateError(
+            f"the journal has a run with the id {fields['id'][:200]!r}, which is none",
+            remedy="the journal of this state folder was damaged, or written by somebody else: remove it, or set SWATH_HOME to another",
+        )
     if fields["status"] == "running" and _is_gone(fields):
         fields["status"] = "crashed"
     for name in ("overrides", "outputs", "git", "facts"):

@@ -15,7 +15,7 @@ from swath.spec.notify import NotifySettings
 from swath.spec.project_file import ProjectFolder
 from swath.spec.project_root import project_root
 from swath.spec.yaml.environment import AllowedEnvironment
-from swath.storage.state_owner import is_own, is_unsigned, mark_as_own
+from swath.storage.state_owner import RESULTS_KEY, is_own
 
 
 @dataclass(frozen=True)
@@ -96,21 +96,25 @@ class Project:
 
 
 def _refuse_foreign(state: Path, root: Path) -> None:
-    """Raise UsageError for a state folder that this user's swath did not create: its key could make a run load its pickles.
+    """Raise UsageError for a state folder outside of an untrusted project, and for one in it that this user's swath did not create.
 
-    One without a key, such as that of swath 0.1, becomes this user's: its runs are listed, its results are computed again.
+    The key of a foreign one could make a run load its pickles, and its journal could name other folders, and runs of trusted projects.
     """
     try:
-        if not (state / "journal.sqlite").exists() or is_own(state):
+        if is_own(state):
             return
+        there = any(os.path.lexists(state / name) for name in ("journal.sqlite", RESULTS_KEY))
     except OSError as error:
         raise UsageError(
             f"{root}/swath.yaml: state: {error.strerror}: {str(state)[:200]}", remedy="name another folder"
         ) from error
-    if is_unsigned(state):
-        mark_as_own(state)
-    else:
+    if there:
         raise UsageError(
             f"the state folder {state} was not created by this user's swath, and the folder {root} is not trusted",
             remedy=f"if it is yours: pipe trust {root}; if it came with the folder, remove it, or set SWATH_HOME to another",
+        )
+    if not Path(os.path.realpath(state)).is_relative_to(os.path.realpath(root)):
+        raise UsageError(
+            f"swath.yaml names the state folder {state}, which is not in {root}, and that folder is not trusted",
+            remedy=f"trust it (pipe trust {root}), leave `state` out, or set SWATH_HOME to a folder of your own",
         )

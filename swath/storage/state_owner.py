@@ -18,7 +18,7 @@ from swath.storage.owned_file import owned_text, replace_text
 FILE = "owner"
 """In the state folder."""
 RESULTS_KEY = "results.key"
-"""In the state folder: the key that signs stored results. Without it none of them is believed."""
+"""In the state folder: the key that signs stored results."""
 _KEY_FILE = "key"
 _MAX_BYTES = 1024
 
@@ -48,11 +48,6 @@ def is_own(state: Path) -> bool:
         return bool(key) and hmac.compare_digest(owned_text(state / FILE, _MAX_BYTES), _mark(state, key))
     except (OSError, ValueError, TypeError):
         return False
-
-
-def is_unsigned(state: Path) -> bool:
-    """Whether a state folder has no key of its results, as those of swath 0.1: whoever made it, no result in it is believed."""
-    return not os.path.lexists(state / RESULTS_KEY)
 
 
 def _mark(state: Path, key: str) -> str:

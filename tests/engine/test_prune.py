@@ -20,6 +20,7 @@ from swath.engine.prune_candidates import PruneCandidates, PruneLimits, find_can
 from swath.engine.store import ResultStore
 from swath.engine.store_files import StoreFiles
 from swath.engine.stored_result import StoredResult
+from swath.errors import StateError
 from swath.runner.lock import in_use, unused
 from tests.engine.conftest import run_row
 
@@ -270,3 +271,22 @@ def test_the_journal_gives_its_space_back(tmp_path: Path, made_by: str) -> None:
     assert (home.folder / "journal.sqlite").stat().st_size < 200_000
     assert home.sql("PRAGMA integrity_check") == [("ok",)]
     home.journal.close()
+
+
+@pytest.mark.parametrize("identity", ["{victim}", "../../victim", "..", "", "a\x1b[31m", "x" * 201])
+def test_a_journal_with_an_id_that_is_none_is_refused_and_nothing_outside_is_removed(
+    tmp_path: Path, identity: str
+) -> None:
+    """Such a journal came with an archive: a run's folder has the id's name, and is removed."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "precious").touch()
+    home = Home(tmp_path / "state")
+    home.run("old", 400, {})
+    home.sql("PRAGMA foreign_keys = OFF")
+    home.sql("UPDATE runs SET id = ?", identity.format(victim=victim))
+    with pytest.raises(StateError, match="the journal has a run with the id"):
+        find_candidates(home.journal, StoreFiles(home.root), MONTH, NOW)
+    with pytest.raises(StateError, match="the journal has a run with the id"):
+        home.journal.runs()
+    assert (victim / "precious").exists()

@@ -179,32 +179,43 @@ def test_a_commit_is_trusted_as_its_project(pipe: Pipe, project: Path, marker: P
 @pytest.mark.parametrize(
     "words", [("resume", "last"), ("runs",), ("logs", "last"), ("plan", "squares.yaml"), ("prune",)], ids=" ".join
 )
+@pytest.mark.parametrize(
+    "brought", [("journal.sqlite", "results.key"), ("journal.sqlite",), ("results.key",)], ids=" ".join
+)
 def test_a_state_folder_that_came_with_an_untrusted_folder_is_not_opened(
-    pipe: Pipe, project: Path, words: tuple[str, ...]
+    pipe: Pipe, project: Path, words: tuple[str, ...], brought: tuple[str, ...]
 ) -> None:
     (project / ".swath").mkdir()
-    (project / ".swath" / "journal.sqlite").write_text("hostile")
-    (project / ".swath" / "results.key").write_bytes(bytes(32))
+    for name in brought:
+        (project / ".swath" / name).write_bytes(bytes(32))
     done = pipe(*words, SWATH_HOME="")
     assert done.returncode == 2
     assert f"the state folder {project / '.swath'} was not created by this user's swath" in done.stderr
     assert f"pipe trust {project}" in done.stderr
 
 
-def test_a_state_folder_without_a_key_becomes_the_users_and_none_of_its_results_is_believed(
+def test_a_state_folder_of_an_earlier_version_is_opened_once_its_folder_is_trusted(
     pipe: Pipe, project: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such as one of swath 0.1."""
+    """It has no owner and no key."""
     monkeypatch.setenv("XDG_CONFIG_HOME", env["XDG_CONFIG_HOME"])
     state = project / ".swath"
     with Journal.open(state):
         pass
     (state / "owner").unlink()
-    assert pipe("runs", SWATH_HOME="").returncode == 0
-    (state / "results.key").write_bytes(bytes(32))
-    assert pipe("runs", SWATH_HOME="").returncode == 0
-    (state / "owner").unlink()
     assert pipe("runs", SWATH_HOME="").returncode == 2
+    assert pipe("trust").returncode == 0
+    assert pipe("runs", SWATH_HOME="").returncode == 0
+
+
+def test_an_untrusted_swath_yaml_names_no_state_folder_elsewhere(pipe: Pipe, project: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (project / "swath.yaml").write_text(f"state: {elsewhere}\n")
+    for words in (("plan", "squares.yaml"), ("runs",), ("run", "squares.yaml")):
+        done = pipe(*words, SWATH_HOME="")
+        assert done.returncode == 2
+        assert f"names the state folder {elsewhere}, which is not in {project}" in done.stderr
+    assert not elsewhere.exists()
 
 
 def test_the_own_state_folder_of_an_untrusted_folder_is_used_again(
