@@ -155,7 +155,7 @@ clean:  ## remove .venv, caches, build products and fetched data; runs (.swath/)
 
 .venv/dev.stamp: pyproject.toml constraints.txt | .venv/made.stamp
 	@echo 'installing swath and its tools into .venv: a few minutes the first time' >&2
-	$(PIP) --editable '.[aws,gcp,onnx,notify,otel,dev]'
+	$(PIP) --editable '.[aws,gcp,onnx,openvino,notify,otel,dev]'
 	@# Its resource definitions are what tests compare with; what it needs beside them is the operator's, and much.
 	$(PIP) --no-deps dask-kubernetes
 	@$(COMPILE)

@@ -11,6 +11,7 @@ LIBRARIES = (
     "torch",
     "lightning",
     "onnxruntime",
+    "openvino",
     "geopandas",
     "pystac",
     "rio-cogeo",

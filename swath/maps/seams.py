@@ -49,7 +49,7 @@ class SeamCheck:
     differing: int
     """Pixels that differ in some band."""
     agreement: Agreement
-    """Of a model of reduced precision: with float32 on the CPU."""
+    """Of a model in reduced precision, or in another runtime than its format's: with float32 in that one."""
     excess: tuple[float, ...]
     """Of a model whose tiles are blended, one number for each window: see swath.models.blend.seam_excess."""
 
@@ -68,6 +68,7 @@ class SeamCheck:
             "pixels": self.pixels,
             "differing": self.differing,
             "device": model.device,
+            "runtime": model.used_runtime,
             "precision": model.precision,
             **({"excess": _mean(self.excess)} if self.excess else {}),
             **({"agreement": self.agreement.share, "compared": self.agreement.pixels} if self.agreement.pixels else {}),
@@ -104,7 +105,7 @@ def check_seams(
                 differing += _count_differing(part.read(shared), again[:, *shared.within(window)])
                 pixels += shared.height * shared.width
             windows += 1
-            if model.precision != "float32":
+            if not model.is_plain:
                 agreed += _agreement_in(window, scenes, model)
             if model.lattice is not None:
                 rows, columns = (model.lattice.borders(length) for length in blocks.image.shape)

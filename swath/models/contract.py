@@ -9,6 +9,8 @@ from swath.models.lattice import Lattice
 
 Format = Literal["pt2", "torchscript", "onnx", "safetensors", "checkpoint"]
 Precision = Literal["float32", "bfloat16", "float16"]
+Runtime = Literal["torch", "onnxruntime", "openvino"]
+"""A library that runs networks."""
 
 DTYPE_RANGES = {
     "uint8": (0, 2**8 - 1),
@@ -19,6 +21,11 @@ DTYPE_RANGES = {
     "float32": (-3.4028234663852886e38, 3.4028234663852886e38),
 }
 """Data types that a map can have, with their smallest and largest numbers."""
+
+
+def native_runtime(form: Format) -> Runtime:
+    """The library that runs a file of this format as it is."""
+    return "onnxruntime" if form == "onnx" else "torch"
 
 
 @dataclass(frozen=True)
@@ -138,6 +145,18 @@ class ModelInfo:
     """See Weights."""
     gives_probabilities: bool = False
     """See ReceptiveField."""
+    runtime: Runtime | None = None
+    """The library that runs the network; the one of its format when not given. Part of the key of every call, as `device` is."""
+
+    @property
+    def used_runtime(self) -> Runtime:
+        """The library that runs the network."""
+        return self.runtime or native_runtime(self.format)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the network computes in float32 and is run by the library of its format: what all else is compared with."""
+        return self.precision == "float32" and self.used_runtime == native_runtime(self.format)
 
     @property
     def lattice(self) -> Lattice | None:

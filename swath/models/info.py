@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from swath.errors import ModelError
-from swath.models.contract import Contract, ModelInfo, ReceptiveField, Weights
+from swath.models.contract import Contract, Format, ModelInfo, ReceptiveField, Weights, native_runtime
 from swath.models.contract_file import contract_path, read_contract
 from swath.models.declaration import channels_error
 from swath.models.device import Device, resolve_device
 from swath.models.load import check_file, format_of, load_model, weights_sha256
+from swath.models.runtime import obstacle
 from swath.models.weights_cache import local_copy
 from swath.module_code import module_digest
 from swath.spec.fields.model import ModelRef
@@ -43,12 +44,7 @@ def weights_of(ref: ModelRef) -> Weights:
         raise ModelError(f"{path}: there is no such file", remedy="check `model` in the spec")
     if ref.factory is not None and form not in ("safetensors", "checkpoint"):
         raise ModelError(f"{path}: a factory is for .safetensors; a {form} file contains its network")
-    if form == "onnx" and (ref.precision != "float32" or ref.device == "cuda"):
-        given = f"precision {ref.precision}" if ref.precision != "float32" else "device cuda"
-        raise ModelError(
-            f"{path}: ONNX models run in float32 on the CPU, not with {given}",
-            remedy="export the model as .pt2, or leave it out",
-        )
+    _check_runtime(ref, str(path), form)
     local = local_copy(str(path))
     check_file(local, form)
     contract = contract_of(ref)
@@ -86,7 +82,8 @@ def measure_channels(weights: Weights) -> int:
 def describe(ref: ModelRef, receptive: ReceptiveField) -> ModelInfo:
     """Everything that a call needs to know of the model, from an earlier measurement. Loads no network."""
     weights = weights_of(ref)
-    device: Device = "cpu" if weights.format == "onnx" else resolve_device(ref.device)
+    on_cpu = weights.format == "onnx" or ref.runtime in ("onnxruntime", "openvino")
+    device: Device = "cpu" if on_cpu else resolve_device(ref.device)
     if ref.precision == "float16" and device == "cpu":
         raise ModelError(
             f"{weights.path}: precision float16 is for GPUs, and this runs on the CPU", remedy="use bfloat16 or float32"
@@ -106,7 +103,23 @@ def describe(ref: ModelRef, receptive: ReceptiveField) -> ModelInfo:
         device=device,
         code=weights.code,
         gives_probabilities=receptive.gives_probabilities,
+        runtime=native_runtime(weights.format) if ref.runtime == "auto" else ref.runtime,
     )
+
+
+def _check_runtime(ref: ModelRef, path: str, form: Format) -> None:
+    """Raise ModelError where the runtime that the spec names does not do what it asks for."""
+    if ref.runtime == "auto":
+        if form == "onnx" and (ref.precision != "float32" or ref.device == "cuda"):
+            given = f"precision {ref.precision}" if ref.precision != "float32" else "device cuda"
+            raise ModelError(
+                f"{path}: ONNX models run in float32 on the CPU, not with {given}",
+                remedy="export the model as .pt2, or leave it out",
+            )
+        return
+    device: Device = "cuda" if ref.device == "cuda" else "cpu"
+    if why := obstacle(ref.runtime, form, ref.precision, device):
+        raise ModelError(f"{path}: runtime {ref.runtime} {why}", remedy="leave model.runtime out")
 
 
 def inspect(ref: ModelRef) -> ModelInfo:

@@ -1,7 +1,7 @@
 """Load the weights of a model, in any format, into a Predictor: once per process, after their checksum was verified.
 
 A file that swath has not loaded before is loaded in a process without rights first: safety/first_load.py.
-A worker is one process per core, so torch and onnxruntime use one thread in a process that has loaded a model.
+A worker is one process per core, so all runtimes use one thread in a process that has loaded a model.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swath.errors import ModelError
-from swath.models.contract import Contract, Format, ModelInfo, Precision, Weights
+from swath.models.contract import Contract, Format, ModelInfo, Precision, Runtime, Weights, native_runtime
+from swath.models.conversion import OUTPUT, ConvertibleWeights, converted_weights
 from swath.models.declaration import Declaration
 from swath.models.device import Device
 from swath.models.exported_archive import check_archive, read_declaration, read_graph
+from swath.models.runtime import RUNTIMES, NetworkFile, require_runtime
 from swath.models.safety.first_load import FirstLoad, load_first
 from swath.models.safety.onnx_file import check_onnx, read_onnx, weights_files
 from swath.models.safety.torchscript import check_script_archive
@@ -39,24 +42,30 @@ CHECKPOINTS = (".ckpt", ".pth", ".pt")
 
 DAMAGED = "the file is damaged, or not what its suffix says: copy it again, or export the model again"
 _CACHED = 4
-_LIBRARIES = {"onnx": ("onnxruntime",)}
 
 
 def load_model(source: Weights | ModelInfo) -> Predictor:
-    """The network of these weights, ready to run; of Weights in float32 on the CPU. Loaded once per process, as long as it
-    is among the last few.
+    """The network of these weights, ready to run; of Weights in float32 on the CPU, by the runtime of their format. Loaded once per
+    process, as long as it is among the last few.
 
-    Raises ModelError when the file is not of its format, is a pickle, or has changed since its checksum was taken, and when there is
-    no GPU but the model is to run on one; MissingExtra when onnxruntime is needed and not installed.
+    Raises ModelError when the file is not of its format, is a pickle, or has changed since its checksum was taken, when there is
+    no GPU but the model is to run on one, and when it cannot be converted for its runtime; MissingExtra when the runtime is not
+    installed.
     """
     if isinstance(source, Weights):
-        return _load(
-            source.path, source.format, source.factory, source.code, source.sha256, source.output, "float32", "cpu"
-        )
-    output = source.contract.output_name
-    return _load(
-        source.path, source.format, source.factory, source.code, source.sha256, output, source.precision, source.device
-    )  # fmt: skip
+        form, output = source.format, source.output
+        how = _How(native_runtime(form), "float32", "cpu")
+        bands, stride, smallest = source.bands, 1, 1
+    else:
+        form, output = source.format, source.contract.output_name
+        how = _How(source.used_runtime, source.precision, source.device)
+        bands, stride, smallest = len(source.contract.bands), source.stride, source.smallest
+    weights = ConvertibleWeights(
+        source.sha256, form, source.factory or "", source.code, output, bands, stride, smallest
+    )
+    if form in RUNTIMES[how.runtime].formats:  # one object for all that does not depend on these
+        weights = replace(weights, bands=0, stride=1, smallest=1)
+    return _load(source.path, weights, how)
 
 
 def format_of(path: str, trust: bool = False) -> Format:
@@ -85,42 +94,30 @@ def weights_sha256(path: str) -> str:
     return hashed.hexdigest()
 
 
-@lru_cache(maxsize=_CACHED)
-def _load(
-    href: str,
-    form: Format,
-    factory: str | None,
-    code: str,
-    sha256: str,
-    output: str,
-    precision: Precision,
-    device: Device,
-) -> Predictor:
-    path = local_copy(href)
-    if weights_sha256(path) != sha256:
-        raise ModelError(f"{href}: the weights have changed since the run began", remedy="start the run again")
-    from swath.models import torch_files  # here and not above: who reads a contract needs no numpy
-    from swath.models.onnx_predictor import OnnxPredictor, require_onnxruntime
-    from swath.models.torch_predictor import TorchPredictor
+@dataclass(frozen=True)
+class _How:
+    runtime: Runtime
+    precision: Precision
+    device: Device
 
-    if form == "onnx":
-        require_onnxruntime(path)
+
+@lru_cache(maxsize=_CACHED)
+def _load(href: str, weights: ConvertibleWeights, how: _How) -> Predictor:
+    path, form = local_copy(href), weights.format
+    if weights_sha256(path) != weights.sha256:
+        raise ModelError(f"{href}: the weights have changed since the run began", remedy="start the run again")
+    require_runtime(how.runtime, href)
+    runtime, output = RUNTIMES[how.runtime], weights.output
+    sha256 = weights.sha256
+    if form not in runtime.formats:
+        path, form, output = converted_weights(path, weights), "onnx", OUTPUT
+        sha256 = weights_sha256(path)
     if form != "safetensors":  # which is nothing but numbers
         files = tuple(str(Path(each).absolute()) for each in weights_files(path))
-        libraries = _LIBRARIES.get(form, ("torch",))
-        load_first(FirstLoad(path, form, sha256, files, libraries, f"{__name__}:rehearse"))
-    match form:
-        case "pt2":
-            with _remedy():
-                return TorchPredictor(torch_files.load_torch_export(path, output), path, precision, device)
-        case "torchscript":
-            return TorchPredictor(torch_files.load_torchscript(path), path, precision, device, output)
-        case "safetensors":
-            return TorchPredictor(torch_files.load_safetensors(path, factory, code), path, precision, device, output)
-        case "checkpoint":
-            return TorchPredictor(torch_files.load_checkpoint(path, factory, code), path, precision, device, output)
-        case "onnx":
-            return OnnxPredictor.open(path, output)
+        load_first(FirstLoad(path, form, sha256, files, (runtime.package,), f"{__name__}:rehearse_{runtime.name}"))
+    file = NetworkFile(path, href, form, output, weights.factory or None, weights.code)
+    with _remedy() if form == "pt2" else contextlib.nullcontext():
+        return runtime.open(file, how.precision, how.device)
 
 
 def check_file(path: str, form: Format, contract: Contract | None = None) -> None:
@@ -160,20 +157,15 @@ def declaration_of(path: str, form: Format) -> Declaration | None:
     return None
 
 
-def rehearse(path: str, form: Format) -> None:
+def rehearse_torch(path: str, form: Format) -> None:
     """Load a file's network, or its weights where the network is the project's own; of .pt2 the graph only, because reading its
     weights is copying numbers. Raises ModelError."""
+    import torch
+
+    from swath.models import torch_files
+
+    torch.set_num_threads(1)
     with _remedy():
-        if form == "onnx":
-            from swath.models.onnx_predictor import OnnxPredictor
-
-            OnnxPredictor.load(path)
-            return
-        import torch
-
-        from swath.models import torch_files
-
-        torch.set_num_threads(1)
         match form:
             case "pt2":
                 read_graph(path)
@@ -181,6 +173,22 @@ def rehearse(path: str, form: Format) -> None:
                 torch_files.load_torchscript(path)
             case "checkpoint":
                 torch_files.read_checkpoint(path)
+
+
+def rehearse_onnxruntime(path: str, form: Format) -> None:
+    """Load an ONNX file's network. Raises ModelError."""
+    from swath.models.onnx_predictor import OnnxPredictor
+
+    with _remedy():
+        OnnxPredictor.load(path)
+
+
+def rehearse_openvino(path: str, form: Format) -> None:
+    """Read an ONNX file's network; compiling it takes threads, which there are none of here. Raises ModelError."""
+    from swath.models.openvino_predictor import OpenVinoPredictor
+
+    with _remedy():
+        OpenVinoPredictor.read(path)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from swath.errors import MissingExtra, ModelError
 from swath.models.declaration import choose_output
-from swath.models.predictor import Predictor, cause, check_shape, converted, refused
+from swath.models.predictor import Predictor, cause, check_shape, converted, out_of_memory, refused
 from swath.models.safety.onnx_file import check_onnx
 
 if TYPE_CHECKING:
@@ -38,9 +38,10 @@ class OnnxPredictor:
         self.path = path
 
     @classmethod
-    def open(cls, path: str, output: str = "") -> OnnxPredictor:
-        """The model, with the output of this name where it has several. Raises ModelError as `load` and __init__ do."""
-        return cls(cls.load(path), path, output)
+    def open(cls, path: str, output: str = "", name: str = "") -> OnnxPredictor:
+        """The model, with the output of this name where it has several. Messages call it `name`. Raises ModelError as `load` and
+        __init__ do."""
+        return cls(cls.load(path), name or path, output)
 
     @staticmethod
     def load(path: str) -> onnxruntime.InferenceSession:
@@ -76,6 +77,8 @@ class OnnxPredictor:
             feed = {self._input: np.ascontiguousarray(converted(images, self._dtype, self.path))}
             result = np.asarray(self._session.run([self._output], feed)[0])
         except (errors.RuntimeException, errors.Fail, errors.InvalidArgument, errors.NotImplemented) as error:
+            if out_of_memory(error):
+                raise MemoryError(f"{self.path}: {cause(error)}") from error
             raise refused(self.path, images, error) from error
         return check_shape(self.path, images, result.astype(np.float32, copy=False))
 

@@ -1,4 +1,5 @@
-"""Agreement of a network in reduced precision, or on a GPU, with the same weights in float32 on the CPU."""
+"""Agreement of a network in reduced precision, on a GPU or in another runtime with the same weights in float32 on the CPU, run by the
+runtime of their format."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.geo import Window
-from swath.models.contract import ModelInfo
+from swath.models.contract import ModelInfo, native_runtime
 from swath.models.infer import network_output
 from swath.models.load import load_model
 
@@ -37,7 +38,7 @@ def agreement(
     info: ModelInfo, pixels: NDArray[Any], valid: NDArray[np.bool_], source: Window, inner: Window
 ) -> Agreement:
     """Compare `info` as it is with the same weights in float32 on the CPU, inside `inner`. Arguments as in `infer`."""
-    exact = replace(info, precision="float32", device="cpu")
+    exact = replace(info, precision="float32", device="cpu", runtime=native_runtime(info.format))
     one, other = (network_output(load_model(model), model, pixels, valid, source, inner) for model in (info, exact))
     return compare(one, other, valid[inner.within(source)], info)
 

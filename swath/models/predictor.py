@@ -15,6 +15,9 @@ _SOURCE = re.compile(r"/onnxruntime_src/\S+ ")
 _SIGNATURE = re.compile(
     r"(?:void|bool|static|virtual|onnxruntime::\S+) [^()]*onnxruntime::[^()]*\((?:[^()]|\([^()]*\))*\)(?: const)? "
 )
+_OPENVINO = re.compile(
+    r"(?:Exception from|[Cc]heck '(?:[^']|'(?! failed))*' failed at|failed at) (?:src|\./src|/\S*src)\S*:\s*"
+)
 _RAISED = re.compile(r"\w*(?:Error|Exception)\b.*: ")
 
 
@@ -80,8 +83,14 @@ def cause(error: Exception) -> str:
     if any("Traceback of TorchScript" in line for line in lines):
         lines = [line for line in lines if _RAISED.match(line)][-1:] or lines[-1:]
     text = " ".join(lines).partition("Exception raised from ")[0]
+    text = _OPENVINO.sub("", text)
     text = _SIGNATURE.sub("", _SOURCE.sub("", _PREFIX.sub("", text))).strip()
     return text[:500] or type(error).__name__
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether a runtime other than torch has no memory, from its message."""
+    return any(words in str(error) for words in ("bad_alloc", "Failed to allocate memory", "Cannot allocate memory"))
 
 
 def first_line(error: Exception) -> str:

@@ -86,7 +86,7 @@ def _version(info: dict[str, Any]) -> list[str]:
 
 def _downloaded(files: Any, name: str, info: dict[str, Any], key: list[str]) -> Path:
     """A copy of a file in the folder of `key`, which holds all files of one version of a model."""
-    folder = _folder() / hashlib.sha256("\n".join(key).encode()).hexdigest()[:32]
+    folder = private_folder() / hashlib.sha256("\n".join(key).encode()).hexdigest()[:32]
     local = folder / name.rpartition("/")[2]
     known = any(info.get(key) for key in _VERSIONS)
     if not (known and local.is_file() and local.stat().st_size == info["size"]):
@@ -111,7 +111,7 @@ def _open(path: str) -> tuple[Any, str]:
     return files, str(name)
 
 
-def _folder() -> Path:
+def private_folder() -> Path:
     """One per user, as others could write other files there: weights have a checksum, contracts do not."""
     folder = Path(tempfile.gettempdir()) / f"swath-models-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)

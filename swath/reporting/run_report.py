@@ -148,10 +148,14 @@ def seam_text(result: dict[str, Any]) -> str:
             "beside them."
         )
     if seams.get("compared"):
+        by = f" by {seams['runtime']}" if seams.get("runtime") else ""
+        share = math.floor(1e6 * seams["agreement"]) / 1e4  # 100 % only where all agree
         check += (
-            f" It was computed in {seams['precision']}: {100 * seams['agreement']:.2f} % of {units.number(seams['compared'])} "
-            "pixels have the class that float32 gives."
+            f" It was computed{by} in {seams['precision']}: {share:g} % of {units.number(seams['compared'])} "
+            "pixels have the class that the file's own runtime gives in float32."
         )
+    if seams.get("runtime_reason"):
+        check += f" Runtime {seams['runtime']}, {seams['precision']}: {seams['runtime_reason']}."
     if seams["exact"]:
         return f"This map has no seams: each pixel has the value of one pass over the whole image. {model} {check}"
     return f"This map is not exact: {seams['reason']}. {model} {check}"

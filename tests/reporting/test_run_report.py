@@ -106,6 +106,10 @@ def test_what_was_set_aside_is_listed_and_errors_are_shown() -> None:
         ({}, "no seams: each pixel has the value of one pass"),
         ({"exact": False, "reason": "group norm looks at the whole image"}, "not exact: group norm"),
         ({"exact": False, "differing": 7, "reason": "last bits"}, "7 differ"),
+        (
+            {"runtime": "openvino", "precision": "bfloat16", "agreement": 0.99999999, "compared": 65536},
+            "computed by openvino in bfloat16: 99.9999 % of 65,536 pixels have the class that the file's own runtime gives in float32",
+        ),
     ],
 )
 def test_the_seam_certificate_is_said_in_words(change: dict[str, object], said: str) -> None:

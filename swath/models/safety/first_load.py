@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,7 +31,7 @@ from swath.version import __version__
 
 log = logging.getLogger(__name__)
 
-_ANSWER_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 16
 _STARTER = (
     "import json, sys; task = json.loads(sys.argv[1]); sys.path[:] = task['search']; "
     "from swath.models.safety.first_load import answer; answer(task)"
@@ -61,7 +61,10 @@ class FirstLoad:
     libraries: tuple[str, ...]
     """Modules that are imported before rights are given up."""
     loader: str
-    """`module:function`, which is called with path and format, and raises ModelError."""
+    """`module:function`, which is called with path, format and `arguments`, and raises ModelError."""
+    arguments: tuple[str | int, ...] = ()
+    prepare: str = ""
+    """`module:function`, which is called before rights are given up: it makes libraries import what they import when they are used."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class FirstLoadLimits:
     wall_s: float = 150
     forked_s: float = 30
     """Of a fork, which may hang: a new interpreter takes longer to begin."""
+    answer_bytes: int = 1 << 16
+    """Most that it may send back."""
     sandbox: SandboxLimits = field(default_factory=SandboxLimits)
 
 
@@ -102,6 +107,22 @@ def load_first(model: FirstLoad, limits: FirstLoadLimits | None = None, cache: P
     _write(record, facts)
 
 
+def run_without_rights(model: FirstLoad, limits: FirstLoadLimits, *, forked: bool = False) -> bytes:
+    """What the loader returns, as bytes, from a process without rights: a new interpreter, or `forked` a fork of this process, which
+    has the modules that are loaded here. Raises ModelError where the loader does; SandboxFailed where the process died or was late."""
+    given = _forked(model, limits) if forked and sys.platform == "linux" else _started(model, limits)
+    if "refused" in given:
+        raise ModelError(str(given["refused"]), remedy=str(given.get("remedy", "")))
+    payload = given.get("payload")
+    if not isinstance(payload, bytes):
+        raise SandboxFailed(str(given.get("failed", "no outcome")))
+    return payload
+
+
+class SandboxFailed(Exception):
+    """A process without rights died, was late, or ran into one of its limits."""
+
+
 def user_cache() -> Path:
     """The folder of checksums of models that have passed."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
@@ -131,7 +152,7 @@ def _forked(model: FirstLoad, limits: FirstLoadLimits) -> dict[str, Any]:
         _load_without_rights(model, limits, writing)
     os.close(writing)
     try:
-        text = _received(reading, limits.forked_s)
+        text = _received(reading, limits.forked_s, limits.answer_bytes)
     finally:
         os.close(reading)
         os.kill(child, signal.SIGKILL)
@@ -152,22 +173,22 @@ def _started(model: FirstLoad, limits: FirstLoadLimits) -> dict[str, Any]:
     )  # fmt: skip
     with process:
         try:
-            text = _received(process.stdout.fileno(), limits.wall_s) if process.stdout else None
+            text = _received(process.stdout.fileno(), limits.wall_s, limits.answer_bytes) if process.stdout else None
         finally:
             process.kill()
     return _outcome(text, process.returncode, limits)
 
 
-def _received(reading: int, wall_s: float) -> bytes | None:
-    """All that comes until the other side closes; None when that is not within the time or more than an answer."""
-    end, text = time.monotonic() + wall_s, b""
+def _received(reading: int, wall_s: float, most: int) -> bytes | None:
+    """All that comes until the other side closes; None when that is not within the time, or is `most` bytes or more."""
+    end, text = time.monotonic() + wall_s, bytearray()
     readiness = select.poll()
     readiness.register(reading, select.POLLIN)
-    while (left := end - time.monotonic()) > 0 and len(text) < _ANSWER_BYTES:
+    while (left := end - time.monotonic()) > 0 and len(text) < most:
         if readiness.poll(1000 * left):
-            piece = os.read(reading, _ANSWER_BYTES)
+            piece = os.read(reading, _PIECE_BYTES)
             if not piece:
-                return text
+                return bytes(text)
             text += piece
     return None
 
@@ -175,9 +196,14 @@ def _received(reading: int, wall_s: float) -> bytes | None:
 def _outcome(text: bytes | None, code: int, limits: FirstLoadLimits) -> dict[str, Any]:
     if text is None:
         return {"failed": f"it takes more than {limits.wall_s:g} s"}
+    head, _, payload = text.partition(b"\n")
     with contextlib.suppress(ValueError):
-        found = json.loads(text)
+        found = json.loads(head)
         if isinstance(found, dict):
+            if found.get("payload") != len(payload):
+                found.pop("payload", None)
+            else:
+                found["payload"] = payload
             return found
     if code == -signal.SIGXCPU:
         return {"failed": f"it takes more than {limits.sandbox.cpu_s} s of the processor"}
@@ -188,16 +214,20 @@ def _outcome(text: bytes | None, code: int, limits: FirstLoadLimits) -> dict[str
 def _load_without_rights(model: FirstLoad, limits: FirstLoadLimits, to: int) -> NoReturn:
     """In the child: give up all rights, load, write the outcome, end."""
     found: dict[str, Any] = {"failed": "no outcome"}
+    payload = b""
     try:
         search = _search_path()
         detach([to])
-        module, _, function = model.loader.partition(":")
-        load = getattr(importlib.import_module(module), function)
+        load = _function(model.loader)
+        if model.prepare:
+            _function(model.prepare)()
         size = sum(os.stat(each).st_size for each in model.files)  # noqa: PTH116
         readable = (sys.prefix, sys.base_prefix, sys.exec_prefix, *search, *_SYSTEM, *model.files)
         protections = restrict(readable, size, limits.sandbox)
         found = {"protections": protections}
-        load(model.path, model.format)
+        returned = load(model.path, model.format, *model.arguments)
+        if isinstance(returned, bytes):
+            payload, found = returned, {"protections": protections, "payload": len(returned)}
     except SwathError as error:
         found = {"refused": error.message, "remedy": error.remedy}
     except MemoryError:
@@ -206,8 +236,21 @@ def _load_without_rights(model: FirstLoad, limits: FirstLoadLimits, to: int) -> 
         found = {"failed": f"{type(error).__name__}: {str(error)[:1000]}"}
     finally:
         with contextlib.suppress(BaseException):
-            os.write(to, json.dumps(found).encode()[:_ANSWER_BYTES])
+            _send(to, json.dumps(found).encode()[:_PIECE_BYTES], payload)
         os._exit(0)
+
+
+def _function(name: str) -> Callable[..., Any]:
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def _send(to: int, head: bytes, payload: bytes) -> None:
+    for part in (head, b"\n" + payload) if payload else (head,):
+        view = memoryview(part)
+        while view:
+            view = view[os.write(to, view) :]
 
 
 def _search_path() -> list[str]:

@@ -30,6 +30,9 @@ class ModelRef(SpecModel):
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Data type of the network's arithmetic. bfloat16 and float16 change some pixels; they are faster on hardware that computes in them
     (GPUs, processors with AMX or AVX512-BF16) and several times slower elsewhere. float16 is for GPUs only."""
+    runtime: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto"
+    """Library that runs the network on the CPU. `auto` is torch, for .onnx files onnxruntime. The others are often faster: weights of
+    .pt2, .safetensors and checkpoints are converted to ONNX for them, once for all projects. Results differ in the last bits."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the network: `auto` is the GPU if the machine that starts the run has one. Results on GPU and CPU differ in the last
     bits."""

@@ -6,15 +6,24 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from swath.errors import ModelError
-from swath.models.safety.first_load import FirstLoad, FirstLoadLimits, load_first, user_cache
+from swath.models.safety.first_load import (
+    FirstLoad,
+    FirstLoadLimits,
+    SandboxFailed,
+    load_first,
+    run_without_rights,
+    user_cache,
+)
 from swath.models.safety.sandbox import SandboxLimits
 
 LIMITS = FirstLoadLimits(wall_s=20, forked_s=10)
@@ -26,12 +35,16 @@ def model(tmp_path: Path, behaviour: str, sha256: str = "a" * 64) -> FirstLoad:
     return FirstLoad(str(path), behaviour, sha256, (str(path),), (), f"{__name__}:load")
 
 
-def load(path: str, behaviour: str) -> None:
+def load(path: str, behaviour: str, *arguments: int) -> bytes | None:
     """A loader whose behaviour is the model's format; it runs in the child."""
     assert Path(path).read_bytes() == b"weights"
     match behaviour.partition(":"):
         case "good", *_:
-            return
+            return None
+        case "bytes", *_:
+            return bytes(arguments[0]) + b"\n{}"
+        case "prepared", *_:
+            return str(PREPARED).encode()
         case "refused", _, what:
             raise ModelError(f"{path}: {what}", remedy="do better")
         case "crash", *_:
@@ -56,6 +69,16 @@ def load(path: str, behaviour: str) -> None:
             Path(where).write_text("written")
         case "loud", *_:
             raise RuntimeError("x" * 1_000_000)
+    return None
+
+
+PREPARED: list[int] = []
+
+
+def prepare() -> None:
+    """Called while there are all rights."""
+    with tempfile.TemporaryFile():
+        PREPARED.append(1)
 
 
 def test_a_model_that_loads_is_loaded_once(tmp_path: Path) -> None:
@@ -158,3 +181,27 @@ def test_records_are_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", "/home/someone")
     assert user_cache() == Path("/home/someone/.cache/swath/models")
+
+
+@pytest.mark.parametrize("forked", [True, False])
+def test_bytes_come_back_whole(tmp_path: Path, forked: bool) -> None:
+    limits = replace(LIMITS, answer_bytes=1 << 24)
+    this = replace(model(tmp_path, "bytes"), arguments=(3_000_000,))
+    assert run_without_rights(this, limits, forked=forked) == bytes(3_000_000) + b"\n{}"
+    with pytest.raises(SandboxFailed):
+        run_without_rights(this, LIMITS, forked=forked)
+
+
+@pytest.mark.parametrize("forked", [True, False])
+def test_what_ends_a_process_that_is_to_give_bytes_is_no_result(tmp_path: Path, forked: bool) -> None:
+    with pytest.raises(SandboxFailed, match="exit code 3"):
+        run_without_rights(model(tmp_path, "exit"), LIMITS, forked=forked)
+    with pytest.raises(SandboxFailed, match="no outcome"):
+        run_without_rights(model(tmp_path, "good"), LIMITS, forked=forked)
+    with pytest.raises(ModelError, match="calls the operator x"):
+        run_without_rights(model(tmp_path, "refused:calls the operator x"), LIMITS, forked=forked)
+
+
+def test_libraries_are_prepared_before_rights_are_given_up(tmp_path: Path) -> None:
+    this = replace(model(tmp_path, "prepared"), prepare=f"{__name__}:prepare")
+    assert run_without_rights(this, LIMITS) == b"[1]"
