@@ -114,7 +114,8 @@ def _load(href: str, weights: ConvertibleWeights, how: _How) -> Predictor:
         sha256 = weights_sha256(path)
     if form != "safetensors":  # which is nothing but numbers
         files = tuple(str(Path(each).absolute()) for each in weights_files(path))
-        load_first(FirstLoad(path, form, sha256, files, (runtime.package,), f"{__name__}:rehearse_{runtime.name}"))
+        rehearsal = "rehearse_openvino" if how.runtime == "openvino" else "rehearse"
+        load_first(FirstLoad(path, form, sha256, files, (runtime.package,), f"{__name__}:{rehearsal}"))
     file = NetworkFile(path, href, form, output, weights.factory or None, weights.code)
     with _remedy() if form == "pt2" else contextlib.nullcontext():
         return runtime.open(file, how.precision, how.device)
@@ -157,15 +158,20 @@ def declaration_of(path: str, form: Format) -> Declaration | None:
     return None
 
 
-def rehearse_torch(path: str, form: Format) -> None:
+def rehearse(path: str, form: Format) -> None:
     """Load a file's network, or its weights where the network is the project's own; of .pt2 the graph only, because reading its
     weights is copying numbers. Raises ModelError."""
-    import torch
-
-    from swath.models import torch_files
-
-    torch.set_num_threads(1)
     with _remedy():
+        if form == "onnx":
+            from swath.models.onnx_predictor import OnnxPredictor
+
+            OnnxPredictor.load(path)
+            return
+        import torch
+
+        from swath.models import torch_files
+
+        torch.set_num_threads(1)
         match form:
             case "pt2":
                 read_graph(path)
@@ -173,14 +179,6 @@ def rehearse_torch(path: str, form: Format) -> None:
                 torch_files.load_torchscript(path)
             case "checkpoint":
                 torch_files.read_checkpoint(path)
-
-
-def rehearse_onnxruntime(path: str, form: Format) -> None:
-    """Load an ONNX file's network. Raises ModelError."""
-    from swath.models.onnx_predictor import OnnxPredictor
-
-    with _remedy():
-        OnnxPredictor.load(path)
 
 
 def rehearse_openvino(path: str, form: Format) -> None:
