@@ -126,6 +126,19 @@ def test_a_map_of_nothing_and_of_one_value_can_be_drawn(tmp_path: Path, pixels: 
     assert drawn(tmp_path, pixels, classes=(), nodata=float("nan")).size
 
 
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40)])
+def test_the_legend_has_a_square_of_each_class(tmp_path: Path, shape: tuple[int, int]) -> None:
+    absent = MapClass(2, "ice", (11, 222, 133))
+    picture = drawn(tmp_path, np.zeros((1, *shape), np.uint8), (*CLASSES, absent))
+    assert 300 < area(picture, absent.color) < 23 * 23
+
+
+def test_shares_are_rounded_but_never_to_nothing() -> None:
+    assert [preview._percent(each) for each in (0.0, 0.0004, 0.0005, 0.1234, 1.0)] == [
+        "0.0 %", "< 0.1 %", "0.1 %", "12.3 %", "100.0 %",
+    ]  # fmt: skip
+
+
 def test_many_classes_and_long_names_fit_on_the_page(tmp_path: Path) -> None:
     classes = tuple(MapClass(n, f"class number {n} with a very long name indeed", (n * 6, 90, 10)) for n in range(40))
     for shape in ((60, 50), (50, 80)):

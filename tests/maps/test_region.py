@@ -18,6 +18,7 @@ from swath.graph.call_context import reporting_to
 from swath.imagery.geometry.image_grid import area_mask
 from swath.imagery.scene import Scenes
 from swath.maps.region import map_region, map_strips
+from swath.models.infer import infer
 from swath.models.load import load_model
 from swath.models.probabilities import probability_bands
 from swath.spec.fields.area import Area
@@ -145,3 +146,15 @@ def test_pieces_go_together_for_a_gpu_and_the_map_is_the_same(case: Case, monkey
     made = map_region(region, case.scenes, replace(case.model, device="cuda"), None, case.layout(16))
     assert np.array_equal(made.map.pixels(), case.whole)
     assert max(sizes) > 1
+
+
+def test_a_blended_map_of_an_image_that_is_no_square_is_that_of_the_whole_image(case: Case) -> None:
+    model = replace(case.model, exact=False)
+    assert model.lattice is not None
+    blended = replace(case, model=model)
+    whole, _ = infer(load_model(model), model, case.pixels, (case.pixels != 0).any(axis=0), case.window, case.window)
+    found = np.zeros_like(whole)
+    for region in blended.regions(64):
+        made = map_region(region, case.scenes, model, None, case.layout(32))
+        found[:, *region.block.window.roi] = made.map.pixels()
+    assert np.array_equal(found, whole)

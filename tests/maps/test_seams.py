@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from swath.maps.cog.encoded_part import encode_part
 from swath.maps.region import map_region
 from swath.maps.region_result import RegionResult
-from swath.maps.seams import SeamSampling, check_seams
+from swath.maps.seams import SeamSampling, _count_differing, check_seams
 from swath.models.info import inspect
 from swath.spec.fields.model import ModelRef
 from tests.maps.case import Case
@@ -48,6 +48,14 @@ def test_pixels_that_differ_are_counted_in_the_windows_that_are_sampled(case: Ca
     certificate = found.certificate(case.model)
     assert not certificate["exact"]
     assert "differ between tilings" in certificate["reason"]
+
+
+def test_nan_is_equal_to_nan_and_to_no_number() -> None:
+    nan = np.nan
+    one = np.array([[[nan, nan, 1, 1, 2]], [[1, 1, 1, 1, 1]]], np.float32)
+    other = np.array([[[nan, 1, nan, 1, 2]], [[1, 1, 1, 1, 3]]], np.float32)
+    assert _count_differing(one, other) == 3
+    assert _count_differing(np.array([[[1, 2]]]), np.array([[[1, 3]]])) == 1
 
 
 def test_regions_without_a_result_are_not_compared(case: Case) -> None:

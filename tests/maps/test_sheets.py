@@ -123,6 +123,7 @@ def test_numbers_keep_their_nan_and_their_scale(tmp_path: Path) -> None:
             assert np.array_equal(file.read(), made, equal_nan=True)
     with rasterio.open(tmp_path / "map.vrt") as file:
         assert file.scales == (0.5, 0.5)
+        assert [each.name for each in file.colorinterp] == ["gray", "undefined"]
 
 
 def test_the_same_sheets_give_the_same_bytes(tmp_path: Path, pixels: np.ndarray) -> None:

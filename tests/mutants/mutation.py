@@ -139,7 +139,12 @@ def mutations_of(root: Path, module: str) -> list[Mutation]:
 def mutated(source: str, mutation: Mutation) -> str | None:
     """The changed file; None where it is no Python, or where only annotations, imports for type checkers or options of dataclasses are
     changed."""
-    code: str = _Change(mutation).walk(get_ast(source)).get_code()
+    try:
+        code: str = _Change(mutation).walk(get_ast(source)).get_code()
+    except (
+        AttributeError
+    ):  # Cosmic Ray replaces exceptions by names only, not by expressions such as urllib3.exceptions.HTTPError
+        return None
     try:
         tree = ast.parse(code)
     except SyntaxError:

@@ -137,7 +137,7 @@ def _map_tags(
     if len(band_names) != encoding.bands:
         raise ValueError(f"{len(band_names)} names do not fit {encoding.bands} bands")
     half = encoding.dtype == "float16"  # GDAL calls it a float of 16 bits
-    rgb = encoding.bands == 3 and encoding.dtype == "uint8"
+    rgb = encoding.bands == 3 and encoding.dtype == "uint8" and not encoding.alpha
     profile: dict[str, Any] = {
         "driver": "GTiff", "height": encoding.blocksize, "width": encoding.blocksize, "count": encoding.bands,
         "dtype": "float32" if half else encoding.dtype, "nodata": encoding.nodata, "transform": geobox.affine, "tiled": True,

@@ -195,3 +195,18 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_the_old_map_stays(small
     with pytest.raises(TaskFailed, match=r"m\.tif could not be written: .* bytes are free in"):
         write_cog(small_disk / "m.tif", parts_of(blocks, image, encoding), blocks, encoding)
     assert [(p.name, p.read_bytes()) for p in small_disk.iterdir()] == [("m.tif", b"old")]
+
+
+def test_an_alpha_band_is_the_last_one_and_says_what_is_valid(tmp_path: Path) -> None:
+    image = np.concatenate([noise(96, 80, top) for top in (3, 9, 2)])
+    image[2] = np.where(np.indices((96, 80))[1] < 30, 0, 255)
+    encoding = Encoding("uint8", 0, 3, blocksize=64, categorical=True, alpha=True)
+    blocks = blocks_of(grid(96, 80), 64)
+    facts = write_cog(
+        tmp_path / "m.tif", parts_of(blocks, image, encoding), blocks, encoding, band_names=("a", "b", "c")
+    )
+    with rasterio.open(tmp_path / "m.tif") as made:
+        assert [each.name for each in made.colorinterp] == ["gray", "undefined", "alpha"]
+        assert made.nodata is None
+        assert (made.read() == image).all()
+    assert facts.valid == 96 * 50

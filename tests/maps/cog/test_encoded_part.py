@@ -28,6 +28,15 @@ def test_strips_are_the_part_of_the_whole() -> None:
     assert dict(part.counts) == {n: int((pixels == n).sum()) for n in range(3)}
 
 
+def test_strips_of_known_values_are_counted_by_value_also_where_two_values_are_all() -> None:
+    strip = np.zeros((1, 16, 24), np.uint8)
+    strip[0, :3] = 1
+    builder = PartBuilder(0, Window(0, 0, 48, 24), CLASSES, 1)
+    for _ in range(3):  # the values of the second and third are known
+        builder.add(strip)
+    assert dict(builder.part().counts) == {0: 3 * 13 * 24, 1: 3 * 3 * 24}
+
+
 def test_sums_are_of_valid_pixels_only() -> None:
     values = np.full((2, 16, 16), np.nan, np.float32)
     values[0, 0, :2] = 1, 3

@@ -19,7 +19,7 @@ from affine import Affine
 from swath.errors import TaskFailed
 from swath.maps.legend import MapClass
 from swath.maps.vectors.geoparquet import write_vectors
-from swath.maps.vectors.pmtiles import write_tiles
+from swath.maps.vectors.pmtiles import _zooms, write_tiles
 
 CLASSES = (MapClass(0, "land", (200, 180, 120)), MapClass(1, "water", (30, 90, 200)))
 HALF = math.pi * 6378137
@@ -192,6 +192,12 @@ def test_zooms_fit_the_map_and_its_pixels(source: Path, tmp_path: Path) -> None:
     mercator = 1 / math.cos(math.radians(25.3))
     assert 2 * HALF / 2 ** (first + 1) < 260 * 30 * mercator < 2 * HALF / 2**first
     assert 2 * HALF / 2**last / 4096 <= 4 * mercator / 2 < 2 * 2 * HALF / 2**last / 4096
+
+
+def test_zooms_are_those_of_the_same_map_elsewhere_where_it_crosses_180_and_never_below_0() -> None:
+    there = shapely.MultiPolygon([shapely.box(179.95, 10, 180, 10.1), shapely.box(-180, 10, -179.95, 10.1)])
+    assert _zooms(there, 30) == _zooms(shapely.box(20, 10, 20.1, 10.1), 30)
+    assert _zooms(shapely.box(-180, -80, 180, 80), 100_000) == (0, 0)
 
 
 def test_zooms_can_be_said(source: Path, tmp_path: Path) -> None:
