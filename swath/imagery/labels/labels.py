@@ -16,7 +16,9 @@ from swath.errors import AreaError, ImageryError
 from swath.geo import Window
 from swath.imagery.geometry.footprint import extent_pixels, grid_footprint, grid_polygon, transformer
 from swath.imagery.geometry.image_grid import area_mask
+from swath.imagery.labels.overlaps import overlap_notes
 from swath.imagery.labels.unknown_values import ValueCounts, count_values, unknown_text
+from swath.imagery.labels.value_names import classes_of_values, value_names
 from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.reading.open_raster import gdal_errors, open_raster
 from swath.imagery.reading.window import read_file
@@ -216,6 +218,9 @@ def _vector(labels: VectorLabels, image: GeoBox, numbers: dict[str, int]) -> tup
     )
     if not labels.all_touched and facts.count <= _MOST_FEATURES:
         notes += _thin_features(source, image, where)
+    if len(class_numbers) > 1 and facts.count <= _MOST_FEATURES:
+        shapes, of_class, tree = _features(source, image)
+        notes += overlap_notes(shapes, of_class, tree, where)
     return source, notes
 
 
@@ -321,6 +326,7 @@ def _raster(labels: RasterLabels, image: GeoBox, numbers: dict[str, int]) -> tup
         if labels.band > file.count:
             raise ImageryError(f"{where}: no band {labels.band}; it has {file.count}", remedy="Check labels.band.")
         band = read_band(file, labels.path, labels.band, "labels", identity(labels.path), numbers=False)
+        own = value_names(file, labels.path, labels.band)
     if band.nodata is None:
         band = replace(band, nodata=labels.nodata)
     if (band.geobox.crs is None) != (image.crs is None):
@@ -338,7 +344,10 @@ def _raster(labels: RasterLabels, image: GeoBox, numbers: dict[str, int]) -> tup
     if right <= 0 or bottom <= 0 or left >= image.shape[1] or top >= image.shape[0]:
         raise AreaError(f"{where}: does not touch the imagery", remedy="Check the files, and their CRS.")
     classes = [name for name in numbers if name != IGNORE_CLASS]
-    named = {int(value): name for value, name in labels.classes.items()} or dict(enumerate(classes))
+    named = {int(value): name for value, name in labels.classes.items()}
+    if not named:
+        named, more = classes_of_values(own, classes, where)
+        notes += more
     pairs = [(value, _number(name, numbers, f"{where}: labels.classes.{value}")) for value, name in named.items()]
     return RasterSource(band, tuple(pairs), bool(labels.classes)), notes
 

@@ -72,8 +72,9 @@ class RasterLabels(SpecModel):
     band: int = Field(default=1, ge=1)
     """Band of the file, from 1."""
     classes: dict[Annotated[str, Field(pattern=r"^-?\d+$")], str] = Field(default_factory=dict)
-    """Class numbers: number -> name of a class, or `ignore`. Other numbers are ignored. When not given, number n is the n-th class,
-    from 0. Nodata is always ignored."""
+    """Class numbers: number -> name of a class, or `ignore`. Other numbers are ignored. When not given, the names of the
+    values in the file decide (the metadata of swath's maps, GDAL's category names); without such, number n is the n-th class, from 0.
+    Nodata is always ignored."""
     nodata: float | None = None
     """Nodata value, if the file declares none."""
 
