@@ -33,6 +33,6 @@ def overlap_notes(
     if not overlapping.any():
         return []
     return [
-        f"{where}: {int(overlapping.sum()):,} pairs of polygons of different classes overlap, by {pixels[overlapping].sum():,.0f} pixels "
-        "in all; such pixels get the class of the later polygon in the file"
+        f"{where}: {int(overlapping.sum()):,} pairs of polygons of different classes overlap, by {pixels[overlapping].sum():,.0f} "
+        "pixels in all; such pixels get the class of the later polygon in the file"
     ]
