@@ -28,6 +28,25 @@ variable "gpu" {
   description = "Whether NVIDIA's driver and container toolkit are installed."
 }
 
+variable "gpu_modules" {
+  type        = string
+  default     = "open"
+  description = "NVIDIA's kernel modules: open, or proprietary for GPUs before Turing (V100, P100, P4)."
+}
+
+variable "registry_user" {
+  type        = string
+  default     = ""
+  description = "For a private registry of the container: AWS for ECR, oauth2accesstoken for Artifact Registry, the account for GHCR."
+}
+
+variable "registry_password" {
+  type        = string
+  default     = ""
+  sensitive   = true
+  description = "Its password or token: `aws ecr get-login-password`, `gcloud auth print-access-token`. Give it as PKR_VAR_registry_password."
+}
+
 variable "disk_gb" {
   type        = number
   default     = 30
@@ -148,9 +167,17 @@ build {
   }
 
   provisioner "shell" {
-    script           = "${path.root}/install.sh"
-    execute_command  = "sudo env {{ .Vars }} sh {{ .Path }}"
-    environment_vars = ["CONTAINER=${var.container}", "COMMIT=${var.commit}", "CONSTRAINTS=${var.constraints}", "GPU=${var.gpu}"]
+    script          = "${path.root}/install.sh"
+    execute_command = "sudo env {{ .Vars }} sh {{ .Path }}"
+    environment_vars = [
+      "CONTAINER=${var.container}",
+      "COMMIT=${var.commit}",
+      "CONSTRAINTS=${var.constraints}",
+      "GPU=${var.gpu}",
+      "GPU_MODULES=${var.gpu_modules}",
+      "REGISTRY_USER=${var.registry_user}",
+      "REGISTRY_PASSWORD=${var.registry_password}",
+    ]
   }
 
   post-processor "manifest" {

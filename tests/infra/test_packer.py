@@ -173,3 +173,79 @@ def test_a_machine_without_an_expiry_is_powered_off_after_the_longest_that_a_spe
     assert longest == WEEK_S
     assert not ended(metadata, tmp_path, uptime_s=longest)
     assert ended(metadata, tmp_path, uptime_s=longest + 3601)
+
+
+FAKE = """#!/bin/sh
+echo "$(basename "$0") $*" >> "$OUT"
+case "$*" in
+    *describe-images*) printf 'ami-4\\tsnap-4\\nami-3\\tsnap-3\\nami-2\\tsnap-2\\nami-1\\tsnap-1\\n' ;;
+    *"images list"*) printf 'swath-4\\nswath-3\\nswath-2\\n' ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("cloud", "removed"),
+    [
+        ("aws", ["deregister-image --region r --image-id ami-1", "delete-snapshot --region r --snapshot-id snap-1"]),
+        ("gcp", []),
+    ],
+)
+def test_of_each_kind_of_machine_image_the_newest_stay(tmp_path: Path, cloud: str, removed: list[str]) -> None:
+    out = tmp_path / "out"
+    for name in ("aws", "gcloud"):
+        (tmp_path / name).write_text(FAKE)
+        (tmp_path / name).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "OUT": str(out), "REGION": "r", "PROJECT": "p"}
+    subprocess.run(["sh", str(PACKER / "old_images.sh"), cloud, "swath", "3"], env=env, check=True, timeout=60)
+    listed, *rest = out.read_text().splitlines()
+    assert "tag:Name,Values=swath" in listed if cloud == "aws" else "family=swath" in listed
+    assert [line.removeprefix("aws ec2 ") for line in rest] == removed
+
+
+@pytest.mark.parametrize(
+    ("container", "host"),
+    [
+        ("ghcr.io/acme/swath:1", "https://ghcr.io"),
+        (
+            "123456789012.dkr.ecr.eu-central-1.amazonaws.com/swath:1",
+            "https://123456789012.dkr.ecr.eu-central-1.amazonaws.com",
+        ),
+        ("europe-west4-docker.pkg.dev/acme/maps/swath:1", "https://europe-west4-docker.pkg.dev"),
+    ],
+)
+def test_a_container_of_a_private_registry_is_pulled_after_a_login_that_does_not_stay(
+    tmp_path: Path, container: str, host: str
+) -> None:
+    text = (PACKER / "install.sh").read_text()
+    part = text[text.index("login=$(mktemp") : text.index("install -d /etc/swath\n")]
+    out = tmp_path / "out"
+    (tmp_path / "docker").write_text(
+        '#!/bin/sh\necho "$*" >> "$OUT"\ncase "$*" in *login*) cat >> "$OUT"; echo >> "$OUT" ;; esac\n'
+    )
+    (tmp_path / "docker").chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "OUT": str(out), "CONTAINER": container, "TMPDIR": str(tmp_path)}
+    subprocess.run(["sh", "-euc", part], env=env, check=True, timeout=60)
+    assert "login" not in out.read_text().replace("--config", ""), "a public one needs none"
+    out.unlink()
+    env |= {"REGISTRY_USER": "AWS", "REGISTRY_PASSWORD": "a b$c"}
+    subprocess.run(["sh", "-euc", part], env=env, check=True, timeout=60)
+    login, password, pull = out.read_text().splitlines()
+    assert login.endswith(f"login --username AWS --password-stdin {host}")
+    assert password == "a b$c"
+    assert pull.endswith(f"pull {container}")
+    assert login.split()[0] == pull.split()[0], "both use the same folder"
+    assert not Path(login.split()[0].removeprefix("--config=")).exists()
+
+
+def test_open_kernel_modules_are_installed_unless_the_gpus_are_too_old_for_them() -> None:
+    """NVIDIA: Blackwell and Grace need the open kernel modules; Maxwell, Pascal and Volta need the proprietary ones."""
+    text = (PACKER / "install.sh").read_text()
+    line = next(each for each in text.splitlines() if "modules=-open" in each)
+    for kind, expected in (("open", "-open"), ("proprietary", "")):
+        done = subprocess.run(
+            ["sh", "-euc", f'{line.strip()}; printf %s "$modules"'],
+            env={"GPU_MODULES": kind, "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout == expected
+    assert '"nvidia-headless-$driver-server$modules"' in text

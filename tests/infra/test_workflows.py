@@ -84,9 +84,27 @@ def test_images_are_built_again_when_their_definitions_change() -> None:
     assert on["push"]["paths"] == on["pull_request"]["paths"]
     paths = on["push"]["paths"]
     assert [each for each in paths if not (ROOT / each.removesuffix("/**")).exists()] == []
-    made_of = {"constraints.txt", "pyproject.toml", "infra/docker/**", "infra/packer/**", "swath/version.py"}
-    assert made_of <= set(paths)
-    assert "pipelines/**" not in paths, "pipelines travel by value"
+    dockerfile = (ROOT / "infra/docker/Dockerfile").read_text()
+    copied = {
+        word for line in re.findall(r"^COPY (?!--from)(.*)", dockerfile, re.MULTILINE) for word in line.split()[:-1]
+    }
+    documents = {"README.md", "LICENSE"}
+    for each in copied - documents:
+        assert any(
+            each == path or each.startswith(path.removesuffix("**")) or f"{each}/**" == path for path in paths
+        ), each
+
+
+def test_machine_images_hold_a_container_by_its_digest_and_old_ones_go() -> None:
+    jobs = read(ROOT / ".github" / "workflows" / "images.yml")["jobs"]
+    (build,) = [each for each in jobs["container"]["steps"] if each.get("id") == "build"]
+    assert (build["with"]["sbom"], build["with"]["provenance"]) == (True, True)
+    assert set(jobs["container"]["outputs"]) == {"cpu", "gpu", "constraints"}
+    machine = jobs["machine-image"]
+    assert "github.sha" not in machine["env"]["PKR_VAR_container"], "a tag may be moved, a digest not"
+    assert machine["strategy"]["matrix"]["variant"] == ["cpu", "gpu"]
+    assert machine["permissions"]["packages"] == "read"
+    assert sum("old_images.sh" in step.get("run", "") for step in machine["steps"]) == 2
 
 
 def test_every_push_checks_the_specs() -> None:

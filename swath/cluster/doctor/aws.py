@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from swath.cluster.doctor.finding import Finding, checked, fail, finding_of, ok, warn
 from swath.cluster.doctor.networks import ANYWHERE, within
 from swath.cluster.machine.entrypoint import PORT
-from swath.cluster.providers.aws.api import ApiLimits, AwsApi, Response
-from swath.cluster.providers.aws.launch import CANONICAL, UBUNTU
+from swath.cluster.providers.aws.api import ApiLimits, AwsApi, Response, image_query
+from swath.cluster.providers.aws.launch import CANONICAL, UBUNTU, has_gpus
 from swath.errors import CredentialsError, InfrastructureError, SwathError
 from swath.spec.clusters.cloud import AwsCluster
 
@@ -85,6 +85,12 @@ def _types(aws: AwsApi, spec: AwsCluster) -> list[Response]:
 
 
 def _image(aws: AwsApi, spec: AwsCluster) -> Finding:
+    described = _types(aws, spec)
+    gpus = any(has_gpus(each) for each in described if each["InstanceType"] == spec.machine)
+    if gpus and spec.machine_image is None:
+        return fail(
+            "image", f"{spec.machine} has GPUs, and Ubuntu's own image no driver: `make machine-image VARIANT=gpu`"
+        )
     if spec.machine_image is None:
         for name in UBUNTU:
             if aws.call(
@@ -98,18 +104,23 @@ def _image(aws: AwsApi, spec: AwsCluster) -> Finding:
         return fail(
             "image", f"{aws.region} has no image of Ubuntu: set cluster.machine_image, see `make machine-image`"
         )
-    images = aws.call("ec2", "describe_images", {"ImageIds": [spec.machine_image]})["Images"]
+    images = aws.call("ec2", "describe_images", image_query(spec.machine_image))["Images"]
+    images = sorted(images, key=lambda each: str(each.get("CreationDate", "")), reverse=True)
     if not images or images[0]["State"] != "available":
         return fail(
             "image", f"{spec.machine_image} is not there or not ready in {aws.region}: set cluster.machine_image"
         )
-    described = _types(aws, spec)
+    tags = {each["Key"]: each["Value"] for each in images[0].get("Tags", [])}
+    if gpus and tags.get("Name") == "swath":
+        return fail(
+            "image", f"{spec.machine_image} has no driver for GPUs: make one with `make machine-image VARIANT=gpu`"
+        )
     for each in described:
         if images[0]["Architecture"] not in each["ProcessorInfo"]["SupportedArchitectures"]:
             return fail(
                 "image", f"{spec.machine_image} is for {images[0]['Architecture']}, {each['InstanceType']} is not"
             )
-    return ok("image", f"{spec.machine_image}: {images[0].get('Name', '')}")
+    return ok("image", f"{spec.machine_image}: {images[0].get('Name', '')} ({images[0]['ImageId']})")
 
 
 def _subnet(aws: AwsApi, spec: AwsCluster, found: list[Response]) -> Finding:

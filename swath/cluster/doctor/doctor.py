@@ -10,6 +10,7 @@ from swath.cluster.doctor.finding import Finding, checked, fail, ok, warn
 from swath.errors import MissingExtra
 from swath.spec.clusters.cloud import AwsCluster, GcpCluster
 from swath.spec.clusters.kubernetes import KubernetesCluster
+from swath.spec.clusters.machine_types import ec2_is_arm, gcp_is_arm
 from swath.version import __version__
 
 PACKAGES = {"s3": ("s3fs", "aws"), "gs": ("gcsfs", "gcp")}
@@ -31,8 +32,19 @@ def check_cluster(spec: AwsCluster | GcpCluster | KubernetesCluster, folders: li
 
         yield from check_project(spec)
     yield check_image(spec.image)
+    if not isinstance(spec, KubernetesCluster) and (arm := arm_machines(spec)):
+        yield warn(
+            "container",
+            f"{arm} has Arm processors: {spec.image} has to be built for linux/arm64, which `make image` does not",
+        )
     for folder in dict.fromkeys(folders):
         yield checked("bucket", lambda folder=folder: check_bucket(folder))  # type: ignore[misc]
+
+
+def arm_machines(spec: AwsCluster | GcpCluster) -> str:
+    """Machine types of a cluster that have Arm processors; empty when there are none."""
+    is_arm = ec2_is_arm if isinstance(spec, AwsCluster) else gcp_is_arm
+    return " and ".join(name for name in dict.fromkeys((spec.machine, spec.scheduler_machine)) if is_arm(name))
 
 
 def check_image(image: str) -> Finding:

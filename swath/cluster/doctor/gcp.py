@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from swath.cluster.cost.prices import cores_of
 from swath.cluster.doctor.finding import Finding, checked, fail, finding_of, ok, warn
@@ -11,12 +11,14 @@ from swath.cluster.doctor.networks import ANYWHERE, is_private, within
 from swath.cluster.machine.entrypoint import PORT
 from swath.cluster.providers.gcp.api import GceApi, Response
 from swath.cluster.providers.gcp.fleet import GceFleet
-from swath.cluster.providers.gcp.launch import NETWORK_TAG, disk_type, family, has_gpus, image, interface
+from swath.cluster.providers.gcp.launch import NETWORK_TAG, disk_type, has_gpus, image, interface
 from swath.errors import SwathError
 from swath.spec.clusters.cloud import GcpCluster
+from swath.spec.clusters.machine_types import family
 
 ALL_GPUS = "GPUS_ALL_REGIONS"
 """Quota of the whole project, 0 for a new one, beside those of the region."""
+QUOTAS_PAGE = "https://console.cloud.google.com/iam-admin/quotas"
 SHARED_CPUS = ("e2", "f1", "g1", "n1")
 """Families whose virtual CPUs count for the quota `CPUS`. Every other family has a quota of its own."""
 
@@ -107,9 +109,21 @@ def _image(gce: GceApi, spec: GcpCluster) -> Finding:
         return fail("image", f"{named} is {there['status']}: wait, or set another cluster.machine_image")
     if int(there.get("diskSizeGb", 0)) > spec.disk_gb:
         return fail("image", f"{named} needs a disk of {there['diskSizeGb']} GB: set cluster.disk_gb")
+    for name in dict.fromkeys((spec.machine, spec.scheduler_machine)):
+        made_for = _architecture(gce, spec, name)
+        if made_for and there.get("architecture", made_for) != made_for:
+            return fail("image", f"{named} is for {there['architecture']}, {name} is {made_for}")
+    if has_gpus(spec) and there.get("family") == "swath":
+        return fail("image", f"{named} has no driver for GPUs: make one with `make machine-image ON=gcp VARIANT=gpu`")
     if spec.machine_image is None:
         return warn("image", "plain Ubuntu: every boot installs Docker first; `make machine-image` makes a quicker one")
     return ok("image", named)
+
+
+def _architecture(gce: GceApi, spec: GcpCluster, name: str) -> str:
+    """Architecture of a machine type; empty where Compute Engine does not tell."""
+    found = gce.call(lambda api: api.machineTypes().get(project=spec.project, zone=spec.zone, machineType=name))
+    return str(found.get("architecture", ""))
 
 
 # --- the network
@@ -209,14 +223,17 @@ def _quotas(gce: GceApi, spec: GcpCluster) -> Iterator[Finding]:
     region = spec.zone.rpartition("-")[0]
     found = gce.call(lambda api: api.regions().get(project=spec.project, region=region))
     quotas = {each["metric"]: each for each in found.get("quotas", [])}
-    needs = needed_quotas(spec)
-    if gpus := _gpus_of_worker(gce, spec):
+    gpus = _gpus_of_worker(gce, spec)
+    needs = needed_quotas(spec, gpus)
+    if gpus:
         whole = gce.call(lambda api: api.projects().get(project=spec.project))
         quotas |= {each["metric"]: each for each in whole.get("quotas", []) if each["metric"] == ALL_GPUS}
-        needs[ALL_GPUS] = gpus * spec.workers.max
     for metric, needed in needs.items():
         if metric not in quotas:
-            yield warn("quota", f"{metric} of {region} cannot be read; {needed:g} are needed")
+            yield warn(
+                "quota",
+                f"{metric} of {region} is not among the quotas that Compute Engine reports; {needed:g} are needed: {QUOTAS_PAGE}",
+            )
             continue
         if metric.startswith("PREEMPTIBLE_") and not quotas[metric]["limit"]:
             yield warn(
@@ -226,22 +243,29 @@ def _quotas(gce: GceApi, spec: GcpCluster) -> Iterator[Finding]:
             continue
         limit, used = quotas[metric]["limit"], quotas[metric].get("usage", 0)
         usage = f"{metric} of {region}: {used:g} of {limit:g} in use, {needed:g} more are needed"
-        remedy = "have fewer workers, or ask at https://console.cloud.google.com/iam-admin/quotas"
+        remedy = f"have fewer workers, or ask at {QUOTAS_PAGE}"
         yield ok("quota", usage) if used + needed <= limit else fail("quota", f"{usage}: {remedy}")
 
 
-def _gpus_of_worker(gce: GceApi, spec: GcpCluster) -> int:
-    """GPUs of a worker machine: attached ones, or those that its type has."""
+def _gpus_of_worker(gce: GceApi, spec: GcpCluster) -> dict[str, int]:
+    """Type -> number of GPUs of a worker machine: attached ones, or those that its type has."""
     if spec.gpus is not None:
-        return spec.gpus.count
+        return {spec.gpus.type: spec.gpus.count}
     if not has_gpus(spec):
-        return 0
+        return {}
     found = gce.call(lambda api: api.machineTypes().get(project=spec.project, zone=spec.zone, machineType=spec.machine))
-    return sum(each.get("guestAcceleratorCount", 0) for each in found.get("accelerators", []))
+    listed = found.get("accelerators", [])
+    return {each["guestAcceleratorType"]: each["guestAcceleratorCount"] for each in listed}
 
 
-def needed_quotas(spec: GcpCluster) -> dict[str, float]:
-    """Metric of the region -> what all machines of the cluster need of it."""
+def gpu_metric(gpu: str) -> str:
+    """The quota of a type of GPU: NVIDIA_L4_GPUS of nvidia-l4, NVIDIA_A100_80GB_GPUS of nvidia-a100-80gb."""
+    name = gpu.removeprefix("nvidia-").removeprefix("tesla-").upper().replace("-", "_")
+    return f"NVIDIA_{'H100' if name.startswith('H100_') else name}_GPUS"
+
+
+def needed_quotas(spec: GcpCluster, gpus: Mapping[str, int]) -> dict[str, float]:
+    """Metric of the region, or of the whole project -> what all machines of the cluster need of it. `gpus` are those of one worker."""
     most = spec.workers.max
     found: dict[str, float] = {"INSTANCES": most + 1}
     spot = "PREEMPTIBLE_" if spec.spot else ""
@@ -249,11 +273,12 @@ def needed_quotas(spec: GcpCluster) -> dict[str, float]:
         cpus = cores_of(name) or 2  # types without a number in their name share two
         metric = "CPUS" if family(name) in SHARED_CPUS or prefix else f"{family(name).upper()}_CPUS"
         found[f"{prefix}{metric}"] = found.get(f"{prefix}{metric}", 0) + cpus * count
-        if disk_type(name) == "pd-balanced":
-            found["SSD_TOTAL_GB"] = found.get("SSD_TOTAL_GB", 0) + spec.disk_gb * count
-    if spec.gpus is not None:
-        metric = f"{spot}{spec.gpus.type.removeprefix('nvidia-tesla-').removeprefix('nvidia-').upper().replace('-', '_')}_GPUS"
-        found[f"{spot}NVIDIA_{metric.removeprefix(spot)}"] = spec.gpus.count * most
+        disk = "SSD_TOTAL_GB" if disk_type(name) == "pd-balanced" else "HDB_TOTAL_GB"
+        found[disk] = found.get(disk, 0) + spec.disk_gb * count
+    for gpu, count in gpus.items():
+        found[f"{spot}{gpu_metric(gpu)}"] = count * most
+    if gpus:
+        found[ALL_GPUS] = sum(gpus.values()) * most
     if spec.public_ip:
         found["IN_USE_ADDRESSES"] = most + 1
     return found

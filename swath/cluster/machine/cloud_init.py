@@ -114,12 +114,19 @@ http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/def
 """Shell script: signs Docker in to a registry of Google's with the machine's service account."""
 
 
+APT_WAIT_S = 300
+"""For the lock of dpkg: Ubuntu's unattended upgrades hold it in the first minutes after a boot."""
+UPDATE = "for n in $(seq 30); do apt-get update && break; sleep 10; done"
+"""Shell script: the lock of package lists has no option for its wait."""
+
+
 def install_commands(registry: ContainerRegistry | None) -> tuple[Command, ...]:
     """Install Docker from Ubuntu's own packages, which needs no other package source and no key."""
     helper = ("amazon-ecr-credential-helper",) if registry is not None and registry.kind == "aws" else ()
+    wait = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", f"DPkg::Lock::Timeout={APT_WAIT_S}")
     return (
-        ("apt-get", "update"),
-        ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "docker.io", *helper),
+        ("sh", "-c", UPDATE),
+        (*wait, "install", "--yes", "docker.io", *helper),
     )
 
 

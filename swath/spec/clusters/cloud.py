@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from swath.spec.clusters.machine_types import ec2_has_gpus, gcp_has_gpus
 from swath.spec.clusters.workers import Workers
 from swath.spec.spec_model import SpecModel, mistake
 
@@ -32,6 +33,17 @@ def refuse_secrets(env: Mapping[str, str]) -> None:
             )
 
 
+def _require_driver(machine: str, machine_image: str | None) -> None:
+    """Raise a mistake for GPUs without a machine image: Ubuntu's own has no driver for them."""
+    if machine_image is None:
+        raise mistake(
+            "{machine} has GPUs, and Ubuntu's own machine image has no driver for them: make one with `make machine-image VARIANT=gpu`,"
+            " and set machine_image",
+            at=("machine",),
+            machine=machine,
+        )
+
+
 class CloudCluster(SpecModel):
     """Fields of clusters on all clouds: one machine for the scheduler, and machines with one worker process per core."""
 
@@ -40,8 +52,8 @@ class CloudCluster(SpecModel):
     image: str = Field(pattern=NAME_PATTERN)
     """Container image of all machines, such as ghcr.io/acme/swath:1.2; built by `make image`."""
     machine_image: str | None = Field(default=None, pattern=NAME_PATTERN)
-    """Machine image with Docker, built by `make machine-image`. A plain Ubuntu when not given: Docker is then installed at every
-    boot, which takes minutes."""
+    """Machine image with Docker, built by `make machine-image`: an id (AWS), a name (Google Cloud), or family/swath for the newest of
+    that family. A plain Ubuntu when not given: Docker is then installed at every boot, which takes minutes."""
     processes: int | None = Field(default=None, ge=1, le=256)
     """Worker processes per machine, each with one thread; one per core when not given (one per GPU where there are any)."""
     spot: bool = False
@@ -94,6 +106,12 @@ class AwsCluster(CloudCluster):
     profile: str | None = Field(default=None, pattern=NAME_PATTERN)
     """Instance profile of the machines (a name or an ARN): their permissions to read imagery and write results."""
 
+    @model_validator(mode="after")
+    def _has_driver(self) -> AwsCluster:
+        if ec2_has_gpus(self.machine):
+            _require_driver(self.machine, self.machine_image)
+        return self
+
 
 class Gpus(SpecModel):
     """GPUs that are attached to each worker machine on Google Cloud."""
@@ -134,6 +152,12 @@ class GcpCluster(CloudCluster):
                 at=("gpus",),
                 machine=self.machine,
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_driver(self) -> GcpCluster:
+        if self.gpus is not None or gcp_has_gpus(self.machine):
+            _require_driver(self.machine, self.machine_image)
         return self
 
     @model_validator(mode="after")

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import importlib.resources
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from swath.cluster.doctor.gcp import allows, applies, check_project, reaches_from_outside
+from swath.cluster.doctor.gcp import allows, applies, check_project, gpu_metric, needed_quotas, reaches_from_outside
 from swath.spec.clusters.cloud import Gpus
 from swath.spec.clusters.workers import Workers
 from tests.cluster.doctor.conftest import by_name, gcp_cluster
@@ -119,3 +122,54 @@ def test_the_gpus_of_a_new_project_are_none_in_all_regions(gcp: Any) -> None:
     found = [check for check in check_project(gcp_cluster(**gpus)) if "GPUS_ALL_REGIONS" in check.message]
     assert [check.state for check in found] == ["fail"]
     assert "0 of 0 in use" in found[0].message
+
+
+A2 = "projects/acme/zones/europe-west4-a/machineTypes/a2-ultragpu-2g"
+QUOTAS = "projects/acme/regions/europe-west4"
+
+
+def test_the_gpus_that_a_machine_type_has_count_for_their_quota_and_for_that_of_all_regions(gcp: Any) -> None:
+    """Compute Engine's MachineType has `accelerators`; each type of GPU has a quota of the region."""
+    gpus = [{"guestAcceleratorType": "nvidia-a100-80gb", "guestAcceleratorCount": 2}]
+    gcp.change(A2, {"guestCpus": 24, "memoryMb": 348160, "accelerators": gpus})
+    quotas = [{"metric": "NVIDIA_A100_80GB_GPUS", "limit": 2, "usage": 0}]
+    gcp.change(QUOTAS, {"quotas": quotas})
+    found = list(check_project(gcp_cluster(machine="a2-ultragpu-2g", workers=Workers(min=1, max=3))))
+    failed = [check.message for check in found if check.what == "quota" and check.state == "fail"]
+    assert len(failed) == 2, found
+    assert "NVIDIA_A100_80GB_GPUS of europe-west4: 0 of 2 in use, 6 more are needed" in failed[0]
+    assert "GPUS_ALL_REGIONS of europe-west4: 0 of 4 in use, 6 more are needed" in failed[1]
+
+
+def test_metrics_are_those_of_compute_engines_interface_description() -> None:
+    """The discovery document lists every metric that `regions.get` may report. The families g2, a3 and later have quotas elsewhere."""
+    folder = Path(str(importlib.resources.files("googleapiclient"))) / "discovery_cache/documents/compute.v1.json"
+    metrics = set(json.loads(folder.read_text())["schemas"]["Quota"]["properties"]["metric"]["enum"])
+    types = (
+        "nvidia-tesla-t4",
+        "nvidia-tesla-v100",
+        "nvidia-tesla-p100",
+        "nvidia-l4",
+        "nvidia-tesla-a100",
+        "nvidia-a100-80gb",
+    )
+    assert {gpu_metric(each) for each in types} <= metrics
+    assert f"PREEMPTIBLE_{gpu_metric('nvidia-h100-80gb')}" in metrics
+    for machine in ("n2-standard-4", "a2-highgpu-1g", "c3-standard-4", "n2d-standard-2", "n4-standard-4"):
+        needed = needed_quotas(gcp_cluster(machine=machine), {"nvidia-l4": 1})
+        assert set(needed) - metrics <= {"N4_CPUS"}
+    assert "HDB_TOTAL_GB" in needed_quotas(gcp_cluster(machine="n4-standard-4"), {})
+
+
+def test_an_image_for_other_processors_or_without_a_driver_is_a_failure(gcp: Any) -> None:
+    gcp.change("projects/acme/global/images/swath-1", {"status": "READY", "architecture": "X86_64", "family": "swath"})
+    machines = "projects/acme/zones/europe-west4-a/machineTypes"
+    gcp.change(f"{machines}/t2a-standard-4", {"guestCpus": 4, "architecture": "ARM64"})
+    gcp.change(f"{machines}/g2-standard-4", {"guestCpus": 4, "architecture": "X86_64"})
+    for machine, message in (
+        ("t2a-standard-4", "is for X86_64, t2a-standard-4 is ARM64"),
+        ("g2-standard-4", "no driver for GPUs"),
+    ):
+        found = [check for check in check_project(gcp_cluster(machine=machine)) if check.what == "image"]
+        assert [check.state for check in found] == ["fail"]
+        assert message in found[0].message

@@ -88,3 +88,18 @@ def test_the_sign_in_to_googles_registry_uses_the_token_of_the_metadata() -> Non
         arguments, token = out.read_text().splitlines()
     assert arguments == "--config=/d login --username oauth2accesstoken --password-stdin https://gcr.io"
     assert token == "ya29.x-Y_z"
+
+
+def test_docker_is_installed_although_unattended_upgrades_hold_the_locks() -> None:
+    """apt: DPkg::Lock::Timeout waits for dpkg's lock; the lock of the package lists has no such option, so it is tried again."""
+    update, install = (
+        line for line in yaml.safe_load(user_data(plain(install=True)))["runcmd"] if "apt-get" in str(line)
+    )
+    assert "DPkg::Lock::Timeout=300" in install
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in (("apt-get", 'echo x >> "$OUT"; test $(wc -l < "$OUT") -ge 3\n'), ("sleep", "\n")):
+            Path(folder, name).write_text(f"#!/bin/sh\n{text}")
+            Path(folder, name).chmod(0o755)
+        out = Path(folder, "out")
+        subprocess.run(update, env={"PATH": f"{folder}:/usr/bin:/bin", "OUT": str(out)}, check=True)
+        assert out.read_text().count("x") == 3

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from swath.errors import SpecError
 from swath.project.registry import Registry
-from swath.spec.clusters.cloud import GcpCluster
+from swath.spec.clusters.cloud import AwsCluster, GcpCluster
 from swath.spec.clusters.cluster import AddressCluster, AutoCluster, Cluster, InlineCluster, LocalCluster, TlsFiles
 from swath.spec.clusters.workers import Workers
 from swath.spec.loading.load import load
@@ -138,9 +138,43 @@ def test_gpus_are_added_to_machines_of_the_family_n1_only(machine: str) -> None:
         "zone": "europe-west4-a",
         "image": "x",
         "machine": machine,
+        "machine_image": "swath-gpu-1",
     }
     if machine.startswith("n1-"):
         GcpCluster(**fields, gpus={"type": "nvidia-tesla-t4"})
         return
     with pytest.raises(ValidationError, match=f"family n1 only, and {machine} is none"):
         GcpCluster(**fields, gpus={"type": "nvidia-tesla-t4"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "machine", "gpus"),
+    [
+        *(
+            ("gcp", name, True)
+            for name in ("g2-standard-8", "a2-highgpu-1g", "a3-highgpu-8g", "a4-highgpu-8g", "g4-standard-48")
+        ),
+        *(("gcp", name, False) for name in ("n2-standard-8", "c4a-standard-4", "e2-medium")),
+        *(
+            ("aws", name, True)
+            for name in ("g4dn.xlarge", "g5.xlarge", "g6e.2xlarge", "gr6.4xlarge", "p3.2xlarge", "p4d.24xlarge")
+        ),
+        *(("aws", name, False) for name in ("m7i.xlarge", "g4ad.xlarge", "inf2.xlarge", "c7gn.large")),
+    ],
+)
+def test_gpus_need_a_machine_image_with_their_driver(kind: str, machine: str, gpus: bool) -> None:
+    """Images of Ubuntu have no driver of NVIDIA, on either cloud: refused when the spec is read, before anything is asked for."""
+    place = {
+        "gcp": {"project": "acme", "zone": "europe-west4-a"},
+        "aws": {"region": "eu-central-1", "security_groups": ["sg-1"]},
+    }
+    cluster = {"gcp": GcpCluster, "aws": AwsCluster}[kind]
+    fields: dict[str, Any] = {"kind": kind, "image": "x", "machine": machine, **place[kind]}
+    cluster(**fields, machine_image="swath-gpu-1")
+    if not gpus:
+        cluster(**fields)
+        return
+    with pytest.raises(
+        ValidationError, match=rf"{machine} has GPUs, and Ubuntu's own machine image has no driver.*VARIANT=gpu"
+    ):
+        cluster(**fields)

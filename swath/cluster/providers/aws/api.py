@@ -83,6 +83,18 @@ class AwsApi:
             return self._clients[service]
 
 
+def image_query(named: str) -> Response:
+    """Arguments of DescribeImages for an id, or for `family/NAME`: available images of this account whose tag `Name` is NAME. EC2 has
+    no families; `make machine-image` sets that tag."""
+    if not named.startswith("family/"):
+        return {"ImageIds": [named]}
+    filters = [
+        {"Name": "tag:Name", "Values": [named.removeprefix("family/")]},
+        {"Name": "state", "Values": ["available"]},
+    ]
+    return {"Owners": ["self"], "Filters": filters}
+
+
 class Ec2Api:
     """Calls of EC2 in one region, from any thread. Raises CredentialsError, Ec2Error and InfrastructureError."""
 
@@ -137,12 +149,12 @@ class Ec2Api:
         response = self._call("describe_instance_types", {"InstanceTypes": sorted(set(names))})
         return {each["InstanceType"]: each for each in response["InstanceTypes"]}
 
-    def image(self, image_id: str) -> Response:
-        """The description of a machine image."""
-        images = self._call("describe_images", {"ImageIds": [image_id]})["Images"]
+    def image(self, named: str) -> Response:
+        """The description of a machine image: of an id, or the newest of `family/NAME`."""
+        images = self._call("describe_images", image_query(named))["Images"]
         if not images:
-            raise error_of(self.region, "InvalidAMIID.NotFound", f"the machine image {image_id} does not exist")
-        found: Response = images[0]
+            raise error_of(self.region, "InvalidAMIID.NotFound", f"the machine image {named} does not exist")
+        found: Response = max(images, key=lambda each: str(each.get("CreationDate", "")))
         return found
 
     def images(self, owner: str, name: str) -> list[Response]:

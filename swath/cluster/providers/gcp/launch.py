@@ -13,8 +13,8 @@ from swath.cluster.providers.gcp.errors import error_of_operation
 from swath.cluster.providers.gcp.fleet import EXPIRES, ROLE, RUN, GceFleet, machine_of
 from swath.cluster.providers.machine import Machine
 from swath.cluster.steady_clock import steady_time
-from swath.errors import UsageError
 from swath.spec.clusters.cloud import GcpCluster
+from swath.spec.clusters.machine_types import NOT_MIGRATED, boots_from_hyperdisk, family, gcp_has_gpus, gcp_is_arm
 
 UBUNTU = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-{architecture}"
 """The image that is used when the spec names none."""
@@ -24,13 +24,6 @@ NAME_LENGTH = 63
 """Characters of an instance's name."""
 MIN_RUN_S = 30
 """The shortest time limit that Compute Engine accepts."""
-ARM_FAMILIES = ("a4x", "c4a", "n4a", "t2a")
-GPU_FAMILIES = ("a2", "a3", "a4", "a4x", "g2", "g4")
-"""Families of machine types whose GPUs are part of the machine."""
-NOT_MIGRATED = (*GPU_FAMILIES, "h3", "h4d")
-"""Families without live migration."""
-HYPERDISK_ONLY = ("a4", "a4x", "c4", "c4a", "c4d", "g4", "h4d", "m4", "n4", "n4a", "n4d", "x4")
-"""Families that cannot boot from a persistent disk."""
 
 
 def instance_body(spec: GcpCluster, request: LaunchRequest, *, seconds: float) -> dict[str, Any]:
@@ -77,26 +70,20 @@ def instance_body(spec: GcpCluster, request: LaunchRequest, *, seconds: float) -
     return body
 
 
-def family(machine_type: str) -> str:
-    """The family of a machine type: n2 of n2-standard-4."""
-    return machine_type.partition("-")[0]
-
-
 def has_gpus(spec: GcpCluster) -> bool:
     """Whether workers have GPUs."""
-    return spec.gpus is not None or family(spec.machine) in GPU_FAMILIES
+    return spec.gpus is not None or gcp_has_gpus(spec.machine)
 
 
 def disk_type(machine_type: str) -> str:
     """The type of the boot disk for a machine type."""
-    only = family(machine_type) in HYPERDISK_ONLY or machine_type.endswith("-metal")
-    return "hyperdisk-balanced" if only else "pd-balanced"
+    return "hyperdisk-balanced" if boots_from_hyperdisk(machine_type) else "pd-balanced"
 
 
 def image(spec: GcpCluster, machine_type: str) -> str:
     """Path of the machine image, in the spec's project unless it names another one."""
     if spec.machine_image is None:
-        return UBUNTU.format(architecture="arm64" if family(machine_type) in ARM_FAMILIES else "amd64")
+        return UBUNTU.format(architecture="arm64" if gcp_is_arm(machine_type) else "amd64")
     named = re.sub(r"^https://[^/]+/compute/[^/]+/", "", spec.machine_image)
     if named.startswith(("projects/", "global/")):
         return named
@@ -121,7 +108,7 @@ def interface(spec: GcpCluster) -> dict[str, Any]:
 
 
 class GceProvider:
-    """Launches the instances of one cluster. Raises UsageError for GPUs without a machine image that has their driver."""
+    """Launches the instances of one cluster."""
 
     power_off_terminates = False
 
@@ -131,11 +118,6 @@ class GceProvider:
         self.gpus = has_gpus(spec)
         self._spec = spec
         self._api = fleet.api
-        if self.gpus and spec.machine_image is None:
-            raise UsageError(
-                f"{spec.machine} has GPUs, but a plain Ubuntu has no driver for them",
-                remedy="set cluster.machine_image to one with NVIDIA's driver and container toolkit",
-            )
         self._operations: dict[str, str] = {}
         """Instance name -> the operation that launches it, while that is running."""
 

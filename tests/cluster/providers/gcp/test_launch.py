@@ -12,7 +12,7 @@ from swath.cluster.providers.contract import LaunchRequest
 from swath.cluster.providers.gcp.fleet import GceFleet
 from swath.cluster.providers.gcp.launch import GceProvider, has_gpus, instance_body, instance_name
 from swath.cluster.teardown.removal import RemovalLimits, remove_all
-from swath.errors import InfrastructureError, UsageError
+from swath.errors import InfrastructureError
 from tests.clouds.control import Cloud
 from tests.cluster.specs import gce_spec, gcp_spec
 
@@ -47,16 +47,17 @@ def test_workers_alone_are_spot_machines_and_never_by_the_old_field() -> None:
 
 
 def test_gpus_are_added_to_workers_only_where_the_machine_type_has_none() -> None:
-    t4 = {"machine": "n1-standard-4", "gpus": {"type": "nvidia-tesla-t4", "count": 2}}
+    t4 = {"machine": "n1-standard-4", "gpus": {"type": "nvidia-tesla-t4", "count": 2}, "machine_image": "gpu"}
     [gpus] = body("worker", **t4)["guestAccelerators"]
     assert gpus["acceleratorCount"] == 2
     assert gpus["acceleratorType"] == "projects/acme-maps/zones/europe-west4-a/acceleratorTypes/nvidia-tesla-t4"
     assert body("worker", **t4)["scheduling"]["onHostMaintenance"] == "TERMINATE"
     assert "guestAccelerators" not in body("scheduler", **t4)
-    g2 = body("worker", machine="g2-standard-8")
+    g2 = body("worker", machine="g2-standard-8", machine_image="gpu")
     assert "guestAccelerators" not in g2
     assert g2["scheduling"]["onHostMaintenance"] == "TERMINATE"
-    assert [has_gpus(gcp_spec(**each)) for each in (t4, {"machine": "g2-standard-8"}, {})] == [True, True, False]
+    g2_fields = {"machine": "g2-standard-8", "machine_image": "gpu"}
+    assert [has_gpus(gcp_spec(**each)) for each in (t4, g2_fields, {})] == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -171,11 +172,6 @@ def test_a_machine_is_deleted_by_the_cloud_at_its_time_limit(gce_cloud: Cloud) -
 def test_a_missing_resource_is_named(gce_cloud: Cloud) -> None:
     with pytest.raises(InfrastructureError, match=r"(?s)missing-net.*cluster\.(sub)?network"):
         GceProvider(gce_spec(gce_cloud, network="missing-net")).launch(launch_request("run-1-a"))
-
-
-def test_gpus_need_a_machine_image_with_their_driver() -> None:
-    with pytest.raises(UsageError, match="machine_image"):
-        GceProvider(gcp_spec(machine="g2-standard-8"))
 
 
 def test_a_runs_machines_are_listed_in_their_zone_and_consoles_from_their_end(gce_cloud: Cloud) -> None:
