@@ -25,7 +25,7 @@ from swath.imagery.sources.categorical import check_listed, is_categorical_name,
 from swath.imagery.sources.files import band_names, read_band, wanted_bands, with_overrides
 from swath.imagery.sources.radiometry import radiometry
 from swath.imagery.sources.stac_bands import BandPlace, count_bands, described_bands, find_band, stated_facts
-from swath.imagery.sources.stac_check import FileCheck
+from swath.imagery.sources.stac_check import FileCheck, completed
 from swath.imagery.sources.stac_items import BrokenItems, find_items, item_span
 from swath.storage.address import is_remote, local_href, redacted
 
@@ -191,11 +191,15 @@ def _band(
         geobox, dtype, in_file = file_band.geobox, file_band.dtype, file_band.categorical
         if geobox.crs is None:
             raise ImageryError(f"{redacted(href)}: no coordinate reference system")
-        facts = {"nodata": file_band.nodata, "scale": file_band.scale, "offset": file_band.offset} | facts
+        if check is not None:
+            check.complete(item, place.key, facts, file_band)
+        facts = completed(facts, file_band)
     elif check is not None and check.wants(item, place.key, href):
         found = check.compare(item, place.key, geobox, str(dtype), lambda: _read(item, place, href, name, file_stamp))
-        if found is not None:
-            geobox, dtype = found.geobox, found.dtype
+        if found.band is not None:
+            facts = check.complete(item, place.key, facts, found.band)
+        if found.band is not None and found.differs:
+            geobox, dtype = found.band.geobox, found.band.dtype
     in_file = in_file or (check is not None and check.is_categorical(item, place.key))
     names = (name, place.key, *(str(fields[each]) for each in ("name", "common_name") if fields.get(each)))
     categorical = (

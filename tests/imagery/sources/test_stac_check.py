@@ -114,3 +114,41 @@ def test_compare_all_opens_every_remote_file(folder: Path, web: Callable[[], tup
     ]
     found = find(StacImagery(catalog=write_items(folder, *items), bands=("red",), compare="all"))
     assert [scene.bands[0].dtype for scene in found.scenes] == ["uint16", "uint16"]
+
+
+def scaled(folder: Path, scale: float, offset: float, nodata: float | None = None) -> None:
+    import rasterio
+
+    with rasterio.open(folder / "a.tif", "r+") as file:
+        file.scales, file.offsets, file.nodata = [scale], [offset], nodata
+
+
+@pytest.mark.parametrize("described", [{}, {"raster:scale": 0.5}, {"raster:bands": [{"scale": 0.5}]}])
+@pytest.mark.parametrize("remote", [False, True])
+def test_scale_and_offset_that_the_file_alone_states_are_taken_from_it(
+    folder: Path, web: Callable[[], tuple[str, Any]], described: dict[str, Any], remote: bool
+) -> None:
+    """Of every file: with an item that states grid and dtype the offset was left out in silence, and a scale was "not known"."""
+    address, server = web()
+    scaled(folder, 0.5, -2)
+    (server.folder / "a.tif").write_bytes((folder / "a.tif").read_bytes())
+    found = scenes(folder, described, described, href=f"{address}/a.tif" if remote else "./a.tif")
+    assert [(scene.bands[0].scale, scene.bands[0].offset) for scene in found.scenes] == [(0.5, -2)] * 2
+    assert found.notes == ()
+
+
+def test_a_scale_that_differs_from_the_file_s_is_noted(folder: Path) -> None:
+    scaled(folder, 0.5, -2)
+    found = scenes(folder, {"raster:scale": 0.25}, {"raster:scale": 0.25})
+    assert (found.scenes[0].bands[0].scale, found.scenes[0].bands[0].offset) == (0.25, 0)
+    assert found.notes == (
+        "item i0: asset red has values of number * 0.25 + 0, in its file number * 0.5 - 2: the former is used; imagery.scale and "
+        "offset say otherwise",
+    )
+
+
+def test_a_nodata_value_that_differs_from_the_file_s_is_noted(folder: Path) -> None:
+    scaled(folder, 1, 0, 7)
+    assert scenes(folder, {"nodata": 0}).notes == ("item i0: asset red has nodata 0, in its file 7: both are no data",)
+    assert scenes(folder, {"nodata": 0, "proj:shape": None}).notes == scenes(folder, {"nodata": 0}).notes
+    assert scenes(folder, {"nodata": 7}).notes == scenes(folder, {}).notes == ()
