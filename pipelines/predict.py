@@ -126,10 +126,10 @@ def find_imagery(
 
 @task(light=True)
 def measure_model(weights: Weights) -> ReceptiveField:
-    """Receptive radius and total stride, measured on the network."""
-    from swath.models.info import measure_weights
+    """Receptive radius and total stride, measured on the network, once for all projects of a user."""
+    from swath.models.measurements import measure_once
 
-    return measure_weights(weights)
+    return measure_once(weights)
 
 
 @task(cache=False, on_client=True)
