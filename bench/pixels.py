@@ -127,9 +127,11 @@ class Bench:
             print(f"floors, {model}: {sum(found['floors_ms'].values()):.0f} ms/Mpx", file=sys.stderr, flush=True)
 
     def pipeline(self, model: str, size: int) -> Found:
-        """`pipe run` on a local cluster, in a fresh project."""
+        """`pipe run` in a fresh project."""
         spec = {"imagery": self.imagery(self.image(size)), "model": self.model(model), "output": bare("out")}
-        return self.piped(Found(OURS, model, size), spec, f"kind: local, workers: {self.options.workers}")
+        return self.piped(
+            Found(OURS, model, size), spec, f"kind: {self.options.cluster}, workers: {self.options.workers}"
+        )
 
     def regions(self, count: int) -> Found:
         """`pipe run` with very many regions, of an image without pixels and a model that does nothing."""
@@ -337,6 +339,12 @@ def parsed(words: list[str]) -> argparse.Namespace:
     option("--peers-up-to", type=int, default=AT, metavar="N", help="the largest image that peers are given")
     option("--regions", type=int, default=0, metavar="N", help="also a run of so many regions, such as 100000")
     option("--regions-on", choices=("inline", "local"), default="local", help="its cluster")
+    option(
+        "--cluster",
+        choices=("local", "auto"),
+        default="local",
+        help="of `pipe run`; auto shows what a whole small run costs",
+    )
     option("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="of the local cluster")
     option("--repeats", type=int, default=1, metavar="N", help="turns; the table has medians")
     option("--folder", default=str(ROOT / "build" / "bench"), metavar="DIR", help="where images are kept")
