@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import psutil
 import pytest
 
-from swath.engine.process import Process
+from swath.engine.process import Process, process_start_s
 
 
 def test_a_later_process_with_the_same_pid_is_not_taken_for_the_run() -> None:
@@ -32,3 +33,9 @@ def test_a_clock_that_is_set_changes_nothing_of_which_process_is_meant(monkeypat
     monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: real() + 3600)  # what the kernel then says
     assert psutil.Process().create_time() != before
     assert not me.gone()
+
+
+def test_a_pid_without_a_process_has_no_start() -> None:
+    with pytest.raises(psutil.NoSuchProcess):
+        process_start_s(2**31 - 1)  # above any pid
+    assert process_start_s(Process.this().pid) == Process.this().started

@@ -58,6 +58,16 @@ def test_an_iterator_of_unknown_length_ends_its_followers_too() -> None:
     assert ready.finished
 
 
+def test_followers_know_the_length_of_an_iterator_when_it_ends_before_its_items_do() -> None:
+    ready = ready_set(
+        node("a", iter(()), mapped=True), node("b", Ref("a"), mapped=True), node("c", Ref("b"), mapped=True)
+    )
+    open_all(ready, {"a": None, "b": None, "c": None})
+    assert ready.count("c") is None
+    ready.set_count("a", 3)
+    assert [ready.count(name) for name in "abc"] == [3, 3, 3]
+
+
 def test_what_follows_a_skipped_node_is_skipped_even_when_it_was_open() -> None:
     ready = ready_set(node("z"), node("a", [1], k=Ref("z"), mapped=True), node("b", Ref("a"), mapped=True))
     open_all(ready, {"b": None})

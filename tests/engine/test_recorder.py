@@ -11,7 +11,7 @@ from swath.engine.journal_rows import CallRow, NodeRow
 from swath.engine.recorder import LogLimits, Recorder
 from swath.engine.store import ResultStore
 from swath.engine.stored_result import StoredResult
-from swath.events import CallDone, CallProgress, Event, Log, NodeDone, NodeOpened
+from swath.events import CallDone, CallProgress, CallStarted, Event, Log, NodeDone, NodeOpened
 from swath.testing import tasks
 from tests.engine.conftest import run_row
 
@@ -95,3 +95,15 @@ def test_of_a_resumed_run_rows_of_items_that_it_has_no_more_are_deleted(journal:
     resumed.ended(ROW._replace(state="done"), 3)
     resumed.write()
     assert [row.item for row in journal.calls("run")] == [0, 2]
+
+
+def test_that_a_call_starts_and_lines_of_the_run_are_events(journal: Journal) -> None:
+    events: list[Event] = []
+    recorder = Recorder("run", journal, events.append)
+    recorder.output(CallOutput("square", 2, 1, 5.0, "started", worker="w1"))
+    recorder.line("warning", "a line", "square")
+    started, line = events
+    assert isinstance(started, CallStarted)
+    assert (started.node, started.item, started.worker, started.attempt, started.time) == ("square", 2, "w1", 1, 5.0)
+    assert isinstance(line, Log)
+    assert (line.level, line.text, line.node) == ("warning", "a line", "square")

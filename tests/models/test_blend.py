@@ -144,3 +144,12 @@ def test_blending_shows_less_than_hard_cuts_on_real_imagery(shared: Path) -> Non
     cuts = [range(lattice.step, length, lattice.step) for length in size]
     assert seam_excess(hard, *cuts) > 1.1
     assert seam_excess(soft, *(lattice.borders(length) for length in size)) < 1 + (seam_excess(hard, *cuts) - 1) / 3
+
+
+def test_steps_beside_borders_are_found_on_either_axis_alone() -> None:
+    values = np.zeros((40, 200), np.float32)
+    values[:, 100:] += 1
+    values[:, ::2] += 0.1
+    rows_only = seam_excess(values.T, [100], [])
+    assert rows_only == pytest.approx(seam_excess(values, [], [100]))
+    assert seam_excess(values, [0, 40], [100]) == pytest.approx(rows_only)  # borders at the edge are none

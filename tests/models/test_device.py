@@ -28,3 +28,23 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_an_error() -> None:
 def test_where_there_is_no_driver_torch_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     assert resolve_device("auto", driver=False) == "cpu"
+
+
+class Event:
+    """Of a GPU, such as torch.cuda.Event."""
+
+    waited = 0
+
+    def synchronize(self) -> None:
+        Event.waited += 1
+
+    def elapsed_time(self, other: Event) -> float:
+        return 250.0
+
+
+def test_the_times_of_a_gpu_are_milliseconds_and_are_counted_once() -> None:
+    usage = DeviceUsage("cuda")
+    usage._pending += [(Event(), Event()), (Event(), Event())]
+    assert usage.seconds == 0.5
+    assert usage.seconds == 0.5
+    assert Event.waited == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from swath.errors import ModelError
 from swath.models.exported_archive import read_program, read_weights
 from swath.models.unet import UNet
+from tests.models.safety.crafted import entries_of, write_entries
 from tests.models.tiny_models import export
 
 BANDS = 3
@@ -222,6 +224,18 @@ def test_archives_of_before_are_read(tmp_path: Path) -> None:
     expected = read_program(str(now))(images)
     for older in ("v8.pt2", "v7.pt2"):
         assert torch.equal(read_program(str(tmp_path / older))(images), expected)
+
+
+def test_weights_that_reach_beyond_their_data_are_refused(tmp_path: Path) -> None:
+    entries = entries_of(export(UNet(BANDS, 2, width=4, depth=1).eval(), BANDS, tmp_path / "good.pt2", 2))
+    name = "data/weights/model_weights_config.json"
+    document = json.loads(entries[name])
+    first = next(iter(document["config"]))
+    for dimension in document["config"][first]["tensor_meta"]["sizes"][:1]:
+        dimension["as_int"] += 1
+    entries[name] = json.dumps(document).encode()
+    with pytest.raises(ModelError, match=rf"{first} does not lie within its data"):
+        read_program(str(write_entries(tmp_path / "beyond.pt2", entries)))
 
 
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:

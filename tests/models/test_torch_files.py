@@ -14,9 +14,12 @@ import torch
 from safetensors.torch import save_file
 
 from swath.errors import ModelError
+from swath.models import torch_files
 from swath.models.contract import Weights
 from swath.models.load import format_of, load_model, weights_sha256
+from swath.models.torch_files import read_checkpoint
 from swath.models.unet import UNet
+from swath.module_code import CodeChanged
 from tests.models.tiny_models import write_identity_model
 
 
@@ -101,3 +104,27 @@ def test_a_factory_that_does_not_work_says_why(tmp_path: Path, factory: str | No
     save_file(UNet(1, 2).state_dict(), path)
     with pytest.raises(ModelError, match=message):
         load_model(weights(path, factory=factory))
+
+
+def test_a_factory_whose_code_changed_since_the_run_began_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed(module: str, digest: str) -> None:
+        raise CodeChanged("the code of nets changed since the run began")
+
+    monkeypatch.setattr(torch_files, "import_as", changed)
+    path = tmp_path / "unet.safetensors"
+    save_file(UNet(1, 2).state_dict(), path)
+    with pytest.raises(ModelError, match="factory nets:make: the code of nets changed") as caught:
+        load_model(weights(path, factory="nets:make"))
+    assert caught.value.remedy == "start the run again"
+
+
+def test_a_checkpoint_that_is_empty_or_cut_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+    torch.save(UNet(1, 2, 2, 1).state_dict(), path)
+    whole = path.read_bytes()
+    for size in (0, 1, 10, len(whole) // 2):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ModelError, match=r"a\.ckpt: holds pickled objects beside weights, or is damaged"):
+            read_checkpoint(str(path))

@@ -64,7 +64,8 @@ class CoverageMap:
         own = _test_file(module)
         wanted = statement_lines(ast.parse(source), line)
         chosen: set[str] = set().union(*(by_line.get(each, set()) for each in wanted or by_line))
-        chosen = chosen or {test for test in self.seconds if test.partition("::")[0] == own}
+        if wanted is None or not chosen:  # also those that use the module in another process
+            chosen |= {test for test in self.seconds if test.partition("::")[0] == own}
         ordered = sorted(
             (test for test in chosen if test in self.seconds),
             key=lambda test: (test.partition("::")[0] != own, self.seconds[test], test),

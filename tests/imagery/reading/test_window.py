@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -287,3 +288,12 @@ def test_a_physical_value_that_float32_does_not_hold_is_no_data(tmp_path: Path) 
     pixels, valid = read_mosaic(scenes, Window(0, 0, 1, 3), reflectance=True)
     assert valid.tolist() == [[True, False, True]]
     assert pixels[0, 0].tolist() == [np.float32(1e10), 0, np.float32(2e10)]
+
+
+def test_where_a_catalogue_states_another_nodata_than_the_file_both_are_none(tmp_path: Path) -> None:
+    pixels = np.array([[[0, 5, 7], [5, 0, 9]]], np.uint8)
+    scenes = files(write(tmp_path / "a.tif", pixels, nodata=5))
+    (scene,) = scenes.scenes
+    stated = replace(scenes, scenes=(replace(scene, bands=(replace(scene.bands[0], nodata=0.0),)),))
+    _, valid = read_mosaic(stated, whole(stated))
+    assert valid.tolist() == [[False, False, True], [False, False, True]]

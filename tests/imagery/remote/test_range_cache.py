@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -94,3 +95,17 @@ def test_sizes_of_the_cache_are_read_as_people_write_them() -> None:
     assert [size_in_bytes(t) for t in ("1000", "2 GB", "1.5GiB", "3k")] == [1000, 2 * 10**9, 3 * 2**29, 3000]
     with pytest.raises(UsageError, match=range_cache.SIZE):
         size_in_bytes("lots")
+
+
+def test_a_cache_that_another_process_cleans_is_left_to_it(tmp_path: Path) -> None:
+    cache = RangeCache(tmp_path, 100)
+    for number in range(5):
+        cache.put("https://a/b.tif", "etag", number, number + 1, b"x" * 100)
+    before = sorted(tmp_path.glob("??/*"))
+    cache.max_bytes = 10
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert not cache._evict()
+        assert sorted(tmp_path.glob("??/*")) == before
+    assert cache._evict()
+    assert sorted(tmp_path.glob("??/*")) == []

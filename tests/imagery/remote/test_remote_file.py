@@ -31,3 +31,11 @@ def test_a_file_that_changes_while_it_is_read_fails(server: Web, folder: Path, c
     os.utime(folder / "a.tif", (1, 1))
     with pytest.raises(ReadFailed, match="changed while it was read"):
         client.read(scenes, Window(200, 200, 8, 8))
+
+
+def test_ranges_of_a_file_with_an_etag_are_cached(
+    server: Web, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWATH_CACHE", str(tmp_path / "cache"))
+    Client().check(f"{server.address}/a.tif", folder)
+    assert list((tmp_path / "cache").glob("??/*"))
