@@ -23,6 +23,7 @@ from swath.imagery.remote.request_policy import POLICY, RequestPolicy
 from swath.imagery.scene import Band, Scene, Scenes
 from swath.imagery.sources.band_choice import ONE_BAND_EACH, check_names, check_order, check_products
 from swath.imagery.sources.categorical import check_listed, is_categorical_file, is_categorical_name, is_listed
+from swath.imagery.sources.file_notes import file_notes
 from swath.storage.address import local_path, redacted, scheme
 from swath.storage.filesystem import open_filesystem
 
@@ -170,6 +171,7 @@ def _scene(
             unnamed.append(href)
         _note_colours(file, imagery, requested, names, notes)
         bands = tuple(read_band(file, href, index, name, file_stamp, imagery) for index, name in indexes)
+        notes += file_notes(file, href, bands, imagery.nodata)
         quality = None
         if imagery.mask is not None:
             ((index, name),) = _indexes((imagery.mask.band,), names, href, notes, guess=False)

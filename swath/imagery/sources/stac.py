@@ -263,6 +263,12 @@ def _several(item: pystac.Item, key: str, names: list[str]) -> ImageryError:
     )
 
 
+def _stated_crs(fields: dict[str, Any]) -> Any:
+    """The CRS in the proj: fields of an asset, which go before those of its item whichever they are, or of the item."""
+    crs = fields.get("proj:code") or fields.get("proj:wkt2") or fields.get("proj:projjson")
+    return crs or (f"EPSG:{fields['proj:epsg']}" if fields.get("proj:epsg") else None)
+
+
 def _geobox(item: pystac.Item, asset: pystac.Asset) -> GeoBox | None:
     """The grid from the proj: fields of the asset, or else of the item; None when they are incomplete."""
 
@@ -270,9 +276,7 @@ def _geobox(item: pystac.Item, asset: pystac.Asset) -> GeoBox | None:
         return asset.extra_fields.get(name, item.properties.get(name))
 
     shape, transform = stated("proj:shape"), stated("proj:transform")
-    crs = stated("proj:code") or stated("proj:wkt2") or stated("proj:projjson")
-    if crs is None and stated("proj:epsg"):
-        crs = f"EPSG:{stated('proj:epsg')}"
+    crs = _stated_crs(asset.extra_fields) or _stated_crs(item.properties)
     if not shape or not transform or not crs or len(shape) != 2 or len(transform) not in (6, 9):
         return None
     try:

@@ -191,7 +191,7 @@ def _searched(
         terms["ids"] = list(imagery.ids)
     if imagery.datetime is not None:
         start, stop = parse_interval(imagery.datetime)
-        terms["datetime"] = f"{_rfc3339(start)}/{_rfc3339(stop)}"
+        terms["datetime"] = f"{_rfc3339(start)}/{_rfc3339(stop, end=True)}"
     if area is not None:
         footprint = area_footprint(area)
         if shapely.get_num_coordinates(footprint) > 500:  # servers refuse long requests
@@ -215,8 +215,13 @@ def _searched(
         yield from fresh.values()
 
 
-def _rfc3339(moment: datetime | None) -> str:
-    return ".." if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+def _rfc3339(moment: datetime | None, *, end: bool = False) -> str:
+    """In whole seconds, which all servers take: an end in the next one, what is too late is dropped here."""
+    if moment is None:
+        return ".."
+    if end and moment.microsecond and moment.year < 9999:
+        moment += timedelta(seconds=1)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _filtered(
@@ -351,6 +356,6 @@ def _period(text: str, whole: str) -> tuple[datetime, datetime]:
             days = calendar.monthrange(first.year, first.month)[1]
         else:
             days = 366 if calendar.isleap(first.year) else 365
-        return first, first + timedelta(days=days) - timedelta(seconds=1)
+        return first, first + timedelta(days=days) - timedelta(microseconds=1)
     except (ValueError, OverflowError) as error:
         raise wrong from error

@@ -168,7 +168,12 @@ def _inside_zip(path: str) -> str:
     found = [name for name in names if name.lower().endswith(_SUFFIXES)]
     if not found:
         raise VectorFileError(f"is an archive without a vector file; it has {', '.join(names[:5]) or 'nothing'}")
-    if all("/" not in name for name in found):
+    layers = {Path(name).suffix.lower() for name in found} in (
+        {".shp"},
+        {".tab"},
+        {".mif"},
+    )  # read as layers of one folder
+    if all("/" not in name for name in found) and (len(found) == 1 or layers):
         return path
     if len(found) > 1:
         raise VectorFileError(f"is an archive of several files; unzip it and name one: {', '.join(found[:20])}")

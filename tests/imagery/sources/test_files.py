@@ -13,6 +13,7 @@ import fsspec
 import numpy as np
 import pytest
 import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 
 from swath.errors import CredentialsError, ImageryError, MissingExtra, ReadFailed
 from swath.geo import Window
@@ -260,3 +261,30 @@ def test_a_file_of_very_many_bands_is_read_only_by_name(tmp_path: Path) -> None:
     assert [band.index for band in found.scenes[0].bands] == [4999]
     with pytest.raises(ImageryError, match=r"no band 'red'; it has 1, 2, .*, 100 and 4900 more"):
         scenes_of(path, bands=("red",))
+
+
+def test_a_nodata_value_of_the_spec_that_changes_nothing_is_noted(tmp_path: Path) -> None:
+    declared = write(tmp_path / "declared.tif", RGB, nodata=7)
+    assert (
+        f"{declared}: declares the nodata value 7; imagery.nodata 0 is not used for it"
+        in scenes_of(declared, nodata=0).notes
+    )
+    assert not any("nodata" in note for note in scenes_of(declared, nodata=7).notes)
+    bare = write(tmp_path / "bare.tif", RGB)
+    for value in (-9999, 0.5, float("nan")):
+        assert (
+            f"{bare}: has pixels of uint8, none of which can be imagery.nodata {value:g}"
+            in scenes_of(bare, nodata=value).notes
+        )
+    assert not any("nodata" in note for note in scenes_of(bare, nodata=0).notes)
+    floats = write(tmp_path / "floats.tif", RGB.astype(np.float32), nodata=np.nan)
+    assert not any("nodata" in note for note in scenes_of(floats, nodata=float("nan")).notes)
+
+
+def test_a_crs_without_a_geotransform_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    profile = {"driver": "GTiff", "count": 1, "height": 20, "width": 30, "dtype": "uint8", "crs": "EPSG:32633"}
+    with pytest.warns(NotGeoreferencedWarning), rasterio.open(path, "w", **profile) as file:
+        file.write(RGB[:1])
+    assert any("has a coordinate reference system and no geotransform" in note for note in scenes_of(path).notes)
+    assert not any("geotransform" in note for note in scenes_of(write(tmp_path / "b.tif", RGB)).notes)

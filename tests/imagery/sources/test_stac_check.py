@@ -152,3 +152,20 @@ def test_a_nodata_value_that_differs_from_the_file_s_is_noted(folder: Path) -> N
     assert scenes(folder, {"nodata": 0}).notes == ("item i0: asset red has nodata 0, in its file 7: both are no data",)
     assert scenes(folder, {"nodata": 0, "proj:shape": None}).notes == scenes(folder, {"nodata": 0}).notes
     assert scenes(folder, {"nodata": 7}).notes == scenes(folder, {}).notes == ()
+
+
+def test_the_crs_of_an_asset_goes_before_that_of_its_item(folder: Path) -> None:
+    """Whichever field each of them uses."""
+    asset = {key: value for key, value in TRUE.items() if key != "proj:code"} | {"proj:epsg": 32633, "href": "./a.tif"}
+    items = write_items(folder, make_item("x", {"red": asset}, **{"proj:code": "EPSG:32632"}))
+    found = find(StacImagery(catalog=items, bands=("red",)))
+    assert found.scenes[0].bands[0].geobox == BOX
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(("moment", "kept"), [("2023-06-30T23:59:59.500Z", True), ("2023-07-01T00:00:00Z", False)])
+def test_a_month_has_its_last_half_second(folder: Path, moment: str, kept: bool) -> None:
+    items = write_items(folder, make_item("a", {"red": TRUE | {"href": "./a.tif"}}, datetime="2023-06-01T00:00:00Z"),
+                        make_item("b", {"red": TRUE | {"href": "./a.tif"}}, datetime=moment))  # fmt: skip
+    found = find(StacImagery(catalog=items, bands=("red",), datetime="2023-06"))
+    assert [scene.id for scene in found.scenes] == (["a", "b"] if kept else ["a"])

@@ -106,10 +106,10 @@ def test_items_over_the_antimeridian_lie_on_both_sides_and_nowhere_else(shared: 
 @pytest.mark.parametrize(
     ("text", "first", "last"),
     [
-        ("2024", "2024-01-01T00:00:00", "2024-12-31T23:59:59"),
-        ("2024-02", "2024-02-01T00:00:00", "2024-02-29T23:59:59"),
-        ("2024-06/2024-08", "2024-06-01T00:00:00", "2024-08-31T23:59:59"),
-        ("2024-06-01", "2024-06-01T00:00:00", "2024-06-01T23:59:59"),
+        ("2024", "2024-01-01T00:00:00", "2024-12-31T23:59:59.999999"),
+        ("2024-02", "2024-02-01T00:00:00", "2024-02-29T23:59:59.999999"),
+        ("2024-06/2024-08", "2024-06-01T00:00:00", "2024-08-31T23:59:59.999999"),
+        ("2024-06-01", "2024-06-01T00:00:00", "2024-06-01T23:59:59.999999"),
         ("2024-06-01T10:30:00+02:00/..", "2024-06-01T08:30:00", None),
         ("../2024-06-01T10:30:00Z", None, "2024-06-01T10:30:00"),
     ],
@@ -217,7 +217,7 @@ def test_an_api_is_searched_page_by_page_with_every_filter(api: tuple[str, type[
     assert [one.id for one in found.scenes] == [TILE, TWIN]
     assert len(handler.asked) == 2
     query = handler.asked[0]
-    assert query["datetime"] == "2020-02-01T00:00:00Z/2020-02-29T23:59:59Z"
+    assert query["datetime"] == "2020-02-01T00:00:00Z/2020-03-01T00:00:00Z"
     assert query["collections"] == ["sentinel-2"]
     assert shapely.geometry.shape(query["intersects"]).bounds == (-11.9, 24.5, -11.5, 25.1)
 

@@ -371,3 +371,13 @@ def coast_ring(vertices: int) -> Any:
     angle = np.linspace(0, 2 * np.pi, vertices, endpoint=False)
     radius = 1 + 0.1 * np.sin(9 * angle)
     return np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
+
+
+def test_an_archive_of_two_files_names_them(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("north.geojson", "{}")
+        archive.writestr("south.geojson", "{}")
+    with pytest.raises(
+        AreaError, match=r"a\.zip is an archive of several files; unzip it and name one: north\.geojson, south\.geojson"
+    ):
+        from_file("a.zip", tmp_path)
