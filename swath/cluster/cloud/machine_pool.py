@@ -14,7 +14,7 @@ from swath.cluster.providers.contract import LaunchRequest, MachineProvider
 from swath.cluster.providers.machine import Machine
 from swath.cluster.steady_clock import steady_time
 
-CONCURRENT_CALLS = 16
+CONCURRENT_CALLS = 48
 """Calls of the cloud's API at the same time."""
 CLOSE_STEP_S = 8.0
 """Timeout of each step of closing a cluster."""
@@ -71,10 +71,11 @@ class MachinePool:
         def launched(future: asyncio.Future[Machine]) -> None:
             self._launches.discard(future)
             if not future.cancelled() and future.exception() is None:
-                self._launched[request.name] = future.result()
+                machine = future.result()
+                self._launched[request.name] = machine
                 self._running.add(request.name)
                 self._records[request.name] = CreatedMachine(
-                    request.name, request.type, request.role, request.spot, steady_time()
+                    request.name, request.type, request.role, machine.spot, steady_time()
                 )
 
         launch.add_done_callback(launched)

@@ -26,6 +26,9 @@ class PaidMachine(Protocol):
         ...
 
     @property
+    def spot(self) -> bool: ...
+
+    @property
     def began(self) -> float:
         """Seconds since 1970."""
         ...
@@ -46,7 +49,7 @@ class Budget:
     def spent_usd(self, machines: Iterable[PaidMachine], now: float) -> float:
         """Cost of machines until `now`, in USD. Clouds bill a minute at least."""
         return sum(
-            self.prices.usd_per_hour(each.role)
+            self.prices.usd_per_hour(each.role, spot=each.spot)
             * max(MIN_BILLED_S, (now if each.ended is None else each.ended) - each.began)
             / 3600
             for each in machines
@@ -54,7 +57,9 @@ class Budget:
 
     def left_s(self, machines: Sequence[PaidMachine], now: float) -> float:
         """Seconds until the run has to stop if no machine starts or ends: the cost of terminating them is set aside."""
-        usd_per_s = sum(self.prices.usd_per_hour(each.role) for each in machines if each.ended is None) / 3600
+        usd_per_s = (
+            sum(self.prices.usd_per_hour(each.role, spot=each.spot) for each in machines if each.ended is None) / 3600
+        )
         left = self.usd - self.spent_usd(machines, now) - usd_per_s * TEARDOWN_S
         if left <= 0:
             return 0.0

@@ -93,7 +93,8 @@ def estimate_cost(
     fewest, most = spec.workers.min, spec.workers.max
     slow_boot = BOOT_S if spec.machine_image else INSTALL_BOOT_S
     low = _usd(prices, _cheapest(prices, fewest, most, low_s), low_s, MIN_BILLED_S)
-    high = max(_usd(prices, n, high_s, slow_boot) for n in (fewest, most)) if known else None
+    dearest = prices.dearest_worker_usd
+    high = max(_usd(prices, n, high_s, slow_boot, dearest) for n in (fewest, most)) if known else None
     hours = Interval(_hours(most, low_s, MIN_BILLED_S), _hours(fewest, high_s, slow_boot) if known else None)
     return Cost(hours, Interval(low, high))
 
@@ -110,11 +111,12 @@ def _hours(workers: float, machine_s: float, boot_s: float) -> float:
     return (2 * boot_s + machine_s / workers + CLOSE_S) / 3600
 
 
-def _usd(prices: ClusterPrices, workers: float, machine_s: float, boot_s: float) -> float:
+def _usd(
+    prices: ClusterPrices, workers: float, machine_s: float, boot_s: float, worker_usd: float | None = None
+) -> float:
     busy = workers * (boot_s + CLOSE_S) + machine_s
-    return (busy * prices.worker.usd_per_hour) / 3600 + _hours(
-        workers, machine_s, boot_s
-    ) * prices.scheduler.usd_per_hour
+    usd = prices.worker.usd_per_hour if worker_usd is None else worker_usd
+    return (busy * usd) / 3600 + _hours(workers, machine_s, boot_s) * prices.scheduler.usd_per_hour
 
 
 def cost_entries(
@@ -133,6 +135,7 @@ def cost_entries(
     entries: dict[str, Any] = {
         "cluster_region": prices.region,
         "workers": f"{_count(spec)} x {prices.worker.type}{' spot' if spec.spot else ''}, {each} each,"
+        f"{f' {prices.on_demand.usd_per_hour:.3g} USD per hour on demand where there is no room for spot,' if prices.on_demand else ''}"
         f" {prices.worker.usd_per_hour:.3g} USD per hour each",
         "scheduler": f"1 x {prices.scheduler.type}, {prices.scheduler.usd_per_hour:.3g} USD per hour",
         "disks": f"{spec.disk_gb} GB each, in the price"

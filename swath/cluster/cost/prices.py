@@ -53,10 +53,19 @@ class ClusterPrices:
     """Prices of disks, storage and traffic."""
     date: str
     """Date of the table."""
+    on_demand: MachinePrice | None = None
+    """Of a worker that is launched on demand because there was no room for a spot machine; None where that does not happen."""
 
-    def usd_per_hour(self, role: str) -> float:
-        """Price of a machine with a role: `scheduler` or `worker`."""
-        return (self.scheduler if role == "scheduler" else self.worker).usd_per_hour
+    def usd_per_hour(self, role: str, *, spot: bool = True) -> float:
+        """Price of a machine with a role, `scheduler` or `worker`; `spot`: whether it is a spot machine where it should be one."""
+        if role == "scheduler":
+            return self.scheduler.usd_per_hour
+        return (self.worker if spot or self.on_demand is None else self.on_demand).usd_per_hour
+
+    @property
+    def dearest_worker_usd(self) -> float:
+        """The highest price of a worker for an hour."""
+        return max(self.worker.usd_per_hour, self.usd_per_hour("worker", spot=False))
 
 
 def cluster_prices(spec: AwsCluster | GcpCluster, own: Prices | None = None) -> ClusterPrices:
@@ -84,10 +93,13 @@ def cluster_prices(spec: AwsCluster | GcpCluster, own: Prices | None = None) -> 
         usd += (place.address_hour or 0) if spec.public_ip else 0
         return MachinePrice(name, usd, price.cores or cores_of(name), gpus or price.gpus or 0)
 
-    added = _hour(place.gpus[gpus.type], spec.spot) * gpus.count if gpus is not None else 0.0
-    worker = machine(spec.machine, spec.spot, added, gpus.count if gpus is not None else 0)
+    def worker(spot: bool) -> MachinePrice:
+        added = _hour(place.gpus[gpus.type], spot) * gpus.count if gpus is not None else 0.0
+        return machine(spec.machine, spot, added, gpus.count if gpus is not None else 0)
+
     scheduler = machine(spec.scheduler_machine, spot=False)
-    return ClusterPrices(region, worker, scheduler, place, prices.date)
+    on_demand = worker(spot=False) if spec.on_demand else None
+    return ClusterPrices(region, worker(spec.spot), scheduler, place, prices.date, on_demand)
 
 
 def region_of(spec: AwsCluster | GcpCluster) -> str:

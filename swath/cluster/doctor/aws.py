@@ -126,7 +126,7 @@ def _image(aws: AwsApi, spec: AwsCluster) -> Finding:
 def _subnet(aws: AwsApi, spec: AwsCluster, found: list[Response]) -> Finding:
     """Also appends the subnet to `found`: security groups are compared with it."""
     if spec.subnet:
-        subnets = aws.call("ec2", "describe_subnets", {"SubnetIds": [spec.subnet]})["Subnets"]
+        subnets = aws.call("ec2", "describe_subnets", {"SubnetIds": [spec.subnet, *spec.subnets]})["Subnets"]
     else:
         filters = [{"Name": "default-for-az", "Values": ["true"]}]
         subnets = aws.call("ec2", "describe_subnets", {"Filters": filters})["Subnets"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from swath.cluster.cost.prices import cores_of
 from swath.cluster.doctor.finding import Finding, checked, fail, finding_of, ok, warn
@@ -31,12 +32,14 @@ def check_project(spec: GcpCluster) -> Iterator[Finding]:
     if first.state == "fail":
         return
     yield checked("project", lambda: _project(gce, spec), needed=False)
-    zone = checked("zone", lambda: _zone(gce, spec), needed=False)
-    yield zone
-    if zone.state == "fail":
-        return
-    for name in dict.fromkeys((spec.machine, spec.scheduler_machine)):
-        yield checked("machines", lambda name=name: _machine(gce, spec, name), needed=False)  # type: ignore[misc]
+    for place in dict.fromkeys((spec.zone, *spec.zones)):
+        in_zone = spec.model_copy(update={"zone": place})
+        zone = checked("zone", partial(_zone, gce, in_zone), needed=False)
+        yield zone
+        if zone.state == "fail":
+            return
+        for name in dict.fromkeys((spec.machine, spec.scheduler_machine)):
+            yield checked("machines", partial(_machine, gce, in_zone, name), needed=False)
     if spec.gpus is not None:
         yield checked("gpus", lambda: _gpus(gce, spec), needed=False)
     yield checked("image", lambda: _image(gce, spec), needed=False)

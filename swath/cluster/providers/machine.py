@@ -37,6 +37,8 @@ class Machine:
     """As the cloud reports it, such as `running`."""
     type: str = ""
     """Machine type; the kind of the resource on Kubernetes."""
+    spot: bool = False
+    """Whether it was launched as a spot machine; known to who launched it."""
 
 
 def console_tail(console: str, lines: int) -> str:

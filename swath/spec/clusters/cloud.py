@@ -58,6 +58,8 @@ class CloudCluster(SpecModel):
     """Worker processes per machine, each with one thread; one per core when not given (one per GPU where there are any)."""
     spot: bool = False
     """Whether workers are spot machines, which the provider may terminate at any time. The scheduler never is one."""
+    on_demand: bool = False
+    """Whether workers are launched on demand when no zone has room for spot machines. Needs spot: true."""
     public_ip: bool = True
     """Whether machines have a public IP address. False if this machine reaches their network in another way, such as a VPN."""
     disk_gb: int = Field(default=50, ge=10, le=16000)
@@ -83,6 +85,15 @@ class CloudCluster(SpecModel):
         return env
 
     @model_validator(mode="after")
+    def _spot_first(self) -> Self:
+        if self.on_demand and not self.spot:
+            raise mistake(
+                "on_demand says what happens when there is no room for spot machines: set spot: true, too",
+                at=("on_demand",),
+            )
+        return self
+
+    @model_validator(mode="after")
     def _no_secrets(self) -> Self:
         if not self.secret_env:
             refuse_secrets(self.env)
@@ -100,11 +111,19 @@ class AwsCluster(CloudCluster):
     scheduler_machine: str = Field(default="t3.medium", pattern=NAME_PATTERN)
     """Instance type of the scheduler."""
     subnet: str | None = Field(default=None, pattern=r"^subnet-[0-9a-z]+$")
-    """Subnet of the machines; the first one of the default VPC when not given."""
+    """Subnet of the machines; those of the default VPC when not given, one after the other where a zone has no room."""
+    subnets: list[Annotated[str, Field(pattern=r"^subnet-[0-9a-z]+$")]] = Field(default_factory=list, max_length=16)
+    """More subnets, of other zones of the same VPC, in which machines are launched when the one before has no room."""
     security_groups: list[Annotated[str, Field(pattern=r"^sg-[0-9a-z]+$")]] = Field(min_length=1)
     """They must allow connections from this machine to port 8786 of the scheduler, and between the machines."""
     profile: str | None = Field(default=None, pattern=NAME_PATTERN)
     """Instance profile of the machines (a name or an ARN): their permissions to read imagery and write results."""
+
+    @model_validator(mode="after")
+    def _first_subnet(self) -> AwsCluster:
+        if self.subnets and self.subnet is None:
+            raise mistake("these are tried after subnet: set it to the first one", at=("subnets",))
+        return self
 
     @model_validator(mode="after")
     def _has_driver(self) -> AwsCluster:
@@ -129,6 +148,8 @@ class GcpCluster(CloudCluster):
     """The project's id."""
     zone: str = Field(pattern=r"^[a-z]+-[a-z]+\d+-[a-z]$")
     """Such as europe-west4-a."""
+    zones: list[Annotated[str, Field(pattern=r"^[a-z]+-[a-z]+\d+-[a-z]$")]] = Field(default_factory=list, max_length=16)
+    """More zones of the same region, in which machines are launched when the one before has no room."""
     machine: str = Field(default="n2-standard-4", pattern=NAME_PATTERN)
     """Machine type of the workers."""
     scheduler_machine: str = Field(default="e2-medium", pattern=NAME_PATTERN)
@@ -142,6 +163,19 @@ class GcpCluster(CloudCluster):
     """Subnetwork in the region of the zone; the one with the name of the network when not given."""
     service_account: str | None = Field(default=None, pattern=r"^\S+@\S+$")
     """Service account of the machines, with permissions to read imagery and write results; the default one when not given."""
+
+    @model_validator(mode="after")
+    def _one_region(self) -> GcpCluster:
+        region = self.zone.rpartition("-")[0]
+        for number, zone in enumerate(self.zones):
+            if zone.rpartition("-")[0] != region:
+                raise mistake(
+                    "{zone} is not in {region}, the region of zone: machines of one run are in one region",
+                    at=("zones", number),
+                    zone=zone,
+                    region=region,
+                )
+        return self
 
     @model_validator(mode="after")
     def _takes_gpus(self) -> GcpCluster:

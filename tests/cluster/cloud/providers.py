@@ -36,7 +36,15 @@ class MemoryCloud:
         assert self.open.wait(20)
         name, place = request.name, self.place
         machine = Machine(
-            f"i-{name}", name, request.label, request.role, request.expires, place, "running", request.type
+            f"i-{name}",
+            name,
+            request.label,
+            request.role,
+            request.expires,
+            place,
+            "running",
+            request.type,
+            spot=request.spot,
         )
         self.listed[machine.id] = machine
         return machine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from dataclasses import dataclass
@@ -25,11 +26,19 @@ class Machine:
     role: str
     began: float
     ended: float | None = None
+    spot: bool = True
 
 
 def test_every_machine_is_paid_for_from_its_beginning_to_its_end_a_minute_at_least() -> None:
     machines = [Machine("scheduler", 0), Machine("worker", 100), Machine("worker", 100, 105)]
     assert Budget(1, PRICES).spent_usd(machines, 1100) == pytest.approx(0.11 + 1.0 + 0.06)
+
+
+def test_a_worker_that_was_launched_on_demand_costs_what_it_costs() -> None:
+    prices = dataclasses.replace(PRICES, on_demand=MachinePrice("w", 10.8, 4, 0))
+    machines = [Machine("worker", 0), Machine("worker", 0, spot=False), Machine("scheduler", 0, spot=False)]
+    assert Budget(100, prices).spent_usd(machines, 1000) == pytest.approx(1.0 + 3.0 + 0.1)
+    assert prices.dearest_worker_usd == 10.8
 
 
 @given(

@@ -178,3 +178,24 @@ def test_gpus_need_a_machine_image_with_their_driver(kind: str, machine: str, gp
         ValidationError, match=rf"{machine} has GPUs, and Ubuntu's own machine image has no driver.*VARIANT=gpu"
     ):
         cluster(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"zones": ["europe-west4-b", "us-central1-a"]}, "us-central1-a is not in europe-west4, the region of zone"),
+        ({"on_demand": True}, "set spot: true, too"),
+    ],
+)
+def test_zones_are_of_one_region_and_on_demand_is_for_spot(fields: dict[str, Any], message: str) -> None:
+    place: dict[str, Any] = {"kind": "gcp", "image": "x", "project": "acme", "zone": "europe-west4-a"}
+    GcpCluster(**place, zones=["europe-west4-b"], spot=True, on_demand=True)
+    with pytest.raises(ValidationError, match=message):
+        GcpCluster(**place, **fields)
+
+
+def test_more_subnets_follow_a_first_one() -> None:
+    place: dict[str, Any] = {"kind": "aws", "image": "x", "region": "eu-central-1", "security_groups": ["sg-1"]}
+    AwsCluster(**place, subnet="subnet-1", subnets=["subnet-2"])
+    with pytest.raises(ValidationError, match="set it to the first one"):
+        AwsCluster(**place, subnets=["subnet-2"])

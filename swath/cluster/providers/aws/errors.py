@@ -25,6 +25,8 @@ NO_CAPACITY = (
     "Unsupported",
 )
 """Another zone of the region may have such a machine, and its subnet free addresses."""
+NO_SPOT = ("MaxSpotInstanceCountExceeded", "SpotMaxPriceTooLow")
+"""There is no room for spot machines, in no zone; there may be for others."""
 CLOCK = "set the clock of this machine: AWS takes no request that is dated more than some minutes from its own time"
 _QUOTA = "ask for more in the console under Service Quotas (Amazon EC2), have fewer workers, or another machine type or region"
 _CAPACITY = "set another cluster.machine or cluster.subnet (of another zone), or try again later"

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from swath.cluster.providers.aws.api import Ec2Api, Response
-from swath.cluster.providers.aws.errors import NO_CAPACITY, Ec2Error
+from swath.cluster.providers.aws.errors import NO_CAPACITY, NO_SPOT, Ec2Error
 from swath.cluster.providers.aws.fleet import EXPIRES, ROLE, RUN, Ec2Fleet, machine_of
 from swath.cluster.providers.contract import Fleet, LaunchRequest, MachineProvider, MachineStatus
 from swath.cluster.providers.machine import Machine
+from swath.cluster.providers.placement import Placements
 from swath.errors import InfrastructureError, UsageError
 from swath.spec.clusters.cloud import AwsCluster
 
@@ -47,15 +49,24 @@ class Ec2Provider:
 
     def launch(self, request: LaunchRequest) -> Machine:
         token = str(uuid.uuid4())
-        for number, subnet in enumerate(self._subnets, 1):
+        options = self._placements.of(spot=request.spot)
+        last: Ec2Error | None = None
+        for number, option in enumerate(options, 1):
+            if isinstance(last, Ec2Error) and last.code in NO_SPOT and option.spot:
+                continue
+            placed = replace(request, spot=option.spot)
             arguments = run_instances(
-                self._spec, request, image=self._image(request.type), subnet=subnet, token=f"{token}-{number}"
+                self._spec, placed, image=self._image(request.type), subnet=option.place, token=f"{token}-{number}"
             )
             try:
-                return machine_of(self._spec.region, self._ec2.run_instance(arguments))
+                return replace(machine_of(self._spec.region, self._ec2.run_instance(arguments)), spot=option.spot)
             except Ec2Error as error:
-                if error.code not in NO_CAPACITY or number == len(self._subnets):
+                if error.code not in (*NO_CAPACITY, *NO_SPOT):
                     raise
+                self._placements.note_full(option)
+                last = error
+        if last is not None:
+            raise last
         raise InfrastructureError(
             f"{self._spec.region} has no default VPC to put machines in",
             remedy="set cluster.subnet, or make one with `aws ec2 create-default-vpc`",
@@ -75,8 +86,10 @@ class Ec2Provider:
         )
 
     @cached_property
-    def _subnets(self) -> list[str]:
-        return [self._spec.subnet] if self._spec.subnet else self._ec2.default_subnets()
+    def _placements(self) -> Placements:
+        spec = self._spec
+        subnets = [spec.subnet, *spec.subnets] if spec.subnet else self._ec2.default_subnets()
+        return Placements(subnets, on_demand=spec.on_demand)
 
     def _image(self, type_: str) -> Response:
         """The machine image for a machine type."""

@@ -13,6 +13,10 @@ LOGIN = "run `gcloud auth application-default login`, or name a key file in GOOG
 NOT_ALLOWED = re.compile(r"SERVICE_ACCOUNT_ACCESS_DENIED|does not have access|\bpermission\b", re.IGNORECASE)
 OTHER_403 = re.compile(r"quota|rate.?limit|accessNotConfigured|disabled|billing", re.IGNORECASE)
 """Messages of responses with status 403 that have nothing to do with rights."""
+NO_ROOM = re.compile(
+    r"RESOURCE_POOL_EXHAUSTED|enough resources|machineTypes?/\S+.* (was not found|does not exist)", re.IGNORECASE
+)
+"""Messages when a zone has no room for a machine, or no such machine type."""
 REMEDIES = {
     r"quota.?exceeded|QUOTA": "ask for more at https://console.cloud.google.com/iam-admin/quotas, have fewer workers, or"
     " another machine type or region",
@@ -41,6 +45,11 @@ class GceError(InfrastructureError):
         super().__init__(message, remedy=remedy)
         self.status = status
         """HTTP status."""
+
+    @property
+    def no_room(self) -> bool:
+        """Whether another zone of the region may have such a machine."""
+        return NO_ROOM.search(self.message) is not None
 
 
 def error_of(project: str, status: int, content: bytes) -> SwathError:

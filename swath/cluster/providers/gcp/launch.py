@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import re
+import time
 import uuid
+from dataclasses import dataclass, replace
 from typing import Any
 
 from swath.cluster.providers.contract import Fleet, LaunchRequest, MachineProvider, MachineStatus
 from swath.cluster.providers.gcp.api import SCOPE
-from swath.cluster.providers.gcp.errors import error_of_operation
+from swath.cluster.providers.gcp.errors import GceError, error_of_operation
 from swath.cluster.providers.gcp.fleet import EXPIRES, ROLE, RUN, GceFleet, machine_of
 from swath.cluster.providers.machine import Machine
+from swath.cluster.providers.placement import Placement, Placements
 from swath.cluster.steady_clock import steady_time
 from swath.spec.clusters.cloud import GcpCluster
 from swath.spec.clusters.machine_types import NOT_MIGRATED, boots_from_hyperdisk, family, gcp_has_gpus, gcp_is_arm
@@ -107,35 +110,70 @@ def interface(spec: GcpCluster) -> dict[str, Any]:
     return named
 
 
+@dataclass(frozen=True)
+class LaunchLimits:
+    """How long a launch is waited for where there is another zone to try."""
+
+    settle_s: float = 60.0
+    poll_s: float = 0.5
+
+
 class GceProvider:
     """Launches the instances of one cluster."""
 
     power_off_terminates = False
 
-    def __init__(self, spec: GcpCluster) -> None:
-        fleet = GceFleet(spec.project, zones=(spec.zone,))
+    def __init__(self, spec: GcpCluster, limits: LaunchLimits = LaunchLimits()) -> None:
+        zones = (spec.zone, *spec.zones)
+        fleet = GceFleet(spec.project, zones=tuple(dict.fromkeys(zones)))
         self.fleet: Fleet = fleet
         self.gpus = has_gpus(spec)
         self._spec = spec
         self._api = fleet.api
-        self._operations: dict[str, str] = {}
-        """Instance name -> the operation that launches it, while that is running."""
+        self._limits = limits
+        self._placements = Placements(zones, on_demand=spec.on_demand)
+        self._operations: dict[str, tuple[str, Placement]] = {}
+        """Instance name -> the operation that launches it, while that is running, and where."""
 
     def launch(self, request: LaunchRequest) -> Machine:
-        body = instance_body(self._spec, request, seconds=request.expires - steady_time())
-        zone, name = self._spec.zone, body["name"]
+        *others, last = self._placements.of(spot=request.spot)
+        for option in others:
+            try:
+                return self._launch(request, option, settled=True)
+            except GceError as error:
+                if not error.no_room:
+                    raise
+                self._placements.note_full(option)
+        return self._launch(request, last, settled=False)
+
+    def _launch(self, request: LaunchRequest, option: Placement, *, settled: bool) -> Machine:
+        """Launch in one zone. `settled`: wait for the end of the operation, which tells only then that the zone has no room."""
+        zone = option.place
+        spec = self._spec.model_copy(update={"zone": zone})
+        body = instance_body(spec, replace(request, spot=option.spot), seconds=request.expires - steady_time())
+        name = body["name"]
         operation = self._api.insert(zone, body, str(uuid.uuid4()))
         if operation is None:
-            return machine_of(zone, self._api.instance(zone, name) or body)
-        if error := error_of_operation(self._spec.project, operation):
-            raise error
-        self._operations[name] = operation["name"]
-        return machine_of(zone, {**body, "id": operation["targetId"], "status": "PROVISIONING"})
+            return replace(machine_of(zone, self._api.instance(zone, name) or body), spot=option.spot)
+        deadline = time.monotonic() + (self._limits.settle_s if settled else 0.0)
+        while True:
+            if error := error_of_operation(self._spec.project, operation):
+                raise error
+            if operation.get("status") == "DONE" or time.monotonic() > deadline:
+                break
+            time.sleep(self._limits.poll_s)
+            operation = {"targetId": operation["targetId"], **self._api.operation(zone, operation["name"])}
+        self._operations[name] = operation["name"], option
+        launched = machine_of(zone, {**body, "id": operation["targetId"], "status": "PROVISIONING"})
+        return replace(launched, spot=option.spot)
 
     def status(self, machine: Machine) -> MachineStatus:
         if machine.name in self._operations:
-            operation = self._api.operation(machine.place, self._operations[machine.name])
+            operation_name, option = self._operations[machine.name]
+            operation = self._api.operation(machine.place, operation_name)
             if error := error_of_operation(self._spec.project, operation):  # accepted, but then the zone had none left
+                if isinstance(error, GceError) and error.no_room:
+                    self._placements.note_full(option)
                 return MachineStatus(state="", ended=True, error=error)
             if operation.get("status") == "DONE":
                 del self._operations[machine.name]

@@ -75,3 +75,17 @@ def test_the_request_protects_the_metadata_and_deletes_the_disk(ec2_cloud: Cloud
         "volume",
         "spot-instances-request",
     }
+
+
+def test_a_machine_is_launched_on_demand_when_the_account_may_have_no_more_spot_machines(ec2_cloud: Cloud) -> None:
+    """EC2's code MaxSpotInstanceCountExceeded is about the whole region: no other subnet is asked for a spot machine."""
+    ec2_cloud.fault(
+        "RunInstances", "MaxSpotInstanceCountExceeded", status=400, message="Max spot instance count exceeded"
+    )
+    provider = Ec2Provider(ec2_spec(ec2_cloud, subnet=None, spot=True, on_demand=True))
+    launched = provider.launch(launch_request(spot=True))
+    assert not launched.spot
+    asked = [call["parameters"] for call in ec2_cloud.calls() if call["action"] == "RunInstances"]
+    assert ["spot" in str(each) for each in asked] == [True, False]
+    provider.fleet.terminate([launched])
+    assert ec2_cloud.empty()

@@ -188,3 +188,34 @@ def test_a_runs_machines_are_listed_in_their_zone_and_consoles_from_their_end(gc
     assert read["parameters"]["start"] == "-16384"
     provider.fleet.terminate([launched])
     assert gce_cloud.empty()
+
+
+def test_a_machine_is_launched_in_the_next_zone_when_one_has_no_room(gce_cloud: Cloud) -> None:
+    """Compute Engine accepts the request, and only its operation ends with ZONE_RESOURCE_POOL_EXHAUSTED."""
+    gce_cloud.behaviour(boot="never")
+    gce_cloud.stock_out()
+    provider = GceProvider(gce_spec(gce_cloud, zones=["us-central1-b", "us-central1-c"]))
+    first, second = (provider.launch(launch_request(f"run-1-{name}")) for name in "ab")
+    assert [first.place, second.place] == ["us-central1-b"] * 2, "the full zone is not asked again soon"
+    inserted = [each["parameters"]["zone"] for each in gce_cloud.calls() if each["action"] == "instances.insert"]
+    assert inserted == ["us-central1-a", "us-central1-b", "us-central1-b"]
+    assert {each.id for each in provider.fleet.machines("run-1")} == {first.id, second.id}
+    assert gce_cloud.until(lambda: bool(provider.status(first).private_ip), 60)
+    provider.fleet.terminate([first, second])
+    assert gce_cloud.empty()
+
+
+def test_where_no_zone_has_room_for_spot_machines_one_is_launched_on_demand(gce_cloud: Cloud) -> None:
+    gce_cloud.behaviour(boot="never")
+    gce_cloud.stock_out(times=2)
+    provider = GceProvider(gce_spec(gce_cloud, zones=["us-central1-b"], spot=True, on_demand=True))
+    launched = provider.launch(dataclasses.replace(launch_request("run-1-a"), spot=True))
+    models = [
+        (each["parameters"]["zone"][-1], each["parameters"]["body"]["scheduling"]["provisioningModel"])
+        for each in gce_cloud.calls()
+        if each["action"] == "instances.insert"
+    ]
+    assert models == [("a", "SPOT"), ("b", "SPOT"), ("a", "STANDARD")]
+    assert (launched.spot, launched.place) == (False, "us-central1-a")
+    provider.fleet.terminate([launched])
+    assert gce_cloud.empty()
