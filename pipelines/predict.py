@@ -4,6 +4,7 @@ contract, weights   bands and classes of the model, and the digest of its weight
 scenes              the imagery on the map's grid                                  on the client
 receptive           the receptive field of the network, measured                   once for the same weights
 regions             the map's grid in large windows                                a lazy sequence
+choice, model       runtime and precision for all regions                          measured once for large maps
 layout              sheets, encoding and tile size of the map                      on the client
 results             one call per region: read, infer, mask, encode                 streamed over the workers
 seams               some windows computed again in other tiles, and compared       on a worker
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from swath.maps.layout import MapLayout
     from swath.maps.region_result import RegionResult
     from swath.models.contract import Contract, ModelInfo, ReceptiveField, Weights
+    from swath.models.runtime_choice import RuntimeChoice
     from swath.storage.publication import Published
 
 log = logging.getLogger(__name__)
@@ -79,11 +81,15 @@ def map_scenes(
     """The rest of the graph, for scenes of any source. The first three arguments are results of tasks: refs, not values."""
     receptive = measure_model(weights)
     channels = count_channels(weights, contract=contract)
-    model = describe_model(ref, receptive=receptive)
-    regions = plan_regions(scenes, model=model, area=area, output=output, region=region)
+    described = describe_model(ref, receptive=receptive)
+    regions = plan_regions(scenes, model=described, area=area, output=output, region=region)
+    choice = choose_runtime(
+        described, regions=regions, scenes=scenes, runtime=ref.runtime, precision=ref.precision, agreement=ref.agreement
+    )
+    model = apply_choice(described, choice=choice)
     layout = plan_map(regions, model=model, channels=channels, output=output)
     results = predict_region.map(regions, scenes=scenes, model=model, area=area, layout=layout)
-    seams = check_seams(results, regions=regions, scenes=scenes, model=model, area=area, layout=layout)
+    seams = check_seams(results, regions=regions, scenes=scenes, model=model, area=area, layout=layout, choice=choice)
     return publish_map(
         results, seams=seams, regions=regions, scenes=scenes, model=model, area=area, layout=layout, output=output
     )
@@ -152,6 +158,29 @@ def count_channels(weights: Weights, *, contract: Contract) -> int:
     return measure_channels(weights)
 
 
+@task(light=True)
+def choose_runtime(
+    model: ModelInfo, *, regions: Regions, scenes: tuple[Scenes, ...], runtime: Any, precision: Any, agreement: float
+) -> RuntimeChoice:
+    """Library and precision for all regions, measured on a machine that does the work where the spec leaves the choice."""
+    from swath.maps.runtime_sample import read_sample
+    from swath.models.runtime_choice import RuntimeRequest, needs_sample
+    from swath.models.runtime_choice import choose_runtime as choose
+
+    request = RuntimeRequest(runtime, precision, agreement)
+    sample = read_sample(regions, scenes, model) if needs_sample(model, request, regions.megapixels) else None
+    choice = choose(model, request, regions.megapixels, sample)
+    if sample is not None:
+        log.info("runtime %s, %s%s", choice.runtime, choice.precision, f": {choice.reason}" if choice.reason else "")
+    return choice
+
+
+@task(on_client=True)
+def apply_choice(model: ModelInfo, *, choice: RuntimeChoice) -> ModelInfo:
+    """The model with the runtime and precision of this run."""
+    return choice.applied(model)
+
+
 @task(on_client=True)
 def plan_regions(
     scenes: tuple[Scenes, ...], *, model: ModelInfo, area: Area | None, output: Output, region: int | None
@@ -189,11 +218,12 @@ def check_seams(
     model: ModelInfo,
     area: Area | None,
     layout: MapLayout,
+    choice: RuntimeChoice,
 ) -> dict[str, Any]:
     """Compute windows across the borders of regions again and compare them with the map (see swath.maps.seams)."""
     from swath.maps import seams
 
-    return seams.check_seams(results, regions, scenes, model, area, layout).certificate(model)
+    return seams.check_seams(results, regions, scenes, model, area, layout).certificate(model, choice.reason)
 
 
 def still_there(published: Published) -> bool:

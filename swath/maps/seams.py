@@ -53,8 +53,8 @@ class SeamCheck:
     excess: tuple[float, ...]
     """Of a model whose tiles are blended, one number for each window: see swath.models.blend.seam_excess."""
 
-    def certificate(self, model: ModelInfo) -> dict[str, Any]:
-        """Plain values for the report: whether the map is exact, and if not, why."""
+    def certificate(self, model: ModelInfo, runtime_reason: str = "") -> dict[str, Any]:
+        """Plain values for the report: whether the map is exact, and if not, why; and what computed it, and why that did."""
         difference = (
             "pixels differ between tilings in the last bits of the network's arithmetic" if self.differing else ""
         )
@@ -70,6 +70,7 @@ class SeamCheck:
             "device": model.device,
             "runtime": model.used_runtime,
             "precision": model.precision,
+            **({"runtime_reason": runtime_reason} if runtime_reason else {}),
             **({"excess": _mean(self.excess)} if self.excess else {}),
             **({"agreement": self.agreement.share, "compared": self.agreement.pixels} if self.agreement.pixels else {}),
         }

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from swath.errors import ModelError
-from swath.models.contract import Contract, Format, ModelInfo, ReceptiveField, Weights, native_runtime
+from swath.models.contract import Contract, Format, ModelInfo, Precision, ReceptiveField, Weights, native_runtime
 from swath.models.contract_file import contract_path, read_contract
 from swath.models.declaration import channels_error
 from swath.models.device import Device, resolve_device
@@ -99,7 +99,7 @@ def describe(ref: ModelRef, receptive: ReceptiveField) -> ModelInfo:
         exact=receptive.exact,
         reason=receptive.reason,
         smallest=receptive.smallest,
-        precision=ref.precision,
+        precision="float32" if ref.precision == "auto" else ref.precision,
         device=device,
         code=weights.code,
         gives_probabilities=receptive.gives_probabilities,
@@ -110,15 +110,16 @@ def describe(ref: ModelRef, receptive: ReceptiveField) -> ModelInfo:
 def _check_runtime(ref: ModelRef, path: str, form: Format) -> None:
     """Raise ModelError where the runtime that the spec names does not do what it asks for."""
     if ref.runtime == "auto":
-        if form == "onnx" and (ref.precision != "float32" or ref.device == "cuda"):
-            given = f"precision {ref.precision}" if ref.precision != "float32" else "device cuda"
+        if form == "onnx" and (ref.precision not in ("float32", "auto") or ref.device == "cuda"):
+            given = "device cuda" if ref.precision in ("float32", "auto") else f"precision {ref.precision}"
             raise ModelError(
                 f"{path}: ONNX models run in float32 on the CPU, not with {given}",
                 remedy="export the model as .pt2, or leave it out",
             )
         return
     device: Device = "cuda" if ref.device == "cuda" else "cpu"
-    if why := obstacle(ref.runtime, form, ref.precision, device):
+    precision: Precision = "float32" if ref.precision == "auto" else ref.precision
+    if why := obstacle(ref.runtime, form, precision, device):
         raise ModelError(f"{path}: runtime {ref.runtime} {why}", remedy="leave model.runtime out")
 
 

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from swath.spec.fields.paths import InputPath
 from swath.spec.locations import is_remote
@@ -27,12 +27,18 @@ class ModelRef(SpecModel):
     trust: bool = False
     """Also read .ckpt, .pth and .pt files of torch.save, which are pickles: with torch's reader of weights only, which makes no other
     objects. Such files need `factory`. Say so only of files whose author you know."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Data type of the network's arithmetic. bfloat16 and float16 change some pixels; they are faster on hardware that computes in them
-    (GPUs, processors with AMX or AVX512-BF16) and several times slower elsewhere. float16 is for GPUs only."""
+    precision: Literal["float32", "auto", "bfloat16", "float16"] = "float32"
+    """Data type of the network's arithmetic. `auto` uses bfloat16 where that is clearly faster on the machine that does the work, and
+    at least `agreement` of the pixels of a sample of this imagery keep their class. bfloat16 and float16 change some pixels; they
+    are faster on hardware that computes in them (GPUs, processors with AMX or AVX512-BF16), slower elsewhere. float16 is for GPUs."""
+    agreement: float = Field(default=0.9999, ge=0.9, le=1)
+    """For `precision: auto`: share of pixels (0.9 to 1) that must have the class that float32 gives; of maps of values, numbers that
+    differ by less than a thousandth of their spread."""
     runtime: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto"
-    """Library that runs the network on the CPU. `auto` is torch, for .onnx files onnxruntime. The others are often faster: weights of
-    .pt2, .safetensors and checkpoints are converted to ONNX for them, once for all projects. Results differ in the last bits."""
+    """Library that runs the network on the CPU. For maps of 12 megapixels and more, `auto` takes the fastest that is installed, if it
+    is clearly faster than that of the file's format (torch, for .onnx files onnxruntime) and gives the same classes; the choice stays
+    for these weights and this processor. Weights of .pt2, .safetensors and checkpoints are converted to ONNX for the others, once for
+    all projects. Results differ in the last bits: name a runtime to have the same everywhere."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the network: `auto` is the GPU if the machine that starts the run has one. Results on GPU and CPU differ in the last
     bits."""
