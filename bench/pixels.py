@@ -97,6 +97,8 @@ class Bench:
                 for size in (SMALL, *self.options.sizes):
                     if "pipeline" in wanted:
                         self.note(self.pipeline(model, size))
+                    for runtime in self.options.runtimes:
+                        self.note(self.pipeline(model, size, runtime))
                 for kind in PEERS if "peers" in wanted else ():
                     for size in (SMALL, *(size for size in self.options.sizes if size <= self.options.peers_up_to)):
                         if not self.failed(kind, model):
@@ -126,12 +128,14 @@ class Bench:
             self.floors.setdefault(model, []).append(found)
             print(f"floors, {model}: {sum(found['floors_ms'].values()):.0f} ms/Mpx", file=sys.stderr, flush=True)
 
-    def pipeline(self, model: str, size: int) -> Found:
-        """`pipe run` in a fresh project."""
-        spec = {"imagery": self.imagery(self.image(size)), "model": self.model(model), "output": bare("out")}
-        return self.piped(
-            Found(OURS, model, size), spec, f"kind: {self.options.cluster}, workers: {self.options.workers}"
-        )
+    def pipeline(self, model: str, size: int, runtime: str = "") -> Found:
+        """`pipe run` in a fresh project; with a runtime and a precision (`openvino/bfloat16`) where given."""
+        name, _, precision = runtime.partition("/")
+        settings = {"runtime": name, "precision": precision or "float32"} if runtime else {}
+        spec = {"imagery": self.imagery(self.image(size)), "model": self.model(model) | settings, "output": bare("out")}
+        who = f"{OURS}, {runtime}" if runtime else OURS
+        cluster = f"kind: {self.options.cluster}, workers: {self.options.workers}"
+        return self.piped(Found(who, model, size), spec, cluster)
 
     def regions(self, count: int) -> Found:
         """`pipe run` with very many regions, of an image without pixels and a model that does nothing."""
@@ -331,6 +335,13 @@ def parsed(words: list[str]) -> argparse.Namespace:
     option = parser.add_argument
     option("--sizes", type=numbers, default=[2048, 4096], metavar="N,N,...", help="edges of the images in pixels")
     option("--models", type=names, default=list(MODELS), metavar="NAME,...", help="of micro, tiny, unet")
+    option(
+        "--runtimes",
+        type=names,
+        default=[],
+        metavar="NAME,...",
+        help="more rows, such as torch,openvino,openvino/bfloat16",
+    )
     option("--only", type=names, default=["floors", "pipeline", "peers"], metavar="PART,...",
            help="of floors, pipeline, peers")  # fmt: skip
     option("--peers", default=os.environ.get("SWATH_BENCH_PEERS", sys.executable), metavar="PYTHON",

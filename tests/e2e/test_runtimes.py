@@ -64,4 +64,4 @@ def test_a_choice_stays_and_says_why(pipe: Pipe, shared: Path) -> None:
 def test_a_runtime_that_cannot_do_it_is_an_error_before_anything_runs(pipe: Pipe, shared: Path) -> None:
     done = pipe("run", spec_of(pipe, shared, "no", {"runtime": "onnxruntime", "precision": "bfloat16"}), code=2)
     assert "runtime onnxruntime does not compute in bfloat16" in done.err
-    assert not (pipe.folder / "out").exists()
+    assert not (pipe.folder / "out/no/map.tif").exists()
