@@ -59,7 +59,7 @@ CLUSTERS = """
 clusters:
   aws: {kind: aws, region: eu-central-1, image: x, security_groups: [sg-1], workers: {min: 1, max: 4}}
   gpu: {kind: aws, region: eu-central-1, image: x, machine_image: ami-1, security_groups: [sg-1], machine: g5.xlarge}
-  odd: {kind: aws, region: eu-central-1, image: x, security_groups: [sg-1], machine: p9.huge}
+  odd: {kind: aws, region: eu-central-1, image: x, security_groups: [sg-1], machine: m9.huge}
 """
 
 
@@ -126,8 +126,8 @@ def test_a_given_rate_goes_before_a_measured_one_and_is_taken_at_its_word(setup:
 def test_an_unknown_price_is_in_the_plan_and_refused_with_a_budget(setup: Setup) -> None:
     said = setup.plan(cluster="odd")
     assert said["cost_usd"] is None
-    assert "prices: {aws: {eu-central-1: {machines: {p9.huge: USD_PER_HOUR}}}}" in said["prices"]
-    with pytest.raises(UsageError, match=r"the budget cannot be enforced: the price of p9\.huge"):
+    assert "prices: {aws: {eu-central-1: {machines: {m9.huge: USD_PER_HOUR}}}}" in said["prices"]
+    with pytest.raises(UsageError, match=r"the budget cannot be enforced: the price of m9\.huge"):
         setup.run(cluster="odd", budget=20)
 
 

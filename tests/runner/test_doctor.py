@@ -36,7 +36,7 @@ def test_a_cluster_on_this_machine_is_started_and_closed(project: Project) -> No
     assert found.message.startswith("inline, 1 worker, came up in ")
 
 
-@pytest.mark.parametrize(("machine", "state"), [("c7i.large", "ok"), ("p9.huge", "warn")])
+@pytest.mark.parametrize(("machine", "state"), [("c7i.large", "ok"), ("m9.huge", "warn")])
 def test_a_cluster_in_a_cloud_has_a_price_or_a_line_that_says_how_to_give_it(
     project: Project, machine: str, state: str
 ) -> None:
