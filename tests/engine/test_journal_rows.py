@@ -49,3 +49,11 @@ def test_a_run_of_this_host_that_is_silent_is_running_and_says_for_how_long(tmp_
 def _set_heartbeat(state: Path, run: str, at: float) -> None:
     with contextlib.closing(sqlite3.connect(state / "journal.sqlite")) as connection, connection:
         connection.execute("UPDATE runs SET heartbeat = ? WHERE id = ?", (at, run))
+
+
+def test_the_seconds_of_a_run_are_those_of_its_sessions() -> None:
+    ended = run_row("run", status="done", started=100.0, finished=160.0)
+    assert ended.seconds == 60
+    again = run_row("run", status="done", started=100.0, finished=160.0, paused_s=ended.paused_until(170.0))
+    assert (again.paused_s, again.seconds) == (10, 50)
+    assert run_row("run", status="failed", started=100.0, heartbeat=120.0).paused_until(150.0) == 30

@@ -202,7 +202,7 @@ def main() -> int:
         results = Results(folder / f"{args.room}.{args.seed}.jsonl")
         if args.again:
             chosen = [row for row in results.rows.values() if row["outcome"] == "survived"]
-            todo = [Mutation(**row["mutation"]) for row in chosen]
+            todo = [Mutation(**row["mutation"]) for row in chosen if _is_there(row, sources)]
         else:
             todo = _chosen(every, sources, args.seed, args.sample)
         todo = [each for each in todo if args.only in each.name and (args.again or each.name not in results.rows)]
@@ -212,6 +212,17 @@ def main() -> int:
             copy.close()
     _tell(args.room, args.seed, len({(each.module, each.line, each.column) for each in every}), results)
     return 0
+
+
+def _is_there(row: dict[str, Any], sources: dict[str, str]) -> bool:
+    """Whether a mutation still is what it was: its file may have changed."""
+    mutation = Mutation(**row["mutation"])
+    source = sources.get(mutation.module, "")
+    code = mutated(source, mutation)
+    same = code is not None and changed_lines(difference(source, code, mutation.module)) == changed_lines(row["diff"])
+    if not same:
+        print(f"{mutation.name}: its file has changed; not run again")
+    return same
 
 
 def _chosen(every: list[Mutation], sources: dict[str, str], seed: int, count: int) -> list[Mutation]:
