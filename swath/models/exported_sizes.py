@@ -56,15 +56,17 @@ class AxisRange:
 def axis_range(size: dict[str, Any], ranges: dict[str, dict[str, int | None]]) -> AxisRange:
     """As torch checks it: multiples are among the guards, and a minimum of 2 only means that the length is dynamic."""
     if "as_int" in size:
-        return AxisRange(None, size["as_int"], size["as_int"])
+        length = min(size["as_int"], LARGEST)
+        return AxisRange(None, length, length)
     text = size["as_expr"]["expr_str"]
     found = _LENGTH.fullmatch(text)
     if found is None:
         raise UnknownSize(f"the length of an axis is {text[:100]!r}")
     name = "*".join(group for group in found.groups() if group)
     limits = ranges.get(name, {})
-    minimum, maximum = limits.get("min_val") or 0, limits.get("max_val")
-    return AxisRange(name, minimum if minimum > _DYNAMIC_MINIMUM else 0, math.inf if maximum is None else maximum)
+    minimum, maximum = min(limits.get("min_val") or 0, LARGEST), limits.get("max_val")
+    most = math.inf if maximum is None or maximum >= LARGEST else maximum
+    return AxisRange(name, minimum if minimum > _DYNAMIC_MINIMUM else 0, most)
 
 
 class _AxisNames(ast.NodeTransformer):

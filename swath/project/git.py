@@ -13,6 +13,8 @@ from swath.project.git_settings import LIST, unsafe_setting
 from swath.project.trust import TrustedFolders
 from swath.spec.project_root import project_root
 
+FIRST_S = 20.0
+"""Time limit of the first command, which reads few files; one of them may be a pipe."""
 TIMEOUT_S = 60.0
 """Time limit of a git command, in seconds; a checkout gets ten times as long."""
 
@@ -71,7 +73,7 @@ class Repository:
         if there is None:
             return None
         try:
-            top = git(there, "rev-parse", "--show-toplevel").rstrip("\n")
+            top = git(there, "rev-parse", "--show-toplevel", timeout_s=FIRST_S).rstrip("\n")
         except GitMissing:
             return None
         except GitFailed as error:
@@ -162,7 +164,9 @@ def git(folder: Path, *arguments: str, codes: Sequence[int] = (0,), timeout_s: f
         )
     except FileNotFoundError:
         raise GitMissing("the program git is not installed") from None
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        raise GitFailed(f"git {arguments[0]} took more than {timeout_s:g} s") from error
+    except OSError as error:
         raise GitFailed(str(error)) from error
     if process.returncode not in codes:
         message = process.stderr.decode("utf-8", "replace").strip()

@@ -98,17 +98,19 @@ class Project:
 def _refuse_foreign(state: Path, root: Path) -> None:
     """Raise UsageError for a state folder outside of an untrusted project, and for one in it that this user's swath did not create.
 
-    The key of a foreign one could make a run load its pickles, and its journal could name other folders, and runs of trusted projects.
+    The key of a foreign one could make a run load its pickles, its journal could name other folders and runs of trusted projects, and
+    links in it lead elsewhere.
     """
     try:
         if is_own(state):
             return
-        there = any(os.path.lexists(state / name) for name in ("journal.sqlite", RESULTS_KEY))
+        there = any(os.path.lexists(state / name) for name in ("journal.sqlite", RESULTS_KEY, "results"))
+        links = state.is_dir() and any(entry.is_symlink() for entry in os.scandir(state))
     except OSError as error:
         raise UsageError(
             f"{root}/swath.yaml: state: {error.strerror}: {str(state)[:200]}", remedy="name another folder"
         ) from error
-    if there:
+    if there or links:
         raise UsageError(
             f"the state folder {state} was not created by this user's swath, and the folder {root} is not trusted",
             remedy=f"if it is yours: pipe trust {root}; if it came with the folder, remove it, or set SWATH_HOME to another",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,8 @@ PRUNE_TIMEOUT_S = 60.0
 NAME_TIMEOUT_S = 2.0
 """How long the name of another run is waited for, before it is told without one."""
 RETRY_S = 0.05
+_LOCK_FILE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+"""How lock files are opened. A link of that name could have come with the folder, and the file it names would be overwritten."""
 
 
 @contextlib.contextmanager
@@ -48,11 +52,18 @@ def _open_locked(file: Path, output: str) -> int:
     while True:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            handle = os.open(file, _LOCK_FILE, 0o644)
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise StateError(
+                    f"{file} is a symbolic link, and would be written through it", remedy="remove it"
+                ) from error
             raise StateError(
                 f"the output folder {file.parent} cannot be written: {error}", remedy="choose another output.to"
             ) from error
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise StateError(f"{file} is no regular file", remedy="remove it")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _has_name(handle, file):
@@ -72,7 +83,7 @@ def _open_locked(file: Path, output: str) -> int:
 def _has_name(handle: int, file: Path) -> bool:
     """Whether an open file is still the one with that name."""
     try:
-        return os.path.samestat(file.stat(), os.fstat(handle))
+        return os.path.samestat(file.lstat(), os.fstat(handle))
     except FileNotFoundError:
         return False
 
@@ -119,7 +130,7 @@ def _state_lock(state: Path) -> Iterator[int]:
     """The descriptor of the state folder's lock file, not locked yet."""
     try:
         make_private(state)
-        handle = os.open(state / "runs.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(state / "runs.lock", _LOCK_FILE, 0o600)
     except OSError as error:
         raise StateError(
             f"the state folder {state} cannot be written: {error}",

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 LOCKED_STORES = ("s3", "gs")
 _BOUNDARY = "swath-lock"
+_TEXT = 300
+"""Characters of a text in a lock that are read."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,9 @@ def read_holder(url: str, attempts: Attempts = Attempts()) -> Holder | None:
     silent_s = (parsedate_to_datetime(date) - modified).total_seconds()
     try:
         said = json.loads(content)
-        return Holder(
-            str(said["run"]), str(said["host"]), int(said["pid"]), float(said["started"]), str(said["token"]),
-            version, silent_s,
-        )  # fmt: skip
-    except (ValueError, KeyError, TypeError):
+        run, host, token = (str(said[name])[:_TEXT] for name in ("run", "host", "token"))
+        return Holder(run, host, int(said["pid"]), float(said["started"]), token, version, silent_s)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Holder("an unknown run", "an unknown host", 0, 0.0, "", version, silent_s)
 
 

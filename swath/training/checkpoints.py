@@ -52,7 +52,10 @@ class Checkpoints:
         partial = Path(tempfile.mkdtemp(dir=self.folder.parent, prefix="swath-"))
         try:
             for found in Attempts().answer(lambda: files.ls(remote, detail=True), self.remote_folder):
-                request = functools.partial(_get_file, files, found, partial / Path(found["name"]).name)
+                name = Path(found["name"]).name
+                if found["type"] != "file" or not name.endswith(".ckpt"):  # somebody else's
+                    continue
+                request = functools.partial(_get_file, files, found, partial / name)
                 Attempts().answer(request, self.remote_folder)
             partial.rename(self.folder)
         finally:

@@ -70,3 +70,14 @@ def test_numbers_stay_small() -> None:
     assert size_operator("_operator.attrgetter") is None
     assert size_operator("math.factorial") is None
     assert size_operator("torch.load") is None
+
+
+def test_lengths_that_no_image_has_stay_numbers() -> None:
+    symbol = {"as_expr": {"expr_str": "Symbol('s0', integer=True)"}}
+    for found in (
+        axis_range({"as_int": 10**400}, {}),
+        axis_range(symbol, {"s0": {"min_val": 10**4000, "max_val": None}}),
+        axis_range(symbol, {"s0": {"min_val": 10**4000, "max_val": 10**4001}}),
+    ):
+        with pytest.raises(ValueError, match="not for 256"):
+            found.check(2, 256, {})

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import fcntl
 import multiprocessing
+import os
 import threading
 from pathlib import Path
 
@@ -96,3 +97,22 @@ def test_a_place_that_cannot_be_written_is_a_state_error(tmp_path: Path) -> None
         pass
     with pytest.raises(StateError, match="SWATH_HOME"), in_use(tmp_path / "file/state"):
         pass
+
+
+def test_a_lock_file_that_is_a_link_or_a_pipe_is_refused_and_nothing_is_written_through_it(tmp_path: Path) -> None:
+    """A link can come with a clone."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    lock = tmp_path / ".out.lock"
+    lock.symlink_to(victim)
+    with pytest.raises(StateError, match="is a symbolic link"), locked(str(tmp_path / "out"), "a"):
+        pass
+    lock.unlink()
+    os.mkfifo(lock)
+    with pytest.raises(StateError, match="is no regular file"), locked(str(tmp_path / "out"), "a"):
+        pass
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "runs.lock").symlink_to(victim)
+    with pytest.raises(StateError, match="cannot be written"), in_use(tmp_path / "state"):
+        pass
+    assert victim.read_text() == "precious"

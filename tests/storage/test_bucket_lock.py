@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,3 +100,24 @@ def test_the_lock_is_beside_the_output() -> None:
     assert lock_url("s3://bucket/maps/out") == "s3://bucket/maps/.out.lock"
     assert lock_url("gs://bucket/out/") == "gs://bucket/.out.lock"
     assert lock_url("s3://bucket") == "s3://bucket/.lock"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"run": "r", "host": "h", "pid": Infinity, "started": 1, "token": "t"}',
+        b'{"run": "r", "host": "h", "pid": 1, "started": [], "token": "t"}',
+        json.dumps({"run": "r" * 100_000, "host": "h", "pid": 1, "started": 1, "token": "t"}).encode(),
+    ],
+)
+def test_an_object_of_somebody_else_in_its_place_is_a_held_lock(bucket: str, content: bytes) -> None:
+    to = f"{bucket}/strange/out"
+    url = lock_url(to)
+    open_filesystem(url).pipe_file(url, content)
+    with pytest.raises(Locked, match="another run writes to") as caught, bucket_locked(to, "run", NEVER):
+        pass
+    assert len(str(caught.value)) < 2000
+    open_filesystem(url).rm(url)

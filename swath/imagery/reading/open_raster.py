@@ -37,21 +37,10 @@ _BY_RANGES = ("http", "https", "s3", "gs")
 """URL schemes that swath.imagery.remote.range_request reads; others go through fsspec."""
 _BESIDE = (".aux.xml", ".msk", ".ovr")
 _BESIDE_STEM = (
-    ".aux",
-    ".tfw",
-    ".tifw",
-    ".wld",
-    ".tab",
-    ".prj",
-    ".pgw",
-    ".jgw",
-    ".j2w",
-    ".IMD",
-    ".RPB",
-    "_RPC.TXT",
-    "_rpc.txt",
-)
-"""Files of georeference and statistics that GDAL reads with an image, after its name or instead of its suffix."""
+    ".aux", ".tfw", ".tifw", ".wld", ".tab", ".prj", ".pgw", ".jgw", ".j2w", ".imd", ".rpb", ".rpc", ".xml", ".pvl", ".pass", ".attr",
+    "_rpc.txt", "_mtl.txt", "_metadata.txt", "_metadata.xml", "_rpc.xml", "_meta.xml",
+)  # fmt: skip
+"""Files of georeference, statistics and satellites' metadata that GDAL reads with an image, after its name or instead of its suffix."""
 _UNKNOWN_FORMAT = "not recognized as being in a supported file format"
 _FETCH_AGAIN = "The file is damaged or was cut: fetch it again, and check it with gdalinfo -checksum."
 
@@ -111,7 +100,9 @@ def open_raster(href: str, policy: RequestPolicy = POLICY) -> DatasetReader:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # find_scenes notes what this means for the map
         for driver in drivers:
             try:
-                return close_at_exit(rasterio.open(path, driver=driver, sharing=False, **options))
+                return _without_other_files(
+                    close_at_exit(rasterio.open(path, driver=driver, sharing=False, **options)), href
+                )
             except RasterioIOError as error:
                 if _UNKNOWN_FORMAT not in str(error):
                     raise
@@ -138,6 +129,17 @@ def _check_is_file(href: str, mode: int) -> None:
         raise ImageryError(f"{redacted(href)}: {what}, not a raster that can be read", remedy="Name the file itself.")
 
 
+def _without_other_files(opened: DatasetReader, href: str) -> DatasetReader:
+    """The same file, closed and refused when its metadata name another for overviews: GDAL opens that, whatever and wherever it is."""
+    if opened.tags(ns="OVERVIEWS"):
+        opened.close()
+        raise ImageryError(
+            f"{redacted(href)}: its metadata name another file as its overviews",
+            remedy="Remove the .aux.xml file beside it, or write it again: gdal_translate -of COG.",
+        )
+    return opened
+
+
 def _check_sidecars(path: str) -> None:
     # GDAL opens these with any driver, so one of them could be a VRT.
     for side in (Path(path + ".msk"), Path(path + ".ovr")):
@@ -148,7 +150,9 @@ def _check_sidecars(path: str) -> None:
                         f"{side}: not a TIFF", remedy="Remove the file, or write it again with gdaladdo or rio."
                     )
     stem = str(Path(path).with_suffix(""))
-    for name in (*(path + end for end in _BESIDE), *(stem + end for end in _BESIDE_STEM)):
+    stems = {stem, stem.rpartition("_B")[0] or stem}  # one text for all bands of a Landsat image
+    ends = [each for end in _BESIDE_STEM for each in (end, end.upper(), end.replace("_mtl", "_MTL"))]
+    for name in (*(path + end for end in _BESIDE), *(each + end for each in stems for end in ends)):
         if what := special_file(name):  # reading it would block, or never end
             raise ImageryError(f"{name}: {what} beside {path}", remedy="Remove it: GDAL reads it with the image.")
 

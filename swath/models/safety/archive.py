@@ -31,7 +31,7 @@ _NAME = re.compile(r"[!-~][ -~]*")
 class ArchiveLimits:
     """How much of an archive is read."""
 
-    entries: int = 200_000
+    entries: int = 20_000
     ratio: int = 4
     """All entries together are at most so many times as large as the file ..."""
     spare_bytes: int = 256 << 20

@@ -208,6 +208,17 @@ def test_a_state_folder_of_an_earlier_version_is_opened_once_its_folder_is_trust
     assert pipe("runs", SWATH_HOME="").returncode == 0
 
 
+@pytest.mark.parametrize("name", ["runs", "results", "errors.log"])
+def test_a_state_folder_with_links_that_came_with_an_untrusted_folder_is_not_used(
+    pipe: Pipe, project: Path, tmp_path: Path, name: str
+) -> None:
+    (project / ".swath").mkdir()
+    (project / ".swath" / name).symlink_to(tmp_path)
+    done = pipe("plan", "squares.yaml", SWATH_HOME="")
+    assert done.returncode == 2
+    assert "was not created by this user's swath" in done.stderr
+
+
 def test_an_untrusted_swath_yaml_names_no_state_folder_elsewhere(pipe: Pipe, project: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     (project / "swath.yaml").write_text(f"state: {elsewhere}\n")
