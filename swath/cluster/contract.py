@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
@@ -29,6 +29,8 @@ class RunContext:
     """Shows and logs a message: (level, text)."""
     budget: Budget | None = None
     """What machines may cost; None for no limit."""
+    secrets: Collection[str] = field(default=(), repr=False)
+    """Values that the spec has from the environment: they are in no user data and no manifest."""
 
 
 class RunningCluster(Protocol):

@@ -1,4 +1,7 @@
-"""Stopping a run: a signal or a time limit sets a flag that the engine reads; a second signal ends the process at once."""
+"""Stopping a run: a signal or a time limit sets a flag that the engine reads; a second signal ends the process at once.
+
+A call in this process that computes in C code hears neither: it is given a grace time, and then the process ends.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,28 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import FrameType
 
+from swath.engine.signal_watch import watching
 from swath.errors import Interrupted, Stopped, Terminated
 
 IMPORT_CHECK_S = 0.05
 """Seconds until the next look whether an import has ended."""
+
+
+@dataclass(frozen=True)
+class StopLimits:
+    """Seconds until the process ends although its main thread does not hear a signal."""
+
+    grace_s: float = 10.0
+    """After the first, when a call runs in this process."""
+    second_s: float = 1.0
+    """After a second one."""
+    last_words_s: float = 5.0
+    """For writing down how the run ended."""
 
 
 def inside_import(frame: FrameType | None) -> bool:
@@ -38,7 +56,8 @@ class StopNow(BaseException):
 class Stop:
     """Whether a run was asked to stop, and why."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: StopLimits = StopLimits()) -> None:
+        self.limits = limits
         self.requested: Stopped | None = None
         """Why it was asked to stop; None if it was not."""
         self._in_call = False
@@ -47,6 +66,10 @@ class Stop:
         """The reason of a request by another thread, whose signal is on its way."""
         self._resent = False
         """Whether the next signal is sent by this class: the first came in the middle of an import."""
+        self._heard_at = 0.0
+        """When a signal was last handled, by the monotonic clock."""
+        self.on_leaving: Callable[[Stopped], None] | None = None
+        """Writes down how the run ended, when the process ends without the main thread. Called in another thread."""
 
     @contextlib.contextmanager
     def in_call(self) -> Iterator[None]:
@@ -72,7 +95,8 @@ class Stop:
         before = {number: signal.signal(number, self._on_signal) for number in numbers}
         self._handles_signals = True
         try:
-            yield
+            with watching(numbers, self._patience_s, lambda: self._heard_at, self._on_unheard):
+                yield
         finally:
             self._handles_signals = False
             for number, handler in before.items():
@@ -108,7 +132,29 @@ class Stop:
         else:
             self.requested = reason
 
+    def _patience_s(self, number: int, again: bool) -> float:
+        """How long a signal that has just come is given to be heard."""
+        from_user = not self._resent and self._from_thread is None and number != signal.SIGHUP
+        return self.limits.second_s if (again or self.requested) and from_user else self.limits.grace_s
+
+    def _on_unheard(self, number: int, again: bool) -> None:
+        """End the process: its main thread is in C code. Not while a publication has the signals delayed, nor, for the first
+        signal, outside of a call."""
+        if signal.getsignal(number) != self._on_signal or not (self._in_call or self.requested or again):
+            return
+        reason = self.requested or self._from_thread or _stopped_by(number)
+        if self.on_leaving is not None:
+            writing = threading.Thread(target=self.on_leaving, args=(reason,), daemon=True)
+            writing.start()
+            writing.join(self.limits.last_words_s)
+        os.write(
+            2,
+            b"\nswath: a call does not hear the signal, leaving; `pipe resume last` goes on, `pipe sweep` shows what is left\n",
+        )
+        os._exit(reason.exit_code)
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._heard_at = time.monotonic()
         if self._resent:
             self._resent = False
             if self._in_call:

@@ -18,6 +18,8 @@ _SIGNATURE = re.compile(
 _OPENVINO = re.compile(
     r"(?:Exception from|[Cc]heck '(?:[^']|'(?! failed))*' failed at|failed at) (?:src|\./src|/\S*src)\S*:\s*"
 )
+_TRACE = re.compile(r"Exception raised from |Cast error details: ")
+"""What follows names places in C++ and Python classes."""
 _RAISED = re.compile(r"\w*(?:Error|Exception)\b.*: ")
 
 
@@ -82,7 +84,7 @@ def cause(error: Exception) -> str:
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     if any("Traceback of TorchScript" in line for line in lines):
         lines = [line for line in lines if _RAISED.match(line)][-1:] or lines[-1:]
-    text = " ".join(lines).partition("Exception raised from ")[0]
+    text = _TRACE.split(" ".join(lines))[0]
     text = _OPENVINO.sub("", text)
     text = _SIGNATURE.sub("", _SOURCE.sub("", _PREFIX.sub("", text))).strip()
     return text[:500] or type(error).__name__

@@ -122,6 +122,7 @@ def run(
         fresh = fresh or (earlier is not None and earlier.fresh)
         this = _Run(run_id, job, journal, stop, listeners, budget, models, fresh=fresh)
         this.begin()
+        stop.on_leaving = this.leave
         exits.enter_context(heartbeat(job.project.state, run_id, stop))
         outcome = this.end(this.report(this.execute(graph)))
         if this.raised is not None:
@@ -176,7 +177,7 @@ class _Run:
         self.inputs = InputIdentities(functools.partial(self.say, "warning"))
         self.reports = RunReports(run, job, journal, self.store, self.events, failures, self.started)
         self.counts = CallCounts()
-        context = RunContext(run, journal, stop, self.say, budget)
+        context = RunContext(run, journal, stop, self.say, budget, tuple(job.secrets))
         self.cluster = RunCluster(job, context, self.store, self.events.emit)
         self.raised: BaseException | None = None
         """What ended the run although it is not its own: KeyboardInterrupt and the like."""
@@ -322,6 +323,11 @@ class _Run:
         except Exception as error:  # noqa: BLE001 - `report()` of a project's own result: what it says may not fit the page
             self.say("warning", f"the report could not be written: {type(error).__name__}: {error}")
         return outcome
+
+    def leave(self, reason: Stopped) -> None:
+        """Write down that the run ended by a stop that the main thread did not hear. The process ends then, whatever this does."""
+        with contextlib.suppress(Exception), Journal.open(self.job.project.state) as journal:
+            journal.finish_run(self.id, reason.status, reason.exit_code, reason.message, [])
 
     def end(self, outcome: RunOutcome) -> RunOutcome:
         """Write down how it ended, and say so. What cannot be written keeps no run from ending with its own exit code."""

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from swath.engine.stop import Stop, StopNow
+from swath.engine.stop import Stop, StopLimits, StopNow
 from swath.errors import Interrupted, Terminated, TimedOut
+from swath.storage.publication import _signals_delayed
+from tests.process import ROOT
 from tests.waiting import until
 
 LIMIT = TimedOut("too long")
@@ -110,3 +113,93 @@ def test_off_the_main_thread_a_time_limit_asks_without_a_signal() -> None:
     thread.start()
     thread.join()
     assert stop.requested is LIMIT
+
+
+# --- calls that hear nothing
+
+DEAF = """
+import ctypes, os, signal, sys, threading, time
+from swath.engine.stop import Stop, StopLimits, StopNow
+from swath.errors import TimedOut
+
+grace_s, second_s, left = float(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
+stop = Stop(StopLimits(grace_s, second_s, 60))
+stop.on_leaving = lambda reason: open(left, "w").write(f"{reason.status} {reason.exit_code}")
+computes = False
+
+def tell():
+    while not computes:
+        time.sleep(0.01)
+    print("computes", flush=True)
+    if len(sys.argv) > 4:
+        stop.request(TimedOut("too long"))
+
+sleep = ctypes.CDLL(None).sleep
+with stop.on_signals(), stop.in_call():
+    threading.Thread(target=tell, daemon=True).start()
+    # C code goes on after a signal.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    sys.setswitchinterval(1000)  # the other thread sees this only when the interpreter is released, in `sleep`
+    computes = True
+    sleep(600)
+"""
+
+
+def deaf(left: Path, grace_s: float, second_s: float, *more: str) -> subprocess.Popen[str]:
+    """A process whose main thread is in C code for ten minutes."""
+    words = [sys.executable, "-c", DEAF, str(grace_s), str(second_s), str(left), *more]
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "computes\n"
+    return process
+
+
+@pytest.mark.parametrize(
+    ("number", "ended"),
+    [(signal.SIGTERM, "terminated 143"), (signal.SIGINT, "interrupted 130"), (signal.SIGHUP, "terminated 143")],
+)
+def test_a_call_that_hears_nothing_ends_with_its_process_after_the_grace_time(
+    tmp_path: Path, number: signal.Signals, ended: str
+) -> None:
+    process = deaf(tmp_path / "left", 0.3, 300)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=240)
+    assert (tmp_path / "left").read_text() == ended
+    assert process.returncode == int(ended.split()[1])
+    assert "a call does not hear the signal, leaving; `pipe resume last` goes on" in err
+
+
+def test_a_second_signal_ends_it_before_the_grace_time_with_the_first_ones_code(tmp_path: Path) -> None:
+    process = deaf(tmp_path / "left", 300, 0.1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=240)
+    assert (process.returncode, (tmp_path / "left").read_text()) == (130, "interrupted 130")
+
+
+def test_a_time_limit_ends_it_too(tmp_path: Path) -> None:
+    process = deaf(tmp_path / "left", 0.3, 300, "limit")
+    process.communicate(timeout=240)
+    assert (process.returncode, (tmp_path / "left").read_text()) == (1, "timed out 1")
+
+
+def test_a_signal_that_is_heard_ends_nothing_after_the_grace_time() -> None:
+    stop = Stop(StopLimits(grace_s=0.05, second_s=0.05))
+    stop.on_leaving = lambda reason: os._exit(1)
+    with stop.on_signals(), contextlib.suppress(StopNow), stop.in_call():
+        os.kill(os.getpid(), signal.SIGTERM)
+    with stop.on_signals():
+        time.sleep(1)
+    assert isinstance(stop.requested, Terminated)
+
+
+def test_a_publication_that_delays_signals_is_not_cut_off() -> None:
+    stop = Stop(StopLimits(grace_s=0.05, second_s=0.05))
+    stop.on_leaving = lambda reason: os._exit(1)
+    with stop.on_signals(), contextlib.suppress(StopNow), stop.in_call(), _signals_delayed():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1.5)
+        assert stop.requested is None
+    assert isinstance(stop.requested, Terminated)

@@ -63,3 +63,8 @@ def test_what_is_no_tensor_ends_the_search_at_once() -> None:
 
     with pytest.raises(ModelError, match=r"words: the model gives str, not a tensor"):
         measure_predictor(TorchPredictor(Words(), "words"), 1)
+
+
+def test_details_of_a_cast_are_left_out() -> None:
+    message = "Expected a value of type 'float' for argument 'eps'. Cast error details: Unable to cast instance of type <class 'list'>"
+    assert cause(RuntimeError(message)) == "Expected a value of type 'float' for argument 'eps'."

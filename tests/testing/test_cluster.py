@@ -139,6 +139,33 @@ def running_in(kind: Literal["ec2", "gce"], folder: Path) -> Iterator[RunningClu
         )
 
 
+def environment_of_worker(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.allow_hosts("127.0.0.0/8")
+@pytest.mark.parametrize("kind", ["ec2", "gce"])
+def test_secrets_of_env_reach_workers_and_are_in_no_user_data(
+    kind: Literal["ec2", "gce"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "hunter2hunter2"
+    env = {"PLAIN": "seen", "ADDRESS": f"https://x/?key={secret}", "API_TOKEN": "written out"}
+    with started(kind, tmp_path / "cloud") as cloud, Journal.open(tmp_path / "state") as journal:
+        for name, value in {**cloud.environment, **QUICK}.items():
+            monkeypatch.setenv(name, value)
+        spec = (ec2_spec if kind == "ec2" else gce_spec)(cloud, workers=1, env=env, secret_env=True)
+        context = RunContext("20260301-120000-secret-1a2b", journal, Stop(), print, secrets=(secret,))
+        with CloudMachines(spec, context) as cluster:
+            data = [cloud.user_data(machine) for machine in cloud.names()]
+            found = [cluster.session.client.submit(environment_of_worker, name).result(60) for name in env]
+    assert len(data) == 2
+    assert "PLAIN=seen" in "".join(data)
+    assert not any(secret in each or "API_TOKEN" in each or "written out" in each for each in data)
+    assert found == list(env.values())
+
+
 @pytest.fixture(scope="module")
 def ec2_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
     with running_in("ec2", tmp_path_factory.mktemp("ec2-shared")) as running:

@@ -27,6 +27,7 @@ from swath.cluster.teardown.leased import leased
 from swath.cluster.workers import tls
 from swath.cluster.workers.autoscaling import Autoscaler, MachineScaling
 from swath.cluster.workers.dask_settings import SETTINGS
+from swath.cluster.workers.secret_env import without_secrets
 from swath.cluster.workers.session import connect, quiet_dask, scheduler_errors, session
 from swath.engine.call import OutputListener
 from swath.engine.executors.executor import Executor
@@ -55,7 +56,7 @@ class CloudMachines:
         self.workers = 0
         self._released = False
         """Whether the worker machines were terminated because no call was left for them."""
-        self._spec = spec
+        self._spec, self._secret_env = without_secrets(spec, context.secrets)
         self._context = context
         place = spec.region if isinstance(spec, AwsCluster) else spec.project
         self._lease = CloudLease.new(context.run, spec.kind, place)
@@ -80,7 +81,9 @@ class CloudMachines:
                 client = connect(self.address, security, CONNECT_S)
             exits.enter_context(client)
             self._wait_for_workers(cluster, loop, deadline)
-            self.session = exits.enter_context(session(client, self.address, self._warn, end_with_run=True))
+            self.session = exits.enter_context(
+                session(client, self.address, self._warn, end_with_run=True, env=self._secret_env)
+            )
             self._cluster = cluster
             self.autoscaler = self._autoscaler()
             exits.callback(lambda: self.autoscaler.stop())

@@ -23,6 +23,7 @@ from swath.cluster.providers.kubernetes.fleet import ROLE, RUN
 from swath.cluster.teardown.lease import CloudLease
 from swath.cluster.teardown.leased import leased
 from swath.cluster.workers import tls
+from swath.cluster.workers.secret_env import without_secrets
 from swath.cluster.workers.session import connect, quiet_dask, session
 from swath.engine.call import OutputListener
 from swath.engine.executors.executor import Executor
@@ -45,7 +46,7 @@ class KubernetesPods:
     def __init__(self, spec: KubernetesCluster, context: RunContext) -> None:
         self.address = ""
         self.workers = 0
-        self._spec = spec
+        self._spec, self._secret_env = without_secrets(spec, context.secrets)
         self._context = context
         self._lease = CloudLease.new(context.run, "kubernetes", place_of(spec))
         self._exits = contextlib.ExitStack()
@@ -61,7 +62,9 @@ class KubernetesPods:
             exits.enter_context(quiet_dask())
             client = exits.enter_context(self._connect(security))
             self._wait(lambda: _workers(client) >= self._spec.workers.min)
-            self.session = exits.enter_context(session(client, self.address, self._warn, end_with_run=True))
+            self.session = exits.enter_context(
+                session(client, self.address, self._warn, end_with_run=True, env=self._secret_env)
+            )
             self.workers = self.session.workers
             self._exits = exits.pop_all()
         return self

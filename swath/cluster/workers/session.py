@@ -102,11 +102,12 @@ def session(
     warn: Callable[[str], None] | None = None,
     *,
     end_with_run: bool = False,
+    env: Mapping[str, str] = {},
 ) -> Iterator[DaskSession]:
     """Check the versions of a scheduler and its workers, and set the workers up for a run during the body.
 
     `warn` gets a message when packages of the workers' image differ from those here. `end_with_run`: the workers end with the run,
-    so nothing is taken from them at its end. Raises InfrastructureError when a worker
+    so nothing is taken from them at its end. `env`: variables that are set in each worker. Raises InfrastructureError when a worker
     does not fit, or the scheduler is lost.
     """
     with contextlib.ExitStack() as exits:
@@ -114,7 +115,7 @@ def session(
             versions.check(client, address)
             if warn is not None and (message := versions.package_warning(client)):
                 warn(message)
-            exits.enter_context(workers_set_up(client, ProjectCode.loaded(), end_with_run=end_with_run))
+            exits.enter_context(workers_set_up(client, ProjectCode.loaded(), env, end_with_run=end_with_run))
 
             def check_workers(workers: list[str]) -> None:
                 versions.check_workers(client, address, workers)

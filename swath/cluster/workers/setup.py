@@ -1,10 +1,12 @@
-"""A Dask plugin that prepares each worker for a run, also those that join later: the project's code, and the worker's resources."""
+"""A Dask plugin that prepares each worker for a run, also those that join later: the project's code, variables that are secrets, and
+the worker's resources."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from distributed import WorkerPlugin
@@ -30,9 +32,11 @@ class WorkerSetup(WorkerPlugin):
 
     owner: str
     code: ProjectCode
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     async def setup(self, worker: Worker) -> None:
         allocator.keep_pages()  # for workers that swath did not start; the thread for calls starts with the first call
+        os.environ.update(self.env)
         ShippedFinder.here().add(self.owner, self.code)
         missing = {
             name: amount
@@ -54,9 +58,11 @@ def default_resources(worker: Worker) -> Mapping[str, float]:
 
 
 @contextlib.contextmanager
-def workers_set_up(client: Client, code: ProjectCode, *, end_with_run: bool = False) -> Iterator[None]:
+def workers_set_up(
+    client: Client, code: ProjectCode, env: Mapping[str, str] = {}, *, end_with_run: bool = False
+) -> Iterator[None]:
     """Register the plugin during the body. `end_with_run`: the workers end with the run, so that the plugin may stay; a stopped one
-    would not answer.
+    would not answer. `env`: variables to set, for workers that end with the run.
 
     Raises InfrastructureError when workers cannot import the project's code because another run's code has the same module names,
     and TimeoutError when they do not answer.
@@ -66,7 +72,7 @@ def workers_set_up(client: Client, code: ProjectCode, *, end_with_run: bool = Fa
             answer(client, client._unregister_worker_plugin, plugin)
     name = PREFIX + client.id
     try:
-        answer(client, client._register_worker_plugin, WorkerSetup(name, code), name, idempotent=False)
+        answer(client, client._register_worker_plugin, WorkerSetup(name, code, env), name, idempotent=False)
     except ValueError as error:
         _unregister(client, name)
         raise InfrastructureError(

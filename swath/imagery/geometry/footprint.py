@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -183,14 +184,18 @@ def _same_crs(one: str, other: str) -> bool:
 
 def _apply(affine: Any, points: NDArray[np.float64]) -> NDArray[np.float64]:
     x, y = points[:, 0], points[:, 1]
-    return np.column_stack([affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f])
+    with np.errstate(invalid="ignore", over="ignore"):  # of points that cannot be transformed
+        return np.column_stack([affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f])
 
 
 def extent_pixels(band: GeoBox, image: GeoBox) -> tuple[float, float, float, float]:
     """Bounds (left, top, right, bottom) of a band's grid in pixels of the image grid; not finite when it cannot be transformed."""
     west, south, east, north = grid_polygon(band).bounds
     # A grid that is very tall and narrow gets no more than some thousand points.
-    edge = shapely.segmentize(grid_polygon(band), max((east - west) / 64, (north - south) / 4096, 1e-12 / 64))
+    try:
+        edge = shapely.segmentize(grid_polygon(band), max((east - west) / 64, (north - south) / 4096, 1e-12 / 64))
+    except shapely.errors.GEOSException:  # one side is 2^31 times the other, of a damaged file
+        return (math.nan,) * 4
     points = shapely.get_coordinates(edge)
     if band.crs != image.crs:
         points = _transform(points, str(band.crs), str(image.crs))

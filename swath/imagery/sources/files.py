@@ -5,9 +5,10 @@ from __future__ import annotations
 import glob
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp
@@ -170,7 +171,8 @@ def _scene(
         if len(names) == 1 and not any(described):
             unnamed.append(href)
         _note_colours(file, imagery, requested, names, notes)
-        bands = tuple(read_band(file, href, index, name, file_stamp, imagery) for index, name in indexes)
+        every = _BandFacts.of(file, href)
+        bands = tuple(read_band(file, href, index, name, file_stamp, imagery, facts=every) for index, name in indexes)
         notes += file_notes(file, href, bands, imagery.nodata)
         quality = None
         if imagery.mask is not None:
@@ -258,6 +260,26 @@ def _index(want: str | int, names: list[str], href: str) -> tuple[int, str]:
     raise ImageryError(f"{redacted(href)}: no band {want!r}{hint}; it has {has}", remedy=remedy)
 
 
+@dataclass(frozen=True)
+class _BandFacts:
+    """What a file says of its bands, by their position. Each is read once: GDAL goes through all bands for it."""
+
+    grid: GeoBox
+    dtypes: Sequence[str]
+    nodata: Sequence[float | None]
+    scales: Sequence[float]
+    offsets: Sequence[float]
+    descriptions: Sequence[str | None]
+    colours: Sequence[ColorInterp]
+
+    @classmethod
+    def of(cls, file: DatasetReader, href: str) -> Self:
+        """Raises ImageryError for a file without an extent."""
+        return cls(
+            _grid(file, href), file.dtypes, file.nodatavals, file.scales, file.offsets, file.descriptions, file.colorinterp
+        )  # fmt: skip
+
+
 def read_band(
     file: DatasetReader,
     href: str,
@@ -267,6 +289,7 @@ def read_band(
     imagery: FilesImagery | None = None,
     *,
     numbers: bool = True,
+    facts: _BandFacts | None = None,
 ) -> Band:
     """The metadata of one band of an open file. The spec's scale and offset override the file's; its nodata is used when the file has
     none.
@@ -274,19 +297,21 @@ def read_band(
     `numbers=False` is for quality bands, to which the spec's nodata, scale and offset do not apply. Raises ImageryError for complex
     pixels.
     """
-    if file.dtypes[index - 1].startswith("complex"):
+    facts = facts or _BandFacts.of(file, href)
+    dtype = facts.dtypes[index - 1]
+    if dtype.startswith("complex"):
         raise ImageryError(
-            f"{redacted(href)}: band {index} has complex pixels ({file.dtypes[index - 1]}), such as a radar image before detection; "
+            f"{redacted(href)}: band {index} has complex pixels ({dtype}), such as a radar image before detection; "
             "their amplitude or intensity is needed",
             remedy="Compute it first, such as with gdal_translate -ot Float32 on "
             f"'DERIVED_SUBDATASET:AMPLITUDE:{redacted(href)}' (or INTENSITY, PHASE).",
         )
-    nodata = file.nodatavals[index - 1]
+    nodata = facts.nodata[index - 1]
     scale: float | None = None
     offset: float | None = None
-    if (file.scales[index - 1], file.offsets[index - 1]) != (1.0, 0.0):
-        scale, offset = file.scales[index - 1], file.offsets[index - 1]
-    categorical = not numbers or _is_categorical(file, href, index, name, imagery)
+    if (facts.scales[index - 1], facts.offsets[index - 1]) != (1.0, 0.0):
+        scale, offset = facts.scales[index - 1], facts.offsets[index - 1]
+    categorical = not numbers or _is_categorical(facts, href, index, name, imagery)
     if categorical:
         scale, offset = None, None
     elif imagery is not None:
@@ -296,8 +321,8 @@ def read_band(
         name=name,
         href=href,
         index=index,
-        geobox=_grid(file, href),
-        dtype=file.dtypes[index - 1],
+        geobox=facts.grid,
+        dtype=dtype,
         nodata=nodata,
         scale=scale,
         offset=offset,
@@ -319,14 +344,14 @@ def _grid(file: DatasetReader, href: str) -> GeoBox:
     return grid
 
 
-def _is_categorical(file: DatasetReader, href: str, index: int, name: str, imagery: FilesImagery | None) -> bool:
-    names = [name, file.descriptions[index - 1] or ""]
+def _is_categorical(facts: _BandFacts, href: str, index: int, name: str, imagery: FilesImagery | None) -> bool:
+    names = [name, facts.descriptions[index - 1] or ""]
     if imagery is not None:
         names += [imagery.names[index - 1]] if imagery.names is not None else []
         if is_listed(imagery.categorical, index, *names):
             return True
-    alone = file.count == 1 and is_categorical_file(PurePosixPath(redacted(href)).stem)
-    return alone or file.colorinterp[index - 1] is ColorInterp.palette or any(map(is_categorical_name, names))
+    alone = len(facts.dtypes) == 1 and is_categorical_file(PurePosixPath(redacted(href)).stem)
+    return alone or facts.colours[index - 1] is ColorInterp.palette or any(map(is_categorical_name, names))
 
 
 def _crs(file: DatasetReader) -> str | None:

@@ -1,8 +1,9 @@
 """Load a model for the first time in a process without rights: what fails, crashes or never ends there does so there.
 
 The process is a fork of this one, in which the libraries are there already (a hundredth of a second; torch takes seconds to import).
-A fork of a process with threads can hang, so one that dies or is late is tried again in a new interpreter, and that one's answer
-counts. The checksums of files that passed are stored per user; all other checks run each time a model is loaded.
+A fork of a process with threads can hang, so one that dies, is late or lacks something of the system is tried again in a new
+interpreter, and that one's answer counts. What the loader itself raises about the file is an answer. The checksums of files that
+passed are stored per user; all other checks run each time a model is loaded.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import PickleError
 from typing import Any, NoReturn
 
 from swath.errors import ModelError, SwathError
@@ -47,6 +49,19 @@ _SYSTEM = (
     "/sys/devices/system",
 )
 """What libraries read when they are loaded."""
+
+
+_OF_THE_FILE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    PickleError,
+)
+"""Errors that a loader raises for what it finds in a file, and a new interpreter would raise again, seconds later."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +106,7 @@ def load_first(model: FirstLoad, limits: FirstLoadLimits | None = None, cache: P
     if _read(record) == facts:
         return
     given = _forked(model, limits) if sys.platform == "linux" else _started(model, limits)
-    if "failed" in given and sys.platform == "linux":
+    if "failed" in given and not given.get("final") and sys.platform == "linux":
         given = _started(model, limits)
     if "failed" in given:
         raise ModelError(
@@ -233,7 +248,8 @@ def _load_without_rights(model: FirstLoad, limits: FirstLoadLimits, to: int) -> 
     except MemoryError:
         found = {"failed": "it needs far more memory than its files are large"}
     except BaseException as error:  # noqa: BLE001 -- reported by the parent
-        found = {"failed": f"{type(error).__name__}: {str(error)[:1000]}"}
+        final = isinstance(error, _OF_THE_FILE)
+        found = {"failed": f"{type(error).__name__}: {str(error)[:1000]}", "final": final}
     finally:
         with contextlib.suppress(BaseException):
             _send(to, json.dumps(found).encode()[:_PIECE_BYTES], payload)

@@ -21,12 +21,17 @@ _SECRET = re.compile(
 )
 
 
+def names_secret(name: str) -> bool:
+    """Whether the name of a variable is that of a secret."""
+    return _SECRET.search(name) is not None
+
+
 def refuse_secrets(env: Mapping[str, str]) -> None:
     """Raise a mistake for the first variable whose name is that of a secret."""
     for name in env:
-        if _SECRET.search(name):
+        if names_secret(name):
             raise mistake(
-                "{name} looks like a secret, and everybody who can describe the machines could read it: give them a role instead"
+                "{name} looks like a secret, and every process on the machines could read it: give them a role instead"
                 " (profile, service_account), or write secret_env: true",
                 at=("env", name),
                 name=name,
@@ -72,9 +77,10 @@ class CloudCluster(SpecModel):
     """Seconds per million pixels of the map in one worker process, for the estimate of `pipe plan`; measured in earlier runs when
     not given."""
     env: dict[EnvironmentName, str] = Field(default_factory=dict)
-    """Environment variables of the workers. Everybody who can describe machines of the account can read them: no secrets here."""
+    """Environment variables of the workers. Everybody who can describe machines of the account can read them, except secrets: values
+    from `${env:NAME}` and names such as API_TOKEN. Those are set when a worker has connected, over the run's encrypted connection."""
     secret_env: bool = False
-    """Allow secrets in `env`. A role of the machines is safer: `profile` on AWS, `service_account` on Google Cloud."""
+    """Allow names of secrets in `env`. A role of the machines is safer: `profile` on AWS, `service_account` on Google Cloud."""
 
     @field_validator("env")
     @classmethod

@@ -48,9 +48,10 @@ class KubernetesCluster(SpecModel):
     service_account: str | None = Field(default=None, pattern=LABEL_PATTERN)
     """Service account of the pods, with permissions to read imagery and write results."""
     env: dict[EnvironmentName, str] = Field(default_factory=dict)
-    """Environment variables of the workers. Everybody who can describe the pods can read them: no secrets here."""
+    """Environment variables of the workers. Everybody who can describe the pods can read them, except secrets: values from
+    `${env:NAME}` and names such as API_TOKEN. Those are set when a worker has connected, over the run's encrypted connection."""
     secret_env: bool = False
-    """Allow secrets in `env`. A `service_account` that may read and write the buckets is safer."""
+    """Allow names of secrets in `env`. A `service_account` that may read and write the buckets is safer."""
     node_selector: dict[Annotated[str, Field(pattern=KEY_PATTERN)], str] = Field(default_factory=dict)
     """Labels of the nodes on which workers may run."""
     tolerations: list[Toleration] = Field(default_factory=list)

@@ -124,6 +124,13 @@ def test_an_image_without_a_place_is_named_by_its_file_and_by_its_scene_where_th
         assert caught.value.message.startswith(f"{name}: cannot be placed on a grid in EPSG:4326")
 
 
+def test_a_grid_whose_sides_are_too_different_to_be_measured_is_named_by_its_file() -> None:
+    grid = grid_of(64, 64, Affine(-1e63, 0, 5e5, 0, -1e187, 5e6), "EPSG:32633")
+    scene = Scene("scene", (Band("red", "/images/scene.tif", 1, grid, "uint8"),))
+    with pytest.raises(ImageryError, match=r"^/images/scene\.tif: cannot be placed on a grid in EPSG:32633"):
+        image_grid([scene])
+
+
 def test_half_a_pixel_apart_is_not_the_same_grid() -> None:
     image = grid_of(10, 10, Affine(10, 0, 0, 0, -10, 0), "EPSG:32633")
     assert pixel_offset(grid_of(5, 5, Affine(10, 0, 20, 0, -10, -30), "EPSG:32633"), image) == (3, 2)

@@ -19,6 +19,7 @@ from swath.errors import CredentialsError, ImageryError, MissingExtra, ReadFaile
 from swath.geo import Window
 from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.scene import Scenes
+from swath.imagery.sources import files
 from swath.imagery.sources.files import find_scenes
 from swath.spec.fields.area import Area
 from swath.spec.fields.imagery import FilesImagery, Mask
@@ -288,3 +289,16 @@ def test_a_crs_without_a_geotransform_is_noted(tmp_path: Path) -> None:
         file.write(RGB[:1])
     assert any("has a coordinate reference system and no geotransform" in note for note in scenes_of(path).notes)
     assert not any("geotransform" in note for note in scenes_of(write(tmp_path / "b.tif", RGB)).notes)
+
+
+def test_the_metadata_of_a_file_is_read_once_however_many_bands_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GDAL goes through all bands for each question: a file of 4,096 bands took minutes."""
+    write(tmp_path / "cube.tif", np.ones((40, 8, 8), np.uint8))
+    read: list[str] = []
+    grid = files._grid
+    monkeypatch.setattr(files, "_grid", lambda file, href: read.append(href) or grid(file, href))
+    found = find_scenes(FilesImagery(paths=(str(tmp_path / "cube.tif"),)), None, None)
+    assert len(found.scenes[0].bands) == 40
+    assert read == [str(tmp_path / "cube.tif")]

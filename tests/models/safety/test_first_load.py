@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from swath.errors import ModelError
+from swath.models.safety import first_load
 from swath.models.safety.first_load import (
     FirstLoad,
     FirstLoadLimits,
@@ -67,6 +68,8 @@ def load(path: str, behaviour: str, *arguments: int) -> bytes | None:
                 time.sleep(1000)
         case "write", _, where:
             Path(where).write_text("written")
+        case "damaged", *_:
+            raise IndexError("pop from empty list")
         case "loud", *_:
             raise RuntimeError("x" * 1_000_000)
     return None
@@ -205,3 +208,21 @@ def test_what_ends_a_process_that_is_to_give_bytes_is_no_result(tmp_path: Path, 
 def test_libraries_are_prepared_before_rights_are_given_up(tmp_path: Path) -> None:
     this = replace(model(tmp_path, "prepared"), prepare=f"{__name__}:prepare")
     assert run_without_rights(this, LIMITS) == b"[1]"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux the first process is a fork")
+@pytest.mark.parametrize(("behaviour", "starts"), [("damaged", 0), ("refused:no", 0), ("loud", 1), ("crash", 1)])
+def test_what_a_file_does_to_its_loader_is_not_tried_again_in_a_new_interpreter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behaviour: str, starts: int
+) -> None:
+    started: list[FirstLoad] = []
+
+    def start(model: FirstLoad, limits: FirstLoadLimits) -> dict[str, str]:
+        started.append(model)
+        return {"failed": "in a new interpreter too"}
+
+    monkeypatch.setattr(first_load, "_started", start)
+    with pytest.raises(ModelError) as caught:
+        load_first(model(tmp_path, behaviour), LIMITS, tmp_path / "cache")
+    assert len(started) == starts
+    assert ("in a new interpreter too" in caught.value.message) == bool(starts)
