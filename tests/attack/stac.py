@@ -88,8 +88,17 @@ class Stac(NoProcesses):
         self._folder = folder
         raster = folder / "scene.tif"
         write(raster, np.full((1, 32, 32), 4, np.uint8), crs="EPSG:32601")
-        item = good_item(str(raster))
-        items = {"type": "FeatureCollection", "features": [item, good_item(str(raster), 2)]}
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.host = ("127.0.0.1", self._server.server_address[1])
+        self._api = f"http://127.0.0.1:{self.host[1]}"
+        item, second = good_item(str(raster)), good_item(str(raster), 2)
+        for each in (
+            item,
+            second,
+        ):  # a path without a scheme may become the address of an asset: it is below the item's own
+            each["links"] = [{"rel": "self", "href": f"{self._api}/one.json"}]
+        items = {"type": "FeatureCollection", "features": [item, second]}
         root = {
             "type": "Catalog", "stac_version": "1.0.0", "id": "root", "description": "d",
             "links": [{"rel": "root", "href": "root.json"}, {"rel": "child", "href": "c.json"}],
@@ -108,10 +117,6 @@ class Stac(NoProcesses):
             "root.json": root,
             "c.json": collection,
         }
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.host = ("127.0.0.1", self._server.server_address[1])
-        self._api = f"http://127.0.0.1:{self.host[1]}"
         (folder / "api.json").write_text("the API of these inputs\n")
         self._pages = self._api_pages()
         _Handler.raster = raster.read_bytes()

@@ -30,8 +30,9 @@ def _place(file: DatasetReader, href: str) -> list[str]:
 
 
 def _unused_nodata(file: DatasetReader, href: str, bands: Sequence[Band], nodata: float) -> list[str]:
+    values = file.nodatavals  # GDAL goes through all bands for it
     for band in bands:
-        declared = file.nodatavals[band.index - 1]
+        declared = values[band.index - 1]
         if band.categorical:
             continue
         if declared is not None and declared != nodata and not (declared != declared and nodata != nodata):

@@ -231,8 +231,12 @@ def _filtered(
     footprint = area_footprint(area) if area is not None else None
     dropped: Counter[str] = Counter()
     passed: dict[tuple[str | None, str], pystac.Item] = {}
+    place = redacted(imagery.api or imagery.catalog or "")
     for item in items:
-        reason = _dropped_by(item, imagery, span, footprint)
+        try:
+            reason = _dropped_by(item, imagery, span, footprint)
+        except ImageryError as error:
+            raise ImageryError(f"{place}: {error.message}", remedy=error.remedy) from error
         if reason:
             dropped[reason] += 1
         else:
@@ -245,7 +249,6 @@ def _filtered(
     if not clear and not dropped and broken.errors:
         raise broken.errors[0]
     if not clear:
-        place = redacted(imagery.api or imagery.catalog or "")
         why = ", ".join(f"{count} by {reason}" for reason, count in dropped.items())
         raise ImageryError(
             f"{place}: no items" + (f"; dropped: {why}" if why else " found"),

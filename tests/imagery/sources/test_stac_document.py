@@ -129,3 +129,12 @@ def test_a_link_to_no_file_is_named_with_the_catalogue(tmp_path: Path) -> None:
     ) as failed:
         find_scenes(StacImagery(catalog=str(tmp_path / "c.json"), bands=("red",)), None, None)
     assert failed.value.remedy
+
+
+def test_a_geometry_that_is_wrong_is_named_with_the_document_and_the_item(raster: Path, tmp_path: Path) -> None:
+    document = good_item(str(raster))
+    del document["geometry"]["coordinates"][0][4][0]
+    (tmp_path / "item.json").write_text(json.dumps(document))
+    with pytest.raises(ImageryError) as failed:
+        plan(tmp_path / "item.json")
+    assert failed.value.message.startswith(f"{tmp_path / 'item.json'}: item one: not a valid STAC item: geometry.coord")
