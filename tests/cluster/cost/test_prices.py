@@ -92,3 +92,11 @@ def test_a_wrong_price_is_an_error_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as error:
         Project.find(tmp_path)
     assert {mistake.line for mistake in error.value.mistakes} == {2, 4}
+
+
+def test_a_region_without_a_price_of_disks_counts_none() -> None:
+    machine = Price(hour=1.0, spot=0.5, cores=4)
+    place = RegionPrices(machines={AWS.machine: machine, AWS.scheduler_machine: machine})
+    own = Prices(aws={"nowhere-1": place})
+    found = cluster_prices(AWS.model_copy(update={"region": "nowhere-1", "spot": False}), own)
+    assert found.scheduler.usd_per_hour == 1.0

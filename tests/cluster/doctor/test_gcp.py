@@ -173,3 +173,10 @@ def test_an_image_for_other_processors_or_without_a_driver_is_a_failure(gcp: Any
         found = [check for check in check_project(gcp_cluster(machine=machine)) if check.what == "image"]
         assert [check.state for check in found] == ["fail"]
         assert message in found[0].message
+
+
+def test_each_machine_of_a_cluster_needs_an_address_where_it_has_a_public_one() -> None:
+    workers = Workers(min=1, max=7)
+    with_addresses = needed_quotas(gcp_cluster(workers=workers, public_ip=True), {})
+    assert with_addresses["IN_USE_ADDRESSES"] == 8  # seven workers and a scheduler
+    assert "IN_USE_ADDRESSES" not in needed_quotas(gcp_cluster(workers=workers, public_ip=False), {})

@@ -93,3 +93,9 @@ def test_names_are_accepted_by_the_operator(label: str) -> None:
     assert name.replace("-", "").isalnum()
     assert name.islower()
     assert name.endswith(label[-6:].strip("_-").replace("_", "-"))
+
+
+def test_a_worker_has_a_thread_and_all_the_memory_of_its_pod() -> None:
+    text = str(manifests.cluster(RICH, LABEL, 1_800_000_000))
+    assert "--nthreads=1" in text
+    assert "--memory-limit=16000000000" in text

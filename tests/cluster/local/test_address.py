@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from swath.cluster.local.address import Address, AddressLimits
+from swath.cluster.local.address import Address, AddressLimits, reason_of
 from swath.engine.store import ResultStore
 from swath.errors import InfrastructureError
 from swath.spec.clusters.cluster import AddressCluster, TlsFiles
@@ -80,3 +80,18 @@ class Elsewhere:
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_elsewhere, (self.root,))
+
+
+def test_the_reason_is_the_deepest_of_three_causes_that_says_something_new() -> None:
+    def chain(*texts: str) -> OSError:
+        first, *others = [OSError(text) for text in texts]
+        each: BaseException = first
+        for other in others:
+            each.__cause__ = other
+            each = other
+        return first
+
+    assert reason_of(chain("timed out")) == "timed out"
+    assert reason_of(chain("timed out", "refused")) == "timed out: refused"
+    assert reason_of(chain("timed out after 3 s", "timed out", "", "refused")) == "timed out after 3 s: refused"
+    assert reason_of(chain("a", "b", "c", "d", "e")) == "a: d"
