@@ -183,9 +183,13 @@ def plan_regions(scoring_input: ScoringInput, *, model: ModelInfo | None, region
 
 @task(on_client=True)
 def plan_prediction(regions: Regions, *, model: ModelInfo, channels: int, calibration: bool) -> MapLayout:
-    """Layout of the prediction, as in predict; with probabilities for the calibration."""
+    """Layout of the prediction, as in predict; with probabilities for the calibration. The one channel of a model with a threshold may
+    be any number: where it is no probability there is no calibration."""
     from swath.maps.layout import model_layout
 
+    if calibration and model.contract.threshold is not None and not model.gives_probabilities:
+        log.info("%s gives numbers that are no probabilities: no calibration", model.contract.name)
+        calibration = False
     output = output_of(".").model_copy(
         update={"probabilities": Probabilities(dtype="float32") if calibration else None}
     )

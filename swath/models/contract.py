@@ -113,7 +113,7 @@ class ReceptiveField:
     smallest: int = 1
     """Smallest height and width, found by doubling, that the model takes."""
     gives_probabilities: bool = False
-    """Whether the outputs for noise are all within 0..1: the network ends in softmax or sigmoid."""
+    """Whether the outputs for test images are all within 0..1: the network ends in softmax or sigmoid."""
 
 
 @dataclass(frozen=True)

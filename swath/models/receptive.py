@@ -44,7 +44,8 @@ _PROBE_VALUES = (np.nan, 1.0, -8.0, 64.0)
 """Factors of the noise in a changed line: NaN, and several magnitudes where NaN is dropped."""
 _PROBE_SIDE = 32
 _PROBE_SCALES = (1.0, 32.0, 1024.0)
-"""Side of the images, and factors of their noise, with which the range of outputs is looked at."""
+"""Side of the images, and factors of noise and ramps, with which the range of outputs is looked at. Networks that were trained on
+smooth images may give 0 for any noise."""
 PROBABILITY_SLACK = 1e-3
 """A network that ends in softmax or sigmoid stays within 0..1 but for the last bits of its arithmetic, in half precision too."""
 _MIN_BREADTH = 16
@@ -98,12 +99,12 @@ def output_channels(predictor: Predictor, bands: int) -> int:
 
 
 def gives_probabilities(predictor: Predictor, bands: int, receptive: ReceptiveField) -> bool:
-    """Whether all outputs for noise of several magnitudes are within 0..1 and differ from each other, as of networks that end in
-    softmax or sigmoid, and hardly of logits."""
+    """Whether all outputs for noise and ramps of several magnitudes are within 0..1 and differ from each other, as of networks that
+    end in softmax or sigmoid, and hardly of logits."""
     side = receptive.stride * -(-max(receptive.smallest, _PROBE_SIDE) // receptive.stride)
-    outputs = np.concatenate(
-        [predictor(_noise(bands, side, side) * np.float32(scale)).ravel() for scale in _PROBE_SCALES]
-    )
+    ramp = np.broadcast_to(np.linspace(-1, 1, side, dtype=np.float32)[:, None], (1, bands, side, side))
+    images = [image * np.float32(scale) for scale in _PROBE_SCALES for image in (_noise(bands, side, side), ramp)]
+    outputs = np.concatenate([predictor(image).ravel() for image in images])
     known = outputs[~np.isnan(outputs)]
     return bool(
         known.size

@@ -200,3 +200,37 @@ def test_a_model_is_scored_on_the_grid_that_the_spec_gives(pipe: Pipe) -> None:
     }
     path.write_text(yaml.safe_dump(document))
     assert "a map is scored on its own pixels; give a grid with a model only" in pipe("run", path, code=2).err
+
+
+def test_a_threshold_on_logits_is_scored_without_calibration(pipe: Pipe) -> None:
+    """It failed: a logit is no probability, and `evaluate` has no field that says so."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [helper.make_node("Conv", ["image", "weight", "bias"], ["logit"], kernel_shape=[1, 1])]
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 1, "h", "w"]) for name in ("image", "logit")]
+    weights = [
+        numpy_helper.from_array(np.full((1, 1, 1, 1), 0.01, np.float32), "weight"),
+        numpy_helper.from_array(np.array([-5], np.float32), "bias"),
+    ]
+    graph = helper.make_graph(nodes, "g", ports[:1], ports[1:], weights)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), pipe.folder / "m.onnx"
+    )
+    contract = tiny_contract("m", ["gray"], 2) | {"swath:threshold": 0.0}
+    contract["mlm:output"][0]["result"]["shape"][1] = 1
+    (pipe.folder / "m.json").write_text(json.dumps(contract))
+    pixels = np.random.default_rng(1).integers(0, 1000, (1, 64, 64)).astype(np.uint16)
+    write(pipe.folder / "image.tif", pixels)
+    write(pipe.folder / "labels.tif", (pixels > 250).astype(np.uint8))
+    data = {
+        "imagery": {"source": "files", "paths": ["image.tif"]},
+        "labels": {"source": "raster", "path": "labels.tif"},
+    }
+    found = run(pipe, "logits", model="m.onnx", data=data)
+    truth, mapped = pixels > 250, pixels >= 500
+    assert found["confusion_matrix"]["pixels"] == [
+        [int(((truth == row) & (mapped == column)).sum()) for column in (0, 1)] for row in (0, 1)
+    ]
+    assert found.get("calibration") is None
+    assert "m gives numbers that are no probabilities: no calibration" in pipe("logs", "last").out

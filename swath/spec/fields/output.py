@@ -60,8 +60,8 @@ class Probabilities(SpecModel):
     """uint8 has steps of 0.004 (250 is 1, 255 is nodata); programs without 16-bit floats read float16 as 32-bit floats."""
     activation: Activation | None = None
     """Function that makes probabilities of the model's output; when not given, softmax for several channels, and none for the one
-    channel of a contract with a threshold, or where the network ends in softmax or sigmoid itself (its outputs for noise are within
-    0 to 1)."""
+    channel of a contract with a threshold, or where the network ends in softmax or sigmoid itself (its outputs for test images are
+    within 0 to 1)."""
 
 
 _SWITCH = {"type": "boolean"}
