@@ -213,6 +213,7 @@ COMPUTE = {
     "images.get": {"compute.images.get"},
     "images.getFromFamily": {"compute.images.getFromFamily"},
     "instances.aggregatedList": {"compute.instances.list"},
+    "instances.list": {"compute.instances.list"},
     "instances.delete": {"compute.instances.delete"},
     "instances.get": {"compute.instances.get"},
     "instances.getSerialPortOutput": {"compute.instances.getSerialPortOutput"},
