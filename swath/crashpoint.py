@@ -18,6 +18,13 @@ Of a run that a server was asked for:
 
     claimed      the agent has a run's attempt on its disk, and no supervisor for it yet
     spawned      the supervisor has started the run's process, and not written that down
+
+Of a server:
+
+    submitted    a run is stored, its answer not sent
+    assigned     a run is claimed, its answer not sent
+    stored       log lines are stored, the answer not sent
+    migrating    some tables are changed, the transaction is open
 """
 
 from __future__ import annotations
@@ -43,6 +50,10 @@ POINTS = (
     "ending",
     "claimed",
     "spawned",
+    "submitted",
+    "assigned",
+    "stored",
+    "migrating",
 )
 SIGNALS = {"KILL": signal.SIGKILL, "TERM": signal.SIGTERM, "INT": signal.SIGINT, "USR1": signal.SIGUSR1}
 

@@ -11,8 +11,10 @@ from swath.crashpoint import POINTS
 from tests.faults.projects import Mark, check_journal, check_nothing_left, hashes, tiles
 from tests.process import Pipe
 
-ELSEWHERE = ("leased", "launching", "launched", "claimed", "spawned")
-"""Points of clusters on clouds, and of agents."""
+ELSEWHERE = (
+    "leased", "launching", "launched", "claimed", "spawned", "submitted", "assigned", "stored", "migrating",
+)  # fmt: skip
+"""Points of clusters on clouds, of agents, and of servers."""
 
 AT = {"running": "running@3", "publishing": "publishing@3"}
 

@@ -16,11 +16,13 @@ from swath.protocol.messages import AgentRegistration
 from swath.protocol.tokens import new_token
 from swath.server.accounts import Accounts
 from swath.server.agents import Agents
+from swath.server.api.agents import check_version
 from swath.server.app import create_app
-from swath.server.database.database import Database
+from swath.server.database.database import Database, DatabaseUnavailable
 from swath.server.rate_limit import Rate
-from swath.server.refusals import Conflict
+from swath.server.refusals import Conflict, Refusal
 from swath.server.services import ServerLimits, Services
+from swath.version import __version__
 
 SPEC = "pipeline: predict\nname: lake\n"
 
@@ -236,6 +238,30 @@ def test_a_queued_run_waits_for_agents_that_may_take_it(site: Site) -> None:
     assert len(ada("GET", "/agents")) == 2
 
 
+def test_a_database_that_is_away_is_503_with_a_time_to_come_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = site.user("ada", "runner")
+
+    def away(*arguments: object, **named: object) -> None:
+        raise DatabaseUnavailable("the database at db.internal does not answer")
+
+    monkeypatch.setattr(site.services.queue, "submit", away)
+    answer = site.client.post("/api/v1/runs", json={"project": "lakes", "spec": SPEC}, headers=ada._headers)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert "db.internal" not in answer.text
+
+
+def test_an_agent_of_a_version_that_is_too_far_away_is_refused_with_both(site: Site) -> None:
+    token = site.services.accounts.create("agent", "box", "runner", who="test")
+    body = {"name": "desk", "session": "session 1", "slots": 1}
+    told = Caller(site.client, token)("POST", "/agents", {**body, "version": "9.9.1"}, 426)
+    assert f"this server has swath {__version__}, the agent 9.9.1" in told["detail"]
+    check_version("1.4.0", own="1.5.2")
+    check_version("1.6.dev1", own="1.5.2")
+    for wrong in ("1.3.9", "1.7.0", "2.5.2"):
+        with pytest.raises(Refusal):
+            check_version(wrong, own="1.5.2")
+
+
 PUBLIC = {("GET", "/healthz"), ("GET", "/api/v1/openapi.json")}
 USERS = {"viewer": 0, "runner": 1, "keeper": 2, "admin": 3}
 NEEDS = {  # the least role of a user; other kinds of token are refused unless they are named
@@ -252,7 +278,7 @@ NEEDS = {  # the least role of a user; other kinds of token are refused unless t
 }  # fmt: skip
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/runs"): {"project": "lakes", "spec": SPEC}, ("POST", "/runs/{run}/cancel"): {},
-    ("POST", "/agents"): {"name": "x", "session": "12345678", "slots": 1, "version": "1"},
+    ("POST", "/agents"): {"name": "x", "session": "12345678", "slots": 1, "version": "0.2.0"},
     ("POST", "/agents/{agent}/claim"): {"session": "12345678", "claim": "1234567890123456"},
     ("POST", "/agents/{agent}/gone/{run}"): {"number": 1, "error": ""}, ("POST", "/attempts/{run}/{number}/beat"): {},
     ("POST", "/attempts/{run}/{number}/lines"): {"lines": [{"id": 1, "time": 1, "level": "info", "text": ""}]},

@@ -319,6 +319,20 @@ def test_a_server_that_was_away_loses_no_run(bench: Bench) -> None:
     assert lost == [run]
 
 
+def test_a_clock_that_is_set_loses_no_run(bench: Bench) -> None:
+    agent, run = bench.agent("desk"), bench.submit()
+    queue = Queue(bench.database, clock=lambda: bench.now)
+    queue.settle()
+    bench.claim(agent)
+    for step in (7200.0, -7200.0, -7200.0, 7200.0):
+        bench.now += step
+        for _ in range(5):
+            bench.now += 5
+            assert queue.settle() == []
+            queue.beat(run, 1)
+    assert bench.state(run) == ("running", "", 1)
+
+
 def test_lines_are_heard_as_beats_are(bench: Bench) -> None:
     agent, run = bench.agent("desk"), bench.submit()
     bench.claim(agent)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from swath.crashpoint import reached
 from swath.protocol.messages import (
     AgentInfo,
     AgentRegistration,
@@ -23,7 +25,8 @@ from swath.protocol.messages import (
 )
 from swath.server.accounts import Identity
 from swath.server.api.requests import Asker, Server
-from swath.server.refusals import Forbidden, NotFound
+from swath.server.refusals import Forbidden, NotFound, Refusal
+from swath.version import __version__
 
 router = APIRouter(tags=["agents"])
 WAIT_S = 25.0
@@ -44,9 +47,19 @@ def _attempt(who: Identity, run: str, number: int) -> None:
         raise NotFound(f"there is no attempt {number} of {run}")
 
 
+def check_version(version: str, own: str = __version__) -> None:
+    """Raise Refusal (426) for an agent whose version is more than one minor step away: it may not know the messages of this one."""
+    theirs, ours = (re.match(r"(\d+)\.(\d+)", text) for text in (version, own))
+    if theirs and ours and (theirs[1] != ours[1] or abs(int(theirs[2]) - int(ours[2])) > 1):
+        raise Refusal(
+            f"this server has swath {own}, the agent {version}", remedy="install the server's version there", status=426
+        )
+
+
 @router.post("/agents")
 def register(registration: AgentRegistration, server: Server, who: Asker) -> Registered:
     """Say that an agent is there."""
+    check_version(registration.version)
     agent = server.agents.register(registration, _agent(who))
     return Registered(
         id=agent, beat_s=server.queue.limits.beat_s, wait_s=WAIT_S, server=server.identity,
@@ -70,7 +83,10 @@ async def claim(agent: str, asked: Claim, server: Server, who: Asker, request: R
     def work() -> Work | None:
         server.accounts.check(who)
         server.agents.seen(agent, asked.session, who)
-        return server.queue.claim(agent, asked.claim)
+        claimed = server.queue.claim(agent, asked.claim)
+        if claimed is not None:
+            reached("assigned")
+        return claimed
 
     while True:
         if await request.is_disconnected():  # nobody would hear of the run
@@ -109,6 +125,7 @@ async def lines(run: str, number: Number, message: LogLines, server: Server, who
     """Add log lines."""
     _attempt(who, run, number)
     answer = await run_in_threadpool(server.queue.add_lines, run, number, message.lines)
+    reached("stored")
     server.wakeup.notify()
     return answer
 

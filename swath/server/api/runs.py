@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from swath.crashpoint import reached
 from swath.protocol.messages import Cancellation, LinePage, RunInfo, RunPage, RunRequest
 from swath.run_id import new_run_id
 from swath.server.accounts import Identity
@@ -75,6 +76,7 @@ async def _submit(request: RunRequest, server: Services, who: Identity, response
         spec = read_spec(request.spec)
         name = request.name or spec.name or spec.pipeline
         run, _ = server.queue.submit(request, new_run_id(name), name, spec.pipeline, who.name, key)
+        reached("submitted")
         return server.runs.get(run, who.project, server.agents.all())
 
     info = await run_in_threadpool(work)

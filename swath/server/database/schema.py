@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 
+from swath.crashpoint import reached
 from swath.errors import StateError
 from swath.server.database.database import Connection, Database
 
@@ -79,6 +80,7 @@ def migrate(database: Database) -> None:
         for step in STEPS[found:]:
             for statement in step.split(";"):
                 db.execute(statement)
+            reached("migrating")
         db.execute(
             "INSERT INTO meta (name, value) VALUES ('version', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             (str(len(STEPS)),),

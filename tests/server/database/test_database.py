@@ -14,7 +14,7 @@ import pytest
 from swath.errors import StateError, UsageError
 from swath.server.database.database import Database, DatabaseUnavailable
 from swath.server.database.open import open_database
-from swath.server.database.schema import STEPS, server_id, version
+from swath.server.database.schema import STEPS, migrate, server_id, version
 from swath.server.database.sqlite import SqliteDatabase, SqliteLimits
 from tests.server.conftest import Postgres
 
@@ -120,4 +120,51 @@ def test_after_postgresql_was_away_it_goes_on(postgres: Postgres) -> None:
         except DatabaseUnavailable:
             assert time.monotonic() < deadline
     assert names(database) == {"a", "c"}
+    database.close()
+
+
+def test_a_postgresql_that_became_a_standby_is_not_there_for_writes(postgres: Postgres) -> None:
+    address = postgres.new_database()
+    database = open_database(address)
+    with database.transaction() as db:
+        name = db.execute("SELECT current_database() AS name")[0]["name"]
+        db.execute("SET default_transaction_read_only = on")
+    with pytest.raises(DatabaseUnavailable, match="read-only"), database.transaction() as db:
+        db.execute(ADD, ("a", "1"))
+    with database.transaction() as db:
+        db.execute("SET default_transaction_read_only = off")
+    with database.transaction() as db:
+        db.execute(ADD, (name, "1"))
+    database.close()
+
+
+def test_a_full_disk_loses_nothing_and_when_there_is_room_it_goes_on(tmp_path: Path) -> None:
+    database = SqliteDatabase(str(tmp_path / "server.sqlite"))
+    migrate(database)
+
+    def allow(pages: int) -> None:  # of the one connection that this thread uses
+        with database.reading() as db:
+            db.execute(f"PRAGMA max_page_count = {pages}")
+
+    with database.reading() as db:
+        used = db.execute("PRAGMA page_count")[0]["page_count"]
+    allow(used + 10)
+    written = 0
+
+    def write() -> None:
+        nonlocal written
+        while True:
+            with database.transaction() as db:
+                db.execute(ADD, (f"a{written}", "x" * 2000))
+            written += 1
+
+    with pytest.raises(DatabaseUnavailable, match="full") as caught:
+        write()
+    assert caught.value.remedy == "make room on its disk"
+    assert written > 0
+    assert len(names(database)) == written
+    allow(used + 1000)
+    with database.transaction() as db:
+        db.execute(ADD, ("b", "x" * 20_000))
+    assert len(names(database)) == written + 1
     database.close()
