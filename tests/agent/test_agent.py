@@ -281,3 +281,64 @@ def test_what_does_not_fit_any_more_is_refused(site: Site) -> None:
     site.end_of(run)
     with pytest.raises(Superseded, match="has ended already"):
         site.server.client.cancel(run)
+
+
+def test_a_supervisor_that_is_stopped_for_a_while_is_shown_as_silent_and_goes_on(site: Site) -> None:
+    site.agent()
+    spec, hold = site.held()
+    run = site.submit(spec)
+    site.wait_began()
+    wait_for(lambda: site.state(run) == "running")
+    (supervisor,) = pids(site, "supervisor")
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        with site.server.services.database.transaction() as db:
+            db.execute("UPDATE attempts SET beat = beat - 120")
+        wait_for(lambda: site.server.client.run(run).silent_s > 60)
+        assert site.state(run) == "running"
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    wait_for(lambda: site.server.client.run(run).silent_s == 0)
+    hold.unlink()
+    end = site.end_of(run)
+    assert (end.status, end.attempt) == ("done", 1)
+    assert site.lines(run) == journal_lines(site, run)
+
+
+def test_a_cancel_reaches_a_run_whose_agent_was_killed(site: Site) -> None:
+    agent = site.agent_process()
+    spec, _ = site.held()
+    run = site.submit(spec)
+    site.wait_began()
+    agent.kill()
+    agent.wait(120)
+    site.server.client.cancel(run, "wrong area")
+    end = site.end_of(run)
+    assert (end.status, end.exit_code, end.error) == ("interrupted", 130, "cancelled by ada: wrong area")
+
+
+def test_code_that_nobody_trusts_on_the_agents_machine_is_not_executed(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server names a folder; whether its code may run is decided on the agent's machine."""
+    monkeypatch.delenv("SWATH_TRUST")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(site.folder / "config"))
+    site.agent()
+    end = site.end_of(site.submit())
+    assert (end.status, end.exit_code) == ("refused", 2)
+    assert "pipe trust" in end.error
+    assert not (site.root / "began").exists()
+
+
+def test_a_run_that_was_cancelled_is_resumed_where_its_journal_is(site: Site) -> None:
+    site.agent()
+    spec, hold = site.held()
+    run = site.submit(spec)
+    site.wait_began()
+    site.server.client.cancel(run)
+    assert site.end_of(run).status == "interrupted"
+    hold.unlink()
+    site.server.client.resume(run)
+    end = site.end_of(run)
+    assert (end.status, end.outputs, end.attempt) == ("done", ("3",), 2)
+    assert site.lines(run) == journal_lines(site, run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -39,3 +40,26 @@ def test_lines_come_once_when_attempts_go_to_another_machine_and_back(
     supervisor._beat()
     assert asked == [(3, 1), (3, None)]
     assert third.numbers() == LineNumbers(2, 10)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "exit_code"),
+    [
+        (0, "failed", 1), (1, "failed", 1), (2, "refused", 2), (3, "failed", 3), (4, "failed", 4), (5, "failed", 5),
+        (6, "failed", 6), (7, "failed", 7), (130, "interrupted", 130), (143, "terminated", 143), (-9, "failed", 137),
+        (-11, "failed", 139),
+    ],
+)  # fmt: skip
+def test_an_end_without_a_row_in_the_journal_is_that_of_the_process_with_its_last_words(
+    tmp_path: Path, code: int, status: str, exit_code: int
+) -> None:
+    folder = attempt(tmp_path, 1)
+    folder.log.write_text("x" * 10_000 + " the last words\n")
+    supervisor = Supervisor(folder)
+    supervisor._child = subprocess.Popen(["/bin/true"])
+    supervisor._child.wait()
+    supervisor._child.returncode = code
+    end = supervisor._end()
+    assert (end.status, end.exit_code) == (status, exit_code)
+    assert end.error.endswith("the last words")
+    assert len(end.error) <= 4000

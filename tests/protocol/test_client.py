@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -111,3 +112,15 @@ def test_a_token_is_not_sent_in_the_clear() -> None:
         with pytest.raises(UsageError):
             Client(url, "token")
     Client("http://[::1]:8270", "token")
+
+
+def test_a_server_that_takes_a_connection_and_never_answers_is_given_up_after_its_time() -> None:
+    """As a machine behind a cut cable, or a proxy whose server is gone."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        client = Client(
+            f"http://127.0.0.1:{listening.getsockname()[1]}",
+            "token",
+            ClientLimits(connect_s=1, read_s=0.3, tries=2, pause_s=0.01),
+        )
+        with pytest.raises(ServerUnavailable, match="does not answer: ReadTimeoutError"):
+            client.me()
