@@ -37,6 +37,8 @@ SEVERAL_MODULES = {
     "cluster/test_runs": "runs on clusters",
     "collection/test_load_flags": "loads of flags and classes, from plan to files",
     "engine/test_property": "random graphs against a reference",
+    "server/test_kills": "server processes that are killed in requests",
+    "server/test_several_servers": "servers on one database",
     "storage/test_faulty_stores": "all that is read from and written to stores that fail",
     "engine/test_reduce": "what a reduce reads back of its run",
     "engine/test_streaming": "maps over maps",
