@@ -21,6 +21,7 @@ from swath.imagery.sources.stac_document import UNKNOWN_TIME
 from swath.imagery.sources.stac_items import item_span
 from swath.maps.sheets import union_of_boxes
 from swath.maps.stac_item import FILE, TIME_IS_UNKNOWN, footprint_and_bbox, item_times
+from swath.spec.locations import special_file
 from swath.storage.objects import read_object
 from swath.storage.publication import Published, PublishedFile, is_intact
 
@@ -126,6 +127,8 @@ def _read(folder: str, name: str) -> str | None:
     try:
         if "://" in folder:
             return read_object(f"{folder}/{name}", functools.partial(str, encoding="utf-8"))
+        if what := special_file(f"{folder}/{name}"):  # reading it would block, or never end
+            raise OSError(f"it is {what}, not a file")
         return (Path(folder) / name).read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return None

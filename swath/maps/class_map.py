@@ -14,6 +14,7 @@ from swath.imagery.sources.find import find
 from swath.maps.legend import Legend, MapClass, legend_from_classes, parse_rgb
 from swath.spec.fields.class_colors import default_colors
 from swath.spec.fields.imagery import FilesImagery
+from swath.spec.locations import special_file
 from swath.storage.address import redacted
 from swath.storage.objects import read_object
 from swath.storage.publication import MANIFESTS
@@ -47,7 +48,13 @@ def open_class_map(path: str, classes: tuple[LabelClass, ...] = ()) -> ClassMap:
     item: dict[str, Any] = {}
     files = [path]
     if not path.lower().endswith(_RASTERS):
-        item, files = _published(path)
+        try:
+            item, files = _published(path)
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ImageryError(
+                f"{redacted(path)}: its STAC documents are none of a published map: {type(error).__name__}: {error}",
+                remedy="Name a folder that predict wrote, or a raster of classes.",
+            ) from error
     scenes = find(FilesImagery(paths=tuple(files), bands=(1,)), ("map",))
     with gdal_errors(files[0], "opening the map"), open_raster(files[0]) as file:
         named = _from_item(item) or _from_file(file) or legend_from_classes(classes)
@@ -87,7 +94,10 @@ def _json(folder: str, name: str) -> dict[str, Any] | None:
         if "://" in folder:
             document: dict[str, Any] = read_object(f"{folder.rstrip('/')}/{name}", json.loads)
         else:
-            document = json.loads((Path(folder) / name).read_text(encoding="utf-8"))
+            file = Path(folder) / name
+            if what := special_file(str(file)):  # reading it would block, or never end
+                raise OSError(f"it is {what}, not a file")
+            document = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:

@@ -231,7 +231,8 @@ class _Sheet:
         return math.ceil(self.pen.textlength(text, _font(size)))
 
     def _fit_text(self, text: str, size: int, space: int) -> str:
-        """The text, cut with an ellipsis where it is too long."""
+        """The text in one line, cut with an ellipsis where it is too long."""
+        text = "".join(each if each.isprintable() else " " for each in text)
         if self._length(text, size) <= space:
             return text
         while text and self._length(text + "...", size) > space:

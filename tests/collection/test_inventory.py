@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,9 @@ def test_another_collection_is_refused(tmp_path: Path) -> None:
 
 def test_names_of_files_hold_letters_digits_and_few_signs() -> None:
     assert [safe_file_name(name) for name in ("B04", "a b/c", "..x..", "ä/ö")] == ["B04", "a-b-c", "x", "image"]
+
+
+def test_a_pipe_in_place_of_the_collection_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "collection.json")
+    with pytest.raises(ImageryError, match="it is a named pipe, not a file"):
+        read_inventory(str(tmp_path))

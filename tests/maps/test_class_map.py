@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -48,4 +49,28 @@ def test_a_folder_is_read_by_its_item(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_map_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ImageryError, match="no map is published there"):
+        open_class_map(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "[]",
+        "[" * 100_000,
+        '{"links": [{}]}',
+        '{"assets": {"map": {}}}',
+        '{"assets": {"map": {"href": "a.tif"}}}',
+        "null",
+        "1",
+    ],
+)
+def test_a_document_of_another_form_is_an_error_with_the_folder(tmp_path: Path, document: str) -> None:
+    (tmp_path / "item.json").write_text(document)
+    with pytest.raises(ImageryError, match=str(tmp_path)):
+        open_class_map(str(tmp_path))
+
+
+def test_a_pipe_in_place_of_the_document_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "item.json")
+    with pytest.raises(ImageryError, match="it is a named pipe, not a file"):
         open_class_map(str(tmp_path))

@@ -149,6 +149,13 @@ def test_many_classes_and_long_names_fit_on_the_page(tmp_path: Path) -> None:
         assert (picture[-8:] == 255).all()
 
 
+def test_names_of_several_lines_are_drawn_in_one(tmp_path: Path) -> None:
+    classes = (MapClass(0, "land\n\x1b[31mred", (200, 200, 10)), MapClass(1, "a\tb", (10, 20, 200)))
+    pixels = (np.arange(60 * 50) % 2).astype(np.uint8).reshape(1, 60, 50)
+    picture = drawn(tmp_path, pixels, classes=classes, title="first\nsecond")
+    assert area(picture, classes[0].color) > 0
+
+
 def test_no_crs_no_scale_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bars: list[float] = []
     monkeypatch.setattr(preview._Sheet, "_scale", lambda _, metres, *rest, **more: bars.append(metres))
