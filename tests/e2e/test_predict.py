@@ -212,7 +212,7 @@ def test_the_same_spec_again_makes_no_call_and_a_lost_output_is_published_again(
     first = digest(pipe.folder / "out/map.tif")
     again = pipe("run", spec, "--json")
     made = [e["node"] for e in again.events if e["event"] == "call_done" and not e["reused"]]
-    assert sorted(made) == ["describe_model", "find_imagery", "read_contract", "read_weights"]
+    assert sorted(made) == ["describe_model", "read_contract", "read_weights"]
     (pipe.folder / "out/map.tif").unlink()
     third = pipe("run", spec, "--json")
     assert third.count("call_done", node="predict_region", reused=False) == 0
