@@ -275,9 +275,3 @@ def test_cloud_scores_are_the_reference_scores(shared: Path, tmp_path: Path, nam
         cloud = mask.read(1) == 4
     found = tiled(load_model(info), info, pixels, np.ones(cloud.shape, np.bool_), 256, info.halo)[0] == 1
     assert abs((found & cloud).sum() / (found | cloud).sum() - reference) < 0.001
-
-
-def test_ranges_of_integers_are_those_of_numpy() -> None:
-    for name, limits in DTYPE_RANGES.items():
-        if name != "float32":
-            assert limits == (np.iinfo(name).min, np.iinfo(name).max)

@@ -35,7 +35,7 @@ EQUIVALENTS = Path(__file__).with_name("equivalent.txt")
 class Limits:
     """Of one mutant."""
 
-    tests_s: float = 12.0
+    tests_s: float = 30.0
     """Seconds that its tests take without a change, together."""
     tests: int = 60
     start_s: float = 40.0

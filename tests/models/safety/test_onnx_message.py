@@ -14,6 +14,7 @@ def test_codes_of_types_are_those_of_onnx() -> None:
     other = {"float": "float32", "double": "float64"}
     named = {code: other.get(name.lower(), name.lower()) for name, code in TensorProto.DataType.items()}
     assert {code: named[code] for code in TYPES} == TYPES
+    assert set(TYPES) == set(range(1, 17))
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int32", "int64", "float32", "float64"])
