@@ -38,7 +38,7 @@ from swath.server.serving import ListenAddress, Server
 
 fast = services.ServerLimits(rate=Rate(per_s=1e6, burst=1e6))
 made = services.Services.of
-services.Services.of = classmethod(lambda cls, database: made(database, limits=fast))
+services.Services.of = classmethod(lambda cls, database, **others: made(database, limits=fast, **others))
 server = Server(ListenAddress(port=0), Path(sys.argv[1]), sys.argv[2] or None)
 user = server.services.accounts.create("user", "bench", "admin", who="bench")
 agent = server.services.accounts.create("agent", "agents", "runner", who="bench")

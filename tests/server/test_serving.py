@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,47 @@ def test_the_first_start_writes_an_admins_token_that_only_this_user_can_read(tmp
     with pytest.raises(InfrastructureError, match="cannot be listened on"):
         Server(ListenAddress(port=int(server.url.rpartition(":")[2])), tmp_path / "other")
     server.close()
+
+
+WITHOUT = """
+import sys
+
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {allowed}:
+            return None
+        if name.partition(".")[0] in sys.stdlib_module_names or name.startswith(("_", "swath")):
+            return None
+        raise ModuleNotFoundError(f"{{name}} is not in the image", name=name)
+
+sys.meta_path.insert(0, Refused())
+import subprocess
+import sys
+from pathlib import Path
+from swath.protocol.messages import RunRequest
+from swath.server.openapi import openapi_text
+from swath.server.serving import ListenAddress, Server
+from swath.server.spec_text import read_spec
+import psycopg_pool, uvicorn
+import swath.cli.commands.server
+from swath.cli.app import app
+
+assert "/runs" in openapi_text()
+server = Server(ListenAddress(port=0), Path(sys.argv[1]))
+server.first_token()
+server.services.projects.put("lakes", {{"folder": "/lakes"}}, who="test")
+request = RunRequest(project="lakes", spec="pipeline: predict")
+run, _ = server.services.queue.submit(request, "run", "run", read_spec(request.spec).pipeline, "ada")
+print(server.services.runs.get(run, None).state)
+"""
+IMPORTED = {  # by the packages that infra/docker/server.Dockerfile installs: themselves and what they need
+    "annotated_doc", "annotated_types", "anyio", "click", "fastapi", "h11", "httptools", "idna", "opentelemetry", "psutil", "psycopg",
+    "psycopg_binary", "psycopg_pool", "pydantic", "pydantic_core", "shellingham", "sniffio", "starlette", "typer",
+    "typing_extensions", "typing_inspection", "urllib3", "uvicorn", "yaml", "cython_runtime", "uvloop", "websockets",
+}  # fmt: skip
+
+
+def test_a_server_works_without_torch_gdal_and_dask(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", WITHOUT.format(allowed=sorted(IMPORTED)), str(tmp_path / "data")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "queued\n"), done.stderr[-3000:]
