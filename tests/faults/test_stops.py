@@ -243,6 +243,7 @@ def check_resumable(pipe: Pipe, mark: Mark, stall: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["inline", "local"])
 def test_a_cancel_as_github_actions_does_it_leaves_a_run_that_resumes(pipe: Pipe, mark: Mark, kind: str) -> None:
     """SIGINT, 7.5 s later SIGTERM, 2.5 s later SIGKILL, while a call ignores everything for a minute.
@@ -301,6 +302,7 @@ class Endless(torch.nn.Module):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", ["inline", "local"])
 def test_a_model_that_computes_for_hours_ends_with_its_run(pipe: Pipe, mark: Mark, shared: Path, kind: str) -> None:
     script(pipe.folder / "endless.pt", Endless())
@@ -325,9 +327,9 @@ def test_a_model_that_computes_for_hours_ends_with_its_run(pipe: Pipe, mark: Mar
     time.sleep(3)
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 143, err
-    assert time.monotonic() - began < 60  # ten seconds, on a machine that is not busy
+    assert time.monotonic() - began < 200  # ten seconds, on a machine that is not busy
     assert "terminated" in pipe("runs").out
-    mark.check_none_left(20)
+    mark.check_none_left(60)
     check_nothing_left(pipe)
