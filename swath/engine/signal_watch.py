@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterator
 
 _END = 0
 """Is no signal: written into the pipe to end the thread."""
+_POLL_S = 0.25
 _AGAIN_S = 1.0
 """Until `late` is called again, when it returned and the signal is still not heard."""
 
@@ -62,7 +63,7 @@ def _watch(
     looked = since
     """What is read now came after this."""
     while True:
-        left = max(0.0, until - time.monotonic()) if waiting else None
+        left = min(_POLL_S, max(0.0, until - time.monotonic())) if waiting else None
         if select.select([reading], [], [], left)[0]:
             reads = time.monotonic()
             came = os.read(reading, 4096)
@@ -75,8 +76,11 @@ def _watch(
                     waiting.append(number)
                     since = looked
             looked = reads
-        if heard_at() >= since:
+        if waiting and heard_at() >= since:
             waiting.clear()
+            now = time.monotonic()
+            if not select.select([reading], [], [], 0)[0]:
+                looked = now
         elif waiting and time.monotonic() >= until:
             late(waiting[0], len(waiting) > 1)
             until = time.monotonic() + _AGAIN_S

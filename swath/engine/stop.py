@@ -68,6 +68,7 @@ class Stop:
         """Whether the next signal is sent by this class: the first came in the middle of an import."""
         self._heard_at = 0.0
         """When a signal was last handled, by the monotonic clock."""
+        self._check = threading.Timer(0, int)
         self.on_leaving: Callable[[Stopped], None] | None = None
         """Writes down how the run ended, when the process ends without the main thread. Called in another thread."""
 
@@ -157,6 +158,7 @@ class Stop:
         self._heard_at = time.monotonic()
         if self._resent:
             self._resent = False
+            self._check.cancel()
             if self._in_call:
                 self._end_call(number, frame)
             return
@@ -187,4 +189,12 @@ class Stop:
     def _resend(self, number: int) -> None:
         if self._in_call and self._handles_signals:
             self._resent = True
+            self._check = threading.Timer(self.limits.grace_s, self._check_resent, (number,))
+            self._check.daemon = True
+            self._check.start()
             os.kill(os.getpid(), number)
+
+    def _check_resent(self, number: int) -> None:
+        """After the grace time: whether the signal that was sent again came after the import, into C code."""
+        if self._resent:
+            self._on_unheard(number, again=True)

@@ -154,6 +154,23 @@ def deaf(left: Path, grace_s: float, second_s: float, *more: str) -> subprocess.
     return process
 
 
+def test_a_signal_in_an_import_before_the_call_stops_hearing_ends_it_too(tmp_path: Path) -> None:
+    """The signal is sent again after the import, and comes while the call computes."""
+    (tmp_path / "long_import.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(0.3)\n"
+    )
+    importing = DEAF.replace(
+        "    sys.setswitchinterval",
+        f"    sys.path.insert(0, {str(tmp_path)!r})\n    import long_import\n    sys.setswitchinterval",
+    )
+    importing = importing.replace("    signal.pthread_sigmask", "    pass  # signal.pthread_sigmask").replace(
+        "    sleep(600)", "    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n    sleep(600)"
+    )
+    words = [sys.executable, "-c", importing, "0.5", "300", str(tmp_path / "left")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    assert (done.returncode, (tmp_path / "left").read_text()) == (143, "terminated 143"), done.stderr
+
+
 @pytest.mark.parametrize(
     ("number", "ended"),
     [(signal.SIGTERM, "terminated 143"), (signal.SIGINT, "interrupted 130"), (signal.SIGHUP, "terminated 143")],
