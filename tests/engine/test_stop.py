@@ -203,20 +203,20 @@ def test_a_time_limit_ends_it_too(tmp_path: Path) -> None:
 
 
 def test_a_signal_that_is_heard_ends_nothing_after_the_grace_time() -> None:
-    stop = Stop(StopLimits(grace_s=0.05, second_s=0.05))
+    stop = Stop(StopLimits(grace_s=1, second_s=1))
     stop.on_leaving = lambda reason: os._exit(1)
     with stop.on_signals(), contextlib.suppress(StopNow), stop.in_call():
         os.kill(os.getpid(), signal.SIGTERM)
     with stop.on_signals():
-        time.sleep(1)
+        time.sleep(2.5)
     assert isinstance(stop.requested, Terminated)
 
 
 def test_a_publication_that_delays_signals_is_not_cut_off() -> None:
-    stop = Stop(StopLimits(grace_s=0.05, second_s=0.05))
+    stop = Stop(StopLimits(grace_s=0.2, second_s=0.2))
     stop.on_leaving = lambda reason: os._exit(1)
     with stop.on_signals(), contextlib.suppress(StopNow), stop.in_call(), _signals_delayed():
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(1.5)
+        time.sleep(0.7)  # between two looks of the watch
         assert stop.requested is None
     assert isinstance(stop.requested, Terminated)
