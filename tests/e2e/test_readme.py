@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +51,14 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "SWATH_HOME"}
+
+
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    env = {name: value for name, value in os.environ.items() if name != "SWATH_HOME"}
-    done = subprocess.run(command, shell=True, cwd=folder, env=env, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(
+        command, shell=True, cwd=folder, env=environment(), capture_output=True, text=True, timeout=110
+    )
     assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done
 
@@ -61,11 +69,51 @@ def test_the_readme_has_the_commands_that_it_should() -> None:
     assert len(COMMANDS) > 12
 
 
-@pytest.mark.timeout(400)
+@contextlib.contextmanager
+def served(command: str, folder: Path) -> Iterator[str]:
+    """`pipe serve` on a free port until the block ends; gives its address."""
+    process = subprocess.Popen(
+        [*command.split(), "--port", "0"],
+        cwd=folder,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        line = process.stderr.readline()
+        found = re.search(r"is served at (http://127\.0\.0\.1:\d+);", line)
+        assert found, line
+        yield found[1]
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=100)
+
+
+def asked(command: str, address: str, folder: Path) -> Any:
+    """The JSON that a curl line of the README gets from the server at this address."""
+    assert "http://127.0.0.1:8270/" in command
+    return json.loads(run(command.replace("http://127.0.0.1:8270", address), folder).stdout)
+
+
+def check_start_and_look(start: str, look: str, address: str, folder: Path) -> None:
+    number = asked(start, address, folder)["id"]
+    assert [each["id"] for each in asked(look, address, folder)["runs"]] == [number]
+    until(lambda: asked(look, address, folder)["runs"][0]["status"] == "done", 200)
+
+
+@pytest.mark.timeout(600)
 def test_the_commands_of_the_readme_run_in_their_order(clone: Path) -> None:
     """One test: what a command does is there for those after it."""
-    for command in COMMANDS:
+    commands = iter(COMMANDS)
+    for command in commands:
         if command in ("make test", "make check"):
+            continue
+        if command == ".venv/bin/pipe serve":
+            start, look = next(commands), next(commands)
+            with served(command, clone) as address:
+                check_start_and_look(start, look, address, clone)
             continue
         done = run(command, clone)
         if command in ("make demo", ".venv/bin/pipe run specs/demo.yaml"):
