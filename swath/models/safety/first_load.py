@@ -237,7 +237,15 @@ def _load_without_rights(model: FirstLoad, limits: FirstLoadLimits, to: int) -> 
         if model.prepare:
             _function(model.prepare)()
         size = sum(os.stat(each).st_size for each in model.files)  # noqa: PTH116
-        readable = (sys.prefix, sys.base_prefix, sys.exec_prefix, *search, *_SYSTEM, *model.files)
+        readable = (
+            sys.prefix,
+            sys.base_prefix,
+            sys.exec_prefix,
+            *search,
+            *_code_folders(model),
+            *_SYSTEM,
+            *model.files,
+        )
         protections = restrict(readable, size, limits.sandbox)
         found = {"protections": protections}
         returned = load(model.path, model.format, *model.arguments)
@@ -267,6 +275,12 @@ def _send(to: int, head: bytes, payload: bytes) -> None:
         view = memoryview(part)
         while view:
             view = view[os.write(to, view) :]
+
+
+def _code_folders(model: FirstLoad) -> list[str]:
+    """Folders of swath and the libraries: an editable install has them in no folder of the search path."""
+    packages = [importlib.import_module(each.partition(".")[0]) for each in (__name__, *model.libraries)]
+    return [folder for package in packages for folder in getattr(package, "__path__", ())]
 
 
 def _search_path() -> list[str]:

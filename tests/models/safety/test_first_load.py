@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -66,6 +67,8 @@ def load(path: str, behaviour: str, *arguments: int) -> bytes | None:
         case "hang-forked", *_:
             if not sys.flags.isolated:  # a new interpreter is
                 time.sleep(1000)
+        case "late-import", *_:
+            importlib.import_module("swath.models.safety.onnx_message")
         case "write", _, where:
             Path(where).write_text("written")
         case "damaged", *_:
@@ -82,6 +85,15 @@ def prepare() -> None:
     """Called while there are all rights."""
     with tempfile.TemporaryFile():
         PREPARED.append(1)
+
+
+def test_swaths_own_modules_are_read_also_where_an_editable_install_has_them_in_no_folder_of_the_search_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Path(first_load.__file__).parents[3]
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each and not source.is_relative_to(each)])
+    monkeypatch.delitem(sys.modules, "swath.models.safety.onnx_message", raising=False)
+    load_first(model(tmp_path, "late-import"), LIMITS, tmp_path / "cache")
 
 
 def test_a_model_that_loads_is_loaded_once(tmp_path: Path) -> None:
