@@ -62,7 +62,7 @@ def swath_step(settings: TrainSettings, batches: list[NetworkBatch]) -> tuple[fl
 
     with (
         tempfile.TemporaryDirectory() as folder,
-        reporting_to(lambda done, total, pixels: marks.append(time.perf_counter()), "bench"),
+        reporting_to(lambda *_: marks.append(time.perf_counter()), "bench"),
     ):
         result = train_network(settings, TrainingData(batch, lambda: iter(()), 0), Path(folder))
     return _step_s(marks), result.data_wait

@@ -95,6 +95,8 @@ class CallProgress(CallEvent):
     total: float | None
     pixels: int = 0
     """Pixels finished since the call's last report."""
+    ground_km2: float = 0.0
+    """Ground that these pixels cover, in km2; 0 where it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,6 +87,14 @@ def megapixels(pixels_per_s: float) -> str:
     return f"{significant(pixels_per_s / 1e6)} Mpx/s"
 
 
+def ground(km2_per_s: float) -> str:
+    """Square kilometres an hour, such as `12,300 km2/h`."""
+    per_hour = km2_per_s * 3600
+    if per_hour < 100:
+        return f"{significant(per_hour)} km2/h"
+    return f"{round(per_hour, 2 - math.floor(math.log10(per_hour))):,.0f} km2/h"
+
+
 def clock(seconds: float) -> str:
     """Local time of day of a time since the epoch, such as `12:03:04`."""
     return time.strftime("%H:%M:%S", time.localtime(seconds))

@@ -65,6 +65,7 @@ def test_numbers_keep_the_digits_that_count() -> None:
 def test_rates_are_per_second_or_per_minute() -> None:
     assert [units.rate(each) for each in (25, 0.1, 0.05)] == ["25.0/s", "0.10/s", "3.0/min"]
     assert units.megapixels(1.34e6) == "1.3 Mpx/s"
+    assert [units.ground(each) for each in (177.4211, 0.00012)] == ["639,000 km2/h", "0.43 km2/h"]
 
 
 def test_times_say_whether_they_are_local_or_utc(monkeypatch: pytest.MonkeyPatch) -> None:

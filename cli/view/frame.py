@@ -126,6 +126,8 @@ def _figures(node: NodeProgress, now: float) -> Iterator[Piece]:
     pixels = node.pixels_per_s(now)
     if pixels > 0:
         yield units.megapixels(pixels), ""
+    if (ground := node.km2_per_s(now)) > 0:
+        yield units.ground(ground), ""
     if node.reused:
         yield f"{node.reused} reused", "dim"
     if node.retried:

@@ -66,7 +66,7 @@ class PlainView:
 
 
 def progress(node: NodeProgress, now: float) -> str:
-    """Such as `predict_region 40/169  2.1/s  1.3 Mpx/s  ETA 1m 02s`."""
+    """Such as `predict_region 40/169  2.1/s  1.3 Mpx/s  468 km2/h  ETA 1m 02s`."""
     total = "?" if node.total is None else node.total
     done = f"{node.fraction or 0:.0%}" if node.total == 1 else f"{node.settled}/{total}"
     return "  ".join([f"{node.name} {done}", *figures(node, now)])
@@ -83,6 +83,8 @@ def figures(node: NodeProgress, now: float) -> Iterator[str]:
         yield units.rate(speed)
     if (pixels := node.pixels_per_s(now)) > 0:
         yield units.megapixels(pixels)
+    if (ground := node.km2_per_s(now)) > 0:
+        yield units.ground(ground)
     if eta is not None:
         yield f"ETA {units.duration(eta)}"
     if node.reused:

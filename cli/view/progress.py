@@ -45,12 +45,14 @@ class NodeProgress:
     ended: float | None = None
     pixels: int = 0
     """Pixels that calls reported in this session."""
+    ground_km2: float = 0.0
+    """Ground that these pixels cover, in km2."""
     begun: dict[tuple[str, int | None], float] = field(default_factory=dict)
     """Running calls: (node, item) -> done fraction, 0 to 1."""
     metrics: dict[str, float] = field(default_factory=dict)
     """The last metrics that a call reported, by name."""
-    samples: deque[tuple[float, float, int]] = field(default_factory=deque)
-    """(time, calls executed, pixels) of the last WINDOW_S seconds."""
+    samples: deque[tuple[float, float, int, float]] = field(default_factory=deque)
+    """(time, calls executed, pixels, km2) of the last WINDOW_S seconds."""
 
     @property
     def seconds(self) -> float:
@@ -81,29 +83,36 @@ class NodeProgress:
         """Take a sample for the rates."""
         if self.samples and now - self.samples[-1][0] < SAMPLE_S:
             return
-        self.samples.append((now, self.executed, self.pixels))
+        self.samples.append((now, self.executed, self.pixels, self.ground_km2))
         while len(self.samples) > 2 and now - self.samples[1][0] > WINDOW_S:
             self.samples.popleft()
 
-    def _speed(self, now: float) -> tuple[float, float]:
+    def _speeds(self, now: float) -> tuple[float, float, float]:
+        """Calls, pixels and km2 per second."""
         if self.ended is not None:
-            now, since, executed, pixels = self.ended, self.ended - self.seconds, 0.0, 0
+            now, since, executed, pixels, ground = self.ended, self.ended - self.seconds, 0.0, 0, 0.0
         elif self.samples:
-            since, executed, pixels = self.samples[0]
+            since, executed, pixels, ground = self.samples[0]
         else:
-            return 0.0, 0.0
+            return 0.0, 0.0, 0.0
         span = now - since
         if span < 0.2:
-            return 0.0, 0.0
-        return max(0.0, self.executed - executed) / span, max(0, self.pixels - pixels) / span
+            return 0.0, 0.0, 0.0
+        grown = self.executed - executed, self.pixels - pixels, self.ground_km2 - ground
+        calls, pixels_per_s, km2_per_s = (max(0.0, each) / span for each in grown)
+        return calls, pixels_per_s, km2_per_s
 
     def calls_per_s(self, now: float) -> float:
         """Calls executed per second in the last WINDOW_S seconds; of a node that ended, over its whole time."""
-        return self._speed(now)[0]
+        return self._speeds(now)[0]
 
     def pixels_per_s(self, now: float) -> float:
         """Pixels per second over the same time; 0 when its calls report none."""
-        return self._speed(now)[1]
+        return self._speeds(now)[1]
+
+    def km2_per_s(self, now: float) -> float:
+        """Square kilometres of ground per second over the same time; 0 when its calls report none."""
+        return self._speeds(now)[2]
 
     def eta_s(self, now: float) -> float | None:
         """Seconds until all calls have ended at the current rate; None while that is unknown."""
@@ -187,6 +196,7 @@ class RunProgress:
                         node.samples.clear()
                     node.begun[event.node, event.item] = min(1.0, max(0.0, event.done / event.total))
                 node.pixels += event.pixels
+                node.ground_km2 += event.ground_km2
             case events.CallMetrics():
                 node.metrics = event.values
             case events.CallDone():

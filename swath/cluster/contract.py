@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
-from swath.cluster.cost.budget import Budget
+from swath.cluster.cost.budget import Budget, PaidMachine
 from swath.engine.call import OutputListener
 from swath.engine.executors.executor import Executor
 from swath.engine.journal import Journal
@@ -67,4 +67,14 @@ class ReleasesWorkers(Protocol):
 
     def release_workers(self) -> None:
         """Begin to terminate all workers; returns at once. They come back when another call is submitted."""
+        ...
+
+
+@runtime_checkable
+class HasPaidMachines(Protocol):
+    """A cluster of machines that are paid for by the hour."""
+
+    @property
+    def paid_machines(self) -> Sequence[PaidMachine]:
+        """All machines so far, also after the end."""
         ...

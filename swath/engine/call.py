@@ -75,6 +75,7 @@ class CallOutput(NamedTuple):
     total: float | None = None
     pixels: int = 0
     worker: str = ""
+    ground_km2: float = 0.0
 
 
 OutputListener = Callable[[CallOutput], None]

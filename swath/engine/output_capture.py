@@ -54,8 +54,8 @@ class OutputCapture:
             where = (call.context.node, call.mapped_item, call.attempt, time.time())
             self._on_output(CallOutput(*where, level, text, worker=self._worker)._replace(**more))
 
-    def _progress(self, done: float | None, total: float | None, pixels: int) -> None:
-        self._send("progress", "", done=done, total=total, pixels=pixels)
+    def _progress(self, done: float | None, total: float | None, pixels: int, ground_km2: float) -> None:
+        self._send("progress", "", done=done, total=total, pixels=pixels, ground_km2=ground_km2)
 
     def _metrics(self, values: Mapping[str, float]) -> None:
         self._send("metrics", json.dumps(dict(values)))

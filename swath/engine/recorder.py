@@ -207,7 +207,10 @@ class Recorder:
         if output.level == "started":
             self._emit_now(CallStarted(**where, worker=output.worker, attempt=output.attempt))
         elif output.level == "progress":
-            self._emit_now(CallProgress(**where, done=output.done, total=output.total, pixels=output.pixels))
+            finished = CallProgress(
+                **where, done=output.done, total=output.total, pixels=output.pixels, ground_km2=output.ground_km2
+            )
+            self._emit_now(finished)
         elif output.level == "metrics":
             self._emit_now(CallMetrics(**where, values=json.loads(output.text)))
         else:

@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 
-ProgressListener = Callable[[float | None, float | None, int], None]
-"""Takes done, total (of whatever the task counts) and the number of pixels that were finished since the last report."""
+ProgressListener = Callable[[float | None, float | None, int, float], None]
+"""Takes done, total (of whatever the task counts), and the pixels that were finished since the last report with their ground in km2."""
 MetricsListener = Callable[[Mapping[str, float]], None]
 """Takes numbers by name."""
 
@@ -20,11 +20,13 @@ _left_out: ContextVar[LeftOutListener | None] = ContextVar("swath_left_out", def
 _run: ContextVar[str] = ContextVar("swath_run", default="")
 
 
-def progress(done: float | None = None, total: float | None = None, *, pixels: int = 0) -> None:
-    """Report from inside a task: `done` of `total`, and how many pixels were finished since the last report."""
+def progress(
+    done: float | None = None, total: float | None = None, *, pixels: int = 0, ground_km2: float = 0.0
+) -> None:
+    """Report from inside a task: `done` of `total`; how many pixels were finished since the last report, and their ground in km2."""
     listener = _progress.get()
     if listener is not None:
-        listener(done, total, pixels)
+        listener(done, total, pixels, ground_km2)
 
 
 def metrics(values: Mapping[str, float]) -> None:

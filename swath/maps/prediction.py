@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from swath.imagery.reading.mosaic import common_dtype
 from swath.imagery.scene import Scenes, all_scenes
+from swath.maps.ground import regions_km2
 from swath.maps.legend import MapClass, class_shares
 from swath.maps.map_files import MapFiles
 from swath.maps.stac_item import ModelFacts
 from swath.models.contract_file import item_properties
 from swath.storage.address import redacted
+from swath.units import rounded
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -81,6 +83,7 @@ def publish_prediction(
                 },
                 "valid_pixels": facts.valid,
                 "megapixels": round(regions.megapixels, 3),
+                "ground_km2": regions_km2(regions, grids),
                 "missing_regions": list(facts.missing),
                 "input": describe_input(grids, model, area, regions),
             }
@@ -135,6 +138,7 @@ def estimate(contract: Contract, grids: tuple[Scenes, ...], regions: Regions, ou
         "regions": len(regions),
         "region": regions.sheets[0].size,
         "megapixels": round(total / 1e6, 3),
+        **({"ground_km2": rounded(ground)} if (ground := regions_km2(regions, grids)) else {}),
         "read_bytes": sum(pixels[grid] * layers[grid] * common_dtype(grids[grid]).itemsize for grid in pixels),
         "map_bytes_at_most": total * (contract.channels or 1 if contract.output == "values" else 1),
         "output": output.to,

@@ -24,6 +24,7 @@ from swath.imagery.geometry.image_grid import area_mask
 from swath.imagery.geometry.utm_zones import owned_mask
 from swath.imagery.reading.mosaic import read_mosaic
 from swath.maps.cog.encoded_part import PartBuilder
+from swath.maps.ground import window_km2
 from swath.maps.region_result import RegionResult
 from swath.models.batching import BatchRunner
 from swath.models.infer import masked_map, network_output
@@ -66,11 +67,13 @@ class _Strip:
 def map_region(region: Region, scenes: Scenes, model: ModelInfo, area: Area | None, layout: MapLayout) -> RegionResult:
     """Compute one region of the map. `scenes` are those of its sheet. Raises what reading and inference raise."""
     index, window, levels = region.block.index, region.block.window, layout.levels[region.sheet]
+    pixel_km2 = window_km2(scenes.image, window) / (window.height * window.width)
     builders = [PartBuilder(index, window, encoding, levels) for encoding in layout.encodings]
     for strips in map_strips(window, scenes, model, area, layout):
         for builder, strip in zip(builders, strips, strict=True):
             builder.add(strip)
-        progress(pixels=strips[0].shape[1] * strips[0].shape[2])
+        pixels = strips[0].shape[1] * strips[0].shape[2]
+        progress(pixels=pixels, ground_km2=pixels * pixel_km2)
     if (share := device_usage(model)) is not None:
         log.info("the GPU has computed for %.0f %% of the time so far", 100 * share)
     return RegionResult(region.sheet, *(builder.part() for builder in builders))

@@ -57,6 +57,8 @@ class RunFacts:
     """The command line that repeats the run in the project's folder."""
     result: dict[str, Any] = field(default_factory=dict)
     """Facts that the pipeline's result gives. Of a map: input, seams, shares, files."""
+    cost_usd: float | None = None
+    """Of the machines of this session, at list prices; None where nothing is paid for, or a price is not known."""
     first_started: float | None = None
     """Start of the run, if this session resumed it."""
     caveat: str = ""
@@ -101,6 +103,7 @@ def to_html(facts: RunFacts, preview: Path | None = None) -> str:
         picture=picture,
         seconds=facts.finished - facts.started,
         seams=seam_text(facts.result),
+        speed=speed_text(facts),
         calls=facts.calls,
         timeline=to_svg(facts.calls) if facts.calls else "",
         colors={name: index for index, name in enumerate(_kinds(facts.calls))},
@@ -159,6 +162,21 @@ def seam_text(result: dict[str, Any]) -> str:
     if seams["exact"]:
         return f"This map has no seams: each pixel has the value of one pass over the whole image. {model} {check}"
     return f"This map is not exact: {seams['reason']}. {model} {check}"
+
+
+def speed_text(facts: RunFacts) -> str:
+    """How fast and at what cost a map was made, as text; empty without a map, and for a session that reused results of others."""
+    megapixels, km2 = facts.result.get("megapixels"), facts.result.get("ground_km2")
+    seconds = facts.finished - facts.started
+    if not megapixels or seconds <= 0 or facts.first_started is not None or (facts.calls and facts.calls.reused):
+        return f"Its machines cost {facts.cost_usd:.3g} USD." if facts.cost_usd is not None else ""
+    whole = units.duration(seconds)
+    speeds = [units.megapixels(1e6 * megapixels / seconds), *([units.ground(km2 / seconds)] if km2 else [])]
+    text = f"The whole run made {units.significant(megapixels)} Mpx in {whole}: {', '.join(speeds)}."
+    if facts.cost_usd is not None:
+        text += f" Its machines cost {facts.cost_usd:.3g} USD"
+        text += f", {1000 * facts.cost_usd / km2:.3g} USD per 1,000 km2." if km2 else "."
+    return text
 
 
 def _kinds(calls: CallStatistics | None) -> tuple[str, ...]:

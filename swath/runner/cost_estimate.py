@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from swath.cluster.cost.budget import Budget
 from swath.cluster.cost.estimate import Workload, cost_entries, estimate_cost
-from swath.cluster.cost.prices import PriceUnknown, cluster_prices
+from swath.cluster.cost.prices import ClusterPrices, PriceUnknown, cluster_prices
 from swath.errors import SwathError, UsageError
 from swath.runner import matrix
 from swath.runner.throughput import throughput_of
@@ -61,6 +61,17 @@ def budget_of(job: Job) -> Budget | None:
     return Budget(usd, known)
 
 
+def known_prices(job: Job) -> ClusterPrices | None:
+    """Prices of the machines of a job's cluster; None where nothing is paid for, or a price is not known."""
+    cluster = job.spec.cluster
+    if not isinstance(cluster, AwsCluster | GcpCluster):
+        return None
+    try:
+        return cluster_prices(cluster, job.project.prices)
+    except PriceUnknown:
+        return None
+
+
 def workload_of(planned: Mapping[str, Any]) -> Workload:
     """The work that a pipeline's plan names."""
 
@@ -68,7 +79,7 @@ def workload_of(planned: Mapping[str, Any]) -> Workload:
         value = planned.get(name)
         return float(value) if isinstance(value, (int, float)) else None
 
-    return Workload(number("megapixels"), number("read_bytes"), number("map_bytes_at_most"))
+    return Workload(number("megapixels"), number("read_bytes"), number("map_bytes_at_most"), number("ground_km2"))
 
 
 def without_effect(kind: str) -> str:

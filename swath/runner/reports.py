@@ -84,14 +84,15 @@ class RunReports:
 
     # --- report files
 
-    def write(self, outcome: RunOutcome, workers: int) -> list[str]:
+    def write(self, outcome: RunOutcome, workers: int, cost_usd: float | None = None) -> list[str]:
         """Write the report to the run's folder, and beside the map where there is one. Returns the paths of the files beside maps.
 
-        workers: of the cluster; 0 when it never came up. Raises StateError when the journal cannot be read.
+        workers: of the cluster; 0 when it never came up. cost_usd: of its machines, where that is known. Raises StateError
+        when the journal cannot be read.
         """
         self.end_table()
         self.about = about = reportable.report(outcome.result)
-        facts = self._facts(outcome, workers, about)
+        facts = replace(self._facts(outcome, workers, about), cost_usd=cost_usd)
         folders = [self.folder]
         if about.get("folder") and "://" not in about["folder"]:
             folders.append(Path(about["folder"]))

@@ -7,15 +7,18 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from swath import crashpoint
-from swath.cluster.contract import ReleasesWorkers, RunContext, RunningCluster
+from swath.cluster.contract import HasPaidMachines, ReleasesWorkers, RunContext, RunningCluster
+from swath.cluster.cost.budget import spent_usd
 from swath.cluster.local.cores import cores
 from swath.cluster.open import open_cluster
+from swath.cluster.steady_clock import steady_time
 from swath.engine.call import OutputListener
 from swath.engine.executors.executor import Executor
 from swath.engine.executors.growing import GrowingExecutor
 from swath.engine.store import ResultStore
 from swath.errors import SwathError, TeardownError
 from swath.events import ClusterReady, Event
+from swath.runner.cost_estimate import known_prices
 from swath.runner.job import Job
 from swath.spec.clusters.cluster import AutoCluster, Cluster, InlineCluster
 
@@ -82,6 +85,13 @@ class RunCluster:
         """No call is left for the workers: those that cost money go, while the client does the rest, such as the publication."""
         if isinstance(self._running, ReleasesWorkers):
             self._running.release_workers()
+
+    def spent_usd(self) -> float | None:
+        """What its machines have cost so far; None where nothing is paid for, or a price is not known."""
+        if not isinstance(self._running, HasPaidMachines):
+            return None
+        prices = known_prices(self._job)
+        return None if prices is None else spent_usd(prices, self._running.paid_machines, steady_time())
 
     def _close(self, cluster: RunningCluster) -> None:
         try:

@@ -317,7 +317,10 @@ class _Run:
     def report(self, outcome: RunOutcome) -> RunOutcome:
         """Write the reports. Those beside maps are outputs of the run."""
         try:
-            return replace(outcome, outputs=outcome.outputs + self.reports.write(outcome, self.cluster.workers))
+            return replace(
+                outcome,
+                outputs=outcome.outputs + self.reports.write(outcome, self.cluster.workers, self.cluster.spent_usd()),
+            )
         except StateError as error:
             self.say("warning", f"the report could not be written: {error}")
         except Exception as error:  # noqa: BLE001 - `report()` of a project's own result: what it says may not fit the page

@@ -106,11 +106,13 @@ def test_a_caller_that_leaves_early_leaves_no_read_behind(case: Case) -> None:
 
 
 def test_progress_counts_every_pixel_once(case: Case) -> None:
-    told: list[int] = []
-    with reporting_to(lambda done, total, pixels: told.append(pixels), "run"):
+    told: list[tuple[int, float]] = []
+    with reporting_to(lambda done, total, pixels, km2: told.append((pixels, km2)), "run"):
         for region in case.regions(96):
             map_region(region, case.scenes, case.model, None, case.layout(32))
-    assert sum(told) == 211 * 197
+    assert sum(pixels for pixels, _ in told) == 211 * 197
+    pixel_m2 = abs(case.scenes.image.resolution.x * case.scenes.image.resolution.y)
+    assert sum(km2 for _, km2 in told) == pytest.approx(211 * 197 * pixel_m2 / 1e6, rel=0.01)
 
 
 def test_probabilities_come_with_the_map_pixel_by_pixel(case: Case) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from swath.reporting.call_statistics import CallStatistics, NodeFacts
-from swath.reporting.run_report import RunFacts, seam_text, to_html, to_json, write_report
+from swath.reporting.run_report import RunFacts, seam_text, speed_text, to_html, to_json, write_report
 
 SEAMS = {
     "exact": True,
@@ -115,6 +115,17 @@ def test_what_was_set_aside_is_listed_and_errors_are_shown() -> None:
 def test_the_seam_certificate_is_said_in_words(change: dict[str, object], said: str) -> None:
     assert said in seam_text({"seams": SEAMS | change})
     assert seam_text({}) == ""
+
+
+def test_the_speed_of_a_map_is_told_in_pixels_ground_and_cost() -> None:
+    made = FACTS.result | {"megapixels": 130.0, "ground_km2": 13_000.0}
+    fresh = replace(FACTS, result=made, calls=None)
+    assert speed_text(fresh) == "The whole run made 130 Mpx in 1m 05s: 2.0 Mpx/s, 720,000 km2/h."
+    paid = replace(fresh, cost_usd=0.26)
+    assert speed_text(paid).endswith("720,000 km2/h. Its machines cost 0.26 USD, 0.02 USD per 1,000 km2.")
+    assert speed_text(paid) in to_html(paid)
+    assert speed_text(replace(FACTS, result=made)) == "", "one of its calls was reused: this is no speed"
+    assert speed_text(replace(FACTS, result=made, cost_usd=0.26)) == "Its machines cost 0.26 USD."
 
 
 def test_the_json_has_the_results_facts_beside_the_runs_and_no_nan() -> None:

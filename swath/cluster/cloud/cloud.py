@@ -11,16 +11,17 @@ import concurrent.futures
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import dask
 from distributed.utils import LoopRunner
 
+from swath.cluster.cloud.machine_pool import MachinePool
 from swath.cluster.cloud.vm_cluster import VmCluster
-from swath.cluster.contract import ReleasesWorkers, RunContext, RunningCluster
-from swath.cluster.cost.budget import budget_enforced
+from swath.cluster.contract import HasPaidMachines, ReleasesWorkers, RunContext, RunningCluster
+from swath.cluster.cost.budget import PaidMachine, budget_enforced
 from swath.cluster.providers.contract import MachineProvider
 from swath.cluster.teardown.lease import CloudLease
 from swath.cluster.teardown.leased import leased
@@ -60,6 +61,7 @@ class CloudMachines:
         self._context = context
         place = spec.region if isinstance(spec, AwsCluster) else spec.project
         self._lease = CloudLease.new(context.run, spec.kind, place)
+        self._machines: MachinePool | None = None
         self._exits = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -71,6 +73,7 @@ class CloudMachines:
             security = tls.run_security()
             cluster = VmCluster(self._spec, self._lease.label, security, loop.loop, provider_of(self._spec))
             exits.callback(self._close, cluster, loop)
+            self._machines = cluster.machines
             exits.enter_context(
                 budget_enforced(self._context.budget, lambda: cluster.machines.created, self._context.stop.request)
             )
@@ -108,6 +111,10 @@ class CloudMachines:
             self._cluster.scale_from_thread(self._spec.workers.min)
         self.session.check_late_joiners()
         self._cluster.check(requested)
+
+    @property
+    def paid_machines(self) -> Sequence[PaidMachine]:
+        return self._machines.created if self._machines is not None else ()
 
     def release_workers(self) -> None:
         """Begin to terminate the worker machines; the scheduler stays. They come back when another call is submitted, as after a
@@ -208,3 +215,4 @@ def _event_loop() -> Iterator[LoopRunner]:
 
 _: type[RunningCluster] = CloudMachines
 _releases: type[ReleasesWorkers] = CloudMachines
+_paid: type[HasPaidMachines] = CloudMachines

@@ -39,6 +39,16 @@ class PaidMachine(Protocol):
         ...
 
 
+def spent_usd(prices: ClusterPrices, machines: Iterable[PaidMachine], now: float) -> float:
+    """Cost of machines until `now`, in USD. Clouds bill a minute at least."""
+    return sum(
+        prices.usd_per_hour(each.role, spot=each.spot)
+        * max(MIN_BILLED_S, (now if each.ended is None else each.ended) - each.began)
+        / 3600
+        for each in machines
+    )
+
+
 @dataclass(frozen=True)
 class Budget:
     """What the machines of one cluster may cost. A resumed run has the whole budget again."""
@@ -46,21 +56,12 @@ class Budget:
     usd: float
     prices: ClusterPrices
 
-    def spent_usd(self, machines: Iterable[PaidMachine], now: float) -> float:
-        """Cost of machines until `now`, in USD. Clouds bill a minute at least."""
-        return sum(
-            self.prices.usd_per_hour(each.role, spot=each.spot)
-            * max(MIN_BILLED_S, (now if each.ended is None else each.ended) - each.began)
-            / 3600
-            for each in machines
-        )
-
     def left_s(self, machines: Sequence[PaidMachine], now: float) -> float:
         """Seconds until the run has to stop if no machine starts or ends: the cost of terminating them is set aside."""
         usd_per_s = (
             sum(self.prices.usd_per_hour(each.role, spot=each.spot) for each in machines if each.ended is None) / 3600
         )
-        left = self.usd - self.spent_usd(machines, now) - usd_per_s * TEARDOWN_S
+        left = self.usd - spent_usd(self.prices, machines, now) - usd_per_s * TEARDOWN_S
         if left <= 0:
             return 0.0
         return left / usd_per_s if usd_per_s else float("inf")
@@ -84,7 +85,7 @@ def budget_enforced(
             now = steady_time()
             left_s = budget.left_s(machines(), now)
             if left_s <= 0:
-                spent = budget.spent_usd(machines(), now)
+                spent = spent_usd(budget.prices, machines(), now)
                 stop(OverBudget(f"the run's machines have cost {spent:.3g} USD of its budget of {budget.usd:g} USD"))
                 return
             if ended.wait(min(POLL_S, left_s)):

@@ -42,6 +42,7 @@ class Workload:
     megapixels: float | None = None
     read_bytes: float | None = None
     map_bytes: float | None = None
+    ground_km2: float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ class Interval:
     low: float
     high: float | None
     """None when it is not known."""
+
+    def scaled(self, factor: float) -> Interval:
+        """Both ends times a factor."""
+        return Interval(self.low * factor, None if self.high is None else self.high * factor)
 
     @property
     def rounded(self) -> tuple[float, float | None]:
@@ -150,6 +155,8 @@ def cost_entries(
         "traffic": _traffic(prices, work),
         "prices": f"approximate list prices of {prices.date}; prices in swath.yaml override them",
     }
+    if work.ground_km2:
+        entries["cost_usd_per_1000_km2"] = cost.usd.scaled(1000 / work.ground_km2).rounded
     if work.map_bytes and place.storage_gb_month is not None:
         entries["storage_usd_month"] = rounded(work.map_bytes / 1e9 * place.storage_gb_month)
     if cost.hours.high is not None and cost.hours.high > spec.max_hours:

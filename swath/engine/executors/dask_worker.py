@@ -68,9 +68,11 @@ class _OutputSender:
     def add(self, output: CallOutput) -> None:
         with self._lock:
             if output.level == "progress" and self._unsent and self._unsent[-1][4] == "progress":
-                last = CallOutput(*self._unsent.pop())  # only the newest counts, with the pixels of all
+                last = CallOutput(*self._unsent.pop())  # only the newest counts, with the pixels and the ground of all
                 if (last.node, last.item) == (output.node, output.item):
-                    output = output._replace(pixels=output.pixels + last.pixels)
+                    output = output._replace(
+                        pixels=output.pixels + last.pixels, ground_km2=output.ground_km2 + last.ground_km2
+                    )
                 else:
                     self._unsent.append(tuple(last))
             self._unsent.append(tuple(output))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.cluster.cost.budget import Budget, budget_enforced
+from swath.cluster.cost.budget import Budget, budget_enforced, spent_usd
 from swath.cluster.cost.prices import ClusterPrices, MachinePrice
 from swath.cluster.steady_clock import steady_time
 from swath.errors import OverBudget, Stopped
@@ -31,13 +31,13 @@ class Machine:
 
 def test_every_machine_is_paid_for_from_its_beginning_to_its_end_a_minute_at_least() -> None:
     machines = [Machine("scheduler", 0), Machine("worker", 100), Machine("worker", 100, 105)]
-    assert Budget(1, PRICES).spent_usd(machines, 1100) == pytest.approx(0.11 + 1.0 + 0.06)
+    assert spent_usd(PRICES, machines, 1100) == pytest.approx(0.11 + 1.0 + 0.06)
 
 
 def test_a_worker_that_was_launched_on_demand_costs_what_it_costs() -> None:
     prices = dataclasses.replace(PRICES, on_demand=MachinePrice("w", 10.8, 4, 0))
     machines = [Machine("worker", 0), Machine("worker", 0, spot=False), Machine("scheduler", 0, spot=False)]
-    assert Budget(100, prices).spent_usd(machines, 1000) == pytest.approx(1.0 + 3.0 + 0.1)
+    assert spent_usd(prices, machines, 1000) == pytest.approx(1.0 + 3.0 + 0.1)
     assert prices.dearest_worker_usd == 10.8
 
 
@@ -51,7 +51,7 @@ def test_a_run_that_is_stopped_in_time_is_within_its_budget_two_minutes_later(
     machines = [Machine(role, began) for role, began in begun]
     left = budget.left_s(machines, now)
     if machines and left > 0 and all(now - each.began > 60 for each in machines):
-        assert budget.spent_usd(machines, now + left + 120) == pytest.approx(usd)
+        assert spent_usd(budget.prices, machines, now + left + 120) == pytest.approx(usd)
     if not machines:
         assert left == float("inf")
 

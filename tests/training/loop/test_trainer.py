@@ -100,7 +100,7 @@ def test_a_training_tells_its_progress_and_a_line_for_each_epoch_and_nothing_els
     caplog.set_level(logging.INFO)
     heard: list[tuple[float | None, float | None]] = []
     told: list[Mapping[str, float]] = []
-    with reporting_to(lambda done, total, pixels: heard.append((done, total)), "run", told.append):
+    with reporting_to(lambda done, total, *_: heard.append((done, total)), "run", told.append):
         train_network(settings(), data(), tmp_path / "kept")
     assert heard == [(step, 6) for step in range(1, 7)]
     assert [list(each)[:2] for each in told] == [["loss", "mean IoU"]] * 2
