@@ -23,7 +23,7 @@ from swath.maps.sheets import union_of_boxes
 from swath.maps.stac_item import FILE, TIME_IS_UNKNOWN, footprint_and_bbox, item_times
 from swath.spec.locations import special_file
 from swath.storage.objects import read_object
-from swath.storage.publication import Published, PublishedFile, is_intact
+from swath.storage.publication import Published, PublishedFile, is_intact, published_name
 
 if TYPE_CHECKING:
     from swath.imagery.scene import Band, Scenes
@@ -39,6 +39,8 @@ EXTENSIONS = (
     "https://stac-extensions.github.io/eo/v2.0.0/schema.json",
     FILE,
 )
+_OTHER_FORM = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
+"""What documents of another form make the code below raise; a RuntimeError for a CRS that is none, or too deep a document."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,10 @@ def read_inventory(folder: str) -> Inventory:
         return Inventory()
     try:
         document = json.loads(text)
-        names = [str(link["href"]).removeprefix("./") for link in document["links"] if link["rel"] == "item"]
-        bands, units, grid = tuple(document[BANDS]), str(document[UNITS]), document[GRID]
-    except (ValueError, KeyError, TypeError) as error:
+        names = [published_name(str(link["href"])) for link in document["links"] if link["rel"] == "item"]
+        bands, units, grid = tuple(map(str, document[BANDS])), str(document[UNITS]), document[GRID]
+        box = None if grid is None else GeoBox((1, 1), Affine(*grid["transform"]), grid["crs"])
+    except _OTHER_FORM as error:
         raise ImageryError(
             f"{folder}/{COLLECTION} is not a collection of loaded imagery: {error}",
             remedy="Choose another folder with output.to, or remove this one.",
@@ -94,7 +97,7 @@ def read_inventory(folder: str) -> Inventory:
     return Inventory(
         bands,
         units,
-        None if grid is None else GeoBox((1, 1), Affine(*grid["transform"]), grid["crs"]),
+        box,
         tuple(image for _, image in found if image is not None),
         tuple(notes),
     )
@@ -107,13 +110,11 @@ def _read_image(folder: str, name: str) -> InventoryImage | None:
     try:
         item = json.loads(text)
         files = tuple(
-            PublishedFile(
-                str(asset["href"]).removeprefix("./"), int(asset["file:size"]), str(asset["file:checksum"])[4:]
-            )
+            PublishedFile(published_name(str(asset["href"])), int(asset["file:size"]), str(asset["file:checksum"])[4:])
             for asset in item["assets"].values()
         )
         source, identity = str(item["properties"][SOURCE]), str(item["id"])
-    except (ValueError, KeyError, TypeError):
+    except _OTHER_FORM:
         return None
     if not is_intact(Published(folder, files)):
         return None

@@ -17,7 +17,7 @@ from swath.spec.fields.imagery import FilesImagery
 from swath.spec.locations import special_file
 from swath.storage.address import redacted
 from swath.storage.objects import read_object
-from swath.storage.publication import MANIFESTS
+from swath.storage.publication import MANIFESTS, published_name
 
 if TYPE_CHECKING:
     from swath.spec.fields.labels import LabelClass
@@ -77,11 +77,11 @@ def _published(folder: str) -> tuple[dict[str, Any], list[str]]:
         document = _json(folder, manifest)
         if document is None:
             continue
-        names = [str(link["href"]) for link in document.get("links", ()) if link["rel"] == "item"]
-        sheets = [_json(folder, name.removeprefix("./")) for name in names]
+        names = [published_name(str(link["href"])) for link in document.get("links", ()) if link["rel"] == "item"]
+        sheets = [_json(folder, name) for name in names]
         items = [item for item in (document, *sheets) if item is not None and "map" in item.get("assets", {})]
         if items:
-            files = [str(item["assets"]["map"]["href"]).removeprefix("./") for item in items]
+            files = [published_name(str(item["assets"]["map"]["href"])) for item in items]
             return items[0] | {"id": document["id"]}, [f"{folder.rstrip('/')}/{name}" for name in files]
     raise ImageryError(
         f"{redacted(folder)}: no map is published there",

@@ -41,8 +41,10 @@ EXAMPLE = """{
 
 
 def contract_path(weights: str) -> Path:
-    """Where the contract of these weights is looked for: the same name, ending in .json."""
+    """Where the contract of these weights is looked for: the same name, ending in .json. Raises ModelError when they have no name."""
     path = Path(weights)
+    if not path.name:
+        raise ModelError(f"{weights!r} names no file", remedy="give the address of the model's file")
     for ending in (".torchscript.pt", path.suffix):
         if ending and path.name.endswith(ending):
             return path.with_name(path.name.removesuffix(ending) + ".json")

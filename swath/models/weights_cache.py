@@ -22,18 +22,20 @@ _EXTRAS = {"s3": ("s3fs", "aws"), "gs": ("gcsfs", "gcp"), "gcs": ("gcsfs", "gcp"
 
 @dataclass(frozen=True)
 class DownloadLimits:
-    """How often a download is tried."""
+    """How often a download is tried, and how much is downloaded."""
 
     tries: int = 4
     first_pause_s: float = 0.2
     """Before the second try; it doubles with each, with jitter."""
+    max_bytes: int = 16 << 30
+    """Of a model with all its files: it could fill the disk otherwise."""
 
 
 def local_copy(path: str, limits: DownloadLimits = DownloadLimits()) -> str:
     """The path of a file on this machine: `path` itself, or a copy of the file at that URL. With an ONNX model come the files beside
     it that hold its weights.
 
-    Raises ModelError when it cannot be read, CredentialsError when that is not allowed, MissingExtra when the store needs a package.
+    Raises ModelError when it cannot be read or is too large, CredentialsError when that is not allowed, MissingExtra when the store needs a package.
     """
     if "://" not in path:
         return path
@@ -41,7 +43,7 @@ def local_copy(path: str, limits: DownloadLimits = DownloadLimits()) -> str:
         files, name = _open(path)
         for attempt in range(1, limits.tries + 1):
             try:
-                return str(_model(files, name, path))
+                return str(_model(files, name, path, limits.max_bytes))
             except (SwathError, FileNotFoundError, PermissionError):
                 raise
             except Exception:  # clients of stores raise errors of their own
@@ -57,10 +59,11 @@ def local_copy(path: str, limits: DownloadLimits = DownloadLimits()) -> str:
     raise AssertionError("the last try returns or raises")
 
 
-def _model(files: Any, name: str, path: str) -> Path:
+def _model(files: Any, name: str, path: str, max_bytes: int) -> Path:
     """The local copy of a model, with what belongs to it."""
     folder, file = name.rpartition("/")[::2]
     info = files.info(name)
+    _check_size(path, [info], max_bytes)
     local = _downloaded(files, name, info, [path, *_version(info)])
     if not file.endswith(".onnx"):
         return local
@@ -69,11 +72,25 @@ def _model(files: Any, name: str, path: str) -> Path:
         beside |= {f"{folder}/{each}" for each in external_files(str(local))}
     if beside:
         infos = {each: files.info(each) for each in sorted(beside)}
+        _check_size(path, [info, *infos.values()], max_bytes)
         key = [path, *_version(info), *(part for each in infos.values() for part in _version(each))]
         for each, about in infos.items():
             _downloaded(files, each, about, key)
         local = _downloaded(files, name, info, key)
     return local
+
+
+def _check_size(path: str, infos: list[dict[str, Any]], max_bytes: int) -> None:
+    sizes = [info.get("size") for info in infos]
+    if not all(isinstance(size, int) for size in sizes):
+        raise ModelError(
+            f"{path}: the server does not say how large the file is", remedy="download it, and name the copy"
+        )
+    if sum(sizes) > max_bytes:  # type: ignore[arg-type]
+        raise ModelError(
+            f"{path}: {sum(sizes):,} bytes, more than the {max_bytes:,} of a model that is downloaded",  # type: ignore[arg-type]
+            remedy="check the address; or download it, and name the copy",
+        )
 
 
 _VERSIONS = ("ETag", "etag", "LastModified", "Last-Modified", "last_modified", "updated", "mtime", "created", "ino")

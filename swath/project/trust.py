@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from swath.errors import UsageError
+from swath.storage.birth_time import birth_time
 from swath.storage.owned_file import owned_text, replace_text
 from swath.storage.state_owner import config_folder
 
@@ -35,6 +36,8 @@ class TrustedFolder:
     device: int
     """Number of its file system."""
     inode: int
+    born: int = 0
+    """When it was created, in nanoseconds: ext4 gives the inode of a removed folder to the next one. 0 where it is not known."""
 
     @classmethod
     def of(cls, folder: Path) -> TrustedFolder:
@@ -43,12 +46,14 @@ class TrustedFolder:
         status = os.stat(real)  # noqa: PTH116 - of a text
         if not stat.S_ISDIR(status.st_mode):
             raise NotADirectoryError(real)
-        return cls(real, status.st_uid, status.st_dev, status.st_ino)
+        born = 0 if os.major(status.st_dev) == 0 else birth_time(real)
+        return cls(real, status.st_uid, status.st_dev, status.st_ino, born)
 
     def is_same(self, other: TrustedFolder) -> bool:
         """Whether both are one folder. Device numbers of file systems without a disk (NFS, btrfs, overlay) change with each mount."""
         devices = self.device == other.device or (os.major(self.device) == os.major(other.device) == 0)
-        return devices and (self.folder, self.uid, self.inode) == (other.folder, other.uid, other.inode)
+        born = self.born == other.born or 0 in (self.born, other.born)
+        return devices and born and (self.folder, self.uid, self.inode) == (other.folder, other.uid, other.inode)
 
 
 class TrustedFolders:

@@ -59,12 +59,11 @@ class InputIdentities:
         """The files that a pattern in an object store names; any other address itself."""
         if scheme(href) in ("file", "http", "https") or not any(sign in href for sign in "*?["):
             return [href]
-        from swath.storage.filesystem import open_filesystem
+        from swath.storage.objects import objects_matching
 
         try:
-            files = open_filesystem(href)
-            return sorted(files.unstrip_protocol(match) for match in files.glob(href))
-        except (SwathError, OSError) as error:
+            return objects_matching(href)
+        except (SwathError, OSError, ValueError) as error:
             notes.append(
                 f"{redacted(href)}: whether its files changed cannot be known ({error}); what is computed of them is not reused"
             )

@@ -8,10 +8,12 @@ import os
 import re
 import stat
 from pathlib import Path
+from urllib.parse import urlsplit
 
 STDIN = "-"
 """A spec's path that stands for standard input."""
 
+_HOSTED = ("http", "https", "s3", "gs", "gcs", "ftp")
 _SPECIAL = {
     stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket",
 }  # fmt: skip
@@ -20,6 +22,24 @@ _SPECIAL = {
 def is_remote(path: str) -> bool:
     """Whether it is a URL or one of GDAL's virtual paths (/vsi...), not a file of this machine."""
     return "://" in path or path.startswith("/vsi")
+
+
+def bad_address(path: str) -> str:
+    """What is wrong with a URL; empty for one that has a host, or a bucket, and for anything that is no URL."""
+    kind, separator, _ = path.partition("://")
+    if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind) or kind.lower() not in _HOSTED:
+        return ""
+    try:
+        parts = urlsplit(path)
+        _ = parts.port if kind.lower() in ("http", "https") else None
+    except ValueError:  # its text may quote a secret
+        return "is no address: its host or port cannot be read"
+    host = parts.hostname if kind.lower() in ("http", "https") else parts.netloc
+    return (
+        ""
+        if host and not any(sign in host for sign in "*?[] ")
+        else f"is no address: there is no host or bucket after {kind}://"
+    )
 
 
 def absolute(path: str, root: Path) -> str:

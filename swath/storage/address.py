@@ -22,7 +22,10 @@ def redacted(href: str) -> str:
     """`href` for a message: without the query and the user, which may be secrets."""
     if not is_remote(href):
         return href
-    parts = urlsplit(href)
+    try:
+        parts = urlsplit(href)
+    except ValueError:  # such as s3://[a
+        return f"{scheme(href)}://..."
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 

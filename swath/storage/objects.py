@@ -114,6 +114,12 @@ def list_objects(url: str, attempts: Attempts = Attempts()) -> dict[str, dict[st
     return _answer(request, url, attempts)
 
 
+def objects_matching(pattern: str, attempts: Attempts = Attempts()) -> list[str]:
+    """URLs of the objects that a pattern names, sorted."""
+    files, _ = filesystem_and_path(pattern)
+    return _answer(lambda: sorted(files.unstrip_protocol(each) for each in files.glob(pattern)), pattern, attempts)
+
+
 def remove_object(url: str, attempts: Attempts = Attempts()) -> None:
     """Remove one object."""
     files, path = filesystem_and_path(url)

@@ -11,7 +11,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from swath import crashpoint
 from swath.errors import SwathError, TaskFailed
-from swath.spec.locations import is_remote
+from swath.spec.locations import is_remote, special_file
 from swath.storage.address import scheme
 from swath.storage.attempts import Attempts, UnexpectedAnswer
 from swath.storage.bucket_lock import LOCKED_STORES, check_lock
@@ -36,6 +36,7 @@ MANIFEST = "item.json"
 """The file that is published last: it names the others, with sizes and checksums."""
 MANIFESTS = (MANIFEST, "collection.json")
 """The manifest of a map of several sheets is their STAC collection."""
+_PLAIN_NAME = re.compile(r"(?!\.{1,2}$)[^/\\:*?\[\x00-\x1f\x7f]{1,255}")
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,31 @@ def is_intact(published: Published) -> bool:
     return all(p.is_file() and p.stat().st_size == f.bytes and checksum(p) == f.sha256 for p, f in paths)
 
 
-def _listed_by(manifest: Path) -> set[str]:
-    """Names of the files beside a manifest that it lists."""
+def published_name(href: str) -> str:
+    """The name of a file that a manifest lists beside itself. Raises ValueError for any other href: it would lead elsewhere."""
+    name = href.removeprefix("./")
+    if not _PLAIN_NAME.fullmatch(name):
+        raise ValueError(f"the href {href[:200]!r} is not a file beside it")
+    return name
+
+
+def _listed_by(manifest: Path, depth: int = 2) -> set[str]:
+    """Names of the files beside a manifest that it lists, or that its items list; none of a damaged one."""
     try:
+        if special_file(str(manifest)):  # reading it would block, or never end
+            return set()
         document = json.loads(manifest.read_text())
-        hrefs = {str(asset["href"]) for asset in document.get("assets", {}).values()}
-        items = {str(link["href"]) for link in document.get("links", ()) if link["rel"] == "item"}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        hrefs = [str(asset["href"]) for asset in document.get("assets", {}).values()]
+        items = [str(link["href"]) for link in document.get("links", ()) if link["rel"] == "item"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return set()
-    names = {href[2:] for href in hrefs | items if href.startswith("./") and "/" not in href[2:]}
-    return names.union(*(_listed_by(manifest.with_name(item[2:])) for item in items if item[2:] in names))
+    names: set[str] = set()
+    for href in (*hrefs, *items):
+        with suppress(ValueError):
+            names.add(published_name(href))
+    if depth > 1:
+        names.update(*(_listed_by(manifest.with_name(each[2:]), depth - 1) for each in items if each[2:] in names))
+    return names
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -33,6 +34,49 @@ def test_an_image_with_a_missing_or_changed_file_is_left_out_with_a_note(tmp_pat
 def test_another_collection_is_refused(tmp_path: Path) -> None:
     (tmp_path / "collection.json").write_text(json.dumps({"links": []}))
     with pytest.raises(ImageryError, match="is not a collection of loaded imagery"):
+        read_inventory(str(tmp_path))
+
+
+@pytest.mark.parametrize("href", ["../other.json", "/etc/hostname", "http://127.0.0.1:1/item.json"])
+def test_a_link_out_of_the_folder_is_refused(tmp_path: Path, href: str) -> None:
+    document = {
+        "links": [{"rel": "item", "href": href}],
+        "swath:bands": ["red"],
+        "swath:units": "dn",
+        "swath:grid": None,
+    }
+    (tmp_path / "collection.json").write_text(json.dumps(document))
+    with pytest.raises(ImageryError, match="is not a file beside it"):
+        read_inventory(str(tmp_path))
+
+
+def test_an_image_with_a_file_outside_of_the_folder_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "other.tif").write_bytes(b"x")
+    digest = hashlib.sha256(b"x").hexdigest()
+    asset = {"href": "../other.tif", "file:size": 1, "file:checksum": f"1220{digest}"}
+    item = {"id": "a", "properties": {"swath:source": "s"}, "assets": {"red": asset}}
+    document = {
+        "links": [{"rel": "item", "href": "./a.json"}],
+        "swath:bands": ["red"],
+        "swath:units": "dn",
+        "swath:grid": None,
+    }
+    (tmp_path / "kept/collection.json").write_text(json.dumps(document))
+    (tmp_path / "kept/a.json").write_text(json.dumps(item))
+    found = read_inventory(str(tmp_path / "kept"))
+    assert (found.images, len(found.notes)) == ((), 1)
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["[" * 100_000, "[]", '{"links": 1}', '{"links": [{"rel": "item", "href": "./a"}], "swath:bands": 1}',
+     '{"links": [], "swath:bands": [], "swath:units": "dn", "swath:grid": {"transform": [1, 2], "crs": 1}}',
+     '{"links": [], "swath:bands": [], "swath:units": "dn", "swath:grid": {"transform": [1, 0, 0, 0, 1, 0], "crs": "x"}}'],
+)  # fmt: skip
+def test_a_collection_of_another_form_is_an_error_with_its_folder(tmp_path: Path, document: str) -> None:
+    (tmp_path / "collection.json").write_text(document)
+    with pytest.raises(ImageryError, match=str(tmp_path)):
         read_inventory(str(tmp_path))
 
 

@@ -70,6 +70,24 @@ def test_a_document_of_another_form_is_an_error_with_the_folder(tmp_path: Path, 
         open_class_map(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "href", ["../other/map.tif", "{0}/other/map.tif", "./a/../../other/map.tif", "..", "*.tif", "http://127.0.0.1:1/map.tif",
+             "/vsicurl/http://127.0.0.1:1/map.tif", "file://{0}/other/map.tif"],
+)  # fmt: skip
+@pytest.mark.parametrize("field", ["asset", "link"])
+def test_a_published_item_leads_to_no_file_outside_of_its_folder(tmp_path: Path, href: str, field: str) -> None:
+    for name in ("map", "other"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "map.tif", PIXELS, nodata=255)
+    asset = {"href": href.format(tmp_path), "classification:classes": [{"value": 1, "name": "water"}]}
+    document: dict[str, object] = {"id": "x", "assets": {"map": asset}}
+    if field == "link":
+        document = {"id": "x", "links": [{"rel": "item", "href": href.format(tmp_path)}]}
+    (tmp_path / "map" / ("item.json" if field == "asset" else "collection.json")).write_text(json.dumps(document))
+    with pytest.raises(ImageryError, match="is not a file beside it"):
+        open_class_map(str(tmp_path / "map"))
+
+
 def test_a_pipe_in_place_of_the_document_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "item.json")
     with pytest.raises(ImageryError, match="it is a named pipe, not a file"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from swath.errors import ModelError
-from swath.models.weights_cache import local_copy
+from swath.models.weights_cache import DownloadLimits, local_copy
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +64,43 @@ def test_what_cannot_be_read_is_an_error_that_names_the_url(tmp_path: Path) -> N
         local_copy(f"file://{tmp_path}/none.pt2")
     with pytest.raises(ModelError, match="nosuch:// is not a protocol that can be opened"):
         local_copy("nosuch://bucket/water.pt2")
+
+
+def test_a_model_that_is_too_large_is_refused_before_it_is_downloaded(tmp_path: Path) -> None:
+    with (tmp_path / "model.pt2").open("wb") as file:
+        file.truncate(17 << 30)
+    with pytest.raises(
+        ModelError, match=r"18,253,611,008 bytes, more than the 17,179,869,184 of a model that is downloaded"
+    ):
+        local_copy(f"file://{tmp_path}/model.pt2")
+    (tmp_path / "model.onnx").write_bytes(b"graph")
+    (tmp_path / "model.onnx.data").write_bytes(b"weights")
+    with pytest.raises(ModelError, match="12 bytes, more than the 11"):
+        local_copy(f"file://{tmp_path}/model.onnx", DownloadLimits(max_bytes=11))
+    assert [each.name for each in (tmp_path / "temp").rglob("*") if each.is_file()] == ["model.onnx"]
+
+
+@pytest.mark.parametrize("stored", [b"w" * 20_000_000, b"w" * 99])
+def test_an_object_that_changes_its_size_after_it_was_asked_is_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: bytes
+) -> None:
+    def described(files: object, name: str) -> dict[str, object]:
+        return {"size": 100, "ETag": "1"}
+
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.info", described)
+    (tmp_path / "model.pt2").write_bytes(stored)
+    with pytest.raises(ModelError, match="cannot be read"):
+        local_copy(f"file://{tmp_path}/model.pt2", DownloadLimits(tries=2, first_pause_s=0))
+    assert [each for each in (tmp_path / "temp").rglob("*") if each.is_file()] == []
+
+
+def test_a_server_that_does_not_say_a_files_size_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def described(files: object, name: str) -> dict[str, object]:
+        return {"size": None, "ETag": "1"}
+
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.info", described)
+    with pytest.raises(ModelError, match="the server does not say how large the file is"):
+        local_copy(f"file://{tmp_path}/model.pt2")
 
 
 def test_a_cache_folder_of_another_user_is_not_trusted(tmp_path: Path) -> None:

@@ -67,6 +67,21 @@ def test_a_folder_that_was_replaced_is_not_trusted(folder: Path, trusted: Truste
     assert not trusted.has(folder.with_name("moved"))
 
 
+def test_a_folder_that_got_the_inode_of_a_removed_one_is_not_trusted(folder: Path) -> None:
+    """Of ext4, which gives it to the next folder."""
+    found = replace(TrustedFolder.of(folder), device=os.makedev(8, 1), born=5)
+    assert found.is_same(replace(found, born=5))
+    assert not found.is_same(replace(found, born=6))
+    assert found.is_same(replace(found, born=0)), "one of an older list, or of a system that does not say it"
+
+
+def test_a_folder_that_is_removed_and_made_again_is_not_trusted(folder: Path, trusted: TrustedFolders) -> None:
+    trusted.add(folder)
+    folder.rmdir()
+    folder.mkdir()
+    assert not trusted.has(folder)
+
+
 def test_a_folder_of_another_owner_or_file_system_is_not_trusted(folder: Path) -> None:
     found = TrustedFolder.of(folder)
     assert found.is_same(found)

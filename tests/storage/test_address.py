@@ -21,6 +21,7 @@ def test_the_scheme_of_a_path_is_file(href: str, expected: str) -> None:
 def test_query_and_user_are_left_out_of_messages() -> None:
     assert redacted("https://me:secret@host:8080/a/b.tif?sig=secret#x") == "https://host:8080/a/b.tif"
     assert redacted("s3://bucket/a.tif") == "s3://bucket/a.tif"
+    assert redacted("s3://me:secret@[x/a?secret") == "s3://..."
     assert redacted("/a/b?c.tif") == "/a/b?c.tif"
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from swath.errors import TaskFailed
-from swath.storage.publication import MANIFEST, Published, Staging, is_intact
+from swath.storage.publication import MANIFEST, Published, Staging, is_intact, published_name
 
 
 def publish(target: str, run: str = "run", **files: bytes) -> Published:
@@ -127,3 +128,37 @@ def test_a_full_disk_names_the_file_and_keeps_the_old_output(tmp_path: Path) -> 
         assert [path.name for path in disk.iterdir()] == ["out"]
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("manifest", ["item.json", "collection.json"])
+def test_a_manifest_that_lists_itself_or_files_elsewhere_ends_and_removes_nothing_there(
+    tmp_path: Path, manifest: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "mine.tif").write_bytes(b"mine")
+    links = [
+        {"rel": "item", "href": f"./{manifest}"},
+        {"rel": "item", "href": "../mine.tif"},
+        {"rel": "item", "href": "./a.json"},
+    ]
+    assets = {"map": {"href": "../mine.tif"}, "other": {"href": f"{tmp_path}/mine.tif"}}
+    document = json.dumps({"links": links, "assets": assets})
+    (tmp_path / "out" / manifest).write_text(document)
+    (tmp_path / "out/a.json").write_text(document)
+    publish(str(tmp_path / "out"), map__tif=b"new", item__json=b"{}")
+    assert (tmp_path / "mine.tif").read_bytes() == b"mine"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["item.json", "map.tif"]
+
+
+def test_a_pipe_in_place_of_the_old_manifest_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out/item.json")
+    publish(str(tmp_path / "out"), item__json=b"{}")
+    assert (tmp_path / "out/item.json").read_bytes() == b"{}"
+
+
+@pytest.mark.parametrize("href", ["", ".", "..", "./..", "a/b", "/a", "a\\b", "c:a", "s3://a", "a\n", "a" * 256, "*"])
+def test_only_a_plain_name_is_a_file_beside_a_manifest(href: str) -> None:
+    with pytest.raises(ValueError, match="is not a file beside it"):
+        published_name(href)
+    assert published_name("./map r1c2.tif") == published_name("map r1c2.tif") == "map r1c2.tif"

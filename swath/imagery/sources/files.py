@@ -26,7 +26,7 @@ from swath.imagery.sources.band_choice import ONE_BAND_EACH, check_names, check_
 from swath.imagery.sources.categorical import check_listed, is_categorical_file, is_categorical_name, is_listed
 from swath.imagery.sources.file_notes import file_notes
 from swath.storage.address import local_path, redacted, scheme
-from swath.storage.filesystem import open_filesystem
+from swath.storage.objects import objects_matching
 
 if TYPE_CHECKING:
     from swath.spec.fields.area import Area
@@ -135,8 +135,13 @@ def _matches(pattern: str) -> list[str]:
         return [pattern]
     if not any(sign in pattern for sign in "*?["):
         return [pattern]
-    files = open_filesystem(pattern)
-    return sorted(files.unstrip_protocol(match) for match in files.glob(pattern))
+    try:
+        return objects_matching(pattern)
+    except (OSError, ValueError) as error:
+        raise ImageryError(
+            f"imagery.paths: {redacted(pattern)}: cannot be listed: {error}",
+            remedy="Check the address and the network.",
+        ) from error
 
 
 def _scene(

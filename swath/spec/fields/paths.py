@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ValidationInfo
 
 from swath.file_identity import local_identity
-from swath.spec.locations import absolute, is_missing, is_remote, special_file
+from swath.spec.locations import absolute, bad_address, is_missing, is_remote, special_file
 from swath.spec.spec_model import mistake
+
+_WRITTEN = re.compile(r"(s3|gs|gcs|az|abfss?|memory)://[^/?#]+(/.*)?|file:///.+", re.IGNORECASE | re.DOTALL)
+"""URLs of outputs: stores with the name of a bucket. memory:// is of this process, for tests."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,11 @@ def _output_path(path: str, info: ValidationInfo) -> str:
     if (context := validation_context(info)) is None:
         return OutputFile(path)
     found = OutputFile(absolute(_not_empty(path), context.root))
+    if is_remote(found) and not _WRITTEN.fullmatch(found):
+        raise mistake(
+            "{path} is no address that outputs are written to: give a folder, s3://bucket/... or gs://bucket/...",
+            path=found,
+        )
     if is_remote(found) or os.path.isabs(os.path.expanduser(path)):
         return found
     root, real = os.path.realpath(context.root), os.path.realpath(found)
@@ -118,6 +127,8 @@ def _output_path(path: str, info: ValidationInfo) -> str:
 
 
 def _regular(path: str) -> str:
+    if what := bad_address(path):
+        raise mistake(what)
     if what := special_file(path):
         raise mistake("{path} is {what}, not a file or folder; give the path of a file", path=path, what=what)
     return InputFile(path)

@@ -38,6 +38,32 @@ def test_urls_are_left_alone_and_home_is_expanded(project_folder: Path, monkeypa
     assert spec.imagery.paths == ("https://example.org/a*.tif",)
 
 
+@pytest.mark.parametrize(
+    "to", ["ftp://", "ftp://host/out", "s3://", "s3:///out", "gs://", "http://host/out", "zip://a::s3://b/c", "://x", "x://y",
+           "file://host/out", "/vsis3/bucket/out"],
+)  # fmt: skip
+def test_an_address_that_is_not_written_to_is_a_mistake_at_its_place(project_folder: Path, to: str) -> None:
+    with pytest.raises(SpecError, match="is no address that outputs are written to: give a folder, s3://"):
+        load_map(project_folder, MAP.replace("out/map", f"'{to}'"))
+
+
+@pytest.mark.parametrize(
+    "address", ["s3://", "s3:///a.tif", "s3://[a", "s3://*/a.tif", "gs://", "https://", "https:///a.tif", "https://[::1/a.tif",
+                "http://host:99999/a.tif", "http://a b/c.tif", "ftp://"],
+)  # fmt: skip
+def test_an_address_without_a_host_or_bucket_is_a_mistake_at_its_place(project_folder: Path, address: str) -> None:
+    for wanted in ("imagery/*.tif", "water.pt2"):
+        with pytest.raises(SpecError, match="is no address: "):
+            load_map(project_folder, MAP.replace(wanted, f"'{address}'"))
+
+
+@pytest.mark.parametrize(
+    "to", ["s3://bucket", "S3://bucket/a b", "gs://bucket/map", "abfs://box/map", "file:///tmp/map"]
+)
+def test_stores_and_file_urls_are_outputs(project_folder: Path, to: str) -> None:
+    assert load_map(project_folder, MAP.replace("out/map", f"'{to}'")).spec.output.to == to
+
+
 @pytest.mark.parametrize("to", ["../out", "out/../../x", "..", "link/out", "link/../link"])
 def test_a_relative_output_may_not_leave_the_project(
     project_folder: Path, to: str, tmp_path_factory: pytest.TempPathFactory
