@@ -35,7 +35,8 @@ def local_copy(path: str, limits: DownloadLimits = DownloadLimits()) -> str:
     """The path of a file on this machine: `path` itself, or a copy of the file at that URL. With an ONNX model come the files beside
     it that hold its weights.
 
-    Raises ModelError when it cannot be read or is too large, CredentialsError when that is not allowed, MissingExtra when the store needs a package.
+    Raises ModelError when it cannot be read or is too large, CredentialsError when that is not allowed, MissingExtra when the store
+    needs a package.
     """
     if "://" not in path:
         return path

@@ -34,6 +34,8 @@ def bad_address(path: str) -> str:
         _ = parts.port if kind.lower() in ("http", "https") else None
     except ValueError:  # its text may quote a secret
         return "is no address: its host or port cannot be read"
+    if kind.lower() in ("s3", "gs", "gcs") and ".." in parts.path.split("/"):
+        return "is no address: names of objects have no `..`"
     host = parts.hostname if kind.lower() in ("http", "https") else parts.netloc
     return (
         ""

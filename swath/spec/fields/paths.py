@@ -17,8 +17,8 @@ from swath.file_identity import local_identity
 from swath.spec.locations import absolute, bad_address, is_missing, is_remote, special_file
 from swath.spec.spec_model import mistake
 
-_WRITTEN = re.compile(r"(s3|gs|gcs|az|abfss?|memory)://[^/?#]+(/.*)?|file:///.+", re.IGNORECASE | re.DOTALL)
-"""URLs of outputs: stores with the name of a bucket. memory:// is of this process, for tests."""
+_WRITTEN = re.compile(r"(s3|gs|gcs|az|abfss?)://[^/?#]+(/.*)?|file:///.+", re.IGNORECASE | re.DOTALL)
+"""URLs of outputs: stores with the name of a bucket."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def test_urls_are_left_alone_and_home_is_expanded(project_folder: Path, monkeypa
 
 
 @pytest.mark.parametrize(
-    "to", ["ftp://", "ftp://host/out", "s3://", "s3:///out", "gs://", "http://host/out", "zip://a::s3://b/c", "://x", "x://y",
+    "to", ["ftp://", "ftp://host/out", "s3://", "s3:///out", "gs://", "http://host/out", "zip://a::s3://b/c", "memory://a/b", "://x", "x://y",
            "file://host/out", "/vsis3/bucket/out"],
 )  # fmt: skip
 def test_an_address_that_is_not_written_to_is_a_mistake_at_its_place(project_folder: Path, to: str) -> None:
@@ -49,7 +49,7 @@ def test_an_address_that_is_not_written_to_is_a_mistake_at_its_place(project_fol
 
 @pytest.mark.parametrize(
     "address", ["s3://", "s3:///a.tif", "s3://[a", "s3://*/a.tif", "gs://", "https://", "https:///a.tif", "https://[::1/a.tif",
-                "http://host:99999/a.tif", "http://a b/c.tif", "ftp://"],
+                "http://host:99999/a.tif", "http://a b/c.tif", "ftp://", "s3://bucket/../a.tif"],
 )  # fmt: skip
 def test_an_address_without_a_host_or_bucket_is_a_mistake_at_its_place(project_folder: Path, address: str) -> None:
     for wanted in ("imagery/*.tif", "water.pt2"):
