@@ -21,6 +21,7 @@ def login(url: str) -> int:
     client = Client(url, token)
     me = client.me()
     Logins.of_user().save(Login(client.url, token))
-    where = f"project {me['project']}" if me.get("project") else "all projects"
-    print(f"signed in to {client.url} as {me['name']}: {me['role']} of {where}", file=sys.stderr)
+    roles = [f"{role} of project {project}" for project, role in sorted(me.roles.items())]
+    roles += [f"{me.role} of all projects"] if me.role else []
+    print(f"signed in to {client.url} as {me.name}: {', '.join(roles) or 'in no project yet'}", file=sys.stderr)
     return 0

@@ -26,6 +26,7 @@ from swath.protocol.messages import (
     LinePage,
     LinesAnswer,
     LogLines,
+    Me,
     Message,
     Registered,
     RunInfo,
@@ -81,10 +82,9 @@ class Client:
 
     # --- people and CI
 
-    def me(self) -> dict[str, Any]:
+    def me(self) -> Me:
         """Whose token it is."""
-        found: dict[str, Any] = self._ask("GET", "/me")
-        return found
+        return Me.model_validate(self._ask("GET", "/me"))
 
     def submit(self, request: RunRequest, key: str) -> RunInfo:
         """Ask for a run. key: idempotency key; the same key with the same request gives the same run."""

@@ -16,6 +16,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 RunState = Literal["queued", "claimed", "running", "ended"]
 Role = Literal["viewer", "runner", "keeper", "admin"]
 """What somebody may do in a project: see; start runs and stop their own; stop all and change the project; everything."""
+MemberRole = Literal["viewer", "runner", "keeper"]
+"""In one project."""
 
 MAX_SPEC = 256 * 1024
 MAX_LINES = 1000
@@ -130,6 +132,22 @@ class Line(Message):
     item: int | None = None
     worker: str = Field(default="", max_length=1000)
     text: str = Field(max_length=MAX_TEXT)
+
+
+class Me(Message):
+    """Who asks."""
+
+    kind: str
+    """Of the token: `user`, `agent` or `attempt`; `user` for a session."""
+    name: str
+    role: Role | None
+    """In every project."""
+    roles: dict[str, Role]
+    """In single projects."""
+    person: bool
+    """Whether it is a person or a token of one, and not a token by itself."""
+    csrf: str = ""
+    """What a page of this session sends back with a change, in the header `Swath-CSRF`; empty for tokens."""
 
 
 class AuditEntry(Message):

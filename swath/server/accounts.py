@@ -1,56 +1,21 @@
-"""Who asks: tokens with roles, kept as digests, and the record of what was done with them."""
+"""Tokens with roles, kept as digests."""
 
 from __future__ import annotations
 
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
-from swath.protocol.messages import Role
 from swath.protocol.tokens import new_token, token_digest, token_kind
 from swath.server.audit import record
-from swath.server.database.database import Connection, Database
-from swath.server.refusals import Conflict, Forbidden, NotFound, Unauthorized
+from swath.server.database.database import Connection, Database, Row
+from swath.server.identity import Identity, roles_of
+from swath.server.refusals import Conflict, NotFound, Unauthorized
+from swath.server.users import add_user
 
-ROLES: tuple[str, ...] = get_args(Role)
-"""From the least to the most."""
 USED_EVERY_S = 60.0
 """How exactly the last use of a token is written down."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who asks. Exactly one of user, agent and attempt."""
-
-    kind: str
-    """`user`, `agent` or `attempt`."""
-    id: str
-    """Of the token."""
-    name: str
-    role: str = "viewer"
-    project: str | None = None
-    """The only project that it may know of; None for all."""
-    run: str = ""
-    number: int = 0
-    """Of an attempt."""
-
-    def require(self, role: str, project: str | None = None) -> None:
-        """Raise Forbidden unless it is a user with at least this role; NotFound for a project that it may not know of."""
-        if self.kind != "user":
-            raise Forbidden(f"a token of kind {self.kind} may not do this")
-        if project is not None and self.project not in (None, project):
-            raise NotFound(f"there is no project {project!r} on this server")
-        if role == "admin" and self.project is not None:
-            raise Forbidden(f"{self.name} is of {self.project} only: this is for admins of the server")
-        if ROLES.index(self.role) < ROLES.index(role):
-            raise Forbidden(f"{self.name} is {self.role}: this needs {role}", remedy="ask an admin of the server")
-
-    def require_all_projects(self) -> None:
-        """Raise Forbidden for what may know of one project only."""
-        if self.project is not None:
-            raise Forbidden(f"{self.name} is of {self.project} only: this is of all projects")
 
 
 class Accounts:
@@ -75,15 +40,32 @@ class Accounts:
                 if not rows:
                     raise NotFound(f"there is no project {project!r} on this server")
                 place = rows[0]["id"]
-            self._expire(db, name)
-            if db.execute("SELECT id FROM tokens WHERE name = ? AND revoked IS NULL", (name,)):
-                raise Conflict(f"there is a token {name!r} already", remedy="revoke it first, or give another name")
+            self._check_free(db, name)
+            if db.execute("SELECT id FROM users WHERE name = ?", (name,)):
+                raise Conflict(
+                    f"there is a user {name!r}: the token's runs would be taken for theirs", remedy="give another name"
+                )
             self._insert(db, token, kind, name, role, place, valid_s)
             record(db, self._clock(), who, "create token", name, {"kind": kind, "role": role, "project": project})
         return token
 
+    def create_own(self, identity: Identity, name: str, valid_s: float | None = None) -> str:
+        """A new token with which a person's programs may do what the person may. Raises Conflict when the name is taken."""
+        token = new_token("user")
+        with self._database.transaction() as db:
+            self._check_free(db, name)
+            self._insert(db, token, "user", name, "", None, valid_s, identity.user)
+            record(db, self._clock(), identity.name, "create token", name, {"kind": "user", "owner": identity.name})
+        return token
+
+    def _check_free(self, db: Connection, name: str) -> None:
+        self._expire(db, name)
+        if db.execute("SELECT id FROM tokens WHERE name = ? AND revoked IS NULL", (name,)):
+            raise Conflict(f"there is a token {name!r} already", remedy="revoke it first, or give another name")
+
     def create_first(self, name: str, write: Callable[[str], None], *, who: str) -> bool:
-        """A token for an admin where nobody is admin of the server; of several servers that try, one does. Returns whether it did.
+        """A user who is admin, and a token of this user, where nobody has a token of an admin of the server; of several servers that
+        try, one does. Returns whether it did.
 
         write: gets the token before it counts, so that there is none that nobody knows.
         """
@@ -94,15 +76,18 @@ class Accounts:
             if self._has_admin(db):
                 return False
             db.execute("UPDATE tokens SET revoked = ? WHERE name = ? AND revoked IS NULL", (self._clock(), name))
+            users = db.execute("UPDATE users SET admin = 1, disabled = NULL WHERE name = ? RETURNING id", (name,))
+            owner = users[0]["id"] if users else add_user(db, self._clock(), name, who=who, admin=True)
             write(token)
-            self._insert(db, token, "user", name, "admin", None, None)
-            record(db, self._clock(), who, "create token", name, {"kind": "user", "role": "admin", "project": None})
+            self._insert(db, token, "user", name, "", None, None, owner)
+            record(db, self._clock(), who, "create token", name, {"kind": "user", "owner": name})
         return True
 
     def _has_admin(self, db: Connection) -> bool:
         rows = db.execute(
-            "SELECT id FROM tokens WHERE kind = 'user' AND role = 'admin' AND project IS NULL AND revoked IS NULL"
-            " AND (expires IS NULL OR expires >= ?)",
+            "SELECT tokens.id FROM tokens LEFT JOIN users ON users.id = owner WHERE kind = 'user' AND project IS NULL AND"
+            " revoked IS NULL AND (expires IS NULL OR expires >= ?) AND (owner IS NULL AND role = 'admin' OR users.admin = 1"
+            " AND disabled IS NULL)",
             (self._clock(),),
         )
         return bool(rows)
@@ -113,33 +98,45 @@ class Accounts:
         db.execute("UPDATE tokens SET revoked = ? WHERE name = ? AND revoked IS NULL AND expires < ?", (now, name, now))
 
     def _insert(
-        self, db: Connection, token: str, kind: str, name: str, role: str, project: str | None, valid_s: float | None
+        self,
+        db: Connection,
+        token: str,
+        kind: str,
+        name: str,
+        role: str,
+        project: str | None,
+        valid_s: float | None,
+        owner: str | None = None,
     ) -> None:
         now = self._clock()
         db.execute(
-            "INSERT INTO tokens (id, hash, kind, name, role, project, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO tokens (id, hash, kind, name, role, project, created, expires, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 secrets.token_hex(8), token_digest(token), kind, name, role, project, now,
-                None if valid_s is None else now + valid_s,
+                None if valid_s is None else now + valid_s, owner,
             ),
         )  # fmt: skip
 
-    def revoke(self, name: str, *, who: str) -> None:
-        """Make a token worthless. Raises NotFound when there is none of this name."""
+    def revoke(self, name: str, *, who: str, owner: str | None = None) -> None:
+        """Make a token worthless. owner: id of the only user whose token it may be. Raises NotFound when there is none of this name."""
         with self._database.transaction() as db:
             rows = db.execute(
-                "UPDATE tokens SET revoked = ? WHERE name = ? AND revoked IS NULL RETURNING id", (self._clock(), name)
+                "UPDATE tokens SET revoked = ? WHERE name = ? AND revoked IS NULL"
+                f"{' AND owner = ?' if owner else ''} RETURNING id",
+                (self._clock(), name, *([owner] if owner else [])),
             )
             if not rows:
                 raise NotFound(f"there is no token {name!r}")
             record(db, self._clock(), who, "revoke token", name, {})
 
-    def tokens(self) -> list[dict[str, Any]]:
-        """All tokens that are not revoked, without digests."""
+    def tokens(self, owner: str | None = None) -> list[dict[str, Any]]:
+        """All tokens that are not revoked, without digests. owner: id of the only user whose tokens are meant."""
         with self._database.reading() as db:
             rows = db.execute(
-                "SELECT tokens.name, kind, role, projects.name AS project, tokens.created, used, expires FROM tokens"
-                " LEFT JOIN projects ON projects.id = tokens.project WHERE revoked IS NULL ORDER BY tokens.created"
+                "SELECT tokens.name, kind, role, projects.name AS project, users.name AS owner, tokens.created, used, expires FROM"
+                " tokens LEFT JOIN projects ON projects.id = tokens.project LEFT JOIN users ON users.id = owner"
+                f" WHERE revoked IS NULL{' AND owner = ?' if owner else ''} ORDER BY tokens.created",
+                (owner,) if owner else (),
             )
         return [dict(row) for row in rows]
 
@@ -151,27 +148,39 @@ class Accounts:
         digest = token_digest(token)
         if kind == "attempt":
             return self._attempt(digest)
+        found, row = self._find("hash = ?", digest)
+        if found.kind != kind:
+            raise Unauthorized("the token is of another kind")
         now = self._clock()
-        with self._database.reading() as db:
-            rows = db.execute(
-                "SELECT tokens.id, kind, tokens.name, role, projects.name AS project, expires, used FROM tokens"
-                " LEFT JOIN projects ON projects.id = tokens.project WHERE hash = ? AND revoked IS NULL",
-                (digest,),
-            )
-        if not rows or rows[0]["kind"] != kind or (rows[0]["expires"] or now) < now:
-            raise Unauthorized("the token is unknown, expired or revoked", remedy="`pipe login URL` stores another one")
-        row = rows[0]
         if (row["used"] or 0) < now - USED_EVERY_S:
             with self._database.transaction() as db:
                 db.execute("UPDATE tokens SET used = ? WHERE id = ?", (now, row["id"]))
-        return Identity(kind, row["id"], row["name"], row["role"], row["project"])
+        return found
 
-    def check(self, identity: Identity) -> None:
-        """Raise Unauthorized when a token has been revoked or has expired meanwhile."""
+    def check(self, identity: Identity) -> Identity:
+        """The same with today's roles. Raises Unauthorized when the token has been revoked or has expired meanwhile."""
+        return self._find("tokens.id = ?", identity.id)[0]
+
+    def _find(self, where: str, value: str) -> tuple[Identity, Row]:
         with self._database.reading() as db:
-            rows = db.execute("SELECT expires FROM tokens WHERE id = ? AND revoked IS NULL", (identity.id,))
-        if not rows or (rows[0]["expires"] is not None and rows[0]["expires"] < self._clock()):
-            raise Unauthorized("the token is expired or revoked")
+            rows = db.execute(
+                "SELECT tokens.id, kind, tokens.name, role, projects.name AS project, expires, used, owner, users.name AS person,"
+                " users.admin, disabled FROM tokens LEFT JOIN projects ON projects.id = tokens.project LEFT JOIN users ON"
+                f" users.id = owner WHERE {where} AND revoked IS NULL",
+                (value,),
+            )
+            row = rows[0] if rows else None
+            if row is None or row["disabled"] or (row["expires"] is not None and row["expires"] < self._clock()):
+                raise Unauthorized(
+                    "the token is unknown, expired or revoked", remedy="`pipe login URL` stores another one"
+                )
+            if row["owner"] is not None:
+                roles = roles_of(db, row["owner"])
+                role = "admin" if row["admin"] else ""
+                return Identity(row["kind"], row["id"], row["person"], role, roles, user=row["owner"]), row
+        if row["project"] is not None:
+            return Identity(row["kind"], row["id"], row["name"], roles={row["project"]: row["role"]}), row
+        return Identity(row["kind"], row["id"], row["name"], row["role"]), row
 
     def _attempt(self, digest: str) -> Identity:
         with self._database.reading() as db:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from swath.protocol.messages import AgentInfo, AgentRegistration
-from swath.server.accounts import Identity
 from swath.server.audit import record
 from swath.server.database.database import Database
+from swath.server.identity import Identity
 from swath.server.labels import joined, split
 from swath.server.refusals import Conflict, NotFound
 
@@ -71,8 +71,8 @@ class Agents:
             if not db.execute("SELECT id FROM agents WHERE id = ? AND token = ?", (agent, identity.id)):
                 raise NotFound("there is no such agent")
 
-    def all(self, project: str | None = None) -> list[AgentInfo]:
-        """All agents, the last heard of first. project: only those that take runs of this one."""
+    def all(self, projects: Collection[str] | None = None) -> list[AgentInfo]:
+        """All agents, the last heard of first. projects: only those that take runs of one of these."""
         now = self._clock()
         with self._database.reading() as db:
             rows = db.execute(
@@ -87,7 +87,7 @@ class Agents:
                 paused=bool(row["paused"]), project=row["project"],
             )
             for row in rows
-            if project is None or row["project"] in (None, project)
+            if projects is None or row["project"] is None or row["project"] in projects
         ]  # fmt: skip
 
     def pause(self, name: str, *, paused: bool, who: str) -> None:

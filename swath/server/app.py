@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from swath.errors import SwathError
-from swath.server.api import admin, agents, events, runs
+from swath.server.api import admin, agents, events, runs, sessions, users
 from swath.server.api.requests import Guard, add_error_answers, add_version
 from swath.server.services import Services
 from swath.version import __version__
@@ -28,9 +28,14 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def create_app(
-    services: Services, hosts: frozenset[str] = LOOPBACK, settle_s: float = SETTLE_S, remove_s: float = REMOVE_S
+    services: Services,
+    hosts: frozenset[str] = LOOPBACK,
+    settle_s: float = SETTLE_S,
+    remove_s: float = REMOVE_S,
+    *,
+    secure: bool = False,
 ) -> FastAPI:
-    """hosts: names under which the server may be asked."""
+    """hosts: names under which the server may be asked. secure: browsers reach it by https only."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -56,7 +61,8 @@ def create_app(
         openapi_url=f"{PREFIX}/openapi.json",
     )
     app.state.services = services
-    for router in (runs.router, events.router, agents.router, admin.router):
+    app.state.secure = secure
+    for router in (runs.router, events.router, agents.router, sessions.router, users.router, admin.router):
         app.include_router(router, prefix=PREFIX)
     app.include_router(admin.health)
     add_error_answers(app)

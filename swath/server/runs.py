@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from swath.protocol.messages import AgentInfo, Line, LinePage, RunFile, RunInfo, RunPage
 from swath.server.agents import ALIVE_S
@@ -28,17 +28,17 @@ _FROM = (
 
 
 class Runs:
-    """Reads runs of the server's database. `project` is always the only one that the reader may know of; None for all."""
+    """Reads runs of the server's database. `projects` are always those that the reader may know of; None for all."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
 
-    def get(self, run: str, project: str | None, agents: Sequence[AgentInfo] | None = None) -> RunInfo:
+    def get(self, run: str, projects: Collection[str] | None, agents: Sequence[AgentInfo] | None = None) -> RunInfo:
         """One run. agents: all that there are, to say what a queued run waits for. Raises NotFound."""
         with self._database.reading() as db:
             rows = db.execute(f"SELECT {_COLUMNS} {_FROM} WHERE runs.id = ?", (run,))
-        if not rows or project not in (None, rows[0]["project"]):
+        if not rows or (projects is not None and rows[0]["project"] not in projects):
             raise NotFound(f"there is no run {run}")
         info = self._info(rows[0])
         if info.state == "queued" and agents is not None:
@@ -47,7 +47,7 @@ class Runs:
 
     def page(
         self,
-        project: str | None,
+        projects: Collection[str] | None,
         *,
         state: str | None = None,
         status: str | None = None,
@@ -58,7 +58,10 @@ class Runs:
         """A page of runs, newest first. cursor: `next` of the page before. Raises Refusal for a cursor that is none."""
         where: list[str] = ["1 = 1"]
         values: list[str | float] = []
-        for column, value in (("projects.name", project), ("state", state), ("status", status), ("pipeline", pipeline)):
+        if projects is not None:
+            where.append(f"projects.name IN ({', '.join('?' * len(projects)) or 'NULL'})")
+            values += sorted(projects)
+        for column, value in (("state", state), ("status", status), ("pipeline", pipeline)):
             if value is not None:
                 where.append(f"{column} = ?")
                 values.append(value)

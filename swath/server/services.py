@@ -10,12 +10,16 @@ from swath.server.accounts import Accounts
 from swath.server.agents import Agents
 from swath.server.database.database import Database
 from swath.server.database.schema import server_id
+from swath.server.identity import Identity
 from swath.server.metrics import RequestCounts
 from swath.server.projects import Projects
 from swath.server.queue import Queue, QueueLimits
 from swath.server.rate_limit import Rate, RateLimit, StreamLimit
 from swath.server.retention import Keep, Retention
 from swath.server.runs import Runs
+from swath.server.sessions import Sessions
+from swath.server.sign_in import SignIn
+from swath.server.users import Users
 from swath.server.wakeup import Wakeup
 
 
@@ -39,6 +43,9 @@ class Services:
 
     database: Database
     accounts: Accounts
+    users: Users
+    sessions: Sessions
+    sign_in: SignIn
     agents: Agents
     projects: Projects
     queue: Queue
@@ -64,10 +71,16 @@ class Services:
         clock: Callable[[], float] = time.time,
     ) -> Services:
         """All parts over one database."""
+        sessions = Sessions(database, clock=clock)
         return cls(
-            database=database, accounts=Accounts(database, clock), agents=Agents(database, clock),
+            database=database, accounts=Accounts(database, clock), users=Users(database, clock), sessions=sessions,
+            sign_in=SignIn(database, sessions, clock), agents=Agents(database, clock),
             projects=Projects(database, clock), queue=Queue(database, queue, clock), runs=Runs(database, clock),
             retention=Retention(database, keep, clock), identity=server_id(database), wakeup=Wakeup(), limits=limits,
             rate=RateLimit(limits.rate), failures=RateLimit(limits.failures), streams=StreamLimit(limits.streams),
             requests=RequestCounts(),
         )  # fmt: skip
+
+    def check(self, identity: Identity) -> Identity:
+        """Who asks, with today's roles. Raises Unauthorized when the token or the session is good no more."""
+        return self.sessions.check(identity) if identity.session else self.accounts.check(identity)

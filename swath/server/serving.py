@@ -59,6 +59,11 @@ class ListenAddress:
         named = urlsplit(self.url).hostname
         return frozenset(LOOPBACK) | ({named.lower()} if named else frozenset())
 
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach it by https."""
+        return self.certificate is not None or self.url.startswith("https://")
+
 
 class Server:
     """One server process."""
@@ -106,7 +111,7 @@ class Server:
         from swath.server.app import create_app
         from swath.server.uvicorn_server import UvicornServer
 
-        app = create_app(self.services, self._address.hosts)
+        app = create_app(self.services, self._address.hosts, secure=self._address.secure)
         config = uvicorn.Config(
             app,
             log_config=None,

@@ -262,7 +262,7 @@ def test_an_agent_of_a_version_that_is_too_far_away_is_refused_with_both(site: S
             check_version(wrong, own="1.5.2")
 
 
-PUBLIC = {("GET", "/healthz"), ("GET", "/api/v1/openapi.json")}
+PUBLIC = {("GET", "/healthz"), ("POST", "/sessions")}
 USERS = {"viewer": 0, "runner": 1, "keeper": 2, "admin": 3}
 NEEDS = {  # the least role of a user; other kinds of token are refused unless they are named
     ("POST", "/runs"): "runner", ("GET", "/runs"): "viewer", ("GET", "/runs/{run}"): "viewer",
@@ -274,7 +274,12 @@ NEEDS = {  # the least role of a user; other kinds of token are refused unless t
     ("POST", "/tokens"): "admin", ("DELETE", "/tokens/{name}"): "admin", ("POST", "/agents/{name}/pause"): "admin",
     ("POST", "/projects/{project}/runs"): "runner", ("POST", "/runs/{run}/resume"): "runner",
     ("GET", "/runs/{run}/events"): "viewer", ("GET", "/audit"): "admin", ("GET", "/metrics"): "viewer",
-    ("PUT", "/projects/{name}/limits/{key}"): "admin",
+    ("PUT", "/projects/{name}/limits/{key}"): "admin", ("GET", "/sessions"): "person", ("DELETE", "/sessions"): "person",
+    ("DELETE", "/sessions/current"): "person", ("GET", "/me/tokens"): "person", ("POST", "/me/tokens"): "person",
+    ("DELETE", "/me/tokens/{name}"): "person", ("GET", "/users"): "admin", ("POST", "/users"): "admin",
+    ("PATCH", "/users/{name}"): "admin", ("PUT", "/users/{name}/password"): "admin", ("POST", "/users/{name}/link"): "admin",
+    ("GET", "/projects/{project}/members"): "keeper", ("PUT", "/projects/{project}/members/{name}"): "keeper",
+    ("DELETE", "/projects/{project}/members/{name}"): "keeper",
 }  # fmt: skip
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/runs"): {"project": "lakes", "spec": SPEC}, ("POST", "/runs/{run}/cancel"): {},
@@ -285,13 +290,15 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/attempts/{run}/{number}/end"): {"status": "done", "exit_code": 0},
     ("PUT", "/projects/{name}"): {"source": {"folder": "/x"}}, ("POST", "/tokens"): {"name": "new", "kind": "user"},
     ("POST", "/agents/{name}/pause"): {"paused": True}, ("PUT", "/projects/{name}/limits/{key}"): {"most": 1},
+    ("POST", "/me/tokens"): {"name": "mine"}, ("POST", "/users"): {"name": "new"}, ("PATCH", "/users/{name}"): {},
+    ("PUT", "/users/{name}/password"): {"password": "x"}, ("PUT", "/projects/{project}/members/{name}"): {"role": "viewer"},
 }  # fmt: skip
 
 
 def test_every_route_refuses_every_token_that_it_is_not_for(site: Site) -> None:
     paths = site.client.get("/api/v1/openapi.json").json()["paths"]
     routes = {(method.upper(), path.removeprefix("/api/v1")) for path, methods in paths.items() for method in methods}
-    assert routes - {("GET", "/healthz")} == set(NEEDS)
+    assert routes - PUBLIC == set(NEEDS)
     owner = site.user("ada", "runner")
     run = site.submit(owner)
     agent, identity = site.agent("desk")
@@ -336,7 +343,9 @@ def test_a_token_of_one_project_knows_of_no_other(site: Site) -> None:
 def test_a_revoked_or_expired_token_is_refused(site: Site) -> None:
     made = site.admin("POST", "/tokens", {"name": "ci", "kind": "user"}, 201)
     ci = Caller(site.client, made["token"])
-    assert ci("GET", "/me") == {"kind": "user", "name": "ci", "role": "runner", "project": None}
+    assert ci("GET", "/me") == {
+        "kind": "user", "name": "ci", "role": "runner", "roles": {}, "person": False, "csrf": "",
+    }  # fmt: skip
     site.admin("POST", "/tokens", {"name": "ci", "kind": "user"}, 409)
     assert made["token"] not in json.dumps(site.admin("GET", "/tokens"))
     site.admin("DELETE", "/tokens/ci", status=204)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from swath.protocol.messages import AuditPage, Message, Name, Role
-from swath.server.api.requests import Asker, Server
+from swath.server.api.requests import Asker, InPath, Server
 from swath.server.audit import audit_page
 from swath.server.metrics import MEDIA, exposition
 
 router = APIRouter(tags=["admin"])
 health = APIRouter(tags=["health"])
-InPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
 class ProjectBody(Message):
@@ -49,7 +48,7 @@ class PauseBody(Message):
 def list_projects(server: Server, who: Asker) -> list[dict[str, Any]]:
     """Projects that the asker may know of."""
     who.require("viewer")
-    return [project for project in server.projects.all() if who.project in (None, project["name"])]
+    return [project for project in server.projects.all() if who.projects is None or project["name"] in who.projects]
 
 
 @router.put("/projects/{name}", status_code=204)

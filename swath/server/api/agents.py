@@ -23,8 +23,8 @@ from swath.protocol.messages import (
     Registered,
     Work,
 )
-from swath.server.accounts import Identity
 from swath.server.api.requests import Asker, Server
+from swath.server.identity import Identity
 from swath.server.refusals import Forbidden, NotFound, Refusal
 from swath.version import __version__
 
@@ -71,7 +71,7 @@ def register(registration: AgentRegistration, server: Server, who: Asker) -> Reg
 def list_agents(server: Server, who: Asker) -> tuple[AgentInfo, ...]:
     """All agents."""
     who.require("viewer")
-    return tuple(server.agents.all(who.project))
+    return tuple(server.agents.all(who.projects))
 
 
 @router.post("/agents/{agent}/claim", responses={204: {"description": "There is nothing to do."}}, response_model=Work)
@@ -81,7 +81,7 @@ async def claim(agent: str, asked: Claim, server: Server, who: Asker, request: R
     deadline = time.monotonic() + asked.wait_s
 
     def work() -> Work | None:
-        server.accounts.check(who)
+        server.check(who)
         server.agents.seen(agent, asked.session, who)
         claimed = server.queue.claim(agent, asked.claim)
         if claimed is not None:

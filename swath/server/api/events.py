@@ -12,8 +12,8 @@ from starlette.concurrency import run_in_threadpool
 
 from swath.errors import SwathError
 from swath.protocol.messages import LinePage, RunInfo
-from swath.server.accounts import Identity
 from swath.server.api.requests import Asker, Server
+from swath.server.identity import Identity
 from swath.server.services import Services
 
 router = APIRouter(tags=["runs"])
@@ -41,7 +41,7 @@ async def events(
     With the header `Last-Event-ID`, as browsers send it, or `after`, the lines after that one.
     """
     who.require("viewer")
-    await run_in_threadpool(server.runs.get, run, who.project)
+    await run_in_threadpool(server.runs.get, run, who.projects)
     first = int(last_event_id) if last_event_id and last_event_id.isdecimal() and len(last_event_id) < 19 else after
     server.streams.check(who.id)  # refused here, not within an answer that has begun
 
@@ -55,9 +55,9 @@ async def events(
 
 async def _events(server: Services, who: Identity, run: str, after: int) -> AsyncIterator[str]:
     def look() -> tuple[RunInfo, LinePage]:
-        server.accounts.check(who)
+        projects = server.check(who).projects
         page = server.runs.lines(run, after=after, limit=LINES)
-        return server.runs.get(run, who.project), page  # read last: what it says of the end is not older than the page
+        return server.runs.get(run, projects), page  # read last: what it says of the end is not older than the page
 
     yield f"retry: {RETRY_MS}\n\n"
     shown, said = "", time.monotonic()

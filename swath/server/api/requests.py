@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
@@ -15,8 +15,9 @@ from starlette.exceptions import HTTPException
 
 from swath.errors import SpecError, StateError, SwathError
 from swath.protocol.messages import Problem
-from swath.server.accounts import Identity
+from swath.server.api.cookies import check_change, session_secret
 from swath.server.database.database import DatabaseUnavailable
+from swath.server.identity import Identity
 from swath.server.refusals import Refusal, TooMany, Unauthorized
 from swath.server.services import Services
 from swath.version import __version__
@@ -24,6 +25,8 @@ from swath.version import __version__
 log = logging.getLogger(__name__)
 PROBLEM = "application/problem+json"
 VERSION_HEADER = "Swath-Version"
+InPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+"""A name in a path."""
 
 
 def services_of(request: Request) -> Services:
@@ -33,20 +36,27 @@ def services_of(request: Request) -> Services:
 
 
 async def identity_of(request: Request) -> Identity:
-    """Who asks. Raises Unauthorized, and TooMany."""
+    """Who asks: by a token, or else by the cookie of a session. Raises Unauthorized, TooMany, and Forbidden for a change that comes
+    with a cookie but from no page of that session."""
     services = services_of(request)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     address = request.client.host if request.client else ""
+    secret = None if scheme else session_secret(request)
     try:
-        if scheme.lower() != "bearer" or not token:
+        if secret:
+            found = await run_in_threadpool(services.sessions.find, secret)
+        elif scheme.lower() != "bearer" or not token:
             raise Unauthorized(
                 "a token is needed", remedy="send `Authorization: Bearer TOKEN`; `pipe login URL` stores one"
             )
-        found = await run_in_threadpool(services.accounts.identify, token.strip())
+        else:
+            found = await run_in_threadpool(services.accounts.identify, token.strip())
     except Unauthorized:
         services.failures.take(address)
         raise
     services.rate.take(found.id)
+    if secret:
+        await check_change(request, secret)
     return found
 
 

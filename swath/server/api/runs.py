@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import ValidationError
@@ -12,8 +12,8 @@ from starlette.concurrency import run_in_threadpool
 from swath.crashpoint import reached
 from swath.protocol.messages import Cancellation, LinePage, RunInfo, RunPage, RunRequest
 from swath.run_id import new_run_id
-from swath.server.accounts import Identity
 from swath.server.api.requests import Asker, Server
+from swath.server.identity import Identity
 from swath.server.refusals import Forbidden, Refusal
 from swath.server.runs import MOST_LINES, MOST_RUNS
 from swath.server.services import Services
@@ -77,7 +77,7 @@ async def _submit(request: RunRequest, server: Services, who: Identity, response
         name = request.name or spec.name or spec.pipeline
         run, _ = server.queue.submit(request, new_run_id(name), name, spec.pipeline, who.name, key)
         reached("submitted")
-        return server.runs.get(run, who.project, server.agents.all())
+        return server.runs.get(run, who.projects, server.agents.all())
 
     info = await run_in_threadpool(work)
     server.wakeup.notify()
@@ -99,7 +99,12 @@ def list_runs(
     """Runs, newest first."""
     who.require("viewer", project)
     return server.runs.page(
-        project or who.project, state=state, status=status, pipeline=pipeline, cursor=cursor, limit=limit
+        who.projects if project is None else (project,),
+        state=state,
+        status=status,
+        pipeline=pipeline,
+        cursor=cursor,
+        limit=limit,
     )
 
 
@@ -117,7 +122,7 @@ async def get_run(run: str, server: Server, who: Asker, wait_s: Wait = 0) -> Run
 
 
 def _get(server: Services, who: Identity, run: str) -> RunInfo:
-    return server.runs.get(run, who.project, server.agents.all())
+    return server.runs.get(run, who.projects, server.agents.all())
 
 
 @router.get("/runs/{run}/lines")
@@ -135,7 +140,7 @@ async def get_lines(
     deadline = time.monotonic() + wait_s
 
     def work() -> LinePage:
-        server.runs.get(run, who.project)
+        server.runs.get(run, who.projects)
         return server.runs.lines(run, after=after, level=level, limit=limit)
 
     while True:
@@ -154,7 +159,7 @@ async def cancel(run: str, request: Cancellation, server: Server, who: Asker) ->
     def work() -> RunInfo:
         _own(server, who, run)
         server.queue.cancel(run, who.name, request.reason)
-        return server.runs.get(run, who.project)
+        return server.runs.get(run, who.projects)
 
     info = await run_in_threadpool(work)
     server.wakeup.notify()
@@ -178,12 +183,7 @@ async def resume(run: str, server: Server, who: Asker) -> RunInfo:
 
 def _own(server: Services, who: Identity, run: str) -> None:
     """Raise Forbidden for a runner and a run of somebody else."""
-    info = server.runs.get(run, who.project)
-    if info.requested_by != who.name and who.role == "runner":
+    info = server.runs.get(run, who.projects)
+    who.require("runner", info.project)
+    if info.requested_by != who.name and who.role_in(info.project) == "runner":
         raise Forbidden(f"{run} is {info.requested_by}'s", remedy="a keeper of the project may do this")
-
-
-@router.get("/me")
-def me(who: Asker) -> dict[str, Any]:
-    """Whose token this is."""
-    return {"kind": who.kind, "name": who.name, "role": who.role, "project": who.project}

@@ -62,6 +62,26 @@ STEPS = (
     ALTER TABLE runs ADD COLUMN files TEXT NOT NULL DEFAULT '[]';
     CREATE INDEX ended_runs ON runs (ended) WHERE state = 'ended'
     """,
+    """
+    CREATE TABLE users (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, email TEXT NOT NULL DEFAULT '', password TEXT, subject TEXT UNIQUE,
+        admin BIGINT NOT NULL DEFAULT 0, disabled DOUBLE PRECISION, created DOUBLE PRECISION NOT NULL
+    );
+    CREATE TABLE members (
+        project TEXT NOT NULL REFERENCES projects(id), person TEXT NOT NULL REFERENCES users(id), role TEXT NOT NULL,
+        PRIMARY KEY (project, person)
+    );
+    CREATE INDEX members_by_person ON members (person);
+    CREATE TABLE sessions (
+        hash TEXT PRIMARY KEY, person TEXT NOT NULL REFERENCES users(id), signed_in_by TEXT NOT NULL,
+        created DOUBLE PRECISION NOT NULL, seen DOUBLE PRECISION NOT NULL, expires DOUBLE PRECISION NOT NULL
+    );
+    CREATE INDEX sessions_by_person ON sessions (person);
+    CREATE TABLE sign_in_links (
+        hash TEXT PRIMARY KEY, person TEXT NOT NULL REFERENCES users(id), expires DOUBLE PRECISION NOT NULL
+    );
+    ALTER TABLE tokens ADD COLUMN owner TEXT REFERENCES users(id)
+    """,
 )
 
 
