@@ -27,9 +27,8 @@ from swath.maps.cog.encoded_part import PartBuilder
 from swath.maps.ground import window_km2
 from swath.maps.region_result import RegionResult
 from swath.models.batching import BatchRunner
-from swath.models.infer import masked_map, network_output
+from swath.models.infer import masked_map, network_images, network_output
 from swath.models.load import load_model
-from swath.models.network_input import prepare
 from swath.models.probabilities import encode_probabilities
 from swath.models.torch_predictor import TorchPredictor
 
@@ -136,8 +135,7 @@ def _infer(
         for (tile, mask), source, (pixels, valid) in zip(tiles, sources, cut, strict=True):
             yield tile, mask, network_output(predictor, model, pixels, valid, source, tile, image)
         return
-    scaling = model.contract.scaling
-    images = (prepare(pixels[None], valid[None], scaling, model.stride)[0] for pixels, valid in cut)
+    images = (network_images(model, pixels, valid)[0] for pixels, valid in cut)
     for (tile, mask), source, values in zip(
         tiles, sources, _batch_runner(cast("Hashable", load_model(model)))(images), strict=True
     ):

@@ -64,6 +64,7 @@ class SeamCheck:
             "radius": model.radius,
             "stride": model.stride,
             "halo": model.halo,
+            **({"tile": model.size} if model.size else {}),
             "windows": self.windows,
             "pixels": self.pixels,
             "differing": self.differing,

@@ -68,6 +68,9 @@ class Contract:
     """Channels that the model gives, where the contract says so; for `values` also the bands of the map."""
     output_name: str = ""
     """Which output of the network is mapped, where it gives several."""
+    size: int = 0
+    """Height and width of the square images that the contract says; 0 where it does not. They count for a network that does not take
+    images of any size."""
 
     @property
     def expected_channels(self) -> int | None:
@@ -96,6 +99,10 @@ class Weights:
     """Digest of the code of `factory`, see swath.module_code."""
     channels: int | None = None
     """Output channels, by the contract; None where any number will do."""
+    size: int = 0
+    """Height and width of the square images that the file declares to be the only ones; 0 where it does not."""
+    likely_size: int = 0
+    """Height and width of the square images that the contract names; 0 for none."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,8 @@ class ReceptiveField:
     """Smallest height and width, found by doubling, that the model takes."""
     gives_probabilities: bool = False
     """Whether the outputs for test images are all within 0..1: the network ends in softmax or sigmoid."""
+    size: int = 0
+    """Height and width of the only images that the network takes; 0 where it takes all multiples of the stride."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +156,8 @@ class ModelInfo:
     """See ReceptiveField."""
     runtime: Runtime | None = None
     """The library that runs the network; the one of its format when not given. Part of the key of every call, as `device` is."""
+    size: int = 0
+    """See ReceptiveField."""
 
     @property
     def used_runtime(self) -> Runtime:
@@ -161,6 +172,8 @@ class ModelInfo:
     @property
     def lattice(self) -> Lattice | None:
         """Lattice of the blended tiles of a model without a bounded receptive field; None for an exact one."""
+        if self.size:
+            return Lattice.of_size(self.size)
         return None if self.exact else Lattice.of(self.stride, self.smallest)
 
     @property

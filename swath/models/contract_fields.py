@@ -43,7 +43,8 @@ def contract_from_fields(reader: DocumentReader, document: dict[str, Any]) -> Co
             reader.wrong(key, f"no such field{suggestion(key, tuple('swath:' + name for name in SWATH_FIELDS))}")
     check_misplaced(reader, document)
     name = reader.text(document, "mlm:name")
-    bands, scaling = _input(reader, reader.single(document, "mlm:input"))
+    input_given = reader.single(document, "mlm:input")
+    bands, scaling = _input(reader, input_given)
     output_given = reader.single(document, "mlm:output")
     classes, channels = _output(reader, output_given)
     output_name = output_given.get("name")
@@ -80,6 +81,7 @@ def contract_from_fields(reader: DocumentReader, document: dict[str, Any]) -> Co
         mlm=document,
         channels=channels,
         output_name=output_name if isinstance(output_name, str) else "",
+        size=_square_size(input_given),
     )
 
 
@@ -152,6 +154,16 @@ def _array(reader: DocumentReader, parent: dict[str, Any], key: str, where: str)
         reader.wrong(f"{where}{key}.shape", "must be four numbers, each above 0, or -1 where it varies")
         return None
     return None if shape[1] == -1 else cast(int, shape[1])
+
+
+def _square_size(given: dict[str, Any]) -> int:
+    """Height and width of the input where they are one number; 0 where they vary or differ. After the checks of _array."""
+    structure = given.get("input")
+    shape = structure.get("shape") if isinstance(structure, dict) else None
+    if not isinstance(shape, list) or len(shape) != 4:
+        return 0
+    height, width = shape[2:]
+    return height if type(height) is int and height == width and height > 0 else 0
 
 
 def _output(reader: DocumentReader, given: dict[str, Any]) -> tuple[tuple[ModelClass, ...], int | None]:

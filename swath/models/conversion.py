@@ -64,6 +64,8 @@ class ConvertibleWeights:
     """Measured total stride in pixels: height and width are multiples of it."""
     smallest: int
     """Smallest height and width in pixels."""
+    size: int = 0
+    """Height and width of the only images that the network takes; 0 for any."""
 
 
 class NotConverted(ModelError):
@@ -95,7 +97,8 @@ def converted_weights(
             return found
         task = FirstLoad(
             path, weights.format, weights.sha256, (str(Path(path).absolute()),), LIBRARIES, "swath.models.onnx_export:export_onnx",
-            (weights.factory, weights.code, weights.output, weights.bands, weights.stride, weights.smallest),
+            (weights.factory, weights.code, weights.output, weights.bands, weights.stride, weights.smallest,
+             weights.size),
             "swath.models.onnx_export:prepare",
         )  # fmt: skip
         try:

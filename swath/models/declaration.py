@@ -9,7 +9,9 @@ from swath.errors import ModelError
 
 RUN_TYPES = ("float32", "float16", "float64", "bfloat16")
 """Types of numbers that a network may take: pixels are float32, and are given as another of these where the file declares it."""
-SIZE_REMEDY = "export it with dynamic height and width, both multiples of the network's total stride: swath cuts tiles of several sizes"
+LEAST_SIZE = 8
+"""Side in pixels of the smallest square images of one size that are worth a call of the network."""
+SIZE_REMEDY = "export it with dynamic height and width, both multiples of the network's total stride, or for square images of one size"
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,18 @@ class Declaration:
     channels: tuple[int | None, ...] = ()
     """Of each output: its channels; None where they vary or are not declared."""
 
+    @property
+    def size(self) -> int:
+        """Height and width of the square images that are the only ones; 0 where others are taken."""
+        if self.shape is None or len(self.shape) != 4:
+            return 0
+        height, width = self.shape[2:]
+        return height if height is not None and height == width else 0
+
     def check(self, path: str, bands: int, output: str, channels: int | None = None) -> None:
-        """Raise ModelError for a model that cannot run on images (1, bands, height, width) of any size, whose output is not one
-        that the contract names, or has another number of channels. `output` is the contract's name of it."""
+        """Raise ModelError for a model that cannot run on images (1, bands, height, width) of any size, or square ones of one
+        size, whose output is not one that the contract names, or has another number of channels. `output` is the contract's name
+        of it."""
         if len(self.inputs) != 1:
             raise ModelError(
                 f"{path}: the model takes {len(self.inputs)} inputs ({_listed(self.inputs)}); swath runs models with one",
@@ -70,7 +81,7 @@ class Declaration:
                 f"{path}: the model takes batches of {count} images only ({words}); swath gives one at a time",
                 remedy="export it with a dynamic batch, or with a batch of 1",
             )
-        if height is not None or width is not None:
+        if height != width or (height is not None and height < LEAST_SIZE):
             raise ModelError(size_message(path, [(height, width)]), remedy=SIZE_REMEDY)
 
 

@@ -79,7 +79,7 @@ def network_output(
 
     def run(window: Window) -> NDArray[np.float32]:
         at = window.within(source)
-        images = prepare(pixels[None, :, *at], valid[None, *at], contract.scaling, info.stride)
+        images = network_images(info, pixels[:, *at], valid[at])
         output: NDArray[np.float32] = predictor(images)[0]
         _check_channels(output.shape[0], info)
         return output
@@ -92,6 +92,12 @@ def network_output(
         return mixed
     view: NDArray[np.float32] = run(source)[:, *inner.within(source)]
     return view
+
+
+def network_images(info: ModelInfo, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """One window (bands, H, W) as images (1, bands, H', W') of a size that the network takes: see prepare."""
+    stride, smallest = (info.size, info.size) if info.size else (info.stride, info.smallest)
+    return prepare(pixels[None], valid[None], info.contract.scaling, stride, smallest)
 
 
 def map_values(output: NDArray[np.float32], contract: Contract) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from swath.models.contract import Contract, Format, ModelInfo, Precision, Recept
 from swath.models.contract_file import contract_path, read_contract
 from swath.models.declaration import channels_error
 from swath.models.device import Device, resolve_device
-from swath.models.load import check_file, format_of, load_model, weights_sha256
+from swath.models.load import check_file, declaration_of, format_of, load_model, weights_sha256
 from swath.models.runtime import obstacle
 from swath.models.weights_cache import local_copy
 from swath.module_code import module_digest
@@ -50,9 +50,10 @@ def weights_of(ref: ModelRef) -> Weights:
     contract = contract_of(ref)
     check_file(local, form, contract)
     code = module_digest(ref.factory.partition(":")[0]) if ref.factory is not None else ""
+    declared = declaration_of(local, form)
     return Weights(
         str(path), form, weights_sha256(local), ref.factory, len(contract.bands), contract.output_name, code,
-        contract.expected_channels,
+        contract.expected_channels, declared.size if declared is not None else 0, contract.size,
     )  # fmt: skip
 
 
@@ -64,9 +65,9 @@ def measure_weights(weights: Weights) -> ReceptiveField:
     from swath.models.receptive import gives_probabilities, measure_predictor, output_channels
 
     predictor = load_model(weights)
-    found = measure_predictor(predictor, weights.bands)
+    found = measure_predictor(predictor, weights.bands, weights.size, weights.likely_size)
     if weights.channels is not None:
-        given = output_channels(predictor, weights.bands)
+        given = output_channels(predictor, weights.bands, found.size)
         if given != weights.channels:
             raise channels_error(weights.path, given, weights.channels)
     return replace(found, gives_probabilities=gives_probabilities(predictor, weights.bands, found))
@@ -76,7 +77,7 @@ def measure_channels(weights: Weights) -> int:
     """How many channels the network gives, by running it."""
     from swath.models.receptive import output_channels
 
-    return output_channels(load_model(weights), weights.bands)
+    return output_channels(load_model(weights), weights.bands, weights.size)
 
 
 def describe(ref: ModelRef, receptive: ReceptiveField) -> ModelInfo:
@@ -104,6 +105,7 @@ def describe(ref: ModelRef, receptive: ReceptiveField) -> ModelInfo:
         code=weights.code,
         gives_probabilities=receptive.gives_probabilities,
         runtime=native_runtime(weights.format) if ref.runtime == "auto" else ref.runtime,
+        size=receptive.size,
     )
 
 

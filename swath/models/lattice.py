@@ -2,7 +2,8 @@
 
 The lattice begins at the image's first pixel, never at a region, a block or the area, so a pixel's value does not depend on how the
 map is cut. Neighbouring tiles overlap. The outer pixels of each tile are discarded, because they lack context, and its core is
-weighted by a Hann window. Where the image ends, the core reaches to the image's edge with full weight.
+weighted by a Hann window. Where the image ends, the core reaches to the image's edge with full weight. Tiles of a network that takes
+images of one size only are all of that size: the last begins earlier, so that it ends with the image.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class Lattice:
     edge: int
     step: int
     discard: int
+    fixed: bool = False
+    """Whether the last tile is as long as the others; else it begins where its number says, and is cut at the image's end."""
 
     @classmethod
     def of(cls, stride: int, smallest: int = 1) -> Lattice:
@@ -34,13 +37,21 @@ class Lattice:
         overlap = max(EDGE - STEP, smallest)
         return cls(step + -(-overlap // stride) * stride, step, min(DISCARD, overlap // 3))
 
+    @classmethod
+    def of_size(cls, size: int) -> Lattice:
+        """For a network that takes images of this height and width only: tiles overlap in the share that those of `of` do."""
+        return cls(size, max(size * STEP // EDGE, 1), size * DISCARD // EDGE, fixed=True)
+
     def last(self, length: int) -> int:
         """The number of the last tile in an image of so many pixels: it ends with the image."""
         return max(0, -(-(length - self.edge) // self.step))
 
     def tile(self, number: int, length: int) -> tuple[int, int]:
         """First pixel of a tile, and the one after its last."""
-        return number * self.step, min(number * self.step + self.edge, length)
+        start = number * self.step
+        if self.fixed:
+            start = max(0, min(start, length - self.edge))
+        return start, min(start + self.edge, length)
 
     def core(self, number: int, length: int) -> tuple[int, int]:
         """As `tile`, without the discarded pixels."""
@@ -53,10 +64,10 @@ class Lattice:
     def touching(self, start: int, stop: int, length: int) -> range:
         """Numbers of the tiles whose core has pixels of start..stop."""
         last = self.last(length)
-        return range(
-            min(last, max(0, -(-(start + 1 - self.edge + self.discard) // self.step))),
-            min(last, max(0, (stop - 1 - self.discard) // self.step)) + 1,
-        )
+        final = min(last, max(0, (stop - 1 - self.discard) // self.step))
+        if self.fixed and self.core(last, length)[0] < stop:
+            final = last
+        return range(min(last, max(0, -(-(start + 1 - self.edge + self.discard) // self.step))), final + 1)
 
     def weights(self, number: int, length: int) -> NDArray[np.float32]:
         """Weights of a tile for the pixels of its core; those of all tiles sum to 1. Always computed for the whole core, so that a
@@ -80,7 +91,7 @@ class Lattice:
 
         start, stop = self.core(number, length)
         core = self.edge - 2 * self.discard
-        at = np.arange(start, stop) - (number * self.step + self.discard) + 0.5
+        at = np.arange(start, stop) - (self.tile(number, length)[0] + self.discard) + 0.5
         if number == 0:
             at = np.maximum(at, core / 2)  # the image's own edge is no border
         if number == self.last(length):

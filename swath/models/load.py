@@ -55,16 +55,17 @@ def load_model(source: Weights | ModelInfo) -> Predictor:
     if isinstance(source, Weights):
         form, output = source.format, source.output
         how = _How(native_runtime(form), "float32", "cpu")
-        bands, stride, smallest = source.bands, 1, 1
+        bands, stride, smallest, size = source.bands, 1, 1, 0
     else:
         form, output = source.format, source.contract.output_name
         how = _How(source.used_runtime, source.precision, source.device)
         bands, stride, smallest = len(source.contract.bands), source.stride, source.smallest
+        size = source.size
     weights = ConvertibleWeights(
-        source.sha256, form, source.factory or "", source.code, output, bands, stride, smallest
+        source.sha256, form, source.factory or "", source.code, output, bands, stride, smallest, size
     )
     if form in RUNTIMES[how.runtime].formats:  # one object for all that does not depend on these
-        weights = replace(weights, bands=0, stride=1, smallest=1)
+        weights = replace(weights, bands=0, stride=1, smallest=1, size=0)
     return _load(source.path, weights, how)
 
 

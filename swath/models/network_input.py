@@ -18,19 +18,20 @@ FILL = np.float32(0)
 
 
 def prepare(
-    pixels: NDArray[Any], valid: NDArray[np.bool_], scaling: Sequence[dict[str, Any]], stride: int
+    pixels: NDArray[Any], valid: NDArray[np.bool_], scaling: Sequence[dict[str, Any]], stride: int, smallest: int = 1
 ) -> NDArray[np.float32]:
     """Images for the network: float32 (N, bands, H', W'), in channels-last memory.
 
     `pixels` (N, bands, H, W) of any number type, in the contract's units; `valid` (N, H, W). `scaling` are MLM value_scaling objects:
-    none, one for all bands, or one per band. H' and W' are H and W padded at the bottom and the right to multiples of `stride`.
+    none, one for all bands, or one per band. H' and W' are H and W padded at the bottom and the right to multiples of `stride`, and
+    to `smallest`, which is one.
     Raises ModelError for a type of scaling that is not in swath.models.contract_scaling.VALUE_SCALINGS.
     """
     count, height, width = valid.shape
     bands = pixels.shape[1]
     # The first axis is allocated as well: with `[None]` it has a stride of 0, by which torch does not recognise channels-last
     # memory, and convolutions take up to twice as long.
-    shape = (count, height + -height % stride, width + -width % stride, bands)
+    shape = (count, max(height + -height % stride, smallest), max(width + -width % stride, smallest), bands)
     all_valid = bool(valid.all())
     images = np.empty(shape, np.float32) if all_valid and shape[1:3] == (height, width) else np.full(shape, FILL)
     for band in range(bands):

@@ -1,6 +1,7 @@
 """A network of a torch format as ONNX, for the runtimes that read it. Called in a process without rights: see conversion.py.
 
-Height and width stay dynamic, as multiples of the network's stride. What cannot be converted raises ModelError, and stays on torch.
+Height and width stay dynamic, as multiples of the network's stride, but for a network that takes one size only. What cannot be
+converted raises ModelError, and stays on torch.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ def prepare() -> None:
 
 
 def export_onnx(
-    path: str, form: Format, factory: str, code: str, output: str, bands: int, stride: int, smallest: int
+    path: str, form: Format, factory: str, code: str, output: str, bands: int, stride: int, smallest: int, size: int
 ) -> bytes:
     """The file's network as the bytes of an ONNX model with the same weights. `factory`, `code` and `output` as in Weights ("" for
-    none), `stride` and `smallest` as in ModelInfo. Raises ModelError."""
+    none), `stride`, `smallest` and `size` as in ModelInfo. Raises ModelError."""
     network: TorchNetwork
     match form:
         case "pt2":
@@ -51,24 +52,27 @@ def export_onnx(
     if isinstance(network, Program) and network.mutated:
         raise ModelError(f"{path}: a network whose buffers change is not converted")
     try:
-        return _converted(network, bands, stride, smallest)
+        return _converted(network, bands, stride, smallest, size)
     except MemoryError:
         raise
     except Exception as error:
         raise ModelError(f"{path}: torch does not convert it to ONNX: {first_line(error)}") from error
 
 
-def _converted(network: TorchNetwork, bands: int, stride: int, smallest: int) -> bytes:
+def _converted(network: TorchNetwork, bands: int, stride: int, smallest: int, size: int = 0) -> bytes:
     import torch
 
     module, dtype, batch = _as_module(network)
     count = max(2, -(-smallest // stride))
     height, width = (torch.export.Dim(name, min=count) for name in ("rows", "columns"))
     shapes: dict[int, Any] = {axis: stride * dim if stride > 1 else dim for axis, dim in ((2, height), (3, width))}
+    edge = stride * max(_STRIDES, count + 1)
+    sides = (edge, edge + 4 * stride)
+    if size:
+        shapes, batch, sides = {}, 1, (size, size)
     if batch is None:
         shapes[0] = torch.export.Dim("batch", min=1)
-    edge = stride * max(_STRIDES, count + 1)
-    example = torch.zeros(batch or 2, bands, edge, edge + 4 * stride, dtype=dtype)
+    example = torch.zeros(batch or 2, bands, *sides, dtype=dtype)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.export.export(module, (example,), dynamic_shapes=(shapes,))

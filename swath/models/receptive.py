@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from swath.errors import ModelError
 from swath.models.contract import ReceptiveField
-from swath.models.declaration import SIZE_REMEDY, size_message
 from swath.models.predictor import ImagesRefused, Predictor
 from swath.models.safety.training_mode import EVAL_REMEDY
 
@@ -29,10 +28,10 @@ STRIDES = (1, 2, 4, 8, 16, 32, 64, 3, 5, 6, 7, 9, 10, 12, 14, 18, 20, 24, 28, 48
 """Total strides that are tried, in this order."""
 
 _COMMON_SIDES = (
-    64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 320, 336, 384, 400, 416, 448, 480, 500, 512, 513, 518, 520, 572, 600, 608,
-    640, 672, 768, 800, 896, 1000, 1024,
+    512, 500, 480, 448, 416, 400, 384, 336, 320, 299, 288, 256, 240, 224, 192, 160, 128, 112, 96, 64, 513, 518, 520, 572, 600, 608, 640,
+    672, 768, 800, 896, 1000, 1024,
 )  # fmt: skip
-"""Sides of square images, in pixels, that networks of one size are often exported for."""
+"""Sides of square images, in pixels, that networks of one size are often made for. Those of several take the first of these."""
 
 _MAX_LENGTH = 1024
 """Longest probe image in pixels; a model whose radius reaches all of it counts as one without a bound."""
@@ -52,12 +51,15 @@ _MIN_BREADTH = 16
 """Least breadth of probe images in pixels."""
 
 
-def measure_predictor(predictor: Predictor, bands: int) -> ReceptiveField:
-    """Radius and stride of a network with so many input bands.
+def measure_predictor(predictor: Predictor, bands: int, size: int = 0, likely: int = 0) -> ReceptiveField:
+    """Radius and stride of a network with so many input bands. `size` is the side of the only images that it takes, 0 where that is
+    not known; `likely` is the side to try first where it does not take any size.
 
     Raises ModelError when the network takes none of the tried sizes, does not keep height and width, or gives another result for the
     same image.
     """
+    if size:
+        return _of_one_size(predictor, bands, size)
     refusal: ImagesRefused | None = None
     first: ReceptiveField | None = None
     for stride in STRIDES:
@@ -84,24 +86,37 @@ def measure_predictor(predictor: Predictor, bands: int) -> ReceptiveField:
         )
     if first is not None:
         return first
-    raise _size_error(predictor, bands, refusal or ImagesRefused("no size was tried"))
+    for side in (likely, *_COMMON_SIDES) if likely else _COMMON_SIDES:
+        with contextlib.suppress(ImagesRefused):
+            return _of_one_size(predictor, bands, side)
+    raise _size_error(refusal or ImagesRefused("no size was tried"), bands)
 
 
-def output_channels(predictor: Predictor, bands: int) -> int:
-    """How many channels a network with so many input bands gives. Raises ModelError when it takes none of the tried sizes."""
+def _of_one_size(predictor: Predictor, bands: int, size: int) -> ReceptiveField:
+    """For a network that takes square images of this side only: how far a pixel reaches is not measured. Raises ImagesRefused where it
+    does not take these either."""
+    layers = ", ".join(getattr(predictor, "global_layers", ()))
+    reason = f"the model takes images of {size} x {size} pixels only" + (f" ({layers})" if layers else "")
+    batch = _batch_dependence(predictor, bands, size, size)
+    return ReceptiveField(FALLBACK_HALO, 1, False, f"{reason}; {batch}" if batch else reason, size, size=size)
+
+
+def output_channels(predictor: Predictor, bands: int, size: int = 0) -> int:
+    """How many channels a network with so many input bands gives; `size` as in ReceptiveField. Raises ModelError when it takes none
+    of the tried sizes."""
     refusal: ImagesRefused | None = None
-    for side in (64, 256, 1024, 60, 168):
+    for side in (size,) if size else (64, 256, 1024, 60, 168):
         try:
             return int(predictor(_noise(bands, side, side)).shape[1])
         except ImagesRefused as error:
             refusal = refusal or error
-    raise _size_error(predictor, bands, refusal or ImagesRefused("no size was tried"))
+    raise _size_error(refusal or ImagesRefused("no size was tried"), bands)
 
 
 def gives_probabilities(predictor: Predictor, bands: int, receptive: ReceptiveField) -> bool:
     """Whether all outputs for noise and ramps of several magnitudes are within 0..1 and differ from each other, as of networks that
     end in softmax or sigmoid, and hardly of logits."""
-    side = receptive.stride * -(-max(receptive.smallest, _PROBE_SIDE) // receptive.stride)
+    side = receptive.size or receptive.stride * -(-max(receptive.smallest, _PROBE_SIDE) // receptive.stride)
     ramp = np.broadcast_to(np.linspace(-1, 1, side, dtype=np.float32)[:, None], (1, bands, side, side))
     images = [image * np.float32(scale) for scale in _PROBE_SCALES for image in (_noise(bands, side, side), ramp)]
     outputs = np.concatenate([predictor(image).ravel() for image in images])
@@ -114,15 +129,8 @@ def gives_probabilities(predictor: Predictor, bands: int, receptive: ReceptiveFi
     )
 
 
-def _size_error(predictor: Predictor, bands: int, refusal: ImagesRefused) -> ModelError:
-    """The error of a network that takes none of the sizes it should: that of a network of one size, or of one that takes no image."""
-    taken = []
-    for side in _COMMON_SIDES:
-        with contextlib.suppress(ImagesRefused):
-            predictor(_noise(bands, side, side))
-            taken.append((side, side))
-    if taken:
-        return ModelError(size_message(_name(predictor), taken), remedy=SIZE_REMEDY)
+def _size_error(refusal: ImagesRefused, bands: int) -> ModelError:
+    """The error of a network that takes none of the sizes that were tried."""
     return ModelError(
         f"{refusal.message}; nor other sizes that were tried", remedy=refusal.remedy or _remedy(refusal, bands)
     )

@@ -145,6 +145,8 @@ def seam_text(result: dict[str, Any]) -> str:
         f"The network's receptive radius is {seams['radius']} pixels at a stride of {seams['stride']}; "
         f"regions were read with {seams['halo']} pixels around them."
     )
+    if seams.get("tile"):
+        model = f"Tiles of {seams['tile']} pixels lie on one lattice, which begins at the imagery's first pixel."
     if seams.get("excess"):
         check += (
             f" Its tiles overlap and are blended: across their borders the map changes {seams['excess']:g} times as often as "

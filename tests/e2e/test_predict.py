@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rio_cogeo import cog_validate
 
 from tests.models.cloud_contracts import write_cloud_contract
+from tests.models.fixed_models import write_transformer
 from tests.models.tiny_models import write_identity_model, write_integer_unet, write_normed_unet
 from tests.process import ROOT, Pipe
 
@@ -305,8 +306,11 @@ def test_each_zone_has_a_sheet_and_each_place_is_in_one_of_them(pipe: Pipe, shar
 
 
 @pytest.mark.slow
-def test_a_network_without_a_bound_is_blended_and_its_map_does_not_depend_on_regions(pipe: Pipe, shared: Path) -> None:
-    path = write_normed_unet(pipe.folder)
+@pytest.mark.parametrize(("kind", "why"), [("normed", "norm"), (".onnx", "64 x 64 pixels only")])
+def test_a_network_without_a_bound_is_blended_and_its_map_does_not_depend_on_regions(
+    pipe: Pipe, shared: Path, kind: str, why: str
+) -> None:
+    path = write_normed_unet(pipe.folder) if kind == "normed" else write_transformer(pipe.folder, kind)
     imagery = {
         "source": "files",
         "paths": [str(shared / "data/imagery/bahamas_rgb.tif")],
@@ -320,7 +324,8 @@ def test_a_network_without_a_bound_is_blended_and_its_map_does_not_depend_on_reg
     assert len(found) == 1
     seams = report(pipe.folder / "out/256")["seams"]
     assert seams["exact"] is False
-    assert "GroupNorm" in seams["reason"] or "norm" in seams["reason"]
+    assert why in seams["reason"]
+    assert seams.get("tile", 0) == (0 if kind == "normed" else 64)
     assert seams["differing"] == 0
     assert 0 < seams["excess"] < 2
     assert "blended" in (pipe.folder / "out/256/report.html").read_text()

@@ -63,12 +63,14 @@ def windows(draw: st.DrawFn) -> tuple[tuple[int, int], Window]:
     return image, Window(row, col, draw(st.integers(1, image[0] - row)), draw(st.integers(1, image[1] - col)))
 
 
-@given(windows(), st.integers(0, 3))
+@given(windows(), st.integers(0, 3), st.sampled_from([SMALL, Lattice.of_size(24)]))
 @settings(deadline=None)
-def test_a_pixel_has_the_same_bits_whichever_window_asks(case: tuple[tuple[int, int], Window], seed: int) -> None:
+def test_a_pixel_has_the_same_bits_whichever_window_asks(
+    case: tuple[tuple[int, int], Window], seed: int, lattice: Lattice
+) -> None:
     image, inner = case
     pixels = noise(*image, seed)
-    all_of_it, part = one(pixels, whole(image), SMALL), one(pixels, inner, SMALL)
+    all_of_it, part = one(pixels, whole(image), lattice), one(pixels, inner, lattice)
     assert all_of_it is not None
     assert part is not None
     assert np.array_equal(part, all_of_it[:, *inner.roi])

@@ -54,7 +54,7 @@ def test_weights_are_converted_once(converter: Converter, tmp_path: Path) -> Non
     assert Path(path).read_bytes() == b"first"
     assert converted_weights("/elsewhere/copy.pt2", WEIGHTS, cache=tmp_path) == path
     assert len(converter.tasks) == 1
-    assert converter.tasks[0].arguments == ("", "", "", 3, 4, 8)
+    assert converter.tasks[0].arguments == ("", "", "", 3, 4, 8, 0)
     assert sorted(each.suffix for each in tmp_path.iterdir()) == [".json", ".lock", ".onnx"]
 
 

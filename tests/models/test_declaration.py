@@ -54,7 +54,7 @@ def write(
 @pytest.mark.parametrize(
     ("made", "message", "remedy"),
     [
-        ({"shape": [1, 1, 224, 224]}, "takes images of 224 x 224 pixels only", "dynamic height and width"),
+        ({"shape": [1, 1, 224, 256]}, "takes images of 224 x 256 pixels only", "square images of one size"),
         ({"shape": ["n", 1, 224, "w"]}, "takes images of 224 x any width pixels only", "dynamic height and width"),
         ({"shape": [4, 1, "h", "w"]}, "takes batches of 4 images only (4 x 1 x any x any)", "with a dynamic batch"),
         (
@@ -128,12 +128,18 @@ def test_outputs_that_the_contract_does_not_name_are_listed(tmp_path: Path) -> N
         inspect(ModelRef(path=str(tmp_path / "m.pt")))
 
 
-def test_a_torch_export_of_one_size_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("height", "size"), [(40, 40), (48, 0)])
+def test_the_one_size_of_square_images_is_read_from_the_file(tmp_path: Path, height: int, size: int) -> None:
     contract(tmp_path)
-    program = torch.export.export(nn.Conv2d(1, 1, 3, padding=1).eval(), (torch.zeros(1, 1, 224, 224),))
+    program = torch.export.export(nn.Conv2d(1, 1, 3, padding=1).eval(), (torch.zeros(1, 1, height, 40),))
     torch.export.save(program, tmp_path / "m.pt2")
-    with pytest.raises(ModelError, match=r"m\.pt2: the model takes images of 224 x 224 pixels only"):
-        weights_of(ModelRef(path=str(tmp_path / "m.pt2")))
+    if not size:
+        with pytest.raises(ModelError, match=r"m\.pt2: the model takes images of 48 x 40 pixels only"):
+            weights_of(ModelRef(path=str(tmp_path / "m.pt2")))
+        return
+    assert weights_of(ModelRef(path=str(tmp_path / "m.pt2"))).size == size
+    assert weights_of(write(tmp_path, [1, 1, size, size])).size == size
+    assert weights_of(write(tmp_path)).size == 0
 
 
 def test_pixels_are_given_in_the_type_that_the_file_declares(tmp_path: Path) -> None:

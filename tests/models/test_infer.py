@@ -23,7 +23,7 @@ from torch import nn
 from swath.errors import ModelError
 from swath.geo import Blocks, Window
 from swath.models.contract import DTYPE_RANGES, Contract, ModelClass, ModelInfo
-from swath.models.infer import infer, map_values
+from swath.models.infer import infer, map_values, network_output
 from swath.models.info import inspect
 from swath.models.load import load_model
 from swath.models.predictor import Predictor
@@ -32,6 +32,7 @@ from swath.models.torch_predictor import TorchPredictor
 from swath.models.unet import UNet
 from swath.spec.fields.model import ModelRef
 from tests.models.cloud_contracts import ENDINGS, write_cloud_contract
+from tests.models.fixed_models import PatchTransformer, transformer
 from tests.models.tiny_models import integer_unet, write_identity_model, write_integer_unet
 
 CLASSES = Contract(
@@ -275,3 +276,78 @@ def test_cloud_scores_are_the_reference_scores(shared: Path, tmp_path: Path, nam
         cloud = mask.read(1) == 4
     found = tiled(load_model(info), info, pixels, np.ones(cloud.shape, np.bool_), 256, info.halo)[0] == 1
     assert abs((found & cloud).sum() / (found | cloud).sum() - reference) < 0.001
+
+
+SCALED = replace(CLASSES, scaling=({"type": "z-score", "mean": 100, "stddev": 50},))
+
+
+def of_one_size(network: PatchTransformer, size: int) -> tuple[Predictor, ModelInfo]:
+    predictor = TorchPredictor(network, "fixed")
+    found = measure_predictor(predictor, 3, size)
+    return predictor, replace(info_of(SCALED), exact=False, size=found.size, smallest=found.smallest)
+
+
+def by_hand(network: nn.Module, image: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Squares of the image one by one through the network, the last of each row and column moved in, their cores averaged with
+    Hann weights: written without anything of swath."""
+    step, discard = size * 5 // 8, size // 8
+    core = size - 2 * discard
+
+    def squares(length: int) -> list[tuple[int, NDArray[np.float64]]]:
+        if length <= size:
+            return [(0, np.ones(length))]
+        starts = [*range(0, length - size, step), length - size]
+        found = []
+        for start in starts:
+            at = np.arange(size) - discard + 0.5
+            weights = np.where((at > 0) & (at < core), np.sin(np.pi * at / core) ** 2, 0)
+            if start == 0:
+                weights[: size // 2] = 1
+            if start == length - size:
+                weights[size // 2 :] = 1
+            found.append((start, weights))
+        return found
+
+    total, weight = np.zeros((3, *image.shape[1:])), np.zeros(image.shape[1:])
+    for top, rows in squares(image.shape[1]):
+        for left, columns in squares(image.shape[2]):
+            at = (slice(top, top + len(rows)), slice(left, left + len(columns)))
+            square = torch.zeros(1, 3, size, size)
+            square[0, :, : len(rows), : len(columns)] = torch.from_numpy(image[:, *at])
+            with torch.no_grad():
+                output = network(square)[0, :, : len(rows), : len(columns)].double().numpy()
+            total[:, *at] += output * np.outer(rows, columns)
+            weight[at] += np.outer(rows, columns)
+    return total / weight
+
+
+@pytest.mark.parametrize("shape", [(150, 203), (64, 64), (65, 40), (23, 30), (20, 170)])
+def test_a_network_of_one_size_gives_what_blended_squares_give_by_hand(shape: tuple[int, int]) -> None:
+    network = transformer(size=64)
+    predictor, info = of_one_size(network, 64)
+    pixels, everything = picture(*shape), Window(0, 0, *shape)
+    valid = np.ones(shape, np.bool_)
+    found = network_output(predictor, info, pixels, valid, everything, everything)
+    expected = by_hand(network, (pixels.astype(np.float64) - 100) / 50, 64)
+    np.testing.assert_allclose(found, expected, atol=2e-4 * np.abs(expected).max())
+    for window in (Window(0, 0, 9, 11), Window(shape[0] - 7, shape[1] - 5, 7, 5), Window(11, 13, 8, 16)):
+        source = Window(
+            max(0, window.row - info.halo), max(0, window.col - info.halo),
+            min(shape[0], window.stop_row + info.halo) - max(0, window.row - info.halo),
+            min(shape[1], window.stop_col + info.halo) - max(0, window.col - info.halo),
+        )  # fmt: skip
+        part = network_output(predictor, info, pixels[:, *source.roi], valid[source.roi], source, window, shape)
+        assert np.array_equal(part, found[:, *window.roi])
+
+
+def test_an_image_that_is_smaller_than_the_network_takes_is_filled_up() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 3, 41, padding=20, padding_mode="reflect")).eval()
+    predictor = TorchPredictor(network, "reflecting")
+    found = measure_predictor(predictor, 3)
+    assert (found.smallest, found.stride) == (32, 1)
+    info = replace(info_of(CLASSES, found.radius), smallest=found.smallest)
+    pixels, small = picture(20, 50), Window(0, 0, 20, 50)
+    made = network_output(predictor, info, pixels, np.ones(small.shape, np.bool_), small, small)
+    filled = np.zeros((1, 3, 32, 50), np.float32)
+    filled[0, :, :20] = pixels
+    assert np.array_equal(made, predictor(filled)[0, :, :20])

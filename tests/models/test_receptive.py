@@ -20,6 +20,7 @@ from swath.models.torch_predictor import TorchPredictor
 from swath.models.unet import UNet
 from swath.spec.fields.model import ModelRef
 from tests.models.cloud_contracts import ENDINGS, write_cloud_contract
+from tests.models.fixed_models import transformer
 from tests.models.tiny_models import Identity, export
 
 
@@ -181,10 +182,14 @@ def test_dependence_on_the_batch_is_found() -> None:
     assert (found.exact, "batch" in found.reason) == (False, True)
 
 
-def test_a_model_of_one_fixed_size_is_refused_with_the_way_out() -> None:
-    with pytest.raises(ModelError, match="network: the model takes images of 224 x 224 pixels only") as caught:
-        measured(Fixed())
-    assert "dynamic height and width" in caught.value.remedy
+def test_the_size_of_a_model_that_takes_one_only_is_found() -> None:
+    found = measured(Fixed())
+    assert (found.size, found.smallest, found.stride, found.exact) == (224, 224, 1, False)
+    assert found.reason.startswith("the model takes images of 224 x 224 pixels only")
+    odd = TorchPredictor(transformer(2, size=72), "network")
+    with pytest.raises(ModelError, match="nor other sizes that were tried"):
+        measure_predictor(odd, 2)
+    assert measure_predictor(odd, 2, likely=72).size == measure_predictor(odd, 2, size=72).size == 72
 
 
 def test_nan_lost_on_the_way_does_not_hide_what_is_reached() -> None:
