@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from swath.models.lattice import Lattice
+from swath.models.network_axes import PLAIN, NetworkAxes
 
 Format = Literal["pt2", "torchscript", "onnx", "safetensors", "checkpoint"]
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -71,6 +72,8 @@ class Contract:
     size: int = 0
     """Height and width of the square images that the contract says; 0 where it does not. They count for a network that does not take
     images of any size."""
+    axes: NetworkAxes = PLAIN
+    """How the arrays of the network lie."""
 
     @property
     def expected_channels(self) -> int | None:
@@ -103,6 +106,8 @@ class Weights:
     """Height and width of the square images that the file declares to be the only ones; 0 where it does not."""
     likely_size: int = 0
     """Height and width of the square images that the contract names; 0 for none."""
+    axes: NetworkAxes = PLAIN
+    """How the arrays of the network lie, by the contract."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ import math
 from typing import Any, Literal, cast
 
 from swath.models.contract import DTYPE_RANGES, Contract, ModelClass
+from swath.models.contract_arrays import ContractArray, read_array
 from swath.models.contract_scaling import check_misplaced, check_unused, read_scaling
-from swath.models.declaration import RUN_TYPES
 from swath.models.document_reader import DocumentReader, is_number, suggestion
+from swath.models.network_axes import NetworkAxes
 from swath.spec.fields.class_colors import PALETTE, default_colors
 
 SWATH_FIELDS = (
@@ -33,7 +34,6 @@ _INPUT_FIELDS = (
     "norm_with_clip_values", "rescale_type",
 )  # fmt: skip
 _OUTPUT_FIELDS = ("name", "result", "post_processing_function", "classification:classes")
-_CHANNELS = ("channel", "channels", "band", "bands", "class", "classes", "score", "confidence")
 
 
 def contract_from_fields(reader: DocumentReader, document: dict[str, Any]) -> Contract | None:
@@ -44,9 +44,10 @@ def contract_from_fields(reader: DocumentReader, document: dict[str, Any]) -> Co
     check_misplaced(reader, document)
     name = reader.text(document, "mlm:name")
     input_given = reader.single(document, "mlm:input")
-    bands, scaling = _input(reader, input_given)
+    bands, scaling, taken = _input(reader, input_given)
     output_given = reader.single(document, "mlm:output")
-    classes, channels = _output(reader, output_given)
+    classes, result = _output(reader, output_given)
+    channels = result.channels
     output_name = output_given.get("name")
     if output_name is not None and not isinstance(output_name, str):
         reader.wrong("mlm:output.0.name", f"must be a text, not {json.dumps(output_name)}")
@@ -58,6 +59,9 @@ def contract_from_fields(reader: DocumentReader, document: dict[str, Any]) -> Co
         reader.wrong("swath:resolution_m", f"must be above 0, not {resolution}")
     dtype = reader.one_of(document, "swath:dtype", tuple(DTYPE_RANGES), "uint8" if output == "classes" else "float32")
     nodata = _nodata(reader, document, output, dtype)
+    numbers: tuple[int, ...] = ()
+    if output == "classes" and threshold is None and (result.axis == "none" or (result.whole and channels == 1)):
+        numbers, channels = tuple(entry.value for entry in classes), None
     if output == "classes":
         _check_classes(reader, classes, channels, threshold, dtype, nodata)
     else:
@@ -81,13 +85,23 @@ def contract_from_fields(reader: DocumentReader, document: dict[str, Any]) -> Co
         mlm=document,
         channels=channels,
         output_name=output_name if isinstance(output_name, str) else "",
-        size=_square_size(input_given),
+        size=taken.size,
+        axes=NetworkAxes(
+            taken.axis == "last",
+            result.axis,
+            numbers,
+            int(nodata) if numbers else 255,
+            taken.dtype if taken.whole else "",
+        ),
     )
 
 
-def _input(reader: DocumentReader, given: dict[str, Any]) -> tuple[tuple[str, ...], tuple[dict[str, Any], ...]]:
+def _input(
+    reader: DocumentReader, given: dict[str, Any]
+) -> tuple[tuple[str, ...], tuple[dict[str, Any], ...], ContractArray]:
+    """Bands, scaling, and the array that they are in."""
     if not given:
-        return (), ()
+        return (), (), ContractArray()
     where = "mlm:input.0."
     bands: list[str] = []
     names = given.get("bands")
@@ -108,7 +122,8 @@ def _input(reader: DocumentReader, given: dict[str, Any]) -> tuple[tuple[str, ..
         if isinstance(band, dict):
             check_unused(reader, band, ("name", "expression"), f"{where}bands.{position}", of="mlm:input.0.bands")
     check_unused(reader, given, _INPUT_FIELDS, "mlm:input.0", of="mlm:input")
-    channels = _array(reader, given, "input", where)
+    array = read_array(reader, given, "input", where)
+    channels = array.channels
     if channels is not None and bands and channels != len(bands):
         reader.wrong(where + "input.shape", f"says {channels} channels, but bands names {len(bands)}")
     if given.get("resize_type") is not None:
@@ -117,60 +132,14 @@ def _input(reader: DocumentReader, given: dict[str, Any]) -> tuple[tuple[str, ..
         )
     if given.get("pre_processing_function") is not None:
         reader.wrong(where + "pre_processing_function", "must be null: use value_scaling, or put it into the model")
-    return tuple(bands), read_scaling(reader, given, bands)
+    return tuple(bands), read_scaling(reader, given, bands), array
 
 
-def _array(reader: DocumentReader, parent: dict[str, Any], key: str, where: str) -> int | None:
-    """The channels of an input or result structure; None when variable or not known."""
-    structure = parent.get(key)
-    if not isinstance(structure, dict):
-        reader.wrong(where + key, "must be an object with shape, dim_order and data_type")
-        return None
-    check_unused(reader, structure, ("shape", "dim_order", "data_type"), f"{where}{key}", of=f"{where}{key}")
-    if structure.get("data_type") not in RUN_TYPES:
-        reader.wrong(
-            f"{where}{key}.data_type",
-            f"must be float32 (or {', '.join(RUN_TYPES[1:])}), not {json.dumps(structure.get('data_type'))}; a network that takes "
-            "or gives whole numbers needs a cast in it",
-        )
-    order = structure.get("dim_order")
-    if (
-        not isinstance(order, list)
-        or len(order) != 4
-        or [order[i] for i in (0, 2, 3)] != ["batch", "height", "width"]
-        or order[1] not in _CHANNELS
-    ):
-        reader.wrong(
-            f"{where}{key}.dim_order",
-            f"must be batch, channel (or class), height, width, not {json.dumps(order)}"
-            + (
-                "; give dates as bands"
-                if isinstance(order, list) and "time" in order
-                else "; put the change of axes into the model"
-            ),
-        )
-    shape = structure.get("shape")
-    if not isinstance(shape, list) or len(shape) != 4 or not all(type(n) is int and (n > 0 or n == -1) for n in shape):
-        reader.wrong(f"{where}{key}.shape", "must be four numbers, each above 0, or -1 where it varies")
-        return None
-    return None if shape[1] == -1 else cast(int, shape[1])
-
-
-def _square_size(given: dict[str, Any]) -> int:
-    """Height and width of the input where they are one number; 0 where they vary or differ. After the checks of _array."""
-    structure = given.get("input")
-    shape = structure.get("shape") if isinstance(structure, dict) else None
-    if not isinstance(shape, list) or len(shape) != 4:
-        return 0
-    height, width = shape[2:]
-    return height if type(height) is int and height == width and height > 0 else 0
-
-
-def _output(reader: DocumentReader, given: dict[str, Any]) -> tuple[tuple[ModelClass, ...], int | None]:
+def _output(reader: DocumentReader, given: dict[str, Any]) -> tuple[tuple[ModelClass, ...], ContractArray]:
     if not given:
-        return (), None
+        return (), ContractArray()
     where = "mlm:output.0."
-    channels = _array(reader, given, "result", where)
+    array = read_array(reader, given, "result", where, without_channels=True)
     check_unused(reader, given, _OUTPUT_FIELDS, "mlm:output.0", of="mlm:output")
     if given.get("post_processing_function") is not None:
         reader.wrong(
@@ -178,17 +147,17 @@ def _output(reader: DocumentReader, given: dict[str, Any]) -> tuple[tuple[ModelC
         )
     listed = given.get("classification:classes")
     if listed is None:
-        return (), channels
+        return (), array
     where += "classification:classes"
     if not isinstance(listed, list) or not all(isinstance(c, dict) for c in listed):
         reader.wrong(where, "must be a list of objects with value, name and color_hint")
-        return (), channels
+        return (), array
     classes: list[ModelClass] = []
     if len(listed) > MOST_CLASSES:
         reader.wrong(
             where, f"names {len(listed)} classes; a map is of bytes and holds {MOST_CLASSES} (values 0 to 254)"
         )
-        return (), channels
+        return (), array
     hints = [entry.get("color_hint") for entry in listed]
     colors = default_colors([hint if _is_color(hint) else None for hint in hints])
     for position, entry in enumerate(listed):
@@ -204,7 +173,7 @@ def _output(reader: DocumentReader, given: dict[str, Any]) -> tuple[tuple[ModelC
             hint = PALETTE[0]
         red, green, blue = bytes.fromhex(hint)
         classes.append(ModelClass(value, name, (red, green, blue)))
-    return tuple(classes), channels
+    return tuple(classes), array
 
 
 def _is_color(hint: Any) -> bool:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swath.errors import ModelError
+from swath.models.network_axes import PLAIN, WHOLE_TYPES, NetworkAxes
 
-RUN_TYPES = ("float32", "float16", "float64", "bfloat16")
+INPUT_TYPES = ("float32", "float16", "float64", "bfloat16", *WHOLE_TYPES)
 """Types of numbers that a network may take: pixels are float32, and are given as another of these where the file declares it."""
 LEAST_SIZE = 8
 """Side in pixels of the smallest square images of one size that are worth a call of the network."""
@@ -26,50 +27,49 @@ class Declaration:
     """Of the input: None where a length varies; None as a whole when nothing is declared."""
     outputs: tuple[str, ...]
     """Names; positions where they have none."""
-    channels: tuple[int | None, ...] = ()
-    """Of each output: its channels; None where they vary or are not declared."""
+    output_shapes: tuple[tuple[int | None, ...] | None, ...] = ()
+    """Of each output: None where a length varies, or none is declared."""
 
-    @property
-    def size(self) -> int:
+    def size(self, axes: NetworkAxes) -> int:
         """Height and width of the square images that are the only ones; 0 where others are taken."""
         if self.shape is None or len(self.shape) != 4:
             return 0
-        height, width = self.shape[2:]
+        height, width = self.shape[1:3] if axes.bands_last else self.shape[2:]
         return height if height is not None and height == width else 0
 
-    def check(self, path: str, bands: int, output: str, channels: int | None = None) -> None:
+    def check(self, path: str, bands: int, output: str, channels: int | None = None, axes: NetworkAxes = PLAIN) -> None:
         """Raise ModelError for a model that cannot run on images (1, bands, height, width) of any size, or square ones of one
         size, whose output is not one that the contract names, or has another number of channels. `output` is the contract's name
-        of it."""
+        of it, `axes` how its arrays lie."""
         if len(self.inputs) != 1:
             raise ModelError(
                 f"{path}: the model takes {len(self.inputs)} inputs ({_listed(self.inputs)}); swath runs models with one",
                 remedy="export a network that takes one tensor of images and makes the others of it, or holds them",
             )
-        if self.dtype and self.dtype not in RUN_TYPES:
+        if self.dtype and self.dtype not in INPUT_TYPES:
             raise ModelError(
-                f"{path}: the model takes {self.dtype}; swath gives float32 (or {', '.join(RUN_TYPES[1:])})",
+                f"{path}: the model takes {self.dtype}; swath gives float32 (or {', '.join(INPUT_TYPES[1:])})",
                 remedy="export it with a float32 input; a first layer that casts to another type may follow",
             )
         if self.shape is not None:
-            self._check_shape(path, self.shape, bands)
+            self._check_shape(path, self.shape, bands, axes)
         chosen = choose_output(path, self.outputs, output)
-        declared = dict(zip(self.outputs, self.channels, strict=False)).get(chosen)
+        declared = axes.channels_of(dict(zip(self.outputs, self.output_shapes, strict=False)).get(chosen))
         if channels is not None and declared is not None and declared != channels:
             raise channels_error(path, declared, channels)
 
-    def _check_shape(self, path: str, shape: tuple[int | None, ...], bands: int) -> None:
+    def _check_shape(self, path: str, shape: tuple[int | None, ...], bands: int, axes: NetworkAxes) -> None:
         words = " x ".join("any" if length is None else str(length) for length in shape)
         if len(shape) != 4:
             raise ModelError(
                 f"{path}: the model takes {words}, {len(shape)} axes; swath gives (1, bands, height, width)",
                 remedy="export a network of one image: dates of a time series as bands, for example",
             )
-        count, channels, height, width = shape
-        if width == bands != channels and bands > 1:
+        count, channels, height, width = shape if not axes.bands_last else (shape[0], shape[3], shape[1], shape[2])
+        if width == bands != channels and bands > 1 and not axes.bands_last:
             raise ModelError(
-                f"{path}: the model takes {words}: its bands are the last axis, and swath gives (1, bands, height, width)",
-                remedy="export it with the axes batch, channel, height, width",
+                f"{path}: the model takes {words}: its bands are the last axis, and its contract says that they are the second",
+                remedy="write batch, height, width, channel as dim_order of mlm:input.0.input, and shape in this order",
             )
         if channels not in (None, bands):
             raise ModelError(
@@ -111,7 +111,10 @@ def channels_error(path: str, given: int, expected: int) -> ModelError:
     """The error of a model that gives another number of channels than its contract says."""
     remedy = "correct the contract's classes"
     if given == 1:
-        remedy = "one channel for two classes needs swath:threshold; class numbers (argmax) cannot be mapped: export without argmax"
+        remedy = (
+            "one channel for two classes needs swath:threshold; for class numbers (argmax) write a type of whole numbers as data_type "
+            "of mlm:output.0.result, and 1 as its channels"
+        )
     return ModelError(f"{path}: the model gives {given} channels, but its contract says {expected}", remedy=remedy)
 
 

@@ -101,13 +101,13 @@ def read_declaration(path: str) -> Declaration:
         document = _contents(archive).document
         found = _signature(document)
         about = document["graph_module"]["graph"]["tensor_values"]
-        channels = tuple(_channels(about[tensor]["sizes"]) for tensor in found.outputs.values())
+        shapes = tuple(_shape(about[tensor]["sizes"]) for tensor in found.outputs.values())
         axes = tuple(int(axis.minimum) if axis.minimum == axis.maximum else None for axis in found.axes)
-        return Declaration((found.image,), found.dtype, axes, tuple(found.outputs), channels)
+        return Declaration((found.image,), found.dtype, axes, tuple(found.outputs), shapes)
 
 
-def _channels(sizes: list[dict[str, Any]]) -> int | None:
-    return int(sizes[1]["as_int"]) if len(sizes) == 4 and "as_int" in sizes[1] else None
+def _shape(sizes: list[dict[str, Any]]) -> tuple[int | None, ...]:
+    return tuple(int(size["as_int"]) if "as_int" in size else None for size in sizes)
 
 
 def read_program(path: str, output: str = "") -> Program:

@@ -53,7 +53,7 @@ def weights_of(ref: ModelRef) -> Weights:
     declared = declaration_of(local, form)
     return Weights(
         str(path), form, weights_sha256(local), ref.factory, len(contract.bands), contract.output_name, code,
-        contract.expected_channels, declared.size if declared is not None else 0, contract.size,
+        contract.expected_channels, declared.size(contract.axes) if declared is not None else 0, contract.size, contract.axes,
     )  # fmt: skip
 
 
@@ -65,7 +65,9 @@ def measure_weights(weights: Weights) -> ReceptiveField:
     from swath.models.receptive import gives_probabilities, measure_predictor, output_channels
 
     predictor = load_model(weights)
-    found = measure_predictor(predictor, weights.bands, weights.size, weights.likely_size)
+    found = measure_predictor(
+        predictor, weights.bands, weights.size, weights.likely_size, votes=bool(weights.axes.numbers)
+    )
     if weights.channels is not None:
         given = output_channels(predictor, weights.bands, found.size)
         if given != weights.channels:

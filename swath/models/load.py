@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 from swath.errors import ModelError
 from swath.models.contract import Contract, Format, ModelInfo, Precision, Runtime, Weights, native_runtime
-from swath.models.conversion import OUTPUT, ConvertibleWeights, converted_weights
+from swath.models.conversion import OUTPUT, ConvertibleWeights, NotConverted, converted_weights
 from swath.models.declaration import Declaration
 from swath.models.device import Device
 from swath.models.exported_archive import check_archive, read_declaration, read_graph
+from swath.models.network_axes import NetworkAxes
 from swath.models.runtime import RUNTIMES, NetworkFile, require_runtime
 from swath.models.safety.first_load import FirstLoad, load_first
 from swath.models.safety.onnx_file import check_onnx, read_onnx, weights_files
@@ -54,11 +55,11 @@ def load_model(source: Weights | ModelInfo) -> Predictor:
     """
     if isinstance(source, Weights):
         form, output = source.format, source.output
-        how = _How(native_runtime(form), "float32", "cpu")
+        how = _How(native_runtime(form), "float32", "cpu", source.axes)
         bands, stride, smallest, size = source.bands, 1, 1, 0
     else:
         form, output = source.format, source.contract.output_name
-        how = _How(source.used_runtime, source.precision, source.device)
+        how = _How(source.used_runtime, source.precision, source.device, source.contract.axes)
         bands, stride, smallest = len(source.contract.bands), source.stride, source.smallest
         size = source.size
     weights = ConvertibleWeights(
@@ -100,6 +101,7 @@ class _How:
     runtime: Runtime
     precision: Precision
     device: Device
+    axes: NetworkAxes
 
 
 @lru_cache(maxsize=_CACHED)
@@ -111,13 +113,15 @@ def _load(href: str, weights: ConvertibleWeights, how: _How) -> Predictor:
     runtime, output = RUNTIMES[how.runtime], weights.output
     sha256 = weights.sha256
     if form not in runtime.formats:
+        if how.axes.bands_last:
+            raise NotConverted(f"{href}: a network whose bands are the last axis is not converted to ONNX")
         path, form, output = converted_weights(path, weights), "onnx", OUTPUT
         sha256 = weights_sha256(path)
     if form != "safetensors":  # which is nothing but numbers
         files = tuple(str(Path(each).absolute()) for each in weights_files(path))
         rehearsal = "rehearse_openvino" if how.runtime == "openvino" else "rehearse"
         load_first(FirstLoad(path, form, sha256, files, (runtime.package,), f"{__name__}:{rehearsal}"))
-    file = NetworkFile(path, href, form, output, weights.factory or None, weights.code)
+    file = NetworkFile(path, href, form, output, weights.factory or None, weights.code, how.axes)
     with _remedy() if form == "pt2" else contextlib.nullcontext():
         return runtime.open(file, how.precision, how.device)
 
@@ -136,7 +140,7 @@ def check_file(path: str, form: Format, contract: Contract | None = None) -> Non
                 check_onnx(path)
         declared = declaration_of(path, form) if contract is not None else None
     if contract is not None and declared is not None:
-        declared.check(path, len(contract.bands), contract.output_name, contract.expected_channels)
+        declared.check(path, len(contract.bands), contract.output_name, contract.expected_channels, contract.axes)
 
 
 def declaration_of(path: str, form: Format) -> Declaration | None:
@@ -152,9 +156,7 @@ def declaration_of(path: str, form: Format) -> Declaration | None:
                 first.dtype if first is not None else "",
                 first.shape if first is not None else None,
                 tuple(each.name for each in graph.outputs),
-                tuple(
-                    each.shape[1] if each.shape is not None and len(each.shape) == 4 else None for each in graph.outputs
-                ),
+                tuple(each.shape for each in graph.outputs),
             )
     return None
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from swath.errors import MissingExtra, ModelError
 from swath.models.contract import Precision
 from swath.models.declaration import choose_output
+from swath.models.network_axes import PLAIN, WHOLE_TYPES, NetworkAxes
 from swath.models.predictor import Predictor, cause, check_shape, converted, out_of_memory, refused
 from swath.models.safety.onnx_file import check_onnx
 
@@ -29,14 +30,22 @@ COMPILED_SIZES = 4
 """Sizes of images whose compiled network is kept, with the memory of its intermediate results."""
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 _TYPES = {"f32": "float32", "f16": "float16", "f64": "float64"}
+_TYPES |= {("u" if each[0] == "u" else "i") + each.removeprefix("u").removeprefix("int"): each for each in WHOLE_TYPES}
 
 
 class OpenVinoPredictor:
     """A network that OpenVINO runs."""
 
-    def __init__(self, model: openvino.Model, path: str, output: str = "", precision: Precision = "float32") -> None:
+    def __init__(
+        self,
+        model: openvino.Model,
+        path: str,
+        output: str = "",
+        precision: Precision = "float32",
+        axes: NetworkAxes = PLAIN,
+    ) -> None:
         """`output` is the name of the output to use where there are several. Raises ModelError when there is none of that name, or
-        the model takes anything but one tensor of floating-point numbers."""
+        the model takes anything but one tensor of numbers."""
         if len(model.inputs) != 1:
             names = ", ".join(each.any_name for each in model.inputs)
             raise ModelError(
@@ -44,10 +53,11 @@ class OpenVinoPredictor:
             )
         taken = model.inputs[0].element_type.get_type_name()
         if taken not in _TYPES:
-            raise ModelError(f"{path}: the model takes {taken}; swath gives float32, float16 or float64")
+            raise ModelError(f"{path}: the model takes {taken}; swath gives {', '.join(_TYPES.values())}")
         outputs = [each.any_name for each in model.outputs]
         self._output = outputs.index(choose_output(path, outputs, output))
-        self._dtype = _TYPES[taken]
+        self.input_dtype = _TYPES[taken]
+        self._axes = axes
         self._model = model
         self._precision = precision
         self._compiled: OrderedDict[tuple[int, ...], openvino.InferRequest] = OrderedDict()
@@ -55,10 +65,17 @@ class OpenVinoPredictor:
         self.path = path
 
     @classmethod
-    def open(cls, path: str, output: str = "", precision: Precision = "float32", name: str = "") -> OpenVinoPredictor:
+    def open(
+        cls,
+        path: str,
+        output: str = "",
+        precision: Precision = "float32",
+        name: str = "",
+        axes: NetworkAxes = PLAIN,
+    ) -> OpenVinoPredictor:
         """The model, with the output of this name where it has several. Messages call it `name`. Raises ModelError as `read` and
         __init__ do."""
-        return cls(cls.read(path, name), name or path, output, precision)
+        return cls(cls.read(path, name), name or path, output, precision, axes)
 
     @staticmethod
     def read(path: str, name: str = "") -> openvino.Model:
@@ -75,17 +92,17 @@ class OpenVinoPredictor:
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         import openvino
 
-        given = np.ascontiguousarray(converted(images, self._dtype, self.path))
+        given = np.ascontiguousarray(converted(self._axes.given(images), self.input_dtype, self.path))
         try:
             with self._lock:
-                request = self._request(images.shape)
+                request = self._request(given.shape)
                 request.infer([openvino.Tensor(given, shared_memory=True)], share_inputs=True)
                 result = np.array(request.get_output_tensor(self._output).data, np.float32)
         except RuntimeError as error:
             if out_of_memory(error):
                 raise MemoryError(f"{self.path}: {cause(error)}") from error
             raise refused(self.path, images, error) from error
-        return check_shape(self.path, images, result)
+        return check_shape(self.path, images, self._axes.arranged(result, self.path))
 
     def _request(self, shape: tuple[int, ...]) -> openvino.InferRequest:
         """The network, compiled for images of this shape. Raises RuntimeError where it does not take them, and ModelError where this

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import ModelError
+from swath.models.network_axes import WHOLE_TYPES
 
 _PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (?:Load model from \S+ failed:)?")
 _SOURCE = re.compile(r"/onnxruntime_src/\S+ ")
@@ -53,10 +54,13 @@ def check_shape(path: str, images: NDArray[np.float32], output: NDArray[np.float
         remedy = "export a model that ends with its own upsampling and gives (N, channels, height, width)"
         if output.ndim == 3 and output.shape[1:] == images.shape[2:]:
             remedy = (
-                "export a model without its argmax, which gives (N, channels, height, width): one number for each class"
+                "for class numbers write batch, height, width as dim_order of mlm:output.0.result, with three numbers as its shape; or "
+                "export the model without its argmax, which gives one channel for each class"
             )
         elif output.ndim == 4 and output.shape[1:3] == images.shape[2:]:
-            remedy = "export a model whose output has the axes batch, channel, height, width, not batch, height, width, channel"
+            remedy = (
+                "write batch, height, width, channel as dim_order of mlm:output.0.result, and its shape in this order"
+            )
         raise ImagesRefused(
             f"{path}: images of shape {images.shape} became {output.shape}; swath needs both sizes kept", remedy=remedy
         )
@@ -64,9 +68,12 @@ def check_shape(path: str, images: NDArray[np.float32], output: NDArray[np.float
 
 
 def converted(images: NDArray[np.float32], dtype: str, path: str) -> NDArray[Any]:
-    """Images in the type of numbers that a network takes. Raises ModelError where a number is too large for it."""
+    """Images in the type of numbers that a network takes; whole ones are rounded, halves to even. Raises ModelError where a number is
+    too large for it."""
     if dtype == "float32":
         return images
+    if dtype in WHOLE_TYPES:
+        return _whole(images, dtype, path)
     with np.errstate(over="ignore"):
         result: NDArray[Any] = images.astype(dtype)
     lost = np.isinf(result) & np.isfinite(images)
@@ -75,6 +82,18 @@ def converted(images: NDArray[np.float32], dtype: str, path: str) -> NDArray[Any
             f"{path}: the model takes {dtype}, which cannot hold {images[lost][0]:g}",
             remedy="scale the pixels with value_scaling in the contract, or export the model in float32",
         )
+    return result
+
+
+def _whole(images: NDArray[np.float32], dtype: str, path: str) -> NDArray[Any]:
+    limits, rounded = np.iinfo(dtype), np.rint(images)
+    wrong = ~((rounded >= limits.min) & (rounded <= limits.max))
+    if wrong.any():
+        raise ModelError(
+            f"{path}: the model takes {dtype}, which cannot hold {images[wrong][0]:g}",
+            remedy="scale and clip the pixels with value_scaling in the contract",
+        )
+    result: NDArray[Any] = rounded.astype(dtype)
     return result
 
 

@@ -46,6 +46,11 @@ def probability_bands(contract: Contract, choice: Probabilities, *, applied: boo
         raise ModelError(
             f"{contract.name}: a model of values has no probabilities", remedy="leave output.probabilities out"
         )
+    if contract.axes.numbers:
+        raise ModelError(
+            f"{contract.name}: a model that gives class numbers has no probabilities",
+            remedy="leave output.probabilities out, or export the model without its argmax",
+        )
     if unknown := [name for name in choice.classes if name not in names]:
         raise ModelError(
             f"{contract.name}: no class is called {', '.join(unknown)}",

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from swath.errors import ModelError
 from swath.models.contract import ReceptiveField
+from swath.models.network_axes import WHOLE_TYPES
 from swath.models.predictor import ImagesRefused, Predictor
 from swath.models.safety.training_mode import EVAL_REMEDY
 
@@ -51,13 +52,17 @@ _MIN_BREADTH = 16
 """Least breadth of probe images in pixels."""
 
 
-def measure_predictor(predictor: Predictor, bands: int, size: int = 0, likely: int = 0) -> ReceptiveField:
+def measure_predictor(
+    predictor: Predictor, bands: int, size: int = 0, likely: int = 0, *, votes: bool = False
+) -> ReceptiveField:
     """Radius and stride of a network with so many input bands. `size` is the side of the only images that it takes, 0 where that is
-    not known; `likely` is the side to try first where it does not take any size.
+    not known; `likely` is the side to try first where it does not take any size. `votes`: it gives class numbers, which need not
+    change where a pixel reaches.
 
     Raises ModelError when the network takes none of the tried sizes, does not keep height and width, or gives another result for the
     same image.
     """
+    predictor = _probed(predictor)
     if size:
         return _of_one_size(predictor, bands, size)
     refusal: ImagesRefused | None = None
@@ -70,6 +75,9 @@ def measure_predictor(predictor: Predictor, bands: int, size: int = 0, likely: i
             continue
         reason = _batch_dependence(predictor, bands, stride, smallest)
         if reason:
+            return ReceptiveField(FALLBACK_HALO, stride, False, reason, smallest)
+        if votes:
+            reason = "the model gives class numbers, which do not show how far a pixel reaches"
             return ReceptiveField(FALLBACK_HALO, stride, False, reason, smallest)
         radius = _radius(predictor, bands, stride, smallest)
         if radius is None:
@@ -104,6 +112,7 @@ def _of_one_size(predictor: Predictor, bands: int, size: int) -> ReceptiveField:
 def output_channels(predictor: Predictor, bands: int, size: int = 0) -> int:
     """How many channels a network with so many input bands gives; `size` as in ReceptiveField. Raises ModelError when it takes none
     of the tried sizes."""
+    predictor = _probed(predictor)
     refusal: ImagesRefused | None = None
     for side in (size,) if size else (64, 256, 1024, 60, 168):
         try:
@@ -116,6 +125,7 @@ def output_channels(predictor: Predictor, bands: int, size: int = 0) -> int:
 def gives_probabilities(predictor: Predictor, bands: int, receptive: ReceptiveField) -> bool:
     """Whether all outputs for noise and ramps of several magnitudes are within 0..1 and differ from each other, as of networks that
     end in softmax or sigmoid, and hardly of logits."""
+    predictor = _probed(predictor)
     side = receptive.size or receptive.stride * -(-max(receptive.smallest, _PROBE_SIDE) // receptive.stride)
     ramp = np.broadcast_to(np.linspace(-1, 1, side, dtype=np.float32)[:, None], (1, bands, side, side))
     images = [image * np.float32(scale) for scale in _PROBE_SCALES for image in (_noise(bands, side, side), ramp)]
@@ -134,6 +144,26 @@ def _size_error(refusal: ImagesRefused, bands: int) -> ModelError:
     return ModelError(
         f"{refusal.message}; nor other sizes that were tried", remedy=refusal.remedy or _remedy(refusal, bands)
     )
+
+
+class WholeNumberProbe:
+    """A network of whole numbers as one that takes noise: brought to 0 to 255, around 128, and 0 for NaN."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+        self.path = _name(predictor)
+        self.global_layers: tuple[str, ...] = getattr(predictor, "global_layers", ())
+        most = 127 if getattr(predictor, "input_dtype", "") == "int8" else 255
+        self._middle, self._most = np.float32((most + 1) / 2), most
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        scaled = np.nan_to_num(images * (self._middle / 4) + self._middle, nan=0)
+        return self._predictor(np.clip(np.rint(scaled), 0, self._most).astype(np.float32))
+
+
+def _probed(predictor: Predictor) -> Predictor:
+    whole = getattr(predictor, "input_dtype", "") in WHOLE_TYPES
+    return WholeNumberProbe(predictor) if whole else predictor
 
 
 def _name(predictor: Predictor) -> str:
@@ -204,7 +234,8 @@ def _radius(predictor: Predictor, bands: int, stride: int, smallest: int) -> int
         if about is None:
             return None
         marked = _reach(predictor, bands, stride, (longest, breadth), vertical, 1, _PROBE_VALUES[:1])
-        values = _PROBE_VALUES[:1] if marked == about else _PROBE_VALUES
+        spreads = marked == about and not isinstance(predictor, WholeNumberProbe)
+        values = _PROBE_VALUES[:1] if spreads else _PROBE_VALUES
         length = min(longest, max(smallest, 2 * -(-(about + 4 * stride) // stride) * stride))
         reach = _reach(predictor, bands, stride, (length, breadth), vertical, stride, values)
         while reach is None and length < longest:

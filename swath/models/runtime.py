@@ -14,6 +14,7 @@ from swath.errors import MissingExtra, ModelError
 from swath.models.contract import Format, Precision, Runtime, native_runtime
 from swath.models.conversion import CONVERTED
 from swath.models.device import Device
+from swath.models.network_axes import PLAIN, NetworkAxes
 
 if TYPE_CHECKING:
     from swath.models.predictor import Predictor
@@ -33,6 +34,8 @@ class NetworkFile:
     factory: str | None = None
     code: str = ""
     """Digest of the factory's code, see swath.module_code."""
+    axes: NetworkAxes = PLAIN
+    """How the network's arrays lie."""
 
 
 class ModelRuntime(Protocol):
@@ -82,19 +85,20 @@ class TorchRuntime:
         from swath.models import torch_files
         from swath.models.torch_predictor import TorchPredictor
 
-        path, output = file.path, file.output
+        path, output, axes = file.path, file.output, file.axes
         match file.format:
             case "pt2":
-                return TorchPredictor(torch_files.load_torch_export(path, output), path, precision, device)
+                program = torch_files.load_torch_export(path, output)
+                return TorchPredictor(program, path, precision, device, axes=axes)
             case "torchscript":
-                return TorchPredictor(torch_files.load_torchscript(path), path, precision, device, output)
+                return TorchPredictor(torch_files.load_torchscript(path), path, precision, device, output, axes)
             case "safetensors":
                 return TorchPredictor(
-                    torch_files.load_safetensors(path, file.factory, file.code), path, precision, device, output
+                    torch_files.load_safetensors(path, file.factory, file.code), path, precision, device, output, axes
                 )
             case "checkpoint":
                 return TorchPredictor(
-                    torch_files.load_checkpoint(path, file.factory, file.code), path, precision, device, output
+                    torch_files.load_checkpoint(path, file.factory, file.code), path, precision, device, output, axes
                 )
         raise ModelError(f"{file.name}: torch does not run {file.format} files")
 
@@ -113,7 +117,7 @@ class OnnxRuntime:
     def open(self, file: NetworkFile, precision: Precision, device: Device) -> Predictor:
         from swath.models.onnx_predictor import OnnxPredictor
 
-        return OnnxPredictor.open(file.path, file.output, file.name)
+        return OnnxPredictor.open(file.path, file.output, file.name, file.axes)
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ class OpenVinoRuntime:
     def open(self, file: NetworkFile, precision: Precision, device: Device) -> Predictor:
         from swath.models.openvino_predictor import OpenVinoPredictor
 
-        return OpenVinoPredictor.open(file.path, file.output, precision, file.name)
+        return OpenVinoPredictor.open(file.path, file.output, precision, file.name, file.axes)
 
 
 RUNTIMES: dict[Runtime, ModelRuntime] = {each.name: each for each in (TorchRuntime(), OnnxRuntime(), OpenVinoRuntime())}

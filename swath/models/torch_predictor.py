@@ -17,6 +17,7 @@ from swath.models.declaration import choose_output
 from swath.models.device import Device, DeviceUsage
 from swath.models.exported_program import Program
 from swath.models.global_layers import TorchNetwork, find_global_layers
+from swath.models.network_axes import PLAIN, NetworkAxes
 from swath.models.predictor import Predictor, cause, check_shape, converted, refused
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class TorchPredictor:
         precision: Precision = "float32",
         device: Device = "cpu",
         output: str = "",
+        axes: NetworkAxes = PLAIN,
     ) -> None:
         """`module` is in eval mode. With another precision than float32, torch chooses which operators compute in it
         (autocast); images and results are float32 all the same. `output` is the key of what is used where the network gives a
@@ -52,9 +54,15 @@ class TorchPredictor:
         self._precision = precision
         self._device = device
         self._output = output
-        self._dtype = _input_type(module)
+        self._axes = axes
+        self._dtype = _input_type(module, axes.takes)
         self.usage = DeviceUsage(device)
         """How long the device computed."""
+
+    @property
+    def input_dtype(self) -> str:
+        """Type of the numbers that the network takes."""
+        return str(self._dtype).removeprefix("torch.")
 
     @property
     def global_layers(self) -> tuple[str, ...]:
@@ -64,16 +72,16 @@ class TorchPredictor:
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch
 
-        given = (
-            converted(images, "float16", self.path)
-            if self._dtype == torch.float16
-            else images.astype(np.float32, copy=False)
-        )
+        given = self._axes.given(images)
+        narrow = self._dtype == torch.float16 or not self._dtype.is_floating_point
+        given = converted(given, self.input_dtype, self.path) if narrow else given.astype(np.float32, copy=False)
+        # Pixels whose bands lie side by side: of a network that takes the bands last, the order of its axes.
+        order = torch.contiguous_format if self._axes.bands_last else torch.channels_last
         tensor = torch.from_numpy(given.astype(given.dtype, copy=min(given.strides) < 0)).to(self._dtype)
         reduced = torch.autocast(self._device, getattr(torch, self._precision), enabled=self._precision != "float32")
         try:
             with torch.inference_mode(), reduced:
-                tensor = self._on_device(tensor.contiguous(memory_format=torch.channels_last))
+                tensor = self._on_device(tensor.contiguous(memory_format=order))
                 end = self.usage.begin()
                 output = self._chosen(self._module(tensor))
                 end()
@@ -82,7 +90,7 @@ class TorchPredictor:
             if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
                 raise MemoryError(f"{self.path}: {cause(error)}") from error
             raise refused(self.path, images, error) from error
-        return check_shape(self.path, images, result)
+        return check_shape(self.path, images, self._axes.arranged(result, self.path))
 
     def _chosen(self, given: Any) -> torch.Tensor:
         """The one tensor of what the network gave. Raises ModelError."""
@@ -106,13 +114,17 @@ class TorchPredictor:
         return tensor if self._device == "cpu" else tensor.pin_memory().to(self._device, non_blocking=True)
 
 
-def _input_type(module: TorchNetwork) -> torch.dtype:
-    """The type of numbers that a network takes: what a program declares, or that of all its weights."""
+def _input_type(module: TorchNetwork, takes: str) -> torch.dtype:
+    """The type of numbers that a network takes: what a program declares, the whole numbers of its contract, or the type of all its
+    weights."""
     import torch
 
     if isinstance(module, Program):
         found: torch.dtype = getattr(torch, module.dtype)
         return found
+    if takes:
+        whole: torch.dtype = getattr(torch, takes)
+        return whole
     types = {each.dtype for each in module.parameters() if each.is_floating_point()}
     return types.pop() if len(types) == 1 else torch.float32
 

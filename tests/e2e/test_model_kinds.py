@@ -106,7 +106,7 @@ def test_the_named_output_is_mapped_whatever_numbers_the_model_takes(
     [
         (in_training, "the network was exported in training mode (batch_norm uses each image's own statistics)"),
         (graph("float32", 224, 256), "the model takes images of 224 x 256 pixels only"),
-        (graph("uint8", "h", "w"), "the model takes uint8; swath gives float32"),
+        (graph("bool", "h", "w"), "the model takes bool; swath gives float32"),
     ],
     ids=["training", "one-size", "bytes"],
 )

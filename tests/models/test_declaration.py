@@ -64,7 +64,7 @@ def write(
         ),
         ({"shape": ["n", "h", 1, 1]}, "takes images of 1 x 1 pixels only", "dynamic height"),
         ({"shape": ["n", 2, 1, "h", "w"]}, "takes any x 2 x 1 x any x any, 5 axes", "one image"),
-        ({"dtype": onnx.TensorProto.UINT8}, "takes uint8; swath gives float32 (or float16", "with a float32 input"),
+        ({"dtype": onnx.TensorProto.BOOL}, "takes bool; swath gives float32 (or float16", "with a float32 input"),
         ({"inputs": ("x", "z")}, "takes 2 inputs (x, z)", "one tensor"),
         ({"outputs": ("out", "aux")}, "gives 2 outputs (out, aux), and its contract names 'y'", "mlm:output.0.name"),
     ],
@@ -173,7 +173,7 @@ def test_another_number_of_channels_is_refused_before_it_runs(tmp_path: Path) ->
     contract(tmp_path, channels=2)
     with pytest.raises(ModelError, match=r"m\.onnx: the model gives 1 channels, but its contract says 2") as caught:
         weights_of(write(tmp_path))
-    assert "class numbers (argmax) cannot be mapped" in caught.value.remedy
+    assert "for class numbers (argmax) write a type of whole numbers" in caught.value.remedy
     export(nn.Conv2d(1, 3, 1), 1, tmp_path / "m.pt2")
     with pytest.raises(ModelError, match=r"m\.pt2: the model gives 3 channels, but its contract says 2"):
         weights_of(ModelRef(path=str(tmp_path / "m.pt2")))
@@ -185,16 +185,16 @@ def test_another_number_of_channels_is_refused_before_it_runs(tmp_path: Path) ->
 @pytest.mark.parametrize("shape", [["n", "h", "w", 3], [1, 224, 224, 3]])
 def test_bands_on_the_last_axis_are_told(shape: list[Any], tmp_path: Path) -> None:
     contract(tmp_path, bands=3)
-    with pytest.raises(ModelError, match="its bands are the last axis, and swath gives") as caught:
+    with pytest.raises(ModelError, match="its bands are the last axis, and its contract says") as caught:
         weights_of(write(tmp_path, shape))
-    assert "the axes batch, channel, height, width" in caught.value.remedy
+    assert "write batch, height, width, channel as dim_order" in caught.value.remedy
 
 
 def test_outputs_of_other_axes_are_refused_with_what_to_export(tmp_path: Path) -> None:
     contract(tmp_path, bands=3)
     for network, remedy in (
         (Classified(), "without its argmax"),
-        (Last(), "the axes batch, channel, height, width, not batch, height, width, channel"),
+        (Last(), "write batch, height, width, channel as dim_order"),
         (nn.MaxPool2d(2), "its own upsampling"),
     ):
         script(tmp_path / "m.pt", network)
