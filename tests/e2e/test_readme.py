@@ -29,6 +29,20 @@ COMMANDS = [
 ]
 
 
+EDITABLE = """
+import importlib.util, sys
+
+class Editable:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "swath":
+            return importlib.util.spec_from_file_location(name, "{package}/__init__.py", submodule_search_locations=["{package}"])
+
+sys.meta_path.insert(0, Editable)
+"""
+"""As pip's editable install does it: the clone is not on the search path."""
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what git tracks, with an environment that stands for the one that `make demo` makes."""
@@ -42,8 +56,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, target, follow_symlinks=False)
     binaries = folder / ".venv" / "bin"
     binaries.mkdir(parents=True)
-    (binaries / "python").write_text(f'#!/bin/sh\nPYTHONPATH="{folder}" exec "{sys.executable}" "$@"\n')
-    (binaries / "pipe").write_text(f'#!/bin/sh\nPYTHONPATH="{folder}" exec "{sys.executable}" -m swath.cli "$@"\n')
+    hook = folder / ".venv" / "hook"
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(EDITABLE.format(package=str(folder / "swath")))
+    for name, module in (("python", ""), ("pipe", "-m swath.cli ")):
+        (binaries / name).write_text(f'#!/bin/sh\nPYTHONPATH="{hook}" exec "{sys.executable}" -P {module}"$@"\n')
     for tool in binaries.iterdir():
         tool.chmod(0o755)
     for stamp in ("made", "run", "dev"):
@@ -51,13 +68,15 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "SWATH_HOME"}
+def environment(folder: Path) -> dict[str, str]:
+    """Of a new user: nothing is cached of any model."""
+    variables = {name: value for name, value in os.environ.items() if name != "SWATH_HOME"}
+    return variables | {"XDG_CACHE_HOME": str(folder / ".venv" / "cache")}
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        command, shell=True, cwd=folder, env=environment(), capture_output=True, text=True, timeout=110
+        command, shell=True, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=110
     )
     assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done
@@ -75,7 +94,7 @@ def served(command: str, folder: Path) -> Iterator[str]:
     process = subprocess.Popen(
         [*command.split(), "--port", "0"],
         cwd=folder,
-        env=environment(),
+        env=environment(folder),
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
