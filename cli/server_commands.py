@@ -156,6 +156,12 @@ def _agent(
     token_file: Annotated[
         Path | None, typer.Option("--token-file", metavar="FILE", help="Its token; $SWATH_AGENT_TOKEN when not given.")
     ] = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--accept", metavar="URL", help="A git repository whose code it executes, or all below URL/; several times."
+        ),
+    ] = None,
 ) -> int:
     """Execute runs of a server on this machine.
 
@@ -165,7 +171,7 @@ def _agent(
     """
     from swath.cli.commands.agent import work
 
-    return work(url, name, labels or [], slots, token_file)
+    return work(url, name, labels or [], slots, token_file, accept or [])
 
 
 def _login(url: Annotated[str, typer.Argument(metavar="URL", help="The server.", show_default=False)]) -> int:
@@ -197,6 +203,10 @@ def _submit(
         int, typer.Option("--attempts", help="How often it is tried when agents are lost.", min=1, max=10)
     ] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Use no result of an earlier run.")] = False,
+    ref: Annotated[
+        str | None,
+        typer.Option("--ref", help="Branch, tag or commit of a project in git; its own when not given."),
+    ] = None,
     key: Annotated[
         str | None,
         typer.Option("--key", metavar="TEXT", help="The same key gives the same run, however often it is asked for."),
@@ -215,7 +225,7 @@ def _submit(
 
     timeout_s = None if timeout is None else seconds(timeout, "--timeout")
     options = SubmitOptions(
-        project, tuple(labels or ()), priority, limit_key, timeout_s, attempts, fresh, key, wait, follow, as_json
+        project, tuple(labels or ()), priority, limit_key, timeout_s, attempts, fresh, ref, key, wait, follow, as_json
     )
     return submit(spec, sets or [], options)
 
@@ -272,15 +282,24 @@ def _revoke(name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it i
 @project.command("add")
 def _add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The project's name.", show_default=False)],
-    folder: Annotated[str, typer.Option("--folder", metavar="DIR", help="Where it is on the agents' machines.")],
+    folder: Annotated[
+        str | None, typer.Option("--folder", metavar="DIR", help="Where it is on the agents' machines.")
+    ] = None,
+    git: Annotated[str | None, typer.Option("--git", metavar="URL", help="Its git repository: https or ssh.")] = None,
+    ref: Annotated[
+        str | None, typer.Option("--ref", help="Branch, tag or commit for runs that name none; HEAD when not given.")
+    ] = None,
+    path: Annotated[
+        str | None, typer.Option("--path", metavar="DIR", help="The project's folder in the repository.")
+    ] = None,
 ) -> int:
-    """Add a project, or change where it is.
+    """Add a project, or change where it is: a folder of the agents' machines, or a git repository.
 
-    Example: pipe project add lakes --folder /data/lakes
+    Example: pipe project add lakes --git https://github.com/ada/lakes
     """
     from swath.cli.commands.token import add_project
 
-    return add_project(name, folder)
+    return add_project(name, folder, git, ref, path)
 
 
 @project.command("limit")

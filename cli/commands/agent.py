@@ -14,19 +14,27 @@ from swath.agent.supervisor import AGENT_TOKEN
 from swath.errors import CredentialsError, UsageError
 from swath.protocol.client import Client
 from swath.protocol.logins import SERVER
+from swath.protocol.sources import repository_address
 
 
-def work(url: str | None, name: str | None, labels: list[str], slots: int, token_file: Path | None) -> int:
+def work(
+    url: str | None, name: str | None, labels: list[str], slots: int, token_file: Path | None, accept: list[str]
+) -> int:
     """Run an agent until it is told to end. Runs go on then; the next agent of this name takes them up."""
     from swath.agent.agent import Agent
 
     address = url or os.environ.get(SERVER)
     if not address:
         raise UsageError("an agent needs the address of its server", remedy=f"pipe agent URL, or {SERVER}")
+    for repository in accept:
+        try:
+            repository_address(repository)
+        except ValueError as error:
+            raise UsageError(f"--accept {repository} {error}") from None
     called = name or socket.gethostname().partition(".")[0]
     agent = Agent(
         Client(address, _token(token_file, os.environ)), called, _state_folder(os.environ) / called, labels=tuple(labels),
-        slots=slots, say=lambda text: print(text, file=sys.stderr, flush=True),
+        slots=slots, accepts=tuple(accept), say=lambda text: print(text, file=sys.stderr, flush=True),
     )  # fmt: skip
 
     def end(number: int, frame: FrameType | None) -> None:

@@ -32,9 +32,15 @@ def revoke_token(name: str) -> int:
     return 0
 
 
-def add_project(name: str, folder: str) -> int:
-    """Add a project whose code is in a folder of the agents' machines."""
-    client_of().call("PUT", f"/projects/{name}", {"source": {"folder": folder}})
+def add_project(name: str, folder: str | None, git: str | None, ref: str | None, path: str | None) -> int:
+    """Add a project whose code is in a folder of the agents' machines, or in a git repository."""
+    if (folder is None) == (git is None):
+        raise UsageError("a project has a folder or a repository", remedy="give --folder DIR or --git URL")
+    if git is None and (ref is not None or path is not None):
+        raise UsageError("--ref and --path are of a repository", remedy="give --git URL, too")
+    values = {"folder": folder, "git": git, "ref": ref, "path": path}
+    source = {key: value for key, value in values.items() if value is not None}
+    client_of().call("PUT", f"/projects/{name}", {"source": source})
     return 0
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from swath.agent.attempt_folder import AttemptFolder, ServerAddress
+from swath.agent.attempt_folder import AgentSettings, AttemptFolder, ServerAddress
 from swath.agent.launcher import Launcher, ProcessLauncher
 from swath.crashpoint import reached
 from swath.errors import Locked, StateError, UsageError
@@ -52,16 +52,19 @@ class Agent:
         *,
         labels: tuple[str, ...] = (),
         slots: int = 1,
+        accepts: tuple[str, ...] = (),
         launcher: Launcher | None = None,
         say: Callable[[str], None] = lambda text: None,
         limits: AgentLimits = AgentLimits(),
     ) -> None:
-        """folder: of the agent's own state. say: gets a line when something happens."""
+        """folder: of the agent's own state. accepts: git repositories whose code it executes.
+        say: gets a line when something happens."""
         self._client = client
         self.name = name
         self._folder = folder
         self._labels = labels
         self._slots = slots
+        self._settings = AgentSettings(str(folder), accepts)
         self._launcher = launcher or ProcessLauncher()
         self._say = say
         self._limits = limits
@@ -108,7 +111,9 @@ class Agent:
                 claim = secrets.token_hex(16)  # another word once there was an answer
                 if work is None:
                     continue
-                folder = AttemptFolder.create(self._attempts, ServerAddress(self._client.url, registered.server), work)
+                folder = AttemptFolder.create(
+                    self._attempts, ServerAddress(self._client.url, registered.server), work, self._settings
+                )
                 reached("claimed")
                 self._say(f"{work.run}: attempt {work.number} for project {work.project}")
                 with contextlib.suppress(StateError):  # tried again with the next look
@@ -135,8 +140,9 @@ class Agent:
 
     def _register(self) -> Registered | None:
         registration = AgentRegistration(
-            name=self.name, session=self._session, labels=self._labels, slots=self._slots, version=__version__
-        )
+            name=self.name, session=self._session, labels=self._labels, slots=self._slots, version=__version__,
+            accepts=self._settings.accepts,
+        )  # fmt: skip
         pause = 1.0
         while not self._stopped.is_set():
             try:

@@ -47,6 +47,16 @@ class ServerAddress:
     id: str
 
 
+@dataclass(frozen=True)
+class AgentSettings:
+    """What the agent that claimed an attempt was started with."""
+
+    home: str = ""
+    """Its folder."""
+    accepts: tuple[str, ...] = ()
+    """Addresses of git repositories whose code it executes."""
+
+
 class AttemptFolder:
     """Files of an attempt. Each is written whole or not at all."""
 
@@ -54,12 +64,15 @@ class AttemptFolder:
         self.path = path
 
     @classmethod
-    def create(cls, parent: Path, server: ServerAddress, work: Work) -> AttemptFolder:
+    def create(
+        cls, parent: Path, server: ServerAddress, work: Work, settings: AgentSettings = AgentSettings()
+    ) -> AttemptFolder:
         """A folder for a run that was claimed. The same one again when it is there."""
         make_private(parent)
         folder = cls(parent / f"{work.run}.{work.number}")
         make_private(folder.path)
         folder._write("server.json", dataclasses.asdict(server))
+        folder._write("agent.json", dataclasses.asdict(settings))
         folder._write_text("spec.yaml", work.request.spec)
         folder._write("work.json", {"work": work.model_dump(mode="json")})
         return folder
@@ -102,6 +115,11 @@ class AttemptFolder:
     def work(self) -> Work:
         """What was claimed."""
         return Work.model_validate(self._read("work.json")["work"])
+
+    def settings(self) -> AgentSettings:
+        """What the agent was started with."""
+        found = self._read("agent.json")
+        return AgentSettings(found["home"], tuple(found["accepts"]))
 
     @property
     def log(self) -> Path:

@@ -12,29 +12,33 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from swath.agent.attempt_end import end_of, end_of_failure
 from swath.agent.attempt_folder import RUN_LOCK, SUPERVISOR_LOCK, AttemptFolder, LineNumbers
-from swath.agent.output_files import output_file
-from swath.agent.reported_text import few, first_batch, plain
+from swath.agent.reported_text import first_batch
+from swath.agent.run_code import RunCode, run_code
+from swath.agent.run_words import run_words
 from swath.crashpoint import reached
 from swath.engine.journal import Journal
 from swath.engine.journal_rows import CancelRequest, RunRow
 from swath.engine.process import Process
-from swath.errors import CredentialsError, NoSuchRun, StateError, SwathError, UsageError
-from swath.project.project import Project
+from swath.errors import CredentialsError, Interrupted, NoSuchRun, StateError, SwathError, UsageError
 from swath.protocol import logins
 from swath.protocol.client import Client, ClientLimits, ServerUnavailable, Superseded
-from swath.protocol.messages import MAX_LINES, MAX_TEXT, BeatAnswer, End
+from swath.protocol.messages import MAX_LINES, BeatAnswer, End
 from swath.storage import fence
 
 log = logging.getLogger(__name__)
 AGENT_TOKEN = "SWATH_AGENT_TOKEN"
 """Environment variable with the agent's token."""
-TAIL = 4000
-"""Characters of the output that tell why a run could not start."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -67,13 +71,13 @@ class Supervisor:
         self._limits = limits
         self._work = folder.work
         self._client = self._client_of(folder.server.url)
-        source = self._work.source.get("folder")
-        if not isinstance(source, str):
-            raise UsageError(
-                f"project {self._work.project}: a source of this kind is not known here: {list(self._work.source)}"
-            )
-        self._root = Path(source)
-        self._state = Project.find(self._root).state if self._root.is_dir() else self._root
+        self._failure: SwathError | None = None
+        """Why the run could not begin."""
+        self._code: RunCode | None = None
+        try:
+            self._code = run_code(folder)
+        except UsageError as error:
+            self._failure = error
         self._child: subprocess.Popen[bytes] | None = None
         self._process: Process | None = None
         self._next_beat = 0.0
@@ -105,7 +109,14 @@ class Supervisor:
         if self.folder.process("run") is None and not self._wanted():
             self.folder.end()
             return
-        self._start()
+        if self._code is not None:
+            try:
+                self._prepare(self._code)
+                self._start(self._code)
+            except SwathError as error:
+                self._failure = error
+            except OSError as error:
+                self._failure = StateError(f"its code could not be stored: {error}")
         while True:
             running = self._running()
             self._report()
@@ -115,6 +126,7 @@ class Supervisor:
             time.sleep(self._limits.poll_s)
         if not self.superseded:
             self._report_end()
+            self._release()
         self.folder.end()
 
     def _wanted(self) -> bool:
@@ -129,15 +141,56 @@ class Supervisor:
                 return False
             time.sleep(self._pause)
 
+    # --- the code
+
+    def _prepare(self, code: RunCode) -> None:
+        """Bring the code. Raises SwathError when that is not possible, or when the run is not wanted any more."""
+        if code.ready or self.folder.process("run") is not None:
+            return
+        commit = self._fixed(self._aside(code.resolve))
+        self._aside(lambda stop: code.check_out(commit, stop))
+
+    def _aside(self, work: Callable[[threading.Event], T]) -> T:
+        """Do something that takes time while the server hears of this attempt. The work gets an event that tells it to stop."""
+        stop = threading.Event()
+        with ThreadPoolExecutor(1, "code") as pool:
+            future = pool.submit(work, stop)
+            while not future.done():
+                self._report()
+                if self._cancelled or self.superseded:
+                    stop.set()
+                wait([future], self._limits.poll_s)
+            return future.result()
+
+    def _fixed(self, commit: str) -> str:
+        """Tell the server which commit it is. Returns the one that was told first."""
+        deadline = time.monotonic() + self._limits.report_s
+        while time.monotonic() < deadline:
+            try:
+                return self._client.beat(self._work.run, self._work.number, commit=commit).commit or commit
+            except (Superseded, CredentialsError) as error:
+                self._give_way(error)
+                break
+            except ServerUnavailable as error:
+                self._failed(error)
+                time.sleep(self._pause_s())
+        raise Interrupted("the run is not wanted any more")
+
+    def _release(self) -> None:
+        """Remove what only this run needed, unless it may be resumed."""
+        if self._code is not None:
+            with contextlib.suppress(SwathError, OSError):
+                self._code.release(finished=self._end().status in ("done", "refused"))
+
     # --- the run
 
-    def _start(self) -> None:
+    def _start(self, code: RunCode) -> None:
         """Start the run, or take up the one that another supervisor has started."""
         self._process = self.folder.process("run")
         while self._process is None and not self.superseded:
             with self.folder.locked(RUN_LOCK) as lock:
                 if lock is not None:
-                    self._launch(lock)
+                    self._launch(lock, code)
                     return
             # It was started by a supervisor that ended before it wrote that down.
             if (row := self._row()) is not None:
@@ -148,31 +201,15 @@ class Supervisor:
             self._report()
             time.sleep(self._limits.poll_s)
 
-    def _launch(self, lock: int) -> None:
+    def _launch(self, lock: int, code: RunCode) -> None:
         """Start the run's process. It holds the lock for as long as it lives, so that no second one is started."""
-        request = self._work.request
-        timeout = [] if request.timeout_s is None else ["--timeout", f"{max(1, round(request.timeout_s))}s"]
-        if self._row() is not None:
-            words = ["resume", self._work.run, *timeout]
-        else:
-            sets = [word for value in request.set for word in ("--set", value)]
-            named = ["--set", f"name={request.name}"] if request.name and not _has_name(request.spec) else []
-            words = [
-                "run",
-                "-",
-                "--id",
-                self._work.run,
-                *named,
-                *sets,
-                *timeout,
-                *(["--fresh"] if request.fresh else []),
-            ]
+        words = run_words(self._work.run, self._work.request, resumed=self._row() is not None)
         with self.folder.log.open("ab") as output, self.folder.spec.open("rb") as spec:
             try:
                 self._child = subprocess.Popen(
                     [sys.executable, "-P", "-m", "swath.cli", *words],
-                    cwd=self._root,
-                    env=self._environment(),
+                    cwd=code.root,
+                    env=self._environment(code),
                     stdin=spec,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -180,18 +217,18 @@ class Supervisor:
                     pass_fds=(lock,),
                 )
             except OSError as error:
-                output.write(f"{self._root} is not there on this machine, or cannot be entered: {error}\n".encode())
+                output.write(f"{code.root} is not there on this machine, or cannot be entered: {error}\n".encode())
                 return
         self._process = Process.of(self._child.pid)
         reached("spawned")
         self.folder.write_process("run", self._process)
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, code: RunCode) -> dict[str, str]:
         """Of the run: without tokens of server and agent, and with the fence: the server may have given the run up, and somebody may
         have asked for it again."""
         hidden = {logins.TOKEN, AGENT_TOKEN}
         env = {name: value for name, value in os.environ.items() if name not in hidden}
-        return env | {fence.VARIABLE: str(self.folder.fence)}
+        return code.environment(env) | {fence.VARIABLE: str(self.folder.fence)}
 
     def _write_fence(self, valid_until: float) -> None:
         with contextlib.suppress(OSError):  # the run waits, then
@@ -204,9 +241,9 @@ class Supervisor:
 
     def _row(self) -> RunRow | None:
         """The run in the journal; None before it is there. Raises StateError when the journal cannot be read now."""
-        if not (self._state / "journal.sqlite").is_file():
+        if self._code is None or not (self._code.state / "journal.sqlite").is_file():
             return None
-        with contextlib.suppress(NoSuchRun), Journal.open(self._state) as journal:
+        with contextlib.suppress(NoSuchRun), Journal.open(self._code.state) as journal:
             row = journal.find(self._work.run)
             return row if row.id == self._work.run else None
         return None
@@ -214,14 +251,16 @@ class Supervisor:
     def _stop_when_asked(self) -> None:
         """Hand a cancel on: to the journal at once, then signals, each stronger than the one before."""
         now = time.monotonic()
-        if not (self._cancelled or self.superseded) or now < self._next_signal or self._process is None:
+        if not (self._cancelled or self.superseded) or now < self._next_signal:
+            return
+        if self._process is None or self._code is None:
             return
         ladder = (signal.SIGINT, signal.SIGINT, signal.SIGKILL)
         number = ladder[min(len(self._signals), len(ladder) - 1)]
         if not self._signals:
             by, _, reason = self._cancelled.removeprefix("cancelled by ").partition(": ")
             request = CancelRequest(by or "the server", reason or "another attempt has taken its place", time.time())
-            with contextlib.suppress(StateError), Journal.open(self._state) as journal:
+            with contextlib.suppress(StateError), Journal.open(self._code.state) as journal:
                 journal.request_cancel(self._work.run, request)
         with contextlib.suppress(ProcessLookupError):
             if not self._process.gone():
@@ -242,12 +281,16 @@ class Supervisor:
             self._send_lines()
             self._pause = 1.0
         except (Superseded, CredentialsError) as error:
-            self.superseded = True
-            self._write_fence(0)
-            log.warning("%s", error.message)
+            self._give_way(error)
         except (ServerUnavailable, StateError) as error:
             self._failed(error)
             self._next_try = now + self._pause_s()
+
+    def _give_way(self, error: SwathError) -> None:
+        """The server has given the run to another attempt."""
+        self.superseded = True
+        self._write_fence(0)
+        log.warning("%s", error.message)
 
     def _failed(self, error: SwathError) -> None:
         """The server could not be reached: it may be at another address, which the agent has written down."""
@@ -286,11 +329,11 @@ class Supervisor:
     def _send_lines(self) -> None:
         """Send the lines that the server does not have."""
         numbers = self.folder.numbers()
-        if numbers is None or self._row() is None:
+        if numbers is None or self._code is None or self._row() is None:
             return
         if self._next_line is None:
             self._next_line = self._beat().next_line
-        with Journal.open(self._state) as journal:
+        with Journal.open(self._code.state) as journal:
             for _ in range(self._limits.batches):  # then it is time for a beat
                 rows = journal.logs_from(
                     self._work.run, numbers.local + self._next_line - numbers.server, MAX_LINES, after=self._last_row
@@ -306,31 +349,10 @@ class Supervisor:
             self._next_try = 0.0
 
     def _end(self) -> End:
-        """How the attempt ended: as the journal says, or the exit code and the last words where it has nothing."""
-        row = self._row()
-        code = self._child.returncode if self._child is not None else None
-        if row is None:
-            text = self.folder.log.read_text("utf-8", "replace")[-TAIL:].strip() if self.folder.log.exists() else ""
-            exit_code = 1 if code is None else 128 - code if code < 0 else code or 1
-            statuses = {UsageError.exit_code: "refused", 130: "interrupted", 143: "terminated"}
-            return End(
-                status=statuses.get(exit_code, "failed"), exit_code=exit_code, error=text or "it could not be started"
-            )
-        if row.status in ("running", "crashed"):
-            how = f"by signal {-code}" if code is not None and code < 0 else "without a word"
-            exit_code = 128 - code if code is not None and code < 0 else 1
-            return End(
-                status="crashed",
-                exit_code=exit_code,
-                error=f"its process ended {how}",
-                name=row.name,
-                pipeline=row.pipeline,
-            )
-        return End(
-            status=row.status, exit_code=row.exit_code or 0, error=plain(row.error)[:MAX_TEXT],
-            outputs=few(row.outputs), files=tuple(output_file(output) for output in few(row.outputs)), name=row.name,
-            pipeline=row.pipeline, summary={"seconds": (row.finished or row.started) - row.started},
-        )  # fmt: skip
+        """How the attempt ended."""
+        if self._failure is not None:
+            return end_of_failure(self._failure)
+        return end_of(self._row(), self._child.returncode if self._child is not None else None, self.folder.log)
 
     def _report_end(self) -> None:
         """Report the end, for as long as the server may take to come back."""
@@ -357,10 +379,6 @@ class Supervisor:
             self._send_lines()
             if before == self._next_line:
                 return
-
-
-def _has_name(spec: str) -> bool:
-    return any(line.startswith("name:") for line in spec.splitlines())
 
 
 def main() -> int:

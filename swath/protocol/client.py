@@ -146,9 +146,9 @@ class Client:
         """Say that an attempt has ended without a word."""
         self._ask("POST", f"/agents/{agent}/gone/{quote(run, safe='')}", gone)
 
-    def beat(self, run: str, number: int, earlier: int | None = None) -> BeatAnswer:
-        """Say that an attempt goes on; earlier: see Beat. One try: the next beat is the next try."""
-        beat = Beat(earlier=earlier)
+    def beat(self, run: str, number: int, earlier: int | None = None, commit: str = "") -> BeatAnswer:
+        """Say that an attempt goes on; earlier, commit: see Beat. One try: the next beat is the next try."""
+        beat = Beat(earlier=earlier, commit=commit)
         return BeatAnswer.model_validate(self._once("POST", _attempt(run, number, "beat"), beat))
 
     def send_lines(self, run: str, number: int, lines: tuple[Line, ...]) -> LinesAnswer:

@@ -13,6 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
+"""The whole hash of a commit."""
+GitRef = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/+-]{0,198}[A-Za-z0-9_+-])?$")]
+"""Branch, tag or whole hash of a commit."""
 RunState = Literal["queued", "claimed", "running", "ended"]
 Role = Literal["viewer", "runner", "keeper", "admin"]
 """What somebody may do in a project: see; start runs and stop their own; stop all and change the project; everything."""
@@ -58,6 +62,8 @@ class RunRequest(Message):
     """What happens when nothing is heard of it for long: its end is written as `lost`, or another attempt is made."""
     fresh: bool = False
     """As `--fresh` of `pipe run`."""
+    ref: GitRef | None = None
+    """Branch, tag or whole hash of a commit, where the project's code is in git; the project's own when not given."""
 
 
 class Cancellation(Message):
@@ -104,6 +110,10 @@ class RunInfo(Message):
     ended: float | None
     agent: str
     """Name of the agent of the newest attempt; empty before the first."""
+    repository: str = ""
+    """Address of the git repository with the project's code; empty for a folder."""
+    commit: str = ""
+    """The commit of that repository that all attempts execute; empty before it is known, and for a folder."""
     silent_s: float
     """Seconds since its supervisor was last heard of, while it runs and they are more than expected; else 0."""
     outputs: tuple[str, ...]
@@ -192,6 +202,8 @@ class AgentRegistration(Message):
     slots: int = Field(ge=1, le=1000)
     """How many runs it executes at once."""
     version: str = Field(max_length=50)
+    accepts: tuple[Annotated[str, Field(max_length=1000)], ...] = Field(default=(), max_length=100)
+    """Addresses of git repositories whose code it executes; one that ends with `/` stands for all below it."""
 
 
 class AgentInfo(Message):
@@ -209,6 +221,8 @@ class AgentInfo(Message):
     paused: bool
     project: str | None = None
     """The only project whose runs it takes; None for all."""
+    accepts: tuple[str, ...] = ()
+    """Addresses of git repositories whose code it executes."""
 
 
 class AttemptName(Message):
@@ -250,6 +264,8 @@ class Work(Message):
     project: str
     source: dict[str, Any]
     request: RunRequest
+    commit: str = Field(default="", pattern=r"^([0-9a-f]{40}([0-9a-f]{24})?)?$")
+    """What an earlier attempt has executed, and this one has to."""
 
 
 class Gone(Message):
@@ -269,6 +285,8 @@ class Beat(Message):
     started: bool = True
     earlier: int | None = Field(default=None, ge=1)
     """Number of an earlier attempt whose log lines are in the same journal: the answer says where its lines end."""
+    commit: str = Field(default="", pattern=r"^([0-9a-f]{40}([0-9a-f]{24})?)?$")
+    """The commit that the run's ref was found to be. The first one that is told stays."""
 
 
 class BeatAnswer(Message):
@@ -283,6 +301,8 @@ class BeatAnswer(Message):
     """Id of the first line that the server does not have."""
     earlier_next: int | None = None
     """Id after the last line of the `earlier` attempt that was asked about, and of those before it."""
+    commit: str = ""
+    """The commit that is to be executed, once one was told."""
 
 
 class LogLines(Message):

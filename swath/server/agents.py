@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Callable, Collection
@@ -44,13 +45,13 @@ class Agents:
                     )
             agent = rows[0]["id"] if rows else secrets.token_hex(8)
             db.execute(
-                "INSERT INTO agents (id, name, token, labels, slots, version, session, registered, seen)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET token = excluded.token, labels ="
+                "INSERT INTO agents (id, name, token, labels, slots, version, session, registered, seen, accepts)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET token = excluded.token, labels ="
                 " excluded.labels, slots = excluded.slots, version = excluded.version, session = excluded.session,"
-                " registered = excluded.registered, seen = excluded.seen",
+                " registered = excluded.registered, seen = excluded.seen, accepts = excluded.accepts",
                 (
                     agent, registration.name, identity.id, joined(registration.labels), registration.slots,
-                    registration.version, registration.session, now, now,
+                    registration.version, registration.session, now, now, json.dumps(registration.accepts),
                 ),
             )  # fmt: skip
         return agent
@@ -76,15 +77,15 @@ class Agents:
         now = self._clock()
         with self._database.reading() as db:
             rows = db.execute(
-                "SELECT agents.id, agents.name, labels, slots, version, seen, paused, projects.name AS project, (SELECT count(*)"
-                " FROM attempts WHERE agent = agents.id AND ended IS NULL) AS busy FROM agents JOIN tokens ON tokens.id ="
+                "SELECT agents.id, agents.name, labels, slots, version, seen, paused, accepts, projects.name AS project, (SELECT"
+                " count(*) FROM attempts WHERE agent = agents.id AND ended IS NULL) AS busy FROM agents JOIN tokens ON tokens.id ="
                 " agents.token LEFT JOIN projects ON projects.id = tokens.project ORDER BY seen DESC, agents.name"
             )
         return [
             AgentInfo(
                 id=row["id"], name=row["name"], labels=split(row["labels"]),
                 slots=row["slots"], busy=row["busy"], version=row["version"], seen_s=max(0.0, now - row["seen"]),
-                paused=bool(row["paused"]), project=row["project"],
+                paused=bool(row["paused"]), project=row["project"], accepts=tuple(json.loads(row["accepts"])),
             )
             for row in rows
             if projects is None or row["project"] is None or row["project"] in projects

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+from swath.protocol.sources import accepts
 from swath.server.database.database import Connection, Database, Row
 from swath.server.labels import split
 
@@ -9,10 +12,11 @@ from swath.server.labels import split
 def take_next(db: Connection, database: Database, agent: str) -> Row | None:
     """Claim the next run that an agent may execute: its id, project and attempt; None if there is none.
 
-    The oldest of the highest priority among the runs whose labels the agent has; projects take turns within a priority.
+    The oldest of the highest priority among the runs whose labels the agent has and whose code it accepts; projects take turns within a
+    priority.
     """
     about = db.execute(
-        "SELECT labels, slots, paused, tokens.project, (SELECT count(*) FROM attempts WHERE agent = agents.id AND ended IS"
+        "SELECT labels, slots, paused, accepts, tokens.project, (SELECT count(*) FROM attempts WHERE agent = agents.id AND ended IS"
         " NULL) AS busy FROM agents JOIN tokens ON tokens.id = agents.token WHERE agents.id = ?",
         (agent,),
     )[0]
@@ -23,8 +27,13 @@ def take_next(db: Connection, database: Database, agent: str) -> Row | None:
         "SELECT labels, project, max(priority) AS priority, min(queued) AS queued FROM runs WHERE state = 'queued'"
         " GROUP BY labels, project"
     )
-    fits = [row for row in ready if has.issuperset(split(row["labels"])) and about["project"] in (None, row["project"])]
-    turns = {row["id"]: row["last_claim"] for row in db.execute("SELECT id, last_claim FROM projects")}
+    projects = db.execute("SELECT id, last_claim, source FROM projects") if ready else []
+    accepted = json.loads(about["accepts"])
+    own = {
+        row["id"] for row in projects if about["project"] in (None, row["id"]) and _accepted(row["source"], accepted)
+    }
+    fits = [row for row in ready if has.issuperset(split(row["labels"])) and row["project"] in own]
+    turns = {row["id"]: row["last_claim"] for row in projects}
     fits.sort(key=lambda row: (-row["priority"], turns[row["project"]], row["queued"]))
     full = _full_limits(db, database) if fits else set()
     for row in fits:
@@ -39,6 +48,12 @@ def take_next(db: Connection, database: Database, agent: str) -> Row | None:
         if taken:
             return taken[0]
     return None
+
+
+def _accepted(source: str, accepted: list[str]) -> bool:
+    """Whether an agent executes code of a source: folders are trusted on its machine, repositories are those that it accepts."""
+    repository = json.loads(source).get("git")
+    return repository is None or accepts(accepted, repository)
 
 
 def _full_limits(db: Connection, database: Database) -> set[tuple[str, str]]:

@@ -8,12 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from swath.protocol.sources import read_source
 from swath.server.audit import record
 from swath.server.database.database import Database
 from swath.server.refusals import NotFound, Refusal
-
-SOURCES = ("folder",)
-"""Kinds of sources: `folder` is a path on the machines of the agents."""
 
 
 class Projects:
@@ -24,9 +22,11 @@ class Projects:
         self._clock = clock
 
     def put(self, name: str, source: dict[str, Any], *, who: str) -> None:
-        """Add a project, or change where its code is. Raises Refusal for a source of an unknown kind."""
-        if set(source) - {"folder"} or not isinstance(source.get("folder"), str):
-            raise Refusal(f"a project's source has {' or '.join(SOURCES)}", remedy='such as {"folder": "/data/lakes"}')
+        """Add a project, or change where its code is. Raises Refusal for a source that is none."""
+        try:
+            source = read_source(source).model_dump()
+        except ValueError as error:
+            raise Refusal(f"source: {error}") from None
         with self._database.transaction() as db:
             db.execute(
                 "INSERT INTO projects (id, name, source, created) VALUES (?, ?, ?, ?)"

@@ -22,12 +22,13 @@ from swath.protocol.messages import (
     RunRequest,
     Work,
 )
+from swath.protocol.sources import is_commit
 from swath.protocol.tokens import new_token, token_digest
 from swath.server.audit import record
 from swath.server.database.database import Connection, Database, Row
 from swath.server.labels import joined
 from swath.server.next_run import take_next
-from swath.server.refusals import Conflict, NotFound
+from swath.server.refusals import Conflict, NotFound, Refusal
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Queue:
         text = request.model_dump_json()
         digest = hashlib.sha256(text.encode()).hexdigest()
         with self._database.transaction() as db:
-            project = self._project(db, request.project)
+            project = self._project(db, request)
             if key is not None:
                 earlier = db.execute(
                     "SELECT id, digest FROM runs WHERE project = ? AND idempotency_key = ?", (project, key)
@@ -81,11 +82,13 @@ class Queue:
                     return self._same(earlier[0], digest, key)
             added = db.execute(
                 "INSERT INTO runs (id, project, name, pipeline, request, labels, priority, limit_key, state, attempts, when_lost,"
-                " requested_by, idempotency_key, digest, queued) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)"
+                " requested_by, idempotency_key, digest, queued, commit_hash)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (project, idempotency_key) DO NOTHING RETURNING id",
                 (
                     run, project, name, pipeline, text, joined(request.labels), request.priority, request.limit_key or "",
                     request.attempts, request.when_lost, who, key, digest, self._clock(),
+                    request.ref if request.ref and is_commit(request.ref) else "",
                 ),
             )  # fmt: skip
             if not added:  # another server process was asked with this key at the same moment
@@ -104,11 +107,17 @@ class Queue:
             )
         return earlier["id"], False
 
-    def _project(self, db: Connection, name: str) -> str:
-        found = db.execute("SELECT id FROM projects WHERE name = ?", (name,))
+    def _project(self, db: Connection, request: RunRequest) -> str:
+        found = db.execute("SELECT id, source FROM projects WHERE name = ?", (request.project,))
         if not found:
             raise NotFound(
-                f"there is no project {name!r} on this server", remedy="`pipe agents` shows what agents serve"
+                f"there is no project {request.project!r} on this server",
+                remedy="`pipe agents` shows what agents serve",
+            )
+        if request.ref is not None and "git" not in json.loads(found[0]["source"]):
+            raise Refusal(
+                f"the code of project {request.project} is a folder, which has no ref",
+                remedy="leave the ref out, or `pipe project add --git URL`",
             )
         project: str = found[0]["id"]
         return project
@@ -148,13 +157,13 @@ class Queue:
 
     def _work(self, db: Connection, run: str, number: int, token: str) -> Work:
         row = db.execute(
-            "SELECT runs.request, projects.name, projects.source FROM runs JOIN projects ON projects.id = runs.project"
-            " WHERE runs.id = ?",
+            "SELECT runs.request, runs.commit_hash, projects.name, projects.source FROM runs JOIN projects ON projects.id ="
+            " runs.project WHERE runs.id = ?",
             (run,),
         )[0]
         return Work(
             run=run, number=number, token=token, project=row["name"], source=json.loads(row["source"]),
-            request=RunRequest.model_validate_json(row["request"]),
+            request=RunRequest.model_validate_json(row["request"]), commit=row["commit_hash"],
         )  # fmt: skip
 
     def attempts_of(self, agent: str) -> tuple[AttemptName, ...]:
@@ -167,8 +176,8 @@ class Queue:
 
     # --- going on
 
-    def beat(self, run: str, number: int, earlier: int | None = None) -> BeatAnswer:
-        """An attempt goes on. earlier: see Beat. Raises Conflict when it has ended or there is a newer one."""
+    def beat(self, run: str, number: int, earlier: int | None = None, commit: str = "") -> BeatAnswer:
+        """An attempt goes on. earlier, commit: see Beat. Raises Conflict when it has ended or there is a newer one."""
         with self._database.transaction() as db:
             row = self._current(db, run, number)
             now, earlier_next = self._clock(), None
@@ -183,9 +192,11 @@ class Queue:
                 "UPDATE runs SET state = 'running', started = coalesce(started, ?) WHERE id = ? AND state = 'claimed'",
                 (now, run),
             )
+            if commit and not row["commit_hash"]:
+                db.execute("UPDATE runs SET commit_hash = ? WHERE id = ?", (commit, run))
         return BeatAnswer(
             beat_s=self.limits.beat_s, lost_s=self.limits.lost_s, cancel=row["cancel"], next_line=row["next_line"],
-            earlier_next=earlier_next,
+            earlier_next=earlier_next, commit=row["commit_hash"] or commit,
         )  # fmt: skip
 
     def add_lines(self, run: str, number: int, lines: Sequence[Line]) -> LinesAnswer:
@@ -213,7 +224,8 @@ class Queue:
     def _current(self, db: Connection, run: str, number: int) -> Row:
         """The row of a run whose newest attempt has this number and has not ended."""
         rows = db.execute(
-            f"SELECT state, attempt, cancel, next_line FROM runs WHERE id = ? {self._database.for_update}", (run,)
+            f"SELECT state, attempt, cancel, next_line, commit_hash FROM runs WHERE id = ? {self._database.for_update}",
+            (run,),
         )
         if not rows:
             raise NotFound(f"there is no run {run}")

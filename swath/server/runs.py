@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from swath.protocol.messages import AgentInfo, Line, LinePage, RunFile, RunInfo, RunPage
+from swath.protocol.sources import accepts
 from swath.server.agents import ALIVE_S
 from swath.server.database.database import Database, Row
 from swath.server.labels import split
@@ -19,7 +20,7 @@ SILENT_S = 20.0
 _COLUMNS = (
     "runs.id, projects.name AS project, runs.name, pipeline, state, status, exit_code, error, runs.labels, priority, limit_key,"
     " attempt, attempts, requested_by, cancel, queued, runs.started, runs.ended, outputs, files, summary,"
-    " coalesce(agents.name, '') AS agent, tries.beat"
+    " coalesce(agents.name, '') AS agent, tries.beat, commit_hash, projects.source"
 )
 _FROM = (
     "FROM runs JOIN projects ON projects.id = runs.project LEFT JOIN attempts AS tries ON tries.run = runs.id AND"
@@ -109,6 +110,8 @@ class Runs:
                 "outputs": tuple(json.loads(row["outputs"])),
                 "files": tuple(RunFile(**file) for file in json.loads(row["files"])),
                 "summary": json.loads(row["summary"]),
+                "commit": row["commit_hash"],
+                "repository": json.loads(row["source"]).get("git", ""),
                 "silent_s": silent if silent > SILENT_S else 0.0,
             }
         )
@@ -117,11 +120,14 @@ class Runs:
 def waits_for(run: RunInfo, agents: Sequence[AgentInfo]) -> str:
     """Why a queued run is not claimed, as far as the agents tell; empty when one of them should claim it at once."""
     alive = [agent for agent in agents if agent.seen_s < ALIVE_S and agent.project in (None, run.project)]
-    fit = [agent for agent in alive if set(run.labels) <= set(agent.labels)]
+    trusting = [agent for agent in alive if not run.repository or accepts(agent.accepts, run.repository)]
+    fit = [agent for agent in trusting if set(run.labels) <= set(agent.labels)]
     if not alive:
         others = any(agent.seen_s < ALIVE_S for agent in agents)
         which = f" that takes runs of {run.project}" if others else ""
         return f"no agent{which} is connected: `pipe agent` starts one"
+    if not trusting:
+        return f"no connected agent accepts {run.repository}: `pipe agent --accept {run.repository}`"
     if not fit:
         return f"no connected agent has the labels {', '.join(run.labels)}"
     if all(agent.paused for agent in fit):

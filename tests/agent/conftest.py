@@ -126,11 +126,12 @@ class Site:
     def _token(self, name: str) -> str:
         return self._tokens.get(name) or self._tokens.setdefault(name, self.server.agent_token(name))
 
-    def agent(self, name: str = "desk", *labels: str, slots: int = 2) -> Agent:
+    def agent(self, name: str = "desk", *labels: str, slots: int = 2, accepts: tuple[str, ...] = ()) -> Agent:
         """An agent in a thread of this process."""
         client = Client(self.server.url, self._token(name), ClientLimits(tries=2, pause_s=0.05))
         limits = AgentLimits(wait_s=2, check_s=0.1, most_pause_s=0.3)
-        agent = Agent(client, name, self.folder / "agents" / name, labels=labels, slots=slots, limits=limits)
+        folder = self.folder / "agents" / name
+        agent = Agent(client, name, folder, labels=labels, slots=slots, accepts=accepts, limits=limits)
 
         def work() -> None:
             with contextlib.suppress(Superseded):  # a newer one has its name

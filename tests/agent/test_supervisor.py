@@ -28,7 +28,7 @@ def test_lines_come_once_when_attempts_go_to_another_machine_and_back(
     """Attempt 1 sent two of three lines from here, attempt 2 another machine's seven: 3 goes on with the third line."""
     asked: list[Any] = []
 
-    def beat(client: Client, run: str, number: int, earlier: int | None = None) -> BeatAnswer:
+    def beat(client: Client, run: str, number: int, earlier: int | None = None, commit: str = "") -> BeatAnswer:
         asked.append((number, earlier))
         return BeatAnswer(beat_s=10, lost_s=600, cancel="", next_line=10, earlier_next=3)
 

@@ -117,7 +117,7 @@ async def gone(agent: str, run: str, message: Gone, server: Server, who: Asker) 
 def beat(run: str, number: Number, message: Beat, server: Server, who: Asker) -> BeatAnswer:
     """Say that an attempt goes on."""
     _attempt(who, run, number)
-    return server.queue.beat(run, number, message.earlier)
+    return server.queue.beat(run, number, message.earlier, message.commit)
 
 
 @router.post("/attempts/{run}/{number}/lines")

@@ -82,6 +82,10 @@ STEPS = (
     );
     ALTER TABLE tokens ADD COLUMN owner TEXT REFERENCES users(id)
     """,
+    """
+    ALTER TABLE runs ADD COLUMN commit_hash TEXT NOT NULL DEFAULT '';
+    ALTER TABLE agents ADD COLUMN accepts TEXT NOT NULL DEFAULT '[]'
+    """,
 )
 
 
