@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from swath.cli import history_commands, server_commands
+from swath.cli import history_commands, server_commands, trigger_commands
 from swath.cli.options import AllowEnv, AsEvents, AsJson, ClusterName, Detach, OnServer, RunId, Sets, SpecFile, Timeout
 from swath.version import __version__
 
@@ -371,4 +371,5 @@ def _doctor(
     return print_findings(spec, cluster, allow_env or [], as_json=as_json)
 
 
+trigger_commands.add_to(app)
 server_commands.add_to(app)

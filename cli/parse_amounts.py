@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 from swath.errors import UsageError
-from swath.units import parse_size
-
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+from swath.units import parse_duration, parse_size
 
 
 def seconds(text: str, option: str, *, zero: bool = False) -> float:
     """A duration in seconds; a bare number is seconds. zero: whether it may be none. Raises UsageError, which names the option."""
-    plain = text.strip().lower().replace(" ", "")
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhdw]?)", plain)
-    bare = len(parts) > 1 and any(not unit for _, unit in parts)
-    total = sum(float(number) * SECONDS[unit or "s"] for number, unit in parts)
-    if not plain or bare or "".join(number + unit for number, unit in parts) != plain:
-        raise UsageError(f"{option} {text!r} is not a duration", remedy="write it as 90, 90s, 30m, 2h, 1h30m or 30d")
+    try:
+        total = parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {error}", remedy="write it as 90, 90s, 30m, 2h, 1h30m or 30d") from None
     if not total and not zero:
         raise UsageError(f"{option} {text!r} is no time at all", remedy="write it as 90, 90s, 30m, 2h, 1h30m or 30d")
     return total

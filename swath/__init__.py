@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from swath.spec.fields.model import ModelRef
     from swath.spec.fields.output import Output
     from swath.spec.fields.paths import InputFile, InputPath, OutputPath
+    from swath.triggers.look import sensor
 
 _PLACES = {
     "Area": "swath.spec.fields.area",
@@ -57,6 +58,7 @@ _PLACES = {
     "plan": "swath.runner.plan",
     "progress": "swath.graph.call_context",
     "run": "swath.runner.runner",
+    "sensor": "swath.triggers.look",
     "task": "swath.graph.task",
 }
 
@@ -87,6 +89,7 @@ __all__ = [
     "plan",
     "progress",
     "run",
+    "sensor",
     "task",
 ]
 

@@ -25,6 +25,13 @@ Of a server:
     assigned     a run is claimed, its answer not sent
     stored       log lines are stored, the answer not sent
     migrating    some tables are changed, the transaction is open
+
+Of `pipe watch`:
+
+    firing       firings are written, the transaction is open
+    fired        firings are stored, their runs not started
+    begun        the id of a run is stored, its process is not there
+    forked       the process of a run was started
 """
 
 from __future__ import annotations
@@ -54,6 +61,10 @@ POINTS = (
     "assigned",
     "stored",
     "migrating",
+    "firing",
+    "fired",
+    "begun",
+    "forked",
 )
 SIGNALS = {"KILL": signal.SIGKILL, "TERM": signal.SIGTERM, "INT": signal.SIGINT, "USR1": signal.SIGUSR1}
 

@@ -1,4 +1,4 @@
-"""Numbers with units as text: durations, byte sizes, rates, counts, times of day; and sizes read from text."""
+"""Numbers with units as text: durations, byte sizes, rates, counts, times of day; and sizes and durations read from text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import time
 
 _SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", re.IGNORECASE)
 
 
@@ -53,6 +54,16 @@ def parse_size(text: str) -> int:
     if found is None:
         raise ValueError(f"{text!r} is not a size")
     return int(float(found[1]) * _SIZES[(found[2] or "").lower()])
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as `90`, `90s`, `1h30m` or `30d`. Raises ValueError."""
+    plain = text.strip().lower().replace(" ", "")
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhdw]?)", plain)
+    bare = len(parts) > 1 and any(not unit for _, unit in parts)
+    if not plain or bare or "".join(number + unit for number, unit in parts) != plain:
+        raise ValueError(f"{text!r} is not a duration")
+    return sum(float(number) * _SECONDS[unit or "s"] for number, unit in parts)
 
 
 def number(value: float) -> str:

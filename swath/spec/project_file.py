@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -35,6 +36,8 @@ class ProjectFile(SpecModel):
     """Notifications at the end of every run, in addition to those of its spec."""
     prices: Prices = Field(default_factory=Prices)
     """Prices in clouds that differ from the table in the package (see docs/costs.md)."""
+    triggers: dict[str, Any] = Field(default_factory=dict)
+    """What starts runs by itself; `pipe watch` reads it (see docs/triggers.md)."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ VERBS = [
     "agents",
     "submit",
     "login",
+    "watch",
+    "trigger",
     "token",
     "project",
 ]

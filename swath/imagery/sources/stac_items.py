@@ -38,6 +38,10 @@ _INSTANT = re.compile(
 )
 
 
+class NoItems(ImageryError):
+    """The catalogue was read, and no item passes the filters."""
+
+
 @dataclass
 class BrokenItems:
     """Items that are not valid or lack a band. They are left out, and the run ends with exit code 3 (`on_error: continue`)."""
@@ -68,7 +72,7 @@ def find_items(
 ) -> list[pystac.Item]:
     """The items that pass every filter, sorted by time, then id; the first `limit` of them.
 
-    Raises ImageryError when nothing is left (with the number that each filter dropped), at one of the limits or when the
+    Raises NoItems when nothing is left (with the number that each filter dropped), ImageryError at one of the limits or when the
     catalogue cannot be parsed, CredentialsError when it may not be read, ReadFailed when it does not answer. Warnings are added
     to `notes`. Items that are not valid are added to `broken`; without it they are reported here (see BrokenItems).
     """
@@ -250,7 +254,7 @@ def _filtered(
         raise broken.errors[0]
     if not clear:
         why = ", ".join(f"{count} by {reason}" for reason, count in dropped.items())
-        raise ImageryError(
+        raise NoItems(
             f"{place}: no items" + (f"; dropped: {why}" if why else " found"),
             remedy="Widen the filter that drops them." if why else "Check imagery.collections, datetime and the area.",
         )
