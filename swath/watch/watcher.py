@@ -52,13 +52,13 @@ class Watcher:
     most_runs: int = 1
     """Runs at the same time."""
     once: bool = False
-    """Each sensor looks once only."""
+    """What is due now, and one look of each sensor."""
     clock: Callable[[], float] = time.time
     say: Callable[[str], None] = lambda text: None
     begin_look: Callable[[SensorTrigger, Any, float, Path], ChildLook] = ChildLook
     _looks: dict[str, ChildLook] = field(default_factory=dict)
     _tried: dict[str, float] = field(default_factory=dict)
-    """When each sensor's last look was begun, in this process."""
+    """When each schedule was asked last, or each sensor's last look was begun, in this process."""
     _problem: str = ""
     _current: ProjectTriggers | None = None
 
@@ -116,7 +116,9 @@ class Watcher:
     # --- schedules
 
     def _fire_due(self, name: str, trigger: CronTrigger | EveryTrigger, state: TriggerState) -> None:
-        now = self.clock()
+        if self.once and name in self._tried:
+            return
+        now = self._tried[name] = self.clock()
         considered, until = _moment(state.considered), _moment(now)
         schedule = trigger.schedule()
         if schedule.next_after(considered) > until:
