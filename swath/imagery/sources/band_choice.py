@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from swath.errors import ImageryError
+from swath.imagery.sources.band_meaning import band_code, contradicts
 from swath.storage.address import redacted
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ ONE_BAND_EACH = (
     "Each file is a scene of its own. Files of one band each are one scene through a STAC item (source: stac), or as one file: "
     "gdalbuildvrt -separate ALL.vrt RED.tif NIR.tif; gdal_translate -of COG ALL.vrt ALL.tif."
 )
-_BAND_CODE = re.compile(r"(?:^|[_.\-])B(0?[1-9]|1[0-2]|8A)(?=$|[_.\-])", re.IGNORECASE)
-"""The band in file names of Sentinel-2, Landsat and HLS, such as T32TNT_20240601T100031_B04_10m."""
 
 
 def check_repeated(scenes: Scenes, *, one_file: bool) -> None:
@@ -79,16 +77,8 @@ def check_products(hrefs: Sequence[str], model: Sequence[str] | None) -> None:
                 "they would be mapped as two scenes of one band",
                 remedy=f"{ONE_BAND_EACH} Where they are the same band of two sensors, name it: imagery.names: [NAME].",
             )
-    wanted = band_code(model[0]) if model else None
-    if wanted is not None and wanted != code:
+    if model and contradicts(model[0], code):
         raise ImageryError(
-            f"{redacted(first)}: is band {code} by its name, and would be read for the model's band {model[0] if model else ''!r}",
+            f"{redacted(first)}: is band {code} by its name, and would be read for the model's band {model[0]!r}",
             remedy="Give the file of the model's band; where the name misleads, name the band: imagery.names: [NAME].",
         )
-
-
-def band_code(name: str) -> str | None:
-    """`B4` for names such as T32TNT_20240601T100031_B04_10m, LC08_L2SP_008067_20240601_SR_B4 and B04; None for others, and where there
-    are several."""
-    found = _BAND_CODE.findall(name)
-    return f"B{found[0].lstrip('0').upper()}" if len(found) == 1 else None

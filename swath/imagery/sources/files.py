@@ -23,6 +23,7 @@ from swath.imagery.remote.identities import WITHOUT_VERSION, identity
 from swath.imagery.remote.request_policy import POLICY, RequestPolicy
 from swath.imagery.scene import Band, Scene, Scenes
 from swath.imagery.sources.band_choice import ONE_BAND_EACH, check_names, check_order, check_products
+from swath.imagery.sources.band_meaning import contradiction_notes
 from swath.imagery.sources.categorical import check_listed, is_categorical_file, is_categorical_name, is_listed
 from swath.imagery.sources.file_notes import file_notes
 from swath.storage.address import local_path, redacted, scheme
@@ -170,9 +171,15 @@ def _scene(
             )
         names = band_names(file, href, imagery)
         indexes = _indexes(requested, names, href, notes)
-        described = imagery.names or [description or "" for description in file.descriptions]
+        in_file = [description or "" for description in file.descriptions]
+        described = imagery.names or in_file
         if model is not None and not imagery.repeat_bands:
             check_names(indexes, described, href, model)
+            by_file_name = [PurePosixPath(redacted(href)).stem] if len(names) == 1 else []
+            for (index, _), own in zip(indexes, model, strict=True):
+                notes += contradiction_notes(
+                    f"{redacted(href)}: band {index}", own, [in_file[index - 1], *by_file_name]
+                )
         if len(names) == 1 and not any(described):
             unnamed.append(href)
         _note_colours(file, imagery, requested, names, notes)

@@ -13,6 +13,7 @@ from swath.imagery.geometry.utm_zones import split_zones, utm_zone
 from swath.imagery.scene import Scenes, band_resampling
 from swath.imagery.sources import files, stac
 from swath.imagery.sources.band_choice import check_repeated
+from swath.imagery.sources.band_meaning import contradiction_notes
 from swath.imagery.sources.cloud_cover import sort_by_cloud_cover
 from swath.imagery.sources.scene_checks import check_scenes
 from swath.spec.fields.imagery import FilesImagery
@@ -71,6 +72,12 @@ def _found(
     scenes = _with_equal_kinds(scenes)
     check_scenes(scenes)
     if not imagery.repeat_bands:
+        chosen = [
+            note
+            for want, own in zip(imagery.bands or (), bands or (), strict=False)
+            for note in contradiction_notes("what imagery.bands names", own, [str(want)])
+        ]
+        scenes = replace(scenes, notes=(*scenes.notes, *chosen))
         check_repeated(scenes, one_file=isinstance(imagery, FilesImagery))
     if (
         scenes.mosaic == "median"

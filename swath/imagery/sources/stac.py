@@ -21,6 +21,7 @@ from swath.imagery.reading.quality_mask import check_mask
 from swath.imagery.remote.host_check import check_reference
 from swath.imagery.remote.identities import LIMITS, IdentityLimits, identities, identity
 from swath.imagery.scene import Band, Scene, Scenes
+from swath.imagery.sources.band_meaning import contradiction_notes
 from swath.imagery.sources.categorical import check_listed, is_categorical_name, is_listed, states_categories
 from swath.imagery.sources.files import band_names, read_band, wanted_bands, with_overrides
 from swath.imagery.sources.radiometry import radiometry
@@ -201,7 +202,9 @@ def _band(
         if found.band is not None and found.differs:
             geobox, dtype = found.band.geobox, found.band.dtype
     in_file = in_file or (check is not None and check.is_categorical(item, place.key))
-    names = (name, place.key, *(str(fields[each]) for each in ("name", "common_name") if fields.get(each)))
+    stated = [str(fields[each]) for each in ("name", "common_name") if fields.get(each)]
+    notes += contradiction_notes(f"asset {place.key}", name, stated)
+    names = (name, place.key, *stated)
     categorical = (
         not numbers
         or in_file

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from swath.errors import ImageryError
-from swath.imagery.sources.band_choice import band_code
 from swath.imagery.sources.find import find, find_each, find_sheets
 from swath.spec.fields.imagery import FilesImagery, StacImagery
 from tests.imagery.rasters import write
@@ -83,20 +82,35 @@ def test_a_file_whose_name_is_of_another_band_than_the_models_is_refused(tmp_pat
     find(FilesImagery(paths=(path,), names=("B04",)), ("B04",))
 
 
-@pytest.mark.parametrize(
-    ("name", "code"),
-    [
-        ("T32TNT_20240601T100031_B04_10m", "B4"),
-        ("LC08_L2SP_008067_20240601_20240602_02_T1_SR_B5", "B5"),
-        ("HLS.S30.T10TEM.2024153T185919.v2.0.B8A", "B8A"),
-        ("b10", "B10"),
-        ("B04", "B4"),
-        ("scene_B04_B08", None),
-        ("B13", None),
-        ("AB4", None),
-        ("B04x", None),
-        ("red", None),
-    ],
-)
-def test_the_band_in_a_files_name(name: str, code: str | None) -> None:
-    assert band_code(name) == code
+def test_a_file_of_another_part_of_the_spectrum_is_refused_or_noted_when_the_spec_names_it(tmp_path: Path) -> None:
+    path = str(write(tmp_path / "T32TNT_20240601T100031_B08_10m.tif", ONE))
+    for imagery in (FilesImagery(paths=(path,)), FilesImagery(paths=(path,), bands=(1,))):
+        with pytest.raises(ImageryError, match="is band B8 by its name, and would be read for the model's band 'red'"):
+            find(imagery, ("red",))
+    (note,) = find(FilesImagery(paths=(path,), names=("red",)), ("red",)).notes
+    assert "B08_10m.tif: band 1 is 'T32TNT_20240601T100031_B08_10m', and is read for the band 'red'" in note
+    assert not any("is read for" in note for note in find(FilesImagery(paths=(path,)), ("nir",)).notes)
+
+
+def test_a_description_that_contradicts_the_spec_is_noted(tmp_path: Path) -> None:
+    path = str(write(tmp_path / "a.tif", TWO, names=("B08", "B04")))
+    found = find(FilesImagery(paths=(path,), bands=(1, 2)), ("red", "nir"))
+    assert [note for note in found.notes if "is read for" in note] == [
+        f"{path}: band 1 is 'B08', and is read for the band 'red': look whether that is meant"
+    ]
+    assert not find(FilesImagery(paths=(path,), bands=(2, 1)), ("red", "nir")).notes
+    one = str(write(tmp_path / "one.tif", ONE, names=("nir",)))
+    for imagery in (FilesImagery(paths=(one,), names=("red",)), FilesImagery(paths=(one,), bands=("nir",))):
+        assert any("band 1 is 'nir', and is read for the band 'red'" in note for note in find(imagery, ("red",)).notes)
+
+
+def test_an_item_that_contradicts_its_keys_or_the_spec_is_noted(tmp_path: Path) -> None:
+    href = str(write(tmp_path / "one.tif", ONE))
+    item = make_item("a", {"red": {"href": href, "bands": [{"name": "B08", "eo:common_name": "nir"}]}})
+    catalog = write_items(tmp_path, item)
+    found = find(StacImagery(catalog=catalog), ("red",))
+    assert "asset red is 'B08', and is read for the band 'red': look whether that is meant" in found.notes
+    chosen = find(StacImagery(catalog=catalog, bands=("B08",)), ("red",))
+    assert (
+        "what imagery.bands names is 'B08', and is read for the band 'red': look whether that is meant" in chosen.notes
+    )
