@@ -73,7 +73,14 @@ class OnnxPredictor:
             errors.RuntimeException,
             ValueError,  # texts that are no UTF-8
         ) as error:
-            raise ModelError(f"{path}: not an ONNX model that onnxruntime loads: {cause(error)}") from error
+            remedy = (
+                "export it with an older opset (opset_version=17), or update onnxruntime"
+                if "opset" in str(error)
+                else ""
+            )
+            raise ModelError(
+                f"{path}: not an ONNX model that onnxruntime loads: {cause(error)}", remedy=remedy
+            ) from error
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         from onnxruntime.capi import onnxruntime_pybind11_state as errors

@@ -11,6 +11,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from rasterio.enums import ColorInterp
 
 from swath.errors import AreaError, ImageryError
 from swath.geo import Window
@@ -18,7 +19,7 @@ from swath.imagery.geometry.footprint import extent_pixels, grid_footprint, grid
 from swath.imagery.geometry.image_grid import area_mask
 from swath.imagery.labels.overlaps import overlap_notes
 from swath.imagery.labels.unknown_values import ValueCounts, count_values, unknown_text
-from swath.imagery.labels.value_names import classes_of_values, value_names
+from swath.imagery.labels.value_names import class_of_text, classes_of_values, value_names, value_text
 from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.reading.open_raster import gdal_errors, open_raster
 from swath.imagery.reading.window import read_file
@@ -199,9 +200,10 @@ def _vector(labels: VectorLabels, image: GeoBox, numbers: dict[str, int]) -> tup
                 f"{where}: no attribute {labels.field!r}; it has {', '.join(names) or 'none'}",
                 remedy="Check labels.field.",
             )
-        values = sorted({str(value) for value in _read(labels.path, facts.layer, labels.where, str(labels.field))[1]})
+        values = set(map(value_text, _read(labels.path, facts.layer, labels.where, str(labels.field))[1]))
         class_numbers = tuple(
-            (value, _number(labels.classes.get(value, value), numbers, f"{where}: {labels.field}")) for value in values
+            (value, _number(class_of_text(value, labels.classes), numbers, f"{where}: {labels.field}"))
+            for value in sorted(values)
         )
     file_stamp = identities([labels.path], notes)[labels.path] if is_remote(labels.path) else identity(labels.path)
     source = VectorSource(
@@ -262,7 +264,7 @@ def _features(source: VectorSource, image: GeoBox) -> tuple[NDArray[Any], NDArra
     """As `features`, in the order of the file, with a spatial index."""
     shapes, values = _read(source.path, source.layer, source.where, source.field)
     table = dict(source.numbers)
-    numbers = np.array([table[str(value)] for value in values], np.uint8)
+    numbers = np.array([table[value_text(value)] for value in values], np.uint8)
     try:
         transform = transformer(source.crs, str(image.crs))
     except ImageryError as error:
@@ -327,6 +329,8 @@ def _raster(labels: RasterLabels, image: GeoBox, numbers: dict[str, int]) -> tup
             raise ImageryError(f"{where}: no band {labels.band}; it has {file.count}", remedy="Check labels.band.")
         band = read_band(file, labels.path, labels.band, "labels", identity(labels.path), numbers=False)
         own = value_names(file, labels.path, labels.band)
+        if (count := sum(each is not ColorInterp.alpha for each in file.colorinterp)) > 1:
+            notes.append(f"{where}: has {count} bands, and the labels are band {labels.band} (labels.band)")
     if band.nodata is None:
         band = replace(band, nodata=labels.nodata)
     if (band.geobox.crs is None) != (image.crs is None):

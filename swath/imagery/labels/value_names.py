@@ -1,13 +1,15 @@
-"""Names of a raster's values, as the file itself states them, and the classes that they stand for."""
+"""Values of labels by name: the names that a raster gives its values, values of attributes as texts, and their classes."""
 
 from __future__ import annotations
 
 import html
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from swath.storage.address import is_remote, local_path
 
@@ -37,6 +39,19 @@ def _category_names(path: Path, band: int) -> dict[int, str]:
     part = next((found[2] for found in _BAND.finditer(text) if int(found[1]) == band), "")
     names = [html.unescape(found[1] or "").strip() for found in _CATEGORY.finditer(part)]
     return {value: name for value, name in enumerate(names) if name}
+
+
+def value_text(value: Any) -> str:
+    """A value of an attribute as specs name it: `null` where there is none, and 1 for the 1.0 that readers make of whole numbers
+    when one feature of the file has none."""
+    if value is None or value != value:
+        return "null"
+    return str(int(value)) if isinstance(value, float | np.floating) and value.is_integer() else str(value)
+
+
+def class_of_text(text: str, classes: Mapping[str, str]) -> str:
+    """The class that labels.classes gives a value of an attribute; else the value itself."""
+    return classes.get(text, classes.get(f"{text}.0", text))
 
 
 def classes_of_values(names: dict[int, str], classes: Sequence[str], where: str) -> tuple[dict[int, str], list[str]]:

@@ -1,4 +1,4 @@
-"""Notes on a raster file: a nodata value of the spec that changes nothing, and a missing geotransform."""
+"""Notes on a raster file: a nodata value of the spec that changes nothing, a missing geotransform, a colour table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rasterio.enums import ColorInterp
 
+from swath.imagery.sources.categorical import is_categorical_name
 from swath.storage.address import redacted
 
 if TYPE_CHECKING:
@@ -17,7 +19,11 @@ if TYPE_CHECKING:
 
 def file_notes(file: DatasetReader, href: str, bands: Sequence[Band], nodata: float | None) -> list[str]:
     """What the map's reader must know of an open file. `nodata` is `imagery.nodata`."""
-    return [*_place(file, href), *(_unused_nodata(file, href, bands, nodata) if nodata is not None else [])]
+    return [
+        *_place(file, href),
+        *_indices(file, href, bands),
+        *(_unused_nodata(file, href, bands, nodata) if nodata is not None else []),
+    ]
 
 
 def _place(file: DatasetReader, href: str) -> list[str]:
@@ -26,6 +32,17 @@ def _place(file: DatasetReader, href: str) -> list[str]:
     return [
         f"{redacted(href)}: has a coordinate reference system and no geotransform, so its first pixel is taken to lie at 0, 0 and its "
         "pixels to have the size 1. Georeference it (gdal_translate -a_ullr, or a world file)"
+    ]
+
+
+def _indices(file: DatasetReader, href: str, bands: Sequence[Band]) -> list[str]:
+    measured = [band for band in bands if not is_categorical_name(band.name)]
+    colours = file.colorinterp  # GDAL goes through all bands for it
+    if not any(colours[band.index - 1] is ColorInterp.palette for band in measured):
+        return []
+    return [
+        f"{redacted(href)}: has a colour table, so its numbers are classes or places in that table, not brightness. For colours: "
+        "gdal_translate -expand rgb"
     ]
 
 

@@ -18,7 +18,7 @@ class AreaBox(SpecModel):
     """A box in any coordinate reference system."""
 
     bbox: tuple[float, float, float, float]
-    """West, south, east, north; west > east crosses the antimeridian (degrees only)."""
+    """West, south, east, north; a positive west and a negative east cross the antimeridian (degrees only)."""
     crs: str = "EPSG:4326"
     """CRS of the numbers; degrees of longitude and latitude when not given."""
 
@@ -51,7 +51,7 @@ class Area(SpecModel):
             "items": {"type": "number"},
             "minItems": 4,
             "maxItems": 4,
-            "description": "[west, south, east, north] in degrees; west > east crosses the antimeridian",
+            "description": "[west, south, east, north] in degrees; a positive west and a negative east cross the antimeridian",
         },
         {
             "type": "object",

@@ -75,7 +75,7 @@ def is_wkt(text: str) -> bool:
 
 
 def from_bbox(bbox: Sequence[float], crs: str = LONLAT) -> AreaGeometry:
-    """Of (west, south, east, north) in units of `crs`. In degrees, west > east crosses the antimeridian. Raises AreaError."""
+    """Of (west, south, east, north) in units of `crs`. In degrees, west > 0 > east crosses the antimeridian. Raises AreaError."""
     from shapely import box
 
     system = _crs(crs)
@@ -84,13 +84,18 @@ def from_bbox(bbox: Sequence[float], crs: str = LONLAT) -> AreaGeometry:
         raise AreaFieldError(
             f"south ({south}) is not below north ({north}); the order is west, south, east, north", "bbox"
         )
-    if west > east and system.is_geographic:
+    if west > 0 > east and system.is_geographic:
         east += 360
     if west >= east:
         raise AreaFieldError(
-            f"west ({west}) is not left of east ({east}); the order is west, south, east, north", "bbox"
+            f"west ({west}) is not left of east ({east}); the order is west, south, east, north"
+            + ("; a box across 180 degrees has a positive west and a negative east" if system.is_geographic else ""),
+            "bbox",
         )
-    return _shape([box(west, south, east, north)], system, "bbox", "{bbox: ..., crs: EPSG:...}")
+    middle = (west + east) / 2  # edges of more than 180 degrees are read as going around the other way
+    boxes = [box(west, south, middle, north), box(middle, south, east, north)]
+    wide = system.is_geographic and east - west > 180
+    return _shape(boxes if wide else [box(west, south, east, north)], system, "bbox", "{bbox: ..., crs: EPSG:...}")
 
 
 def from_wkt(text: str, crs: str | None = None) -> AreaGeometry:

@@ -47,7 +47,8 @@ class VectorLabels(SpecModel):
     field: str | None = None
     """The attribute that holds the class of a feature. Give this or `label`."""
     classes: dict[str, str] = Field(default_factory=dict)
-    """Values of `field`: value -> name of a class, or `ignore`. Other values must be names of classes."""
+    """Values of `field`: value -> name of a class, or `ignore`; "null" is for features without one. Other values must be names of
+    classes."""
     label: str | None = None
     """The class of every feature. Give this or `field`."""
     background: str = IGNORE_CLASS

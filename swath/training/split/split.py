@@ -9,6 +9,7 @@ from datetime import UTC
 from datetime import datetime as Datetime
 from fnmatch import fnmatchcase
 from itertools import combinations
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,12 +26,13 @@ from swath.imagery.geometry.lonlat import buffer_metres, pixel_lonlat
 from swath.imagery.sources.stac_items import parse_interval
 from swath.spec.fields.area import Area
 from swath.spec.fields.split import AreaSplit, BlockSplit, ColumnSplit, SceneSplit, SplitSpec
+from swath.storage.address import redacted
 from swath.training.split.blocks import BUFFER, TEST, TRAIN, VALIDATION, LatitudeBlocks
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-    from swath.imagery.scene import Scenes
+    from swath.imagery.scene import Scene, Scenes
 
 __all__ = ["BUFFER", "SPLIT_NAMES", "TEST", "TRAIN", "VALIDATION", "Split", "make_split"]
 
@@ -144,6 +146,7 @@ def _matches(pattern: str, scene_id: str, datetime: str | None) -> bool:
 
 def _by_scene(spec: SceneSplit, seed: int, images: Sequence[Scenes]) -> Split:
     scenes = [scene for image in images for scene in image.scenes]
+    _check_distinct(spec, scenes)
     for pattern in (*spec.validation, *spec.test):
         if not any(_matches(pattern, scene.id, scene.datetime) for scene in scenes):
             raise ImageryError(
@@ -175,6 +178,20 @@ def _by_scene(spec: SceneSplit, seed: int, images: Sequence[Scenes]) -> Split:
         _buffered(untrained, spec.buffer_m) if untrained else None,
         _buffered(unvalidated, spec.buffer_m) if unvalidated else None,
     )
+
+
+def _check_distinct(spec: SceneSplit, scenes: Sequence[Scene]) -> None:
+    """Raise ImageryError where scenes of different files have one id, and a name of the split is that id, or says a folder."""
+    hrefs: dict[str, dict[str, None]] = {}
+    for scene in scenes:
+        hrefs.setdefault(scene.id, {}).setdefault(redacted(scene.bands[0].href), None)
+    for name in (*spec.validation, *spec.test):
+        scene_id = name if name in hrefs else PurePosixPath(name).stem
+        if len(several := list(hrefs.get(scene_id, ()))) > 1:
+            raise ImageryError(
+                f"split: {len(several)} scenes are named {scene_id!r}: {', '.join(several)}; {name!r} does not tell them apart",
+                remedy="A scene of a file has the file's name: give the files different names, or split by blocks, area or time.",
+            )
 
 
 def _split_of_image(spec: SceneSplit, image: Scenes) -> int:

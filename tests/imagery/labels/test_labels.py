@@ -103,6 +103,33 @@ def test_attributes_name_classes_later_features_lie_on_top_and_some_are_ignored(
         find_labels(labels.model_copy(update={"where": "kind = 'sea'"}), scenes, CLASSES)
 
 
+def test_whole_numbers_beside_a_feature_without_a_value_are_still_named_as_such(tmp_path):
+    _, scenes = image(tmp_path)
+    square = [(500_000, 5_000_000), (500_100, 5_000_000), (500_100, 4_999_900), (500_000, 4_999_900)]
+    other = [(500_100, 5_000_000), (500_200, 5_000_000), (500_200, 4_999_900), (500_100, 4_999_900)]
+    path = features(
+        tmp_path / "l.geojson", [(square, {"kind": 1}), (other, {"kind": None})], "urn:ogc:def:crs:EPSG::32633"
+    )
+    labels = VectorLabels(path=str(path), field="kind", classes={"1": "water"})
+    with pytest.raises(ImageryError, match="kind: 'null' is no class"):
+        find_labels(labels, scenes, CLASSES)
+    for one in ("1", "1.0"):
+        both = labels.model_copy(update={"classes": {one: "water", "null": "ignore"}})
+        read = read_labels(find_labels(both, scenes, CLASSES), WHOLE)
+        assert (read[:10, :10] == 1).all()
+        assert (read[:10, 10:20] == IGNORE_INDEX).all()
+
+
+def test_a_raster_of_several_bands_is_noted_with_the_band_that_counts(tmp_path):
+    _, scenes = image(tmp_path)
+    one, three = np.zeros((1, 30, 40), np.uint8), np.zeros((3, 30, 40), np.uint8)
+    path = write(tmp_path / "rgb.tif", three)
+    assert f"{path}: has 3 bands, and the labels are band 2 (labels.band)" in (
+        find_labels(RasterLabels(path=str(path), band=2), scenes, CLASSES).notes
+    )
+    assert not find_labels(RasterLabels(path=str(write(tmp_path / "one.tif", one))), scenes, CLASSES).notes
+
+
 def test_all_touched_takes_pixels_whose_centre_is_outside(tmp_path):
     _, scenes = image(tmp_path)
     corner = [(500_000, 5_000_000), (500_012, 5_000_000), (500_012, 4_999_988), (500_000, 4_999_988)]

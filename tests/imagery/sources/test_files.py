@@ -282,6 +282,16 @@ def test_a_nodata_value_of_the_spec_that_changes_nothing_is_noted(tmp_path: Path
     assert not any("nodata" in note for note in scenes_of(floats, nodata=float("nan")).notes)
 
 
+def test_a_colour_table_of_a_band_that_is_no_class_band_by_name_is_noted(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", RGB[:1])
+    with rasterio.open(path, "r+") as file:
+        file.write_colormap(1, {1: (255, 0, 0)})
+    assert any("a.tif: has a colour table, so its numbers are classes" in note for note in scenes_of(path).notes)
+    named = scenes_of(path, names=("scl",))
+    assert not any("colour table" in note for note in named.notes)
+    assert not any("colour table" in note for note in scenes_of(write(tmp_path / "b.tif", RGB)).notes)
+
+
 def test_a_crs_without_a_geotransform_is_noted(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     profile = {"driver": "GTiff", "count": 1, "height": 20, "width": 30, "dtype": "uint8", "crs": "EPSG:32633"}

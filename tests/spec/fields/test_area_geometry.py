@@ -194,6 +194,19 @@ def test_a_box_in_metres_does_not_cross_the_antimeridian() -> None:
         from_bbox((500, 0, 0, 500), "EPSG:32633")
 
 
+@pytest.mark.parametrize(("west", "east"), [(-70, -71), (9.002, 9), (10, 0), (0, -10)])
+def test_a_box_whose_west_and_east_are_exchanged_is_not_the_rest_of_the_earth(west: float, east: float) -> None:
+    with pytest.raises(AreaError, match=r"west \(.*\) is not left of east .* a positive west and a negative east"):
+        from_bbox((west, 40, east, 41))
+
+
+def test_a_box_of_more_than_half_of_the_earth_is_not_its_complement() -> None:
+    for west, east, width in ((100, -70, 190), (-170, 170, 340), (-100, 150, 250), (10, 350, 340)):
+        found = geometry(from_bbox((west, -60, east, 60)))
+        assert found.area == pytest.approx(width * 120)
+        assert found.contains(shapely.Point((west + width / 3 + 180) % 360 - 180, 0))
+
+
 def test_wkt_is_told_from_a_path() -> None:
     for text in (
         "POLYGON ((0 0, 1 0, 1 1, 0 0))",

@@ -145,6 +145,20 @@ def test_scenes_are_named_by_id_pattern_or_time() -> None:
         make_split(SceneSplit(validation=("2030",)), 0, images)
 
 
+def test_scenes_of_one_name_that_the_split_names_are_refused() -> None:
+    def image(folder: str, columns: int) -> Scenes:
+        band = Band("red", f"/{folder}/image.tif", 1, shifted(columns), "uint8")
+        return Scenes((Scene("image", (band,)),), shifted(columns), ("red",))
+
+    images = [image("a", 0), image("b", 200), scene("c", shifted(400))]
+    for name in ("image", "b/image", "b/image.tif"):
+        with pytest.raises(ImageryError, match=r"2 scenes are named 'image': /a/image.tif, /b/image.tif") as caught:
+            make_split(SceneSplit(validation=(name,)), 0, images)
+        assert "give the files different names" in caught.value.remedy
+    make_split(SceneSplit(validation=("c",)), 0, images)
+    make_split(SceneSplit(validation=("image",)), 0, [images[0], images[0], images[2]])  # one file, labelled twice
+
+
 def test_images_without_a_place_are_split_by_columns_and_told_so() -> None:
     image = GeoBox((20, 100), Affine.identity(), None)
     with pytest.raises(ImageryError, match=r"no coordinate reference system.*\n.*columns"):
