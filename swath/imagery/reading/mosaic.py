@@ -98,6 +98,11 @@ def check_scale(scenes: Scenes) -> None:
                     f"{file_of(scene, band)}: physical values are needed, and nothing says the scale of band {band.name}",
                     remedy="Set imagery.scale and imagery.offset (such as 0.0001 and 0 for Sentinel-2).",
                 )
+            if band.scale == 0 and not band.categorical:
+                raise ImageryError(
+                    f"{file_of(scene, band)}: the scale of band {band.name} is 0, so all its pixels would have one physical value",
+                    remedy="Set imagery.scale and imagery.offset.",
+                )
 
 
 def _first(touching: list[Scene], window: Window, job: _Job) -> tuple[Pixels, Valid]:

@@ -25,7 +25,8 @@ _WORDS = {"qa", "qc", "flag", "flags", "bitmask", "mask", "class", "classes", "c
 _CONTINUOUS = {"prob", "probability", "probabilities", "confidence", "uncertainty", "score", "st"}
 """A name with one of these words, such as cloud_mask_probability or Landsat's ST_QA (kelvin), is of a measured band."""
 _ENDING = re.compile(
-    r"(?:^|[._-])(scl|qa60|qa_pixel|qa_radsat|sr_qa_aerosol|bqa|fmask|pixel_qa|radsat_qa)(?:[._-]\d+m)?$", re.I
+    r"(?:^|[._-])(scl|qa60|qa_pixel|qa_radsat|sr_qa_aerosol|bqa|fmask|pixel_qa|radsat_qa|clm|udm2?|lulc|land_?cover|cloud_?mask)(?:[._-]\d+m)?$",
+    re.I,
 )
 _ROLES = {"data-mask", "saturation", "cloud-shadow", "water-mask", "land-water"}
 
@@ -36,7 +37,7 @@ def is_categorical_name(name: str) -> bool:
     words = set(plain.split("_"))
     if words & _CONTINUOUS:
         return False
-    return bool(words & _WORDS) or any(
+    return any(word in _WORDS or word.endswith("mask") for word in words) or any(
         _PRODUCTS.fullmatch(each) for each in (plain, plain.replace("_", ""), name.lower())
     )
 
@@ -50,7 +51,7 @@ def states_categories(fields: Mapping[str, Any]) -> bool:
     """Whether the STAC fields of an asset or a band describe flags or classes."""
     roles = fields.get("roles")
     return (
-        bool(fields.get("classification:bitfields") or fields.get("classification:classes"))
+        any(fields.get(each) for each in ("classification:bitfields", "classification:classes", "file:values"))
         or fields.get(CATEGORICAL_FIELD) is True
         or (isinstance(roles, list) and not _ROLES.isdisjoint(str(role) for role in roles))
     )

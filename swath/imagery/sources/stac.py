@@ -25,7 +25,14 @@ from swath.imagery.sources.band_meaning import contradiction_notes
 from swath.imagery.sources.categorical import check_listed, is_categorical_name, is_listed, states_categories
 from swath.imagery.sources.files import band_names, read_band, wanted_bands, with_overrides
 from swath.imagery.sources.radiometry import radiometry
-from swath.imagery.sources.stac_bands import BandPlace, count_bands, described_bands, find_band, stated_facts
+from swath.imagery.sources.stac_bands import (
+    BandPlace,
+    count_bands,
+    described_bands,
+    find_band,
+    raster_fields,
+    stated_facts,
+)
 from swath.imagery.sources.stac_check import FileCheck, completed
 from swath.imagery.sources.stac_items import BrokenItems, find_items, item_span
 from swath.storage.address import is_remote, local_href, redacted
@@ -188,7 +195,9 @@ def _band(
     fields = described[index - 1] if index <= len(described) else {}
     in_file = False
     if geobox is None or dtype is None:
-        file_band = _read(item, place, href, name, file_stamp)
+        file_band = opened = _read(item, place, href, name, file_stamp)
+        if geobox is not None and check is not None:
+            file_band = check.compare(item, place.key, geobox, opened.dtype, lambda: opened).band or opened
         geobox, dtype, in_file = file_band.geobox, file_band.dtype, file_band.categorical
         if geobox.crs is None:
             raise ImageryError(f"{redacted(href)}: no coordinate reference system")
@@ -209,6 +218,7 @@ def _band(
         not numbers
         or in_file
         or states_categories(fields)
+        or states_categories(raster_fields(asset, index))
         or (count_bands(item, asset) <= 1 and states_categories(asset.extra_fields | {"roles": asset.roles}))
         or any(map(is_categorical_name, names))
         or is_listed(imagery.categorical, *names)

@@ -97,14 +97,19 @@ def count_bands(item: pystac.Item, asset: pystac.Asset) -> int:
     return max(len(described_bands(item, asset)), len(asset.extra_fields.get("raster:bands") or ()))
 
 
+def raster_fields(asset: pystac.Asset, index: int) -> dict[str, Any]:
+    """What `raster:bands` of STAC 1.0 says of a band."""
+    bands = asset.extra_fields.get("raster:bands") or []
+    return dict(bands[index - 1]) if index <= len(bands) else {}
+
+
 def stated_facts(asset: pystac.Asset, index: int) -> dict[str, Any]:
     """data_type, nodata, scale and offset of a band, as far as stated: fields of the raster extension 1.x, or of STAC 1.1."""
     fields = asset.extra_fields
     described = fields.get("bands") or []
-    old = fields.get("raster:bands") or []
     layers = [
         fields,
-        old[index - 1] if index <= len(old) else {},
+        raster_fields(asset, index),
         described[index - 1] if index <= len(described) else {},
     ]
     facts: dict[str, Any] = {}

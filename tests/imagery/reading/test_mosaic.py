@@ -93,6 +93,12 @@ def test_reflectance_without_a_scale_says_what_to_set(shared: Path) -> None:
         read_mosaic(scenes, Window(0, 0, 5, 5), reflectance=True)
 
 
+def test_a_scale_of_zero_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", np.ones((1, 4, 4), np.uint8))
+    with pytest.raises(ImageryError, match="the scale of band 1 is 0, so all its pixels would have one physical value"):
+        read_mosaic(find(FilesImagery(paths=(str(path),), scale=0)), Window(0, 0, 4, 4), reflectance=True)
+
+
 def test_each_scene_is_scaled_before_the_mosaic(tmp_path: Path) -> None:
     one = write(tmp_path / "one.tif", np.array([[[10, 0]]], np.uint8), nodata=0)
     other = write(tmp_path / "two.tif", np.array([[[99, 10]]], np.uint8), nodata=0)

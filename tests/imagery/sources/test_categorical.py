@@ -21,7 +21,7 @@ from tests.imagery.sources.items import make_item, write_items
     [
         "SCL", "scl", "QA60", "QA_PIXEL", "qa_radsat", "SR_QA_AEROSOL", "pixel_qa", "BQA", "Fmask", "oa_fmask",
         "state_1km", "sur_refl_qc_500m", "StateQA", "QC_Day", "pixel_reliability", "LC_Type1", "QF2", "label", "lulc",
-        "land_cover", "udm2", "cloud_mask", "dataMask", "classification", "MSK_CLASSI_B00",
+        "land_cover", "udm2", "cloud_mask", "dataMask", "classification", "MSK_CLASSI_B00", "cloudmask", "WaterMask",
     ],
 )  # fmt: skip
 def test_well_known_names_of_flags_and_classes(name: str) -> None:
@@ -44,6 +44,7 @@ def test_well_known_names_of_flags_and_classes(name: str) -> None:
         "WVP",
         "1",
         "scale",
+        "masked_ndvi",
     ],
 )
 def test_names_of_measured_bands(name: str) -> None:
@@ -54,6 +55,7 @@ def test_a_file_of_one_band_is_known_by_its_name() -> None:
     assert is_categorical_file("LC08_L2SP_224077_20200518_20200820_02_T1_QA_PIXEL")
     assert is_categorical_file("T32TNT_20190208T110211_SCL_20m")
     assert is_categorical_file("HLS.S30.T32TNT.2020084T101021.v2.0.Fmask")
+    assert is_categorical_file("20240601_101010_ssc1_3B_udm2")
     assert not is_categorical_file("LC08_L2SP_224077_20200518_20200820_02_T1_SR_B4")
 
 
@@ -93,19 +95,21 @@ def test_bands_of_items_by_key_metadata_and_spec_and_never_scaled(tmp_path: Path
                     "bands": [{"name": "t", "classification:classes": [{"value": 1, "name": "a"}]}],
                 },
                 "mine": fields,
+                "inner": fields | {"raster:bands": [{"classification:bitfields": bits}]},
+                "values": fields | {"file:values": [{"values": [0], "summary": "land"}]},
             },
         ),
     )
     imagery = StacImagery(
         catalog=catalog,
-        bands=("red", "scl", "bits", "types", "mine"),
+        bands=("red", "scl", "bits", "types", "mine", "inner", "values"),
         categorical=("mine",),
         scale=2,
         repeat_bands=True,
     )
     bands = find(imagery).scenes[0].bands
-    assert [band.categorical for band in bands] == [False, True, True, True, True]
-    assert [(band.scale, band.offset) for band in bands] == [(2, -1)] + 4 * [(None, None)]
+    assert [band.categorical for band in bands] == [False] + 6 * [True]
+    assert [(band.scale, band.offset) for band in bands] == [(2, -1)] + 6 * [(None, None)]
     with pytest.raises(ImageryError, match="'mien' is none of the bands"):
         find(imagery.model_copy(update={"categorical": ("mien",)}))
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from rasterio.errors import NotGeoreferencedWarning
 
 from swath.imagery.scene import Scenes
 from swath.imagery.sources.find import find
@@ -65,6 +66,21 @@ def test_what_differs_is_taken_from_the_file_with_a_note(folder: Path, wrong: di
         "its file is 4 x 6 pixels of uint16 with the transform [10, 0, 500000, 0, -10, 5000000] in EPSG:32633" in note
     )
     assert note.endswith("the file's grid and dtype are used")
+
+
+def test_a_wrong_grid_is_noted_also_where_the_item_does_not_state_a_dtype(folder: Path) -> None:
+    found = scenes(folder, {"proj:code": "EPSG:32632", "data_type": None})
+    assert (found.scenes[0].bands[0].geobox, found.scenes[0].bands[0].dtype) == (BOX, "uint16")
+    (note,) = found.notes
+    assert "in EPSG:32632, its file is 4 x 6 pixels of uint16" in note
+    assert scenes(folder, {"data_type": None}).notes == ()
+
+
+def test_a_file_without_a_georeference_lies_where_its_item_says(tmp_path: Path) -> None:
+    with pytest.warns(NotGeoreferencedWarning):
+        write(tmp_path / "a.tif", np.ones((1, 4, 6), np.uint16), crs=None, transform=Affine.identity())
+    for described in ({"data_type": None}, {}):
+        assert scenes(tmp_path, described).scenes[0].bands[0].geobox == BOX
 
 
 def test_items_of_a_collection_are_one_note(folder: Path) -> None:
