@@ -18,6 +18,7 @@ FLAT = {
     "errors",
     "events",
     "file_identity",
+    "owned_file",
     "geo",
     "module_code",
     "run_id",

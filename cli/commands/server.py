@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 
 from swath import units
 from swath.errors import MissingExtra, SwathError
+from swath.owned_file import replace_text
 from swath.server.database.backup import copy_database
 from swath.server.database.open import open_database, version_of
 from swath.server.database.schema import STEPS
 from swath.server.retention import Keep
 from swath.server.serving import FILE, LOOPBACK, ListenAddress, Server
-from swath.storage.owned_file import replace_text
 
 if TYPE_CHECKING:
     from swath.agent.agent import Agent

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ from swath.models.safety.first_load import (
 )
 from swath.models.safety.sandbox import SandboxLimits
 from swath.models.weights_cache import private_folder
+from swath.owned_file import is_own_folder, owned_text
 from swath.version import versions
 
 CONVERTED: tuple[Format, ...] = ("pt2", "safetensors", "checkpoint")
@@ -40,6 +40,7 @@ IMAGES, OUTPUT = "images", "output"
 """Names of the one input and the one output of a converted file."""
 PACKAGES = ("onnx", "onnxscript")
 """What writes ONNX files, beside torch."""
+_RECORD_BYTES = 1 << 16
 _BY_FACTORY = ("safetensors", "checkpoint")
 LIMITS = FirstLoadLimits(
     wall_s=600, forked_s=300, answer_bytes=2 << 30, sandbox=SandboxLimits(cpu_s=600, memory_bytes=6 << 30, files=256)
@@ -116,8 +117,8 @@ def converted_weights(
 def _stored(record: Path, model: Path, path: str) -> str | None:
     """The path of the converted file when it is there and complete. Raises NotConverted when it is known that there can be none."""
     try:
-        found = json.loads(record.read_bytes())
-    except (OSError, ValueError):
+        found = json.loads(owned_text(record, _RECORD_BYTES))
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(found, dict):
         return None
@@ -137,12 +138,13 @@ def _versions() -> dict[str, str]:
 
 
 def _folder() -> Path:
-    """The user's cache, or a folder for temporary files where there is none that can be written."""
+    """The user's cache, or a folder for temporary files where there is none that this user alone can write: others could put another
+    network there."""
     folder = user_cache().parent / "converted"
     if folder.is_absolute():
         with contextlib.suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if os.access(folder, os.W_OK | os.X_OK):
+            if is_own_folder(folder):
                 return folder
     return private_folder()
 

@@ -19,6 +19,7 @@ from typing import Any, get_type_hints
 
 from swath.models.contract import ReceptiveField, Weights
 from swath.models.info import measure_weights
+from swath.owned_file import owned_text
 from swath.version import __version__
 
 _MAX_BYTES = 1 << 16
@@ -64,12 +65,7 @@ def _user_cache() -> Path:
 def _read(record: Path, facts: Mapping[str, Any]) -> ReceptiveField | None:
     """The measurement in a file; None unless it passes all checks."""
     try:
-        handle = os.open(record, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(handle, "rb") as file:  # noqa: PTH123 - a handle, not a path
-            status = os.fstat(handle)
-            if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-                return None
-            document = json.loads(file.read(_MAX_BYTES))
+        document = json.loads(owned_text(record, _MAX_BYTES))
         field = document["field"] if document["facts"] == facts else None
     except (OSError, ValueError, TypeError, KeyError):
         return None

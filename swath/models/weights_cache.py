@@ -15,6 +15,7 @@ from typing import Any
 
 from swath.errors import CredentialsError, MissingExtra, ModelError, SwathError
 from swath.models.safety.onnx_file import external_files
+from swath.owned_file import is_own_folder
 
 CHUNK_BYTES = 8 << 20
 _EXTRAS = {"s3": ("s3fs", "aws"), "gs": ("gcsfs", "gcp"), "gcs": ("gcsfs", "gcp")}
@@ -133,8 +134,10 @@ def private_folder() -> Path:
     """One per user, as others could write other files there: weights have a checksum, contracts do not."""
     folder = Path(tempfile.gettempdir()) / f"swath-models-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise PermissionError(f"{folder} belongs to another user")
+    if not is_own_folder(folder):
+        raise PermissionError(
+            f"{folder} is not a folder of this user alone, or cannot be written; remove it, or set TMPDIR"
+        )
     return folder
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swath.storage.owned_file import owned_text, replace_text
+from swath.owned_file import owned_text, replace_text
 
 FORMAT = 1
 """Version of the file format; files of other versions are ignored."""

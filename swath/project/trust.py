@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from swath.errors import UsageError
+from swath.owned_file import owned_text, replace_text
 from swath.storage.birth_time import birth_time
-from swath.storage.owned_file import owned_text, replace_text
 from swath.storage.state_owner import config_folder
 
 VARIABLE = "SWATH_TRUST"

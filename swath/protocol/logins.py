@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from swath.errors import UsageError
-from swath.storage.owned_file import owned_text, replace_text
+from swath.owned_file import owned_text, replace_text
 from swath.storage.private_folder import make_private
 from swath.storage.state_owner import config_folder
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from swath.errors import InfrastructureError, UsageError
+from swath.owned_file import replace_text
 from swath.server.database.open import open_database
 from swath.server.retention import Keep
 from swath.server.services import Services
-from swath.storage.owned_file import replace_text
 from swath.storage.private_folder import make_private
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from swath.storage.owned_file import owned_text, replace_text
+from swath.owned_file import owned_text, replace_text
 
 FILE = "owner"
 """In the state folder."""

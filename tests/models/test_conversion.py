@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -94,6 +95,31 @@ def test_a_damaged_record_is_made_again(converter: Converter, tmp_path: Path, da
     path.with_suffix(".json").write_bytes(damage)
     converted_weights("/m/water.pt2", WEIGHTS, cache=tmp_path)
     assert (path.read_bytes(), len(converter.tasks)) == (b"second", 2)
+
+
+def test_what_another_user_could_have_written_is_made_again(converter: Converter, tmp_path: Path) -> None:
+    path = Path(converted_weights("/m/water.pt2", WEIGHTS, cache=tmp_path))
+    path.with_suffix(".json").chmod(0o666)
+    converted_weights("/m/water.pt2", WEIGHTS, cache=tmp_path)
+    assert (path.read_bytes(), len(converter.tasks)) == (b"second", 2)
+
+
+@pytest.mark.parametrize("planted", ["open", "link"])
+def test_a_cache_folder_that_others_can_write_is_not_used(
+    converter: Converter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
+    for each in ("swath", "temp", "elsewhere"):
+        (tmp_path / each).mkdir()
+    if planted == "link":
+        (tmp_path / "swath/converted").symlink_to(tmp_path / "elsewhere")
+    else:
+        (tmp_path / "swath/converted").mkdir()
+        (tmp_path / "swath/converted").chmod(0o777)
+    path = Path(converted_weights("/m/water.pt2", WEIGHTS))
+    assert path.parent.parent == tmp_path / "temp"
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_that_it_cannot_be_converted_is_remembered_with_the_reason(

@@ -107,5 +107,5 @@ def test_a_cache_folder_of_another_user_is_not_trusted(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "temp" / f"swath-models-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "model.pt2").write_bytes(b"weights")
-    with pytest.raises(Exception, match="belongs to another user"):
+    with pytest.raises(Exception, match="is not a folder of this user alone"):
         local_copy(f"file://{tmp_path}/model.pt2")

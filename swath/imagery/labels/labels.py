@@ -28,7 +28,8 @@ from swath.imagery.scene import Band, Scenes
 from swath.imagery.sources.files import read_band
 from swath.imagery.sources.scene_units import check_units
 from swath.spec.fields.labels import IGNORE_CLASS, IGNORE_INDEX, ExpressionLabels, RasterLabels, VectorLabels
-from swath.spec.fields.vector_file import VectorFileError, read_features, read_info
+from swath.spec.fields.vector_content import VectorFileError
+from swath.spec.fields.vector_file import read_features, read_info
 from swath.spec.locations import is_remote
 from swath.storage.address import redacted
 

@@ -29,6 +29,7 @@ from typing import Any, NoReturn
 
 from swath.errors import ModelError, SwathError
 from swath.models.safety.sandbox import SandboxLimits, detach, restrict
+from swath.owned_file import owned_text
 from swath.version import __version__
 
 log = logging.getLogger(__name__)
@@ -289,8 +290,8 @@ def _search_path() -> list[str]:
 
 def _read(record: Path) -> object:
     try:
-        return json.loads(record.read_bytes())
-    except (OSError, ValueError):
+        return json.loads(owned_text(record, _PIECE_BYTES))
+    except (OSError, ValueError, RecursionError):
         return None
 
 

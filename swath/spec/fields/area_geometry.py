@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from swath.errors import AreaError
 from swath.spec.fields.crossings import MOST_CROSSINGS, has_too_many_crossings
-from swath.spec.fields.vector_file import VectorFileError, read_features, read_info
+from swath.spec.fields.vector_content import VectorFileError
+from swath.spec.fields.vector_file import read_features, read_info
 from swath.spec.locations import absolute, is_missing, special_file
 
 if TYPE_CHECKING:
@@ -150,8 +151,6 @@ def from_file(
             )
     try:
         info = read_info(found, layer, f"{{path: {path}, layer: ...}}")
-        if info.driver == "OGR_VRT" and not path.endswith(".vrt"):
-            raise AreaFieldError(f"{path} only points at other files; name those, or call it .vrt", "path")
         geometries, _ = read_features(found, info.layer, where)
     except VectorFileError as error:
         raise AreaFieldError(f"{path} {error}", error.field) from error

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swath.spec.fields.vector_content import VectorFileError, check_content, check_driver
 from swath.spec.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -35,14 +36,6 @@ _SUFFIXES = (
 """Of vector files that are looked for in an archive."""
 _PARQUET = b"PAR1"
 """First bytes of a Parquet file."""
-
-
-class VectorFileError(ValueError):
-    """A vector file that cannot be used as it is; the message does not name the file. `field` is the field of the spec to mend."""
-
-    def __init__(self, message: str, field: str = "path") -> None:
-        super().__init__(message)
-        self.field = field
 
 
 @dataclass(frozen=True)
@@ -70,10 +63,12 @@ def read_info(path: str, layer: str | None, choose: str = "layer") -> VectorInfo
     with _reading(), warnings.catch_warnings():
         if is_parquet(path):
             return _parquet_info(path, layer)
+        check_content(path)
         path = _inside_zip(path)
         warnings.simplefilter("ignore", RuntimeWarning)  # GDAL's remarks on a file that it can read
         name = choose_layer(pyogrio.list_layers(path), layer, choose)
         facts = pyogrio.read_info(path, layer=name, force_total_bounds=True)
+        check_driver(facts["driver"])
     bounds = facts["total_bounds"]
     return VectorInfo(
         name, facts["crs"], tuple(map(str, facts["fields"])), facts["driver"], int(facts["features"]),
@@ -105,6 +100,7 @@ def _features(
         return shapely.force_2d(shapely.from_wkb(wkb)), values
     import pyogrio
 
+    check_content(path)
     path = _inside_zip(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pickle
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 
 from swath.errors import MissingExtra, ModelError
 from swath.models.exported_archive import read_weights
+from swath.models.load import weights_sha256
 from swath.models.predictor import cause
+from swath.models.safety.first_load import FirstLoad, load_first
 from swath.models.torch_files import read_checkpoint, without_prefix
 from swath.models.unet import UNet
 from swath.models.weights_cache import local_copy
@@ -86,10 +89,17 @@ def _create(network: Network, bands: int, classes: int, code: str) -> Any:
     kind, _, name = network.name.partition(":")
     if not name:
         return UNet(bands, classes, network.width, network.depth)
+    if kind in ("smp", "timm") and ":" in str(network.options.get("encoder_name", "")):
+        raise ModelError(
+            f"network {network.name}: encoder_name {network.options['encoder_name']!r} is the address of a model",
+            remedy="name an encoder, and the file of initial weights as network.weights",
+        )
     if kind == "smp":
         smp = _import_extra("segmentation_models_pytorch", f"network {network.name}")
         options = {"encoder_weights": None, **network.options}
-        return _call_factory(network.name, getattr(smp, name, None), in_channels=bands, classes=classes, **options)
+        found = getattr(smp, name, None)  # functions there load models of others
+        found = found if isinstance(found, type) and issubclass(found, nn.Module) else None
+        return _call_factory(network.name, found, in_channels=bands, classes=classes, **options)
     if kind == "timm":
         smp = _import_extra("segmentation_models_pytorch", f"network {network.name}")
         _import_extra("timm", f"network {network.name}")
@@ -145,6 +155,8 @@ def read_state_dict(href: str) -> dict[str, Tensor]:
         if path.endswith(".pt2"):
             return read_weights(path)
         if path.endswith(".ckpt"):
+            files, sha256 = (str(Path(path).absolute()),), weights_sha256(path)
+            load_first(FirstLoad(path, "checkpoint", sha256, files, ("torch",), "swath.models.load:rehearse"))
             state = read_checkpoint(path)
             return {name.removeprefix("network."): tensor for name, tensor in state.items()}
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, ValueError, KeyError, OSError, TypeError) as error:

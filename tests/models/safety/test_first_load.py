@@ -117,10 +117,20 @@ def test_a_record_counts_for_its_file_only(tmp_path: Path) -> None:
         Path(good.path).write_bytes(b"other")
         with pytest.raises(ModelError, match=r"model\.bin: cannot be loaded: AssertionError"):
             load_first(good, LIMITS, cache)
-    for damaged in ("", "{", "[]", "null"):
+    for damaged in ("", "{", "[]", "null", "[" * 20_000):
         record.write_text(damaged)
         with pytest.raises(ModelError, match=r"model\.bin: cannot be loaded: AssertionError"):
             load_first(good, LIMITS, cache)
+
+
+def test_a_record_that_another_user_could_have_written_does_not_count(tmp_path: Path) -> None:
+    this, cache = model(tmp_path, "good"), tmp_path / "cache"
+    load_first(this, LIMITS, cache)
+    (record,) = cache.iterdir()
+    record.chmod(0o666)
+    Path(this.path).write_bytes(b"other")
+    with pytest.raises(ModelError, match=r"model\.bin: cannot be loaded: AssertionError"):
+        load_first(this, LIMITS, cache)
 
 
 def test_what_the_loader_refuses_is_reported(tmp_path: Path) -> None:

@@ -292,9 +292,8 @@ def test_a_pointer_to_other_files_dressed_as_a_geopackage_is_refused(aoi: Path, 
     xml = f'<OGRVRTDataSource><OGRVRTLayer name="inn_egglfing">{source}</OGRVRTLayer></OGRVRTDataSource>'
     for name in ("a.gpkg", "a.vrt"):
         (tmp_path / name).write_text(xml)
-    with pytest.raises(AreaError, match="only points at other files"):
-        from_file("a.gpkg", tmp_path)
-    assert from_file("a.vrt", tmp_path).wkt == from_file("inn_egglfing.geojson", aoi).wkt
+        with pytest.raises(AreaError, match="only points at other files"):
+            from_file(name, tmp_path)
 
 
 @given(st.binary(max_size=40))

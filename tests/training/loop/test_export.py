@@ -84,3 +84,18 @@ export_network(network, 3, 2, encode_weights(build_network(network, 3, 2, seed=4
         subprocess.run(words, env=environment, check=True, cwd=ROOT, timeout=140)
     for name in ("water.pt2", "water.safetensors"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_network_is_the_same_bytes_whatever_was_exported_before(tmp_path: Path) -> None:
+    networks = {"small": Network(width=4, depth=1), "deep": Network(width=4, depth=2)}
+    for folder, order in (("one", ("small", "deep")), ("other", ("deep", "small"))):
+        (tmp_path / folder).mkdir()
+        for name in order:
+            weights = encode_weights(build_network(networks[name], 3, 2, seed=4))
+            export_network(networks[name], 3, 2, weights, tmp_path / folder, name)
+    for name in networks:
+        assert (tmp_path / "one" / f"{name}.pt2").read_bytes() == (tmp_path / "other" / f"{name}.pt2").read_bytes(), (
+            name
+        )

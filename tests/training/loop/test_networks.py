@@ -10,7 +10,9 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from swath.errors import ModelError
+from swath.models.safety.first_load import FirstLoad
 from swath.spec.fields.network import Network
+from swath.training.loop import networks
 from swath.training.loop.networks import build_network, encode_weights, read_state_dict, stride_of
 
 
@@ -47,6 +49,10 @@ def test_a_network_of_the_project_is_called_with_bands_and_classes() -> None:
     ("network", "what"),
     [
         (Network(name="smp:Nothing"), "no such network"),
+        (Network(name="smp:from_pretrained", options={"pretrained_model_name_or_path": "a/b"}), "no such network"),
+        (Network(name="smp:create_model", options={"arch": "unet"}), "no such network"),
+        (Network(name="smp:Unet", options={"encoder_name": "tu-hf_hub:a/b"}), "is the address of a model"),
+        (Network(name="smp:Unet", options={"encoder_name": "tu-local-dir:/tmp"}), "is the address of a model"),
         (Network(name="no_such_module:make"), "cannot import"),
         (Network(name="smp:Unet", options={"encoder_name": "colour"}), "colour"),
         (Network(name="builtins:dict"), "gives dict"),
@@ -75,6 +81,22 @@ def test_weights_of_wrappers_fit_without_their_prefix(prefix: str, tmp_path: Pat
     for file in ("a.safetensors", "state.ckpt", "lightning.ckpt"):
         found = build_network(Network(weights=str(tmp_path / file)), 3, 2).state_dict()
         assert all(torch.equal(found[name], state[name]) for name in state)
+
+
+def test_initial_weights_are_read_in_a_process_without_rights_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+
+    def refuse(model: FirstLoad) -> None:
+        loaded.append(model.path)
+        raise ModelError("refused there")
+
+    monkeypatch.setattr(networks, "load_first", refuse)
+    torch.save(build_network(Network(), 3, 2).state_dict(), tmp_path / "a.ckpt")
+    with pytest.raises(ModelError, match="refused there"):
+        read_state_dict(str(tmp_path / "a.ckpt"))
+    assert loaded == [str(tmp_path / "a.ckpt")]
 
 
 def test_a_file_that_holds_no_weights_is_an_error(tmp_path: Path) -> None:

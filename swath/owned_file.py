@@ -21,6 +21,13 @@ def owned_text(file: Path, max_bytes: int) -> str:
     return content.decode()
 
 
+def is_own_folder(folder: Path) -> bool:
+    """Whether it is a folder, no link, of this user, who can write there and nobody else can. Raises OSError when it is not there."""
+    status = folder.lstat()
+    own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+    return own and os.access(folder, os.W_OK | os.X_OK)
+
+
 def replace_text(file: Path, text: str) -> None:
     """Replace a file atomically by one that only this user can read and write."""
     part = file.with_name(f"{file.stem}.{os.getpid()}.{time.monotonic_ns()}.part")
