@@ -156,6 +156,10 @@ def _agent(
     token_file: Annotated[
         Path | None, typer.Option("--token-file", metavar="FILE", help="Its token; $SWATH_AGENT_TOKEN when not given.")
     ] = None,
+    launchers: Annotated[
+        Path | None,
+        typer.Option("--launchers", metavar="FILE", help="The agent's file: containers and machines for runs."),
+    ] = None,
     accept: Annotated[
         list[str] | None,
         typer.Option(
@@ -171,7 +175,7 @@ def _agent(
     """
     from swath.cli.commands.agent import work
 
-    return work(url, name, labels or [], slots, token_file, accept or [])
+    return work(url, name, labels or [], slots, token_file, accept or [], launchers)
 
 
 def _login(url: Annotated[str, typer.Argument(metavar="URL", help="The server.", show_default=False)]) -> int:
@@ -207,6 +211,12 @@ def _submit(
         str | None,
         typer.Option("--ref", help="Branch, tag or commit of a project in git; its own when not given."),
     ] = None,
+    runs_on: Annotated[
+        str | None,
+        typer.Option(
+            "--runs-on", metavar="NAME", help="A launcher of an agent; the agent's own machine when not given."
+        ),
+    ] = None,
     key: Annotated[
         str | None,
         typer.Option("--key", metavar="TEXT", help="The same key gives the same run, however often it is asked for."),
@@ -225,7 +235,19 @@ def _submit(
 
     timeout_s = None if timeout is None else seconds(timeout, "--timeout")
     options = SubmitOptions(
-        project, tuple(labels or ()), priority, limit_key, timeout_s, attempts, fresh, ref, key, wait, follow, as_json
+        project,
+        tuple(labels or ()),
+        priority,
+        limit_key,
+        timeout_s,
+        attempts,
+        fresh,
+        ref,
+        runs_on,
+        key,
+        wait,
+        follow,
+        as_json,
     )
     return submit(spec, sets or [], options)
 

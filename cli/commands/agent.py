@@ -12,13 +12,21 @@ from types import FrameType
 
 from swath.agent.supervisor import AGENT_TOKEN
 from swath.errors import CredentialsError, UsageError
+from swath.launchers.contract import JobLauncher
 from swath.protocol.client import Client
 from swath.protocol.logins import SERVER
 from swath.protocol.sources import repository_address
+from swath.secret_stores.reference import SecretReference
 
 
 def work(
-    url: str | None, name: str | None, labels: list[str], slots: int, token_file: Path | None, accept: list[str]
+    url: str | None,
+    name: str | None,
+    labels: list[str],
+    slots: int,
+    token_file: Path | None,
+    accept: list[str],
+    launchers: Path | None,
 ) -> int:
     """Run an agent until it is told to end. Runs go on then; the next agent of this name takes them up."""
     from swath.agent.agent import Agent
@@ -31,10 +39,22 @@ def work(
             repository_address(repository)
         except ValueError as error:
             raise UsageError(f"--accept {repository} {error}") from None
+    opened: dict[str, JobLauncher] = {}
+    secrets: dict[str, SecretReference] = {}
+    if launchers is not None:
+        from swath.agent.agent_file import read_agent_file
+        from swath.launchers.open import open_launcher
+
+        file = read_agent_file(launchers)
+        secrets = file.secrets
+        for key, settings in file.launchers.items():
+            opened[key] = open_launcher(settings)
+            print(f"launcher {key}: {opened[key].check()}", file=sys.stderr, flush=True)
     called = name or socket.gethostname().partition(".")[0]
     agent = Agent(
         Client(address, _token(token_file, os.environ)), called, _state_folder(os.environ) / called, labels=tuple(labels),
-        slots=slots, accepts=tuple(accept), say=lambda text: print(text, file=sys.stderr, flush=True),
+        slots=slots, accepts=tuple(accept), launchers=opened, secrets_of_runs=secrets,
+        say=lambda text: print(text, file=sys.stderr, flush=True),
     )  # fmt: skip
 
     def end(number: int, frame: FrameType | None) -> None:

@@ -27,6 +27,7 @@ class SubmitOptions:
     attempts: int = 1
     fresh: bool = False
     ref: str | None = None
+    runs_on: str | None = None
     key: str | None = None
     wait: bool = False
     follow: bool = False
@@ -46,7 +47,7 @@ def submit(spec: Path, sets: list[str], options: SubmitOptions) -> int:
             project=options.project or _only_project(client, spec), name="" if str(spec) == "-" else _name(spec), spec=text,
             set=tuple(sets), labels=options.labels, priority=options.priority, limit_key=options.limit_key,
             timeout_s=options.timeout_s, attempts=options.attempts, when_lost="again" if options.attempts > 1 else "tell",
-            fresh=options.fresh, ref=options.ref,
+            fresh=options.fresh, ref=options.ref, runs_on=options.runs_on,
         )  # fmt: skip
     except ValidationError as error:
         first = error.errors()[0]

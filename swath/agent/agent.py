@@ -10,16 +10,20 @@ import random
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from swath.agent.agent_file import REFERENCES
 from swath.agent.attempt_folder import AgentSettings, AttemptFolder, ServerAddress
+from swath.agent.jobs import Jobs
 from swath.agent.launcher import Launcher, ProcessLauncher
 from swath.crashpoint import reached
 from swath.errors import Locked, StateError, UsageError
+from swath.launchers.contract import JobLauncher
 from swath.protocol.client import Client, ServerUnavailable, Superseded
 from swath.protocol.messages import AgentRegistration, AttemptName, Claim, Gone, Registered
+from swath.secret_stores.reference import SecretReference
 from swath.storage import fence
 from swath.storage.private_folder import make_private
 from swath.version import __version__
@@ -53,25 +57,31 @@ class Agent:
         labels: tuple[str, ...] = (),
         slots: int = 1,
         accepts: tuple[str, ...] = (),
+        secrets_of_runs: Mapping[str, SecretReference] | None = None,
         launcher: Launcher | None = None,
+        launchers: Mapping[str, JobLauncher] | None = None,
         say: Callable[[str], None] = lambda text: None,
         limits: AgentLimits = AgentLimits(),
     ) -> None:
         """folder: of the agent's own state. accepts: git repositories whose code it executes.
+        launchers: for runs that name one; launcher: for all others.
         say: gets a line when something happens."""
         self._client = client
         self.name = name
         self._folder = folder
         self._labels = labels
         self._slots = slots
-        self._settings = AgentSettings(str(folder), accepts)
+        self._settings = AgentSettings(str(folder), accepts, REFERENCES.dump_json(dict(secrets_of_runs or {})).decode())
         self._launcher = launcher or ProcessLauncher()
+        self._launchers = dict(launchers or {})
         self._say = say
         self._limits = limits
         self._session = secrets.token_hex(16)
         self._restarts: dict[str, int] = {}
         self._missing: list[AttemptName] = []
         """Attempts that the server believes this agent to have, and that are to be told as gone."""
+        self._agent_id = ""
+        self._jobs = Jobs(self._launchers, name, say, self._job_gone)
         self._stopped = threading.Event()
 
     @property
@@ -89,6 +99,7 @@ class Agent:
             registered = self._register()
             if registered is None:
                 return
+            self._agent_id = registered.id
             self._take_up(registered)
             claim = secrets.token_hex(16)
             pause = 1.0
@@ -117,7 +128,10 @@ class Agent:
                 reached("claimed")
                 self._say(f"{work.run}: attempt {work.number} for project {work.project}")
                 with contextlib.suppress(StateError):  # tried again with the next look
-                    self._launcher.start(folder)
+                    if work.request.runs_on:
+                        self._jobs.look(folder)
+                    else:
+                        self._launcher.start(folder)
 
     def _wait_s(self, open_attempts: int) -> float:
         """How long a claim may wait: not long while something here may need looking after."""
@@ -141,7 +155,7 @@ class Agent:
     def _register(self) -> Registered | None:
         registration = AgentRegistration(
             name=self.name, session=self._session, labels=self._labels, slots=self._slots, version=__version__,
-            accepts=self._settings.accepts,
+            accepts=self._settings.accepts, launchers=tuple(self._launchers),
         )  # fmt: skip
         pause = 1.0
         while not self._stopped.is_set():
@@ -176,6 +190,9 @@ class Agent:
             each for each in self._missing if not self._gone(agent, each, "the agent does not have it any more")
         ]
         for folder in AttemptFolder.all(self._attempts):
+            if folder.work.request.runs_on:
+                going += self._jobs.look(folder)
+                continue
             if self._launcher.alive(folder):
                 going += 1
                 continue
@@ -207,6 +224,10 @@ class Agent:
             return False  # looked at again in the next round
         text = f"its supervisor ended {self._limits.restarts} times: see {folder.path}"
         return self._gone(agent, AttemptName(run=work.run, number=work.number), text)
+
+    def _job_gone(self, folder: AttemptFolder, text: str) -> bool:
+        work = folder.work
+        return self._gone(self._agent_id, AttemptName(run=work.run, number=work.number), text)
 
     def _gone(self, agent: str, attempt: AttemptName, text: str) -> bool:
         """Tell the server that an attempt is gone. Returns False when that has to be tried again."""

@@ -55,6 +55,30 @@ class AgentSettings:
     """Its folder."""
     accepts: tuple[str, ...] = ()
     """Addresses of git repositories whose code it executes."""
+    secrets: str = "{}"
+    """References of the runs' secrets, as JSON: see swath.agent.agent_file."""
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """The job of an attempt whose run has a container or a machine of its own."""
+
+    began: float
+    """When the agent first tried to start it."""
+    job: str = ""
+    """The launcher's name for it; empty while there is none."""
+    place: int = 0
+    """The place of the launcher that is tried."""
+    heard: bool = False
+    """Whether its supervisor has taken over."""
+    stopping: str = ""
+    """Why it is stopped; empty if it is not."""
+    said: str = ""
+    """What the platform said last of why it has no room."""
+
+    def to(self, **changes: Any) -> JobRecord:
+        """This record with changes."""
+        return dataclasses.replace(self, **changes)
 
 
 class AttemptFolder:
@@ -119,7 +143,7 @@ class AttemptFolder:
     def settings(self) -> AgentSettings:
         """What the agent was started with."""
         found = self._read("agent.json")
-        return AgentSettings(found["home"], tuple(found["accepts"]))
+        return AgentSettings(found["home"], tuple(found["accepts"]), found["secrets"])
 
     @property
     def log(self) -> Path:
@@ -169,6 +193,17 @@ class AttemptFolder:
         if not (self.path / f"{role}.json").exists():
             return None
         return Process(**self._read(f"{role}.json"))
+
+    def write_job(self, record: JobRecord) -> JobRecord:
+        """Write down what is known of the attempt's job."""
+        self._write("job.json", dataclasses.asdict(record))
+        return record
+
+    def job(self) -> JobRecord | None:
+        """The attempt's job; None before the first try to start it."""
+        if not (self.path / "job.json").exists():
+            return None
+        return JobRecord(**self._read("job.json"))
 
     # --- lines
 

@@ -16,15 +16,16 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from swath.agent.agent_file import run_secrets
 from swath.agent.attempt_end import end_of, end_of_failure
 from swath.agent.attempt_folder import RUN_LOCK, SUPERVISOR_LOCK, AttemptFolder, LineNumbers
 from swath.agent.reported_text import first_batch
 from swath.agent.run_code import RunCode, run_code
 from swath.agent.run_words import run_words
+from swath.agent.supervisor_limits import SupervisorLimits
 from swath.crashpoint import reached
 from swath.engine.journal import Journal
 from swath.engine.journal_rows import CancelRequest, RunRow
@@ -39,28 +40,6 @@ log = logging.getLogger(__name__)
 AGENT_TOKEN = "SWATH_AGENT_TOKEN"
 """Environment variable with the agent's token."""
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class SupervisorLimits:
-    """Times of a supervisor."""
-
-    poll_s: float = 0.5
-    """How often it looks at the run and its journal."""
-    stop_s: float = 60.0
-    """After a cancel: how long the run has to end before the next, stronger signal."""
-    report_s: float = 7 * 24 * 3600.0
-    """How long the end is reported to a server that does not answer."""
-    most_pause_s: float = 30.0
-    """The longest pause between two tries to reach the server."""
-    fence_share: float = 0.8
-    """Of the time after which the server gives a silent run to another agent: for so long after a beat the run may publish."""
-    batch_bytes: int = 1_000_000
-    """Of the log lines in one request, as JSON."""
-    batches: int = 10
-    """Of log lines, between two beats."""
-    lock_s: float = 10.0
-    """How long another supervisor of the attempt is waited for, which may be about to end."""
 
 
 class Supervisor:
@@ -80,6 +59,7 @@ class Supervisor:
             self._failure = error
         self._child: subprocess.Popen[bytes] | None = None
         self._process: Process | None = None
+        self._secrets: dict[str, str] = {}
         self._next_beat = 0.0
         self._next_try = 0.0
         self._pause = 1.0
@@ -129,6 +109,19 @@ class Supervisor:
             self._release()
         self.folder.end()
 
+    @property
+    def exit_code(self) -> int:
+        """Of the run."""
+        return self._end().exit_code
+
+    def end_by(self, number: signal.Signals) -> None:
+        """The machine ends: hand its signal on, or begin nothing more."""
+        if self._process is None:
+            self._cancelled = self._cancelled or f"cancelled by the machine: {number.name}"
+        elif not self._process.gone():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
+
     def _wanted(self) -> bool:
         """Whether the attempt still is this machine's: asked before the run begins, as its claim may be old. Waits for the server."""
         deadline = time.monotonic() + self._limits.report_s
@@ -145,7 +138,10 @@ class Supervisor:
 
     def _prepare(self, code: RunCode) -> None:
         """Bring the code. Raises SwathError when that is not possible, or when the run is not wanted any more."""
-        if code.ready or self.folder.process("run") is not None:
+        if self.folder.process("run") is not None:
+            return
+        self._secrets = self._aside(lambda stop: run_secrets(self.folder, os.environ))
+        if code.ready:
             return
         commit = self._fixed(self._aside(code.resolve))
         self._aside(lambda stop: code.check_out(commit, stop))
@@ -228,7 +224,7 @@ class Supervisor:
         have asked for it again."""
         hidden = {logins.TOKEN, AGENT_TOKEN}
         env = {name: value for name, value in os.environ.items() if name not in hidden}
-        return code.environment(env) | {fence.VARIABLE: str(self.folder.fence)}
+        return code.environment(env) | self._secrets | {fence.VARIABLE: str(self.folder.fence)}
 
     def _write_fence(self, valid_until: float) -> None:
         with contextlib.suppress(OSError):  # the run waits, then

@@ -17,6 +17,9 @@ from swath.spec.project_root import project_root
 from swath.spec.yaml.environment import AllowedEnvironment
 from swath.storage.state_owner import RESULTS_KEY, is_own
 
+SECRETS = "SWATH_SECRETS"
+"""Environment variable with the names, separated by commas, of variables whose values no log, message or report may show."""
+
 
 @dataclass(frozen=True)
 class Project:
@@ -87,12 +90,18 @@ class Project:
             clusters=found.clusters,
             results=settings.results if settings else None,
             file=found.root / "swath.yaml" if settings else None,
-            secrets=found.secrets,
+            secrets={**_given(os.environ if env is None else env), **found.secrets},
             notify=settings.notify if settings else NotifySettings(),
             prices=settings.prices if settings else Prices(),
             trusted=trusted,
             env=found.environment(readable),
         )
+
+
+def _given(env: Mapping[str, str]) -> dict[str, str]:
+    """Values of the variables that SWATH_SECRETS names -> their references: an agent has given this run secrets."""
+    names = filter(None, env.get(SECRETS, "").split(","))
+    return {env[name]: f"${{env:{name}}}" for name in names if env.get(name)}
 
 
 def _refuse_foreign(state: Path, root: Path) -> None:

@@ -146,9 +146,15 @@ class Client:
         """Say that an attempt has ended without a word."""
         self._ask("POST", f"/agents/{agent}/gone/{quote(run, safe='')}", gone)
 
-    def beat(self, run: str, number: int, earlier: int | None = None, commit: str = "") -> BeatAnswer:
-        """Say that an attempt goes on; earlier, commit: see Beat. One try: the next beat is the next try."""
-        beat = Beat(earlier=earlier, commit=commit)
+    def take_over(self, run: str, number: int) -> Work:
+        """Exchange the token of a job's definition for the attempt's own. May be asked again until the first beat."""
+        return Work.model_validate(self._ask("POST", _attempt(run, number, "work"), {}))
+
+    def beat(
+        self, run: str, number: int, earlier: int | None = None, commit: str = "", *, started: bool = True
+    ) -> BeatAnswer:
+        """Say that an attempt goes on; earlier, commit, started: see Beat. One try: the next beat is the next try."""
+        beat = Beat(earlier=earlier, commit=commit, started=started)
         return BeatAnswer.model_validate(self._once("POST", _attempt(run, number, "beat"), beat))
 
     def send_lines(self, run: str, number: int, lines: tuple[Line, ...]) -> LinesAnswer:

@@ -64,6 +64,8 @@ class RunRequest(Message):
     """As `--fresh` of `pipe run`."""
     ref: GitRef | None = None
     """Branch, tag or whole hash of a commit, where the project's code is in git; the project's own when not given."""
+    runs_on: Name | None = None
+    """A launcher in the file of an agent: the run gets a container or a machine of its own. On the agent's machine when not given."""
 
 
 class Cancellation(Message):
@@ -110,6 +112,8 @@ class RunInfo(Message):
     ended: float | None
     agent: str
     """Name of the agent of the newest attempt; empty before the first."""
+    runs_on: str = ""
+    """The launcher that was asked for; empty for the agent's own machine."""
     repository: str = ""
     """Address of the git repository with the project's code; empty for a folder."""
     commit: str = ""
@@ -204,6 +208,8 @@ class AgentRegistration(Message):
     version: str = Field(max_length=50)
     accepts: tuple[Annotated[str, Field(max_length=1000)], ...] = Field(default=(), max_length=100)
     """Addresses of git repositories whose code it executes; one that ends with `/` stands for all below it."""
+    launchers: tuple[Name, ...] = Field(default=(), max_length=100)
+    """Names that `runs_on` may have."""
 
 
 class AgentInfo(Message):
@@ -223,6 +229,8 @@ class AgentInfo(Message):
     """The only project whose runs it takes; None for all."""
     accepts: tuple[str, ...] = ()
     """Addresses of git repositories whose code it executes."""
+    launchers: tuple[str, ...] = ()
+    """Names that `runs_on` may have."""
 
 
 class AttemptName(Message):
@@ -280,9 +288,10 @@ class Gone(Message):
 
 
 class Beat(Message):
-    """A supervisor says that its attempt goes on."""
+    """A supervisor says that its attempt goes on; or its agent, that it is about to begin."""
 
     started: bool = True
+    """Whether its supervisor is there. An agent may speak for an attempt only before that."""
     earlier: int | None = Field(default=None, ge=1)
     """Number of an earlier attempt whose log lines are in the same journal: the answer says where its lines end."""
     commit: str = Field(default="", pattern=r"^([0-9a-f]{40}([0-9a-f]{24})?)?$")

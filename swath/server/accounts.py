@@ -184,7 +184,10 @@ class Accounts:
 
     def _attempt(self, digest: str) -> Identity:
         with self._database.reading() as db:
-            rows = db.execute("SELECT run, number FROM attempts WHERE token = ?", (digest,))
+            rows = db.execute(
+                "SELECT run, number FROM attempts WHERE token = ? OR (launch_token = ? AND started IS NULL)",
+                (digest, digest),
+            )
         if not rows:
             raise Unauthorized("the token of this attempt is unknown: another one has taken its place")
         run, number = rows[0]["run"], rows[0]["number"]

@@ -11,7 +11,7 @@ from swath.protocol.messages import AgentInfo, AgentRegistration
 from swath.server.audit import record
 from swath.server.database.database import Database
 from swath.server.identity import Identity
-from swath.server.labels import joined, split
+from swath.server.labels import with_launchers, without_launchers
 from swath.server.refusals import Conflict, NotFound
 
 ALIVE_S = 60.0
@@ -50,7 +50,8 @@ class Agents:
                 " excluded.labels, slots = excluded.slots, version = excluded.version, session = excluded.session,"
                 " registered = excluded.registered, seen = excluded.seen, accepts = excluded.accepts",
                 (
-                    agent, registration.name, identity.id, joined(registration.labels), registration.slots,
+                    agent, registration.name, identity.id, with_launchers(registration.labels, registration.launchers),
+                    registration.slots,
                     registration.version, registration.session, now, now, json.dumps(registration.accepts),
                 ),
             )  # fmt: skip
@@ -83,7 +84,7 @@ class Agents:
             )
         return [
             AgentInfo(
-                id=row["id"], name=row["name"], labels=split(row["labels"]),
+                id=row["id"], name=row["name"], **_labels(row["labels"]),
                 slots=row["slots"], busy=row["busy"], version=row["version"], seen_s=max(0.0, now - row["seen"]),
                 paused=bool(row["paused"]), project=row["project"], accepts=tuple(json.loads(row["accepts"])),
             )
@@ -97,3 +98,8 @@ class Agents:
             if not db.execute("UPDATE agents SET paused = ? WHERE name = ? RETURNING id", (int(paused), name)):
                 raise NotFound(f"there is no agent {name!r}", remedy="`pipe agents` lists them")
             record(db, self._clock(), who, "pause agent" if paused else "unpause agent", name, {})
+
+
+def _labels(text: str) -> dict[str, tuple[str, ...]]:
+    labels, launchers = without_launchers(text)
+    return {"labels": labels, "launchers": launchers}

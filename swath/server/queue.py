@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from swath.protocol.messages import (
     AttemptName,
+    Beat,
     BeatAnswer,
     End,
     Gone,
@@ -26,7 +27,7 @@ from swath.protocol.sources import is_commit
 from swath.protocol.tokens import new_token, token_digest
 from swath.server.audit import record
 from swath.server.database.database import Connection, Database, Row
-from swath.server.labels import joined
+from swath.server.labels import with_launchers
 from swath.server.next_run import take_next
 from swath.server.refusals import Conflict, NotFound, Refusal
 
@@ -72,6 +73,7 @@ class Queue:
         """
         text = request.model_dump_json()
         digest = hashlib.sha256(text.encode()).hexdigest()
+        labels = with_launchers(request.labels, (request.runs_on,) if request.runs_on else ())
         with self._database.transaction() as db:
             project = self._project(db, request)
             if key is not None:
@@ -86,7 +88,7 @@ class Queue:
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (project, idempotency_key) DO NOTHING RETURNING id",
                 (
-                    run, project, name, pipeline, text, joined(request.labels), request.priority, request.limit_key or "",
+                    run, project, name, pipeline, text, labels, request.priority, request.limit_key or "",
                     request.attempts, request.when_lost, who, key, digest, self._clock(),
                     request.ref if request.ref and is_commit(request.ref) else "",
                 ),
@@ -176,27 +178,47 @@ class Queue:
 
     # --- going on
 
-    def beat(self, run: str, number: int, earlier: int | None = None, commit: str = "") -> BeatAnswer:
-        """An attempt goes on. earlier, commit: see Beat. Raises Conflict when it has ended or there is a newer one."""
+    def take_over(self, run: str, number: int) -> Work:
+        """The supervisor of an attempt in a job takes over from the agent: it gets a token, and the one that the job's definition has
+        is worthless from its first beat on. Until then it may ask again. Raises Conflict."""
+        with self._database.transaction() as db:
+            self._current(db, run, number)
+            token = new_token("attempt")
+            taken = db.execute(
+                "UPDATE attempts SET launch_token = coalesce(launch_token, token), token = ?"
+                " WHERE run = ? AND number = ? AND started IS NULL RETURNING run",
+                (token_digest(token), run, number),
+            )
+            if not taken:
+                raise Conflict(f"attempt {number} of {run} has begun already")
+            return self._work(db, run, number, token)
+
+    def beat(self, run: str, number: int, asked: Beat | None = None) -> BeatAnswer:
+        """An attempt goes on, or is about to begin. Raises Conflict when it has ended or there is a newer one."""
+        asked = asked or Beat()
         with self._database.transaction() as db:
             row = self._current(db, run, number)
             now, earlier_next = self._clock(), None
-            if earlier is not None:  # lines of one attempt stand together, as an older attempt adds none
-                last = db.execute("SELECT max(id) AS id FROM lines WHERE run = ? AND attempt <= ?", (run, earlier))
+            if asked.earlier is not None:  # lines of one attempt stand together, as an older attempt adds none
+                last = db.execute(
+                    "SELECT max(id) AS id FROM lines WHERE run = ? AND attempt <= ?", (run, asked.earlier)
+                )
                 earlier_next = 1 + (last[0]["id"] or 0)
-            db.execute(
-                "UPDATE attempts SET beat = ?, started = coalesce(started, ?) WHERE run = ? AND number = ?",
-                (now, now, run, number),
-            )
-            db.execute(
-                "UPDATE runs SET state = 'running', started = coalesce(started, ?) WHERE id = ? AND state = 'claimed'",
-                (now, run),
-            )
-            if commit and not row["commit_hash"]:
-                db.execute("UPDATE runs SET commit_hash = ? WHERE id = ?", (commit, run))
+            db.execute("UPDATE attempts SET beat = ? WHERE run = ? AND number = ?", (now, run, number))
+            if asked.started:
+                db.execute(
+                    "UPDATE attempts SET started = coalesce(started, ?) WHERE run = ? AND number = ?",
+                    (now, run, number),
+                )
+                db.execute(
+                    "UPDATE runs SET state = 'running', started = coalesce(started, ?) WHERE id = ? AND state = 'claimed'",
+                    (now, run),
+                )
+            if asked.commit and not row["commit_hash"]:
+                db.execute("UPDATE runs SET commit_hash = ? WHERE id = ?", (asked.commit, run))
         return BeatAnswer(
             beat_s=self.limits.beat_s, lost_s=self.limits.lost_s, cancel=row["cancel"], next_line=row["next_line"],
-            earlier_next=earlier_next, commit=row["commit_hash"] or commit,
+            earlier_next=earlier_next, commit=row["commit_hash"] or asked.commit,
         )  # fmt: skip
 
     def add_lines(self, run: str, number: int, lines: Sequence[Line]) -> LinesAnswer:

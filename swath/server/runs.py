@@ -10,7 +10,7 @@ from swath.protocol.messages import AgentInfo, Line, LinePage, RunFile, RunInfo,
 from swath.protocol.sources import accepts
 from swath.server.agents import ALIVE_S
 from swath.server.database.database import Database, Row
-from swath.server.labels import split
+from swath.server.labels import without_launchers
 from swath.server.refusals import NotFound, Refusal
 
 MOST_RUNS = 200
@@ -101,11 +101,13 @@ class Runs:
 
     def _info(self, row: Row) -> RunInfo:
         silent = self._clock() - row["beat"] if row["state"] == "running" and row["beat"] is not None else 0.0
+        labels, launchers = without_launchers(row["labels"])
         fields = {name: row[name] for name in RunInfo.model_fields if name in row}
         return RunInfo(
             **fields
             | {
-                "labels": split(row["labels"]),
+                "labels": labels,
+                "runs_on": "".join(launchers),
                 "limit_key": row["limit_key"] or None,
                 "outputs": tuple(json.loads(row["outputs"])),
                 "files": tuple(RunFile(**file) for file in json.loads(row["files"])),
@@ -121,13 +123,16 @@ def waits_for(run: RunInfo, agents: Sequence[AgentInfo]) -> str:
     """Why a queued run is not claimed, as far as the agents tell; empty when one of them should claim it at once."""
     alive = [agent for agent in agents if agent.seen_s < ALIVE_S and agent.project in (None, run.project)]
     trusting = [agent for agent in alive if not run.repository or accepts(agent.accepts, run.repository)]
-    fit = [agent for agent in trusting if set(run.labels) <= set(agent.labels)]
+    having = [agent for agent in trusting if not run.runs_on or run.runs_on in agent.launchers]
+    fit = [agent for agent in having if set(run.labels) <= set(agent.labels)]
     if not alive:
         others = any(agent.seen_s < ALIVE_S for agent in agents)
         which = f" that takes runs of {run.project}" if others else ""
         return f"no agent{which} is connected: `pipe agent` starts one"
     if not trusting:
         return f"no connected agent accepts {run.repository}: `pipe agent --accept {run.repository}`"
+    if not having:
+        return f"no connected agent has a launcher {run.runs_on}"
     if not fit:
         return f"no connected agent has the labels {', '.join(run.labels)}"
     if all(agent.paused for agent in fit):

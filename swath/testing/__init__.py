@@ -1,1 +1,1 @@
-"""Conformance suites for implementations of the plug points: Executor, Cluster, Fleet. They need pytest."""
+"""Conformance suites for implementations of the plug points: Executor, Cluster, Fleet, JobLauncher. They need pytest."""

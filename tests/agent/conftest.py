@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,13 +19,18 @@ import uvicorn
 
 from swath.agent.agent import Agent, AgentLimits
 from swath.engine.process import Process
+from swath.launchers.contract import JobLauncher
 from swath.protocol.client import Client, ClientLimits, Superseded
 from swath.protocol.messages import RunInfo, RunRequest
+from swath.secret_stores.reference import SecretReference
 from swath.server.app import create_app
 from swath.server.database.open import open_database
 from swath.server.queue import QueueLimits
 from swath.server.services import Services
 from swath.server.uvicorn_server import UvicornServer
+from tests.launchers.conftest import docker, vertex
+
+__all__ = ["docker", "vertex"]
 
 PIPELINE = """
 import time
@@ -126,12 +131,23 @@ class Site:
     def _token(self, name: str) -> str:
         return self._tokens.get(name) or self._tokens.setdefault(name, self.server.agent_token(name))
 
-    def agent(self, name: str = "desk", *labels: str, slots: int = 2, accepts: tuple[str, ...] = ()) -> Agent:
+    def agent(
+        self,
+        name: str = "desk",
+        *labels: str,
+        slots: int = 2,
+        accepts: tuple[str, ...] = (),
+        launchers: Mapping[str, JobLauncher] | None = None,
+        secrets: Mapping[str, SecretReference] | None = None,
+    ) -> Agent:
         """An agent in a thread of this process."""
         client = Client(self.server.url, self._token(name), ClientLimits(tries=2, pause_s=0.05))
         limits = AgentLimits(wait_s=2, check_s=0.1, most_pause_s=0.3)
         folder = self.folder / "agents" / name
-        agent = Agent(client, name, folder, labels=labels, slots=slots, accepts=accepts, limits=limits)
+        agent = Agent(
+            client, name, folder, labels=labels, slots=slots, accepts=accepts, launchers=launchers, secrets_of_runs=secrets,
+            limits=limits,
+        )  # fmt: skip
 
         def work() -> None:
             with contextlib.suppress(Superseded):  # a newer one has its name

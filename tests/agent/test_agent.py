@@ -12,7 +12,8 @@ import pytest
 
 from swath.agent.attempt_folder import AttemptFolder
 from swath.agent.launcher import ProcessLauncher
-from swath.agent.supervisor import Supervisor, SupervisorLimits
+from swath.agent.supervisor import Supervisor
+from swath.agent.supervisor_limits import SupervisorLimits
 from swath.engine.journal import Journal
 from swath.protocol.client import Superseded
 from swath.storage import fence

@@ -280,6 +280,7 @@ NEEDS = {  # the least role of a user; other kinds of token are refused unless t
     ("PATCH", "/users/{name}"): "admin", ("PUT", "/users/{name}/password"): "admin", ("POST", "/users/{name}/link"): "admin",
     ("GET", "/projects/{project}/members"): "keeper", ("PUT", "/projects/{project}/members/{name}"): "keeper",
     ("DELETE", "/projects/{project}/members/{name}"): "keeper",
+    ("POST", "/attempts/{run}/{number}/work"): "attempt",
 }  # fmt: skip
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/runs"): {"project": "lakes", "spec": SPEC}, ("POST", "/runs/{run}/cancel"): {},

@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 
-from swath.protocol.messages import End, Gone, Line, RunRequest
+from swath.protocol.messages import Beat, End, Gone, Line, RunRequest
 from swath.server.database.database import Database
 from swath.server.labels import joined
 from swath.server.queue import Queue, QueueLimits
@@ -208,7 +208,7 @@ def test_a_newer_attempt_is_told_where_the_lines_of_an_earlier_one_end(bench: Be
         if number < 3:
             bench.now += 3 * bench.queue.limits.beat_s
             bench.queue.gone(agent, run, Gone(number=number, error="its supervisor ended"))
-    assert [bench.queue.beat(run, 3, earlier).earlier_next for earlier in (1, 2)] == [3, 4]
+    assert [bench.queue.beat(run, 3, Beat(earlier=earlier)).earlier_next for earlier in (1, 2)] == [3, 4]
 
 
 def test_what_a_given_up_attempt_says_is_refused(bench: Bench) -> None:

@@ -113,11 +113,18 @@ async def gone(agent: str, run: str, message: Gone, server: Server, who: Asker) 
     server.wakeup.notify()
 
 
+@router.post("/attempts/{run}/{number}/work")
+def take_over(run: str, number: Number, server: Server, who: Asker) -> Work:
+    """Exchange the token that a job's definition has for the attempt's own. The first beat with that makes the other one worthless."""
+    _attempt(who, run, number)
+    return server.queue.take_over(run, number)
+
+
 @router.post("/attempts/{run}/{number}/beat")
 def beat(run: str, number: Number, message: Beat, server: Server, who: Asker) -> BeatAnswer:
     """Say that an attempt goes on."""
     _attempt(who, run, number)
-    return server.queue.beat(run, number, message.earlier, message.commit)
+    return server.queue.beat(run, number, message)
 
 
 @router.post("/attempts/{run}/{number}/lines")

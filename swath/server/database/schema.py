@@ -86,6 +86,10 @@ STEPS = (
     ALTER TABLE runs ADD COLUMN commit_hash TEXT NOT NULL DEFAULT '';
     ALTER TABLE agents ADD COLUMN accepts TEXT NOT NULL DEFAULT '[]'
     """,
+    """
+    ALTER TABLE attempts ADD COLUMN launch_token TEXT;
+    CREATE INDEX launched_attempts ON attempts (launch_token) WHERE launch_token IS NOT NULL
+    """,
 )
 
 

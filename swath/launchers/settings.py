@@ -1,0 +1,56 @@
+"""Entries of `launchers` in the agent's file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from swath.spec.spec_model import SpecModel
+
+Image = Annotated[str, Field(pattern=r"^[a-z0-9][a-zA-Z0-9._/:@-]{0,400}$")]
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,199}$")]
+Amount = Annotated[str, Field(pattern=r"^[1-9][0-9]*[kmgKMG]?[bB]?$")]
+
+
+class DockerSettings(SpecModel):
+    """A container of this machine's docker."""
+
+    kind: Literal["docker"]
+    image: Image
+    memory: Amount | None = None
+    """Such as 16g; all of the machine's when not given."""
+    cpus: float | None = Field(default=None, gt=0)
+    gpus: Literal["all"] | None = None
+    network: Word | None = None
+    """`host` where the server is on this machine."""
+    volumes: tuple[Annotated[str, Field(pattern=r"^/[^:]*:/[^:]*(:ro)?$")], ...] = ()
+    """Folders of this machine, as of docker's -v. One at /var/lib/swath keeps journals and results for later runs."""
+    boot_s: float = Field(default=600, gt=0)
+    """How long pulling the image and starting may take."""
+
+
+class VertexSettings(SpecModel):
+    """A custom job of Vertex AI."""
+
+    kind: Literal["vertex"]
+    project: Word
+    region: tuple[Word, ...] = Field(min_length=1)
+    """Tried in this order where one has no room."""
+    image: Image
+    machine: tuple[Word, ...] = Field(min_length=1)
+    """Machine types; in each region tried in this order."""
+    accelerator: Word | None = None
+    """Such as NVIDIA_TESLA_T4."""
+    accelerators: int = Field(default=1, ge=1)
+    service_account: Word
+    """What the run may do: not the agent's own account."""
+    spot: bool = False
+    disk_gb: int = Field(default=100, ge=100)
+    limit_s: int = Field(default=43_200, gt=0, le=604_800)
+    """Vertex AI ends the job after so long."""
+    boot_s: float = Field(default=1800, gt=0)
+    """How long waiting for a machine, pulling the image and starting may take."""
+
+
+LauncherSettings = Annotated[DockerSettings | VertexSettings, Field(discriminator="kind")]

@@ -1,0 +1,31 @@
+"""Every launcher runs the conformance suite, on what plays its platform."""
+
+from __future__ import annotations
+
+import pytest
+
+from swath.launchers.contract import JobLauncher
+from swath.launchers.docker import DockerLauncher
+from swath.launchers.settings import DockerSettings, VertexSettings
+from swath.launchers.vertex import VertexLauncher
+from swath.testing.launcher import LauncherTests
+from tests.launchers.conftest import FakeDocker, docker, vertex
+from tests.launchers.fake_vertex import FakeVertex
+
+__all__ = ["docker", "vertex"]
+
+
+class TestDocker(LauncherTests):
+    @pytest.fixture
+    def launcher(self, docker: FakeDocker) -> JobLauncher:
+        return DockerLauncher(DockerSettings(kind="docker", image="swath:0.2"))
+
+
+class TestVertex(LauncherTests):
+    @pytest.fixture
+    def launcher(self, vertex: FakeVertex) -> JobLauncher:
+        settings = VertexSettings(
+            kind="vertex", project="p", region=("europe-west4", "europe-west1"), image="eu/swath:0.2", machine=("n2-highmem-2",),
+            service_account="run@p.iam.gserviceaccount.com",
+        )  # fmt: skip
+        return VertexLauncher(settings)
