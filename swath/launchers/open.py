@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from swath.launchers.contract import JobLauncher
-from swath.launchers.settings import DockerSettings, VertexSettings
+from swath.launchers.settings import BatchSettings, DockerSettings, VertexSettings
 
 
-def open_launcher(settings: DockerSettings | VertexSettings) -> JobLauncher:
+def open_launcher(settings: DockerSettings | VertexSettings | BatchSettings) -> JobLauncher:
     """The launcher of an entry. Raises MissingExtra."""
     if isinstance(settings, DockerSettings):
         from swath.launchers.docker import DockerLauncher
 
         return DockerLauncher(settings)
+    if isinstance(settings, BatchSettings):
+        from swath.launchers.batch import BatchLauncher
+
+        return BatchLauncher(settings)
     from swath.launchers.vertex import VertexLauncher
 
     return VertexLauncher(settings)

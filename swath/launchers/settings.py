@@ -53,4 +53,25 @@ class VertexSettings(SpecModel):
     """How long waiting for a machine, pulling the image and starting may take."""
 
 
-LauncherSettings = Annotated[DockerSettings | VertexSettings, Field(discriminator="kind")]
+class BatchSettings(SpecModel):
+    """A job of AWS Batch."""
+
+    kind: Literal["batch"]
+    region: Word
+    queue: tuple[Word, ...] = Field(min_length=1)
+    """Job queues, tried in this order where one has no machine in time."""
+    definition: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}(:[1-9][0-9]*)?$")]
+    """The job definition, best with its revision: it has the image, and the role that says what the run may do."""
+    vcpus: float | None = Field(default=None, gt=0)
+    """The definition's when not given."""
+    memory_mib: int | None = Field(default=None, gt=0)
+    gpus: int | None = Field(default=None, ge=1)
+    limit_s: int = Field(default=43_200, ge=60)
+    """AWS Batch ends the job after so long."""
+    queue_s: float = Field(default=600, gt=0)
+    """How long a job waits for a machine before the next queue is tried."""
+    boot_s: float = Field(default=1800, gt=0)
+    """How long waiting for a machine, pulling the image and starting may take."""
+
+
+LauncherSettings = Annotated[DockerSettings | VertexSettings | BatchSettings, Field(discriminator="kind")]

@@ -28,9 +28,9 @@ from swath.server.database.open import open_database
 from swath.server.queue import QueueLimits
 from swath.server.services import Services
 from swath.server.uvicorn_server import UvicornServer
-from tests.launchers.conftest import docker, vertex
+from tests.launchers.conftest import batch, docker, vertex
 
-__all__ = ["docker", "vertex"]
+__all__ = ["batch", "docker", "vertex"]
 
 PIPELINE = """
 import time

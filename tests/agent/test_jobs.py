@@ -9,13 +9,15 @@ import pytest
 
 from swath.agent.jobs import job_name
 from swath.errors import CredentialsError
+from swath.launchers.batch import BatchLauncher
 from swath.launchers.docker import DockerLauncher
-from swath.launchers.settings import DockerSettings, VertexSettings
+from swath.launchers.settings import BatchSettings, DockerSettings, VertexSettings
 from swath.launchers.vertex import VertexLauncher
 from swath.protocol.client import Client, ClientLimits, Superseded
 from swath.protocol.messages import Claim
 from tests.agent.conftest import Site, wait_for
 from tests.launchers.conftest import FakeDocker
+from tests.launchers.fake_batch import FakeBatch
 from tests.launchers.fake_vertex import FakeVertex
 
 SPEC = "pipeline: job\ncluster: inline\n"
@@ -67,6 +69,21 @@ def test_a_run_on_vertex_goes_on_when_the_agent_ends_and_the_next_one_takes_it_u
     assert (info.status, info.attempt, len(vertex.jobs)) == ("done", 1, 1), info.error
     folder = site.folder / "agents/desk/attempts" / f"{run}.1"
     wait_for((folder / "ended").exists)
+
+
+@pytest.mark.slow
+def test_a_run_on_aws_batch_passes_over_a_queue_without_machines(site: Site, batch: FakeBatch) -> None:
+    batch.full.add("spot")
+    settings = BatchSettings(
+        kind="batch", region="eu-central-1", queue=("spot", "on-demand"), definition="swath:3", queue_s=0.5
+    )
+    launcher = BatchLauncher(settings)
+    launcher.poll_s = 0.2
+    site.agent("desk", launchers={"batch": launcher})
+    run = site.submit(SPEC, runs_on="batch")
+    info = site.end_of(run)
+    assert (info.status, info.attempt) == ("done", 1), info.error
+    assert [job["asked"]["jobQueue"] for job in batch.jobs.values()] == ["spot", "on-demand"]
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.clouds.gce import service_account
+from tests.launchers.fake_batch import FakeBatch
 from tests.launchers.fake_vertex import FakeVertex
 
 PROGRAM = Path(__file__).with_name("fake_docker.py")
@@ -88,5 +89,17 @@ def vertex(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeVert
         "GOOGLE_APPLICATION_CREDENTIALS", str(service_account(tmp_path / "key.json", fake.url.removesuffix("/")))
     )
     monkeypatch.setenv("NO_GCE_CHECK", "true")
+    yield fake
+    fake.close()
+
+
+@pytest.fixture
+def batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBatch]:
+    folder = tmp_path / "batch"
+    folder.mkdir()
+    fake = FakeBatch(folder, image(tmp_path))
+    values = {"ENDPOINT_URL": fake.url, "ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x", "EC2_METADATA_DISABLED": "true"}
+    for name, value in values.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
     yield fake
     fake.close()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from swath.launchers.batch import BatchLauncher
 from swath.launchers.contract import JobLauncher
 from swath.launchers.docker import DockerLauncher
-from swath.launchers.settings import DockerSettings, VertexSettings
+from swath.launchers.settings import BatchSettings, DockerSettings, VertexSettings
 from swath.launchers.vertex import VertexLauncher
 from swath.testing.launcher import LauncherTests
-from tests.launchers.conftest import FakeDocker, docker, vertex
+from tests.launchers.conftest import FakeDocker, batch, docker, vertex
+from tests.launchers.fake_batch import FakeBatch
 from tests.launchers.fake_vertex import FakeVertex
 
-__all__ = ["docker", "vertex"]
+__all__ = ["batch", "docker", "vertex"]
 
 
 class TestDocker(LauncherTests):
@@ -29,3 +31,10 @@ class TestVertex(LauncherTests):
             service_account="run@p.iam.gserviceaccount.com",
         )  # fmt: skip
         return VertexLauncher(settings)
+
+
+class TestBatch(LauncherTests):
+    @pytest.fixture
+    def launcher(self, batch: FakeBatch) -> JobLauncher:
+        settings = BatchSettings(kind="batch", region="eu-central-1", queue=("spot", "on-demand"), definition="swath:3")
+        return BatchLauncher(settings)
