@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from swath.cli import people_commands
 from swath.cli.options import AsJson, Sets, SpecFile, Timeout
 from swath.cli.parse_amounts import seconds
 
@@ -45,6 +46,7 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(server, name="server")
     app.add_typer(token, name="token")
     app.add_typer(project, name="project")
+    people_commands.add_to(app, project)
 
 
 def _serve(
@@ -178,16 +180,20 @@ def _agent(
     return work(url, name, labels or [], slots, token_file, accept or [], launchers)
 
 
-def _login(url: Annotated[str, typer.Argument(metavar="URL", help="The server.", show_default=False)]) -> int:
+def _login(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The server.", show_default=False)],
+    user: Annotated[str | None, typer.Option("--user", help="Sign in with this user's password.")] = None,
+) -> int:
     """Sign in to a server: store a token for it.
 
-    The token is asked for, or read from stdin. In CI set SWATH_SERVER and SWATH_TOKEN instead.
+    A token or a sign-in link is asked for, or read from stdin; with --user, the password. In CI set SWATH_SERVER and SWATH_TOKEN
+    instead.
 
     Example: pipe login https://swath.example.org
     """
     from swath.cli.commands.login import login
 
-    return login(url)
+    return login(url, user)
 
 
 def _submit(

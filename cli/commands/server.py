@@ -27,6 +27,9 @@ from swath.server.serving import FILE, LOOPBACK, ListenAddress, Server
 if TYPE_CHECKING:
     from swath.agent.agent import Agent
 
+USER, AGENT = "this-user", "this-machine"
+"""Of the server of one project: the only user, and the token of the agent."""
+
 
 def serve(address: ListenAddress, folder: Path, database: str | None, keep: Keep = Keep()) -> int:
     """Run a server until it is told to end."""
@@ -74,13 +77,13 @@ def serve_project(start: Path, port: int, slots: int) -> int:
     server = Server(ListenAddress(port=port), folder)
     services, name = server.services, _name(project.root)
     services.projects.put(name, {"folder": str(project.root)}, who="pipe serve")
-    user = _renewed(server, "user", "this-user", "admin")
+    user = _own_token(server)
     logins = Logins.of_user()
     other = logins.default()
     others = other is not None and other != server.url and urlsplit(other).hostname not in LOOPBACK
     logins.save(Login(server.url, user), default=not others)
     agent = Agent(
-        Client(server.url, _renewed(server, "agent", "this-machine", "runner")), _name(Path(socket.gethostname())),
+        Client(server.url, _agent_token(server)), _name(Path(socket.gethostname())),
         folder / "agent", slots=slots, say=_print,
     )  # fmt: skip
     thread = threading.Thread(target=_work, args=(agent,), name="agent", daemon=True)
@@ -111,12 +114,22 @@ def serve_project(start: Path, port: int, slots: int) -> int:
             thread.join(5)
 
 
-def _renewed(server: Server, kind: str, name: str, role: str) -> str:
-    """A new token under a name whose earlier one becomes worthless."""
-    accounts = server.services.accounts
-    if any(token["name"] == name for token in accounts.tokens()):
-        accounts.revoke(name, who="pipe serve")
-    return accounts.create(kind, name, role, who="pipe serve")
+def _own_token(server: Server) -> str:
+    """A new token of this machine's user, who is admin of the server; the earlier one becomes worthless."""
+    services = server.services
+    _revoke(server, USER)
+    return services.accounts.create_own(services.users.ensure_admin(USER, who="pipe serve"), USER)
+
+
+def _agent_token(server: Server) -> str:
+    """A new token of this machine's agent; the earlier one becomes worthless."""
+    _revoke(server, AGENT)
+    return server.services.accounts.create("agent", AGENT, "runner", who="pipe serve")
+
+
+def _revoke(server: Server, name: str) -> None:
+    if any(token["name"] == name for token in server.services.accounts.tokens()):
+        server.services.accounts.revoke(name, who="pipe serve")
 
 
 def _work(agent: Agent) -> None:

@@ -22,7 +22,10 @@ def list_tokens() -> int:
     print(f"{'NAME':24} {'KIND':6} {'ROLE':8} {'PROJECT':16} USED")
     for token in client_of().call("GET", "/tokens"):
         used = units.local_time(token["used"]) if token["used"] else "never"
-        print(f"{token['name']:24} {token['kind']:6} {token['role']:8} {token['project'] or 'all':16} {used}")
+        role, project = (
+            (token["role"], token["project"] or "all") if token["owner"] is None else ("-", f"{token['owner']}'s")
+        )
+        print(f"{token['name']:24} {token['kind']:6} {role:8} {project:16} {used}")
     return 0
 
 

@@ -203,7 +203,7 @@ class Client:
                 address,
                 body=content.encode() if content is not None else None,
                 headers={
-                    "Authorization": f"Bearer {self._token}",
+                    **({"Authorization": f"Bearer {self._token}"} if self._token else {}),
                     "Content-Type": "application/json",
                     "User-Agent": f"swath/{__version__}",
                     "Swath-Version": __version__,

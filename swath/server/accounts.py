@@ -49,10 +49,18 @@ class Accounts:
             record(db, self._clock(), who, "create token", name, {"kind": kind, "role": role, "project": project})
         return token
 
-    def create_own(self, identity: Identity, name: str, valid_s: float | None = None) -> str:
-        """A new token with which a person's programs may do what the person may. Raises Conflict when the name is taken."""
+    def create_own(self, identity: Identity, name: str, valid_s: float | None = None, *, replace: bool = False) -> str:
+        """A new token with which a person's programs may do what the person may. Raises Conflict when the name is taken.
+
+        replace: the person's earlier token of this name becomes worthless.
+        """
         token = new_token("user")
         with self._database.transaction() as db:
+            if replace:
+                db.execute(
+                    "UPDATE tokens SET revoked = ? WHERE name = ? AND owner = ? AND revoked IS NULL",
+                    (self._clock(), name, identity.user),
+                )
             self._check_free(db, name)
             self._insert(db, token, "user", name, "", None, valid_s, identity.user)
             record(db, self._clock(), identity.name, "create token", name, {"kind": "user", "owner": identity.name})

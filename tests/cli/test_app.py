@@ -33,6 +33,7 @@ VERBS = [
     "watch",
     "trigger",
     "token",
+    "user",
     "project",
 ]
 

@@ -128,6 +128,7 @@ def test_a_team_signs_in_creates_tokens_and_projects_and_runs_agents(
     assert team("server", "backup", "--data", tmp_path / "data", tmp_path / "copy.sqlite", code=2).err
     assert "another server uses" in team("server", "upgrade", "--data", tmp_path / "data", code=6).err
     assert agent_token not in team("token", "list").out
+    people_sign_in(team, url, tmp_path / "ada")
     team("token", "revoke", "box")
     for process in (agent, server):
         process.send_signal(signal.SIGTERM)
@@ -137,6 +138,34 @@ def test_a_team_signs_in_creates_tokens_and_projects_and_runs_agents(
     assert "the database has version" in team("server", "upgrade", "--data", tmp_path / "data").err
     assert "--data" in team("server", code=2).err
     assert "does not answer" in team("agents", code=5).err
+
+
+def people_sign_in(admin: Pipe, url: str, home: Path) -> None:
+    """A new user signs in with a link and later with a password, and does what the role allows."""
+    ada = Pipe(admin.folder)
+    ada.env = {**admin.env, "XDG_CONFIG_HOME": str(home)}
+
+    def tell(text: str, *words: str, code: int = 0) -> str:
+        done = subprocess.run(
+            ada.words(*words), input=text, cwd=ada.folder, env=ada.env, capture_output=True, text=True
+        )
+        assert done.returncode == code, done.stderr
+        return done.stderr
+
+    link = admin("user", "add", "ada").out
+    assert link.startswith(f"{url}/sign-in?link=swath_link_")
+    assert "as ada: in no project yet" in tell(link, "login", url)
+    tell(link, "login", url, code=4)
+    admin("project", "member", "here", "ada", "viewer")
+    assert admin("project", "members", "here").out.split() == ["ada", "viewer"]
+    assert "needs runner" in ada("submit", "hello.yaml", "--project", "here", code=4).err
+    assert "a password has 10" in tell("short\n", "user", "password", code=2)
+    tell("a long password\n", "user", "password")
+    tell("wrong one\n", "login", url, "--user", "ada", code=4)
+    assert "as ada: viewer of project here" in tell("a long password\n", "login", url, "--user", "ada")
+    admin("user", "disable", "ada")
+    assert "disabled" in admin("user", "list").out
+    ada("agents", code=4)
 
 
 def test_the_server_that_somebody_signed_in_to_stays_the_default(pipe: Pipe, tmp_path: Path) -> None:

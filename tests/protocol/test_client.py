@@ -55,12 +55,12 @@ def problem(status: int, detail: str, exit_code: int = 1) -> tuple[int, bytes]:
     ).encode()
 
 
-ME = (200, b'{"name": "ada"}')
+ME = (200, b'{"kind": "user", "name": "ada", "role": "runner", "roles": {}, "person": false}')
 
 
 def test_a_server_that_is_busy_is_asked_again(answering: Answers) -> None:
     url = answering([problem(503, "busy"), problem(429, "too many"), ME])
-    assert Client(url, "token", QUICK).me() == {"name": "ada"}
+    assert Client(url, "token", QUICK).me().name == "ada"
 
 
 def test_a_server_that_stays_away_is_told(answering: Answers) -> None:

@@ -262,7 +262,7 @@ def test_an_agent_of_a_version_that_is_too_far_away_is_refused_with_both(site: S
             check_version(wrong, own="1.5.2")
 
 
-PUBLIC = {("GET", "/healthz"), ("POST", "/sessions")}
+PUBLIC = {("GET", "/healthz"), ("POST", "/sessions"), ("POST", "/login")}
 USERS = {"viewer": 0, "runner": 1, "keeper": 2, "admin": 3}
 NEEDS = {  # the least role of a user; other kinds of token are refused unless they are named
     ("POST", "/runs"): "runner", ("GET", "/runs"): "viewer", ("GET", "/runs/{run}"): "viewer",

@@ -28,6 +28,12 @@ class SignInBody(Message):
     link: Annotated[str, Field(max_length=100)] = ""
 
 
+class LoginBody(SignInBody):
+    """A sign-in of a program on a machine."""
+
+    machine: Name
+
+
 class OwnTokenBody(Message):
     """A token for one's own programs."""
 
@@ -67,12 +73,34 @@ async def open_session(
     return secret
 
 
+async def _open(body: SignInBody, request: Request, server: Services) -> str:
+    if bool(body.link) == bool(body.name and body.password):
+        raise Refusal("name and password, or link", status=422)
+    return await open_session(server, request, name=body.name, password=body.password, link=body.link)
+
+
+@router.post("/login", status_code=201)
+async def log_in(body: LoginBody, request: Request, server: Server) -> dict[str, str]:
+    """Sign a program in with a password or a sign-in link: the answer has a token of the user for that machine, this once.
+
+    An earlier token for the same machine becomes worthless.
+    """
+    secret = await _open(body, request, server)
+
+    def work() -> dict[str, str]:
+        who = server.sessions.find(secret)
+        name = f"{who.name}.{body.machine}"[:100]
+        token = server.accounts.create_own(who, name, replace=True)
+        server.sessions.end(who)
+        return {"name": name, "token": token}
+
+    return await run_in_threadpool(work)
+
+
 @router.post("/sessions", status_code=201)
 async def sign_in(body: SignInBody, request: Request, response: Response, server: Server) -> Me:
     """Sign in with a password or a sign-in link: the answer sets a cookie."""
-    if bool(body.link) == bool(body.name and body.password):
-        raise Refusal("name and password, or link", status=422)
-    secret = await open_session(server, request, name=body.name, password=body.password, link=body.link)
+    secret = await _open(body, request, server)
     set_session(request, response, secret)
     return _me(await run_in_threadpool(server.sessions.find, secret), csrf_word(secret))
 

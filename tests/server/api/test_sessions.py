@@ -98,7 +98,7 @@ def test_no_changing_route_takes_a_cookie_alone(site: Site) -> None:
     ]
     assert len(changing) > 20
     for method, path in changing:
-        if path != "/api/v1/sessions" or method != "post":
+        if path not in ("/api/v1/sessions", "/api/v1/login") or method != "post":
             address = path.replace("{number}", "1").replace("{", "").replace("}", "")
             answer = client.request(method, address, json={}, headers={"Origin": "https://evil.example"})
             assert answer.status_code == 403, (method, path, answer.text)
@@ -168,6 +168,27 @@ def test_a_person_makes_tokens_for_programs(site: Site) -> None:
     assert token not in client.get("/api/v1/me/tokens").text
     assert client.delete("/api/v1/me/tokens/laptop", headers=page).status_code == 204
     assert with_token.get("/api/v1/me").status_code == 401
+
+
+def test_a_program_signs_in_and_has_one_token_for_each_machine(site: Site) -> None:
+    link = person(site)
+
+    def login(machine: str = "desk", **proof: str) -> str:
+        answer = site.client.post("/api/v1/login", json={**proof, "machine": machine})
+        assert "set-cookie" not in answer.headers
+        found: str = answer.json().get("token", "")
+        return found
+
+    def works(token: str) -> bool:
+        return site.client.get("/api/v1/me", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+
+    first = login(link=link)
+    site.admin("PUT", "/users/ada/password", {"password": PASSWORD}, 204)
+    second, other = login(name="ada", password=PASSWORD), login("laptop", name="ada", password=PASSWORD)
+    assert [works(token) for token in (first, second, other, login(link=link))] == [False, True, True, False]
+    site.admin("PATCH", "/users/ada", {"disabled": True}, 204)
+    assert not works(other)
+    site.admin("GET", "/users")
 
 
 def test_a_token_of_nobody_has_no_sessions_and_no_own_tokens(site: Site) -> None:
