@@ -13,6 +13,7 @@ SAME_MEANING = {"ApiLimits": "times and pauses of a cloud's API, in the folder o
 """Class names that several modules define, and why they mean the same there."""
 FLAT = {
     "__init__",
+    "client",
     "code_shipping",
     "crashpoint",
     "errors",
@@ -25,7 +26,7 @@ FLAT = {
     "units",
     "version",
 }
-"""Modules directly in swath/: each is used by many packages and belongs to none of them."""
+"""Modules directly in swath/: each is used by many packages and belongs to none of them; `client` is for programs."""
 LONGEST = 400
 """Lines of a file, unless its docstring says why it is longer: `Longer than usual because ...`."""
 SEVERAL_MODULES = {
@@ -39,6 +40,7 @@ SEVERAL_MODULES = {
     "collection/test_load_flags": "loads of flags and classes, from plan to files",
     "engine/test_property": "random graphs against a reference",
     "server/test_kills": "server processes that are killed in requests",
+    "server/test_roles": "every route, asked by everybody",
     "server/test_several_servers": "servers on one database",
     "storage/test_faulty_stores": "all that is read from and written to stores that fail",
     "engine/test_reduce": "what a reduce reads back of its run",

@@ -4,66 +4,28 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TextIO
 
 from swath import units
 from swath.cli import streams
 from swath.cli.render.terminal_text import printable
-from swath.protocol.client import Client, ServerUnavailable
-from swath.protocol.logins import Logins
-from swath.protocol.messages import Line, RunInfo
+from swath.client import Client, Line, RunInfo, connect
+from swath.errors import SwathError
 
 
 def client_of() -> Client:
     """The client of the server that this user has signed in to."""
-    login = Logins.of_user().find()
-    return Client(login.url, login.token)
+    return connect()
 
 
-@dataclass(frozen=True)
-class WaitLimits:
-    """Times of a wait for a run."""
-
-    away_s: float = 3600.0
-    """How long a server may be away without an answer before the wait ends."""
-    pause_s: float = 5.0
-    """Between two tries, beside those that the client makes by itself."""
-
-
-class Patience:
-    """Waits for a server that is away for a while, and ends the wait when that is for too long."""
-
-    def __init__(self, run: str, limits: WaitLimits) -> None:
-        self._run = run
-        self._limits = limits
-        self._answered = time.monotonic()
-
-    def answered(self) -> None:
-        """The server has answered."""
-        self._answered = time.monotonic()
-
-    def wait(self, error: ServerUnavailable) -> None:
-        """The server has not answered: wait a moment. Raises the error when it has not for too long."""
-        if time.monotonic() - self._answered > self._limits.away_s:
-            raise error
-        print(f"{error.message}; still waiting for {self._run}", file=sys.stderr, flush=True)
-        time.sleep(self._limits.pause_s)
-
-
-def wait_for(client: Client, run: str, *, as_json: bool, limits: WaitLimits = WaitLimits()) -> int:
+def wait_for(client: Client, run: str, *, as_json: bool) -> int:
     """Wait until a run has ended, print its outputs, and return its exit code. A server that is away for a while is waited for."""
-    patience = Patience(run, limits)
-    while True:
-        try:
-            info = client.run(run, wait_s=25)
-        except ServerUnavailable as error:
-            patience.wait(error)
-            continue
-        patience.answered()
-        if info.state == "ended":
-            return _print_end(info, as_json=as_json)
+    return _print_end(client.wait(run, told=_waiting(run)), as_json=as_json)
+
+
+def _waiting(run: str) -> Callable[[SwathError], None]:
+    return lambda error: print(f"{error.message}; still waiting for {run}", file=sys.stderr, flush=True)
 
 
 def _print_end(info: RunInfo, *, as_json: bool) -> int:
@@ -78,23 +40,12 @@ def _print_end(info: RunInfo, *, as_json: bool) -> int:
     return code
 
 
-def follow_run(
-    client: Client, run: str, level: str | None, *, as_json: bool, out: TextIO, limits: WaitLimits = WaitLimits()
-) -> None:
+def follow_run(client: Client, run: str, level: str | None, *, as_json: bool, out: TextIO) -> None:
     """Print the log lines of a run, each once, until it has ended. A server that is away for a while is waited for."""
-    after, patience = 0, Patience(run, limits)
-    while True:
-        try:
-            for line in client.follow(run, level, after=after):
-                print(json.dumps(line.model_dump(mode="json")) if as_json else _text(line), file=out, flush=True)
-                if streams.abandoned(out):
-                    return
-                after = line.id
-                patience.answered()
-        except ServerUnavailable as error:
-            patience.wait(error)
-            continue
-        return
+    for line in client.follow(run, level, told=_waiting(run)):
+        print(json.dumps(line.model_dump(mode="json")) if as_json else _text(line), file=out, flush=True)
+        if streams.abandoned(out):
+            return
 
 
 def print_log(run: str, level: str | None, *, follow: bool, as_json: bool) -> int:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import secrets
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from swath.cli.commands.remote_runs import client_of, follow_run, wait_for
 from swath.cli.render.terminal_text import printable
+from swath.client import Client, RunRequest
 from swath.errors import UsageError
-from swath.protocol.client import Client
-from swath.protocol.messages import RunRequest
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def submit(spec: Path, sets: list[str], options: SubmitOptions) -> int:
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
-    run = client.submit(request, options.key or secrets.token_hex(16))
+    run = client.submit(request, options.key)
     if not options.wait and not options.follow:
         print(json.dumps(run.model_dump(mode="json")) if options.as_json else run.id)
         if run.waits_for:
@@ -73,7 +71,7 @@ def _name(spec: Path) -> str:
 
 def _only_project(client: Client, spec: Path) -> str:
     """The project that is meant: the only one of the server, or the one with the name of the spec's project folder."""
-    names = [str(project["name"]) for project in client.call("GET", "/projects")]
+    names = [str(project["name"]) for project in client.projects()]
     if len(names) == 1:
         return names[0]
     from swath.spec.project_root import project_root

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import random
+import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -29,11 +31,13 @@ from swath.protocol.messages import (
     Me,
     Message,
     Registered,
+    RunFile,
     RunInfo,
     RunPage,
     RunRequest,
     Work,
 )
+from swath.protocol.patience import Patience
 from swath.version import __version__
 
 M = TypeVar("M", bound=Message)
@@ -62,6 +66,10 @@ class ClientLimits:
     """Of a request that may be asked again, when the server does not answer."""
     pause_s: float = 0.5
     """Before the second try; doubles with each."""
+    away_s: float = 3600.0
+    """How long a wait for a run goes on while the server does not answer."""
+    away_pause_s: float = 5.0
+    """Between two tries then, beside those of each request."""
 
 
 class Client:
@@ -86,9 +94,14 @@ class Client:
         """Whose token it is."""
         return Me.model_validate(self._ask("GET", "/me"))
 
-    def submit(self, request: RunRequest, key: str) -> RunInfo:
-        """Ask for a run. key: idempotency key; the same key with the same request gives the same run."""
-        answer = self._ask("POST", "/runs", request, headers={"Idempotency-Key": key})
+    def projects(self) -> list[dict[str, Any]]:
+        """Projects that one may know of: name, source, limits."""
+        found: list[dict[str, Any]] = self._ask("GET", "/projects")
+        return found
+
+    def submit(self, request: RunRequest, key: str | None = None) -> RunInfo:
+        """Ask for a run. key: idempotency key; the same key with the same request gives the same run, however often it is asked."""
+        answer = self._ask("POST", "/runs", request, headers={"Idempotency-Key": key or secrets.token_hex(16)})
         return RunInfo.model_validate(answer)
 
     def run(self, run: str, wait_s: float = 0) -> RunInfo:
@@ -104,14 +117,65 @@ class Client:
         path = f"/runs/{quote(run, safe='')}/lines"
         return LinePage.model_validate(self._ask("GET", path, query={"after": after, "level": level}, wait_s=wait_s))
 
-    def follow(self, run: str, level: str | None = None, wait_s: float = 25, after: int = 0) -> Iterator[Line]:
-        """Log lines of a run from the first after one of them to the last, as they come, until the run has ended."""
+    def all_runs(self, **filters: str | int | None) -> Iterator[RunInfo]:
+        """All runs, newest first: project, state, status, pipeline. Asks for a page at a time."""
+        page = self.runs(**filters)
+        yield from page.runs
+        while page.next is not None:
+            page = self.runs(**{**filters, "cursor": page.next})
+            yield from page.runs
+
+    def files(self, run: str) -> tuple[RunFile, ...]:
+        """What is known of a run's outputs: place, media type, size, SHA-256."""
+        return self.run(run).files
+
+    def wait(
+        self, run: str, timeout_s: float = math.inf, told: Callable[[SwathError], None] = lambda error: None
+    ) -> RunInfo:
+        """A run once it has ended, or after so many seconds as it is then.
+
+        A server that is away for a while is waited for; told: called each time it does not answer. Raises ServerUnavailable when it is
+        away for longer than `away_s` of the limits.
+        """
+        patience = self._patience(told)
+        until = time.monotonic() + timeout_s
         while True:
-            page = self.lines(run, after, level, wait_s)
+            left = until - time.monotonic()
+            try:
+                info = self.run(run, wait_s=max(0.0, min(25.0, left)))
+            except ServerUnavailable as error:
+                patience.wait(error)
+                continue
+            patience.answered()
+            if info.state == "ended" or left <= 0:
+                return info
+
+    def follow(
+        self,
+        run: str,
+        level: str | None = None,
+        after: int = 0,
+        told: Callable[[SwathError], None] = lambda error: None,
+    ) -> Iterator[Line]:
+        """Log lines of a run from the first after one of them to the last, as they come and each once, until the run has ended.
+
+        A server that is away is waited for, as by `wait`.
+        """
+        patience = self._patience(told)
+        while True:
+            try:
+                page = self.lines(run, after, level, wait_s=25)
+            except ServerUnavailable as error:
+                patience.wait(error)
+                continue
+            patience.answered()
             yield from page.lines
             after = page.next
             if page.ended:
                 return
+
+    def _patience(self, told: Callable[[SwathError], None]) -> Patience:
+        return Patience(self._limits.away_s, self._limits.away_pause_s, told)
 
     def cancel(self, run: str, reason: str = "") -> RunInfo:
         """Ask a run to stop."""

@@ -13,7 +13,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from swath.protocol.messages import AgentRegistration
-from swath.protocol.tokens import new_token
 from swath.server.accounts import Accounts
 from swath.server.agents import Agents
 from swath.server.api.agents import check_version
@@ -263,8 +262,7 @@ def test_an_agent_of_a_version_that_is_too_far_away_is_refused_with_both(site: S
 
 
 PUBLIC = {("GET", "/healthz"), ("POST", "/sessions"), ("POST", "/login")}
-USERS = {"viewer": 0, "runner": 1, "keeper": 2, "admin": 3}
-NEEDS = {  # the least role of a user; other kinds of token are refused unless they are named
+NEEDS = {  # the least role, as in the table of docs/security.md; other kinds of token are refused unless they are named
     ("POST", "/runs"): "runner", ("GET", "/runs"): "viewer", ("GET", "/runs/{run}"): "viewer",
     ("GET", "/runs/{run}/lines"): "viewer", ("POST", "/runs/{run}/cancel"): "runner", ("GET", "/me"): "any",
     ("POST", "/agents"): "agent", ("GET", "/agents"): "viewer", ("POST", "/agents/{agent}/claim"): "agent",
@@ -294,31 +292,6 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/me/tokens"): {"name": "mine"}, ("POST", "/users"): {"name": "new"}, ("PATCH", "/users/{name}"): {},
     ("PUT", "/users/{name}/password"): {"password": "x"}, ("PUT", "/projects/{project}/members/{name}"): {"role": "viewer"},
 }  # fmt: skip
-
-
-def test_every_route_refuses_every_token_that_it_is_not_for(site: Site) -> None:
-    paths = site.client.get("/api/v1/openapi.json").json()["paths"]
-    routes = {(method.upper(), path.removeprefix("/api/v1")) for path, methods in paths.items() for method in methods}
-    assert routes - PUBLIC == set(NEEDS)
-    owner = site.user("ada", "runner")
-    run = site.submit(owner)
-    agent, identity = site.agent("desk")
-    attempt = Caller(site.client, claimed(agent, identity, "desk")["token"])
-    site.submit(owner)
-    callers = {role: site.user(f"the {role}", role) for role in USERS} | {"agent": agent, "attempt": attempt}
-    nobody, stranger = Caller(site.client), Caller(site.client, new_token("user"))
-    for route, needed in NEEDS.items():
-        method, path = route
-        address = path.format(run=run, agent=identity, number=2, name="other", project="lakes", key="api")
-        for caller in (nobody, stranger):
-            assert caller(method, address, BODIES.get(route), 401)["exit_code"] == 4
-        for role, caller in callers.items():
-            may = needed == "any" or role == needed or USERS.get(role, -1) >= USERS.get(needed, 9)
-            if not may:
-                answer = site.client.request(
-                    method, f"/api/v1{address}", json=BODIES.get(route), headers=caller._headers
-                )
-                assert answer.status_code in (403, 404), (role, route, answer.text)
 
 
 def test_a_token_of_one_project_knows_of_no_other(site: Site) -> None:
