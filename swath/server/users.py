@@ -127,8 +127,9 @@ def add_user(db: Connection, now: float, name: str, *, who: str, email: str = ""
 
     Raises Conflict when a user or a token of nobody has the name: runs are known by it.
     """
-    if db.execute("SELECT id FROM users WHERE name = ?", (name,)):
-        raise Conflict(f"there is a user {name!r} already")
+    alike = db.execute("SELECT name FROM users WHERE lower(name) = lower(?)", (name,))
+    if alike:
+        raise Conflict(f"there is a user {alike[0]['name']!r} already")
     if db.execute("SELECT id FROM tokens WHERE name = ? AND owner IS NULL AND revoked IS NULL", (name,)):
         raise Conflict(f"there is a token {name!r}: its runs would be taken for this user's", remedy="revoke it first")
     user = secrets.token_hex(8)

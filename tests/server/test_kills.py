@@ -29,12 +29,23 @@ CLAIM = Claim(session="session of desk", claim="a word that is asked again")
 class ServerProcess:
     """`pipe server` on a folder. It is started again on any port: nothing says that the one before is still free."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: str = "") -> None:
         self.folder = folder
+        self._database = ["--database", database] if database else []
         self.process: subprocess.Popen[str] | None = None
 
     def start(self, crash: str = "") -> None:
-        words = [sys.executable, "-m", "swath.cli", "server", "--data", str(self.folder), "--port", "0"]
+        words = [
+            sys.executable,
+            "-m",
+            "swath.cli",
+            "server",
+            "--data",
+            str(self.folder),
+            "--port",
+            "0",
+            *self._database,
+        ]
         env = os.environ | ({"SWATH_CRASH_AT": crash} if crash else {})
         self.process = subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None

@@ -13,8 +13,9 @@ __all__ = ["people"]
 
 def test_a_name_is_of_one_user_or_of_one_token(people: People) -> None:
     accounts = Accounts(people.database, people.clock)
-    with pytest.raises(Conflict, match="a user 'ada' already"):
-        people.users.add("ada", who="root")
+    for name in ("ada", "Ada"):
+        with pytest.raises(Conflict, match="a user 'ada' already"):
+            people.users.add(name, who="root")
     with pytest.raises(Conflict, match="there is a user 'ada'"):
         accounts.create("user", "ada", "runner", who="root")
     accounts.create("user", "ci", "runner", who="root")

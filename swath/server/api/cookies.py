@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 from urllib.parse import parse_qs, urlsplit
 
@@ -69,15 +70,19 @@ async def check_change(request: Request, secret: str) -> None:
     check_origin(request, needed=True)
     sent = request.headers.get(CSRF_HEADER, "")
     if not sent and request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM:
-        form = parse_qs((await request.body()).decode(errors="replace"), max_num_fields=1000)
-        sent = form.get(CSRF_FIELD, [""])[0]
+        with contextlib.suppress(ValueError):  # more fields than any page sends
+            form = parse_qs((await request.body()).decode(errors="replace"), max_num_fields=1000)
+            sent = form.get(CSRF_FIELD, [""])[0]
     if not _equal(sent, csrf_word(secret)):
         raise Forbidden("the page is of another session", remedy="load the page again")
 
 
 def _own(request: Request, origin: str | None) -> bool:
     scheme = "https" if request.app.state.secure else "http"
-    parts = urlsplit(origin or "")
+    try:
+        parts = urlsplit(origin or "")
+    except ValueError:
+        return False
     host = request.headers.get("host", "").lower().removesuffix(_PORTS[scheme])
     return parts.scheme == scheme and parts.netloc.lower().removesuffix(_PORTS[scheme]) == host
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
+from starlette.concurrency import run_in_threadpool
 
 from swath.protocol.messages import MemberRole, Message, Name
 from swath.server.api.requests import Asker, InPath, Server
@@ -75,10 +76,16 @@ def change_user(name: InPath, body: UserChange, server: Server, who: Asker) -> N
 
 
 @router.put("/users/{name}/password", status_code=204)
-def set_password(name: InPath, body: PasswordBody, server: Server, who: Asker) -> None:
+async def set_password(name: InPath, body: PasswordBody, request: Request, server: Server, who: Asker) -> None:
     """Set a password: users their own, admins everybody's. The user's other sessions end."""
-    fresh = bool(who.session) and server.sessions.signed_in_by_link(who)
-    server.users.set_password(name, body.password, who=who, old=body.old, fresh=fresh)
+    if who.user and name == who.name:  # whoever took over a session does not get to guess the password
+        server.sign_in.allow(name, request.client.host if request.client else "")
+
+    def work() -> None:
+        fresh = bool(who.session) and server.sessions.signed_in_by_link(who)
+        server.users.set_password(name, body.password, who=who, old=body.old, fresh=fresh)
+
+    await run_in_threadpool(work)
 
 
 @router.get("/projects/{project}/members")

@@ -75,6 +75,7 @@ def test_the_cookie_goes_over_https_only_where_the_server_is_reached_by_it(site:
         ({"Origin": "http://localhost:9999"}, 403),
         ({"Origin": "http://localhost.evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({}, 403),
         ({"Sec-Fetch-Site": "same-origin", "Swath-CSRF": ""}, 403),
         ({"Sec-Fetch-Site": "same-origin", "Swath-CSRF": "x" * 40}, 403),
@@ -109,6 +110,7 @@ def test_a_form_sends_its_word_as_a_field(site: Site) -> None:
     form = {"Content-Type": "application/x-www-form-urlencoded", **SAME}
     path = "/api/v1/sessions"
     assert client.request("DELETE", path, content="csrf=wrong", headers=form).status_code == 403
+    assert client.request("DELETE", path, content="a=1&" * 1001, headers=form).status_code == 403
     assert client.request("DELETE", path, content=f"a=1&csrf={page['Swath-CSRF']}", headers=form).status_code == 204
 
 
@@ -144,6 +146,22 @@ def test_guesses_are_slowed_down(site: Site) -> None:
     ]
     assert answers == [401] * 5 + [429]
     site.admin("GET", "/users")  # who is known is not kept out
+
+
+def test_a_session_does_not_get_to_guess_the_password(site: Site) -> None:
+    person(site)
+    site.admin("PUT", "/users/ada/password", {"password": PASSWORD}, 204)
+    client = TestClient(site.client.app, base_url="http://localhost")
+    csrf = client.post("/api/v1/sessions", json={"name": "ada", "password": PASSWORD}).json()["csrf"]
+    page = {**SAME, "Swath-CSRF": csrf}
+    answers = [
+        client.put(
+            "/api/v1/users/ada/password", json={"password": "another one", "old": f"{n}"}, headers=page
+        ).status_code
+        for n in range(5)
+    ]
+    assert answers == [403] * 4 + [429]  # signing in was the first of five tries
+    site.admin("PUT", "/users/ada/password", {"password": "another one"}, 204)
 
 
 def test_what_is_no_sign_in_is_refused_without_its_values(site: Site) -> None:
