@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from swath.graph.pipeline import Pipeline, pipeline
     from swath.graph.ref import SKIPPED
     from swath.graph.task import Task, task
+    from swath.imagery.reading.image_block import ImageBlock, find_scenes, read
+    from swath.maps.own_map import MapTile, MapTiles, publish_map, tiles
     from swath.runner.job import Job
     from swath.runner.load import load
     from swath.runner.outcome import RunOutcome
@@ -36,10 +38,13 @@ _PLACES = {
     "Area": "swath.spec.fields.area",
     "FilesImagery": "swath.spec.fields.imagery",
     "GridSpec": "swath.spec.fields.grid",
+    "ImageBlock": "swath.imagery.reading.image_block",
     "Imagery": "swath.spec.fields.imagery",
     "InputFile": "swath.spec.fields.paths",
     "InputPath": "swath.spec.fields.paths",
     "Job": "swath.runner.job",
+    "MapTile": "swath.maps.own_map",
+    "MapTiles": "swath.maps.own_map",
     "ModelRef": "swath.spec.fields.model",
     "Output": "swath.spec.fields.output",
     "OutputPath": "swath.spec.fields.paths",
@@ -53,13 +58,17 @@ _PLACES = {
     "Task": "swath.graph.task",
     "either": "swath.graph.either",
     "explain": "swath.runner.plan",
+    "find_scenes": "swath.imagery.reading.image_block",
     "load": "swath.runner.load",
     "pipeline": "swath.graph.pipeline",
     "plan": "swath.runner.plan",
     "progress": "swath.graph.call_context",
+    "publish_map": "swath.maps.own_map",
+    "read": "swath.imagery.reading.image_block",
     "run": "swath.runner.runner",
     "sensor": "swath.triggers.look",
     "task": "swath.graph.task",
+    "tiles": "swath.maps.own_map",
 }
 
 __all__ = [
@@ -67,10 +76,13 @@ __all__ = [
     "Area",
     "FilesImagery",
     "GridSpec",
+    "ImageBlock",
     "Imagery",
     "InputFile",
     "InputPath",
     "Job",
+    "MapTile",
+    "MapTiles",
     "ModelRef",
     "Output",
     "OutputPath",
@@ -84,13 +96,17 @@ __all__ = [
     "__version__",
     "either",
     "explain",
+    "find_scenes",
     "load",
     "pipeline",
     "plan",
     "progress",
+    "publish_map",
+    "read",
     "run",
     "sensor",
     "task",
+    "tiles",
 ]
 
 
