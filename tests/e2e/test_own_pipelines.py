@@ -58,7 +58,7 @@ def test_ndvi_of_parcels_is_that_of_their_pixels(project: Pipe, shared: Path) ->
     with rasterio.open(project.folder / "out/parcel-ndvi/map.tif") as file:
         ndvi, names = file.read(), file.descriptions
     assert names == tuple(f"s2_{date}" for date in dates)
-    rows = list(csv.DictReader((project.folder / "out/parcel-ndvi/parcels.csv").open()))
+    rows = list(csv.DictReader((project.folder / "out/parcel-ndvi/parcels.csv").read_text().splitlines()))
     found = {(row["parcel"], row["scene"]): row for row in rows}
     compared = 0
     for number, date in enumerate(dates):
