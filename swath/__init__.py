@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from swath.graph.pipeline import Pipeline, pipeline
     from swath.graph.ref import SKIPPED
     from swath.graph.task import Task, task
-    from swath.imagery.reading.image_block import ImageBlock, find_scenes, read
+    from swath.imagery.image_block import ImageBlock, find_scenes, read
     from swath.maps.own_map import MapTile, MapTiles, publish_map, tiles
     from swath.runner.job import Job
     from swath.runner.load import load
@@ -38,7 +38,7 @@ _PLACES = {
     "Area": "swath.spec.fields.area",
     "FilesImagery": "swath.spec.fields.imagery",
     "GridSpec": "swath.spec.fields.grid",
-    "ImageBlock": "swath.imagery.reading.image_block",
+    "ImageBlock": "swath.imagery.image_block",
     "Imagery": "swath.spec.fields.imagery",
     "InputFile": "swath.spec.fields.paths",
     "InputPath": "swath.spec.fields.paths",
@@ -58,13 +58,13 @@ _PLACES = {
     "Task": "swath.graph.task",
     "either": "swath.graph.either",
     "explain": "swath.runner.plan",
-    "find_scenes": "swath.imagery.reading.image_block",
+    "find_scenes": "swath.imagery.image_block",
     "load": "swath.runner.load",
     "pipeline": "swath.graph.pipeline",
     "plan": "swath.runner.plan",
     "progress": "swath.graph.call_context",
     "publish_map": "swath.maps.own_map",
-    "read": "swath.imagery.reading.image_block",
+    "read": "swath.imagery.image_block",
     "run": "swath.runner.runner",
     "sensor": "swath.triggers.look",
     "task": "swath.graph.task",

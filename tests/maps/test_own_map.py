@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from swath.errors import PipelineError, TaskFailed
 from swath.imagery.geometry.image_grid import area_mask, output_window
-from swath.imagery.reading.image_block import find_scenes, read
+from swath.imagery.image_block import find_scenes, read
 from swath.imagery.scene import Scenes
 from swath.maps.own_map import MapTile, publish_map, tiles
 from swath.spec.fields.area import Area

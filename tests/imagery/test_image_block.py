@@ -12,7 +12,7 @@ from rasterio.vrt import WarpedVRT
 
 from swath.errors import ImageryError
 from swath.geo import Window
-from swath.imagery.reading.image_block import find_scenes, read
+from swath.imagery.image_block import find_scenes, read
 from swath.imagery.reading.mosaic import read_mosaic
 from swath.imagery.scene import Scenes
 from swath.spec.fields.grid import GridSpec
