@@ -29,6 +29,8 @@ class Declaration:
     """Names; positions where they have none."""
     output_shapes: tuple[tuple[int | None, ...] | None, ...] = ()
     """Of each output: None where a length varies, or none is declared."""
+    output_types: tuple[str, ...] = ()
+    """Of the numbers of each output."""
 
     def size(self, axes: NetworkAxes) -> int:
         """Height and width of the square images that are the only ones; 0 where others are taken."""

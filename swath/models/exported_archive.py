@@ -102,8 +102,9 @@ def read_declaration(path: str) -> Declaration:
         found = _signature(document)
         about = document["graph_module"]["graph"]["tensor_values"]
         shapes = tuple(_shape(about[tensor]["sizes"]) for tensor in found.outputs.values())
+        types = tuple(TYPES[about[tensor]["dtype"]][0] for tensor in found.outputs.values())
         axes = tuple(int(axis.minimum) if axis.minimum == axis.maximum else None for axis in found.axes)
-        return Declaration((found.image,), found.dtype, axes, tuple(found.outputs), shapes)
+        return Declaration((found.image,), found.dtype, axes, tuple(found.outputs), shapes, types)
 
 
 def _shape(sizes: list[dict[str, Any]]) -> tuple[int | None, ...]:

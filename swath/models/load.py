@@ -157,6 +157,7 @@ def declaration_of(path: str, form: Format) -> Declaration | None:
                 first.shape if first is not None else None,
                 tuple(each.name for each in graph.outputs),
                 tuple(each.shape for each in graph.outputs),
+                tuple(each.dtype for each in graph.outputs),
             )
     return None
 

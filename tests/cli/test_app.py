@@ -16,6 +16,7 @@ VERBS = [
     "check",
     "plan",
     "schema",
+    "contract",
     "trust",
     "prune",
     "runs",
