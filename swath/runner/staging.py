@@ -19,6 +19,7 @@ from swath.models.contract_file import contract_path
 from swath.models.safety.onnx_file import weights_files
 from swath.spec.fields.imagery import StacImagery
 from swath.spec.fields.model import ModelRef
+from swath.spec.fields.paths import BAND
 from swath.spec.validation import reachability
 from swath.storage.address import local_path
 from swath.storage.object_writer import PART_BYTES
@@ -115,6 +116,11 @@ def files_of(pattern: str, at: FieldPath) -> list[Path]:
         what = "a folder" if path.is_dir() else "one of GDAL's virtual paths"
         raise UsageError(
             f"{field}: {pattern} is {what}, which is not staged", remedy="name the files, or copy them to a bucket"
+        )
+    if BAND in pattern:
+        raise UsageError(
+            f"{field}: {pattern} names files of one band each, which are not staged",
+            remedy="copy them to a bucket, with their names",
         )
     if path.is_file():
         return [path]

@@ -17,6 +17,7 @@ import rasterio.warp
 from numpy.typing import NDArray
 from rio_cogeo import cog_validate
 
+from tests.imagery.rasters import write
 from tests.models.cloud_contracts import write_cloud_contract
 from tests.models.fixed_models import write_transformer
 from tests.models.tiny_models import write_identity_model, write_integer_unet, write_normed_unet
@@ -329,3 +330,23 @@ def test_a_network_without_a_bound_is_blended_and_its_map_does_not_depend_on_reg
     assert seams["differing"] == 0
     assert 0 < seams["excess"] < 2
     assert "blended" in (pipe.folder / "out/256/report.html").read_text()
+
+
+@pytest.mark.slow
+def test_scenes_of_files_of_one_band_each_give_the_map_of_one_file(pipe: Pipe) -> None:
+    pixels = np.random.default_rng(0).integers(1, 200, (3, 120, 140)).astype(np.uint8)
+    names = ("red", "green", "blue")
+    write(pipe.folder / "all.tif", pixels, names=names)
+    for name, band in zip(names, pixels, strict=True):
+        (pipe.folder / name).mkdir()
+        write(pipe.folder / f"{name}/scene_{name}.tif", band[None])
+    model = write_integer_unet(pipe.folder)
+    maps = set()
+    for number, path in enumerate(("all.tif", "{band}/*_{band}.tif")):
+        imagery = {"source": "files", "paths": [path]}
+        output = {"to": f"out/{number}", "vectors": False, "preview": False}
+        spec = pipe.spec(f"s{number}", imagery=imagery, model=str(model), output=output)
+        pipe("check", spec)
+        pipe("run", spec)
+        maps.add(digest(pipe.folder / f"out/{number}/map.tif"))
+    assert len(maps) == 1

@@ -180,6 +180,12 @@ def test_what_cannot_be_staged_is_named_with_its_field(tmp_path: Path) -> None:
         bucket_at("s3://b").stage(tmp_path / "a.tif")
 
 
+def test_files_of_one_band_each_are_not_staged(tmp_path: Path) -> None:
+    (tmp_path / "a_B04.tif").touch()
+    with pytest.raises(UsageError, match="names files of one band each, which are not staged"):
+        staging.files_of(str(tmp_path / "*_{band}.tif"), ("imagery", "paths", 0))
+
+
 def test_a_catalogue_on_this_machine_may_name_pixels_elsewhere_only(shared: Path) -> None:
     from pipelines.predict import Predict
     from swath.spec.clusters.cloud import GcpCluster

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from swath.imagery.scene import Scenes
 
 ONE_BAND_EACH = (
-    "Each file is a scene of its own. Files of one band each are one scene through a STAC item (source: stac), or as one file: "
-    "gdalbuildvrt -separate ALL.vrt RED.tif NIR.tif; gdal_translate -of COG ALL.vrt ALL.tif."
+    "Each file is a scene of its own. Files of one band each are one scene with {band} in place of the band in imagery.paths, such as "
+    "scenes/*_{band}_10m.tif, or through a STAC item (source: stac)."
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +25,9 @@ from swath.imagery.sources.band_choice import ONE_BAND_EACH, check_names, check_
 from swath.imagery.sources.band_meaning import contradiction_notes
 from swath.imagery.sources.categorical import check_listed, is_categorical_file, is_categorical_name, is_listed
 from swath.imagery.sources.file_notes import file_notes
-from swath.storage.address import local_path, redacted, scheme
-from swath.storage.objects import objects_matching
+from swath.imagery.sources.path_patterns import band_file_names, has_band_files, matching_paths, scene_files
+from swath.spec.fields.paths import BAND
+from swath.storage.address import redacted
 
 if TYPE_CHECKING:
     from swath.spec.fields.area import Area
@@ -48,7 +48,8 @@ def find_scenes(
     grid: GridSpec | None = None,
     policy: RequestPolicy = POLICY,
 ) -> Scenes:
-    """Each file of `imagery.paths` is one scene, in the order of the paths; files that match a pattern are sorted.
+    """Each file of `imagery.paths` is one scene, in the order of the paths; files that match a pattern are sorted. Where the paths hold
+    `{band}`, each file is one band, and a scene is all files whose names are alike but for that.
 
     `bands` are the model's names; `imagery.bands`, when given, says which bands of the files those are, by the files' names or
     numbers. Raises ImageryError when nothing is found or a file does not fit, MissingExtra when a URL needs a package,
@@ -59,7 +60,11 @@ def find_scenes(
     requested = wanted_bands(imagery, bands)
     notes: list[str] = []
     unnamed: list[str] = []
-    scenes = [_scene(href, imagery, requested, bands, notes, unnamed, policy) for href in _paths(imagery.paths)]
+    if has_band_files(imagery.paths):
+        scenes = _scenes_of_band_files(imagery, requested, bands, notes, policy)
+    else:
+        paths = matching_paths(imagery.paths)
+        scenes = [_scene(href, imagery, requested, bands, notes, unnamed, policy) for href in paths]
     check_products(unnamed, bands)
     without_crs = [scene for scene in scenes if scene.bands[0].geobox.crs is None]
     if without_crs and len(without_crs) < len(scenes):
@@ -101,48 +106,6 @@ def wanted_bands(imagery: FilesImagery | StacImagery, model: tuple[str, ...] | N
     if not imagery.repeat_bands:
         check_order(spec, model)
     return spec
-
-
-def _paths(patterns: Sequence[str]) -> list[str]:
-    """Files in the order of the patterns, each once."""
-    found: dict[str, None] = {}
-    for pattern in patterns:
-        matches = _matches(pattern)
-        if not matches:
-            if scheme(pattern) == "file" and (folders := glob.glob(str(local_path(pattern)), recursive=True)):  # noqa: PTH207
-                open_raster(str(local_path(folders[0]).absolute())).close()  # the error says what the folder is
-            raise ImageryError(
-                f"imagery.paths: nothing matches {redacted(pattern)}",
-                remedy="Check the path; patterns are *, ? and [abc], ** for folders.",
-            )
-        found.update(dict.fromkeys(matches))
-    return list(found)
-
-
-def _matches(pattern: str) -> list[str]:
-    kind = scheme(pattern)
-    if kind == "file":
-        path = str(local_path(pattern))
-        if not glob.has_magic(path) or local_path(path).is_file():
-            return [str(local_path(path).absolute())]
-        found = glob.iglob(path, recursive=True)  # noqa: PTH207 - pathlib's * also matches hidden files, as .part.tif
-        return sorted(str(local_path(match).absolute()) for match in found if local_path(match).is_file())
-    if kind in ("http", "https"):  # where a ? starts the query
-        if "*" in pattern:
-            raise ImageryError(
-                f"imagery.paths: {redacted(pattern)}: a web address cannot be a pattern",
-                remedy="List the addresses one by one, or use a STAC catalogue.",
-            )
-        return [pattern]
-    if not any(sign in pattern for sign in "*?["):
-        return [pattern]
-    try:
-        return objects_matching(pattern)
-    except (OSError, ValueError) as error:
-        raise ImageryError(
-            f"imagery.paths: {redacted(pattern)}: cannot be listed: {error}",
-            remedy="Check the address and the network.",
-        ) from error
 
 
 def _scene(
@@ -196,6 +159,53 @@ def _scene(
             imagery.categorical, [*(band.name for band in read), *(band.index for band in read), *filter(None, names)]
         )
     return Scene(PurePosixPath(redacted(href)).stem, bands, quality=quality)
+
+
+def _scenes_of_band_files(
+    imagery: FilesImagery,
+    requested: tuple[str | int, ...] | None,
+    model: tuple[str, ...] | None,
+    notes: list[str],
+    policy: RequestPolicy,
+) -> list[Scene]:
+    """Scenes of files that hold one band each."""
+    names = band_file_names(requested, imagery.names)
+    mask = imagery.mask.band if imagery.mask is not None else None
+    scenes = []
+    for found in scene_files(imagery.paths, names, mask):
+        chosen = names or tuple(band for band in found.files if band != mask)
+        bands = []
+        for position, name in enumerate(chosen):
+            band, stem = _band_file(found.files[name], name, imagery, notes, policy)
+            if model is not None and not imagery.repeat_bands:
+                notes += contradiction_notes(redacted(band.href), model[position], [name, stem])
+            bands.append(band)
+        quality = None
+        if mask is not None:
+            quality, _ = _band_file(found.files[mask], mask, imagery, notes, policy, numbers=False)
+        if imagery.categorical:
+            check_listed(imagery.categorical, [*chosen, *([mask] if mask else [])])
+        scenes.append(Scene(found.id, tuple(bands), quality=quality))
+    return scenes
+
+
+def _band_file(
+    href: str, name: str, imagery: FilesImagery, notes: list[str], policy: RequestPolicy, *, numbers: bool = True
+) -> tuple[Band, str]:
+    """The one band of a file, and the stem of its name."""
+    stamp = identity(href, policy)
+    if is_unknown(stamp):
+        notes.append(f"{redacted(href)}: {WITHOUT_VERSION}; what is computed of it is not reused")
+    with gdal_errors(href, "opening it"), open_raster(href, policy) as file:
+        if len(band_names(file, href)) != 1:
+            raise ImageryError(
+                f"{redacted(href)}: has {file.count} bands, and its name says that it is band {name}",
+                remedy=f"Leave {BAND} out of imagery.paths for files of several bands.",
+            )
+        band = read_band(file, href, 1, name, stamp, imagery, numbers=numbers)
+        if numbers:
+            notes += file_notes(file, href, (band,), imagery.nodata)
+    return band, PurePosixPath(redacted(href)).stem
 
 
 def band_names(file: DatasetReader, href: str, imagery: FilesImagery | None = None) -> list[str]:

@@ -31,6 +31,15 @@ class ValidationContext:
     """Clusters of swath.yaml by name."""
 
 
+BAND = "{band}"
+"""In a pattern: the name of a band, in the names of files that hold one band each."""
+
+
+def plain_pattern(path: str) -> str:
+    """A pattern that matches the files of all bands."""
+    return path.replace(BAND, "*")
+
+
 class InputFile(str):
     """The path of an input. A call that gets it, as an argument or in one, is made again when the file changed.
 
@@ -70,6 +79,7 @@ def _local_identity(path: str) -> str:
         pass
     from glob import has_magic, iglob
 
+    path = plain_pattern(path)
     matches = sorted(iglob(path, recursive=True)) if has_magic(path) else []
     return "+".join(f"{match}:{_local_identity(match)}" for match in matches) or "missing"
 
@@ -101,8 +111,8 @@ def _input_pattern(path: str, info: ValidationInfo) -> str:
     if (context := validation_context(info)) is None:
         return path if isinstance(path, InputFile) else InputFile(path)
     found = absolute(_not_empty(path), context.root)
-    if is_missing(found) and next(iglob(found, recursive=True), None) is None:
-        what = "no file matches" if any(c in path for c in "*?[") else "there is no such file:"
+    if is_missing(found) and next(iglob(plain_pattern(found), recursive=True), None) is None:
+        what = "no file matches" if any(c in plain_pattern(path) for c in "*?[") else "there is no such file:"
         raise mistake(what + " {path}", path=found)
     return _regular(found)
 

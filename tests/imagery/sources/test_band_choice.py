@@ -23,7 +23,7 @@ def test_one_band_for_several_is_refused_unless_the_spec_says_so(tmp_path: Path,
     path = str(write(tmp_path / "grey.tif", ONE))
     with pytest.raises(ImageryError, match=r"grey.tif: band 1 would be read for 2 bands: red, nir") as caught:
         look(FilesImagery(paths=(path,), bands=(1, 1)), ("red", "nir"))
-    assert "gdalbuildvrt -separate" in caught.value.remedy
+    assert "{band} in place of the band in imagery.paths" in caught.value.remedy
     assert "imagery.repeat_bands: true" in caught.value.remedy
     found = find(FilesImagery(paths=(path,), bands=(1, 1), repeat_bands=True), ("red", "nir"))
     assert [band.index for band in found.scenes[0].bands] == [1, 1]

@@ -8,6 +8,7 @@ from swath.errors import SpecError
 from swath.spec.fields.imagery import StacImagery
 from swath.spec.fields.model import ModelRef
 from swath.spec.fields.output import Output
+from swath.spec.fields.paths import InputFile
 from tests.spec.samples import MAP, load_map
 
 
@@ -113,3 +114,19 @@ def test_plain_python_leaves_paths_as_they_are() -> None:
     assert ModelRef(path="nowhere.pt2").path == "nowhere.pt2"
     assert Output(to="../x").to == "../x"
     assert StacImagery(catalog="c.json").catalog == "c.json"
+
+
+def test_a_pattern_of_files_of_one_band_each_must_match_and_follows_their_content(project_folder: Path) -> None:
+    text = MAP.replace("imagery/*.tif", "'scenes/*_{band}.tif'")
+    with pytest.raises(SpecError, match="no file matches"):
+        load_map(project_folder, text)
+    (project_folder / "scenes").mkdir()
+    for band in ("B04", "B08"):
+        (project_folder / f"scenes/a_{band}.tif").write_text(band)
+    (path,) = load_map(project_folder, text).spec.imagery.paths
+    assert path == str(project_folder / "scenes" / "*_{band}.tif")
+    assert isinstance(path, InputFile)
+    before = path.identity
+    assert "a_B04.tif" in before
+    (project_folder / "scenes/a_B08.tif").write_text("other")
+    assert path.identity != before
