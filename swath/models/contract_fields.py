@@ -67,6 +67,9 @@ def contract_from_fields(reader: DocumentReader, document: dict[str, Any]) -> Co
     else:
         if threshold is not None:
             reader.wrong("swath:threshold", "only goes with swath:output classes")
+        if classes:
+            where = "mlm:output.0.classification:classes"
+            reader.wrong(where, "goes with swath:output classes; a map of values has no classes")
         if channels is None:
             reader.wrong("mlm:output.0.result.shape", "must say the number of channels where the output is values")
     if reader.mistakes:
@@ -199,6 +202,13 @@ def _check_classes(
     for entry in classes:
         if entry.value == nodata:
             reader.wrong("swath:nodata", f"{nodata} is the value of class {entry.name}; take one that no class has")
+    values = [entry.value for entry in classes]
+    if channels == len(classes) and sorted(values) == list(range(len(classes))) != values:
+        reader.wrong(
+            where,
+            f"lists the values {', '.join(map(str, values))}, and the entries are taken for the channels in their order (channel 0 "
+            f"has the value {values[0]}); put them into the order of the channels, and give channel n the value n",
+        )
     if threshold is not None and len(classes) != 2:
         reader.wrong("swath:threshold", f"needs two classes, below it and from it on, not {len(classes)}")
     expected = 1 if threshold is not None else len(classes)

@@ -6,6 +6,7 @@ A field that changes pixels and is not applied here is a mistake, also when it s
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -52,6 +53,10 @@ MISPLACED = (
     "pre_processing_function", "post_processing_function",
 )  # fmt: skip
 """Fields of inputs and outputs that are a mistake among those of the model."""
+_OF_PIXELS = re.compile(
+    r"(pre|post)_?process\w*|normali[sz]\w*|(re)?scal(e|ing)\w*|((image|pixel|band|channel)_)?(mean|std|stddev|offset)s?|transforms?"
+)
+"""Names with which other producers write scaling among the fields of the model."""
 _BAND_KEYS = ("name", "band", "band_name", "common_name", "eo:common_name")
 """Fields with which an entry of statistics or value_scaling may name its band."""
 OLD_TYPES = {"min-max": ("minimum", "maximum"), "z-score": ("mean", "stddev")}
@@ -127,9 +132,14 @@ def check_unused(
 def check_misplaced(reader: DocumentReader, document: Mapping[str, Any]) -> None:
     """Note a mistake for each field of an input or output that stands among those of the model."""
     for key, value in document.items():
-        if key.removeprefix("mlm:") in MISPLACED and value is not None:
+        name = key.removeprefix("mlm:")
+        if name in MISPLACED and value is not None:
             side = "output" if "post" in key else "input"
             reader.wrong(key, f"stands in the wrong place; it belongs into mlm:{side}.0")
+        elif _OF_PIXELS.fullmatch(name.lower()) and value not in (None, False, [], {}):
+            reader.wrong(
+                key, "is not applied: scaling of pixels is value_scaling in mlm:input.0; write it there, and remove it"
+            )
 
 
 def _normalisation(reader: DocumentReader, given: dict[str, Any], norm: Any, bands: int) -> tuple[dict[str, Any], ...]:

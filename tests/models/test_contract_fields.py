@@ -73,6 +73,12 @@ def change(path: str, value: Any) -> dict[str, Any]:
         ("mlm:output/0/result/shape", [-1, 1, -1, -1], "needs swath:threshold"),
         ("mlm:output/0/result/shape", [-1, 7, -1, -1], "says 7 channels, but the classes need 2"),
         ("mlm:output/0/classification:classes", [{"value": 255, "name": "x"}], "from 0 to 254, not 255"),
+        (
+            "mlm:output/0/classification:classes",
+            [{"value": 1, "name": "x"}, {"value": 0, "name": "y"}],
+            "lists the values 1, 0, and the entries are taken for the channels in their order",
+        ),
+        ("swath:output", "values", "goes with swath:output classes; a map of values has no classes"),
         ("swath:units", "radiance", "must be one of reflectance, dn"),
         ("swath:output", "class", "did you mean classes?"),
         ("swath:dtype", "uint16", "must be uint8 for a map of classes"),

@@ -89,6 +89,15 @@ def test_fields_in_the_wrong_place_are_refused() -> None:
     assert "model.json: mlm:value_scaling: stands in the wrong place" in message
 
 
+@pytest.mark.parametrize(
+    "name", ["normalization", "mean", "image_std", "mlm:preprocessing", "scale_factor", "transforms"]
+)
+def test_scaling_of_other_producers_among_the_fields_of_the_model_is_refused(name: str) -> None:
+    document = json.loads(EXAMPLE) | {name: [0.5]}
+    assert f"model.json: {name}: is not applied: scaling of pixels is value_scaling" in refused(document)
+    parse_contract(document | {name: None, "mean_iou": 0.8, "standard": "x", "normal": "x"})
+
+
 def test_fields_that_change_no_pixel_are_ignored() -> None:
     document = with_input(
         description="x", norm_by_channel=False, norm_clip=None, **{"raster:scale": 2, "colour": "green"}
