@@ -108,6 +108,7 @@ def find_pair(
     """Open both states, on the pixels of the first that the second covers. `background` are names of transitions that get no
     polygons. Raises ImageryError when classes or grids do not fit, AreaError when the two do not overlap."""
     opened = [_open(state, rule, classes, area, grid) for state in states]
+    opened[1] = replace(opened[1], classes=_in_spelling_of(opened[0].classes, opened[1].classes))
     if rule is not None:
         check_units([each.scenes for each in opened if not each.is_map], physical=rule.units == "reflectance")
     legend = _joint_legend([each.classes for each in opened])
@@ -123,7 +124,8 @@ def find_pair(
     before, after = (
         _source(state, scenes, rule, class_names, area) for state, scenes in zip(opened, regridded, strict=True)
     )
-    notes = [note for source in (before, after) if isinstance(source, LabelSource) for note in source.notes]
+    notes = _no_common_class(opened[0].classes, opened[1].classes)
+    notes += [note for source in (before, after) if isinstance(source, LabelSource) for note in source.notes]
     for state, scenes in zip(opened, regridded, strict=True):
         own = state.scenes.image
         if not state.is_map:
@@ -185,6 +187,26 @@ def _source(
     if not state.is_map and rule is not None:
         return find_labels(rule, scenes, names, area)
     return MapSource(scenes, tuple((each.value, names.index(each.name)) for each in state.classes), area)
+
+
+def _in_spelling_of(first: Legend, second: Legend) -> Legend:
+    """`second` with the names of `first` where they differ in upper and lower case only."""
+    names, own = {each.name.casefold(): each.name for each in first}, {each.name for each in second}
+    return tuple(
+        replace(each, name=name) if (name := names.get(each.name.casefold(), each.name)) not in own else each
+        for each in second
+    )
+
+
+def _no_common_class(first: Legend, second: Legend) -> list[str]:
+    """A note where two maps share no name, so that each pixel counts as changed."""
+    before, after = [each.name for each in first], [each.name for each in second]
+    if set(before) & set(after):
+        return []
+    return [
+        f"the two maps have no class in common, so each pixel counts as changed: {', '.join(before)} before, {', '.join(after)} after. "
+        "Name the classes of both alike (classes)"
+    ]
 
 
 def _joint_legend(legends: Sequence[Legend]) -> Legend:

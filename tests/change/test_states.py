@@ -57,6 +57,27 @@ def test_classes_are_matched_by_name_not_by_value(tmp_path: Path) -> None:
     assert names == {"land -> ice": 8 * 64, "water -> land": 48 * 64, "still water": 8 * 64}
 
 
+@pytest.mark.parametrize(
+    ("after", "names", "notes"),
+    [
+        ({0: "Land", 1: "WATER"}, ["land", "water"], 0),
+        ({0: "Land", 1: "land"}, ["land", "water", "Land"], 0),  # two classes of one map stay two
+        ({0: "forest", 1: "ice"}, ["land", "water", "forest", "ice"], 1),
+    ],
+)
+def test_names_that_differ_in_case_are_one_class_and_maps_without_a_common_one_are_noted(
+    tmp_path: Path, after: dict[int, str], names: list[str], notes: int
+) -> None:
+    paths = []
+    for name, classes in {"a": {0: "land", 1: "water"}, "b": after}.items():
+        paths.append(raster(tmp_path / f"{name}.tif", np.arange(64 * 64, dtype=np.uint8).reshape(64, 64) % 2))
+        with rasterio.open(paths[-1], "r+") as file:
+            file.update_tags(1, CLASSES=json.dumps(classes))
+    pair = pair_of(paths[0], paths[1], classes=())
+    assert [each.name for each in pair.classes] == names
+    assert sum("no class in common" in note for note in pair.scenes.notes) == notes
+
+
 def test_a_rule_over_bands_makes_the_states_and_where_it_is_no_number_nothing_is_known(tmp_path: Path) -> None:
     bands = np.zeros((2, 64, 64), np.uint8)
     bands[0, :, 10:] = 50

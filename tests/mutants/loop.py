@@ -147,9 +147,11 @@ def covered(room: str, copy: Copy, folder: Path, tests: Sequence[str], jobs: int
         ]
         env = copy.env | {"SWATH_MUTANTS_MAP": str(target), "SWATH_MUTANTS_FOLDER": str(copy.folder / "swath" / room)}
         with (folder / f"{room}.log").open("w") as log:
-            subprocess.run(
+            done = subprocess.run(
                 [sys.executable, "-m", "pytest", *options, *changed], cwd=copy.folder, env=env, stdout=log, check=False
             )
+        if done.returncode not in (0, 1):  # with no test run every mutant would survive
+            raise SystemExit(f"{room}: pytest ended with {done.returncode}, see {folder / f'{room}.log'}")
         for part in folder.glob(f"{target.name}.*"):
             measured = json.loads(part.read_text())
             found.add(measured["lines"], measured["seconds"])

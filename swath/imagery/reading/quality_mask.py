@@ -62,8 +62,28 @@ _FMASK_FILL = 255
 _KNOWN: dict[str, tuple[str, ...]] = {"scl": (*SCL,), "qa_pixel": (*QA_PIXEL,), "fmask": (*FMASK, *AEROSOL)}
 
 
+_BANDS = {
+    "scl": "scl",
+    "qa_pixel": "qa_pixel",
+    "fmask": "fmask",
+    "pixel_qa": "the flags of Landsat Collection 1",
+    "bqa": "the flags of Landsat Collection 1",
+    "oa_fmask": "the class numbers of Digital Earth Australia",
+    "cfmask": "the class numbers of CFMask",
+    "qa60": "the cloud bits of Sentinel-2 L1C",
+}
+"""Well-known bands, with their kind of mask, or with what they hold instead."""
+
+
 def check_mask(mask: Mask) -> None:
-    """Raise ImageryError when `mask` rejects a name that its kind does not have."""
+    """Raise ImageryError when `mask` rejects a name that its kind does not have, or when its band is known to be of another kind."""
+    holds = _BANDS.get(mask.band.rpartition(":")[2].lower(), mask.kind)
+    if holds != mask.kind:
+        instead = f"kind {holds}" if holds in _KNOWN else "no mask, or a band of one of these kinds"
+        raise ImageryError(
+            f"imagery.mask: kind is {mask.kind}, and band {mask.band} holds {holds}",
+            remedy=f"Kinds are scl (Sentinel-2 L2A), qa_pixel (Landsat Collection 2) and fmask (HLS): give {instead}.",
+        )
     known = _KNOWN[mask.kind]
     for name in mask.reject:
         if name not in known:

@@ -42,6 +42,24 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
         check_mask(Mask(band="qa", kind="qa_pixel", reject=("vegetation",)))
 
 
+@pytest.mark.parametrize(
+    ("band", "kind", "holds", "remedy"),
+    [
+        ("QA_PIXEL", "scl", "qa_pixel", "give kind qa_pixel"),
+        ("SCL", "fmask", "scl", "give kind scl"),
+        ("quality:Fmask", "qa_pixel", "fmask", "give kind fmask"),
+        ("pixel_qa", "qa_pixel", "the flags of Landsat Collection 1", "no mask, or a band of one"),
+        ("oa_fmask", "fmask", "the class numbers of Digital Earth Australia", "no mask"),
+        ("QA60", "scl", "the cloud bits of Sentinel-2 L1C", "no mask"),
+    ],
+)
+def test_a_band_that_is_known_to_hold_other_flags_is_refused(band: str, kind: str, holds: str, remedy: str) -> None:
+    with pytest.raises(ImageryError, match=f"kind is {kind}, and band {band} holds {holds}") as caught:
+        check_mask(Mask(band=band, kind=kind))
+    assert remedy in caught.value.remedy
+    check_mask(Mask(band="my_qa", kind=kind))
+
+
 def test_fmask_bits_and_its_aerosol_levels_are_read_and_255_is_nothing() -> None:
     values = np.array([0, 1, 2, 4, 8, 16, 32, 64, 128, 192, 255, 32 | 192], dtype=np.uint8)
 
