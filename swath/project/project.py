@@ -113,8 +113,10 @@ def _refuse_foreign(state: Path, root: Path) -> None:
     try:
         if is_own(state):
             return
-        there = any(os.path.lexists(state / name) for name in ("journal.sqlite", RESULTS_KEY, "results"))
-        links = state.is_dir() and any(entry.is_symlink() for entry in os.scandir(state))
+        entries = list(os.scandir(state)) if state.is_dir() else []
+        # With its log of changes beside it, SQLite makes a journal of nothing.
+        there = any(each.name.startswith("journal.sqlite") or each.name in (RESULTS_KEY, "results") for each in entries)
+        links = any(entry.is_symlink() for entry in entries)
     except OSError as error:
         raise UsageError(
             f"{root}/swath.yaml: state: {error.strerror}: {str(state)[:200]}", remedy="name another folder"

@@ -68,13 +68,15 @@ class RunFacts:
 
 
 def write_report(folder: Path, facts: RunFacts, preview: Path | None = None) -> list[Path]:
-    """Write report.json and report.html to a folder. Returns their paths. preview: a PNG for the page."""
+    """Write report.json and report.html to a folder, whatever lies there. Returns their paths. preview: a PNG for the page."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, text in (("report.json", to_json(facts)), ("report.html", to_html(facts, preview))):
         path = folder / name
         temporary = path.with_name(f".{name}.partial")
-        temporary.write_text(text, encoding="utf-8")
+        temporary.unlink(missing_ok=True)  # of a run that was killed, or a link that came with the folder
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(text)
         temporary.replace(path)
         paths.append(path)
     return paths
@@ -95,7 +97,12 @@ def to_json(facts: RunFacts) -> str:
 def to_html(facts: RunFacts, preview: Path | None = None) -> str:
     """One HTML page without external files."""
     picture = ""
-    if preview is not None and preview.is_file() and preview.stat().st_size <= PREVIEW_BYTES:
+    if (
+        preview is not None
+        and preview.is_file()
+        and not preview.is_symlink()
+        and preview.stat().st_size <= PREVIEW_BYTES
+    ):
         picture = "data:image/png;base64," + base64.b64encode(preview.read_bytes()).decode()
     page = _template().render(
         facts=facts,

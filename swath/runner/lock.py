@@ -97,7 +97,7 @@ def _holder(file: Path) -> str:
             return f"{found['run']} (process {found['pid']} on {found['host']})"
         except FileNotFoundError:
             return "a run that has just ended"
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             if time.monotonic() > deadline:
                 return "its name could not be read"
         time.sleep(RETRY_S)

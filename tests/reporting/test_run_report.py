@@ -135,6 +135,22 @@ def test_the_json_has_the_results_facts_beside_the_runs_and_no_nan() -> None:
     assert found["score"] == "nan"
 
 
+def test_links_that_came_with_the_folder_are_not_followed(tmp_path: Path) -> None:
+    precious, secret = tmp_path / "precious", tmp_path / "secret.png"
+    precious.write_text("mine")
+    secret.write_bytes(b"secret")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for name in (".report.json.partial", ".report.html.partial", "report.json"):
+        (folder / name).symlink_to(precious)
+    (folder / "preview.png").symlink_to(secret)
+    write_report(folder, FACTS, folder / "preview.png")
+    assert precious.read_text() == "mine"
+    assert sorted(each.name for each in folder.iterdir()) == ["preview.png", "report.html", "report.json"]
+    assert not (folder / "report.json").is_symlink()
+    assert "data:image/png" not in (folder / "report.html").read_text()
+
+
 def test_both_files_are_written_whole(tmp_path: Path) -> None:
     made = write_report(tmp_path / "deep", FACTS)
     assert [path.name for path in made] == ["report.json", "report.html"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from swath.errors import Locked, StateError
+from swath.runner import lock
 from swath.runner.lock import in_use, locked, unused
 
 
@@ -33,6 +34,19 @@ def test_a_name_that_is_written_late_is_waited_for(tmp_path: Path) -> None:
             locked(str(tmp_path / "out"), "second").__enter__()
         late.join()
         file.write_text("")
+        with pytest.raises(Locked, match="its name could not be read"):
+            locked(str(tmp_path / "out"), "second").__enter__()
+
+
+@pytest.mark.parametrize("content", ["[]", "1", "null", '{"run": 1}', "[" * 100_000, "\0"])
+def test_a_lock_file_of_another_form_is_a_lock_without_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    monkeypatch.setattr(lock, "NAME_TIMEOUT_S", 0)
+    file = tmp_path / ".out.lock"
+    with file.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        file.write_text(content)
         with pytest.raises(Locked, match="its name could not be read"):
             locked(str(tmp_path / "out"), "second").__enter__()
 

@@ -144,11 +144,8 @@ def from_file(
     found = absolute(path, root)
     if is_missing(found):
         raise AreaFieldError("there is no such file: {path}", "path", path=found)
-    for part in (found, *_parts(found)):
-        if what := special_file(part):
-            raise AreaFieldError(
-                f"{{path}} is {what}, not a file or folder; give the path of a file", "path", path=part
-            )
+    if what := special_file(found):
+        raise AreaFieldError(f"{{path}} is {what}, not a file or folder; give the path of a file", "path", path=found)
     try:
         info = read_info(found, layer, f"{{path: {path}, layer: ...}}")
         geometries, _ = read_features(found, info.layer, where)
@@ -170,12 +167,6 @@ def from_file(
         "{path: ..., crs: EPSG:...}",
         notes,
     )
-
-
-def _parts(path: str) -> list[str]:
-    """Other files that GDAL reads with a file."""
-    stem = path.removesuffix(".shp")
-    return [stem + end for end in (".shx", ".dbf", ".prj", ".cpg", ".qpj")] if stem != path else []
 
 
 def _geometries(value: Any) -> Iterable[dict[str, Any]]:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from swath.spec.locations import special_file
+
 
 class VectorFileError(ValueError):
     """A vector file that cannot be used as it is; the message does not name the file. `field` is the field of the spec to mend."""
@@ -54,13 +56,18 @@ _POINTS = (
 
 
 def check_content(path: str, limits: VectorFileLimits = VectorFileLimits()) -> None:
-    """Raise VectorFileError for an address that is none of a file, for a local file that is a pointer, and for an archive that has one
-    or unpacks to far more than its size."""
+    """Raise VectorFileError for an address that is none of a file, for a local file that is a pointer or has a pipe beside it, and for
+    an archive that has a pointer or unpacks to far more than its size."""
     if ("://" in path or path.startswith("/vsi")) and not _ADDRESS.fullmatch(path):
         raise VectorFileError("is not the address of a file: give a path, or https://, s3:// or gs://")
     file = Path(path)
     if not file.is_file():
         return
+    for each in file.parent.iterdir():
+        if each.name.startswith(f"{file.stem}.") and (what := special_file(str(each))):
+            raise VectorFileError(
+                f"has {what} beside it, {each.name[:100]!r}, which GDAL could read for ever; remove it"
+            )
     for head in _heads(file, limits):
         if _POINTERS.search(head):
             raise VectorFileError(_POINTS)

@@ -180,7 +180,9 @@ def test_a_commit_is_trusted_as_its_project(pipe: Pipe, project: Path, marker: P
     "words", [("resume", "last"), ("runs",), ("logs", "last"), ("plan", "squares.yaml"), ("prune",)], ids=" ".join
 )
 @pytest.mark.parametrize(
-    "brought", [("journal.sqlite", "results.key"), ("journal.sqlite",), ("results.key",)], ids=" ".join
+    "brought",
+    [("journal.sqlite", "results.key"), ("journal.sqlite",), ("results.key",), ("journal.sqlite-wal",)],
+    ids=" ".join,
 )
 def test_a_state_folder_that_came_with_an_untrusted_folder_is_not_opened(
     pipe: Pipe, project: Path, words: tuple[str, ...], brought: tuple[str, ...]

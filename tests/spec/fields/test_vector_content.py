@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -113,6 +114,21 @@ def test_kml_and_gml_that_name_addresses_do_not_make_gdal_ask_them(
         except VectorFileError:  # is as good
             pass
     assert process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [("a.gml", "a.gfs"), ("a.gml", "a.xsd"), ("a.shp", "a.qix"), ("a.shp", "a.prj"), ("a.fgb", "a.fgb.aux.xml")],
+)
+def test_a_pipe_beside_a_file_is_refused_before_it_is_read_for_ever(tmp_path: Path, name: str, beside: str) -> None:
+    (tmp_path / name).write_text(GOOD)
+    os.mkfifo(tmp_path / beside)
+    for read in (
+        lambda: read_info(str(tmp_path / name), None),
+        lambda: read_features(str(tmp_path / name), None, None),
+    ):
+        with pytest.raises(VectorFileError, match=f"has a named pipe beside it, '{beside}'"):
+            read()
 
 
 def test_an_archive_that_unpacks_to_far_more_than_its_size_is_refused(tmp_path: Path) -> None:
