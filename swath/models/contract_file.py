@@ -16,6 +16,8 @@ from swath.models.contract_fields import contract_from_fields
 from swath.models.document_reader import DocumentReader
 from swath.spec.locations import special_file
 
+MAX_BYTES = 16 << 20
+"""Of a contract; those of thousands of classes have some hundred thousand."""
 EXAMPLE = """{
   "mlm:name": "my-model",
   "mlm:architecture": "U-Net",
@@ -59,6 +61,8 @@ def read_contract(path: str | Path) -> Contract:
     if what := special_file(str(path)):
         raise ModelError(f"{path}: the model's contract is {what}, not a file", remedy="save the contract as a file")
     try:
+        if (size := Path(path).stat().st_size) > MAX_BYTES:
+            raise ModelError(f"{path}: {size:,} bytes, more than a contract has", remedy="name the contract's file")
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ModelError(

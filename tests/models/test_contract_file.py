@@ -56,6 +56,13 @@ def test_a_missing_contract_shows_one_to_write(tmp_path: Path) -> None:
     assert EXAMPLE in caught.value.remedy
 
 
+def test_a_file_that_is_too_large_for_a_contract_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.json").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ModelError, match=r"a\.json: 1,099,511,627,776 bytes, more than a contract has"):
+        read_contract(tmp_path / "a.json")
+
+
 def test_what_is_not_json_is_refused_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "water.json"
     file.write_text('{\n "mlm:name": }')
