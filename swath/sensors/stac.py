@@ -44,10 +44,9 @@ def look(sensor: StacSensor, cursor: Any, now: float, root: Path) -> Look:
     broken = BrokenItems()
     items = _items(sensor, moment, broken)
     clear = [item for item in items if not _cloudy(item, sensor)]
-    seen = cursor if isinstance(cursor, dict) else {}
     found, incomplete, waiting = [], {}, []
     for group in _groups(clear, sensor):
-        since = _unchanged_since(group, seen.get(group.key), now)
+        since = _unchanged_since(group, cursor, now)
         coverage = _coverage(group.items, sensor)
         if coverage < sensor.coverage:
             waiting.append(
@@ -95,8 +94,11 @@ def _groups(items: Iterable[pystac.Item], sensor: StacSensor) -> list[_Group]:
     return [_Group(key, each) for key, each in groups.items()]  # the items come in the order of time
 
 
-def _unchanged_since(group: _Group, before: Any, now: float) -> float:
-    """When this look, or an earlier one, first saw the items that the group has now."""
+def _unchanged_since(group: _Group, cursor: Any, now: float) -> float:
+    """When a look first saw the items that the group has now. At the first look of all: when they were acquired."""
+    if not isinstance(cursor, dict):
+        return min(now, max((last.timestamp() for item in group.items if (last := item_span(item)[1])), default=now))
+    before = cursor.get(group.key)
     if isinstance(before, dict) and before.get("ids") == group.ids and isinstance(before.get("since"), int | float):
         return float(min(before["since"], now))
     return now

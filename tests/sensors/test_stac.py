@@ -90,12 +90,19 @@ def test_overlapping_footprints_count_once(api: StacApi, spec: Path) -> None:
 
 def test_a_day_waits_until_no_more_items_come(api: StacApi, spec: Path) -> None:
     sensor = Sensor(api, spec, per="day", quiet=2700)
+    assert sensor.keys() == []
     api.add("west", "2026-06-09T10:00:00Z", WEST)
     assert sensor.keys() == []
     assert sensor.keys(NOW + 2600) == []
     api.add("east", "2026-06-09T10:00:00Z", EAST)
     assert sensor.keys(NOW + 2800) == []
     assert sensor.keys(NOW + 2800 + 2700) == ["2026-06-09"]
+
+
+def test_at_the_first_look_a_day_counts_from_its_acquisition(api: StacApi, spec: Path) -> None:
+    api.add("old", "2026-06-09T10:00:00Z", WHOLE)
+    api.add("just now", "2026-06-10T11:50:00Z", WHOLE)
+    assert Sensor(api, spec, per="day", quiet=2700).keys() == ["2026-06-09"]
 
 
 def test_cloudy_items_do_not_count(api: StacApi, spec: Path) -> None:
