@@ -30,11 +30,24 @@ def _watch(
         Path,
         typer.Argument(metavar="[SWATH.YAML]", help="A project's swath.yaml or folder; the current one by default."),
     ] = Path(),
-    most_runs: Annotated[int, typer.Option("--runs", metavar="N", help="Runs at the same time.", min=1, max=1000)] = 1,
+    most_runs: Annotated[
+        int | None, typer.Option("--runs", metavar="N", help="Runs at the same time; 1 if not given.", min=1, max=1000)
+    ] = None,
     once: Annotated[
         bool,
         typer.Option("--once", help="Do what is due now, wait for its runs, and end: for cron, or to try a trigger."),
     ] = False,
+    server: Annotated[
+        bool,
+        typer.Option("--server", help="Ask the server that `pipe login` stored for the runs: its agents execute them."),
+    ] = False,
+    project: Annotated[
+        str | None, typer.Option("--project", metavar="NAME", help="With --server: the project's name there.")
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="LABEL", help="With --server: a label that an agent must have."),
+    ] = None,
 ) -> int:
     """Start runs when they are due, or when something new is there.
 
@@ -43,9 +56,13 @@ def _watch(
 
     Example: pipe watch --runs 2
     """
-    from swath.cli.commands.watch import watch
+    from swath.cli.commands.watch import OnServerOptions, watch
+    from swath.errors import UsageError
 
-    return watch(start, most_runs, once=once)
+    if not server and (project or labels):
+        raise UsageError("--project and --label are for runs of a server", remedy="add --server")
+    options = OnServerOptions(project, tuple(labels or ())) if server else None
+    return watch(start, most_runs, options, once=once)
 
 
 @trigger.command("ls")

@@ -42,7 +42,7 @@ def submit(spec: Path, sets: list[str], options: SubmitOptions) -> int:
     client = client_of()
     try:
         request = RunRequest(
-            project=options.project or _only_project(client, spec), name="" if str(spec) == "-" else _name(spec), spec=text,
+            project=options.project or only_project(client, spec), name="" if str(spec) == "-" else _name(spec), spec=text,
             set=tuple(sets), labels=options.labels, priority=options.priority, limit_key=options.limit_key,
             timeout_s=options.timeout_s, attempts=options.attempts, when_lost="again" if options.attempts > 1 else "tell",
             fresh=options.fresh, ref=options.ref, runs_on=options.runs_on,
@@ -69,7 +69,7 @@ def _name(spec: Path) -> str:
     )[:80]
 
 
-def _only_project(client: Client, spec: Path) -> str:
+def only_project(client: Client, spec: Path) -> str:
     """The project that is meant: the only one of the server, or the one with the name of the spec's project folder."""
     names = [str(project["name"]) for project in client.projects()]
     if len(names) == 1:

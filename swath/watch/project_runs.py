@@ -21,6 +21,7 @@ from pathlib import Path
 from swath.engine.journal import Journal
 from swath.engine.journal_rows import CancelRequest, RunRow
 from swath.errors import NoSuchRun, StateError
+from swath.run_id import new_run_id
 from swath.storage.private_folder import make_private
 
 LOCK = "watch.lock"
@@ -47,8 +48,12 @@ class ProjectRuns:
         self._root, self._state = root, state
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, run: str, spec: str, sets: Sequence[str], timeout_s: float | None) -> None:
-        """Start a run in a session of its own, so that it outlives this process. Raises StateError."""
+    def new_id(self, trigger: str, key: str) -> str:
+        """An id for a run of a firing."""
+        return new_run_id(trigger)
+
+    def start(self, run: str, spec: str, sets: Sequence[str], timeout_s: float | None) -> str:
+        """Start a run in a session of its own, so that it outlives this process. Returns its id. Raises StateError."""
         words = ["run", spec, "--id", run, *(word for text in sets for word in ("--set", text))]
         if timeout_s is not None:
             words += ["--timeout", f"{max(1, round(timeout_s))}s"]
@@ -58,7 +63,7 @@ class ProjectRuns:
                 make_private(each)
             with self._locked(run) as lock, (folder / OUTPUT).open("ab") as output:
                 if lock is None:
-                    return  # it runs already
+                    return run  # it runs already
                 self._children[run] = subprocess.Popen(
                     [sys.executable, "-P", "-m", "swath.cli", *words], cwd=self._root, stdin=subprocess.DEVNULL,
                     env={**os.environ, "SWATH_HOME": str(self._state)}, stdout=output, stderr=subprocess.STDOUT,
@@ -66,6 +71,7 @@ class ProjectRuns:
                 )  # fmt: skip
         except OSError as error:
             raise StateError(f"a run could not be started: {error}") from error
+        return run
 
     def end_of(self, run: str) -> RunEnd | None:
         """How a run has ended; None while it goes on. Raises NoSuchRun when it never began."""

@@ -5,22 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Protocol, get_args
 
 from swath.crashpoint import reached
 from swath.errors import NoSuchRun, SpecError, SwathError, UsageError
-from swath.run_id import new_run_id
 from swath.sensors.child_look import ChildLook
 from swath.triggers.load import ProjectTriggers
 from swath.triggers.look import Look
 from swath.triggers.schedule import delay_s, due_now
 from swath.triggers.trigger import AfterTrigger, CronTrigger, EveryTrigger, ScheduledTrigger, SensorTrigger, Trigger
 from swath.triggers.values import Known, NothingBefore, filled
-from swath.watch.project_runs import ProjectRuns, RunEnd, set_texts
+from swath.watch.project_runs import RunEnd, set_texts
 from swath.watch.store import Firing, NewFiring, TriggerState, TriggerStore
 
 SENSOR_CLASSES = get_args(SensorTrigger)
@@ -41,6 +40,31 @@ _NOT_OF_THE_SOURCE = {
 """Fields of a trigger that may change without it being another one."""
 
 
+class RunStarter(Protocol):
+    """What starts runs, and tells how they end: this machine or a server."""
+
+    def new_id(self, trigger: str, key: str) -> str:
+        """What the run of a firing is called before its start."""
+        ...
+
+    def start(self, run: str, spec: str, sets: Sequence[str], timeout_s: float | None) -> str:
+        """Start the run that is called so, unless it was started already. Returns its id from now on. Raises SwathError; a retryable
+        one when it may be tried again."""
+        ...
+
+    def end_of(self, run: str) -> RunEnd | None:
+        """How a run has ended; None while that is not known. Raises NoSuchRun when it was never started."""
+        ...
+
+    def stop(self, run: str, reason: str) -> None:
+        """Ask a run to stop. May be called again."""
+        ...
+
+    def close(self) -> None:
+        """This process ends; runs go on."""
+        ...
+
+
 @dataclass
 class Watcher:
     """The triggers of a project, with what is stored of them. `turn` is called again and again."""
@@ -48,7 +72,7 @@ class Watcher:
     read: Callable[[], ProjectTriggers]
     """The triggers as they are now. Raises SpecError."""
     store: TriggerStore
-    runs: ProjectRuns
+    runs: RunStarter
     most_runs: int = 1
     """Runs at the same time."""
     once: bool = False
@@ -60,6 +84,8 @@ class Watcher:
     _tried: dict[str, float] = field(default_factory=dict)
     """When each schedule was asked last, or each sensor's last look was begun, in this process."""
     _problem: str = ""
+    _away: str = ""
+    """Why no run could be started, as it was told last."""
     _current: ProjectTriggers | None = None
 
     def turn(self) -> None:
@@ -270,7 +296,7 @@ class Watcher:
 
     def _begin(self, firing: Firing) -> bool:
         """Give a firing its run. The id is stored first: a run that was started is found again under it."""
-        run = new_run_id(firing.trigger)
+        run = self.runs.new_id(firing.trigger, firing.key)
         self.store.start(firing.id, run, self.clock())
         reached("begun")
         return self._launch(replace(firing, run=run))
@@ -278,18 +304,26 @@ class Watcher:
     def _launch(self, firing: Firing) -> bool:
         try:
             values = filled(firing.settings["set"], self._known(firing))
-            self.runs.start(firing.run, firing.settings["spec"], set_texts(values), firing.settings["timeout"])
+            run = self.runs.start(firing.run, firing.settings["spec"], set_texts(values), firing.settings["timeout"])
             reached("forked")
         except NothingBefore as error:
             self.store.end(firing.id, "skipped", error.message, self.clock())
             self.say(f"{firing.trigger}: {firing.key} skipped: {error.message}")
             return False
         except SwathError as error:
+            if error.retryable:  # the next turn tries again
+                if error.message != self._away:
+                    self.say(f"{firing.trigger}: {firing.key}: {error.message}; trying again")
+                self._away = error.message
+                return True
             status = "refused" if isinstance(error, UsageError) else "failed"
             self.store.end(firing.id, status, error.message, self.clock())
             self.say(f"{firing.trigger}: {firing.key} {status}: {error.message}")
             return False
-        self.say(f"{firing.trigger}: started {firing.run}")
+        if run != firing.run:
+            self.store.start(firing.id, run, self.clock())
+        self._away = ""
+        self.say(f"{firing.trigger}: started {run}")
         return True
 
     def _known(self, firing: Firing) -> Known:

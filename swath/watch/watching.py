@@ -17,7 +17,7 @@ from swath.storage.private_folder import make_private
 from swath.triggers.load import ProjectTriggers, read_triggers
 from swath.watch.project_runs import ProjectRuns
 from swath.watch.store import TriggerStore
-from swath.watch.watcher import Watcher
+from swath.watch.watcher import RunStarter, Watcher
 
 LOCK = "triggers.lock"
 TURN_S = 1.0
@@ -57,6 +57,8 @@ class Watching:
     project: Project
     say: Callable[[str], None]
     most_runs: int = 1
+    runs: RunStarter | None = None
+    """Starts the runs; child processes of this one when not given."""
     once: bool = False
     """End when nothing is left to do now."""
     stop: threading.Event = field(default_factory=threading.Event)
@@ -69,7 +71,7 @@ class Watching:
                 f"{self.project.root / FILE} has no triggers", remedy="docs/triggers.md says how to write one"
             )
         with watch_lock(self.project.state), TriggerStore.open(self.project.state) as store:
-            runs = ProjectRuns(self.project.root, self.project.state)
+            runs = self.runs or ProjectRuns(self.project.root, self.project.state)
             watcher = Watcher(read, store, runs, self.most_runs, self.once, say=self.say)
             try:
                 self._loop(watcher)

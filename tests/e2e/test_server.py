@@ -201,3 +201,18 @@ def test_words_of_errors_end_the_search(pipe: Pipe, tmp_path: Path) -> None:
     assert "an agent needs a token" in pipe("agent", "http://127.0.0.1:9", code=4).err
     assert "in the clear" in pipe("server", "--data", "d", "--host", "0.0.0.0", code=2).err
     assert "use https://" in pipe("agent", "http://swath.example.org", env={"SWATH_AGENT_TOKEN": "x"}, code=2).err
+
+
+def test_a_trigger_has_the_agents_of_the_server_execute_its_runs(pipe: Pipe, served: Served) -> None:
+    (pipe.folder / "swath.yaml").write_text(
+        "triggers:\n  new: {sensor: files, paths: 'in/*', quiet: 0, existing: run, spec: hello.yaml, set: {name_of: '${found:name}'}}\n"
+    )
+    (pipe.folder / "in").mkdir()
+    for name in ("ada", "bob"):
+        (pipe.folder / "in" / name).touch()
+    for _ in range(2):
+        pipe("watch", "--once", "--server", timeout=300)
+    shown = json.loads(pipe("trigger", "show", "new", "--json").out)
+    assert [(run["key"], run["status"]) for run in shown["runs"]] == [("in/bob", "done"), ("in/ada", "done")]
+    listed = json.loads(pipe("runs", "--server", "--json").out)
+    assert sorted(run["id"] for run in listed) == sorted(run["run"] for run in shown["runs"])

@@ -33,8 +33,12 @@ class Runs:
         self.stopped: list[str] = []
         self.lost = False
 
-    def start(self, run: str, spec: str, sets: Sequence[str], timeout_s: float | None) -> None:
+    def new_id(self, trigger: str, key: str) -> str:
+        return f"{trigger}-{key}"
+
+    def start(self, run: str, spec: str, sets: Sequence[str], timeout_s: float | None) -> str:
         self.started.append((run, list(sets)))
+        return run
 
     def end_of(self, run: str) -> RunEnd | None:
         if self.lost:
