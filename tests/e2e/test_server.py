@@ -214,5 +214,5 @@ def test_a_trigger_has_the_agents_of_the_server_execute_its_runs(pipe: Pipe, ser
         pipe("watch", "--once", "--server", timeout=300)
     shown = json.loads(pipe("trigger", "show", "new", "--json").out)
     assert [(run["key"], run["status"]) for run in shown["runs"]] == [("in/bob", "done"), ("in/ada", "done")]
-    listed = json.loads(pipe("runs", "--server", "--json").out)
-    assert sorted(run["id"] for run in listed) == sorted(run["run"] for run in shown["runs"])
+    listed = [json.loads(line)["id"] for line in pipe("runs", "--server", "--json").out.splitlines()]
+    assert sorted(listed) == sorted(run["run"] for run in shown["runs"])
