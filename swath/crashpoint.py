@@ -17,6 +17,7 @@ reaches POINT for the Nth time (the first when none is named). The points, in th
 Of a run that a server was asked for:
 
     claimed      the agent has a run's attempt on its disk, and no supervisor for it yet
+    sent         the agent has started an attempt's job, and not written that down
     spawned      the supervisor has started the run's process, and not written that down
 
 Of a server:
@@ -56,6 +57,7 @@ POINTS = (
     "closing",
     "ending",
     "claimed",
+    "sent",
     "spawned",
     "submitted",
     "assigned",

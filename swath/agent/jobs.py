@@ -78,9 +78,12 @@ class Jobs:
         if not record.heard:
             record = self._speak_for(folder, record)
         if not record.job:
-            if record.heard or record.stopping:
+            if not record.heard and not record.stopping:
+                return self._start(folder, record, launcher)
+            job = launcher.find(job_name(folder.work.run, folder.work.number))
+            if job is None:
                 return self._ended(folder, record, JobState("gone"), launcher)
-            return self._start(folder, record, launcher)
+            record = folder.write_job(record.to(job=job))  # an agent started it and ended before it wrote that down
         try:
             state = launcher.state(record.job)
         except NoRoom as error:
@@ -122,7 +125,7 @@ class Jobs:
         if job is None:
             full = f"{work.request.runs_on} has no room: {record.said}"
             return not self._end(folder, End(status="failed", exit_code=5, error=full[:MAX_TEXT]))
-        reached("launched")
+        reached("sent")
         folder.write_job(record.to(job=job))
         self._say(f"{work.run}: {work.request.runs_on} has started {job}")
         return True

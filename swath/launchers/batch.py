@@ -78,14 +78,17 @@ class BatchLauncher:
         submitted = str(self._call("submit_job", asked, tries=1)["jobId"])
         return self._only(request.name) or submitted
 
+    def find(self, name: str) -> str | None:
+        found = sorted(self._named(name), key=lambda job: (job["status"] in _ENDED, job["jobId"]))
+        return str(found[0]["jobId"]) if found else None
+
+    def _named(self, name: str) -> list[Response]:
+        condition = {"filters": [{"name": "JOB_NAME", "values": [name]}]}
+        return [job for queue in self._settings.queue for job in self._listed(queue, condition)]
+
     def _only(self, name: str) -> str | None:
         """The job of a name that goes on. Names are not unique in AWS Batch: of several one stays."""
-        found = [
-            job
-            for queue in self._settings.queue
-            for job in self._listed(queue, {"filters": [{"name": "JOB_NAME", "values": [name]}]})
-            if job["status"] not in _ENDED
-        ]
+        found = [job for job in self._named(name) if job["status"] not in _ENDED]
         ids = [str(job["jobId"]) for job in sorted(found, key=lambda job: (job.get("createdAt", 0), job["jobId"]))]
         for other in ids[1:]:
             self.stop(other)

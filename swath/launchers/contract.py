@@ -59,6 +59,10 @@ class JobLauncher(Protocol):
         others take. The same one when a job of that name is there already. None when there is no such place any more."""
         ...
 
+    def find(self, name: str) -> str | None:
+        """The job that was started under a name, also one that has ended; None when there is none."""
+        ...
+
     def state(self, job: str) -> JobState:
         """The state of a job; gone for one that is not there."""
         ...

@@ -55,6 +55,9 @@ class DockerLauncher:
                 raise
         return request.name
 
+    def find(self, name: str) -> str | None:
+        return name if self._inspected(name) is not None else None
+
     def state(self, job: str) -> JobState:
         found = self._inspected(job)
         if found is None:

@@ -62,6 +62,11 @@ class VertexLauncher:
         created = self._call(region, lambda api: api.create(parent=parent, body=body), once=True)
         return self._only(request.name) or str(created["name"])
 
+    def find(self, name: str) -> str | None:
+        found = [job for region in self._settings.region for job in self._listed(region, f"labels.{LABEL_JOB}={name}")]
+        found.sort(key=lambda job: (_phase(job) == "gone", job["name"]))
+        return str(found[0]["name"]) if found else None
+
     def _only(self, name: str) -> str | None:
         """The job of a name that goes on. Vertex AI has no names of callers: what was asked for twice, as httplib2 may do by itself
         when a connection breaks, is two jobs, of which one is cancelled here."""

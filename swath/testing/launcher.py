@@ -78,6 +78,8 @@ class LauncherTests:
         name = self._started(launcher, job(FOREVER))
         assert launcher.start(job(FOREVER), 0) == name
         assert launcher.start(job(FOREVER), 1) in (name, None)
+        assert launcher.find(job(FOREVER).name) == name
+        assert launcher.find(job(FOREVER, 2).name) is None
         assert launcher.jobs_of(AGENT) == (name,)
         self._end(launcher, name)
 

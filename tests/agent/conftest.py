@@ -78,7 +78,7 @@ class TestServer:
         self._limits = limits
         self.port = 0
         self.start()
-        self._client_token = self.services.accounts.create("user", "ada", "admin", who="test")
+        self.client_token = self.services.accounts.create("user", "ada", "admin", who="test")
 
     def start(self) -> None:
         self.services = Services.of(open_database(self._file), queue=self._limits)
@@ -107,7 +107,7 @@ class TestServer:
 
     @property
     def client(self) -> Client:
-        return Client(self.url, self._client_token, ClientLimits(tries=3, pause_s=0.05))
+        return Client(self.url, self.client_token, ClientLimits(tries=3, pause_s=0.05))
 
     def agent_token(self, name: str) -> str:
         return self.services.accounts.create("agent", name, "runner", who="test")
@@ -166,11 +166,16 @@ class Site:
         agent.stop()
         next(thread for each, thread in self._agents if each is agent).join(120)
 
-    def agent_process(self, name: str = "desk") -> subprocess.Popen[bytes]:
+    def agent_process(self, name: str = "desk", *words: str, crash: str = "") -> subprocess.Popen[bytes]:
         """An agent as a user starts it."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "swath.cli", "agent", self.server.url, "--name", name],
-            env={**os.environ, "SWATH_AGENT_TOKEN": self._token(name), "XDG_STATE_HOME": str(self.folder / "state")},
+            [sys.executable, "-m", "swath.cli", "agent", self.server.url, "--name", name, *words],
+            env={
+                **os.environ,
+                **({"SWATH_CRASH_AT": crash} if crash else {}),
+                "SWATH_AGENT_TOKEN": self._token(name),
+                "XDG_STATE_HOME": str(self.folder / "state"),
+            },
             stderr=subprocess.DEVNULL,
         )
         self._processes.append(process)

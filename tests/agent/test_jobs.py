@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -84,6 +87,31 @@ def test_a_run_on_aws_batch_passes_over_a_queue_without_machines(site: Site, bat
     info = site.end_of(run)
     assert (info.status, info.attempt) == ("done", 1), info.error
     assert [job["asked"]["jobQueue"] for job in batch.jobs.values()] == ["spot", "on-demand"]
+
+
+@pytest.mark.slow
+def test_an_agent_that_is_killed_before_it_has_written_down_a_job_starts_no_second_one(
+    site: Site, docker: FakeDocker, tmp_path: Path
+) -> None:
+    """As a user starts the agent, and a run on its launcher."""
+    file = tmp_path / "agent.yaml"
+    file.write_text("launchers:\n  box: {kind: docker, image: swath:0.2}\n")
+    first = site.agent_process("desk", "--launchers", str(file), crash="sent")
+    spec = tmp_path / "job.yaml"
+    spec.write_text(SPEC)
+    submitted = subprocess.run(
+        [sys.executable, "-m", "swath.cli", "submit", str(spec), "--project", "p", "--runs-on", "box"],
+        env={**os.environ, "SWATH_SERVER": site.server.url, "SWATH_TOKEN": site.server.client_token}, capture_output=True, check=True,
+        text=True,
+    )  # fmt: skip
+    run = submitted.stdout.strip()
+    assert first.wait(120) == -signal.SIGKILL
+    site.agent_process("desk", "--launchers", str(file))
+    info = site.end_of(run)
+    assert (info.status, info.attempt, info.runs_on) == ("done", 1, "box"), info.error
+    wait_for(lambda: not docker.names())
+    calls = (docker.folder / "calls").read_text().splitlines()
+    assert sum(call.startswith("run ") for call in calls) == 1
 
 
 @pytest.mark.slow
