@@ -39,6 +39,7 @@ SEVERAL_MODULES = {
     "cluster/test_runs": "runs on clusters",
     "collection/test_load_flags": "loads of flags and classes, from plan to files",
     "engine/test_property": "random graphs against a reference",
+    "server/pages/test_browser": "the pages in a real browser",
     "server/test_kills": "server processes that are killed in requests",
     "server/test_roles": "every route, asked by everybody",
     "server/test_several_servers": "servers on one database",

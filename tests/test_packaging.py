@@ -168,6 +168,10 @@ def test_the_wheel_holds_every_module_and_template(wheel: Path) -> None:
         folder = REPOSITORY / package.replace(".", "/")
         inside = [path.name for path in folder.iterdir() if path.suffix in {".py", ".j2", ".yaml"}]
         expected |= {f"{package.replace('.', '/')}/{name}" for name in inside}
+    for pattern in ("pages/templates/*", "static/*", "static/vendor/*"):  # of the server's pages
+        files = [path for path in (REPOSITORY / "swath/server").glob(pattern) if path.is_file()]
+        assert files, pattern
+        expected |= {str(path.relative_to(REPOSITORY)) for path in files}
     assert packed == expected
 
 

@@ -59,12 +59,13 @@ def run_job(job: Job, options: RunOptions) -> int:
         text = job.loaded.text if is_stream(job.loaded.file) and not job.earlier else None
         run_id = job.earlier.id if job.earlier else job.new_id()
         return detach(run_id, job.project.state, text, as_json=options.as_json)
+    from swath.reporting.live_file import live_file
     from swath.runner.runner import run
 
     with streams.data_only() as out:
         with _view(out, as_json=options.as_json) as view:
             outcome = run(
-                job, listeners=[view], fresh=options.fresh, run_id=options.run_id, timeout_s=options.timeout_s,
+                job, listeners=[view, *live_file()], fresh=options.fresh, run_id=options.run_id, timeout_s=options.timeout_s,
                 signals=True,
             )  # fmt: skip
         if not options.as_json:

@@ -68,13 +68,14 @@ def serve_project(start: Path, port: int, slots: int) -> int:
     """Run a server and an agent for the project around a folder, on this machine only."""
     _check_installed()
     from swath.agent.agent import Agent
+    from swath.agent.spec_check import FolderSpecCheck
     from swath.project.project import Project
     from swath.protocol.client import Client
     from swath.protocol.logins import SERVER, Login, Logins
 
     project = Project.find(start)
     folder = project.state / "server"
-    server = Server(ListenAddress(port=port), folder)
+    server = Server(ListenAddress(port=port), folder, files_here=True, local_check=FolderSpecCheck())
     services, name = server.services, _name(project.root)
     services.projects.put(name, {"folder": str(project.root)}, who="pipe serve")
     user = _own_token(server)
@@ -102,6 +103,8 @@ def serve_project(start: Path, port: int, slots: int) -> int:
         token = f"$(cat {shlex.quote(str(folder / 'token'))})"
         address = f"{server.url}/api/v1/projects/{name}/runs"
         _print(f'with curl: curl -s -H "Authorization: Bearer {token}" --data-binary @SPEC {address}')
+        link = services.sign_in.new_link(USER, who="pipe serve")
+        _print(f"in a browser, signed in once: {server.url}/sign-in?link={link}")
         _print("Ctrl-C ends the server, runs go on")
         thread.start()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from swath import units
 from swath.cli.render.terminal_text import width as columns
-from swath.cli.view.progress import NodeProgress, RunProgress
+from swath.reporting.run_progress import NodeProgress, RunProgress, ordered
 
 Piece = tuple[str, str]
 """Text and its style, as rich names it."""
@@ -34,26 +34,6 @@ def frame(run: RunProgress, now: float, width: int, height: int) -> list[Line]:
     if hidden:
         lines.append([(_hidden(hidden), "dim")])
     return [_cut(line, width) for line in lines]
-
-
-def ordered(run: RunProgress) -> list[NodeProgress]:
-    """Nodes in the order in which they started, those of a step below the step."""
-    below: dict[str, list[NodeProgress]] = {}
-    for node in run.nodes.values():
-        below.setdefault(step_of(node.name), []).append(node)
-
-    def walk(name: str) -> Iterator[NodeProgress]:
-        for node in below.pop(name, ()):
-            yield node
-            yield from walk(node.name)
-
-    found = list(walk(""))
-    return found + [node for rest in below.values() for node in rest]
-
-
-def step_of(name: str) -> str:
-    """The step that a node is in: `detect` for `detect/fetch`; empty for a node of the pipeline itself."""
-    return name.rpartition("/")[0]
 
 
 def _label(node: NodeProgress) -> str:

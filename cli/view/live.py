@@ -17,7 +17,7 @@ from swath import events
 from swath.cli.render.terminal_text import printable
 from swath.cli.view.event_text import EventText
 from swath.cli.view.frame import frame
-from swath.cli.view.progress import RunProgress
+from swath.reporting.run_progress import RunProgress
 from swath.units import clock
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from swath import events, units
 from swath.cli.view.event_text import EventText
-from swath.cli.view.progress import NodeProgress, RunProgress, in_mapped
+from swath.reporting.run_progress import NodeProgress, RunProgress, in_mapped
 
 EVERY_S = 5.0
 """At most one line of progress per node in this time."""

@@ -20,6 +20,7 @@ from typing import Any
 
 from swath.engine.process import Process
 from swath.errors import StateError
+from swath.protocol.live import Live
 from swath.protocol.messages import Work
 from swath.storage.private_folder import make_private
 
@@ -27,6 +28,8 @@ SUPERVISOR_LOCK = "supervisor.lock"
 """Held by the supervisor of an attempt."""
 RUN_LOCK = "run.lock"
 """Held by the run of an attempt."""
+MOST_LIVE = 256 * 1024
+"""Bytes of a live document."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,19 @@ class AttemptFolder:
     def log(self) -> Path:
         """What `pipe run` printed."""
         return self.path / "output.log"
+
+    @property
+    def live(self) -> Path:
+        """How the run stands, as it writes it itself (see swath.reporting.live_file)."""
+        return self.path / "live.json"
+
+    def read_live(self) -> Live | None:
+        """How the run stands; None before it has said so, and for what is no such document."""
+        try:
+            with self.live.open("rb") as file:
+                return Live.model_validate_json(file.read(MOST_LIVE))
+        except (OSError, ValueError):
+            return None
 
     @property
     def fence(self) -> Path:

@@ -22,6 +22,7 @@ from typing import TypeVar
 from swath.agent.agent_file import run_secrets
 from swath.agent.attempt_end import end_of, end_of_failure
 from swath.agent.attempt_folder import RUN_LOCK, SUPERVISOR_LOCK, AttemptFolder, LineNumbers
+from swath.agent.live_report import LiveReport
 from swath.agent.reported_text import first_batch
 from swath.agent.run_code import RunCode, run_code
 from swath.agent.run_words import run_words
@@ -70,6 +71,7 @@ class Supervisor:
         """Id of the first line that the server does not have; None before it has said so."""
         self._last_row: int | None = None
         """Id in the journal of the line before that one; None: it has to be counted."""
+        self._live = LiveReport(folder)
         self.superseded = False
         """Whether the server has given the run to another attempt."""
 
@@ -224,7 +226,8 @@ class Supervisor:
         have asked for it again."""
         hidden = {logins.TOKEN, AGENT_TOKEN}
         env = {name: value for name, value in os.environ.items() if name not in hidden}
-        return code.environment(env) | self._secrets | {fence.VARIABLE: str(self.folder.fence)}
+        own = {fence.VARIABLE: str(self.folder.fence)} | self._live.environment
+        return code.environment(env) | self._secrets | own
 
     def _write_fence(self, valid_until: float) -> None:
         with contextlib.suppress(OSError):  # the run waits, then
@@ -251,8 +254,7 @@ class Supervisor:
             return
         if self._process is None or self._code is None:
             return
-        ladder = (signal.SIGINT, signal.SIGINT, signal.SIGKILL)
-        number = ladder[min(len(self._signals), len(ladder) - 1)]
+        number = signal.SIGINT if len(self._signals) < 2 else signal.SIGKILL
         if not self._signals:
             by, _, reason = self._cancelled.removeprefix("cancelled by ").partition(": ")
             request = CancelRequest(by or "the server", reason or "another attempt has taken its place", time.time())
@@ -268,13 +270,13 @@ class Supervisor:
 
     def _report(self) -> None:
         """Send a beat and new log lines, as far as the server can be reached."""
-        now = time.monotonic()
-        if self.superseded or now < self._next_try:
+        if self.superseded or (now := time.monotonic()) < self._next_try:
             return
         try:
             if now >= self._next_beat:
                 self._next_beat = now + self._beat().beat_s
             self._send_lines()
+            self._live.send(self._client)
             self._pause = 1.0
         except (Superseded, CredentialsError) as error:
             self._give_way(error)
@@ -356,6 +358,7 @@ class Supervisor:
         while True:
             try:
                 self._send_lines_of_end()
+                self._live.send(self._client)
                 self._client.end(self._work.run, self._work.number, self._end())
             except (Superseded, CredentialsError) as error:
                 log.warning("the end is not wanted any more: %s", error.message)

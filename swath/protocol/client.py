@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import urllib3
 
 from swath.errors import CredentialsError, InfrastructureError, StateError, SwathError, UsageError
+from swath.protocol.live import Live
 from swath.protocol.messages import (
     AgentInfo,
     AgentRegistration,
@@ -224,6 +225,10 @@ class Client:
     def send_lines(self, run: str, number: int, lines: tuple[Line, ...]) -> LinesAnswer:
         """Add log lines. One try."""
         return LinesAnswer.model_validate(self._once("POST", _attempt(run, number, "lines"), LogLines(lines=lines)))
+
+    def send_live(self, run: str, number: int, live: Live) -> None:
+        """Say how an attempt stands. One try: the next one is sent soon."""
+        self._once("PUT", _attempt(run, number, "live"), live)
 
     def end(self, run: str, number: int, end: End) -> None:
         """Say how an attempt ended. One try."""

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from swath.errors import SwathError
 from swath.server.api import admin, agents, events, runs, sessions, users
 from swath.server.api.requests import Guard, add_error_answers, add_version
+from swath.server.pages.app import create_pages
 from swath.server.services import Services
 from swath.version import __version__
 
@@ -65,6 +66,7 @@ def create_app(
     for router in (runs.router, events.router, agents.router, sessions.router, users.router, admin.router):
         app.include_router(router, prefix=PREFIX)
     app.include_router(admin.health)
+    app.mount("/", create_pages(services, secure=secure))  # after the API's routes: it answers everything else
     add_error_answers(app)
     add_version(app)
     app.add_middleware(Guard, services=services, hosts=hosts)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from swath.server.database.database import Connection, Database
 
 DAY_S = 24 * 3600.0
-RUN_TABLES = ("lines", "attempts")
+RUN_TABLES = ("lines", "live", "attempts")
 """Tables with rows of a run, in the order in which they are emptied."""
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from swath.protocol.messages import AgentInfo, Line, LinePage, RunFile, RunInfo, RunPage
+from swath.protocol.messages import AgentInfo, Line, LinePage, RunFile, RunInfo, RunPage, RunRequest
 from swath.protocol.sources import accepts
 from swath.server.agents import ALIVE_S
 from swath.server.database.database import Database, Row
@@ -17,6 +17,8 @@ MOST_RUNS = 200
 MOST_LINES = 5000
 SILENT_S = 20.0
 """A run whose supervisor was not heard of for so long is shown as silent."""
+CONTAINS = "LIKE ? ESCAPE '!'"
+"""Condition on a text in small letters, with the value that `containing` makes."""
 _COLUMNS = (
     "runs.id, projects.name AS project, runs.name, pipeline, state, status, exit_code, error, runs.labels, priority, limit_key,"
     " attempt, attempts, requested_by, cancel, queued, runs.started, runs.ended, outputs, files, summary,"
@@ -53,19 +55,29 @@ class Runs:
         state: str | None = None,
         status: str | None = None,
         pipeline: str | None = None,
+        requested_by: str | None = None,
+        failed: bool = False,
+        find: str = "",
         cursor: str | None = None,
         limit: int = 50,
     ) -> RunPage:
-        """A page of runs, newest first. cursor: `next` of the page before. Raises Refusal for a cursor that is none."""
+        """A page of runs, newest first. failed: those that ended otherwise than done. find: part of an id or a name.
+        cursor: `next` of the page before. Raises Refusal for a cursor that is none."""
         where: list[str] = ["1 = 1"]
         values: list[str | float] = []
         if projects is not None:
             where.append(f"projects.name IN ({', '.join('?' * len(projects)) or 'NULL'})")
             values += sorted(projects)
-        for column, value in (("state", state), ("status", status), ("pipeline", pipeline)):
+        equal = (("state", state), ("status", status), ("pipeline", pipeline), ("requested_by", requested_by))
+        for column, value in equal:
             if value is not None:
                 where.append(f"{column} = ?")
                 values.append(value)
+        if failed:
+            where.append("state = 'ended' AND status <> 'done'")
+        if find:
+            where.append(f"(lower(runs.id) {CONTAINS} OR lower(runs.name) {CONTAINS})")
+            values += [containing(find)] * 2
         if cursor is not None:
             queued, _, run = cursor.partition("/")
             try:
@@ -82,6 +94,13 @@ class Runs:
         rows = rows[: min(limit, MOST_RUNS)]
         following = f"{rows[-1]['queued']!r}/{rows[-1]['id']}" if more else None
         return RunPage(runs=tuple(self._info(row) for row in rows), next=following)
+
+    def request(self, run: str, projects: Collection[str] | None) -> RunRequest:
+        """What was asked for. Raises NotFound."""
+        self.get(run, projects)
+        with self._database.reading() as db:
+            text = db.execute("SELECT request FROM runs WHERE id = ?", (run,))[0]["request"]
+        return RunRequest.model_validate_json(text)
 
     def lines(self, run: str, *, after: int = 0, level: str | None = None, limit: int = 1000) -> LinePage:
         """Log lines of a run after one of them, at least of one level."""
@@ -117,6 +136,11 @@ class Runs:
                 "silent_s": silent if silent > SILENT_S else 0.0,
             }
         )
+
+
+def containing(text: str) -> str:
+    """The pattern of texts in small letters that contain a text."""
+    return f"%{text.lower().replace('!', '!!').replace('%', '!%').replace('_', '!_')}%"
 
 
 def waits_for(run: RunInfo, agents: Sequence[AgentInfo]) -> str:

@@ -11,14 +11,17 @@ from swath.server.agents import Agents
 from swath.server.database.database import Database
 from swath.server.database.schema import server_id
 from swath.server.identity import Identity
+from swath.server.live import LiveDocuments
 from swath.server.metrics import RequestCounts
 from swath.server.projects import Projects
+from swath.server.published_files import PublishedFiles
 from swath.server.queue import Queue, QueueLimits
 from swath.server.rate_limit import Rate, RateLimit, StreamLimit
 from swath.server.retention import Keep, Retention
 from swath.server.runs import Runs
 from swath.server.sessions import Sessions
 from swath.server.sign_in import SignIn
+from swath.server.spec_checks import LocalSpecCheck, SpecChecks
 from swath.server.users import Users
 from swath.server.wakeup import Wakeup
 
@@ -50,6 +53,9 @@ class Services:
     projects: Projects
     queue: Queue
     runs: Runs
+    live: LiveDocuments
+    published: PublishedFiles
+    checks: SpecChecks
     retention: Retention
     identity: str
     """Id of the server's database."""
@@ -68,14 +74,19 @@ class Services:
         queue: QueueLimits = QueueLimits(),
         keep: Keep = Keep(),
         limits: ServerLimits = ServerLimits(),
+        files_here: bool = False,
+        local_check: LocalSpecCheck | None = None,
         clock: Callable[[], float] = time.time,
     ) -> Services:
-        """All parts over one database."""
-        sessions = Sessions(database, clock=clock)
+        """All parts over one database. files_here: whether the projects' folders are on this machine. local_check: of specs there."""
+        sessions, projects = Sessions(database, clock=clock), Projects(database, clock)
+        published = PublishedFiles(projects, here=files_here)
         return cls(
             database=database, accounts=Accounts(database, clock), users=Users(database, clock), sessions=sessions,
-            sign_in=SignIn(database, sessions, clock), agents=Agents(database, clock),
-            projects=Projects(database, clock), queue=Queue(database, queue, clock), runs=Runs(database, clock),
+            sign_in=SignIn(database, sessions, clock), agents=Agents(database, clock), projects=projects,
+            queue=Queue(database, queue, clock), runs=Runs(database, clock), live=LiveDocuments(database, clock),
+            published=published,
+            checks=SpecChecks(published, local_check),
             retention=Retention(database, keep, clock), identity=server_id(database), wakeup=Wakeup(), limits=limits,
             rate=RateLimit(limits.rate), failures=RateLimit(limits.failures), streams=StreamLimit(limits.streams),
             requests=RequestCounts(),

@@ -14,6 +14,7 @@ from swath.owned_file import replace_text
 from swath.server.database.open import open_database
 from swath.server.retention import Keep
 from swath.server.services import Services
+from swath.server.spec_checks import LocalSpecCheck
 from swath.storage.private_folder import make_private
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -68,9 +69,18 @@ class ListenAddress:
 class Server:
     """One server process."""
 
-    def __init__(self, address: ListenAddress, folder: Path, database: str | None = None, keep: Keep = Keep()) -> None:
+    def __init__(
+        self,
+        address: ListenAddress,
+        folder: Path,
+        database: str | None = None,
+        keep: Keep = Keep(),
+        *,
+        files_here: bool = False,
+        local_check: LocalSpecCheck | None = None,
+    ) -> None:
         """folder: of the server's own files. database: a postgresql:// address; a file in the folder when not given.
-        keep: how long what has ended is stored.
+        keep: how long what has ended is stored. files_here, local_check: see Services.of.
 
         Raises UsageError for an address that is not safe, StateError and DatabaseUnavailable for a database that cannot be used.
         """
@@ -78,7 +88,9 @@ class Server:
         self._address = address
         self._folder = folder
         make_private(folder)
-        self.services = Services.of(open_database(database or str(folder / FILE)), keep=keep)
+        self.services = Services.of(
+            open_database(database or str(folder / FILE)), keep=keep, files_here=files_here, local_check=local_check
+        )
         try:
             self._socket = socket.create_server(
                 (address.host, address.port), family=socket.AF_INET6 if ":" in address.host else socket.AF_INET

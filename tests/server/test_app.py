@@ -264,6 +264,7 @@ def test_an_agent_of_a_version_that_is_too_far_away_is_refused_with_both(site: S
 PUBLIC = {("GET", "/healthz"), ("POST", "/sessions"), ("POST", "/login")}
 NEEDS = {  # the least role, as in the table of docs/security.md; other kinds of token are refused unless they are named
     ("POST", "/runs"): "runner", ("GET", "/runs"): "viewer", ("GET", "/runs/{run}"): "viewer",
+    ("GET", "/runs/{run}/live"): "viewer", ("PUT", "/attempts/{run}/{number}/live"): "attempt",
     ("GET", "/runs/{run}/lines"): "viewer", ("POST", "/runs/{run}/cancel"): "runner", ("GET", "/me"): "any",
     ("POST", "/agents"): "agent", ("GET", "/agents"): "viewer", ("POST", "/agents/{agent}/claim"): "agent",
     ("POST", "/agents/{agent}/gone/{run}"): "agent", ("POST", "/attempts/{run}/{number}/beat"): "attempt",
@@ -286,6 +287,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/agents/{agent}/claim"): {"session": "12345678", "claim": "1234567890123456"},
     ("POST", "/agents/{agent}/gone/{run}"): {"number": 1, "error": ""}, ("POST", "/attempts/{run}/{number}/beat"): {},
     ("POST", "/attempts/{run}/{number}/lines"): {"lines": [{"id": 1, "time": 1, "level": "info", "text": ""}]},
+    ("PUT", "/attempts/{run}/{number}/live"): {"nodes": []},
     ("POST", "/attempts/{run}/{number}/end"): {"status": "done", "exit_code": 0},
     ("PUT", "/projects/{name}"): {"source": {"folder": "/x"}}, ("POST", "/tokens"): {"name": "new", "kind": "user"},
     ("POST", "/agents/{name}/pause"): {"paused": True}, ("PUT", "/projects/{name}/limits/{key}"): {"most": 1},

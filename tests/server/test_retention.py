@@ -6,10 +6,12 @@ import re
 
 import pytest
 
+from swath.protocol.live import Live
 from swath.protocol.messages import End
 from swath.server.audit import record
 from swath.server.database.database import Database
 from swath.server.database.schema import STEPS
+from swath.server.live import LiveDocuments
 from swath.server.refusals import NotFound
 from swath.server.retention import DAY_S, RUN_TABLES, Keep, Retention
 from tests.server.test_queue import Bench, line
@@ -27,6 +29,7 @@ def ended(bench: Bench, agent: str, status: str, lines: int) -> str:
     bench.claim(agent)
     bench.queue.beat(run, 1)
     bench.queue.add_lines(run, 1, [line(number) for number in range(1, lines + 1)])
+    LiveDocuments(bench.database).put(run, 1, Live(nodes=()))
     bench.queue.end(run, 1, End(status=status, exit_code=0 if status == "done" else 1))
     return run
 
@@ -57,10 +60,10 @@ def test_what_is_old_goes_in_slices_and_the_rest_stays(bench: Bench) -> None:
     assert swept(bench, keep) == []
     bench.now += 31 * DAY_S
     assert swept(bench, keep) == [3, 3, 1, 3, 3, 1]
-    assert counts(bench) == {"runs": 4, "lines": 1, "attempts": 3, "audit": 1}
+    assert counts(bench) == {"runs": 4, "lines": 1, "live": 2, "attempts": 3, "audit": 1}
     bench.now += 60 * DAY_S
     assert swept(bench, keep) == [1]
-    assert counts(bench) == {"runs": 3, "lines": 1, "attempts": 2, "audit": 1}
+    assert counts(bench) == {"runs": 3, "lines": 1, "live": 1, "attempts": 2, "audit": 1}
     bench.queue.resume(failed, "ada")  # it is needed again
     bench.now += 401 * DAY_S
     assert sum(swept(bench, keep)) == 2  # both records of changes

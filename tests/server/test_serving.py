@@ -75,7 +75,8 @@ run, _ = server.services.queue.submit(request, "run", "run", read_spec(request.s
 print(server.services.runs.get(run, None).state)
 """
 IMPORTED = {  # by the packages that infra/docker/server.Dockerfile installs: themselves and what they need
-    "annotated_doc", "annotated_types", "anyio", "click", "fastapi", "h11", "httptools", "idna", "opentelemetry", "psutil", "psycopg",
+    "annotated_doc", "annotated_types", "anyio", "click", "fastapi", "h11", "httptools", "idna", "jinja2", "markupsafe",
+    "opentelemetry", "psutil", "psycopg",
     "psycopg_binary", "psycopg_pool", "pydantic", "pydantic_core", "shellingham", "sniffio", "starlette", "typer",
     "typing_extensions", "typing_inspection", "urllib3", "uvicorn", "yaml", "cython_runtime", "uvloop", "websockets",
 }  # fmt: skip

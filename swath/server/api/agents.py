@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from swath.crashpoint import reached
+from swath.protocol.live import Live
 from swath.protocol.messages import (
     AgentInfo,
     AgentRegistration,
@@ -135,6 +136,14 @@ async def lines(run: str, number: Number, message: LogLines, server: Server, who
     reached("stored")
     server.wakeup.notify()
     return answer
+
+
+@router.put("/attempts/{run}/{number}/live", status_code=204)
+async def live(run: str, number: Number, message: Live, server: Server, who: Asker) -> None:
+    """Say how an attempt stands."""
+    _attempt(who, run, number)
+    await run_in_threadpool(server.live.put, run, number, message)
+    server.wakeup.notify()
 
 
 @router.post("/attempts/{run}/{number}/end", status_code=204)

@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from swath.errors import SwathError
+from swath.protocol.live import Live
 from swath.protocol.messages import LinePage, RunInfo
 from swath.server.api.requests import Asker, Server
 from swath.server.identity import Identity
@@ -36,13 +37,23 @@ async def events(
     after: Annotated[int, Query(ge=0)] = 0,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> StreamingResponse:
-    """Events `run` (the run, whenever it has changed), `line` (a log line; its id is the event's) and, at last, `end`.
+    """Events `run` (the run, whenever it has changed), `live` (how it stands: see GET /runs/RUN/live), `line` (a log line; its id is
+    the event's) and, at last, `end`.
 
     With the header `Last-Event-ID`, as browsers send it, or `after`, the lines after that one.
     """
+    return await event_stream(server, who, run, first_line(last_event_id, after))
+
+
+def first_line(last_event_id: str | None, after: int) -> int:
+    """The line after which a stream begins."""
+    return int(last_event_id) if last_event_id and last_event_id.isdecimal() and len(last_event_id) < 19 else after
+
+
+async def event_stream(server: Services, who: Identity, run: str, first: int) -> StreamingResponse:
+    """The events of a run for somebody who may see it. Raises NotFound, Forbidden and TooMany."""
     who.require("viewer")
     await run_in_threadpool(server.runs.get, run, who.projects)
-    first = int(last_event_id) if last_event_id and last_event_id.isdecimal() and len(last_event_id) < 19 else after
     server.streams.check(who.id)  # refused here, not within an answer that has begun
 
     async def counted() -> AsyncIterator[str]:
@@ -54,16 +65,17 @@ async def events(
 
 
 async def _events(server: Services, who: Identity, run: str, after: int) -> AsyncIterator[str]:
-    def look() -> tuple[RunInfo, LinePage]:
+    def look() -> tuple[RunInfo, LinePage, Live | None]:
         projects = server.check(who).projects
-        page = server.runs.lines(run, after=after, limit=LINES)
-        return server.runs.get(run, projects), page  # read last: what it says of the end is not older than the page
+        page, live = server.runs.lines(run, after=after, limit=LINES), server.live.get(run)
+        info = server.runs.get(run, projects)  # read last: what it says of the end is not older than the page
+        return info, page, live
 
     yield f"retry: {RETRY_MS}\n\n"
-    shown, said = "", time.monotonic()
+    shown, counted, said = "", None, time.monotonic()
     while not server.wakeup.closed:
         try:
-            info, page = await run_in_threadpool(look)
+            info, page, live = await run_in_threadpool(look)
         except SwathError:  # the token was revoked, or the database is away: the browser asks again, and is told so
             return
         state = info.model_copy(update={"silent_s": 0.0}).model_dump_json()
@@ -71,6 +83,9 @@ async def _events(server: Services, who: Identity, run: str, after: int) -> Asyn
             yield f"event: run\ndata: {state}\n\n"
             shown = state
             said = time.monotonic()
+        if live is not None and live != counted:
+            yield f"event: live\ndata: {live.model_dump_json()}\n\n"
+            counted, said = live, time.monotonic()
         for line in page.lines:
             yield f"event: line\nid: {line.id}\ndata: {line.model_dump_json()}\n\n"
             said = time.monotonic()

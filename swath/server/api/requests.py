@@ -77,7 +77,7 @@ def problem(status: int, error: SwathError, title: str = "") -> JSONResponse:
     return JSONResponse(content.model_dump(), status, headers, PROBLEM)
 
 
-def _status(error: SwathError) -> int:
+def http_status(error: SwathError) -> int:
     if isinstance(error, Refusal):
         return error.status
     if isinstance(error, SpecError):
@@ -89,12 +89,17 @@ def _status(error: SwathError) -> int:
 
 async def _swath_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SwathError)
+    return problem(http_status(error), public_error(error))
+
+
+def public_error(error: SwathError) -> SwathError:
+    """The error as others may read it: one of the database names hosts and files, which are nobody else's business."""
     if isinstance(error, (DatabaseUnavailable, StateError)):
-        log.warning("%s", error.message)  # it names hosts and files, which are nobody else's business
-        error = DatabaseUnavailable(
+        log.warning("%s", error.message)
+        return DatabaseUnavailable(
             "the server's database does not answer", remedy="try again; the server's log says more"
         )
-    return problem(_status(error), error)
+    return error
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -176,6 +181,6 @@ def add_version(app: FastAPI) -> None:
         response = await call_next(request)
         services_of(request).requests.add(request.method, response.status_code, time.monotonic() - began)
         response.headers[VERSION_HEADER] = __version__
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response

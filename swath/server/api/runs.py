@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from swath.crashpoint import reached
+from swath.protocol.live import Live
 from swath.protocol.messages import Cancellation, LinePage, RunInfo, RunPage, RunRequest
 from swath.run_id import new_run_id
 from swath.server.api.requests import Asker, Server
@@ -149,6 +150,14 @@ async def get_lines(
         if page.lines or page.ended or left <= 0 or server.wakeup.closed:
             return page
         await server.wakeup.wait(min(left, POLL_S))
+
+
+@router.get("/runs/{run}/live")
+def get_live(run: str, server: Server, who: Asker) -> Live | None:
+    """How a run stands: counts of its nodes, rates, groups of its problems; null before its process has said so."""
+    who.require("viewer")
+    server.runs.get(run, who.projects)
+    return server.live.get(run)
 
 
 @router.post("/runs/{run}/cancel")

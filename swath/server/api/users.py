@@ -58,14 +58,14 @@ def add_user(body: UserBody, request: Request, server: Server, who: Asker) -> di
     """Add a user. The answer has a link with which that user signs in, once."""
     who.require("admin")
     server.users.add(body.name, who=who.name, email=body.email, admin=body.admin)
-    return {"name": body.name, "link": _link(request, server.sign_in.new_link(body.name, who=who.name))}
+    return {"name": body.name, "link": sign_in_link(request, server.sign_in.new_link(body.name, who=who.name))}
 
 
 @router.post("/users/{name}/link", status_code=201)
 def create_link(name: InPath, request: Request, server: Server, who: Asker) -> dict[str, str]:
     """A new link with which a user signs in, once; earlier ones become worthless."""
     who.require("admin")
-    return {"name": name, "link": _link(request, server.sign_in.new_link(name, who=who.name))}
+    return {"name": name, "link": sign_in_link(request, server.sign_in.new_link(name, who=who.name))}
 
 
 @router.patch("/users/{name}", status_code=204)
@@ -109,6 +109,7 @@ def remove_member(project: InPath, name: InPath, server: Server, who: Asker) -> 
     server.users.set_role(project, name, None, who=who.name)
 
 
-def _link(request: Request, word: str) -> str:
+def sign_in_link(request: Request, word: str) -> str:
+    """The address of the page that signs in with the word of a link."""
     scheme = "https" if request.app.state.secure else request.url.scheme
     return f"{scheme}://{request.headers['host']}{LINK_PATH}?link={word}"

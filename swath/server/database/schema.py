@@ -90,6 +90,11 @@ STEPS = (
     ALTER TABLE attempts ADD COLUMN launch_token TEXT;
     CREATE INDEX launched_attempts ON attempts (launch_token) WHERE launch_token IS NOT NULL
     """,
+    """
+    CREATE TABLE live (
+        run TEXT PRIMARY KEY REFERENCES runs(id), attempt BIGINT NOT NULL, time DOUBLE PRECISION NOT NULL, body TEXT NOT NULL
+    )
+    """,
 )
 
 

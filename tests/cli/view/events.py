@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from swath import events
-from swath.cli.view.progress import RunProgress
+from swath.reporting.run_progress import RunProgress
 
 RUN = "20240601-120000-map-abcd"
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from swath import events
 from swath.cli.render.terminal_text import width
 from swath.cli.view.frame import frame
-from swath.cli.view.progress import RunProgress
+from swath.reporting.run_progress import RunProgress
 from tests.cli.view.events import RUN, progress_after, run_events
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from swath import events
-from swath.cli.view.progress import RunProgress
+from swath.reporting.run_progress import RunProgress
 from tests.cli.view.events import RUN, run_events
 
 

@@ -1,9 +1,10 @@
-"""Progress of a run, counted from its events: calls, rates and time left of each node. The views show it."""
+"""Progress of a run, counted from its events: calls, rates and time left of each node. Views and live documents show it."""
 
 from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from swath import events
@@ -213,3 +214,23 @@ class RunProgress:
                 node.failed += 1
         node.sample(event.time)
         return node
+
+
+def ordered(run: RunProgress) -> list[NodeProgress]:
+    """Nodes in the order in which they started, those of a step below the step."""
+    below: dict[str, list[NodeProgress]] = {}
+    for node in run.nodes.values():
+        below.setdefault(step_of(node.name), []).append(node)
+
+    def walk(name: str) -> Iterator[NodeProgress]:
+        for node in below.pop(name, ()):
+            yield node
+            yield from walk(node.name)
+
+    found = list(walk(""))
+    return found + [node for rest in below.values() for node in rest]
+
+
+def step_of(name: str) -> str:
+    """The step that a node is in: `detect` for `detect/fetch`; empty for a node of the pipeline itself."""
+    return name.rpartition("/")[0]

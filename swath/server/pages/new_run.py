@@ -1,0 +1,163 @@
+"""The page that starts a run: the spec's text is the truth; mistakes stand at their line."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from swath.errors import Mistake
+from swath.protocol.messages import RunRequest
+from swath.server.agents import ALIVE_S
+from swath.server.api import runs as api
+from swath.server.api.requests import Server
+from swath.server.identity import Identity
+from swath.server.pages.page_session import Fields, Looker, Visitor
+from swath.server.pages.render import page
+from swath.server.refusals import Refusal
+from swath.server.services import Services
+
+router = APIRouter()
+Text = Annotated[str, Query(max_length=200)]
+START = """pipeline: predict
+name: my-map
+imagery:
+  source: files
+  paths: [data/scene.tif]
+model: models/model.pt2
+output: out/my-map
+"""
+"""What stands in the page where the project has no specs that the server knows."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A run that somebody is about to start, as the form has it."""
+
+    project: str
+    spec: str
+    name: str = ""
+    labels: str = ""
+    set: str = ""
+    priority: str = "0"
+    ref: str = ""
+    word: str = ""
+    """Makes two sends of one form one run."""
+
+    def request(self) -> RunRequest:
+        """What is asked for. Raises ValidationError."""
+        return RunRequest.model_validate(
+            {
+                "project": self.project, "spec": self.spec, "name": self.name.strip(), "priority": int(self.priority or 0),
+                "ref": self.ref.strip() or None,
+                "labels": [label for label in re.split(r"[\s,]+", self.labels) if label],
+                "set": [line.strip() for line in self.set.splitlines() if line.strip()],
+            }
+        )  # fmt: skip
+
+    def key(self) -> str:
+        """Idempotency key: the same form with the same content."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()
+
+
+@router.get("/new")
+def new_page(
+    request: Request,
+    server: Server,
+    visitor: Looker,
+    project: Text = "",
+    template: Text = "",
+    run: Annotated[str, Query(alias="from", max_length=200)] = "",
+) -> Response:
+    """The form: with the spec of another run, a spec of the project, or an example."""
+    who = visitor.identity
+    who.require("runner", project or None)
+    names = _projects(server, who)
+    if run:
+        asked = server.runs.request(run, who.projects)
+        draft = Draft(
+            asked.project,
+            asked.spec,
+            asked.name,
+            " ".join(asked.labels),
+            "\n".join(asked.set),
+            str(asked.priority),
+            asked.ref or "",
+        )
+    else:
+        chosen = project or (names[0] if names else "")
+        templates = server.checks.templates(chosen)
+        draft = Draft(chosen, templates.get(template) or START)
+    return _form(request, server, visitor, names, draft, template=template)
+
+
+@router.post("/new")
+async def new_run(request: Request, server: Server, visitor: Looker, fields: Fields) -> Response:
+    """Check the spec, or start the run where nothing is wrong with it."""
+    who = visitor.identity
+    draft = Draft(**{name: fields.get(name, "")[:300_000] for name in Draft.__dataclass_fields__})
+    who.require("runner", draft.project)
+    names = _projects(server, who)
+    try:
+        asked = draft.request()
+    except (ValidationError, ValueError) as error:
+        return _form(request, server, visitor, names, draft, 422, problem=_words(error))
+    checking = fields.get("action") == "check"
+    mistakes = await run_in_threadpool(lambda: server.checks.mistakes(asked, thorough=checking))
+    if mistakes or checking:
+        return _form(
+            request, server, visitor, names, draft, 422 if mistakes else 200, mistakes=mistakes, checked=not mistakes
+        )
+    try:
+        info = await api.submit(asked, server, who, Response(), draft.key())
+    except Refusal as error:
+        return _form(request, server, visitor, names, draft, error.status, problem=error.message)
+    return RedirectResponse(f"/runs/{info.id}", 303)
+
+
+def _words(error: ValueError) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(
+            f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()[:10]
+        )
+    return "the priority is no whole number"
+
+
+def _projects(server: Services, who: Identity) -> list[str]:
+    """The projects in which somebody may start runs."""
+    found = [each["name"] for each in server.projects.all()]
+    return [name for name in found if who.role_in(name) in ("runner", "keeper", "admin")]
+
+
+def _form(
+    request: Request,
+    server: Services,
+    visitor: Visitor,
+    projects: list[str],
+    draft: Draft,
+    status: int = 200,
+    *,
+    mistakes: tuple[Mistake, ...] = (),
+    problem: str = "",
+    checked: bool = False,
+    template: str = "",
+) -> Response:
+    lines = draft.spec.split("\n")
+    shown = [
+        (each, lines[each.line - 1] if each.file == "spec" and 0 < each.line <= len(lines) else "") for each in mistakes
+    ]
+    agents = [
+        agent for agent in server.agents.all() if agent.seen_s < ALIVE_S and agent.project in (None, draft.project)
+    ]
+    return page(
+        request, "new_run", status, visitor=visitor, csrf=visitor.csrf, projects=projects, draft=draft, mistakes=shown,
+        problem=problem, checked=checked, templates=list(server.checks.templates(draft.project)) if draft.project else [],
+        chosen=template, whole=server.checks.whole, agents=agents, word=secrets.token_hex(8),
+    )  # fmt: skip
