@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from swath.cli import history_commands, model_commands, server_commands, trigger_commands
+from swath.cli import history_commands, model_commands, server_commands, setup_commands, trigger_commands
 from swath.cli.options import AllowEnv, AsEvents, AsJson, ClusterName, Detach, OnServer, RunId, Sets, SpecFile, Timeout
 from swath.version import __version__
 
@@ -373,4 +373,5 @@ def _doctor(
 
 
 trigger_commands.add_to(app)
+setup_commands.add_to(app)
 server_commands.add_to(app)

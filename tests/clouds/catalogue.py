@@ -34,6 +34,9 @@ class Catalogue:
         if kind in ("zones", "regions"):
             resource["status"] = "UP"
         if kind == "regions":
+            base = f"https://www.googleapis.com/compute/v1/projects/{path['project']}/zones"
+            resource["zones"] = [f"{base}/{name}-{letter}" for letter in ZONES[name]]
+        if kind == "regions":
             metrics = {
                 "CPUS": 72.0,
                 "PREEMPTIBLE_CPUS": 72.0,
@@ -49,21 +52,6 @@ class Catalogue:
 
     def family(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
         return self.looked_up(path | {"kind": "images"}, query, body)
-
-    def firewalls(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
-        rule = {
-            "name": "default-allow-internal",
-            "network": self._default(path),
-            "direction": "INGRESS",
-            "sourceRanges": ["10.128.0.0/9"],
-            "allowed": [{"IPProtocol": "tcp", "ports": ["0-65535"]}, {"IPProtocol": "udp", "ports": ["0-65535"]}],
-        }
-        outside = rule | {
-            "name": "swath-clients",
-            "sourceRanges": ["192.0.2.0/24"],
-            "allowed": [{"IPProtocol": "tcp", "ports": ["8786"]}],
-        }
-        return {"kind": "compute#firewallList", "items": [rule, outside]}
 
     def project(self, path: dict[str, str], query: dict[str, str], body: Json) -> Json:
         return {

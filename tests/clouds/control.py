@@ -139,6 +139,18 @@ class Cloud:
         """On GCE: whether the account of machines may delete them."""
         self._ask("self_removal", allowed=allowed)
 
+    def bare(self) -> None:
+        """As an account that nobody has prepared for runs. The next reset ends it on Compute Engine."""
+        self._ask("bare")
+
+    def act_as(self, who: str) -> None:
+        """From now on clients have only the rights that the account gives this user. Empty: all rights."""
+        self._ask("act_as", who=who)
+
+    def account(self) -> Any:
+        """What the account has beside machines."""
+        return self._ask("account")
+
     def speed(self, times: float) -> None:
         """Time limits of machines (`shutdown -h +N`, systemd-run, maxRunDuration) set from now on pass so many times faster."""
         self._ask("speed", times=times)

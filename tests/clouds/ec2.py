@@ -7,6 +7,7 @@ import base64
 import datetime
 import io
 import itertools
+import json
 import logging
 import re
 import sys
@@ -21,6 +22,7 @@ from tests.clouds.control import serve, until_closed
 from tests.clouds.faults import Fault
 from tests.clouds.machine import Machine
 from tests.clouds.simulator import Simulator
+from tests.infra.policy import Policy, requests
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -57,6 +59,7 @@ class Ec2:
         self._simulator = simulator
         self._addresses = (f"{simulator.prefix}.{n // 250 + 64}.{n % 250 + 1}" for n in itertools.count())
         self._instances: dict[str, Any] = {}
+        self._user = ""
         self._by_token: dict[str, Any] = {}
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._tie_instances()
@@ -65,6 +68,7 @@ class Ec2:
         self.endpoint = f"http://127.0.0.1:{server.port}"
         simulator.environment = self.environment("machine")
         self.network = self._network()
+        self._add_managed_policy("AmazonEC2ContainerRegistryPullOnly")
         simulator.watch(self._powered_off)
 
     def environment(self, who: str) -> dict[str, str]:
@@ -80,7 +84,12 @@ class Ec2:
     # --- control
 
     def functions(self) -> dict[str, Callable[..., Any]]:
-        return self._simulator.functions() | {"alive": self.alive, "reclaim": self.reclaim, "reset": self.reset}
+        own = {"alive": self.alive, "reclaim": self.reclaim, "reset": self.reset, "act_as": self.act_as}
+        return self._simulator.functions() | own
+
+    def act_as(self, who: str) -> None:
+        """From now on, clients have only the rights of a user's policies, and machines those of the role swath-worker. Empty: all."""
+        self._user = who
 
     def alive(self) -> list[dict[str, Any]]:
         return [
@@ -127,6 +136,7 @@ class Ec2:
                 backend.reservations.clear()
             self._instances.clear()
             self._by_token.clear()
+        self._user = ""
         self._simulator.reset()
 
     # --- moto's instances
@@ -152,6 +162,15 @@ class Ec2:
             "security_group": group.id,
             "image": image.id,
         }
+
+    def _add_managed_policy(self, name: str) -> None:
+        """One of AWS's own policies; moto has all of them or none."""
+        from moto.iam import iam_backends
+        from moto.iam.aws_managed_policies import aws_managed_policies_data
+        from moto.iam.models import AWSManagedPolicy
+
+        policy = AWSManagedPolicy.from_data(name, ACCOUNT, "us-east-1", json.loads(aws_managed_policies_data)[name])
+        iam_backends[ACCOUNT]["aws"].managed_policies[policy.arn] = policy
 
     def _tie_instances(self) -> None:
         """Have moto's instances boot, and end, on their own addresses. As on EC2, and other than in moto, the same client token
@@ -211,6 +230,10 @@ class Ec2:
         who, service, action, parameters = called(environ)
         if not action:
             return self._moto(environ, start)
+        if refused := self._refused(who, service, action, parameters):
+            self._simulator.calls.add(who, service, action, without_secrets(parameters), 403, None)
+            code = "UnauthorizedOperation" if service == "ec2" else "AccessDenied"
+            return xml(start, 403, error(service, Fault(action, code, message=refused)))
         fault = self._simulator.faults.of(action)
         code = fault.code if fault else None
         statuses: list[int] = []
@@ -236,6 +259,25 @@ class Ec2:
             who, service, action, without_secrets(parameters), statuses[0] if statuses else 0, code
         )
         return body
+
+    def _refused(self, who: str, service: str, action: str, parameters: dict[str, Any]) -> str:
+        """Why a call is not allowed; empty when it is."""
+        from moto.iam import iam_backends
+
+        if not self._user or who not in ("client", "machine"):
+            return ""
+        iam = iam_backends[ACCOUNT]["aws"]
+        if who == "client":
+            attached = iam.get_user(self._user).managed_policies.values()
+            documents = [next(each.document for each in policy.versions if each.is_default) for policy in attached]
+        else:
+            documents = list(iam.get_role("swath-worker").policies.values())
+        policies = [Policy(who, json.loads(each)["Statement"]) for each in documents]
+        call = {"service": service, "action": action, "parameters": parameters}
+        for request in requests(call, REGION):
+            if not any(policy.allows(request) for policy in policies):
+                return f"{who} is not allowed to {request.action} on {request.resource}"
+        return ""
 
     def _own_answer(self, action: str, parameters: dict[str, Any]) -> tuple[int, str] | None:
         """The response to calls that moto answers otherwise than EC2."""

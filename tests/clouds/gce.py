@@ -19,8 +19,11 @@ from tests.clouds.catalogue import MISSING, all_zones
 from tests.clouds.compute import Compute
 from tests.clouds.control import serve, until_closed
 from tests.clouds.faults import Fault
+from tests.clouds.google_account import ROUTES as ACCOUNT_ROUTES
+from tests.clouds.google_account import SERVICES, GoogleAccount
 from tests.clouds.simulator import Simulator
 from tests.clouds.storage import listening, serve_storage
+from tests.infra.policy import COMPUTE
 
 PROJECT, ZONE = "swath-test", "us-central1-a"
 
@@ -31,11 +34,14 @@ class ApiServer:
 
     simulator: Simulator
     compute: Compute
+    account: GoogleAccount
 
     def call(self, who: str, method: str, address: str, body: Json) -> tuple[int, Json]:
         """(HTTP status, body) of the response."""
         parts = urllib.parse.urlsplit(address)
         query = dict(urllib.parse.parse_qsl(parts.query))
+        if who == "client" and (known := self._of_account(method, urllib.parse.unquote(parts.path), parts.query, body)):
+            return known
         found = ((re.fullmatch(each[1], parts.path), each) for each in ROUTES if each[0] == method)
         match, route = next(((match, each) for match, each in found if match), (None, None))
         if match is None or route is None:
@@ -46,10 +52,31 @@ class ApiServer:
         if who == "machine" and not self._may(action, path):
             self.simulator.calls.add(who, "compute", action, parameters, 403, None)
             return error_response(403, "forbidden", f"Required 'compute.{action}' permission for '{parts.path}'")
+        if who == "client" and (action in COMPUTE or action == "instances.insert"):
+            try:
+                self.account.check("compute", action, path, body)
+            except ApiError as error:
+                self.simulator.calls.add(who, "compute", action, parameters, error.status, None)
+                return error_response(error.status, error.reason, error.message)
         fault = self.simulator.faults.of(action)
         status, answer = self._done(action, function, path, query, body, fault)
         self.simulator.calls.add(who, "compute", action, parameters, status, fault.code if fault else None)
         return status, answer
+
+    def _of_account(self, method: str, path: str, query: str, body: Json) -> tuple[int, Json] | None:
+        """The response to a call of what is beside machines; None for any other call."""
+        for verb, pattern, service, action, function in ACCOUNT_ROUTES:
+            if verb != method or not (match := re.fullmatch(pattern, path)):
+                continue
+            named = match.groupdict()
+            try:
+                self.account.check(service, action, named, body)
+                status, response = 200, function(self.account, named, urllib.parse.parse_qs(query), body)
+            except ApiError as error:
+                status, response = error_response(error.status, error.reason, error.message)
+            self.simulator.calls.add("client", service, action, named | ({"body": body} if body else {}), status, None)
+            return status, response
+        return None
 
     def _may(self, action: str, path: dict[str, str]) -> bool:
         """Whether a machine may make a call: it has the one right of infra/iam/gcp-self-removal.yaml, unless a test takes it away."""
@@ -89,7 +116,6 @@ ROUTES: list[tuple[str, str, str, Callable[[Compute, dict[str, str], dict[str, s
     ("GET", f"{_P}{_Z}/operations{_N}", "zoneOperations.get", Compute.operation_get),
     ("POST", f"{_P}{_Z}/operations{_N}/wait", "zoneOperations.wait", Compute.operation_wait),
     ("GET", _P, "projects.get", Compute.project),
-    ("GET", f"{_P}/global/firewalls", "firewalls.list", Compute.firewalls),
     ("GET", f"{_P}/global/images/family{_N}", "images.getFromFamily", Compute.family),
     ("GET", rf"{_P}/(?:global/|{_Z[1:]}/|regions/[^/]+/)?(?P<kind>{_KINDS}){_N}", "{kind}.get", Compute.looked_up),
     ("GET", rf"/v1/projects/(?P<project>[^/]+)/serviceAccounts{_N}", "serviceAccounts.get", Compute.account),
@@ -131,7 +157,7 @@ def serve_api(api: ApiServer) -> str:
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_DELETE = do_GET
+        do_POST = do_DELETE = do_PATCH = do_PUT = do_GET
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
             """Quiet."""
@@ -169,13 +195,14 @@ def main() -> None:
     simulator = Simulator(parser.parse_args().root)
     storage, process = serve_storage(simulator)
     compute = Compute(simulator)
-    endpoint = serve_api(ApiServer(simulator, compute))
+    account = GoogleAccount(storage, PROJECT)
+    endpoint = serve_api(ApiServer(simulator, compute, account))
     key = service_account(simulator.root / "service-account.json", endpoint)
     environment = {
         "GOOGLE_APPLICATION_CREDENTIALS": str(key),
         "GOOGLE_CLOUD_PROJECT": PROJECT,
         "NO_GCE_CHECK": "true",
-        "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{endpoint}/compute/v1/",
+        **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}": f"{endpoint}{path}" for name, path in SERVICES.items()},
         "STORAGE_EMULATOR_HOST": storage,
     }
     simulator.environment = {
@@ -183,12 +210,17 @@ def main() -> None:
         "STORAGE_EMULATOR_HOST": storage,
         "NO_GCE_CHECK": "true",
     }
+
+    def reset() -> None:
+        account.reset()
+        compute.reset()
+
     for _ in listening(storage):
         continue
     ready = {
         "kind": "gce",
         "root": str(simulator.root),
-        "control": serve(compute.functions()),
+        "control": serve(compute.functions() | account.functions() | {"reset": reset}),
         "endpoint": endpoint,
         "environment": environment,
         "network": {"project": PROJECT, "zone": ZONE, "network": "default", "image": "swath-machine"},

@@ -10,8 +10,9 @@ from swath.cluster.cost.prices import cores_of
 from swath.cluster.doctor.finding import Finding, checked, fail, finding_of, ok, warn
 from swath.cluster.doctor.networks import ANYWHERE, is_private, within
 from swath.cluster.machine.entrypoint import PORT
-from swath.cluster.providers.gcp.api import GceApi, Response
+from swath.cluster.providers.gcp.api import GceApi
 from swath.cluster.providers.gcp.fleet import GceFleet
+from swath.cluster.providers.gcp.google_api import Response
 from swath.cluster.providers.gcp.launch import NETWORK_TAG, disk_type, has_gpus, image, interface
 from swath.errors import SwathError
 from swath.spec.clusters.cloud import GcpCluster

@@ -57,7 +57,8 @@ class AwsApi:
             response: Response = getattr(self._client(service), operation)(**arguments)
         except errors.ClientError as error:
             details = error.response["Error"]
-            raise error_of(self.region, details.get("Code", ""), details.get("Message", "")) from error
+            name = service.upper()
+            raise error_of(self.region, details.get("Code", ""), details.get("Message", ""), name) from error
         except (
             errors.NoCredentialsError,
             errors.PartialCredentialsError,
@@ -68,9 +69,8 @@ class AwsApi:
         ) as error:
             raise CredentialsError(f"no credentials for AWS: {error}", remedy=LOGIN) from error
         except (errors.BotoCoreError, OSError) as error:
-            name = "EC2" if service == "ec2" else service
             raise InfrastructureError(
-                f"{name} in {self.region} does not answer: {error}",
+                f"{service.upper()} in {self.region} does not answer: {error}",
                 remedy="check the network, cluster.region, and AWS_ENDPOINT_URL where it is set",
             ) from error
         return response

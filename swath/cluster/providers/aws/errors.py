@@ -16,7 +16,7 @@ BAD_CREDENTIALS = {
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
-NOT_ALLOWED = {"AccessDenied", "AccessDeniedException", "Blocked", "OptInRequired", "UnauthorizedOperation"}
+NOT_ALLOWED = {"403", "AccessDenied", "AccessDeniedException", "Blocked", "OptInRequired", "UnauthorizedOperation"}
 NO_CAPACITY = (
     "InsufficientInstanceCapacity",
     "InsufficientCapacity",
@@ -66,9 +66,9 @@ class Ec2Error(InfrastructureError):
         return self.code.startswith("InvalidInstanceID")
 
 
-def error_of(region: str, code: str, message: str) -> SwathError:
-    """The error for an error response of EC2: CredentialsError or Ec2Error."""
-    text = f"EC2, {region}: {code}: {message}"
+def error_of(region: str, code: str, message: str, service: str = "EC2") -> SwathError:
+    """The error for an error response: CredentialsError or Ec2Error."""
+    text = f"{service}, {region}: {code}: {message}"
     if (
         code in ("RequestExpired", "RequestTimeTooSkewed")
         or "Signature expired" in message

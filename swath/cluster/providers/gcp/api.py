@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property, partial
-from typing import Any, TypeAlias
+from typing import Any
 
-from swath.cluster.providers.gcp.errors import LOGIN, GceError, error_of
-from swath.errors import CredentialsError, InfrastructureError, MissingExtra
+from swath.cluster.providers.gcp.errors import GceError
+from swath.cluster.providers.gcp.google_api import ApiLimits, GoogleApi, Request, Response
+from swath.errors import InfrastructureError
 
-ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"
-"""Environment variable with the address of another Compute Engine, as the gcloud command reads it."""
-SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 SERIAL_BYTES = 16384
 """Of a console that are read. Compute Engine keeps up to 1 MB of each, and takes a negative start for the most recent bytes."""
 NOT_FOUND, CONFLICT = 404, 409
-
-Response: TypeAlias = dict[str, Any]
-Request: TypeAlias = Callable[[Any], Any]
-"""A function from a client of the API to one request."""
-
-
-@dataclass(frozen=True)
-class ApiLimits:
-    """Timeout and retries of one call."""
-
-    timeout_s: float = 60
-    retries: int = 2
-    """After no response, or one with status 429 or 5xx."""
 
 
 class GceApi:
     """Calls of Compute Engine in one project, from any thread. Raises CredentialsError, GceError and InfrastructureError."""
 
     def __init__(self, project: str, limits: ApiLimits = ApiLimits()) -> None:
-        try:
-            import google.auth
-            import google_auth_httplib2
-            import googleapiclient.discovery
-            import httplib2
-        except ImportError as error:
-            raise MissingExtra("google-api-python-client", "gcp", "A cluster on Google Cloud") from error
         self.project = project
-        self._limits = limits
-        self._auth, self._authorized = google.auth, google_auth_httplib2.AuthorizedHttp
-        self._build, self._http = googleapiclient.discovery.build, httplib2.Http
+        self._google = GoogleApi(project, "compute", "v1", "Compute Engine", limits)
 
     def insert(self, zone: str, body: Response, request_id: str) -> Response | None:
         """Launch an instance: the operation that does it. None when the instance exists already.
@@ -115,7 +89,7 @@ class GceApi:
 
     def call(self, request: Request) -> Response:
         """The response to any request, which is made with the client of the whole API."""
-        return self._call(lambda _: request(self._service))
+        return self._google.call(request)
 
     def _page(self, condition: str, token: str | None, api: Any) -> Any:
         return api.aggregatedList(project=self.project, filter=condition, pageToken=token)
@@ -123,30 +97,12 @@ class GceApi:
     # --- one call
 
     @cached_property
-    def _credentials(self) -> Any:
-        try:
-            return self._auth.default(scopes=[SCOPE])[0]
-        except self._auth.exceptions.DefaultCredentialsError as error:
-            raise CredentialsError("no credentials for Google Cloud were found", remedy=LOGIN) from error
-
-    @cached_property
-    def _service(self) -> Any:
-        endpoint = os.environ.get(ENDPOINT)
-        return self._build(
-            "compute",
-            "v1",
-            credentials=self._credentials,
-            client_options={"api_endpoint": endpoint} if endpoint else None,
-            static_discovery=True,  # the description of the API is part of the package: no download
-        )
-
-    @cached_property
     def _instances(self) -> Any:
-        return self._service.instances()
+        return self._google.service.instances()
 
     @cached_property
     def _operations(self) -> Any:
-        return self._service.zoneOperations()
+        return self._google.service.zoneOperations()
 
     def _call_or_none(self, request: Request) -> Response | None:
         try:
@@ -157,24 +113,4 @@ class GceApi:
             raise
 
     def _call(self, request: Request) -> Response:
-        from googleapiclient.errors import HttpError
-        from httplib2 import HttpLib2Error
-
-        connection = self._http(timeout=self._limits.timeout_s)  # httplib2 is not thread-safe
-        try:
-            http = self._authorized(self._credentials, http=connection)
-            response: Response = request(self._instances).execute(http=http, num_retries=self._limits.retries)
-        except HttpError as error:
-            raise error_of(self.project, error.resp.status, error.content) from error
-        except self._auth.exceptions.TransportError as error:
-            raise InfrastructureError(f"Google's sign-in does not answer: {error}") from error
-        except self._auth.exceptions.GoogleAuthError as error:
-            raise CredentialsError(f"Google Cloud did not take the credentials: {error}", remedy=LOGIN) from error
-        except (HttpLib2Error, OSError) as error:
-            raise InfrastructureError(
-                f"Compute Engine does not answer: {type(error).__name__}: {error}",
-                remedy=f"check the network, and {ENDPOINT} where it is set",
-            ) from error
-        finally:
-            connection.close()
-        return response
+        return self._google.call(lambda _: request(self._instances))

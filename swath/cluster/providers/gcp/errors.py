@@ -22,7 +22,8 @@ REMEDIES = {
     " another machine type or region",
     r"POOL_EXHAUSTED|enough resources": "set another cluster.zone or cluster.machine, or try again later",
     r"rate.?limit": "wait a minute; other programs ask in this project, too",
-    r"accessNotConfigured|SERVICE_DISABLED": "enable it with `gcloud services enable compute.googleapis.com`",
+    r"accessNotConfigured|SERVICE_DISABLED": "enable it with `gcloud services enable compute.googleapis.com`, or all that runs"
+    " need with `pipe setup gcp`",
     r"billing": "enable billing for the project",
     r"/?subnetworks?\b": "set cluster.subnetwork to one of the zone's region, or make it with"
     " `gcloud compute networks subnets create`",
@@ -52,7 +53,7 @@ class GceError(InfrastructureError):
         return NO_ROOM.search(self.message) is not None
 
 
-def error_of(project: str, status: int, content: bytes) -> SwathError:
+def error_of(project: str, status: int, content: bytes, api: str = "Compute Engine") -> SwathError:
     """The error for an error response: CredentialsError or GceError. `content` is its body."""
     try:
         error = json.loads(content)["error"]
@@ -60,7 +61,7 @@ def error_of(project: str, status: int, content: bytes) -> SwathError:
         reason = str(details[0].get("reason", ""))
     except (ValueError, KeyError, TypeError, IndexError):
         message, reason = content.decode(errors="replace")[:300].strip() or f"HTTP {status}", ""
-    return _error(project, status, reason, message)
+    return _error(project, status, reason, message, api)
 
 
 def error_of_operation(project: str, operation: Mapping[str, Any]) -> SwathError | None:
@@ -72,8 +73,8 @@ def error_of_operation(project: str, operation: Mapping[str, Any]) -> SwathError
     return _error(project, int(operation.get("httpErrorStatusCode") or 0), code, f"{code}: {message}")
 
 
-def _error(project: str, status: int, reason: str, message: str) -> SwathError:
-    text, searched = f"Compute Engine, project {project}: {message}", f"{reason} {message}"
+def _error(project: str, status: int, reason: str, message: str, api: str = "Compute Engine") -> SwathError:
+    text, searched = f"{api}, project {project}: {message}", f"{reason} {message}"
     if status == 401:
         return CredentialsError(text, remedy=LOGIN)
     if NOT_ALLOWED.search(searched) or (status == 403 and not OTHER_403.search(searched)):

@@ -6,7 +6,8 @@ import concurrent.futures
 from collections.abc import Iterable, Sequence
 
 from swath.cluster.providers.contract import Fleet
-from swath.cluster.providers.gcp.api import ApiLimits, GceApi, Response
+from swath.cluster.providers.gcp.api import GceApi
+from swath.cluster.providers.gcp.google_api import ApiLimits, Response
 from swath.cluster.providers.machine import CloudKind, Machine, console_tail
 
 RUN, EXPIRES, ROLE = "swath-run", "swath-expires", "swath-role"

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from swath.cluster.providers.contract import Fleet, LaunchRequest, MachineProvider, MachineStatus
-from swath.cluster.providers.gcp.api import SCOPE
 from swath.cluster.providers.gcp.errors import GceError, error_of_operation
 from swath.cluster.providers.gcp.fleet import EXPIRES, ROLE, RUN, GceFleet, machine_of
+from swath.cluster.providers.gcp.google_api import SCOPE
 from swath.cluster.providers.machine import Machine
 from swath.cluster.providers.placement import Placement, Placements
 from swath.cluster.steady_clock import steady_time

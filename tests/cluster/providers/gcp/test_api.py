@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from swath.cluster.providers.gcp.api import ApiLimits
 from swath.cluster.providers.gcp.fleet import GceFleet
+from swath.cluster.providers.gcp.google_api import ApiLimits
 from swath.errors import CredentialsError, SwathError
 from tests.clouds.control import Cloud
 
