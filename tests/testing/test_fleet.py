@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 import pytest
 
+from swath.cluster.machine.self_removal import ENDPOINT
 from swath.cluster.providers.aws.api import ApiLimits
 from swath.cluster.providers.aws.fleet import Ec2Fleet
 from swath.cluster.providers.aws.launch import Ec2Provider
 from swath.cluster.providers.contract import Fleet, LaunchRequest
-from swath.cluster.providers.gcp.api import ENDPOINT
 from swath.cluster.providers.gcp.api import ApiLimits as GceLimits
 from swath.cluster.providers.gcp.fleet import GceFleet
 from swath.cluster.providers.gcp.launch import GceProvider
