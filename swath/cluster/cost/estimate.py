@@ -196,6 +196,11 @@ def _traffic(prices: ClusterPrices, work: Workload) -> str:
     if work.read_bytes and place.other_region_gb is not None:
         gigabytes = work.read_bytes / 1e9
         parts.append(f"so imagery in another region at most {rounded(gigabytes * place.other_region_gb):g} USD")
+    if work.map_bytes and place.egress_gb is not None:
+        gigabytes = work.map_bytes / 1e9
+        parts.append(
+            f"so the map, which a client outside the cloud reads to publish it, about {rounded(gigabytes * place.egress_gb):g} USD"
+        )
     if place.reads_1000 is not None and place.writes_1000 is not None:
         parts.append(f"1000 reads of a bucket {place.reads_1000:g} USD, 1000 writes {place.writes_1000:g} USD")
     return "; ".join(parts)

@@ -91,3 +91,11 @@ def test_a_gpu_has_one_process_and_given_processes_go_before() -> None:
 def test_a_run_longer_than_max_hours_has_a_remark() -> None:
     assert "max_hours" in cost_entries(SPEC, PRICES, Workload(1e5), THROUGHPUT, None)["time_limit"]
     assert "time_limit" not in cost_entries(SPEC, PRICES, Workload(1), THROUGHPUT, None)
+
+
+def test_what_the_map_costs_on_its_way_out_of_the_cloud_is_told() -> None:
+    traffic = cost_entries(SPEC, PRICES, Workload(1000, map_bytes=50e9), None, None)["traffic"]
+    price = PRICES.place.egress_gb
+    assert price
+    assert f"reads to publish it, about {50 * price:g} USD" in traffic
+    assert "publish" not in cost_entries(SPEC, PRICES, Workload(1000), None, None)["traffic"]
