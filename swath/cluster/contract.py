@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
@@ -31,6 +32,8 @@ class RunContext:
     """What machines may cost; None for no limit."""
     secrets: Collection[str] = field(default=(), repr=False)
     """Values that the spec has from the environment: they are in no user data and no manifest."""
+    consoles: Path | None = None
+    """Folder for the consoles of machines; None: they are not kept."""
 
 
 class RunningCluster(Protocol):

@@ -177,7 +177,8 @@ class _Run:
         self.inputs = InputIdentities(functools.partial(self.say, "warning"))
         self.reports = RunReports(run, job, journal, self.store, self.events, failures, self.started)
         self.counts = CallCounts()
-        context = RunContext(run, journal, stop, self.say, budget, tuple(job.secrets))
+        consoles = job.project.state / "runs" / run / "machines"
+        context = RunContext(run, journal, stop, self.say, budget, tuple(job.secrets), consoles)
         self.cluster = RunCluster(job, context, self.store, self.events.emit)
         self.raised: BaseException | None = None
         """What ended the run although it is not its own: KeyboardInterrupt and the like."""

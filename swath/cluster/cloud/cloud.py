@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 import dask
 from distributed.utils import LoopRunner
 
+from swath.cluster.cloud.console_files import ConsoleFiles
 from swath.cluster.cloud.machine_pool import MachinePool
 from swath.cluster.cloud.vm_cluster import VmCluster
 from swath.cluster.contract import HasPaidMachines, ReleasesWorkers, RunContext, RunningCluster
@@ -71,7 +72,9 @@ class CloudMachines:
             loop = exits.enter_context(_event_loop())
             deadline = time.monotonic() + self._spec.start_timeout_s
             security = tls.run_security()
-            cluster = VmCluster(self._spec, self._lease.label, security, loop.loop, provider_of(self._spec))
+            consoles = ConsoleFiles(self._context.consoles, self._context.secrets)
+            provider = provider_of(self._spec)
+            cluster = VmCluster(self._spec, self._lease.label, security, loop.loop, provider, consoles=consoles)
             exits.callback(self._close, cluster, loop)
             self._machines = cluster.machines
             exits.enter_context(

@@ -6,10 +6,11 @@ import asyncio
 import concurrent.futures
 import dataclasses
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from swath.cluster.cloud.console_files import MOST, ConsoleFiles
 from swath.cluster.providers.contract import LaunchRequest, MachineProvider
 from swath.cluster.providers.machine import Machine
 from swath.cluster.steady_clock import steady_time
@@ -18,6 +19,8 @@ CONCURRENT_CALLS = 48
 """Calls of the cloud's API at the same time."""
 CLOSE_STEP_S = 8.0
 """Timeout of each step of closing a cluster."""
+CONSOLES_S = 5.0
+"""For reading consoles before machines are terminated."""
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -39,8 +42,9 @@ class CreatedMachine:
 class MachinePool:
     """Belongs to the event loop of the cluster, except `created`."""
 
-    def __init__(self, provider: MachineProvider) -> None:
+    def __init__(self, provider: MachineProvider, consoles: ConsoleFiles | None = None) -> None:
         self.provider = provider
+        self._consoles = consoles or ConsoleFiles(None)
         self.fleet = provider.fleet
         self.closing = False
         """Set when the cluster closes: a machine whose launch was slow is terminated at once."""
@@ -92,6 +96,7 @@ class MachinePool:
         """Terminate a machine. Its record ends also when the cloud refuses: it is terminated with all others later."""
         if name not in self._running:
             return
+        await self._save_consoles([name])
         try:
             await self.call(self.fleet.terminate, [self._launched[name]])
         finally:
@@ -103,11 +108,17 @@ class MachinePool:
         if self._launches:  # a launch request cannot be withdrawn: wait for its machine
             await asyncio.wait(set(self._launches), timeout=CLOSE_STEP_S)
         names = list(self._running)
+        await self._save_consoles(names[:MOST])
         await in_time(
             self.call(self.fleet.terminate, [self._launched[name] for name in names]), "terminating the machines"
         )
         for name in names:
             self._end(name)
+
+    async def _save_consoles(self, names: Sequence[str]) -> None:
+        if self._consoles.folder is not None and names:
+            saves = [self.call(self._consoles.save, self.fleet, self._launched[name]) for name in names]
+            await in_time(asyncio.wait_for(asyncio.gather(*saves), CONSOLES_S), "reading consoles")
 
     def shut_down(self) -> None:
         """Start no further call."""

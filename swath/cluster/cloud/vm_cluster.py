@@ -21,6 +21,7 @@ from distributed.deploy.spec import SpecCluster
 from distributed.objects import SchedulerInfo
 from distributed.utils import NoOpAwaitable
 
+from swath.cluster.cloud.console_files import ConsoleFiles
 from swath.cluster.cloud.launch_requests import LaunchRequests
 from swath.cluster.cloud.limits import RepairLimits
 from swath.cluster.cloud.machine_pool import MachinePool, in_time
@@ -67,6 +68,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
         loop: IOLoop,
         provider: MachineProvider,
         limits: RepairLimits | None = None,
+        consoles: ConsoleFiles | None = None,
     ) -> None:
         """Not started. `label` is the run's. `limits` are by default those of the environment."""
         self._processes = ProcessRegister()
@@ -80,7 +82,7 @@ class VmCluster(VMCluster):  # type: ignore[misc]
             "options": {"cluster": self, "name": f"{label}-scheduler", "role": "scheduler"},
         }
         self.new_spec = {"cls": VmProcess, "options": {}}
-        self.machines = MachinePool(provider)
+        self.machines = MachinePool(provider, consoles)
         self.repair = ClusterRepair(self)
         self._requests = LaunchRequests(spec, label, provider, security, expires=steady_time() + spec.max_hours * 3600)
         self._process_counts: dict[str, int] = {}

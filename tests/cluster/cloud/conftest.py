@@ -12,6 +12,7 @@ from distributed import Client
 from distributed.utils import LoopRunner
 
 from swath.cluster.cloud.cloud import provider_of
+from swath.cluster.cloud.console_files import ConsoleFiles
 from swath.cluster.cloud.limits import RepairLimits
 from swath.cluster.cloud.vm_cluster import VmCluster
 from swath.cluster.workers import tls
@@ -26,9 +27,16 @@ LIMITS = RepairLimits(poll_s=0.2, unlisted_s=0.6, silent_s=1.2, pause_s=0.04)
 class ClusterOnLoop:
     """A cluster, not started yet, with its event loop in another thread."""
 
-    def __init__(self, spec: AwsCluster | GcpCluster, label: str, loop: Any, limits: RepairLimits = LIMITS) -> None:
+    def __init__(
+        self,
+        spec: AwsCluster | GcpCluster,
+        label: str,
+        loop: Any,
+        limits: RepairLimits = LIMITS,
+        consoles: ConsoleFiles | None = None,
+    ) -> None:
         self.security = tls.run_security()
-        self.cluster = VmCluster(spec, label, self.security, loop, provider_of(spec), limits)
+        self.cluster = VmCluster(spec, label, self.security, loop, provider_of(spec), limits, consoles)
         self._loop = loop
 
     def begin(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -45,14 +53,17 @@ class ClusterOnLoop:
 
 @contextlib.contextmanager
 def running(
-    spec: AwsCluster | GcpCluster, label: str = "r-1", limits: RepairLimits = LIMITS
+    spec: AwsCluster | GcpCluster,
+    label: str = "r-1",
+    limits: RepairLimits = LIMITS,
+    consoles: ConsoleFiles | None = None,
 ) -> Iterator[ClusterOnLoop]:
     """A cluster of a spec, closed afterwards."""
     runner = LoopRunner(asynchronous=False)
     runner.start()
     try:
         with dask.config.set(SETTINGS):
-            run = ClusterOnLoop(spec, label, runner.loop, limits)
+            run = ClusterOnLoop(spec, label, runner.loop, limits, consoles)
             try:
                 yield run
             finally:
