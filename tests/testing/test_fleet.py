@@ -16,8 +16,8 @@ from swath.cluster.providers.aws.api import ApiLimits
 from swath.cluster.providers.aws.fleet import Ec2Fleet
 from swath.cluster.providers.aws.launch import Ec2Provider
 from swath.cluster.providers.contract import Fleet, LaunchRequest
-from swath.cluster.providers.gcp.api import ApiLimits as GceLimits
 from swath.cluster.providers.gcp.fleet import GceFleet
+from swath.cluster.providers.gcp.google_api import ApiLimits as GceLimits
 from swath.cluster.providers.gcp.launch import GceProvider
 from swath.cluster.providers.machine import CloudKind, Machine
 from swath.cluster.teardown.removal import RemovalLimits
