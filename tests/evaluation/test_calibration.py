@@ -34,3 +34,10 @@ def test_who_is_right_as_often_as_it_says_has_no_calibration_error():
     assert found.curve() == [(pytest.approx(0.8), 0.8, 10)]
     assert found.brier == pytest.approx((8 * (0.04 + 0.04) + 2 * (0.64 + 0.64)) / 10)
     assert np.isnan(Calibration().error)
+
+
+def test_confidences_are_in_tenths():
+    labels = np.zeros((1, 3), np.uint8)
+    first = np.array([[0.51, 0.59, 0.61]])
+    found = Calibration.of(labels, np.stack([first, 1 - first]))
+    assert found.curve() == [(pytest.approx(0.55), 1.0, 2), (pytest.approx(0.61), 1.0, 1)]

@@ -41,3 +41,8 @@ def test_one_band_is_grey_and_an_image_of_nothing_can_be_drawn() -> None:
     assert (found == found[..., :1]).all()
     nothing = decoded(image_picture(np.zeros((3, 1, 2)), np.zeros((1, 2), bool)))
     assert nothing.tolist() == [[[150, 150, 150], [150, 150, 150]]]
+
+
+def test_an_image_of_one_value_is_black_and_no_division_by_zero() -> None:
+    with np.errstate(all="raise"):
+        assert not decoded(image_picture(np.full((3, 2, 2), 7.0), np.ones((2, 2), bool))).any()

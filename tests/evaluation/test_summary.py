@@ -32,3 +32,9 @@ def test_the_json_has_the_matrix_and_null_for_objects_that_cannot_be_scored() ->
     assert document["objects"]["water"]["precision"] is None
     assert document["objects"]["water"]["recall"] == 0
     assert document["overall"]["accuracy"] == {"value": 0.5, "interval": None}
+
+
+def test_numbers_of_objects_have_four_digits() -> None:
+    objects = (ObjectScores("water", labelled=6, predicted=3, matched=2),)
+    numbers = summarise(("land", "water"), np.ones((2, 2, 2), np.int64), draws=100, seed=1, objects=objects).numbers()
+    assert (numbers["water objects: precision"], numbers["water objects: recall"]) == (0.6667, 0.3333)
