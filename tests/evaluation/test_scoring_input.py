@@ -10,7 +10,7 @@ from swath.errors import ImageryError
 from swath.evaluation.scoring_input import MIN_BLOCK_EDGE, find_model_scoring
 from swath.models.contract_file import parse_contract
 from swath.spec.fields.imagery import FilesImagery
-from swath.spec.fields.labels import ExpressionLabels, LabelledImagery
+from swath.spec.fields.labels import ExpressionLabels, LabelledImagery, RasterLabels
 from tests.imagery.sources.test_scene_units import raster
 from tests.models.tiny_models import tiny_contract
 
@@ -18,7 +18,7 @@ from tests.models.tiny_models import tiny_contract
 def test_scenes_whose_numbers_mean_different_values_are_not_scored_together(tmp_path: Path) -> None:
     paths = tuple(str(raster(tmp_path / f"{n}.tif", 1000, 0.0001, -0.1 * n)) for n in range(2))
     contract = parse_contract(tiny_contract("m", ["red"], 2))
-    labels = ExpressionLabels(expression="red > 500", label="class-1", otherwise="class-0")
+    labels = RasterLabels(path=str(raster(tmp_path / "labels.tif", 1)))  # an expression compares its bands itself
 
     def find(*paths: str) -> object:
         data = (LabelledImagery(imagery=FilesImagery(paths=paths), labels=labels),)
