@@ -43,7 +43,7 @@ def measure_once(
 
 
 def _facts(weights: Weights) -> dict[str, Any]:
-    """Everything that a measurement depends on; not where the file is."""
+    """Everything that a measurement depends on, as JSON gives it back; not where the file is."""
     fields = dataclasses.asdict(weights)
     del fields["path"]
     library = "onnxruntime" if weights.format == "onnx" else "torch"
@@ -54,7 +54,9 @@ def _facts(weights: Weights) -> dict[str, Any]:
     code = hashlib.sha256(
         b"".join(each.read_bytes() for each in sorted(Path(__file__).parent.glob("*.py")))
     ).hexdigest()
-    return {**fields, "swath": __version__, "code_of_swath": code, library: version}
+    facts = {**fields, "swath": __version__, "code_of_swath": code, library: version}
+    read: dict[str, Any] = json.loads(json.dumps(facts))  # tuples as lists
+    return read
 
 
 def _user_cache() -> Path:
