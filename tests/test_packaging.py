@@ -172,6 +172,7 @@ def test_the_wheel_holds_every_module_and_template(wheel: Path) -> None:
         files = [path for path in (REPOSITORY / "swath/server").glob(pattern) if path.is_file()]
         assert files, pattern
         expected |= {str(path.relative_to(REPOSITORY)) for path in files}
+    expected |= {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "swath/cluster/account/iam").iterdir()}
     assert packed == expected
 
 

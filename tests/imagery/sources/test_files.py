@@ -175,8 +175,8 @@ def test_a_quality_band_is_taken_from_the_same_file(tmp_path: Path) -> None:
     assert (quality.index, quality.scale) == (3, None)
     with pytest.raises(ImageryError, match="did you mean cloud"):
         scenes_of(path, bands=("red",), mask=Mask(band="scl", kind="scl", reject=("cluod",)))
-    with pytest.raises(ImageryError, match="no band 'fmask'"):
-        scenes_of(path, bands=("red",), mask=Mask(band="fmask", kind="scl"))
+    with pytest.raises(ImageryError, match="no band 'quality'"):
+        scenes_of(path, bands=("red",), mask=Mask(band="quality", kind="scl"))
 
 
 def test_memory_and_file_addresses_are_read_like_paths(tmp_path: Path) -> None:
