@@ -190,6 +190,12 @@ def _vector(labels: VectorLabels, image: GeoBox, numbers: dict[str, int]) -> tup
     if crs is None:
         crs = "EPSG:4326"
         notes.append(f"{where} does not say its CRS: read as degrees")
+    west, south, east, north = facts.bounds or (0, 0, 0, 0)
+    if str(crs) == "EPSG:4326" and (min(abs(west), abs(east)) > 360 or min(abs(south), abs(north)) > 90):
+        raise ImageryError(
+            f"{where}: {west:.6g}, {south:.6g}, {east:.6g}, {north:.6g} are not degrees",
+            remedy="If they are metres, give the CRS in labels.crs (EPSG:...).",
+        )
     background = _number(labels.background, numbers, f"{where}: labels.background")
     class_numbers: tuple[tuple[str, int], ...]
     if labels.label is not None:

@@ -1,11 +1,14 @@
 """Labels lie on the image to the pixel, whatever file, CRS and rotation they come from."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 from pyproj import Transformer
 
@@ -128,6 +131,22 @@ def test_a_raster_of_several_bands_is_noted_with_the_band_that_counts(tmp_path):
         find_labels(RasterLabels(path=str(path), band=2), scenes, CLASSES).notes
     )
     assert not find_labels(RasterLabels(path=str(write(tmp_path / "one.tif", one))), scenes, CLASSES).notes
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "shp", "geojson"])
+def test_metres_without_a_crs_are_refused(tmp_path, suffix):
+    _, scenes = image(tmp_path)
+    path = str(tmp_path / f"l.{suffix}")
+    square = shapely.to_wkb([shapely.box(500_000, 4_999_900, 500_100, 5_000_000)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        pyogrio.raw.write(path, square, [], [], geometry_type="Polygon", crs=None)
+    labels = VectorLabels(path=path, label="water")
+    with pytest.raises(ImageryError, match=r"l\.\w+: 500000, .* are not degrees") as caught:
+        find_labels(labels, scenes, CLASSES)
+    assert "labels.crs" in caught.value.remedy
+    read = read_labels(find_labels(labels.model_copy(update={"crs": "EPSG:32633"}), scenes, CLASSES), WHOLE)
+    assert (read[:10, :10] == 1).all()
 
 
 def test_all_touched_takes_pixels_whose_centre_is_outside(tmp_path):
