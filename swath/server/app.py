@@ -35,8 +35,10 @@ def create_app(
     remove_s: float = REMOVE_S,
     *,
     secure: bool = False,
+    url: str = "",
 ) -> FastAPI:
-    """hosts: names under which the server may be asked. secure: browsers reach it by https only."""
+    """hosts: names under which the server may be asked. secure: browsers reach it by https only. url: how others reach it; for links
+    that are given to people, instead of the name under which the server was asked for them."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -62,11 +64,11 @@ def create_app(
         openapi_url=f"{PREFIX}/openapi.json",
     )
     app.state.services = services
-    app.state.secure = secure
+    app.state.secure, app.state.url = secure, url
     for router in (runs.router, events.router, agents.router, sessions.router, users.router, admin.router):
         app.include_router(router, prefix=PREFIX)
     app.include_router(admin.health)
-    app.mount("/", create_pages(services, secure=secure))  # after the API's routes: it answers everything else
+    app.mount("/", create_pages(services, secure=secure, url=url))  # after the API's routes: it answers everything else
     add_error_answers(app)
     add_version(app)
     app.add_middleware(Guard, services=services, hosts=hosts)

@@ -123,7 +123,8 @@ class Server:
         from swath.server.app import create_app
         from swath.server.uvicorn_server import UvicornServer
 
-        app = create_app(self.services, self._address.hosts, secure=self._address.secure)
+        address = self._address
+        app = create_app(self.services, address.hosts, secure=address.secure, url=address.url.rstrip("/"))
         config = uvicorn.Config(
             app,
             log_config=None,

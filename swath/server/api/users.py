@@ -112,4 +112,5 @@ def remove_member(project: InPath, name: InPath, server: Server, who: Asker) -> 
 def sign_in_link(request: Request, word: str) -> str:
     """The address of the page that signs in with the word of a link."""
     scheme = "https" if request.app.state.secure else request.url.scheme
-    return f"{scheme}://{request.headers['host']}{LINK_PATH}?link={word}"
+    server = request.app.state.url or f"{scheme}://{request.headers['host']}"
+    return f"{server}{LINK_PATH}?link={word}"

@@ -16,10 +16,10 @@ from swath.server.refusals import Refusal
 from swath.server.services import Services
 
 
-def create_pages(services: Services, *, secure: bool) -> FastAPI:
-    """The pages, to be mounted after everything else. secure: browsers reach the server by https only."""
+def create_pages(services: Services, *, secure: bool, url: str) -> FastAPI:
+    """The pages, to be mounted after everything else. secure, url: see swath.server.app.create_app."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.services, app.state.secure = services, secure
+    app.state.services, app.state.secure, app.state.url = services, secure, url
     for router in (
         assets.router,
         sign_in.router,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.server.test_app import Site, site
+from fastapi.testclient import TestClient
+
+from swath.server.app import create_app
+from tests.server.test_app import Caller, Site, site
 
 __all__ = ["site"]
 
@@ -32,3 +35,12 @@ def test_admins_add_change_and_let_in_users(site: Site) -> None:
     assert site.admin("GET", "/users")[0]["admin"]
     told = [entry["action"] for entry in site.admin("GET", "/audit")["entries"]]
     assert {"add user", "disable user", "enable user", "make admin", "create sign-in link"} <= set(told)
+
+
+def test_links_name_the_server_as_others_reach_it(site: Site) -> None:
+    site.admin("POST", "/users", {"name": "ada"}, 201)
+    token = site.services.accounts.create("user", "other", "admin", who="test")
+    app = create_app(site.services, secure=True, url="https://swath.example.org/maps")
+    with TestClient(app, base_url="http://localhost") as client:
+        link = Caller(client, token)("POST", "/users/ada/link", status=201)["link"]
+    assert link.startswith("https://swath.example.org/maps/sign-in?link=swath_link_")
