@@ -33,6 +33,8 @@ OnServer = Annotated[bool, typer.Option("--server", help="A run of the server th
 AllowEnv = Annotated[
     list[str] | None,
     typer.Option(
-        "--allow-env", metavar="NAME", help="Let an untrusted project read this environment variable as ${env:NAME}."
+        "--allow-env",
+        metavar="NAME[@HOST]",
+        help="Let an untrusted project read this environment variable as ${env:NAME}, and send it to this host.",
     ),
 ]

@@ -14,7 +14,7 @@ from swath.spec.clusters.prices import Prices
 from swath.spec.notify import NotifySettings
 from swath.spec.project_file import ProjectFolder
 from swath.spec.project_root import project_root
-from swath.spec.yaml.environment import AllowedEnvironment
+from swath.spec.yaml.allowed_environment import AllowedEnvironment
 from swath.storage.state_owner import RESULTS_KEY, is_own
 
 SECRETS = "SWATH_SECRETS"
@@ -63,14 +63,14 @@ class Project:
     ) -> Project:
         """The project around `start`, a file or a folder. Raises SpecError with every mistake in its swath.yaml.
 
-        trust: trust it even if its user has not. allow_env: environment variables that also an untrusted project may read.
+        trust: trust it even if its user has not. allow_env: environment variables that also an untrusted project may read, each as
+        NAME, or as NAME@HOST where its value may be a part of an address of that host.
         """
         root = project_root(start)
         trusted = trust or TrustedFolders.of_user(env).has(root)
         readable = env
         if not trusted:
-            why = f"the folder {root} is not trusted (pipe trust {root}, or --allow-env NAME)"
-            readable = AllowedEnvironment(os.environ if env is None else env, frozenset(allow_env), why)
+            readable = _allowed(os.environ if env is None else env, allow_env, root)
         found = ProjectFolder.find(start, readable)
         settings = found.file
         default = found.root / "pipelines"
@@ -96,6 +96,18 @@ class Project:
             trusted=trusted,
             env=found.environment(readable),
         )
+
+
+def _allowed(env: Mapping[str, str], allow_env: Collection[str], root: Path) -> AllowedEnvironment:
+    """What the specs of an untrusted project may read and send."""
+    hosts: dict[str, list[str]] = {}
+    for word in allow_env:
+        name, _, host = word.partition("@")
+        hosts.setdefault(name, []).extend([host] if host else [])
+    untrusted = f"the folder {root} is not trusted (pipe trust {root}, or"
+    return AllowedEnvironment(
+        env, hosts, f"{untrusted} --allow-env NAME)", hosts=hosts, why_not_there=f"{untrusted} --allow-env NAME@HOST)"
+    )
 
 
 def _given(env: Mapping[str, str]) -> dict[str, str]:

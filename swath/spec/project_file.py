@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -16,7 +16,9 @@ from swath.spec.fields.paths import InputPath, OutputPath, ValidationContext
 from swath.spec.notify import NotifySettings
 from swath.spec.project_root import FILE, has_settings, project_root
 from swath.spec.spec_model import SpecModel
-from swath.spec.yaml.environment import AllowedEnvironment
+from swath.spec.yaml.allowed_environment import AllowedEnvironment
+
+HostPattern = Annotated[str, Field(pattern=r"^(\*\.)?[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 
 
 class ProjectFile(SpecModel):
@@ -28,6 +30,9 @@ class ProjectFile(SpecModel):
     """Folders with the project's own pipelines; `pipelines` when not given."""
     env: tuple[str, ...] | None = None
     """Environment variables that specs may read as `${env:NAME}`; all when not given. swath.yaml itself may read all."""
+    env_hosts: tuple[HostPattern, ...] | None = None
+    """Hosts, and buckets, into whose addresses specs may put such a value, as `https://api.example.org/?key=${env:KEY}`: names, or
+    `*.example.org`; all when not given. An address that is a variable's value as a whole needs no entry."""
     state: OutputPath | None = None
     """Folder of journals and results; `.swath` when not given. The environment variable SWATH_HOME overrides it."""
     results: OutputPath | None = None
@@ -87,11 +92,13 @@ class ProjectFolder:
 
 
 def limited(env: Mapping[str, str] | None, file: ProjectFile | None) -> Mapping[str, str] | None:
-    """The part of an environment that specs may read, by the `env` of swath.yaml. env: None is this process's own."""
-    if file is None or file.env is None:
+    """The part of an environment that specs may read, by `env` and `env_hosts` of swath.yaml. env: None is this process's own."""
+    if file is None or (file.env is None and file.env_hosts is None):
         return env
     values = os.environ if env is None else env
-    names = frozenset(file.env)
     if isinstance(values, AllowedEnvironment):  # of a project that is not trusted
-        return AllowedEnvironment(values, names & values.names, values.why)
-    return AllowedEnvironment(values, names, f"{FILE} lists the names in `env`, without this one")
+        return values.limited_to(file.env)
+    return AllowedEnvironment(
+        values, file.env, f"{FILE} lists the names in `env`, without this one",
+        hosts=file.env_hosts, why_not_there=f"{FILE} lists the hosts in `env_hosts`, without this one",
+    )  # fmt: skip

@@ -4,34 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from swath.spec.secrets import scrub
+from swath.spec.yaml.allowed_environment import AllowedEnvironment, chosen_hosts
 from swath.spec.yaml.document import Document, Path
 
 _REFERENCE = re.compile(r"\$\$\{env:|\$\{env:([^{}]*)\}|\$\{env:")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-class AllowedEnvironment(Mapping[str, str]):
-    """An environment of which a document may read some variables only."""
-
-    def __init__(self, values: Mapping[str, str], names: frozenset[str], why: str) -> None:
-        """names: of the variables that may be read. why: the reason for messages, with what to do."""
-        self._values = {name: values[name] for name in names if name in values}
-        self.names = names
-        self.why = why
-
-    def __getitem__(self, name: str) -> str:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
 
 
 @dataclass(frozen=True)
@@ -73,22 +55,39 @@ def resolve(document: Document, env: Mapping[str, str] | None = None) -> Resolve
         return text(value, path) if isinstance(value, str) and "${env:" in value else value
 
     def text(value: str, path: Path) -> str:
-        def one(match: re.Match[str]) -> str:
-            if match[0] == "$${env:":
-                return "${env:"
-            origins[path] = value
-            name = match[1]
-            if name is None or not _NAME.fullmatch(name):
-                return report(path, "a reference to the environment is written ${env:NAME}")
-            if isinstance(values, AllowedEnvironment) and name not in values.names:
-                return report(path, f"the environment variable {name} may not be read: {values.why}")
-            if name not in values:
-                return report(path, f"the environment variable {name} is not set")
-            if values[name]:
-                secrets[values[name]] = match[0]
-            return values[name]
+        pieces: list[tuple[str, bool]] = []
+        names: list[str] = []
+        end = 0
+        for match in _REFERENCE.finditer(value):
+            pieces += [(value[end : match.start()], False), (one(match, value, path), match[0] != "$${env:")]
+            names += [match[1]] if match[1] else []
+            end = match.end()
+        pieces.append((value[end:], False))
+        check_hosts(pieces, names, path)
+        return "".join(piece for piece, _ in pieces)
 
-        return _REFERENCE.sub(one, value)
+    def check_hosts(pieces: Sequence[tuple[str, bool]], names: Sequence[str], path: Path) -> None:
+        if not isinstance(values, AllowedEnvironment):
+            return
+        for host in chosen_hosts(pieces):
+            for name in names:
+                if name in values and not values.may_send(name, host.name):
+                    report(path, f"{name} may not be a part of an address of {host.written}: {values.why_not_there}")
+
+    def one(match: re.Match[str], value: str, path: Path) -> str:
+        if match[0] == "$${env:":
+            return "${env:"
+        origins[path] = value
+        name = match[1]
+        if name is None or not _NAME.fullmatch(name):
+            return report(path, "a reference to the environment is written ${env:NAME}")
+        if isinstance(values, AllowedEnvironment) and not values.may_read(name):
+            return report(path, f"the environment variable {name} may not be read: {values.why}")
+        if name not in values:
+            return report(path, f"the environment variable {name} is not set")
+        if values[name]:
+            secrets[values[name]] = match[0]
+        return values[name]
 
     def report(path: Path, message: str) -> str:
         mistakes.append(document.marks[path].mistake(path, message))

