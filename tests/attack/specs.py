@@ -45,7 +45,7 @@ class Specs(NoProcesses):
         (folder / f"pipelines/{CANARY}.py").write_text("raise SystemExit('code of an input was run')\n")
         shutil.copytree(ROOT / "specs/areas", folder / "specs/areas")
         shutil.copytree(ROOT / "models", folder / "models")
-        for name in ("data/landsat.tif", "out/demo/map.tif", "out/demo-2020/map.tif"):
+        for name in ("data/landsat.tif", "out/demo/map.tif", "out/demo-2020/map.tif", "out/overpass/map.tif"):
             (folder / name).parent.mkdir(parents=True)
             write(folder / name, np.zeros((7, 16, 16), np.uint8))
         self._texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "specs").glob("*.yaml"))]

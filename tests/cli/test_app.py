@@ -36,6 +36,7 @@ VERBS = [
     "token",
     "user",
     "project",
+    "setup",
 ]
 
 

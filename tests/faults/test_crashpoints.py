@@ -13,8 +13,9 @@ from tests.process import Pipe
 
 ELSEWHERE = (
     "leased", "launching", "launched", "claimed", "sent", "spawned", "submitted", "assigned", "stored", "migrating",
+    "firing", "fired", "begun", "forked",
 )  # fmt: skip
-"""Points of clusters on clouds, of agents, and of servers."""
+"""Points of clusters on clouds, of agents, of servers, and of `pipe watch`."""
 
 AT = {"running": "running@3", "publishing": "publishing@3"}
 

@@ -30,7 +30,7 @@ def server(tmp_path: Path) -> Iterator[TestServer]:
 
 def asked_by(server: TestServer) -> ServerRuns:
     url = f"http://127.0.0.1:{server.port}"
-    return ServerRuns(Client(url, server._client_token, NO_PATIENCE), "lakes")
+    return ServerRuns(Client(url, server.client_token, NO_PATIENCE), "lakes")
 
 
 def watcher(folder: Path, server: TestServer, number: int, clock: list[float]) -> Watcher:
@@ -48,7 +48,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def runs(server: TestServer) -> list[Any]:
-    return list(Client(f"http://127.0.0.1:{server.port}", server._client_token).runs(project="lakes").runs)
+    return list(Client(f"http://127.0.0.1:{server.port}", server.client_token).runs(project="lakes").runs)
 
 
 def test_two_watching_processes_ask_for_one_run(server: TestServer, project: Path) -> None:

@@ -17,7 +17,7 @@ from swath.file_identity import local_identity
 from swath.spec.locations import absolute, bad_address, is_missing, is_remote, special_file
 from swath.spec.spec_model import mistake
 
-_WRITTEN = re.compile(r"(s3|gs|gcs|az|abfss?)://[^/?#]+(/.*)?|file:///.+", re.IGNORECASE | re.DOTALL)
+_WRITTEN = re.compile(r"(s3|gs|gcs|az|abfss?)://[^/?#]+(/.*)?|(file|local):///.+", re.IGNORECASE | re.DOTALL)
 """URLs of outputs: stores with the name of a bucket."""
 
 

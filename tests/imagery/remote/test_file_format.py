@@ -78,7 +78,7 @@ def test_files_of_one_band_each_are_told_apart_from_scenes(tmp_path: Path) -> No
     )
     for way in ways:
         imagery = FilesImagery(paths=pattern, **way)
-        with pytest.raises(ImageryError, match="Files of one band each are one scene through a STAC item"):
+        with pytest.raises(ImageryError, match=r"one scene with \{band\} in place of the band"):
             find(imagery, ("red", "nir"))
 
 
