@@ -15,7 +15,7 @@ from tests.attack.mutations import changed_bytes, changed_document, scattered_ch
 
 SEED = "20261128"
 """Of the tests: what fails with it is a change of the code. `make attack` looks for inputs that nobody has tried."""
-INPUTS = {"specs": 300, "rasters": 400, "stac": 300, "areas": 400, "models": 200, "contracts": 400, "archives": 300}
+INPUTS = {"specs": 200, "rasters": 200, "stac": 200, "areas": 200, "models": 150, "contracts": 200, "archives": 200}
 
 
 @pytest.mark.slow
