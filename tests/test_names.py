@@ -9,8 +9,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("swath", "cli", "pipelines")
-SAME_MEANING = {"ApiLimits": "times and pauses of a cloud's API, in the folder of each cloud"}
-"""Class names that several modules define, and why they mean the same there."""
 FLAT = {
     "__init__",
     "client",
@@ -76,8 +74,7 @@ def test_a_public_class_name_has_one_meaning() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(str(file.relative_to(ROOT)))
     several = {name: found for name, found in places.items() if len(found) > 1}
-    assert {name: found for name, found in several.items() if name not in SAME_MEANING} == {}
-    assert set(SAME_MEANING) <= set(several), "an exception that is not needed any more"
+    assert several == {}
 
 
 def test_only_agreed_modules_lie_directly_in_swath() -> None:

@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 import pytest
 
 from swath.cluster.machine.self_removal import ENDPOINT
-from swath.cluster.providers.aws.api import ApiLimits
+from swath.cluster.providers.aws.api import AwsLimits
 from swath.cluster.providers.aws.fleet import Ec2Fleet
 from swath.cluster.providers.aws.launch import Ec2Provider
 from swath.cluster.providers.contract import Fleet, LaunchRequest
 from swath.cluster.providers.gcp.fleet import GceFleet
-from swath.cluster.providers.gcp.google_api import ApiLimits as GceLimits
+from swath.cluster.providers.gcp.google_api import GoogleLimits
 from swath.cluster.providers.gcp.launch import GceProvider
 from swath.cluster.providers.machine import CloudKind, Machine
 from swath.cluster.teardown.removal import RemovalLimits
@@ -71,7 +71,7 @@ class TestEc2(FleetTests):
     @pytest.fixture
     def unreachable_fleet(self, ec2_cloud: Cloud) -> Iterator[Fleet]:
         with environment("AWS_ENDPOINT_URL", "http://127.0.0.1:9"):
-            yield Ec2Fleet(ec2_cloud.network["region"], ApiLimits(attempts=1))
+            yield Ec2Fleet(ec2_cloud.network["region"], AwsLimits(attempts=1))
 
 
 class TestComputeEngine(FleetTests):
@@ -91,7 +91,7 @@ class TestComputeEngine(FleetTests):
     @pytest.fixture
     def unreachable_fleet(self, gce_cloud: Cloud) -> Iterator[Fleet]:
         with environment(ENDPOINT, "http://127.0.0.1:9/compute/v1/"):
-            yield GceFleet(gce_cloud.network["project"], GceLimits(retries=0))
+            yield GceFleet(gce_cloud.network["project"], GoogleLimits(retries=0))
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from swath.cluster.doctor.finding import Finding, checked, fail, finding_of, ok, warn
 from swath.cluster.doctor.networks import ANYWHERE, within
 from swath.cluster.machine.entrypoint import PORT
-from swath.cluster.providers.aws.api import ApiLimits, AwsApi, Response, image_query
+from swath.cluster.providers.aws.api import AwsApi, AwsLimits, Response, image_query
 from swath.cluster.providers.aws.launch import CANONICAL, UBUNTU, has_gpus
 from swath.errors import CredentialsError, InfrastructureError, SwathError
 from swath.spec.clusters.cloud import AwsCluster
@@ -27,7 +27,7 @@ QUOTAS = {
 """Group -> codes of its quotas of virtual CPUs: (on demand, spot). https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html"""
 
 
-LIMITS = ApiLimits(read_s=30, attempts=2)
+LIMITS = AwsLimits(read_s=30, attempts=2)
 
 
 def check_account(spec: AwsCluster) -> Iterator[Finding]:

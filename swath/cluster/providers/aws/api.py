@@ -18,7 +18,7 @@ Response: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class ApiLimits:
+class AwsLimits:
     """Timeouts and attempts of one call."""
 
     connect_s: float = 10
@@ -32,7 +32,7 @@ class AwsApi:
     Raises CredentialsError and InfrastructureError (Ec2Error for an error response).
     """
 
-    def __init__(self, region: str, limits: ApiLimits = ApiLimits()) -> None:
+    def __init__(self, region: str, limits: AwsLimits = AwsLimits()) -> None:
         try:
             import botocore.config
             import botocore.exceptions
@@ -98,7 +98,7 @@ def image_query(named: str) -> Response:
 class Ec2Api:
     """Calls of EC2 in one region, from any thread. Raises CredentialsError, Ec2Error and InfrastructureError."""
 
-    def __init__(self, region: str, limits: ApiLimits = ApiLimits()) -> None:
+    def __init__(self, region: str, limits: AwsLimits = AwsLimits()) -> None:
         self.region = region
         self._aws = AwsApi(region, limits)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swath.cluster.providers.aws.api import ApiLimits, Ec2Api, Response
+from swath.cluster.providers.aws.api import AwsLimits, Ec2Api, Response
 from swath.cluster.providers.aws.errors import Ec2Error
 from swath.cluster.providers.contract import Fleet
 from swath.cluster.providers.machine import CloudKind, Machine, console_tail
@@ -19,7 +19,7 @@ class Ec2Fleet:
 
     kind: CloudKind = "aws"
 
-    def __init__(self, region: str, limits: ApiLimits = ApiLimits()) -> None:
+    def __init__(self, region: str, limits: AwsLimits = AwsLimits()) -> None:
         self.place = region
         self._ec2 = Ec2Api(region, limits)
 

@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from swath.cluster.providers.gcp.errors import GceError
-from swath.cluster.providers.gcp.google_api import ApiLimits, GoogleApi, Request, Response
+from swath.cluster.providers.gcp.google_api import GoogleApi, GoogleLimits, Request, Response
 from swath.errors import InfrastructureError
 
 SERIAL_BYTES = 16384
@@ -18,7 +18,7 @@ NOT_FOUND, CONFLICT = 404, 409
 class GceApi:
     """Calls of Compute Engine in one project, from any thread. Raises CredentialsError, GceError and InfrastructureError."""
 
-    def __init__(self, project: str, limits: ApiLimits = ApiLimits()) -> None:
+    def __init__(self, project: str, limits: GoogleLimits = GoogleLimits()) -> None:
         self.project = project
         self._google = GoogleApi(project, "compute", "v1", "Compute Engine", limits)
 

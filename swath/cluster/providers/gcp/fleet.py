@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from swath.cluster.providers.contract import Fleet
 from swath.cluster.providers.gcp.api import GceApi
-from swath.cluster.providers.gcp.google_api import ApiLimits, Response
+from swath.cluster.providers.gcp.google_api import GoogleLimits, Response
 from swath.cluster.providers.machine import CloudKind, Machine, console_tail
 
 RUN, EXPIRES, ROLE = "swath-run", "swath-expires", "swath-role"
@@ -24,7 +24,7 @@ class GceFleet:
 
     kind: CloudKind = "gcp"
 
-    def __init__(self, project: str, limits: ApiLimits = ApiLimits(), zones: Sequence[str] = ()) -> None:
+    def __init__(self, project: str, limits: GoogleLimits = GoogleLimits(), zones: Sequence[str] = ()) -> None:
         self.place = project
         self._zones = tuple(zones)
         self.api = GceApi(project, limits)

@@ -21,7 +21,7 @@ Request: TypeAlias = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
-class ApiLimits:
+class GoogleLimits:
     """Timeout and retries of one call."""
 
     timeout_s: float = 60
@@ -35,7 +35,9 @@ class GoogleApi:
     name: of messages, such as Compute Engine.
     """
 
-    def __init__(self, project: str, service: str, version: str, name: str, limits: ApiLimits = ApiLimits()) -> None:
+    def __init__(
+        self, project: str, service: str, version: str, name: str, limits: GoogleLimits = GoogleLimits()
+    ) -> None:
         try:
             import google.auth
             import google_auth_httplib2

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from swath.cluster.machine import cloud_init
-from swath.cluster.providers.aws.api import ApiLimits
+from swath.cluster.providers.aws.api import AwsLimits
 from swath.cluster.providers.aws.launch import Ec2Provider, run_instances
 from swath.cluster.providers.contract import LaunchRequest
 from swath.errors import InfrastructureError
@@ -40,7 +40,7 @@ def test_a_request_that_is_sent_twice_launches_one_instance(ec2_cloud: Cloud) ->
 def test_without_a_subnet_machines_are_in_the_default_vpc_and_in_the_next_zone_when_one_is_sold_out(
     ec2_cloud: Cloud,
 ) -> None:
-    ec2_cloud.stock_out(nth=1, times=ApiLimits().attempts)  # the library asks again, too
+    ec2_cloud.stock_out(nth=1, times=AwsLimits().attempts)  # the library asks again, too
     provider = Ec2Provider(ec2_spec(ec2_cloud, subnet=None))
     provider.launch(launch_request())
     asked = [call["parameters"] for call in ec2_cloud.calls() if call["action"] == "RunInstances"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from swath.cluster.providers.gcp.fleet import GceFleet
-from swath.cluster.providers.gcp.google_api import ApiLimits
+from swath.cluster.providers.gcp.google_api import GoogleLimits
 from swath.errors import CredentialsError, SwathError
 from tests.clouds.control import Cloud
 
@@ -28,5 +28,5 @@ def test_missing_credentials_are_an_error_with_the_login_command(
 def test_a_compute_engine_that_does_not_answer_is_an_error(gce_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", "http://127.0.0.1:9/compute/v1/")
     with pytest.raises(SwathError, match="does not answer") as caught:
-        GceFleet("acme-maps", ApiLimits(retries=0)).machines()
+        GceFleet("acme-maps", GoogleLimits(retries=0)).machines()
     assert caught.value.exit_code == 5
