@@ -67,7 +67,7 @@ def test_only_this_user_can_read_it_and_its_token_is_forgotten_at_the_end(tmp_pa
     folder.end()
     assert folder.ended
     assert AttemptFolder.all(tmp_path / "attempts") == []
-    assert all("secret" not in file.read_text() for file in folder.path.iterdir())
+    assert all(WORK.token not in file.read_text() for file in folder.path.iterdir())
     assert folder.numbers() == LineNumbers(0, 1)  # the next attempt goes on from it
 
 
