@@ -92,7 +92,8 @@ def _server(
 ) -> int:
     """Run a server for a team; back it up; upgrade it.
 
-    It executes nothing and reads no pixel: agents pull runs from it. The first start writes an admin's token into its folder.
+    It executes nothing and reads no pixel: agents pull runs from it. The first start prints a link that signs the first admin in, once,
+    and writes this admin's token into its folder.
     What has ended long ago is removed, a little at a time.
 
     Example: pipe server --data /var/lib/swath --url https://swath.example.org --behind-proxy

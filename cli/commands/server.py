@@ -22,7 +22,7 @@ from swath.server.database.backup import copy_database
 from swath.server.database.open import open_database, version_of
 from swath.server.database.schema import STEPS
 from swath.server.retention import Keep
-from swath.server.serving import FILE, LOOPBACK, ListenAddress, Server
+from swath.server.serving import ADMIN, FILE, LOOPBACK, ListenAddress, Server
 
 if TYPE_CHECKING:
     from swath.agent.agent import Agent
@@ -37,10 +37,14 @@ def serve(address: ListenAddress, folder: Path, database: str | None, keep: Keep
     server = Server(address, folder, database, keep)
     file = server.first_token()
 
+    place = address.url.rstrip("/") or server.url
+
     def ready() -> None:
-        _print(f"the server is at {address.url or server.url}; Ctrl-C ends it, runs go on")
+        _print(f"the server is at {place}; Ctrl-C ends it, runs go on")
         if file is not None:
-            _print(f"the first admin's token is in {file}: pipe login {address.url or server.url} < {file}")
+            link = server.services.sign_in.new_link(ADMIN, who="the first start")
+            _print(f"the first admin signs in once, within a day, at {place}/sign-in?link={link}")
+            _print(f"the first admin's token, for programs, is in {file}: pipe login {place} < {file}")
 
     return _until_told(lambda: server.run(ready))
 
