@@ -26,6 +26,18 @@ function say(text) {
   document.getElementById("map-problem").textContent = text;
 }
 
+function labelStyle(textAlign, textBaseline, offsetX) {
+  return new ol.style.Text({ font: "12px system-ui, sans-serif", textAlign, textBaseline, offsetX, offsetY: textBaseline === "bottom" ? -4 : 0, fill: new ol.style.Fill({ color: "#000" }), stroke: new ol.style.Stroke({ color: "#fff", width: 3 }) });
+}
+
+/** A longitude, for the lower edge of the map; nothing where it would be cut off at its sides. */
+function label(lon, map) {
+  const view = map.getView();
+  const [x] = ol.proj.fromLonLat([lon, ol.proj.toLonLat(view.getCenter(), view.getProjection())[1]], view.getProjection());
+  const at = (x - view.getCenter()[0]) / view.getResolution() + map.getSize()[0] / 2;
+  return at < 40 || at > map.getSize()[0] - 40 ? "" : ol.coordinate.degreesToStringHDMS("EW", lon);
+}
+
 async function show() {
   const source = new ol.source.GeoTIFF({ sources: [{ url: new URL(holder.dataset.cog, location.href).href }], normalize: false, interpolate: false, convertToRGB: false });
   const options = await source.getView();
@@ -39,9 +51,11 @@ async function show() {
   }
   const layer = new ol.layer.WebGLTile({ source, style: styleOf(source.bandCount) });
   const view = new ol.View({ projection, center: options.center, showFullExtent: true, constrainResolution: false });
-  const lines = new ol.layer.Graticule({ showLabels: true, wrapX: false, strokeStyle: new ol.style.Stroke({ color: "rgba(120,135,130,.45)", width: 1, lineDash: [2, 4] }) });
+  const grid = { wrapX: false, targetSize: 140 };
+  const lines = new ol.layer.Graticule({ ...grid, strokeStyle: new ol.style.Stroke({ color: "rgba(120,135,130,.45)", width: 1, lineDash: [2, 4] }) });
+  const labels = new ol.layer.Graticule({ ...grid, showLabels: true, strokeStyle: new ol.style.Stroke({ color: "transparent" }), lonLabelFormatter: (lon) => label(lon, map), latLabelStyle: labelStyle("end", "middle", -6), lonLabelStyle: labelStyle("center", "bottom", 0) });
   const map = new ol.Map({
-    layers: [lines, layer], view,
+    layers: [lines, layer, labels], view,
     controls: [new ol.control.Zoom(), new ol.control.ScaleLine(), new ol.control.FullScreen({ label: "\u25a1", labelActive: "\u00d7" })],
   });
   const image = holder.querySelector("img");
