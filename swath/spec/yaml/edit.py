@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,34 +101,39 @@ def _read(text: str) -> _Node | None:
     """The places of all values; None for a document without one."""
     import yaml
 
-    events = yaml.parse(text.removeprefix("\ufeff"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    events: Iterator[Any] = yaml.parse(
+        text.removeprefix("\ufeff"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    )
     for event in events:
         if isinstance(event, yaml.DocumentStartEvent):
             return _node(text, next(events), events, within_flow=False)
     return None
 
 
-def _node(text: str, event: Any, events: Any, *, within_flow: bool) -> _Node:
+def _node(text: str, event: Any, events: Iterator[Any], *, within_flow: bool) -> _Node:
     import yaml
 
-    start = event.start_mark.index
+    start, end = event.start_mark.index, event.end_mark.index
     if isinstance(event, (yaml.ScalarEvent, yaml.AliasEvent)):
-        end = event.end_mark.index
         if getattr(event, "style", None) in ("|", ">"):
             end = start + len(text[start:end].rstrip())
         return _Node(start, end, "scalar", within_flow, within_flow)
     is_map, is_flow = isinstance(event, yaml.MappingStartEvent), within_flow or bool(event.flow_style)
     node = _Node(start, start, "map" if is_map else "list", is_flow, within_flow)
     seen: set[str | int] = set()
-    while not isinstance(event := next(events), (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+    while True:
+        inner: Any = next(events)
+        end = inner.end_mark.index
+        if isinstance(inner, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            break
         if is_map:
-            name = _node(text, event, events, within_flow=is_flow)
+            name = _node(text, inner, events, within_flow=is_flow)
             value = _node(text, next(events), events, within_flow=is_flow)
-            key: str | int = getattr(event, "value", "")
+            key: str | int = getattr(inner, "value", "")
             colon = text.find(":", name.end, max(value.start, name.end) + 1)
             entry = _Entry(key, name.start, name.end if colon < 0 else colon + 1, value)
         else:
-            value = _node(text, event, events, within_flow=is_flow)
+            value = _node(text, inner, events, within_flow=is_flow)
             key = len(node.entries)
             dash = value.start if is_flow else _dash(text, _column(text, start), value.start)
             entry = _Entry(key, dash, value.start if is_flow else dash + 1, value)
@@ -137,8 +142,8 @@ def _node(text: str, event: Any, events: Any, *, within_flow: bool) -> _Node:
             seen.add(key)
             node.entries.append(entry)
         node.end = value.end
-    if event.end_mark.index > event.start_mark.index and is_flow:
-        node.end = event.end_mark.index
+    if is_flow:
+        node.end = end
     return node
 
 

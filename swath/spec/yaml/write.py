@@ -75,7 +75,8 @@ def _escaped(match: re.Match[str]) -> str:
 def _reads_back(text: str) -> bool:
     """Whether text without quotes is read as this text, as a value, a key, and within brackets."""
     try:
-        return parse(f"- {text}: [{text}, {text}]\n- {text}", "text").data == [{text: [text, text]}, text]
+        read = parse(f"- {text}: [{text}, {text}]\n- {text}", "text").data
+        return bool(read == [{text: [text, text]}, text])
     except SpecError:
         return False
 
