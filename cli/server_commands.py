@@ -80,6 +80,10 @@ def _server(
     ] = None,
     key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its key.")] = None,
     behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A proxy in front of it speaks TLS.")] = False,
+    oidc: Annotated[
+        Path | None,
+        typer.Option("--oidc", metavar="FILE", help="The identity provider with which people sign in."),
+    ] = None,
     keep_done: Annotated[
         str, typer.Option("--keep-done", metavar="DURATION", help="How long runs that are done are stored.")
     ] = "90d",
@@ -109,7 +113,7 @@ def _server(
         lines_s=seconds(keep_lines, "--keep-lines"),
     )  # fmt: skip
     address = ListenAddress(host, port, url, certificate, key, behind_proxy)
-    return serve(address, _needed(data).absolute(), database, keep)
+    return serve(address, _needed(data).absolute(), database, keep, None if oidc is None else oidc.absolute())
 
 
 def _needed(data: Path | None) -> Path:

@@ -21,6 +21,8 @@ from swath.owned_file import replace_text
 from swath.server.database.backup import copy_database
 from swath.server.database.open import open_database, version_of
 from swath.server.database.schema import STEPS
+from swath.server.oidc.oidc_file import client_secret, read_oidc_file
+from swath.server.oidc.provider import Provider
 from swath.server.retention import Keep
 from swath.server.serving import ADMIN, FILE, LOOPBACK, ListenAddress, Server
 
@@ -31,10 +33,12 @@ USER, AGENT = "this-user", "this-machine"
 """Of the server of one project: the only user, and the token of the agent."""
 
 
-def serve(address: ListenAddress, folder: Path, database: str | None, keep: Keep = Keep()) -> int:
-    """Run a server until it is told to end."""
+def serve(
+    address: ListenAddress, folder: Path, database: str | None, keep: Keep = Keep(), oidc: Path | None = None
+) -> int:
+    """Run a server until it is told to end. oidc: the file of its identity provider."""
     _check_installed()
-    server = Server(address, folder, database, keep)
+    server = Server(address, folder, database, keep, provider=None if oidc is None else _provider(oidc))
     file = server.first_token()
 
     place = address.url.rstrip("/") or server.url
@@ -47,6 +51,11 @@ def serve(address: ListenAddress, folder: Path, database: str | None, keep: Keep
             _print(f"the first admin's token, for programs, is in {file}: pipe login {place} < {file}")
 
     return _until_told(lambda: server.run(ready))
+
+
+def _provider(file: Path) -> Provider:
+    settings = read_oidc_file(file)
+    return Provider(settings, client_secret(settings, file.parent))
 
 
 def back_up(folder: Path, target: Path) -> int:

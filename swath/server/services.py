@@ -13,6 +13,8 @@ from swath.server.database.schema import server_id
 from swath.server.identity import Identity
 from swath.server.live import LiveDocuments
 from swath.server.metrics import RequestCounts
+from swath.server.oidc.oidc_sign_in import OidcSignIn
+from swath.server.oidc.provider import Provider
 from swath.server.projects import Projects
 from swath.server.published_files import PublishedFiles
 from swath.server.queue import Queue, QueueLimits
@@ -65,6 +67,8 @@ class Services:
     failures: RateLimit
     streams: StreamLimit
     requests: RequestCounts
+    oidc: OidcSignIn | None
+    """Where people sign in with an identity provider."""
 
     @classmethod
     def of(
@@ -76,9 +80,13 @@ class Services:
         limits: ServerLimits = ServerLimits(),
         files_here: bool = False,
         local_check: LocalSpecCheck | None = None,
+        provider: Provider | None = None,
         clock: Callable[[], float] = time.time,
     ) -> Services:
-        """All parts over one database. files_here: whether the projects' folders are on this machine. local_check: of specs there."""
+        """All parts over one database. files_here: whether the projects' folders are on this machine. local_check: of specs there.
+
+        provider: with which people may sign in.
+        """
         sessions, projects = Sessions(database, clock=clock), Projects(database, clock)
         published = PublishedFiles(projects, here=files_here)
         return cls(
@@ -90,6 +98,7 @@ class Services:
             retention=Retention(database, keep, clock), identity=server_id(database), wakeup=Wakeup(), limits=limits,
             rate=RateLimit(limits.rate), failures=RateLimit(limits.failures), streams=StreamLimit(limits.streams),
             requests=RequestCounts(),
+            oidc=None if provider is None else OidcSignIn(provider, database, sessions, clock),
         )  # fmt: skip
 
     def check(self, identity: Identity) -> Identity:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from swath.errors import InfrastructureError, UsageError
 from swath.owned_file import replace_text
 from swath.server.database.open import open_database
+from swath.server.oidc.provider import Provider
 from swath.server.retention import Keep
 from swath.server.services import Services
 from swath.server.spec_checks import LocalSpecCheck
@@ -78,19 +79,26 @@ class Server:
         *,
         files_here: bool = False,
         local_check: LocalSpecCheck | None = None,
+        provider: Provider | None = None,
     ) -> None:
         """folder: of the server's own files. database: a postgresql:// address; a file in the folder when not given.
-        keep: how long what has ended is stored. files_here, local_check: see Services.of.
+        keep: how long what has ended is stored. files_here, local_check, provider: see Services.of.
 
         Raises UsageError for an address that is not safe, StateError and DatabaseUnavailable for a database that cannot be used.
         """
         address.check()
+        if provider is not None and not address.url:
+            raise UsageError(
+                "the identity provider needs to know where it sends people back to",
+                remedy="--url https://swath.example.org",
+            )
         self._address = address
         self._folder = folder
         make_private(folder)
         self.services = Services.of(
-            open_database(database or str(folder / FILE)), keep=keep, files_here=files_here, local_check=local_check
-        )
+            open_database(database or str(folder / FILE)), keep=keep, files_here=files_here, local_check=local_check,
+            provider=provider,
+        )  # fmt: skip
         try:
             self._socket = socket.create_server(
                 (address.host, address.port), family=socket.AF_INET6 if ":" in address.host else socket.AF_INET

@@ -62,7 +62,7 @@ from swath.protocol.messages import RunRequest
 from swath.server.openapi import openapi_text
 from swath.server.serving import ListenAddress, Server
 from swath.server.spec_text import read_spec
-import psycopg_pool, uvicorn
+import joserfc.jwt, psycopg_pool, uvicorn
 import swath.cli.commands.server
 from swath.cli.app import app
 
@@ -75,7 +75,8 @@ run, _ = server.services.queue.submit(request, "run", "run", read_spec(request.s
 print(server.services.runs.get(run, None).state)
 """
 IMPORTED = {  # by the packages that infra/docker/server.Dockerfile installs: themselves and what they need
-    "annotated_doc", "annotated_types", "anyio", "click", "fastapi", "h11", "httptools", "idna", "jinja2", "markupsafe",
+    "annotated_doc", "annotated_types", "anyio", "cffi", "click", "cryptography", "fastapi",
+    "h11", "httptools", "idna", "jinja2", "joserfc", "markupsafe",
     "opentelemetry", "psutil", "psycopg",
     "psycopg_binary", "psycopg_pool", "pydantic", "pydantic_core", "shellingham", "sniffio", "starlette", "typer",
     "typing_extensions", "typing_inspection", "urllib3", "uvicorn", "yaml", "cython_runtime", "uvloop", "websockets",

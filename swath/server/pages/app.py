@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from swath.errors import SwathError
 from swath.server.api.requests import http_status, problem, public_error
-from swath.server.pages import agents_page, assets, new_run, people_page, run_files, run_page, runs_page, sign_in
+from swath.server.pages import agents_page, assets, new_run, oidc, people_page, run_files, run_page, runs_page, sign_in
 from swath.server.pages.page_session import SignInNeeded
 from swath.server.pages.render import page
 from swath.server.refusals import Refusal
@@ -23,6 +23,7 @@ def create_pages(services: Services, *, secure: bool, url: str) -> FastAPI:
     for router in (
         assets.router,
         sign_in.router,
+        oidc.router,
         agents_page.router,
         people_page.router,
         new_run.router,
