@@ -144,12 +144,3 @@ def test_after_a_setup_doctor_is_content_and_a_run_needs_no_other_right_and_a_re
     assert re.search(rf"^remove +bucket \S+{BUCKET}", removed, re.MULTILINE)
     assert counted(prepared.setup("--dry-run")[0], "there") <= 1, "only what an account has once stays"
     assert prepared.doctor()
-
-
-def test_what_others_made_or_changed_is_changed_back_but_not_removed(prepared: Prepared) -> None:
-    prepared.setup("--yes")
-    moved, _ = prepared.setup("--yes", "--allow", "198.51.100.0/24")
-    assert counted(moved, "change") == 1, moved
-    assert counted(prepared.setup("--yes", "--allow", "198.51.100.0/24")[0], "change") == 0
-    assert counted(prepared.setup("--yes")[0], "change") == 1
-    prepared.setup("--remove", "--yes")
