@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from swath.cluster.open import open_cluster
-from swath.cluster.workers.versions import differences
+from swath.cluster.workers import image_manifest, versions
+from swath.cluster.workers.image_manifest import Manifest
+from swath.cluster.workers.versions import SHOWN_PACKAGES, differences, package_warning
 from swath.errors import InfrastructureError
 from swath.spec.clusters.cluster import AddressCluster
+from swath.version import __version__
 from tests.cluster.conftest import ExternalCluster
+from tests.cluster.workers.fake_client import FakeClient
 from tests.waiting import until
 
 HERE = {"python": "3.11.7.final.0", "distributed": "2026.8.0", "cloudpickle": "3.1.2", "numpy": "2.3.1", "pandas": None}
@@ -37,6 +43,108 @@ def test_only_incompatible_versions_count(package: str, version: str | None, fit
 
 def test_a_difference_has_both_versions() -> None:
     assert differences(HERE, {**HERE, "python": "3.12.0.final.0"}) == {"python": ("3.11.7", "3.12.0")}
+
+
+def client(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> FakeClient:
+    """A scheduler and two workers that fit, but for what is changed."""
+    monkeypatch.setattr(versions, "_here", lambda: HERE)
+    fits: dict[str, Any] = {
+        "versions": {"packages": HERE},
+        "broadcast": {"a": {"packages": HERE}, "b": {"packages": HERE}},
+        "scheduler _version": __version__,
+        "workers _version": {"a": __version__, "b": __version__},
+        "workers of_image": {"a": None, "b": OSError("left")},
+    }
+    return FakeClient(**fits | changed)
+
+
+def image(**packages: str) -> Manifest:
+    return Manifest("c0ffee", "", packages)
+
+
+def test_a_cluster_that_fits_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = client(monkeypatch)
+    versions.check(here, "tls://s")
+    assert {options["on_error"] for name, options in here.asked if name == "broadcast"} == {"ignore"}
+    numpy_of_scheduler = {"packages": {**HERE, "numpy": "1.0"}}
+    versions.check(client(monkeypatch, versions=numpy_of_scheduler), "tls://s")  # it unpickles no arrays
+
+
+@pytest.mark.parametrize(
+    ("changed", "said", "remedy"),
+    [
+        (
+            {"versions": {"packages": {**HERE, "distributed": "2025.1.0"}}},
+            "the scheduler at tls://s does not fit .* distributed is 2025.1.0 there and 2026.8.0 here",
+            "^install distributed==2026.8.0 there, or",
+        ),
+        (
+            {"broadcast": {"a": {"packages": HERE}, "b": {"packages": {**HERE, "python": "3.12.1.final.0"}}}},
+            "worker b does not fit .* python is 3.12.1 there and 3.11.7 here",
+            "^use Python 3.11 there, or",
+        ),
+        (
+            {"broadcast": {"b": {"packages": {**HERE, "python": "3.12.1", "numpy": "1.0"}}}},
+            "worker b does not fit",
+            "^use Python 3.11 there and install numpy==2.3.1 there, or",
+        ),
+        (
+            {"scheduler _version": "0.0.7"},
+            "the scheduler at tls://s does not run swath .* says: 0.0.7",
+            "install swath",
+        ),
+        ({"scheduler _version": ImportError("no swath")}, "says: ImportError: no swath", "install swath"),
+        (
+            {"workers _version": {"a": "0.0.7", "b": __version__, "c": OSError("left")}},
+            "1 of 3 workers at tls://s do not run swath .*; a says: 0.0.7",
+            "install swath",
+        ),
+        (
+            {"workers of_image": {"a": image(numpy="1.0")}},
+            "the image of worker a, built from commit c0ffee, is older",
+            "make image",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named_with_both_versions_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], said: str, remedy: str
+) -> None:
+    with pytest.raises(InfrastructureError, match=said) as caught:
+        versions.check(client(monkeypatch, **changed), "tls://s")
+    assert re.search(remedy, caught.value.remedy)
+
+
+def test_a_worker_that_has_left_while_it_was_asked_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = client(monkeypatch, **{"workers _version": {"a": OSError("closed"), "b": __version__}})
+    versions.check_workers(here, "tls://s", ["a", "b"])
+    assert all(options["workers"] == ["a", "b"] for _, options in here.asked)
+
+
+def test_a_worker_that_has_joined_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = client(monkeypatch, **{"workers _version": {"a": "0.0.7"}})
+    with pytest.raises(InfrastructureError, match="worker a, which has joined tls://s, does not run swath"):
+        versions.check_workers(here, "tls://s", ["a"])
+
+
+def test_a_scheduler_that_is_lost_meanwhile_is_not_one_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OSError, match="cut"):
+        versions.check(client(monkeypatch, **{"scheduler _version": OSError("cut")}), "tls://s")
+
+
+@pytest.mark.parametrize("more", [0, 1, 3])
+def test_other_packages_of_the_image_are_a_warning_that_names_the_first(
+    monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    here = {f"p{number}": "2" for number in range(SHOWN_PACKAGES + more)}
+    monkeypatch.setattr(image_manifest, "installed", lambda: here)
+    there = dict.fromkeys(here, "1")
+    said = package_warning(client(monkeypatch, **{"workers of_image": {"a": image(**there)}}))  # type: ignore[arg-type]
+    assert said.count(" is 1 there, here 2") == SHOWN_PACKAGES
+    assert (f"; and {more} more" in said) is bool(more)
+    mixed = client(monkeypatch, **{"workers of_image": {"a": image(**here), "b": image(**there)}})
+    assert package_warning(mixed) == said  # type: ignore[arg-type]
+    same = client(monkeypatch, **{"workers of_image": {"a": image(**here)}})
+    assert package_warning(same) == ""  # type: ignore[arg-type]
 
 
 def other_swath(folder: Path) -> dict[str, str]:
