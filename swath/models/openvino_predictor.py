@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import openvino
 
 COMPILED_SIZES = 4
-"""Sizes of images whose compiled network is kept, with the memory of its intermediate results."""
+"""Sizes of images whose compiled network is kept. Only that of the last image has memory for intermediate results."""
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 _TYPES = {"f32": "float32", "f16": "float16", "f64": "float64"}
 _TYPES |= {("u" if each[0] == "u" else "i") + each.removeprefix("u").removeprefix("int"): each for each in WHOLE_TYPES}
@@ -60,7 +60,9 @@ class OpenVinoPredictor:
         self._axes = axes
         self._model = model
         self._precision = precision
-        self._compiled: OrderedDict[tuple[int, ...], openvino.InferRequest] = OrderedDict()
+        self._compiled: OrderedDict[tuple[int, ...], tuple[openvino.CompiledModel, openvino.InferRequest]] = (
+            OrderedDict()
+        )
         self._lock = threading.Lock()  # a request computes for one caller at a time
         self.path = path
 
@@ -107,9 +109,12 @@ class OpenVinoPredictor:
     def _request(self, shape: tuple[int, ...]) -> openvino.InferRequest:
         """The network, compiled for images of this shape. Raises RuntimeError where it does not take them, and ModelError where this
         processor does not compute in the precision."""
+        last = next(reversed(self._compiled), None)
+        if last is not None and last != shape:  # gigabytes for a U-Net and four sizes; to take it again costs little
+            self._compiled[last][0].release_memory()
         if shape in self._compiled:
             self._compiled.move_to_end(shape)
-            return self._compiled[shape]
+            return self._compiled[shape][1]
         model = self._model.clone()
         model.reshape(list(shape))
         if not model.outputs[self._output].partial_shape.is_static:
@@ -129,8 +134,8 @@ class OpenVinoPredictor:
             )
         while len(self._compiled) >= COMPILED_SIZES:
             self._compiled.popitem(last=False)
-        self._compiled[shape] = compiled.create_infer_request()
-        return self._compiled[shape]
+        self._compiled[shape] = (compiled, compiled.create_infer_request())
+        return self._compiled[shape][1]
 
 
 @cache
