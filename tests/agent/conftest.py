@@ -139,9 +139,10 @@ class Site:
         accepts: tuple[str, ...] = (),
         launchers: Mapping[str, JobLauncher] | None = None,
         secrets: Mapping[str, SecretReference] | None = None,
+        url: str = "",
     ) -> Agent:
-        """An agent in a thread of this process."""
-        client = Client(self.server.url, self._token(name), ClientLimits(tries=2, pause_s=0.05))
+        """An agent in a thread of this process. url: where it finds the server."""
+        client = Client(url or self.server.url, self._token(name), ClientLimits(tries=2, pause_s=0.05))
         limits = AgentLimits(wait_s=2, check_s=0.1, most_pause_s=0.3)
         folder = self.folder / "agents" / name
         agent = Agent(

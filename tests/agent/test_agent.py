@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -18,6 +19,8 @@ from swath.engine.journal import Journal
 from swath.protocol.client import Superseded
 from swath.storage import fence
 from tests.agent.conftest import Site, wait_for
+from tests.agent.git_server import GitServer
+from tests.agent.network import Network
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -36,11 +39,11 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def silent_for_long(site: Site) -> None:
-    """As if nothing had been heard of any attempt for an hour. Its next beat may come at once: to be called until it is noticed."""
+def silent_for_long(site: Site, run: str = "%") -> None:
+    """As if nothing had been heard for an hour. Its next beat may come at once: to be called until it is noticed."""
     site.server.services.queue._listening_since = 0.0  # as if the server had been there to hear it
     with site.server.services.database.transaction() as db:
-        db.execute("UPDATE attempts SET beat = beat - 3600")
+        db.execute("UPDATE attempts SET beat = beat - 3600 WHERE run LIKE ?", (run,))
 
 
 def test_a_run_is_executed_and_shown_as_its_journal_has_it(site: Site) -> None:
@@ -209,21 +212,72 @@ def test_a_run_whose_process_is_killed_is_told_and_can_be_asked_for_again(site: 
     assert site.end_of(site.submit(spec)).status == "done"
 
 
-def test_an_attempt_that_was_given_up_stops_its_run_and_another_takes_its_place(site: Site) -> None:
-    first = site.agent("first")
-    spec, hold = site.held()
-    run = site.submit(spec, attempts=2, when_lost="again")
-    site.wait_began()
-    wait_for(lambda: site.state(run) == "running")
-    site.end_agent(first)
-    wait_for(lambda: silent_for_long(site) or site.state(run) == "queued")
-    (process,) = pids(site, "run")
-    wait_for(lambda: not Path(f"/proc/{process}").exists() or "Z" in Path(f"/proc/{process}/stat").read_text())
-    hold.unlink()
-    site.agent("second")
-    end = site.end_of(run)
-    assert (end.status, end.attempt, end.agent) == ("done", 2, "second")
-    assert site.lines(run) == journal_lines(site, run)  # both attempts', each once: the project's folder is shared
+PUBLISHING = """
+import os
+import time
+from pathlib import Path
+from swath import Spec, pipeline, task
+from swath.storage.publication import Staging
+
+class Job(Spec):
+    to: str
+    hold: str = ""
+
+@task
+def publish(*, to, hold):
+    Path(f"{to}.began").touch()
+    while hold and Path(hold).exists():
+        time.sleep(0.02)
+    Path(f"{to}.{os.getpid()}").touch()
+    with Staging(to, f"run-{os.getpid()}") as staging:  # two machines have two folders
+        staging.destination("map").write_text(str(os.getpid()))
+        staging.publish({})
+    return os.getpid()
+
+@pipeline
+def job(spec: Job):
+    return publish(to=spec.to, hold=spec.hold)
+"""
+
+
+def test_of_two_attempts_with_a_cut_network_between_one_publishes_and_other_runs_are_not_disturbed(site: Site) -> None:
+    """Two machines: each agent has its own copy of the project's commit, and its own journal."""
+    repository = GitServer(site.folder / "host")
+    repository.commit({"swath.yaml": "", "pipelines/job.py": PUBLISHING})
+    site.server.client.call("PUT", "/projects/p", {"source": {"git": repository.address}})
+    out = {name: site.folder / name for name in ("given-up", "patient")}
+    _, hold = site.held()
+    spec = f"pipeline: job\ncluster: inline\nhold: {hold}\nto: {site.folder}"
+    with contextlib.closing(Network(site.server.port)) as network:
+        site.agent("first", accepts=(repository.address,), url=network.url)
+        given_up = site.submit(f"{spec}/given-up\n", attempts=2, when_lost="again")
+        patient = site.submit(f"{spec}/patient\n")
+        for place in out.values():
+            wait_for(Path(f"{place}.began").exists)
+        wait_for(lambda: site.state(given_up) == site.state(patient) == "running")
+        network.cut()
+        wait_for(lambda: silent_for_long(site, given_up) or site.state(given_up) == "queued")
+        folders = AttemptFolder.all(site.folder / "agents/first/attempts")
+        (folder,) = (each for each in folders if each.work.run == given_up)
+        fence.write_fence(
+            folder.fence, fence.now() - 1
+        )  # as if the minutes had passed after which the server gave it up
+        hold.unlink()
+        process = folder.process("run")
+        assert process is not None
+        wait_for(Path(f"{out['given-up']}.{process.pid}").exists)  # it is about to publish
+        wait_for((out["patient"] / "map").exists)  # nobody has given this one up: it does not wait for the server
+        assert (site.state(patient), out["given-up"].exists()) == ("running", False)
+        site.agent("second", accepts=(repository.address,))
+        end = site.end_of(given_up)
+        assert (end.status, end.attempt, end.agent) == ("done", 2, "second")
+        published = (out["given-up"] / "map").read_text()
+        assert published != str(process.pid)
+        network.mend()
+        end = site.end_of(patient)
+        assert (end.status, end.attempt, end.agent) == ("done", 1, "first")
+        wait_for(process.gone)
+    assert (out["given-up"] / "map").read_text() == published
 
 
 @pytest.mark.parametrize("policy", [{"attempts": 2, "when_lost": "again"}, {}])
