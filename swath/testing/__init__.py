@@ -1,1 +1,1 @@
-"""Conformance suites for implementations of the plug points: Executor, Cluster, Fleet, JobLauncher. They need pytest."""
+"""Conformance suites for implementations of the plug points: executors, clusters, fleets, launchers, databases. They need pytest."""
