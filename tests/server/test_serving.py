@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from swath.errors import InfrastructureError, UsageError
 from swath.protocol.tokens import token_kind
 from swath.server.serving import ListenAddress, Server
+from tests.process import ROOT
 
 
 def test_an_address_that_others_reach_needs_tls_or_a_proxy_and_a_name(tmp_path: Path) -> None:
@@ -87,3 +89,17 @@ def test_a_server_works_without_torch_gdal_and_dask(tmp_path: Path) -> None:
     words = [sys.executable, "-c", WITHOUT.format(allowed=sorted(IMPORTED)), str(tmp_path / "data")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "queued\n"), done.stderr[-3000:]
+
+
+CONNECTING = re.compile(
+    r"^\s*(from|import) (urllib3|urllib\.request|http\.client|requests|httpx|aiohttp|fsspec|subprocess|smtplib|swath\.(protocol\.client"
+    r"|secret_stores|sensors|launchers|storage\.filesystem))\b|create_connection|open_connection|(?<!sqlite3)\.connect\(",
+    re.MULTILINE,
+)
+
+
+def test_only_requests_to_an_identity_provider_open_connections() -> None:
+    """The server only answers (ADR 19); its database is beside it."""
+    folder = ROOT / "swath" / "server"
+    found = {str(file.relative_to(folder)) for file in folder.rglob("*.py") if CONNECTING.search(file.read_text())}
+    assert found == {"oidc/provider_requests.py"}
