@@ -350,6 +350,17 @@ class End(Message):
 # --- errors
 
 
+class ProblemPlace(Message):
+    """A mistake in a spec that was sent, with its position."""
+
+    line: int
+    column: int
+    """Both from 1."""
+    field: str
+    """Dotted path of the field; empty for the document itself."""
+    message: str
+
+
 class Problem(Message):
     """An error, after RFC 9457 (application/problem+json)."""
 
@@ -361,3 +372,5 @@ class Problem(Message):
     exit_code: int = 1
     """Of a command that gets this error."""
     remedy: str = ""
+    mistakes: tuple[ProblemPlace, ...] = ()
+    """All that is wrong with a spec."""

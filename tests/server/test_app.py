@@ -148,6 +148,7 @@ def test_a_spec_that_is_wrong_is_refused_with_its_place(site: Site) -> None:
     ada = site.user("ada", "runner")
     wrong = ada("POST", "/runs", {"project": "lakes", "spec": "pipeline: predict\nname: [1\n"}, 422)
     assert wrong["detail"].startswith("spec:3:1: ")
+    assert [(each["line"], each["column"]) for each in wrong["mistakes"]] == [(3, 1)]
     assert wrong["exit_code"] == 2
     assert "names its pipeline" in ada("POST", "/runs", {"project": "lakes", "spec": "name: x"}, 422)["detail"]
     assert ada("POST", "/runs", {"project": "lakes", "spec": SPEC, "labls": []}, 422)["detail"].startswith(

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from swath.errors import SpecError, StateError, SwathError
-from swath.protocol.messages import Problem
+from swath.protocol.messages import Problem, ProblemPlace
 from swath.server.api.cookies import check_change, session_secret
 from swath.server.database.database import DatabaseUnavailable
 from swath.server.identity import Identity
@@ -24,6 +24,8 @@ from swath.version import __version__
 
 log = logging.getLogger(__name__)
 PROBLEM = "application/problem+json"
+MOST_MISTAKES = 100
+"""Of a spec, in one answer."""
 VERSION_HEADER = "Swath-Version"
 InPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 """A name in a path."""
@@ -72,9 +74,20 @@ def problem(status: int, error: SwathError, title: str = "") -> JSONResponse:
         detail=error.message,
         exit_code=error.exit_code,
         remedy=error.remedy,
+        mistakes=places_of(error),
     )
     headers = {"Retry-After": "2"} if status in (429, 503) else {}
     return JSONResponse(content.model_dump(), status, headers, PROBLEM)
+
+
+def places_of(error: SwathError) -> tuple[ProblemPlace, ...]:
+    """The mistakes of a spec."""
+    if not isinstance(error, SpecError):
+        return ()
+    return tuple(
+        ProblemPlace(line=each.line, column=each.column, field=each.field, message=each.message)
+        for each in error.mistakes[:MOST_MISTAKES]
+    )
 
 
 def http_status(error: SwathError) -> int:
