@@ -173,6 +173,10 @@ class AuditEntry(Message):
     action: str
     subject: str
     detail: dict[str, Any]
+    via: str = ""
+    """`session`, or the name of the token."""
+    address: str = ""
+    """From which it was asked."""
 
 
 class AuditPage(Message):

@@ -185,10 +185,14 @@ class Accounts:
             if row["owner"] is not None:
                 roles = roles_of(db, row["owner"])
                 role = "admin" if row["admin"] else ""
-                return Identity(row["kind"], row["id"], row["person"], role, roles, user=row["owner"]), row
+                return Identity(
+                    row["kind"], row["id"], row["person"], role, roles, user=row["owner"], token=row["name"]
+                ), row
         if row["project"] is not None:
-            return Identity(row["kind"], row["id"], row["name"], roles={row["project"]: row["role"]}), row
-        return Identity(row["kind"], row["id"], row["name"], row["role"]), row
+            return Identity(
+                row["kind"], row["id"], row["name"], roles={row["project"]: row["role"]}, token=row["name"]
+            ), row
+        return Identity(row["kind"], row["id"], row["name"], row["role"], token=row["name"]), row
 
     def _attempt(self, digest: str) -> Identity:
         with self._database.reading() as db:

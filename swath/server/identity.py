@@ -31,6 +31,8 @@ class Identity:
     """Id of the person; empty for a token that is nobody's."""
     session: str = ""
     """Digest of the session; empty for a token."""
+    token: str = ""
+    """Name of the token; empty for a session."""
     run: str = ""
     number: int = 0
     """Of an attempt."""

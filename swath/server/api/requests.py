@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from swath.errors import SpecError, StateError, SwathError
 from swath.protocol.messages import Problem, ProblemPlace
 from swath.server.api.cookies import check_change, session_secret
+from swath.server.audit import note_request
 from swath.server.database.database import DatabaseUnavailable
 from swath.server.identity import Identity
 from swath.server.refusals import Refusal, TooMany, Unauthorized
@@ -56,6 +57,7 @@ async def identity_of(request: Request) -> Identity:
     except Unauthorized:
         services.failures.take(address)
         raise
+    note_request("session" if found.session else found.token, address)
     services.rate.take(found.id)
     if secret:
         await check_change(request, secret)

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from swath.protocol.messages import Me, Message, Name
 from swath.server.api.cookies import check_origin, clear_session, csrf_of, session_secret, set_session
 from swath.server.api.requests import Asker, InPath, Server
+from swath.server.audit import note_request
 from swath.server.identity import Identity
 from swath.server.passwords import LONGEST
 from swath.server.refusals import Forbidden, Refusal, Unauthorized
@@ -59,6 +60,7 @@ async def open_session(
     """
     check_origin(request, needed=False)
     address = request.client.host if request.client else ""
+    note_request("", address)
     if link:
         try:
             secret = await run_in_threadpool(services.sign_in.with_link, link)

@@ -95,6 +95,10 @@ STEPS = (
         run TEXT PRIMARY KEY REFERENCES runs(id), attempt BIGINT NOT NULL, time DOUBLE PRECISION NOT NULL, body TEXT NOT NULL
     )
     """,
+    """
+    ALTER TABLE audit ADD COLUMN via TEXT NOT NULL DEFAULT '';
+    ALTER TABLE audit ADD COLUMN address TEXT NOT NULL DEFAULT ''
+    """,
 )
 
 

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from swath.errors import SwathError
 from swath.server.api.cookies import cookie_name, session_secret, set_session
 from swath.server.api.requests import Server, http_status, public_error
+from swath.server.audit import note_request
 from swath.server.oidc.oidc_sign_in import OidcSignIn
 from swath.server.pages.sign_in import inside, sign_in_form
 from swath.server.refusals import NotFound
@@ -52,6 +53,7 @@ async def come_back(request: Request, server: Server) -> Response:
     answer = {name: value for name, value in request.query_params.items() if len(value) <= MOST_ANSWER}
     response: Response
     try:
+        note_request("", _address(request))
         oidc.allow(_address(request))
         secret = await run_in_threadpool(oidc.finish, word, answer, _back(request))
     except SwathError as error:

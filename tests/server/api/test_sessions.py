@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from swath.protocol.tokens import new_token
 from swath.server.app import create_app
-from tests.server.test_app import SPEC, Site, claimed, site
+from tests.server.test_app import SPEC, Caller, Site, claimed, site
 from tests.server.test_sign_in import PASSWORD
 
 __all__ = ["site"]
@@ -219,3 +219,17 @@ def test_a_token_of_nobody_has_no_sessions_and_no_own_tokens(site: Site) -> None
     ):  # fmt: skip
         for caller in (site.admin, agent):
             caller(method, path, body, 403)
+
+
+def test_the_record_says_by_which_session_or_token_and_from_where(site: Site) -> None:
+    client, page = browser(site, person(site))
+    token = client.post("/api/v1/me/tokens", json={"name": "ada.ci"}, headers=page).json()["token"]
+    Caller(site.client, token)("DELETE", "/me/tokens/ada.ci", None, 204)
+    site.services.users.add("eve", who="the server")
+    entries = site.admin("GET", "/audit")["entries"]
+    told = {(entry["action"], entry["who"], entry["via"], entry["address"]) for entry in entries}
+    assert told >= {
+        ("add user", "root", "root", "testclient"), ("sign in", "ada", "", "testclient"),
+        ("create token", "ada", "session", "testclient"), ("revoke token", "ada", "ada.ci", "testclient"),
+        ("add user", "the server", "", ""),
+    }  # fmt: skip
