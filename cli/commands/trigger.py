@@ -17,11 +17,12 @@ from swath.cli.commands.watch import trusted_project
 from swath.cli.render.columns import table
 from swath.errors import UsageError
 from swath.project.project import Project
+from swath.triggers.firing_rules import due_key, fingerprint
 from swath.triggers.load import read_triggers
 from swath.triggers.schedule import instants_between, next_instants
 from swath.triggers.trigger import AfterTrigger, CronTrigger, EveryTrigger, Trigger
 from swath.watch.store import Firing, NewFiring, Tick, TriggerState, TriggerStore
-from swath.watch.watcher import due_key, fingerprint, run_settings
+from swath.watch.watcher import run_settings
 from swath.watch.watching import is_watched
 
 MOST_BACKFILLED = 1000

@@ -31,6 +31,12 @@ class _Trigger(SpecModel):
     """A run that has not started so long after it was due is not started any more."""
     timeout: Duration | None = Field(default=None, gt=0)
     """Stop a run after so long."""
+    labels: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")], ...] = Field(
+        default=(), max_length=20
+    )
+    """On a server: labels that the agent must have that executes the runs, and looks."""
+    runs_on: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
+    """On a server: a launcher of an agent, for the runs."""
 
     @field_validator("set")
     @classmethod

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import signal
 import subprocess
@@ -150,8 +149,3 @@ class ProjectRuns:
         except OSError:
             text = ""
         return f"exit code {code}" + (f": {text}" if text else "")
-
-
-def set_texts(values: dict[str, object]) -> list[str]:
-    """Values as `key=value` texts of `pipe run --set`: as JSON, which YAML reads as data."""
-    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]

@@ -18,6 +18,7 @@ from typing import Any
 from swath.engine.disk import network_file_system
 from swath.errors import StateError
 from swath.storage.private_folder import make_private, make_private_file
+from swath.triggers.firing_rules import SKIPPED, is_left_out, replaces
 from swath.watch.schema import migrate
 
 FILE = "triggers.sqlite"
@@ -231,8 +232,8 @@ class TriggerStore:
         """Add a firing unless there is one of its key: then an empty text is returned. Else what came of it: queued, skipped, known."""
         waiting = self._all("SELECT id, state FROM firings WHERE trigger = ? AND state <> 'ended'", (new.trigger,))
         outcome, text = ("known", "") if new.known else ("queued", "")
-        if outcome == "queued" and new.overlap == "skip" and waiting:
-            outcome, text = "skipped", "an earlier run of this trigger had not ended"
+        if outcome == "queued" and is_left_out(new.overlap, waiting):
+            outcome, text = "skipped", SKIPPED
         added = self._do(
             "INSERT OR IGNORE INTO firings (trigger, key, due, not_before, expires, made, settings, found, state, status, text, ended)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -243,7 +244,7 @@ class TriggerStore:
         )  # fmt: skip
         if not added:
             return ""
-        if outcome == "queued" and new.overlap == "replace":
+        if outcome == "queued" and replaces(new.overlap):
             for number, state in waiting:
                 if state == "queued":
                     self.end(number, "replaced", f"by {new.key}", now)

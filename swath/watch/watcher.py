@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol
 
 from swath.crashpoint import reached
 from swath.errors import NoSuchRun, SpecError, SwathError, UsageError
 from swath.sensors.child_look import ChildLook
+from swath.triggers.firing_rules import (
+    SCHEDULE_CLASSES,
+    SENSOR_CLASSES,
+    due_firings,
+    fingerprint,
+    followers,
+    found_of_run,
+    set_texts,
+)
 from swath.triggers.load import ProjectTriggers
 from swath.triggers.look import Look
-from swath.triggers.schedule import delay_s, due_now
-from swath.triggers.trigger import AfterTrigger, CronTrigger, EveryTrigger, ScheduledTrigger, SensorTrigger, Trigger
+from swath.triggers.trigger import AfterTrigger, CronTrigger, EveryTrigger, SensorTrigger, Trigger
 from swath.triggers.values import Known, NothingBefore, filled
-from swath.watch.project_runs import RunEnd, set_texts
+from swath.watch.project_runs import RunEnd
 from swath.watch.store import Firing, NewFiring, TriggerState, TriggerStore
-
-SENSOR_CLASSES = get_args(SensorTrigger)
-SCHEDULE_CLASSES = get_args(ScheduledTrigger)
-_NOT_OF_THE_SOURCE = {
-    "spec",
-    "set",
-    "overlap",
-    "expires",
-    "timeout",
-    "every",
-    "limit",
-    "pending",
-    "missed",
-    "jitter",
-    "quiet",
-}
-"""Fields of a trigger that may change without it being another one."""
 
 
 class RunStarter(Protocol):
@@ -145,27 +134,21 @@ class Watcher:
         if self.once and name in self._tried:
             return
         now = self._tried[name] = self.clock()
-        considered, until = _moment(state.considered), _moment(now)
-        schedule = trigger.schedule()
-        if schedule.next_after(considered) > until:
+        due = due_firings(name, trigger, state.considered, now, state.missed)
+        if due is None:
             return
-        missed: Any = state.missed or trigger.missed
-        due = due_now(schedule, considered, until, missed)
         with self.store.transaction():
-            for moment in due.due:
-                delayed = moment.timestamp() + delay_s(name, moment, trigger.jitter)
-                expires = None if trigger.expires is None else delayed + trigger.expires
-                settings = run_settings(trigger)
+            for each in due.firings:
                 new = NewFiring(
-                    name, due_key(moment), moment.timestamp(), settings, {}, delayed, expires, trigger.overlap
-                )
+                    name, each.key, each.moment.timestamp(), run_settings(trigger), {}, each.not_before, each.expires,
+                    trigger.overlap,
+                )  # fmt: skip
                 self._fire(new, "due", now)
-            self.store.consider(name, until.timestamp())
+            self.store.consider(name, now)
             reached("firing")
-            if due.dropped:
-                count = f"{'more than ' if due.more else ''}{due.dropped}"
-                self.store.tick(name, "skipped", f"{count} missed instants were left out (missed: {missed})", now)
-                self.say(f"{name}: {count} missed instants were left out (missed: {missed})")
+            if due.left_out:
+                self.store.tick(name, "skipped", due.left_out, now)
+                self.say(f"{name}: {due.left_out}")
         reached("fired")
 
     def _fire(self, new: NewFiring, why: str, now: float) -> bool:
@@ -262,19 +245,15 @@ class Watcher:
         now = self.clock()
         with self.store.transaction():
             self.store.end(firing.id, end.status, end.text, now)
-            for name, trigger in project.triggers.items():
-                if isinstance(trigger, AfterTrigger) and trigger.after == firing.trigger and _counts(trigger, end):
-                    self._follow(name, trigger, firing, end, now)
+            for name, trigger in followers(project.triggers, firing.trigger, end.status):
+                self._follow(name, trigger, firing, end, now)
         self.say(f"{firing.trigger}: {firing.run} {end.status}" + (f": {end.text}" if end.text else ""))
 
     def _follow(self, name: str, trigger: AfterTrigger, firing: Firing, end: RunEnd, now: float) -> None:
         state = self.store.states().get(name)
         if state is None or state.paused:
             return
-        found = {
-            **firing.found, "run": firing.run, "status": end.status, "outputs": list(end.outputs),
-            "output": _folder(end.outputs),
-        }  # fmt: skip
+        found = found_of_run(firing.found, firing.run, end.status, end.outputs)
         expires = None if trigger.expires is None else now + trigger.expires
         new = NewFiring(name, firing.run, now, run_settings(trigger), found, now, expires, trigger.overlap)
         self._fire(new, "after", now)
@@ -340,36 +319,9 @@ class Watcher:
         )
 
 
-def fingerprint(trigger: Trigger) -> str:
-    """Of the schedule of a trigger, or of what its sensor looks at."""
-    fields = trigger.model_dump(
-        mode="json", exclude=_NOT_OF_THE_SOURCE - ({"every"} if isinstance(trigger, EveryTrigger) else set())
-    )
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
-
-
 def run_settings(trigger: Trigger) -> dict[str, Any]:
     """What a run needs of its trigger, as JSON."""
     return {
         "spec": str(trigger.spec), "set": trigger.set, "timeout": trigger.timeout, "zone": getattr(trigger, "zone", "UTC"),
         "follows": isinstance(trigger, AfterTrigger),
     }  # fmt: skip
-
-
-def due_key(moment: datetime) -> str:
-    """The key of a due instant."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _counts(trigger: AfterTrigger, end: RunEnd) -> bool:
-    return trigger.status == "ended" or (trigger.status == "done") == (end.status == "done")
-
-
-def _folder(outputs: tuple[str, ...]) -> str:
-    """The folder that the outputs of a run have in common; empty without outputs."""
-    first = next(iter(outputs), "")
-    return first.rpartition("/")[0] or first

@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from swath.errors import NoSuchRun, SpecError
+from swath.triggers.firing_rules import due_key
 from swath.triggers.load import ProjectTriggers, read_triggers
 from swath.triggers.look import Found, Look
 from swath.triggers.schedule import instants_between
 from swath.watch.project_runs import RunEnd
 from swath.watch.store import TriggerStore
-from swath.watch.watcher import Watcher, due_key
+from swath.watch.watcher import Watcher
 
 
 def at(text: str) -> float:
