@@ -12,8 +12,15 @@ from swath.cli.options import AsJson
 TriggerName = Annotated[
     str, typer.Argument(metavar="TRIGGER", help="A trigger's name in swath.yaml.", show_default=False)
 ]
+OnServer = Annotated[
+    bool,
+    typer.Option("--server", help="Of the server that `pipe login` stored, instead of this project's `pipe watch`."),
+]
+ServerProject = Annotated[
+    str | None, typer.Option("--project", metavar="NAME", help="With --server: the project's name there.")
+]
 trigger = typer.Typer(
-    help="Triggers of this project, which `pipe watch` runs.\n\nExample: pipe trigger ls",
+    help="Triggers of this project, which `pipe watch` runs, or of a server.\n\nExample: pipe trigger ls",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -66,24 +73,32 @@ def _watch(
 
 
 @trigger.command("ls")
-def _ls(as_json: AsJson = False) -> int:
+def _ls(as_json: AsJson = False, server: OnServer = False, project: ServerProject = None) -> int:
     """List the triggers: what is next, and what came of the last.
 
     Example: pipe trigger ls
     """
     from swath.cli.commands.trigger import list_triggers
 
+    if server:
+        from swath.cli.commands import server_triggers
+
+        return server_triggers.list_triggers(project, as_json=as_json)
     return list_triggers(as_json=as_json)
 
 
 @trigger.command("show")
-def _show(name: TriggerName, as_json: AsJson = False) -> int:
+def _show(name: TriggerName, as_json: AsJson = False, server: OnServer = False, project: ServerProject = None) -> int:
     """Show one trigger: the next instants, its runs, and why nothing was started.
 
     Example: pipe trigger show weekly
     """
     from swath.cli.commands.trigger import show_trigger
 
+    if server:
+        from swath.cli.commands import server_triggers
+
+        return server_triggers.show_trigger(project, name, as_json=as_json)
     return show_trigger(name, as_json=as_json)
 
 
@@ -94,6 +109,8 @@ def _fire(
         str | None,
         typer.Option("--key", metavar="KEY", help="Of a sensor: run once more for what it found under this key."),
     ] = None,
+    server: OnServer = False,
+    project: ServerProject = None,
 ) -> int:
     """Start a run of a schedule now; have a sensor look now.
 
@@ -101,17 +118,25 @@ def _fire(
     """
     from swath.cli.commands.trigger import fire_trigger
 
+    if server:
+        from swath.cli.commands import server_triggers
+
+        return server_triggers.fire_trigger(project, name, key)
     return fire_trigger(name, key)
 
 
 @trigger.command("pause")
-def _pause(name: TriggerName) -> int:
+def _pause(name: TriggerName, server: OnServer = False, project: ServerProject = None) -> int:
     """Start no run of a trigger until it is resumed. What is queued stays queued.
 
     Example: pipe trigger pause weekly
     """
     from swath.cli.commands.trigger import pause_trigger
 
+    if server:
+        from swath.cli.commands import server_triggers
+
+        return server_triggers.pause_trigger(project, name)
     return pause_trigger(name)
 
 
@@ -121,6 +146,8 @@ def _resume(
     missed: Annotated[
         str, typer.Option("--missed", metavar="skip|last|all", help="What to do with what was due during the pause.")
     ] = "skip",
+    server: OnServer = False,
+    project: ServerProject = None,
 ) -> int:
     """Let a paused trigger go on.
 
@@ -128,6 +155,10 @@ def _resume(
     """
     from swath.cli.commands.trigger import resume_trigger
 
+    if server:
+        from swath.cli.commands import server_triggers
+
+        return server_triggers.resume_trigger(project, name, missed)
     return resume_trigger(name, missed)
 
 
@@ -147,3 +178,33 @@ def _backfill(
     from swath.cli.commands.trigger import backfill_trigger
 
     return backfill_trigger(name, first, last, dry=dry)
+
+
+@trigger.command("put")
+def _put(
+    name: TriggerName,
+    spec: Annotated[Path, typer.Option("--spec", metavar="FILE", help="The spec that it runs.")],
+    fields: Annotated[
+        list[str],
+        typer.Option("--set", metavar="FIELD=VALUE", help="A field as in swath.yaml, such as cron='30 2 * * *'."),
+    ],
+    project: ServerProject = None,
+) -> int:
+    """Make a schedule on the server, or one that follows another trigger. Sensors are written in swath.yaml.
+
+    Example: pipe trigger put nightly --spec specs/lake.yaml --set cron='30 2 * * *' --set zone=Europe/Berlin
+    """
+    from swath.cli.commands.server_triggers import put_trigger
+
+    return put_trigger(project, name, spec, fields)
+
+
+@trigger.command("remove")
+def _remove(name: TriggerName, project: ServerProject = None) -> int:
+    """Remove a trigger that was made on the server. Its runs stay.
+
+    Example: pipe trigger remove nightly
+    """
+    from swath.cli.commands.server_triggers import remove_trigger
+
+    return remove_trigger(project, name)

@@ -18,6 +18,7 @@ from swath.agent.agent_file import REFERENCES
 from swath.agent.attempt_folder import AgentSettings, AttemptFolder, ServerAddress
 from swath.agent.jobs import Jobs
 from swath.agent.launcher import Launcher, ProcessLauncher
+from swath.agent.looks import AgentLooks
 from swath.crashpoint import reached
 from swath.errors import Locked, StateError, UsageError
 from swath.launchers.contract import JobLauncher
@@ -101,6 +102,7 @@ class Agent:
                 return
             self._agent_id = registered.id
             self._take_up(registered)
+            self._start_looks(registered.id)
             claim = secrets.token_hex(16)
             pause = 1.0
             while not self._stopped.is_set():
@@ -132,6 +134,11 @@ class Agent:
                         self._jobs.look(folder)
                     else:
                         self._launcher.start(folder)
+
+    def _start_looks(self, agent: str) -> None:
+        """Look for the server beside the runs, until the agent ends."""
+        looks = AgentLooks(self._client, agent, self._session, self._folder, self._settings.accepts, self._stopped)
+        threading.Thread(target=looks.run, name="looks", daemon=True).start()
 
     def _wait_s(self, open_attempts: int) -> float:
         """How long a claim may wait: not long while something here may need looking after."""

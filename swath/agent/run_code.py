@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -139,15 +139,20 @@ class GitCode:
 
 def run_code(folder: AttemptFolder) -> RunCode:
     """The code of an attempt. Raises UsageError when the agent does not accept it, whatever the server says."""
-    work, settings = folder.work, folder.settings()
+    settings = folder.settings()
+    return project_code(folder.work, settings.accepts, Path(settings.home))
+
+
+def project_code(work: Work, accepted: Sequence[str], home: Path) -> RunCode:
+    """The code of a project. accepted: repositories. home: the agent's folder. Raises UsageError, see run_code."""
     try:
         source = read_source(work.source)
     except ValueError as error:
         raise UsageError(f"project {work.project}: {error}", remedy="`pipe project add` changes it") from None
     if isinstance(source, FolderSource):
         return FolderCode(source)
-    if not accepts(settings.accepts, source.git):
+    if not accepts(accepted, source.git):
         raise UsageError(
             f"this agent does not execute code of {source.git}", remedy=f"start it with --accept {source.git}"
         )
-    return GitCode(source, work, Path(settings.home))
+    return GitCode(source, work, home)

@@ -39,6 +39,7 @@ from swath.protocol.messages import (
     Work,
 )
 from swath.protocol.patience import Patience
+from swath.protocol.triggers import LookAnswer, LookClaim, LookWork, TriggersRead
 from swath.version import __version__
 
 M = TypeVar("M", bound=Message)
@@ -206,6 +207,19 @@ class Client:
         """Ask for a run; None if there is none in the time that the claim waits."""
         answer = self._ask("POST", f"/agents/{agent}/claim", claim, wait_s=claim.wait_s, query=None)
         return None if answer is None else Work.model_validate(answer)
+
+    def claim_look(self, agent: str, claim: LookClaim) -> LookWork | None:
+        """Ask for something to look at; None if there is nothing in the time that the claim waits. One try."""
+        answer = self._once("POST", f"/agents/{agent}/look", claim, wait_s=claim.wait_s)
+        return None if answer is None else LookWork.model_validate(answer)
+
+    def triggers_read(self, agent: str, look: str, told: TriggersRead) -> None:
+        """Say which triggers a project has."""
+        self._ask("POST", f"/agents/{agent}/look/{look}/triggers", told)
+
+    def found(self, agent: str, look: str, told: LookAnswer) -> None:
+        """Say what a look found."""
+        self._ask("POST", f"/agents/{agent}/look/{look}/found", told)
 
     def gone(self, agent: str, run: str, gone: Gone) -> None:
         """Say that an attempt has ended without a word."""

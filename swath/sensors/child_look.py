@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -30,7 +31,10 @@ class LookFailed(SwathError):
 class ChildLook:
     """One look. Its sensor's settings travel by standard input: they may hold secrets."""
 
-    def __init__(self, trigger: SensorTrigger, cursor: Any, now: float, root: Path) -> None:
+    def __init__(
+        self, trigger: SensorTrigger, cursor: Any, now: float, root: Path, env: Mapping[str, str] | None = None
+    ) -> None:
+        """env: of the process; this one's when not given."""
         request = {"trigger": trigger.model_dump(mode="json"), "cursor": cursor, "now": now, "root": str(root)}
         self._deadline, self._limit_s = time.monotonic() + trigger.limit, trigger.limit
         self._files = contextlib.ExitStack()
@@ -40,7 +44,7 @@ class ChildLook:
             question.seek(0)
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "swath.sensors.look_process"], cwd=root, stdin=question, stdout=self._out,
-                stderr=self._err, start_new_session=True,
+                stderr=self._err, start_new_session=True, env=env,
             )  # fmt: skip
         except OSError as error:
             self._files.close()

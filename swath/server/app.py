@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from swath.errors import SwathError
-from swath.server.api import admin, agents, events, runs, sessions, users
+from swath.server.api import admin, agents, events, runs, sessions, triggers, users
 from swath.server.api.requests import Guard, add_error_answers, add_version
 from swath.server.pages.app import create_pages
 from swath.server.services import Services
@@ -22,6 +22,8 @@ SETTLE_S = 5.0
 """How often attempts are looked at that nothing was heard of."""
 REMOVE_S = 3600.0
 """How often old runs and lines are removed."""
+FIRE_S = 1.0
+"""How often triggers are looked at."""
 SLICE_PAUSE_S = 0.05
 """Between two slices that are removed: others want the database too."""
 PREFIX = "/api/v1"
@@ -33,6 +35,7 @@ def create_app(
     hosts: frozenset[str] = LOOPBACK,
     settle_s: float = SETTLE_S,
     remove_s: float = REMOVE_S,
+    fire_s: float = FIRE_S,
     *,
     secure: bool = False,
     url: str = "",
@@ -45,6 +48,7 @@ def create_app(
         tasks = [
             asyncio.create_task(_settle(services, settle_s)),
             asyncio.create_task(_remove_old(services, remove_s)),
+            asyncio.create_task(_fire(services, fire_s)),
         ]
         try:
             yield
@@ -65,7 +69,15 @@ def create_app(
     )
     app.state.services = services
     app.state.secure, app.state.url = secure, url
-    for router in (runs.router, events.router, agents.router, sessions.router, users.router, admin.router):
+    for router in (
+        runs.router,
+        events.router,
+        agents.router,
+        sessions.router,
+        users.router,
+        triggers.router,
+        admin.router,
+    ):
         app.include_router(router, prefix=PREFIX)
     app.include_router(admin.health)
     app.mount("/", create_pages(services, secure=secure, url=url))  # after the API's routes: it answers everything else
@@ -86,6 +98,19 @@ async def _settle(services: Services, every_s: float) -> None:
             log.warning("attempts could not be looked at: %s", error.message)
         except Exception:  # whatever it was: lost runs must be noticed once it is over
             log.exception("attempts could not be looked at")
+
+
+async def _fire(services: Services, every_s: float) -> None:
+    """Fire triggers for as long as the server is there."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            if await run_in_threadpool(services.triggers.scheduler.turn):
+                services.wakeup.notify()
+        except SwathError as error:  # what is due stays due until the database is back
+            log.warning("triggers could not be looked at: %s", error.message)
+        except Exception:
+            log.exception("triggers could not be looked at")
 
 
 async def _remove_old(services: Services, every_s: float) -> None:

@@ -6,7 +6,6 @@ fence: what an older attempt says is refused once there is a newer one. Only thi
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -23,13 +22,12 @@ from swath.protocol.messages import (
     RunRequest,
     Work,
 )
-from swath.protocol.sources import is_commit
 from swath.protocol.tokens import new_token, token_digest
 from swath.server.audit import record
 from swath.server.database.database import Connection, Database, Row
-from swath.server.labels import with_launchers
 from swath.server.next_run import take_next
 from swath.server.refusals import Conflict, NotFound, Refusal
+from swath.server.run_rows import NewRun, cancel_run, insert_run, request_digest
 
 
 @dataclass(frozen=True)
@@ -71,9 +69,7 @@ class Queue:
         key: makes it safe to ask again after an answer was lost: the same key with the same request gives the same run.
         Raises NotFound for an unknown project, Conflict when the key was used for another request.
         """
-        text = request.model_dump_json()
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        labels = with_launchers(request.labels, (request.runs_on,) if request.runs_on else ())
+        digest = request_digest(request)
         with self._database.transaction() as db:
             project = self._project(db, request)
             if key is not None:
@@ -82,17 +78,8 @@ class Queue:
                 )
                 if earlier:
                     return self._same(earlier[0], digest, key)
-            added = db.execute(
-                "INSERT INTO runs (id, project, name, pipeline, request, labels, priority, limit_key, state, attempts, when_lost,"
-                " requested_by, idempotency_key, digest, queued, commit_hash)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (project, idempotency_key) DO NOTHING RETURNING id",
-                (
-                    run, project, name, pipeline, text, labels, request.priority, request.limit_key or "",
-                    request.attempts, request.when_lost, who, key, digest, self._clock(),
-                    request.ref if request.ref and is_commit(request.ref) else "",
-                ),
-            )  # fmt: skip
+            new = NewRun(run, project, name, pipeline, request, who, key)
+            added = insert_run(db, new, self._clock())
             if not added:  # another server process was asked with this key at the same moment
                 earlier = db.execute(
                     "SELECT id, digest FROM runs WHERE project = ? AND idempotency_key = ?", (project, key)
@@ -303,24 +290,10 @@ class Queue:
 
     def cancel(self, run: str, who: str, reason: str) -> str:
         """Ask a run to stop; one that is queued ends at once. Returns its state. Raises Conflict when it has ended."""
-        text = f"cancelled by {who}{f': {reason}' if reason else ''}"
         with self._database.transaction() as db:
-            ended = db.execute(
-                "UPDATE runs SET state = 'ended', ended = ?, status = 'interrupted', exit_code = 130, error = ?, cancel = ?"
-                " WHERE id = ? AND state = 'queued' RETURNING id",
-                (self._clock(), text, text, run),
+            return cancel_run(
+                db, self._database, run, f"cancelled by {who}{f': {reason}' if reason else ''}", self._clock()
             )
-            if ended:
-                return "ended"
-            rows = db.execute(f"SELECT state, cancel FROM runs WHERE id = ? {self._database.for_update}", (run,))
-            if not rows:
-                raise NotFound(f"there is no run {run}")
-            if rows[0]["state"] == "ended":
-                raise Conflict(f"{run} has ended already")
-            if not rows[0]["cancel"]:
-                db.execute("UPDATE runs SET cancel = ? WHERE id = ?", (text, run))
-            state: str = rows[0]["state"]
-            return state
 
     def resume(self, run: str, who: str) -> None:
         """Queue a run again that has ended without its result. The attempt that comes goes on where the journal of its machine ends.
@@ -343,6 +316,9 @@ class Queue:
                 " '[]', files = '[]', summary = '{}', attempts = ? WHERE id = ?",
                 (max(row["attempts"], row["attempt"] + 1), run),
             )
+            db.execute(
+                "UPDATE firings SET state = 'begun', status = '' WHERE run_id = ?", (run,)
+            )  # its end counts again
             record(db, self._clock(), who, "resume run", run, {"was": row["status"]})
 
     def settle(self) -> list[str]:

@@ -24,6 +24,7 @@ from swath.server.runs import Runs
 from swath.server.sessions import Sessions
 from swath.server.sign_in import SignIn
 from swath.server.spec_checks import LocalSpecCheck, SpecChecks
+from swath.server.triggers.triggers import Triggers
 from swath.server.users import Users
 from swath.server.wakeup import Wakeup
 
@@ -54,6 +55,7 @@ class Services:
     agents: Agents
     projects: Projects
     queue: Queue
+    triggers: Triggers
     runs: Runs
     live: LiveDocuments
     published: PublishedFiles
@@ -92,7 +94,8 @@ class Services:
         return cls(
             database=database, accounts=Accounts(database, clock), users=Users(database, clock), sessions=sessions,
             sign_in=SignIn(database, sessions, clock), agents=Agents(database, clock), projects=projects,
-            queue=Queue(database, queue, clock), runs=Runs(database, clock), live=LiveDocuments(database, clock),
+            queue=Queue(database, queue, clock), triggers=Triggers.of(database, clock), runs=Runs(database, clock),
+            live=LiveDocuments(database, clock),
             published=published,
             checks=SpecChecks(published, local_check),
             retention=Retention(database, keep, clock), identity=server_id(database), wakeup=Wakeup(), limits=limits,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from swath.triggers.schedule import Missed, delay_s, due_now
-from swath.triggers.trigger import AfterTrigger, EveryTrigger, ScheduledTrigger, SensorTrigger, Trigger
+from swath.triggers.trigger import AfterTrigger, EveryTrigger, ScheduledTrigger, SensorTrigger, ServerTrigger, Trigger
 
 SENSOR_CLASSES = get_args(SensorTrigger)
 SCHEDULE_CLASSES = get_args(ScheduledTrigger)
@@ -81,12 +81,13 @@ def replaces(overlap: str) -> bool:
     return overlap == "replace"
 
 
-def fingerprint(trigger: Trigger) -> str:
-    """Of the schedule of a trigger, or of what its sensor looks at."""
+def fingerprint(trigger: Trigger | ServerTrigger, root: str = "") -> str:
+    """Of the schedule of a trigger, or of what its sensor looks at. root: where the project is, which makes no difference."""
     fields = trigger.model_dump(
         mode="json", exclude=_NOT_OF_THE_SOURCE - ({"every"} if isinstance(trigger, EveryTrigger) else set())
     )
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
+    text = json.dumps(fields, sort_keys=True)
+    return hashlib.sha256((text.replace(root, "") if root else text).encode()).hexdigest()[:32]
 
 
 def due_key(moment: datetime) -> str:
@@ -94,7 +95,9 @@ def due_key(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def followers(triggers: Mapping[str, Trigger], ended: str, status: str) -> Iterator[tuple[str, AfterTrigger]]:
+def followers(
+    triggers: Mapping[str, Trigger | ServerTrigger], ended: str, status: str
+) -> Iterator[tuple[str, AfterTrigger]]:
     """The triggers that a run of the trigger `ended` with such a status fires."""
     for name, trigger in triggers.items():
         if isinstance(trigger, AfterTrigger) and trigger.after == ended and _counts(trigger, status):

@@ -234,6 +234,16 @@ class PythonSensor(_Sensor):
     """Keyword arguments of the function."""
 
 
+class SensorSettings(_Sensor):
+    """What a server knows of a sensor: how often it looks and what it starts, but not what it looks at. That is the agents' matter."""
+
+    found_names: ClassVar[frozenset[str] | None] = None
+
+    kind: Literal["sensor"] = "sensor"
+    sensor: str = Field(max_length=100)
+    """Kind of the sensor."""
+
+
 SensorTrigger = StacSensor | FilesSensor | BucketSensor | HttpSensor | GitSensor | PythonSensor
 ScheduledTrigger = CronTrigger | EveryTrigger
 SENSORS = ("stac", "files", "bucket", "http", "git", "python")
@@ -258,3 +268,7 @@ def _with_kind(value: Any, info: Any) -> Any:
 
 Trigger = Annotated[ScheduledTrigger | AfterTrigger | SensorTrigger, Field(discriminator="kind"), ShortForm(_with_kind)]
 """One trigger: its kind follows from cron, every, after or sensor."""
+ServerTrigger = Annotated[
+    ScheduledTrigger | AfterTrigger | SensorSettings, Field(discriminator="kind"), ShortForm(_with_kind)
+]
+"""One trigger, as a server stores it."""

@@ -281,6 +281,12 @@ NEEDS = {  # the least role, as in the table of docs/security.md; other kinds of
     ("GET", "/projects/{project}/members"): "keeper", ("PUT", "/projects/{project}/members/{name}"): "keeper",
     ("DELETE", "/projects/{project}/members/{name}"): "keeper",
     ("POST", "/attempts/{run}/{number}/work"): "attempt",
+    ("GET", "/projects/{project}/triggers"): "viewer", ("GET", "/projects/{project}/triggers/{trigger}"): "viewer",
+    ("PUT", "/projects/{project}/triggers/{trigger}"): "keeper", ("DELETE", "/projects/{project}/triggers/{trigger}"): "keeper",
+    ("POST", "/projects/{project}/triggers/{trigger}/pause"): "keeper",
+    ("POST", "/projects/{project}/triggers/{trigger}/resume"): "keeper",
+    ("POST", "/projects/{project}/triggers/{trigger}/fire"): "runner", ("POST", "/agents/{agent}/look"): "agent",
+    ("POST", "/agents/{agent}/look/{look}/found"): "agent", ("POST", "/agents/{agent}/look/{look}/triggers"): "agent",
 }  # fmt: skip
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/runs"): {"project": "lakes", "spec": SPEC}, ("POST", "/runs/{run}/cancel"): {},
@@ -294,6 +300,11 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/agents/{name}/pause"): {"paused": True}, ("PUT", "/projects/{name}/limits/{key}"): {"most": 1},
     ("POST", "/me/tokens"): {"name": "mine"}, ("POST", "/users"): {"name": "new"}, ("PATCH", "/users/{name}"): {},
     ("PUT", "/users/{name}/password"): {"password": "x"}, ("PUT", "/projects/{project}/members/{name}"): {"role": "viewer"},
+    ("PUT", "/projects/{project}/triggers/{trigger}"): {"definition": {"every": "1h"}, "spec": SPEC},
+    ("POST", "/projects/{project}/triggers/{trigger}/fire"): {}, ("POST", "/projects/{project}/triggers/{trigger}/resume"): {},
+    ("POST", "/agents/{agent}/look"): {"session": "session of desk"},
+    ("POST", "/agents/{agent}/look/{look}/found"): {"session": "12345678", "fence": 1},
+    ("POST", "/agents/{agent}/look/{look}/triggers"): {"session": "12345678", "fence": 1},
 }  # fmt: skip
 
 

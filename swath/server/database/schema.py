@@ -99,6 +99,37 @@ STEPS = (
     ALTER TABLE audit ADD COLUMN via TEXT NOT NULL DEFAULT '';
     ALTER TABLE audit ADD COLUMN address TEXT NOT NULL DEFAULT ''
     """,
+    """
+    CREATE TABLE triggers (
+        id TEXT PRIMARY KEY, project TEXT NOT NULL REFERENCES projects(id), name TEXT NOT NULL, kind TEXT NOT NULL,
+        origin TEXT NOT NULL, definition TEXT NOT NULL, fingerprint TEXT NOT NULL, spec TEXT NOT NULL,
+        commit_hash TEXT NOT NULL DEFAULT '', considered DOUBLE PRECISION NOT NULL, next_due DOUBLE PRECISION,
+        looked DOUBLE PRECISION, look_cursor TEXT NOT NULL DEFAULT 'null', paused TEXT NOT NULL DEFAULT '',
+        missed TEXT NOT NULL DEFAULT '', hook_key TEXT NOT NULL DEFAULT '', firings BIGINT NOT NULL DEFAULT 0,
+        ticks BIGINT NOT NULL DEFAULT 0, UNIQUE (project, name)
+    );
+    CREATE INDEX due_triggers ON triggers (next_due) WHERE next_due IS NOT NULL;
+    CREATE TABLE firings (
+        trigger_id TEXT NOT NULL REFERENCES triggers(id), key TEXT NOT NULL, number BIGINT NOT NULL, due DOUBLE PRECISION NOT NULL,
+        not_before DOUBLE PRECISION NOT NULL, expires DOUBLE PRECISION, made DOUBLE PRECISION NOT NULL, found TEXT NOT NULL,
+        depth BIGINT NOT NULL, state TEXT NOT NULL, run_id TEXT NOT NULL DEFAULT '', status TEXT NOT NULL DEFAULT '',
+        text TEXT NOT NULL DEFAULT '', PRIMARY KEY (trigger_id, key), UNIQUE (trigger_id, number)
+    );
+    CREATE INDEX open_firings ON firings (state, trigger_id, number) WHERE state <> 'ended';
+    CREATE INDEX firings_of_runs ON firings (run_id) WHERE run_id <> '';
+    CREATE TABLE ticks (
+        trigger_id TEXT NOT NULL REFERENCES triggers(id), number BIGINT NOT NULL, first DOUBLE PRECISION NOT NULL,
+        at DOUBLE PRECISION NOT NULL, times BIGINT NOT NULL, outcome TEXT NOT NULL, text TEXT NOT NULL,
+        PRIMARY KEY (trigger_id, number)
+    );
+    CREATE TABLE looks (
+        id TEXT PRIMARY KEY, project TEXT NOT NULL REFERENCES projects(id), trigger_id TEXT NOT NULL DEFAULT '',
+        due DOUBLE PRECISION NOT NULL, fence BIGINT NOT NULL DEFAULT 0, agent TEXT NOT NULL DEFAULT '',
+        session TEXT NOT NULL DEFAULT '', expires DOUBLE PRECISION NOT NULL DEFAULT 0, digest TEXT NOT NULL DEFAULT '',
+        done DOUBLE PRECISION, problem TEXT NOT NULL DEFAULT ''
+    );
+    CREATE INDEX due_looks ON looks (due)
+    """,
 )
 
 
