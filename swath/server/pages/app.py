@@ -9,7 +9,18 @@ from starlette.exceptions import HTTPException
 
 from swath.errors import SwathError
 from swath.server.api.requests import http_status, problem, public_error
-from swath.server.pages import agents_page, assets, new_run, oidc, people_page, run_files, run_page, runs_page, sign_in
+from swath.server.pages import (
+    agents_page,
+    assets,
+    new_run,
+    oidc,
+    people_page,
+    run_files,
+    run_page,
+    runs_page,
+    sign_in,
+    triggers_page,
+)
 from swath.server.pages.page_session import SignInNeeded
 from swath.server.pages.render import page
 from swath.server.refusals import Refusal
@@ -30,6 +41,7 @@ def create_pages(services: Services, *, secure: bool, url: str) -> FastAPI:
         runs_page.router,
         run_page.router,
         run_files.router,
+        triggers_page.router,
     ):
         app.include_router(router)
     app.add_exception_handler(SignInNeeded, _sign_in)
