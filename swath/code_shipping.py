@@ -329,16 +329,21 @@ def _places(spec: ModuleSpec) -> list[str]:
 
 def _within(place: str, folder: Path) -> bool:
     """Whether a file belongs to the project: below its folder, and neither installed nor of Python or swath."""
-    path = Path(place).resolve()
-    if not path.is_relative_to(folder) or FOREIGN_FOLDERS & set(path.relative_to(folder).parts):
+    path, base = _resolved(place), os.path.join(folder, "")  # noqa: PTH118 - strings: a run asks this of every imported module
+    if not path.startswith(base) or FOREIGN_FOLDERS & set(path[len(base) :].split(os.sep)):
         return False
-    return not any(path.is_relative_to(other) for other in _foreign_paths())
+    return not any(path == other or path.startswith(other + os.sep) for other in _foreign_paths())
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _resolved(place: str) -> str:
+    return os.path.realpath(place)
 
 
 @functools.cache
-def _foreign_paths() -> tuple[Path, ...]:
+def _foreign_paths() -> tuple[str, ...]:
     installed = (sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-    return (*(Path(path).resolve() for path in installed), Path(__file__).resolve().parent)
+    return (*(os.path.realpath(path) for path in installed), os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
 
 
 def _has_source(module: ModuleType, source: ModuleSource) -> bool:

@@ -1,5 +1,7 @@
 """The version of swath, and those of the libraries that it runs on."""
 
+import functools
+
 __version__ = "0.2.0"
 
 LIBRARIES = (
@@ -22,12 +24,17 @@ LIBRARIES = (
 def versions(libraries: tuple[str, ...] = LIBRARIES) -> dict[str, str]:
     """Versions of swath, Python and the libraries by name; a library that is not installed is left out."""
     import platform  # here: every command imports this module for the version alone
+
+    found = {name: version for name in libraries if (version := _installed(name))}
+    return {"swath": __version__, "python": platform.python_version(), **found}
+
+
+@functools.cache
+def _installed(name: str) -> str:
+    """The version of a distribution; empty if it is not installed."""
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {"swath": __version__, "python": platform.python_version()}
-    for name in libraries:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
