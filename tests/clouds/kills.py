@@ -77,8 +77,8 @@ class KilledRuns:
         again = self._unfinished()
         words = ("resume", "last") if again else ("run", "--fresh", self._spec)
         process = self._start(*words)
-        # At random, but equally often in each sixth of a run; after a run that ended before, in another sixth.
-        after = max(0.1, whole_s * ((results.kills + results.ended) % 6 + self._random.random()) / 6)
+        # At random, but equally often in each quarter of a run; after a run that ended before, in another quarter.
+        after = max(0.1, whole_s * ((results.kills + results.ended) % 4 + self._random.random()) / 4)
         if not process.ended(after):
             process.kill()
         code = process.code()
