@@ -330,7 +330,7 @@ def _places(spec: ModuleSpec) -> list[str]:
 def _within(place: str, folder: Path) -> bool:
     """Whether a file belongs to the project: below its folder, and neither installed nor of Python or swath."""
     path, base = _resolved(place), os.path.join(folder, "")  # noqa: PTH118 - strings: a run asks this of every imported module
-    if not path.startswith(base) or FOREIGN_FOLDERS & set(path[len(base) :].split(os.sep)):
+    if not path.startswith(base) or FOREIGN_FOLDERS & set(Path(path[len(base) :]).parts):
         return False
     return not any(path == other or path.startswith(other + os.sep) for other in _foreign_paths())
 
