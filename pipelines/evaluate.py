@@ -130,7 +130,7 @@ def evaluate(spec: Evaluate) -> Any:
         scored = score_map_region.map(regions, scoring_input=scoring_input, errors=errors)
     return publish_scores(
         scored, scoring_input=scoring_input, regions=regions, errors=errors, objects=spec.objects, draws=spec.draws, seed=spec.seed,
-        output=spec.output.to, of=spec.model.path if spec.model is not None else spec.map,
+        output=spec.output.to, of=spec.model.subject if spec.model is not None else spec.map,
     )  # fmt: skip
 
 
@@ -280,7 +280,7 @@ def plan(spec: Evaluate) -> dict[str, Any]:
     check_files(found.grids)
     regions = plan_sheets(found.grids, found.area, output_of(spec.output.to), spec.region)
     return {
-        "scored": spec.model.path if spec.model is not None else spec.map,
+        "scored": spec.model.subject if spec.model is not None else spec.map,
         "classes": ", ".join(each.name for each in found.classes),
         "images": len(found.images),
         "regions": len(regions),

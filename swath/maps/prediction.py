@@ -39,7 +39,7 @@ MOSAICS = {
 """What is taken where scenes overlap."""
 ARTIFACTS = {
     "pt2": "torch.export.save", "torchscript": "torch.jit.save", "onnx": "onnx", "safetensors": "safetensors",
-    "checkpoint": "torch.save",
+    "checkpoint": "torch.save", "function": "python",
 }  # fmt: skip
 """How the STAC extension for models calls the formats of weights."""
 

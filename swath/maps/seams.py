@@ -55,12 +55,15 @@ class SeamCheck:
 
     def certificate(self, model: ModelInfo, runtime_reason: str = "") -> dict[str, Any]:
         """Plain values for the report: whether the map is exact, and if not, why; and what computed it, and why that did."""
-        difference = (
-            "pixels differ between tilings in the last bits of the network's arithmetic" if self.differing else ""
-        )
+        difference = "pixels differ between tilings in the last bits of the network's arithmetic"
+        if model.format == "function":
+            difference = (
+                "pixels differ between tilings: the function looks farther than the spec's radius, or its arithmetic depends on where "
+                "a block begins"
+            )
         return {
             "exact": model.exact and not self.differing,
-            "reason": model.reason or difference,
+            "reason": model.reason or (difference if self.differing else ""),
             "radius": model.radius,
             "stride": model.stride,
             "halo": model.halo,

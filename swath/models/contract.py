@@ -8,11 +8,14 @@ from typing import Any, Literal
 from swath.models.lattice import Lattice
 from swath.models.network_axes import PLAIN, NetworkAxes
 
-Format = Literal["pt2", "torchscript", "onnx", "safetensors", "checkpoint"]
+Format = Literal["pt2", "torchscript", "onnx", "safetensors", "checkpoint", "function"]
+"""Of weights; `function`: a function of the project, with or without a file that it reads."""
 Precision = Literal["float32", "bfloat16", "float16"]
-Runtime = Literal["torch", "onnxruntime", "openvino"]
-"""A library that runs networks."""
+Runtime = Literal["torch", "onnxruntime", "openvino", "python"]
+"""A library that runs networks; `python` calls functions of the project."""
 
+UNBOUNDED = -1
+"""Radius of a function of the project that looks at all of its block."""
 DTYPE_RANGES = {
     "uint8": (0, 2**8 - 1),
     "uint16": (0, 2**16 - 1),
@@ -26,6 +29,8 @@ DTYPE_RANGES = {
 
 def native_runtime(form: Format) -> Runtime:
     """The library that runs a file of this format as it is."""
+    if form == "function":
+        return "python"
     return "onnxruntime" if form == "onnx" else "torch"
 
 
@@ -88,12 +93,12 @@ class Weights:
     """The weights file of a model: everything that its receptive field depends on."""
 
     path: str
-    """Absolute path, or a URL."""
+    """Absolute path, or a URL; of a `function` that reads no file, its name."""
     format: Format
     sha256: str
-    """Of the weights file (and, for ONNX, of the files beside it that hold weights)."""
+    """Of the weights file (and, for ONNX, of the files beside it that hold weights); of the code of a `function` without a file."""
     factory: str | None
-    """`module:function` for safetensors and checkpoints."""
+    """`module:function` for safetensors and checkpoints; of a `function`, itself."""
     bands: int
     """Input bands, by the contract."""
     output: str = ""
@@ -108,6 +113,8 @@ class Weights:
     """Height and width of the square images that the contract names; 0 for none."""
     axes: NetworkAxes = PLAIN
     """How the arrays of the network lie, by the contract."""
+    radius: int = 0
+    """How far a `function` looks, by the spec; see swath.models.function_reach."""
 
 
 @dataclass(frozen=True)

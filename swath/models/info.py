@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 from swath.errors import ModelError
-from swath.models.contract import Contract, Format, ModelInfo, Precision, ReceptiveField, Weights, native_runtime
+from swath.models.contract import (
+    UNBOUNDED,
+    Contract,
+    Format,
+    ModelInfo,
+    Precision,
+    ReceptiveField,
+    Weights,
+    native_runtime,
+)
 from swath.models.contract_file import contract_path, read_contract
 from swath.models.declaration import channels_error
 from swath.models.device import Device, resolve_device
@@ -21,6 +31,8 @@ def contract_of(ref: ModelRef) -> Contract:
     """The model's contract: the file that the spec names, or the one beside the weights. Raises ModelError."""
     if ref.contract is not None:
         return read_contract(local_copy(ref.contract))
+    if ref.path is None:
+        raise ModelError(f"{ref.predictor}: the model's contract is missing", remedy="give its path in model.contract")
     if "://" not in ref.path:
         return read_contract(contract_path(ref.path))
     folder, _, name = ref.path.rpartition("/")
@@ -30,6 +42,9 @@ def contract_of(ref: ModelRef) -> Contract:
 def check_weights(ref: ModelRef) -> None:
     """Raise ModelError for a file on this machine that is no model, holds what a model may not, or does not fit its contract. What
     is elsewhere is not fetched."""
+    if ref.predictor is not None or ref.path is None:
+        _function_of(ref)
+        return
     form = format_of(ref.path, ref.trust)
     if "://" not in ref.path and Path(ref.path).is_file():
         check_file(ref.path, form, contract_of(ref))
@@ -38,6 +53,8 @@ def check_weights(ref: ModelRef) -> None:
 def weights_of(ref: ModelRef) -> Weights:
     """The weights with their checksum. Reads the file, but loads no network. Raises ModelError, also for a file that holds what a model
     may not."""
+    if ref.predictor is not None or ref.path is None:
+        return _function_of(ref)
     form = format_of(ref.path, ref.trust)
     path: str | Path = ref.path if "://" in ref.path else Path(ref.path).absolute()
     if isinstance(path, Path) and not path.is_file():
@@ -57,17 +74,40 @@ def weights_of(ref: ModelRef) -> Weights:
     )  # fmt: skip
 
 
+def _function_of(ref: ModelRef) -> Weights:
+    """A function of the project, with the file that it reads, if there is one. Imports nothing."""
+    named = ref.predictor or ""
+    code = module_digest(named.partition(":")[0])
+    if not code:
+        remedy = "the module has to be in the project's root or its folder of pipelines, or be installed"
+        raise ModelError(f"predictor {named}: there is no module {named.partition(':')[0]}", remedy=remedy)
+    path, sha256 = named, hashlib.sha256(code.encode()).hexdigest()
+    if ref.path is not None:
+        path = ref.path if "://" in ref.path else str(Path(ref.path).absolute())
+        sha256 = weights_sha256(local_copy(path))
+    contract = contract_of(ref)
+    radius = UNBOUNDED if ref.radius == "unbounded" else ref.radius or 0
+    return Weights(
+        path, "function", sha256, named, len(contract.bands), contract.output_name, code, contract.expected_channels,
+        axes=contract.axes, radius=radius,
+    )  # fmt: skip
+
+
 def measure_weights(weights: Weights) -> ReceptiveField:
     """Load the network and measure its receptive field; takes a few seconds. Deterministic for the same weights.
 
     Raises ModelError, also for a network that does not give the contract's number of channels.
     """
+    from swath.models.function_reach import probe_function
     from swath.models.receptive import gives_probabilities, measure_predictor, output_channels
 
     predictor = load_model(weights)
-    found = measure_predictor(
-        predictor, weights.bands, weights.size, weights.likely_size, votes=bool(weights.axes.numbers)
-    )
+    if weights.format == "function":
+        found = probe_function(predictor, weights.factory or "", weights.bands, weights.radius)
+    else:
+        found = measure_predictor(
+            predictor, weights.bands, weights.size, weights.likely_size, votes=bool(weights.axes.numbers)
+        )
     if weights.channels is not None:
         given = output_channels(predictor, weights.bands, found.size)
         if given != weights.channels:
@@ -85,7 +125,7 @@ def measure_channels(weights: Weights) -> int:
 def describe(ref: ModelRef, receptive: ReceptiveField) -> ModelInfo:
     """Everything that a call needs to know of the model, from an earlier measurement. Loads no network."""
     weights = weights_of(ref)
-    on_cpu = weights.format == "onnx" or ref.runtime in ("onnxruntime", "openvino")
+    on_cpu = weights.format in ("onnx", "function") or ref.runtime in ("onnxruntime", "openvino")
     device: Device = "cpu" if on_cpu else resolve_device(ref.device)
     if ref.precision == "float16" and device == "cpu":
         raise ModelError(

@@ -106,8 +106,9 @@ class _How:
 
 @lru_cache(maxsize=_CACHED)
 def _load(href: str, weights: ConvertibleWeights, how: _How) -> Predictor:
-    path, form = local_copy(href), weights.format
-    if weights_sha256(path) != weights.sha256:
+    form = weights.format
+    path = "" if href == weights.factory else local_copy(href)  # of a function that reads no file
+    if path and weights_sha256(path) != weights.sha256:
         raise ModelError(f"{href}: the weights have changed since the run began", remedy="start the run again")
     require_runtime(how.runtime, href)
     runtime, output = RUNTIMES[how.runtime], weights.output
@@ -117,7 +118,7 @@ def _load(href: str, weights: ConvertibleWeights, how: _How) -> Predictor:
             raise NotConverted(f"{href}: a network whose bands are the last axis is not converted to ONNX")
         path, form, output = converted_weights(path, weights), "onnx", OUTPUT
         sha256 = weights_sha256(path)
-    if form != "safetensors":  # which is nothing but numbers
+    if form not in ("safetensors", "function"):  # which is nothing but numbers, and what the project's own code reads
         files = tuple(str(Path(each).absolute()) for each in weights_files(path))
         rehearsal = "rehearse_openvino" if how.runtime == "openvino" else "rehearse"
         load_first(FirstLoad(path, form, sha256, files, (runtime.package,), f"{__name__}:{rehearsal}"))

@@ -46,7 +46,7 @@ def _facts(weights: Weights) -> dict[str, Any]:
     """Everything that a measurement depends on, as JSON gives it back; not where the file is."""
     fields = dataclasses.asdict(weights)
     del fields["path"]
-    library = "onnxruntime" if weights.format == "onnx" else "torch"
+    library = {"onnx": "onnxruntime", "function": "numpy"}.get(weights.format, "torch")
     try:
         version = metadata.version(library)
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""ModelRuntime: the interface of a library that runs networks, and the three that swath has.
+"""ModelRuntime: the interface of a library that runs networks, the three that swath has, and that of functions of the project.
 
 The libraries, and numpy, are imported when a network is opened. All run one thread on the CPU; a worker is one process per core. Only
 torch runs on a GPU.
@@ -137,7 +137,26 @@ class OpenVinoRuntime:
         return OpenVinoPredictor.open(file.path, file.output, precision, file.name, file.axes)
 
 
-RUNTIMES: dict[Runtime, ModelRuntime] = {each.name: each for each in (TorchRuntime(), OnnxRuntime(), OpenVinoRuntime())}
+@dataclass(frozen=True)
+class PythonRuntime:
+    """Calls of a function of the project."""
+
+    name: Runtime = "python"
+    package: str = "numpy"
+    extra: str = ""
+    formats: tuple[Format, ...] = ("function",)
+    precisions: tuple[Precision, ...] = ("float32",)
+    devices: tuple[Device, ...] = ("cpu",)
+
+    def open(self, file: NetworkFile, precision: Precision, device: Device) -> Predictor:
+        from swath.models.function_predictor import FunctionPredictor
+
+        return FunctionPredictor.open(file.factory or "", file.code, file.path, file.axes)
+
+
+RUNTIMES: dict[Runtime, ModelRuntime] = {
+    each.name: each for each in (TorchRuntime(), OnnxRuntime(), OpenVinoRuntime(), PythonRuntime())
+}
 
 
 def require_runtime(runtime: Runtime, path: str) -> None:

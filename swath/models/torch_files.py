@@ -11,8 +11,8 @@ from swath.errors import ModelError
 from swath.models.exported_archive import read_program
 from swath.models.global_layers import TorchNetwork
 from swath.models.predictor import cause, first_line
+from swath.models.project_function import project_function
 from swath.models.safety.torchscript import check_script, checked_script
-from swath.module_code import CodeChanged, import_as
 
 if TYPE_CHECKING:
     import torch
@@ -117,18 +117,7 @@ def _module_of(factory: str | None, path: str, code: str) -> torch.nn.Module:
 
 
 def _call_factory(factory: str, path: str, code: str) -> Any:
-    name, _, function = factory.partition(":")
-    if not name or not function:
-        raise ModelError(f"{path}: factory {factory!r} must be module:function")
-    try:
-        make = getattr(import_as(name, code), function)
-    except CodeChanged as error:
-        raise ModelError(f"{path}: factory {factory}: {error}", remedy="start the run again") from error
-    except ImportError as error:
-        remedy = "the module has to be in the project's root or its folder of pipelines, or be installed"
-        raise ModelError(f"{path}: factory {factory}: cannot import {name}: {error}", remedy=remedy) from error
-    except AttributeError:
-        raise ModelError(f"{path}: factory {factory}: module {name} has no {function}") from None
+    make = project_function(factory, f"{path}: factory", code)
     try:
         return make()
     except TypeError as error:

@@ -230,7 +230,9 @@ def _with_contracts(spec: Spec) -> Spec:
     update = {}
     for name in type(spec).model_fields:
         value = getattr(spec, name)
-        if isinstance(value, ModelRef) and value.contract is None and reachability.is_local(value.path):
+        if not isinstance(value, ModelRef) or value.contract is not None or value.path is None:
+            continue
+        if reachability.is_local(value.path):
             update[name] = value.model_copy(update={"contract": str(contract_path(value.path))})
     return spec.model_copy(update=update)
 

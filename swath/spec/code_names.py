@@ -1,4 +1,4 @@
-"""Modules that a spec names as `module:function`: factories of models, networks of trainings."""
+"""Modules that a spec names as `module:function`: factories of models, functions that are models, networks of trainings."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ def modules_of(value: object) -> Iterator[str]:
     """The modules that a value of a spec names, in any depth."""
     if isinstance(value, ModelRef) and value.factory is not None:
         yield value.factory.partition(":")[0]
+    if isinstance(value, ModelRef) and value.predictor is not None:
+        yield value.predictor.partition(":")[0]
     if isinstance(value, Network) and ":" in value.name and not value.name.startswith(("smp:", "timm:")):
         yield value.name.partition(":")[0]
     if isinstance(value, SpecModel):

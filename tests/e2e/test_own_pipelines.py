@@ -127,3 +127,26 @@ def test_the_script_runs(pipe: Pipe, scene: Path) -> None:
     known = np.isfinite(found)
     assert known.mean() > 0.3
     np.testing.assert_allclose(found[known], ((green - nir) / (green + nir).clip(1))[known], atol=1e-6)
+
+
+def test_a_rule_on_bands_is_a_model(project: Pipe, scene: Path) -> None:
+    shutil.copy(scene, project.folder / "data/landsat.tif")
+    output = {"to": "out/water-rule", "vectors": False, "blocksize": 128}
+    project("run", spec_of(project, "water-rule", output=output, region=256))
+    model = {"predictor": "band_rules:texture", "radius": 2, "contract": "models/texture.json"}
+    project("run", spec_of(project, "water-rule", model=model, region=256, output=output | {"to": "out/texture"}))
+    with rasterio.open(scene) as file:
+        green, red, nir = (file.read(band).astype("f4") for band in (2, 3, 4))
+        known = file.dataset_mask() > 0
+    with rasterio.open(project.folder / "out/water-rule/map.tif") as file:
+        assert np.array_equal(file.read(1)[known], ((green - nir) / np.maximum(green + nir, 1) > 0.05)[known])
+        assert (file.read(1)[~known] == 255).all()
+    red, nir = np.where(known, red, 0), np.where(known, nir, 0)
+    ndvi = (nir - red) / np.maximum(nir + red, 1)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(ndvi, 2, mode="edge"), (5, 5)).std(axis=(2, 3))
+    with rasterio.open(project.folder / "out/texture/map.tif") as file:
+        np.testing.assert_array_equal(file.read()[:, known], np.stack([ndvi, around])[:, known])
+    for name, radius in (("water-rule", 0), ("texture", 2)):
+        seams = json.loads((project.folder / "out" / name / "report.json").read_text())["seams"]
+        assert (seams["exact"], seams["radius"], seams["differing"], seams["runtime"]) == (True, radius, 0, "python")
+        assert seams["pixels"] > 10000

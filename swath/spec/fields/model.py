@@ -1,10 +1,10 @@
-"""A trained model in a spec: the files of its weights and its contract, precision and device."""
+"""A model in a spec: the files of its weights and its contract, precision and device; or a function of the project."""
 
 from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,14 +14,21 @@ from swath.spec.spec_model import SpecModel, mistake
 
 
 class ModelRef(SpecModel):
-    """A trained model. In YAML: a path, or a mapping."""
+    """A trained model, or a function of the project. In YAML: a path, or a mapping."""
 
     short_schemas = ({"type": "string", "description": "Path of the weights"},)
 
-    path: InputPath
-    """Weights: .pt2 (torch.export), .pt or .torchscript (TorchScript), .onnx, or .safetensors with `factory`."""
+    path: InputPath | None = None
+    """Weights: .pt2 (torch.export), .pt or .torchscript (TorchScript), .onnx, or .safetensors with `factory`. With `predictor` a file
+    that the function reads, which may be left out."""
     contract: InputPath | None = None
     """The model's contract; the file beside the weights with the same name and the suffix .json when not given."""
+    predictor: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
+    """`module:function` of the project, which is the model: called with a block of pixels, (bands, height, width) in float32, scaled by
+    the contract, and the path of the file if there is one; gives an array of the block's height and width."""
+    radius: Annotated[int, Field(ge=0, le=512)] | Literal["unbounded"] | None = None
+    """For `predictor`: how many pixels from a pixel the function looks, 0 for a function of each pixel alone. `unbounded` for one that
+    looks at its whole block: its tiles are blended, and the map is approximate."""
     factory: str | None = None
     """For .safetensors and trusted checkpoints: `module:function`, which returns the torch.nn.Module to load the weights into."""
     trust: bool = False
@@ -44,14 +51,40 @@ class ModelRef(SpecModel):
     bits."""
 
     @model_validator(mode="after")
+    def _function(self) -> ModelRef:
+        if self.predictor is None:
+            if self.path is None:
+                raise ValueError("give the path of the weights, or a predictor: module:function of the project")
+            if self.radius is not None:
+                raise ValueError("radius: goes with predictor; that of a network is measured")
+            return self
+        if self.radius is None:
+            raise ValueError(
+                "radius: is missing: how many pixels from a pixel the predictor looks; 0 for a function of each pixel alone"
+            )
+        if self.contract is None and self.path is None:
+            raise ValueError("contract: is missing: a predictor without a file has a contract of its own")
+        unused = [name for name in ("factory", "trust", "precision", "runtime") if name in self.model_fields_set]
+        if unused or self.device == "cuda":
+            raise ValueError(
+                f"{', '.join(unused) or 'device: cuda'} does not go with predictor, which is called as it is"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _no_pickles(self) -> ModelRef:
-        if not self.trust and _pickled(self.path):
+        if self.predictor is None and self.path is not None and not self.trust and _pickled(self.path):
             raise mistake(
                 "{path} is a pickled checkpoint, which can run code when it is opened: export the network with torch.export.save to a"
                 " .pt2 file, save its weights as .safetensors, or say `trust: true` with `factory` if you know who made it",
                 path=self.path,
             )
         return self
+
+    @property
+    def subject(self) -> str:
+        """The path of the weights, or the name of the function."""
+        return self.path or self.predictor or ""
 
     @classmethod
     def expand(cls, value: Any, info: Any) -> Any:

@@ -36,6 +36,8 @@ def _refused(value: object, path: documents.Path) -> Iterator[tuple[documents.Pa
         yield (*path, "cluster"), f"a cluster of kind {value.cluster.kind} is connected to or started"
     if isinstance(value, ModelRef) and value.factory is not None:
         yield (*path, "factory"), f"{value.factory} is Python code"
+    if isinstance(value, ModelRef) and value.predictor is not None:
+        yield (*path, "predictor"), f"{value.predictor} is Python code"
     if isinstance(value, ModelRef) and value.trust:
         yield (*path, "trust"), "a checkpoint is trusted"
     if isinstance(value, Network) and ":" in value.name and not value.name.startswith(("smp:", "timm:")):
