@@ -14,7 +14,6 @@ import torch
 from safetensors.torch import save_file
 
 from swath.errors import ModelError
-from swath.models import torch_files
 from swath.models.contract import Weights
 from swath.models.load import format_of, load_model, weights_sha256
 from swath.models.torch_files import read_checkpoint
@@ -112,7 +111,7 @@ def test_a_factory_whose_code_changed_since_the_run_began_is_refused(
     def changed(module: str, digest: str) -> None:
         raise CodeChanged("the code of nets changed since the run began")
 
-    monkeypatch.setattr(torch_files, "import_as", changed)
+    monkeypatch.setattr("swath.models.project_function.import_as", changed)
     path = tmp_path / "unet.safetensors"
     save_file(UNet(1, 2).state_dict(), path)
     with pytest.raises(ModelError, match="factory nets:make: the code of nets changed") as caught:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Self
@@ -26,6 +26,8 @@ from swath.imagery.sources.band_meaning import contradiction_notes
 from swath.imagery.sources.categorical import check_listed, is_categorical_file, is_categorical_name, is_listed
 from swath.imagery.sources.file_notes import file_notes
 from swath.imagery.sources.path_patterns import band_file_names, has_band_files, matching_paths, scene_files
+from swath.imagery.sources.product_metadata import product_of
+from swath.imagery.sources.radiometry import with_overrides
 from swath.spec.fields.paths import BAND
 from swath.storage.address import redacted
 
@@ -174,9 +176,11 @@ def _scenes_of_band_files(
     scenes = []
     for found in scene_files(imagery.paths, names, mask):
         chosen = names or tuple(band for band in found.files if band != mask)
-        bands = []
+        bands, product = [], None
         for position, name in enumerate(chosen):
             band, stem = _band_file(found.files[name], name, imagery, notes, policy)
+            product = product_of(band.href, notes)
+            band = product.described(band, imagery, notes) if product is not None else band
             if model is not None and not imagery.repeat_bands:
                 notes += contradiction_notes(redacted(band.href), model[position], [name, stem])
             bands.append(band)
@@ -185,7 +189,10 @@ def _scenes_of_band_files(
             quality, _ = _band_file(found.files[mask], mask, imagery, notes, policy, numbers=False)
         if imagery.categorical:
             check_listed(imagery.categorical, [*chosen, *([mask] if mask else [])])
-        scenes.append(Scene(found.id, tuple(bands), quality=quality))
+        scene = Scene(found.id, tuple(bands), quality=quality)
+        if product is not None:
+            scene = replace(scene, datetime=product.datetime, cloud_cover=product.cloud_cover)
+        scenes.append(scene)
     return scenes
 
 
@@ -382,14 +389,3 @@ def _crs(file: DatasetReader) -> str | None:
         return None
     code = file.crs.to_epsg(confidence_threshold=100)
     return f"EPSG:{code}" if code is not None else file.crs.to_wkt()
-
-
-def with_overrides(
-    spec_scale: float | None, spec_offset: float | None, scale: float | None, offset: float | None
-) -> tuple[float | None, float | None]:
-    """(scale, offset) with those of the spec in place of the file's; (None, None) when neither is known."""
-    scale = spec_scale if spec_scale is not None else scale
-    offset = spec_offset if spec_offset is not None else offset
-    if scale is None and offset is None:
-        return None, None
-    return (1.0 if scale is None else scale), (0.0 if offset is None else offset)

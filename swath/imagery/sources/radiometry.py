@@ -118,3 +118,14 @@ def _landsat_family(item: pystac.Item, key: str) -> str | None:
 
 def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def with_overrides(
+    spec_scale: float | None, spec_offset: float | None, scale: float | None, offset: float | None
+) -> tuple[float | None, float | None]:
+    """(scale, offset) with those of the spec in place of the file's; (None, None) when neither is known."""
+    scale = spec_scale if spec_scale is not None else scale
+    offset = spec_offset if spec_offset is not None else offset
+    if scale is None and offset is None:
+        return None, None
+    return (1.0 if scale is None else scale), (0.0 if offset is None else offset)

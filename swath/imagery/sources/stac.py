@@ -23,8 +23,8 @@ from swath.imagery.remote.identities import LIMITS, IdentityLimits, identities, 
 from swath.imagery.scene import Band, Scene, Scenes
 from swath.imagery.sources.band_meaning import contradiction_notes
 from swath.imagery.sources.categorical import check_listed, is_categorical_name, is_listed, states_categories
-from swath.imagery.sources.files import band_names, read_band, wanted_bands, with_overrides
-from swath.imagery.sources.radiometry import radiometry
+from swath.imagery.sources.files import band_names, read_band, wanted_bands
+from swath.imagery.sources.radiometry import radiometry, with_overrides
 from swath.imagery.sources.stac_bands import (
     BandPlace,
     count_bands,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from swath.spec.fields.paths import InputPath, InputPattern
+from swath.spec.fields.paths import BAND, InputPath, InputPattern
 from swath.spec.locations import is_remote
 from swath.spec.spec_model import SpecModel
 
@@ -95,5 +95,6 @@ Imagery = Annotated[FilesImagery | StacImagery, Field(discriminator="source")]
 
 def is_known_by_files(imagery: FilesImagery | StacImagery) -> bool:
     """Whether the scenes follow from the spec and the content identities of files on this machine, so that finding them again gives
-    the same unless one of these differs. Not those of a catalogue or a server."""
-    return isinstance(imagery, FilesImagery) and not any(map(is_remote, imagery.paths))
+    the same unless one of these differs. Not those of a catalogue or a server, and not those of products in folders, whose metadata lie
+    in files that the spec does not name."""
+    return isinstance(imagery, FilesImagery) and not any(is_remote(each) or BAND in each for each in imagery.paths)
