@@ -143,8 +143,8 @@ def _landsat(stem: PurePosixPath, identity: str, level: int, day: str, local: bo
         found = _factors(groups, "LEVEL1_RADIOMETRIC_RESCALING", "REFLECTANCE", "B", file)
         scales |= {band: (scale / high, offset / high) for band, (scale, offset) in found.items()}
     date, hour = image.get("DATE_ACQUIRED", ""), image.get("SCENE_CENTER_TIME", "")[:8]
-    when = f"{date}T{hour or '00:00:00'}Z" if date else None
-    return ProductMetadata(identity, file.name, scales, when, _cloud(image, "CLOUD_COVER", file))
+    moment = f"{date}T{hour or '00:00:00'}Z" if date else None
+    return ProductMetadata(identity, file.name, scales, moment, _cloud(image, "CLOUD_COVER", file))
 
 
 def _factors(
