@@ -41,6 +41,7 @@ IN_FLIGHT = {"chain inline": 8, "chain local": 70}
 MOST_KILLS = 4
 """In one round."""
 PATIENCE_S = 90
+"""At least; on a busy machine more, by what an undisturbed run took."""
 
 
 class Wrong(Exception):
@@ -152,7 +153,7 @@ class Round:
         try:
             if kill:
                 told, allowed = self.kill(process)
-            _, err = process.communicate(timeout=PATIENCE_S)
+            _, err = process.communicate(timeout=max(PATIENCE_S, 5 * self.expected.seconds))
         except subprocess.TimeoutExpired:
             process.kill()
             raise Wrong(f"{arguments[0]} hangs ({told})\n{process.communicate()[1][-3000:]}") from None
