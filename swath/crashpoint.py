@@ -19,6 +19,8 @@ Of a run that a server was asked for:
     claimed      the agent has a run's attempt on its disk, and no supervisor for it yet
     sent         the agent has started an attempt's job, and not written that down
     spawned      the supervisor has started the run's process, and not written that down
+    packed       a copy of the journal is on the disk, and not in the bucket
+    carried      a copy of the journal is in the bucket, older ones are not removed
 
 Of a server:
 
@@ -59,6 +61,8 @@ POINTS = (
     "claimed",
     "sent",
     "spawned",
+    "packed",
+    "carried",
     "submitted",
     "assigned",
     "stored",

@@ -46,7 +46,7 @@ def work(
         from swath.launchers.open import open_launcher
 
         file = read_agent_file(launchers)
-        secrets = file.secrets
+        secrets = file.references()
         for key, settings in file.launchers.items():
             opened[key] = open_launcher(settings)
             print(f"launcher {key}: {opened[key].check()}", file=sys.stderr, flush=True)

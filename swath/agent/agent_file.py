@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import Field, TypeAdapter
@@ -21,6 +22,8 @@ from swath.spec.yaml.document import parse, read
 
 REFERENCES: TypeAdapter[dict[str, SecretReference]] = TypeAdapter(dict[str, SecretReference])
 """Reads secrets' references from JSON and writes them."""
+RESULTS_KEY = "SWATH_RESULTS_KEY"
+"""Stands for `results_key` among the references. No secret can have this name, and no run gets the value."""
 
 
 class AgentFile(SpecModel):
@@ -30,6 +33,12 @@ class AgentFile(SpecModel):
     """What `pipe submit --runs-on NAME` may name."""
     secrets: dict[SecretName, SecretReference] = Field(default_factory=dict)
     """Environment variables of runs, and where their values are."""
+    results_key: SecretReference | None = None
+    """Where the key is that signs results and carried journals of jobs; without it no journal is carried."""
+
+    def references(self) -> dict[str, SecretReference]:
+        """All that supervisors take from stores."""
+        return {**self.secrets, **({} if self.results_key is None else {RESULTS_KEY: self.results_key})}
 
 
 def read_agent_file(file: Path) -> AgentFile:
@@ -41,8 +50,21 @@ def read_agent_file(file: Path) -> AgentFile:
     return found.value
 
 
-def run_secrets(folder: AttemptFolder, env: Mapping[str, str]) -> dict[str, str]:
-    """The secrets of an attempt's run as environment variables, and their names. Raises SwathError. No file gets their values."""
+@dataclass(frozen=True)
+class RunSecrets:
+    """What was taken from the stores."""
+
+    variables: dict[str, str] = field(default_factory=dict, repr=False)
+    """Environment variables of the run, with their names in one more."""
+    results_key: str = field(default="", repr=False)
+    """Of the supervisor; empty where there is none, or none is needed."""
+
+
+def run_secrets(folder: AttemptFolder, env: Mapping[str, str], *, key: bool = False) -> RunSecrets:
+    """The secrets of an attempt's run. Raises SwathError. No file gets their values. key: take also the key of results."""
     references = REFERENCES.validate_json(folder.settings().secrets)
+    if not key:
+        references.pop(RESULTS_KEY, None)
     found = taken(references, folder.work.project, env)
-    return {**found, SECRETS: ",".join(found)} if found else {}
+    results_key = found.pop(RESULTS_KEY, "")
+    return RunSecrets({**found, SECRETS: ",".join(found)} if found else {}, results_key)

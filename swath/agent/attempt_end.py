@@ -8,7 +8,7 @@ from swath.agent.output_files import output_file
 from swath.agent.reported_text import few, plain
 from swath.engine.journal_rows import RunRow
 from swath.errors import SwathError, UsageError
-from swath.protocol.messages import MAX_TEXT, End
+from swath.protocol.messages import MAX_TEXT, End, Work
 
 TAIL = 4000
 """Characters of the output that tell why a run could not start."""
@@ -39,6 +39,14 @@ def end_of(row: RunRow | None, code: int | None, output: Path) -> End:
         outputs=few(row.outputs), files=tuple(output_file(output) for output in few(row.outputs)), name=row.name,
         pipeline=row.pipeline, summary={"seconds": (row.finished or row.started) - row.started},
     )  # fmt: skip
+
+
+def is_made_again(work: Work, end: End) -> bool:
+    """Whether the server makes another attempt when this one, whose machine was taken, ends without a word."""
+    request = work.request
+    return (
+        request.when_lost == "again" and work.number < request.attempts and end.status in ("terminated", "interrupted")
+    )
 
 
 def end_of_failure(error: SwathError) -> End:

@@ -5,6 +5,7 @@ The job's definition has a token that is worthless once this process was heard o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -22,10 +23,12 @@ from swath.agent.supervisor import Supervisor
 from swath.errors import SwathError, UsageError
 from swath.protocol.client import Client, ServerUnavailable
 from swath.protocol.messages import Work
+from swath.storage.private_folder import make_private
 
 log = logging.getLogger(__name__)
 HOME = "SWATH_AGENT_HOME"
-"""Environment variable with the folder for code, journals and results; else DISK where it is mounted, else a temporary one."""
+"""Environment variable with the folder for code, journals and results; else DISK where it can be written, else one below HOME: paths of
+an image stay the same for all attempts, as a resumed run needs it."""
 DISK = Path("/var/lib/swath")
 TAKE_S = 300.0
 """How long a server that does not answer is asked for the attempt."""
@@ -36,7 +39,7 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         folder = take_over(os.environ)
-        supervisor = Supervisor(folder)
+        supervisor = Supervisor(folder, carries=not os.path.ismount(DISK))
 
         def end(number: int, frame: FrameType | None) -> None:
             supervisor.end_by(signal.Signals(number))
@@ -60,11 +63,20 @@ def take_over(env: MutableMapping[str, str]) -> AttemptFolder:
         secrets = str(launch["secrets"])
     except (KeyError, ValueError, TypeError) as error:
         raise UsageError(f"this is no job of an agent: {LAUNCH} and {TOKEN} are not as an agent writes them") from error
-    home = Path(env.get(HOME) or (DISK if os.access(DISK, os.W_OK) else tempfile.mkdtemp(prefix="swath-")))
+    home = Path(env.get(HOME) or (DISK if os.access(DISK, os.W_OK) else _below_home()))
     work = _taken(Client(server, token), run, number)
     return AttemptFolder.create(
         home / "attempts", ServerAddress(server, ""), work, AgentSettings(str(home), accepts, secrets)
     )
+
+
+def _below_home() -> Path:
+    with contextlib.suppress(OSError, RuntimeError):
+        folder = Path.home() / ".local" / "state" / "swath" / "job"
+        make_private(folder)
+        if os.access(folder, os.W_OK):
+            return folder
+    return Path(tempfile.mkdtemp(prefix="swath-"))
 
 
 def _taken(client: Client, run: str, number: int) -> Work:

@@ -19,11 +19,12 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
-from swath.agent.agent_file import run_secrets
-from swath.agent.attempt_end import end_of, end_of_failure
+from swath.agent.agent_file import RunSecrets, run_secrets
+from swath.agent.attempt_end import end_of, end_of_failure, is_made_again
 from swath.agent.attempt_folder import RUN_LOCK, SUPERVISOR_LOCK, AttemptFolder, LineNumbers
+from swath.agent.carrying import Carrying
+from swath.agent.line_report import LineReport
 from swath.agent.live_report import LiveReport
-from swath.agent.reported_text import first_batch
 from swath.agent.run_code import RunCode, run_code
 from swath.agent.run_words import run_words
 from swath.agent.supervisor_limits import SupervisorLimits
@@ -34,7 +35,7 @@ from swath.engine.process import Process
 from swath.errors import CredentialsError, Interrupted, NoSuchRun, StateError, SwathError, UsageError
 from swath.protocol import logins
 from swath.protocol.client import Client, ClientLimits, ServerUnavailable, Superseded
-from swath.protocol.messages import MAX_LINES, BeatAnswer, End
+from swath.protocol.messages import BeatAnswer, End
 from swath.storage import fence
 
 log = logging.getLogger(__name__)
@@ -46,9 +47,13 @@ T = TypeVar("T")
 class Supervisor:
     """Supervises the attempt of a folder."""
 
-    def __init__(self, folder: AttemptFolder, limits: SupervisorLimits = SupervisorLimits()) -> None:
+    def __init__(
+        self, folder: AttemptFolder, limits: SupervisorLimits = SupervisorLimits(), *, carries: bool = False
+    ) -> None:
+        """carries: this machine forgets its disk."""
         self.folder = folder
         self._limits = limits
+        self._carrying = Carrying(folder) if carries else None
         self._work = folder.work
         self._client = self._client_of(folder.server.url)
         self._failure: SwathError | None = None
@@ -60,17 +65,15 @@ class Supervisor:
             self._failure = error
         self._child: subprocess.Popen[bytes] | None = None
         self._process: Process | None = None
-        self._secrets: dict[str, str] = {}
+        self._secrets = RunSecrets()
         self._next_beat = 0.0
         self._next_try = 0.0
         self._pause = 1.0
         self._cancelled = ""
+        self._machine_ends = False
         self._signals: list[signal.Signals] = []
         self._next_signal = 0.0
-        self._next_line: int | None = None
-        """Id of the first line that the server does not have; None before it has said so."""
-        self._last_row: int | None = None
-        """Id in the journal of the line before that one; None: it has to be counted."""
+        self._lines = LineReport(folder, limits)
         self._live = LiveReport(folder)
         self.superseded = False
         """Whether the server has given the run to another attempt."""
@@ -106,8 +109,11 @@ class Supervisor:
                 break
             self._stop_when_asked()
             time.sleep(self._limits.poll_s)
+        if (carrying := self._carrying) is not None:
+            self._aside(lambda stop: carrying.finish())
         if not self.superseded:
-            self._report_end()
+            if not (self._machine_ends and is_made_again(self._work, self._end())):
+                self._report_end()
             self._release()
         self.folder.end()
 
@@ -118,9 +124,12 @@ class Supervisor:
 
     def end_by(self, number: signal.Signals) -> None:
         """The machine ends: hand its signal on, or begin nothing more."""
+        self._machine_ends = not self._cancelled
         if self._process is None:
             self._cancelled = self._cancelled or f"cancelled by the machine: {number.name}"
         elif not self._process.gone():
+            if self._carrying is not None:
+                self._carrying.hurry()
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, number)
 
@@ -142,11 +151,14 @@ class Supervisor:
         """Bring the code. Raises SwathError when that is not possible, or when the run is not wanted any more."""
         if self.folder.process("run") is not None:
             return
-        self._secrets = self._aside(lambda stop: run_secrets(self.folder, os.environ))
-        if code.ready:
-            return
-        commit = self._fixed(self._aside(code.resolve))
-        self._aside(lambda stop: code.check_out(commit, stop))
+        carrying = self._carrying
+        self._secrets = self._aside(lambda stop: run_secrets(self.folder, os.environ, key=carrying is not None))
+        if not code.ready:
+            commit = self._fixed(self._aside(code.resolve))
+            self._aside(lambda stop: code.check_out(commit, stop))
+        if carrying is not None:
+            env, key = self._environment(code), self._secrets.results_key
+            self._aside(lambda stop: carrying.begin(code, env, key, stop))
 
     def _aside(self, work: Callable[[threading.Event], T]) -> T:
         """Do something that takes time while the server hears of this attempt. The work gets an event that tells it to stop."""
@@ -227,7 +239,7 @@ class Supervisor:
         hidden = {logins.TOKEN, AGENT_TOKEN}
         env = {name: value for name, value in os.environ.items() if name not in hidden}
         own = {fence.VARIABLE: str(self.folder.fence)} | self._live.environment
-        return code.environment(env) | self._secrets | own
+        return code.environment(env) | self._secrets.variables | own
 
     def _write_fence(self, valid_until: float) -> None:
         with contextlib.suppress(OSError):  # the run waits, then
@@ -326,25 +338,13 @@ class Supervisor:
 
     def _send_lines(self) -> None:
         """Send the lines that the server does not have."""
-        numbers = self.folder.numbers()
-        if numbers is None or self._code is None or self._row() is None:
+        if self.folder.numbers() is None or self._code is None or self._row() is None:
             return
-        if self._next_line is None:
-            self._next_line = self._beat().next_line
-        with Journal.open(self._code.state) as journal:
-            for _ in range(self._limits.batches):  # then it is time for a beat
-                rows = journal.logs_from(
-                    self._work.run, numbers.local + self._next_line - numbers.server, MAX_LINES, after=self._last_row
-                )
-                if not rows:
-                    return
-                lines = first_batch(rows, self._next_line, self._limits.batch_bytes)
-                answer = self._client.send_lines(self._work.run, self._work.number, lines)
-                self._cancelled = self._cancelled or answer.cancel
-                sent = answer.next_line - self._next_line
-                self._last_row = rows[sent - 1].id if 0 < sent <= len(lines) else None
-                self._next_line = answer.next_line
+        if self._lines.next is None:
+            self._lines.next = self._beat().next_line
+        if not self._lines.send(self._client, self._code.state):
             self._next_try = 0.0
+        self._cancelled = self._cancelled or self._lines.cancelled
 
     def _end(self) -> End:
         """How the attempt ended."""
@@ -374,9 +374,9 @@ class Supervisor:
         if self.folder.numbers() is None:
             self._beat()
         while True:
-            before = self._next_line
+            before = self._lines.next
             self._send_lines()
-            if before == self._next_line:
+            if before == self._lines.next:
                 return
 
 

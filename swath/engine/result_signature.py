@@ -65,3 +65,22 @@ def _created(file: Path) -> bytes:
         return file.read_bytes()
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_result_key(state: Path, key: bytes) -> None:
+    """Have a state folder use a key that comes from elsewhere: what was signed with another counts as missing. Raises StateError."""
+    file = state / RESULTS_KEY
+    temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if file.read_bytes() == key:
+                return
+        with open(temporary, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as target:
+            target.write(key)
+            target.flush()
+            os.fsync(target.fileno())
+        temporary.replace(file)
+    except OSError as error:
+        raise StateError(f"the key of the stored results cannot be written: {file}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
