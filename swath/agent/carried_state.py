@@ -208,12 +208,14 @@ def has_run(state: Path, run: str) -> bool:
 
 def tell(state: Path, run: str, text: str, stop: threading.Event) -> None:
     """Write a line into a run's log, once the journal has the run, unless `stop` comes before."""
-    while not stop.wait(0.5):
+    while True:
         with contextlib.suppress(StateError):
             if has_run(state, run):
                 with Journal.open(state) as journal:
                     journal.write_log(run, time.time(), "info", text)
                 return
+        if stop.wait(0.5):
+            return
 
 
 def project_key(secret: str, project: str) -> bytes:

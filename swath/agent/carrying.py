@@ -67,8 +67,9 @@ class Carrying:
 
 
 def _results(code: RunCode, env: Mapping[str, str]) -> str:
-    """The address of the project's results; empty without one."""
+    """The address of the project's results; empty without one, and for a project that nobody trusts."""
     with contextlib.suppress(SwathError, OSError):  # the run itself tells what is wrong with swath.yaml
-        results = Project.find(code.root, env).results or ""
-        return results if "://" in results else ""
+        project = Project.find(code.root, env)
+        if project.trusted and "://" in (project.results or ""):
+            return project.results or ""
     return ""

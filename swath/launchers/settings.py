@@ -10,6 +10,7 @@ from swath.spec.spec_model import SpecModel
 
 Image = Annotated[str, Field(pattern=r"^[a-z0-9][a-zA-Z0-9._/:@-]{0,400}$")]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,199}$")]
+KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Amount = Annotated[str, Field(pattern=r"^[1-9][0-9]*[kmgKMG]?[bB]?$")]
 
 
@@ -74,4 +75,32 @@ class BatchSettings(SpecModel):
     """How long waiting for a machine, pulling the image and starting may take."""
 
 
-LauncherSettings = Annotated[DockerSettings | VertexSettings | BatchSettings, Field(discriminator="kind")]
+class KubernetesSettings(SpecModel):
+    """A job of Kubernetes."""
+
+    kind: Literal["kubernetes"]
+    namespace: KubernetesName
+    context: Annotated[str, Field(max_length=500)] | None = None
+    """Of the kubeconfig; its current one, or that of the pod that the agent is in, when not given."""
+    image: Image
+    service_account: KubernetesName = "default"
+    """What the run may do: not the agent's own account."""
+    cpu: Annotated[str, Field(pattern=r"^[1-9][0-9]*m?$")] | None = None
+    memory: Annotated[str, Field(pattern=r"^[1-9][0-9]*(Mi|Gi)$")] | None = None
+    """Such as 16Gi; the pod may not have more."""
+    gpus: int | None = Field(default=None, ge=1)
+    gpu: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$")] = "nvidia.com/gpu"
+    """The resource's name, where it is another one."""
+    node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(default_factory=dict)
+    """Labels of the nodes, such as those of spot machines."""
+    tolerations: tuple[Annotated[str, Field(max_length=317)], ...] = ()
+    """Keys of taints that do not keep the pod away."""
+    limit_s: int = Field(default=43_200, gt=0)
+    """Kubernetes ends the job after so long."""
+    boot_s: float = Field(default=1800, gt=0)
+    """How long waiting for a node, pulling the image and starting may take."""
+
+
+LauncherSettings = Annotated[
+    DockerSettings | VertexSettings | BatchSettings | KubernetesSettings, Field(discriminator="kind")
+]

@@ -57,4 +57,14 @@ class SsmSecret(_Reference):
     ssm: str = Field(min_length=1, max_length=2048)
 
 
-SecretReference = EnvSecret | FileSecret | GcpSecret | AwsSecret | SsmSecret
+class KubernetesSecret(_Reference):
+    """A Secret of the Kubernetes that the run's pod is in, or that the kubeconfig names."""
+
+    kubernetes: Annotated[
+        str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")
+    ]
+    """NAMESPACE/NAME."""
+    key: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")]
+
+
+SecretReference = EnvSecret | FileSecret | GcpSecret | AwsSecret | SsmSecret | KubernetesSecret

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from swath.errors import CredentialsError, SwathError, UsageError
-from swath.secret_stores.reference import AwsSecret, EnvSecret, FileSecret, GcpSecret, SecretReference
+from swath.secret_stores.reference import AwsSecret, EnvSecret, FileSecret, GcpSecret, KubernetesSecret, SecretReference
 
 MOST_BYTES = 64 * 1024
 
@@ -40,6 +40,10 @@ def _value(reference: SecretReference, env: Mapping[str, str]) -> str:
         from swath.secret_stores.google import secret_version
 
         return secret_version(f"{reference.gcp}/versions/{reference.version}")
+    if isinstance(reference, KubernetesSecret):
+        from swath.secret_stores.kubernetes import secret_value
+
+        return secret_value(reference.kubernetes, reference.key)
     from swath.secret_stores import aws
 
     if isinstance(reference, AwsSecret):

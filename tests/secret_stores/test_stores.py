@@ -129,6 +129,33 @@ def test_aws_secrets_their_fields_and_parameters(aws: None) -> None:
         take({"ssm": "/missing"})
 
 
+def test_secrets_of_kubernetes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through its client: tests/testing/kubernetes_suites.py."""
+    stored = {"data": {"token": base64.b64encode(b"pass").decode(), "picture": base64.b64encode(b"\xff").decode()}}
+
+    class Api:
+        def __init__(self, place: str) -> None:
+            self.place = place
+
+        def get(self, kind: str, name: str) -> dict[str, Any] | None:
+            if name == "denied":
+                raise CredentialsError("Kubernetes does not allow it")
+            return stored if (self.place, kind, name) == ("swath", "Secret", "earthdata") else None
+
+    monkeypatch.setattr("swath.secret_stores.kubernetes.KubernetesApi", Api)
+    assert take({"kubernetes": "swath/earthdata", "key": "token"}) == "pass"
+    for place, key, text in (
+        ("swath/earthdata", "other", "no key other at swath/earthdata"),
+        ("seas/earthdata", "token", "nothing at seas/earthdata"),
+        ("swath/earthdata", "picture", "not UTF-8"),
+    ):
+        with pytest.raises(UsageError, match=f"the secret API_KEY: .*{text}"):
+            take({"kubernetes": place, "key": key})
+    with pytest.raises(CredentialsError, match="does not allow") as caught:
+        take({"kubernetes": "swath/denied", "key": "token"})
+    assert "right to get the secret denied" in caught.value.remedy
+
+
 def test_secrets_go_to_the_projects_that_they_are_for() -> None:
     with pytest.raises(KeyError):
         take({"env": "MY_KEY", "projects": ["lakes"]}, project="seas", MY_KEY=CANARY)

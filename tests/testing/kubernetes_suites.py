@@ -3,6 +3,7 @@ process ends."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 from collections.abc import Callable, Iterator
@@ -18,10 +19,18 @@ from swath.cluster.providers.contract import Fleet
 from swath.cluster.providers.kubernetes.fleet import KubernetesFleet
 from swath.engine.journal import Journal
 from swath.engine.stop import Stop
+from swath.errors import UsageError
+from swath.launchers.contract import JobLauncher
+from swath.launchers.kubernetes import KubernetesLauncher
+from swath.launchers.settings import KubernetesSettings
+from swath.secret_stores.kubernetes import secret_value
 from swath.spec.clusters.kubernetes import KubernetesCluster
 from swath.testing.cluster import ClusterTests, OpenCluster
 from swath.testing.fleet import FleetTests, Launch
+from swath.testing.launcher import LauncherTests
 from tests.cluster.fake_kubernetes import FakeKubernetes
+from tests.launchers.conftest import image
+from tests.launchers.fake_kubernetes import FakeJobServer, FakeKubernetesJobs
 
 
 class TestFleet(FleetTests):
@@ -68,6 +77,24 @@ class TestFleet(FleetTests):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("KUBECONFIG", str(kubeconfig))
             yield KubernetesFleet("maps")
+
+
+class TestLauncher(LauncherTests):
+    @pytest.fixture
+    def launcher(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobLauncher]:
+        (tmp_path / "cluster").mkdir()
+        jobs = FakeKubernetesJobs(tmp_path / "cluster", image(tmp_path))
+        server = FakeJobServer(jobs)
+        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path / "kubeconfig")))
+        jobs.secrets["earthdata"] = {"data": {"token": base64.b64encode(b"of the store").decode()}}
+        yield KubernetesLauncher(KubernetesSettings(kind="kubernetes", namespace="runs", image="ghcr.io/acme/swath:1"))
+        server.close()
+        jobs.close()
+
+    def test_secrets_are_read_through_the_client_too(self, launcher: JobLauncher) -> None:
+        assert secret_value("runs/earthdata", "token") == "of the store"
+        with pytest.raises(UsageError, match="nothing at runs/other"):
+            secret_value("runs/other", "token")
 
 
 HOST = f"127.78.0.{1 + int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:])}"

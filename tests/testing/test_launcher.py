@@ -13,6 +13,8 @@ from swath.testing.launcher import LauncherTests
 from tests.launchers.conftest import FakeDocker, batch, docker, vertex
 from tests.launchers.fake_batch import FakeBatch
 from tests.launchers.fake_vertex import FakeVertex
+from tests.testing import kubernetes_suites
+from tests.testing.conftest import run_kubernetes_suite
 
 __all__ = ["batch", "docker", "vertex"]
 
@@ -38,3 +40,8 @@ class TestBatch(LauncherTests):
     def launcher(self, batch: FakeBatch) -> JobLauncher:
         settings = BatchSettings(kind="batch", region="eu-central-1", queue=("spot", "on-demand"), definition="swath:3")
         return BatchLauncher(settings)
+
+
+@pytest.mark.slow
+def test_the_launcher_of_kubernetes_runs_the_suite_through_its_client() -> None:
+    run_kubernetes_suite("TestLauncher", kubernetes_suites.TestLauncher)

@@ -29,7 +29,7 @@ class KubernetesApi:
     def __init__(self, place: str) -> None:
         try:
             import kr8s
-            from kr8s.objects import Deployment, Pod, Secret, Service, new_class
+            from kr8s.objects import Deployment, Job, Pod, Secret, Service, new_class
         except ImportError as error:
             raise MissingExtra("kr8s", "kubernetes", "A cluster on Kubernetes") from error
         context, _, self.namespace = place.rpartition("/")
@@ -39,7 +39,7 @@ class KubernetesApi:
         self._not_found = kr8s.NotFoundError
         self._classes: dict[str, Any] = {
             **{kind: new_class(kind, OPERATOR_GROUP, asyncio=False) for kind in ("DaskCluster", "DaskAutoscaler")},
-            **{each.__name__: each for each in (Deployment, Pod, Secret, Service)},
+            **{each.__name__: each for each in (Deployment, Job, Pod, Secret, Service)},
             ACCESS_REVIEW: new_class(ACCESS_REVIEW, "authorization.k8s.io/v1", asyncio=False, namespaced=False),
         }
 
@@ -55,6 +55,16 @@ class KubernetesApi:
         """Resources of a kind that match a label selector."""
         found = self._classes[kind].list(namespace=self.namespace, label_selector=selector, api=self._api)
         return [each.raw.to_dict() for each in found]
+
+    @mapped_errors
+    def get(self, kind: str, name: str) -> dict[str, Any] | None:
+        """One resource by its name, with the right to `get` it alone; None when it does not exist."""
+        resource = self._classes[kind]({"metadata": {"name": name, "namespace": self.namespace}}, api=self._api)
+        try:
+            resource.refresh()
+        except self._not_found:
+            return None
+        return dict(resource.raw.to_dict())
 
     @mapped_errors
     def delete(self, kind: str, name: str) -> None:
