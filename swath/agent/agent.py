@@ -16,6 +16,7 @@ from pathlib import Path
 
 from swath.agent.agent_file import REFERENCES
 from swath.agent.attempt_folder import AgentSettings, AttemptFolder, ServerAddress
+from swath.agent.inquirer import Inquirer
 from swath.agent.jobs import Jobs
 from swath.agent.launcher import Launcher, ProcessLauncher
 from swath.agent.looks import AgentLooks
@@ -25,6 +26,7 @@ from swath.launchers.contract import JobLauncher
 from swath.protocol.client import Client, ServerUnavailable, Superseded
 from swath.protocol.messages import AgentRegistration, AttemptName, Claim, Gone, Registered
 from swath.secret_stores.reference import SecretReference
+from swath.secret_stores.stores import taken
 from swath.storage import fence
 from swath.storage.private_folder import make_private
 from swath.version import __version__
@@ -72,7 +74,8 @@ class Agent:
         self._folder = folder
         self._labels = labels
         self._slots = slots
-        self._settings = AgentSettings(str(folder), accepts, REFERENCES.dump_json(dict(secrets_of_runs or {})).decode())
+        self._references = dict(secrets_of_runs or {})
+        self._settings = AgentSettings(str(folder), accepts, REFERENCES.dump_json(self._references).decode())
         self._launcher = launcher or ProcessLauncher()
         self._launchers = dict(launchers or {})
         self._say = say
@@ -101,6 +104,11 @@ class Agent:
             if registered is None:
                 return
             self._agent_id = registered.id
+            inquirer = Inquirer(
+                self._client, self._settings, lambda project: taken(self._references, project, os.environ)
+            )
+            about = (registered.id, self._session, self._stopped)
+            threading.Thread(target=inquirer.run, args=about, name="inquiries", daemon=True).start()
             self._take_up(registered)
             self._start_looks(registered.id)
             claim = secrets.token_hex(16)

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import urllib3
 
 from swath.errors import CredentialsError, InfrastructureError, StateError, SwathError, UsageError
+from swath.protocol.inquiries import Inquiry, InquiryAnswer, InquiryClaim
 from swath.protocol.live import Live
 from swath.protocol.messages import (
     AgentInfo,
@@ -220,6 +221,15 @@ class Client:
     def found(self, agent: str, look: str, told: LookAnswer) -> None:
         """Say what a look found."""
         self._ask("POST", f"/agents/{agent}/look/{look}/found", told)
+
+    def take_inquiry(self, agent: str, claim: InquiryClaim) -> Inquiry | None:
+        """Ask for an inquiry; None if there is none in the time that the claim waits. One try."""
+        answer = self._once("POST", f"/agents/{agent}/inquiries", claim, wait_s=claim.wait_s)
+        return None if answer is None else Inquiry.model_validate(answer)
+
+    def answer_inquiry(self, agent: str, inquiry: str, answer: InquiryAnswer) -> None:
+        """Answer an inquiry."""
+        self._ask("PUT", f"/agents/{agent}/inquiries/{inquiry}", answer)
 
     def gone(self, agent: str, run: str, gone: Gone) -> None:
         """Say that an attempt has ended without a word."""

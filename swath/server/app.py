@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from swath.errors import SwathError
-from swath.server.api import admin, agents, events, runs, sessions, triggers, users
+from swath.server.api import admin, agents, events, inquiries, runs, sessions, triggers, users
 from swath.server.api.requests import Guard, add_error_answers, add_version
 from swath.server.pages.app import create_pages
 from swath.server.services import Services
@@ -73,6 +73,7 @@ def create_app(
         runs.router,
         events.router,
         agents.router,
+        inquiries.router,
         sessions.router,
         users.router,
         triggers.router,

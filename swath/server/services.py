@@ -11,6 +11,7 @@ from swath.server.agents import Agents
 from swath.server.database.database import Database
 from swath.server.database.schema import server_id
 from swath.server.identity import Identity
+from swath.server.inquiries import Inquiries
 from swath.server.live import LiveDocuments
 from swath.server.metrics import RequestCounts
 from swath.server.oidc.oidc_sign_in import OidcSignIn
@@ -60,6 +61,7 @@ class Services:
     live: LiveDocuments
     published: PublishedFiles
     checks: SpecChecks
+    inquiries: Inquiries
     retention: Retention
     identity: str
     """Id of the server's database."""
@@ -97,7 +99,7 @@ class Services:
             queue=Queue(database, queue, clock), triggers=Triggers.of(database, clock), runs=Runs(database, clock),
             live=LiveDocuments(database, clock),
             published=published,
-            checks=SpecChecks(published, local_check),
+            checks=SpecChecks(published, local_check), inquiries=Inquiries(database, clock),
             retention=Retention(database, keep, clock), identity=server_id(database), wakeup=Wakeup(), limits=limits,
             rate=RateLimit(limits.rate), failures=RateLimit(limits.failures), streams=StreamLimit(limits.streams),
             requests=RequestCounts(),

@@ -44,6 +44,14 @@ class SpecChecks:
             return ()
         return tuple(self._local(folder, request, thorough=thorough))
 
+    def areas(self, project: str) -> list[str]:
+        """The GeoJSON files of areas that a project has, by path: where its folder is on this machine."""
+        root = self._published.root(project)
+        if root is None:
+            return []
+        found = [*root.glob("areas/*.geojson"), *root.glob("specs/areas/*.geojson")]
+        return sorted(str(file.relative_to(root)) for file in found if file.is_file())[:TEMPLATES]
+
     def templates(self, project: str) -> dict[str, str]:
         """The specs that a project has in its folder `specs`, by path: where that folder is on this machine."""
         root = self._published.root(project)

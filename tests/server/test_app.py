@@ -287,6 +287,7 @@ NEEDS = {  # the least role, as in the table of docs/security.md; other kinds of
     ("POST", "/projects/{project}/triggers/{trigger}/resume"): "keeper",
     ("POST", "/projects/{project}/triggers/{trigger}/fire"): "runner", ("POST", "/agents/{agent}/look"): "agent",
     ("POST", "/agents/{agent}/look/{look}/found"): "agent", ("POST", "/agents/{agent}/look/{look}/triggers"): "agent",
+    ("POST", "/agents/{agent}/inquiries"): "agent", ("PUT", "/agents/{agent}/inquiries/{inquiry}"): "agent",
 }  # fmt: skip
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/runs"): {"project": "lakes", "spec": SPEC}, ("POST", "/runs/{run}/cancel"): {},
@@ -298,6 +299,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/attempts/{run}/{number}/end"): {"status": "done", "exit_code": 0},
     ("PUT", "/projects/{name}"): {"source": {"folder": "/x"}}, ("POST", "/tokens"): {"name": "new", "kind": "user"},
     ("POST", "/agents/{name}/pause"): {"paused": True}, ("PUT", "/projects/{name}/limits/{key}"): {"most": 1},
+    ("POST", "/agents/{agent}/inquiries"): {"session": "12345678"}, ("PUT", "/agents/{agent}/inquiries/{inquiry}"): {},
     ("POST", "/me/tokens"): {"name": "mine"}, ("POST", "/users"): {"name": "new"}, ("PATCH", "/users/{name}"): {},
     ("PUT", "/users/{name}/password"): {"password": "x"}, ("PUT", "/projects/{project}/members/{name}"): {"role": "viewer"},
     ("PUT", "/projects/{project}/triggers/{trigger}"): {"definition": {"every": "1h"}, "spec": SPEC},

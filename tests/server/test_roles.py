@@ -116,7 +116,15 @@ def test_every_route_answers_those_whom_it_is_for_and_nobody_else(site: Site) ->
     def address(route: tuple[str, str]) -> str:
         run = other if route in OWN else going if "attempts" in route[1] or "gone" in route[1] else ended
         return route[1].format(
-            run=run, agent=identity, number=1, name="other", project="lakes", key="api", trigger="t", look="1"
+            run=run,
+            agent=identity,
+            number=1,
+            name="other",
+            project="lakes",
+            key="api",
+            trigger="t",
+            look="1",
+            inquiry="0" * 24,
         )
 
     for route, needed in NEEDS.items():
@@ -141,7 +149,9 @@ def test_those_of_another_project_see_and_change_nothing_of_this_one(site: Site)
     sailor = person(site, "sailor", {"seas": "keeper"})()
     for method, path in NEEDS:
         if "{run}" in path or "{project}" in path or (method, path) == ("POST", "/runs"):
-            where = path.format(run=run, project="lakes", name="sailor", number=1, agent="x", trigger="t")
+            where = path.format(
+                run=run, project="lakes", name="sailor", number=1, agent="x", trigger="t", inquiry="0" * 24
+            )
             assert sailor(method, where, BODIES.get((method, path))).status_code in (403, 404), (method, path)
         elif method == "GET" and "{" not in path:
             text = sailor(method, path, None).text

@@ -37,7 +37,8 @@ LOOK_S = 10.0
 Number = Annotated[int, Path(ge=1)]
 
 
-def _agent(who: Identity) -> Identity:
+def require_agent(who: Identity) -> Identity:
+    """Raise Forbidden unless an agent asks."""
     if who.kind != "agent":
         raise Forbidden("this needs a token of an agent", remedy="`pipe token create --kind agent NAME` makes one")
     return who
@@ -61,7 +62,7 @@ def check_version(version: str, own: str = __version__) -> None:
 def register(registration: AgentRegistration, server: Server, who: Asker) -> Registered:
     """Say that an agent is there."""
     check_version(registration.version)
-    agent = server.agents.register(registration, _agent(who))
+    agent = server.agents.register(registration, require_agent(who))
     return Registered(
         id=agent, beat_s=server.queue.limits.beat_s, wait_s=WAIT_S, server=server.identity,
         attempts=server.queue.attempts_of(agent),
@@ -78,7 +79,7 @@ def list_agents(server: Server, who: Asker) -> tuple[AgentInfo, ...]:
 @router.post("/agents/{agent}/claim", responses={204: {"description": "There is nothing to do."}}, response_model=Work)
 async def claim(agent: str, asked: Claim, server: Server, who: Asker, request: Request) -> Work | Response:
     """Ask for a run, and wait for one."""
-    _agent(who)
+    require_agent(who)
     deadline = time.monotonic() + asked.wait_s
 
     def work() -> Work | None:
@@ -104,7 +105,7 @@ async def claim(agent: str, asked: Claim, server: Server, who: Asker, request: R
 @router.post("/agents/{agent}/gone/{run}", status_code=204)
 async def gone(agent: str, run: str, message: Gone, server: Server, who: Asker) -> None:
     """Say that an attempt of this agent has ended without a word of its supervisor."""
-    _agent(who)
+    require_agent(who)
 
     def work() -> None:
         server.agents.owned(agent, who)

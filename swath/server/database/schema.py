@@ -130,6 +130,15 @@ STEPS = (
     );
     CREATE INDEX due_looks ON looks (due)
     """,
+    """
+    CREATE TABLE inquiries (
+        id TEXT PRIMARY KEY, project TEXT NOT NULL REFERENCES projects(id), kind TEXT NOT NULL, digest TEXT NOT NULL,
+        asked_by TEXT NOT NULL, asked DOUBLE PRECISION NOT NULL, request TEXT NOT NULL, labels TEXT NOT NULL,
+        agent TEXT REFERENCES agents(id), answered DOUBLE PRECISION, answer TEXT, failed BIGINT NOT NULL DEFAULT 0
+    );
+    CREATE INDEX open_inquiries ON inquiries (asked) WHERE answered IS NULL;
+    CREATE INDEX inquiries_of_project ON inquiries (project, kind)
+    """,
 )
 
 

@@ -8,7 +8,7 @@ from fastapi import Request
 
 from swath.server.refusals import Refusal
 
-MOST_FIELDS = 200
+MOST_FIELDS = 2000
 
 
 async def form_fields(request: Request) -> dict[str, str]:

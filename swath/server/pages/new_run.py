@@ -1,11 +1,14 @@
-"""The page that starts a run: the spec's text is the truth; mistakes stand at their line."""
+"""The page that starts a run: a spec's text and the form made of it are one document. The text is the truth; mistakes stand at their
+line and at their field."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -21,6 +24,8 @@ from swath.server.api.requests import Server
 from swath.server.identity import Identity
 from swath.server.pages.page_session import Fields, Looker, Visitor
 from swath.server.pages.render import page
+from swath.server.pages.run_plan import RunPlan, plan_of
+from swath.server.pages.spec_document import SpecDocuments
 from swath.server.refusals import Refusal
 from swath.server.services import Services
 
@@ -67,8 +72,19 @@ class Draft:
         return hashlib.sha256(repr(self).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Said:
+    """What the page says about a draft."""
+
+    mistakes: Sequence[Mistake] = ()
+    problem: str = ""
+    checked: bool = False
+    plan: RunPlan | None = None
+    status: int = 200
+
+
 @router.get("/new")
-def new_page(
+async def new_page(
     request: Request,
     server: Server,
     visitor: Looker,
@@ -81,44 +97,55 @@ def new_page(
     who.require("runner", project or None)
     names = _projects(server, who)
     if run:
-        asked = server.runs.request(run, who.projects)
+        asked = await run_in_threadpool(server.runs.request, run, who.projects)
         draft = Draft(
-            asked.project,
-            asked.spec,
-            asked.name,
-            " ".join(asked.labels),
-            "\n".join(asked.set),
-            str(asked.priority),
+            asked.project, asked.spec, asked.name, " ".join(asked.labels), "\n".join(asked.set), str(asked.priority),
             asked.ref or "",
-        )
+        )  # fmt: skip
     else:
         chosen = project or (names[0] if names else "")
         templates = server.checks.templates(chosen)
         draft = Draft(chosen, templates.get(template) or START)
-    return _form(request, server, visitor, names, draft, template=template)
+    if draft.project:
+        with contextlib.suppress(Refusal):  # too many wait, or the project has gone: there is no form then
+            await run_in_threadpool(
+                server.inquiries.ask, "schemas", RunRequest(project=draft.project, spec="-"), who.name
+            )
+            server.wakeup.notify()
+    return await run_in_threadpool(_form, request, server, visitor, names, draft, Said(), template=template)
 
 
 @router.post("/new")
 async def new_run(request: Request, server: Server, visitor: Looker, fields: Fields) -> Response:
-    """Check the spec, or start the run where nothing is wrong with it."""
+    """Take the form's changes into the text; then check or plan it, or start the run where nothing is wrong with it."""
     who = visitor.identity
     draft = Draft(**{name: fields.get(name, "")[:300_000] for name in Draft.__dataclass_fields__})
     who.require("runner", draft.project)
     names = _projects(server, who)
+    documents = SpecDocuments(server.inquiries, draft.project)
+    text, refused = await run_in_threadpool(
+        documents.changed, fields.get("shown", "")[:300_000], draft.spec, fields, fields.get("do", "")
+    )
+    draft = replace(draft, spec=text)
+    action = "form" if fields.get("do") or refused else fields.get("action")
     try:
         asked = draft.request()
     except (ValidationError, ValueError) as error:
-        return _form(request, server, visitor, names, draft, 422, problem=_words(error))
-    checking = fields.get("action") == "check"
+        return _form(request, server, visitor, names, draft, Said(refused, _words(error), status=422))
+    if action == "form":
+        return _form(request, server, visitor, names, draft, Said(refused, status=422 if refused else 200))
+    if action == "plan":
+        plan = await plan_of(server, asked, who.name)
+        return _form(request, server, visitor, names, draft, Said(plan.mistakes, plan=plan))
+    checking = action == "check"
     mistakes = await run_in_threadpool(lambda: server.checks.mistakes(asked, thorough=checking))
     if mistakes or checking:
-        return _form(
-            request, server, visitor, names, draft, 422 if mistakes else 200, mistakes=mistakes, checked=not mistakes
-        )
+        said = Said(mistakes, checked=not mistakes, status=422 if mistakes else 200)
+        return _form(request, server, visitor, names, draft, said)
     try:
         info = await api.submit(asked, server, who, Response(), draft.key())
     except Refusal as error:
-        return _form(request, server, visitor, names, draft, error.status, problem=error.message)
+        return _form(request, server, visitor, names, draft, Said(problem=error.message, status=error.status))
     return RedirectResponse(f"/runs/{info.id}", 303)
 
 
@@ -142,22 +169,23 @@ def _form(
     visitor: Visitor,
     projects: list[str],
     draft: Draft,
-    status: int = 200,
+    said: Said,
     *,
-    mistakes: tuple[Mistake, ...] = (),
-    problem: str = "",
-    checked: bool = False,
     template: str = "",
 ) -> Response:
+    document = SpecDocuments(server.inquiries, draft.project).document(draft.spec, said.mistakes)
     lines = draft.spec.split("\n")
     shown = [
-        (each, lines[each.line - 1] if each.file == "spec" and 0 < each.line <= len(lines) else "") for each in mistakes
+        (each, lines[each.line - 1] if each.file == "spec" and 0 < each.line <= len(lines) else "")
+        for each in document.mistakes
     ]
     agents = [
         agent for agent in server.agents.all() if agent.seen_s < ALIVE_S and agent.project in (None, draft.project)
     ]
     return page(
-        request, "new_run", status, visitor=visitor, csrf=visitor.csrf, projects=projects, draft=draft, mistakes=shown,
-        problem=problem, checked=checked, templates=list(server.checks.templates(draft.project)) if draft.project else [],
+        request, "new_run", said.status, visitor=visitor, csrf=visitor.csrf, projects=projects, draft=draft, mistakes=shown,
+        problem=said.problem, checked=said.checked, plan=said.plan, document=document,
+        templates=list(server.checks.templates(draft.project)) if draft.project else [],
+        areas=server.checks.areas(draft.project) if draft.project else [],
         chosen=template, whole=server.checks.whole, agents=agents, word=secrets.token_hex(8),
     )  # fmt: skip

@@ -7,8 +7,8 @@ function number() {
   const gutter = document.createElement("div");
   gutter.className = "gutter";
   gutter.setAttribute("aria-hidden", "true");
-  const wrong = new Set(text.dataset.wrong.trim().split(" ").map(Number));
   const draw = () => {
+    const wrong = new Set(text.dataset.wrong.trim().split(" ").map(Number));
     const count = text.value.split("\n").length;
     gutter.replaceChildren(...Array.from({ length: count }, (_, index) => {
       const line = document.createElement("span");
@@ -18,7 +18,7 @@ function number() {
     }));
     gutter.scrollTop = text.scrollTop;
   };
-  text.addEventListener("input", draw);
+  for (const event of ["input", "marks"]) text.addEventListener(event, draw);
   text.addEventListener("scroll", () => { gutter.scrollTop = text.scrollTop; });
   text.parentElement.classList.add("numbered");
   text.before(gutter);
@@ -26,8 +26,10 @@ function number() {
 }
 
 function lead(event) {
+  const link = event.target.closest("[data-line][data-column]");
+  if (link === null) return;
   event.preventDefault();
-  const [line, column] = [Number(event.currentTarget.dataset.line), Number(event.currentTarget.dataset.column)];
+  const [line, column] = [Number(link.dataset.line), Number(link.dataset.column)];
   const lines = text.value.split("\n");
   const start = lines.slice(0, line - 1).reduce((sum, each) => sum + each.length + 1, 0);
   text.focus();
@@ -37,7 +39,7 @@ function lead(event) {
 
 if (text !== null) {
   number();
-  for (const link of document.querySelectorAll("[data-line][data-column]")) link.addEventListener("click", lead);
+  document.addEventListener("click", lead);
   let tabbing = true; // Escape, then Tab leaves the field: nobody with a keyboard alone is held in it
   text.addEventListener("keydown", (event) => {
     if (event.key === "Escape") { tabbing = false; return; }

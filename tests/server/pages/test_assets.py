@@ -13,7 +13,7 @@ VENDOR = files("swath.server") / "static" / "vendor"
 
 def test_scripts_of_others_are_those_that_were_looked_at_and_have_their_licence() -> None:
     sums = dict(line.split()[::-1] for line in (VENDOR / "SHA256SUMS").read_text().splitlines())
-    served = {file.name for file in VENDOR.iterdir() if file.name.endswith((".js", ".css"))}
+    served = {file.name for file in VENDOR.iterdir() if file.name.endswith((".js", ".css", ".json"))}
     assert {name: hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() for name in served} == sums
     names = re.findall(r"`([\w.]+LICENSE[\w.]*)`", (VENDOR / "README.md").read_text())
     assert {"ol.LICENSE.md", "geotiff.LICENSE"} == set(names)

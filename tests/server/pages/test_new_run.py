@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import html
 import re
+from typing import Any
 
+from swath.protocol.inquiries import InquiryAnswer, SpecMistake
+from swath.protocol.messages import RunRequest
+from tests.server.forms.conftest import schemas
 from tests.server.pages.conftest import HOSTILE, SPEC, Pages, send
 
 
@@ -63,3 +67,110 @@ def test_who_may_not_start_runs_gets_no_form(pages: Pages) -> None:
     assert send(eve, "/new", project="lakes", spec=SPEC).status_code == 403
     assert send(ben, "/new", project="lakes", spec=SPEC).status_code == 404
     assert "lakes" not in ben.get("/new").text
+
+
+def with_schemas(pages: Pages, document: dict[str, Any] | None = None) -> None:
+    """An agent has sent the schemas of the project's pipelines."""
+    inquiries = pages.services.inquiries
+    inquiries.ask("schemas", RunRequest(project="lakes", spec="-"), "test")
+    taken = inquiries.take(pages._agent)
+    assert taken is not None
+    inquiries.answer(pages._agent, taken.id, InquiryAnswer(document=document or schemas()))
+
+
+def form_of(text: str) -> dict[str, str]:
+    """What a browser without scripts sends of the page's form."""
+    found = {
+        name: html.unescape(value) for name, value in re.findall(r'<input [^>]*name="([^"]*)" value="([^"]*)"', text)
+    }
+    found |= {
+        name: html.unescape(value)
+        for name, value in re.findall(r'<textarea [^>]*name="([^"]*)"[^>]*>\n(.*?)</textarea>', text, re.S)
+    }
+    for name, options in re.findall(r'<select [^>]*name="([^"]*)"[^>]*>(.*?)</select>', text, re.S):
+        chosen = re.search(r'<option value="([^"]*)" selected', options)
+        found[name] = html.unescape(chosen[1]) if chosen else ""
+    return found | {"project": "lakes"}
+
+
+def test_a_field_of_the_form_is_taken_into_the_text_without_scripts(pages: Pages) -> None:
+    ada = pages.browser("ada", "runner")
+    assert "once an agent has read" in ada.get("/new").text
+    with_schemas(pages)
+    page = ada.get("/new").text
+    fields = form_of(page)
+    assert fields["f/output"] == "out/my-map"
+    same = send(ada, "/new", page="/new", **fields, action="form")
+    assert spec_of(same.text) == spec_of(page)
+    answer = send(ada, "/new", page="/new", **fields | {"f/output": "out/other", "f/budget": "5"}, action="form")
+    assert spec_of(answer.text) == spec_of(page).replace("out/my-map", "out/other").replace(
+        "imagery:", "budget: 5\nimagery:"
+    )
+    run = send(ada, "/new", page="/new", **fields | {"f/output": "out/started"}, action="start")
+    asked = pages.services.runs.request(run.headers["location"].rpartition("/")[2], None)
+    assert asked.spec == spec_of(page).replace("out/my-map", "out/started")
+
+
+def test_mistakes_stand_at_their_field(pages: Pages) -> None:
+    ada = pages.browser("ada", "runner")
+    with_schemas(pages)
+    fields = form_of(ada.get("/new").text)
+    answer = send(
+        ada, "/new", page="/new", **fields | {"spec": fields["spec"] + "region: 3\nregion: 4\n"}, action="check"
+    )
+    assert answer.status_code == 422 or "already on line" in answer.text
+    field = answer.text[answer.text.index('name="f/region"') - 900 : answer.text.index('name="f/region"')]
+    assert re.search(r'class="message">the key (&#39;|&#34;)region', field)
+
+
+def test_a_plan_is_made_by_an_agent_and_shown(pages: Pages) -> None:
+    ada = pages.browser("ada", "runner")
+    request = RunRequest(project="lakes", spec=SPEC)
+    inquiry = pages.services.inquiries.ask("plan", request, "ada")
+    taken = pages.services.inquiries.take(pages._agent)
+    assert taken is not None
+    document = {
+        "scenes": 12,
+        "read_bytes": 3_000_000_000,
+        "minutes": [4, 9],
+        "note": HOSTILE,
+        "each": {"a": 1},
+        "cost": None,
+    }
+    pages.services.inquiries.answer(pages._agent, inquiry, InquiryAnswer(document=document))
+    text = send(ada, "/new", project="lakes", spec=SPEC, action="plan").text
+    for shown in (
+        "<dt>scenes</dt><dd>12</dd>",
+        "<dd>4 to 9</dd>",
+        "3.0 GB",
+        "<dd>not known</dd>",
+        "desk (0 of 9 busy)",
+    ):
+        assert shown in text
+    assert "<script>alert" not in text
+    assert pages.services.runs.page(None).runs == ()
+
+
+def test_mistakes_that_a_plan_finds_stand_at_their_line(pages: Pages) -> None:
+    ada = pages.browser("ada", "runner")
+    inquiry = pages.services.inquiries.ask("plan", RunRequest(project="lakes", spec=SPEC), "ada")
+    pages.services.inquiries.take(pages._agent)
+    wrong = SpecMistake(line=3, column=1, field="name", message=f"is {HOSTILE}")
+    pages.services.inquiries.answer(pages._agent, inquiry, InquiryAnswer(mistakes=(wrong,)))
+    text = send(ada, "/new", project="lakes", spec=SPEC, action="plan").text
+    assert 'data-line="3" data-column="1"' in text
+    assert "<script>alert" not in text
+
+
+def test_a_hostile_schema_is_text(pages: Pages) -> None:
+    ada = pages.browser("ada", "runner")
+    evil = f'"><img src=x onerror=alert(1)>{HOSTILE}'
+    spec = {
+        "properties": {evil: {"description": evil, "enum": [evil]}, "name": {"type": "string", "default": evil}},
+        "description": evil,
+    }
+    with_schemas(pages, {"allOf": [{"if": {"properties": {"pipeline": {"const": "predict"}}}, "then": spec}]})
+    text = ada.get("/new").text
+    assert "&lt;img src=x" in text
+    assert "<img src=x" not in text
+    assert "<script>alert" not in text
