@@ -57,8 +57,8 @@ async def plan_of(server: Services, request: RunRequest, who: str) -> RunPlan:
         return RunPlan(waits="no agent that may take this run is connected, so there is no plan", agents=agents)
     answer = state.answer
     mistakes = tuple(Mistake(each.file, each.line, each.column, each.field, each.message) for each in answer.mistakes)
-    error = "" if mistakes else answer.error
-    return RunPlan(_facts(answer.document or {}), mistakes, error, agents=agents)
+    failed = "" if mistakes else answer.error
+    return RunPlan(_facts(answer.document or {}), mistakes, failed, agents=agents)
 
 
 def _takers(server: Services, request: RunRequest) -> tuple[str, ...]:
