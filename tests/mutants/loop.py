@@ -285,10 +285,11 @@ def _try(
         return row | {"outcome": "survived", "seconds": 0.0, "tests": 0, "by": "no test runs this line"}
     baseline_s = sum(coverage_map.seconds[test] for test in tests)
     answer = copy.test(module, code, tests, limits, baseline_s)
-    if answer["code"] == NO_TESTS:
+    failure = copy.failure()
+    if answer["code"] == NO_TESTS and not failure.startswith(("FAILED", "ERROR")):  # else pytest broke off after a failure
         raise RuntimeError(f"the tests did not run: see {copy.folder}/pytest.log")
     outcome = {None: "timeout", 0: "survived"}.get(answer["code"], "found")
-    row |= {"outcome": outcome, "seconds": answer["seconds"], "tests": len(tests), "by": copy.failure()}
+    row |= {"outcome": outcome, "seconds": answer["seconds"], "tests": len(tests), "by": failure}
     if control:
         again = copy.test(module, source, tests, limits, baseline_s)
         row["control"] = "passed" if again["code"] == 0 else copy.failure()
