@@ -1,188 +1,339 @@
-"""Clusters of machines in simulated clouds: they come up, compute, lose machines and replace them, and leave none."""
+"""A cluster of machines with cloud and scheduler in memory: its plan, its waits, what it says, and how it closes."""
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import time
 from typing import Any
 
 import pytest
-from distributed import Client
+from distributed.core import Status
+from distributed.deploy.spec import SpecCluster
 
-from swath.cluster.cloud.launch_requests import ALONE
-from swath.cluster.cloud.machine_pool import CLOSE_STEP_S
-from swath.cluster.providers.gcp.launch import instance_name
-from swath.cluster.workers.autoscaling import Autoscaler, MachineScaling
+from swath.cluster.cloud.vm_process import FIREWALL
 from swath.errors import CredentialsError, InfrastructureError
-from swath.spec.clusters.workers import Workers
-from tests.clouds.control import Cloud
-from tests.cluster.cloud.conftest import LIMITS, WAIT_S, running
-from tests.cluster.specs import ec2_spec, gce_spec
-
-pytestmark = pytest.mark.allow_hosts("127.0.0.0/8")  # simulated machines have addresses of their own
+from tests.cluster.cloud.memory_cluster import LIMITS, MemoryCluster, until, with_cluster
 
 
-def workers_of(cloud: Cloud) -> list[str]:
-    """Names of the worker machines that are there."""
-    return [each["name"] for each in cloud.alive() if each["labels"]["swath:role"] == "worker"]
+def test_machines_are_planned_launched_and_removed_those_first_that_have_not_come_up() -> None:
+    async def test(cluster: MemoryCluster) -> None:
+        names = await cluster.planned(3)
+        assert cluster.plan == cluster.requested == set(names)
+        cluster.join(f"{names[1]}-0")
+        assert cluster.observed == {names[1]}
+        cluster.scale(1)
+        assert cluster.plan == {names[1]}
+        await until(lambda: len(cluster.cloud.listed) == 1)
+        await cluster.scale_down(names)
+        await until(lambda: not cluster.cloud.listed)
+        cluster.scale_from_thread(2)
+        await until(lambda: len(cluster.cloud.listed) == 2)
+
+    with_cluster(test)
 
 
-# --- on EC2
+@pytest.mark.parametrize(
+    ("status", "has_address", "planned"),
+    [(Status.created, True, 0), (Status.starting, False, 0), (Status.starting, True, 2), (Status.closing, True, 0)],
+)
+def test_workers_are_launched_as_soon_as_the_scheduler_has_its_address(
+    status: Status, has_address: bool, planned: int
+) -> None:
+    async def test(cluster: MemoryCluster) -> None:
+        cluster.status = status
+        cluster._launches_workers = has_address
+        cluster.scale(2)
+        assert len(cluster.plan) == planned
+        await asyncio.sleep(0.02)
+        assert len(cluster.workers) == planned
+        cluster.status = Status.created
+
+    with_cluster(test, up=False)
 
 
-@pytest.mark.slow
-def test_a_cluster_comes_up_replaces_lost_machines_scales_and_leaves_none(ec2_cloud: Cloud) -> None:
-    value = """it's a "$HOME" `id` \\ {{x}} %s: #"""
-    with (
-        running(ec2_spec(ec2_cloud, spot=True, env={"VALUE": value})) as run,
-        running(ec2_spec(ec2_cloud), "r-2") as other,
-    ):
-        # Two clusters in one process, each with its own key.
-        first = run.begin(run.cluster.start_scheduler())
-        other.run(other.cluster.start_scheduler())
-        first.result(WAIT_S)
-        with run.client() as client:
-            with pytest.raises(OSError, match=r"handshake|SSL|TLS|certificate"):
-                Client(other.cluster.client_address, security=run.security, timeout=3, set_as_default=False)
-            other.run(other.cluster.shut_down())
-            run.run(run.cluster.wait_for_machines(1))
-            assert client.gather(client.map(lambda x: x * x, range(20))) == [x * x for x in range(20)]
+def test_the_least_number_is_launched_when_the_scheduler_has_its_address() -> None:
+    async def test(cluster: MemoryCluster) -> None:
+        cluster.status = Status.starting
+        cluster.scheduler_has_address()
+        assert len(cluster.plan) == 2
+        await until(lambda: len(cluster.cloud.listed) == 2)
+        cluster.status = Status.created
 
-            # Values of the environment arrive unchanged; tags and market are in the launch request itself.
-            assert client.submit(_variable, "VALUE").result() == value
-            launches = [each for each in ec2_cloud.calls() if each["action"] == "RunInstances"]
-            assert "CreateTags" not in ec2_cloud.actions()
-            assert {each["labels"]["swath:run"] for each in ec2_cloud.alive()} == {"r-1"}
-            assert all(float(each["labels"]["swath:expires"]) > time.time() + 11 * 3600 for each in ec2_cloud.alive())
-            assert [("spot" in str(each["parameters"])) for each in launches].count(True) == 1
-            assert all(each["user_data_bytes"] < 4000 for each in ec2_cloud.alive())
-
-            # A machine with a preemption notice retires by itself, and is replaced by one with another name.
-            (before,) = run.cluster.observed
-            (lost,) = [each["id"] for each in ec2_cloud.alive() if each["name"] == before]
-            ec2_cloud.reclaim(lost, notice_s=600)
-            assert ec2_cloud.until(lambda: bool(run.cluster.observed - {before}))
-            run.run(run.cluster.wait_for_machines(1))
-
-            # More machines start while there is much work; a machine that is removed first hands over its results.
-            autoscaler = Autoscaler(run.cluster, Workers(min=1, max=2), LIMITS.scaling, scaling=MachineScaling)
-            autoscaler.update(100, 100 * LIMITS.scaling.worth_s)
-            run.run(run.cluster.wait_for_machines(2))
-            removed, stays = run.cluster.worker_spec
-            (address,) = [each for each, worker in _workers(client).items() if worker["name"] == f"{removed}-0"]
-            result = client.submit(_unlike_any_other, workers=[address], allow_other_workers=True)
-            before_removal = result.result()
-            autoscaler.update(0, 0.0)
-            assert ec2_cloud.until(lambda: workers_of(ec2_cloud) == [stays])
-            autoscaler.stop()
-            assert result.result() == before_removal
-    assert ec2_cloud.empty()
-    assert [each.role for each in run.cluster.machines.created].count("scheduler") == 1
-    assert len(run.cluster.machines.created) == 4
-    assert all(each.ended is not None and each.ended > each.began for each in run.cluster.machines.created)
-    assert [each.spot for each in run.cluster.machines.created] == [False, True, True, True]
+    with_cluster(test, up=False, workers={"min": 2, "max": 3})
 
 
-def _variable(name: str) -> str:
-    import os
+def test_a_machine_is_complete_when_all_its_processes_have_come() -> None:
+    async def test(cluster: MemoryCluster) -> None:
+        waiting = asyncio.ensure_future(cluster.wait_for_machines(1))
+        await until(lambda: cluster.cloud.listed)
+        [name] = cluster.plan
+        cluster.there.counts = {}
+        cluster.join(f"{name}-0")
+        await asyncio.sleep(0.05)
+        assert not waiting.done(), "it has not said how many it starts"
+        cluster.there.counts = {name: 2}
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        assert cluster.processes_per_machine == 2
+        asked = len(cluster.there.asked)
+        cluster.join(f"{name}-1")
+        assert await waiting == 1
+        assert len(cluster.there.asked) == asked, "it is not asked again"
 
-    return os.environ[name]
-
-
-def _unlike_any_other() -> str:
-    import uuid
-
-    return uuid.uuid4().hex
-
-
-def _workers(client: Client) -> dict[str, Any]:
-    workers: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
-    return workers
-
-
-def test_an_exceeded_quota_is_an_error_with_its_code_and_region_and_leaves_no_machine(ec2_cloud: Cloud) -> None:
-    ec2_cloud.quota(times=0)
-    with running(ec2_spec(ec2_cloud)) as run:
-        with pytest.raises(InfrastructureError, match=r"us-east-1: VcpuLimitExceeded") as caught:
-            run.run(run.cluster.start_scheduler())
-        assert "Service Quotas" in caught.value.remedy
-    assert not ec2_cloud.alive()
+    with_cluster(test)
 
 
-def test_a_missing_right_is_a_credentials_error(ec2_cloud: Cloud) -> None:
-    ec2_cloud.fault("RunInstances", "UnauthorizedOperation", status=403, message="You are not authorized", times=0)
-    with running(ec2_spec(ec2_cloud)) as run, pytest.raises(CredentialsError, match="UnauthorizedOperation"):
-        run.run(run.cluster.start_scheduler())
+def test_processes_of_a_machine_are_those_of_the_spec_until_one_has_told() -> None:
+    async def test(cluster: MemoryCluster) -> None:
+        assert cluster.processes_per_machine == 3
+        cluster._process_counts = {"a": 2, "b": 4}
+        assert cluster.processes_per_machine == 4
+
+    with_cluster(test, processes=3)
+
+    async def unknown(cluster: MemoryCluster) -> None:
+        assert cluster.processes_per_machine == 1
+
+    with_cluster(unknown)
 
 
-def test_a_container_that_dies_is_an_error_with_the_console_and_is_not_retried_for_ever(ec2_cloud: Cloud) -> None:
-    for nth in range(2, 20):
-        ec2_cloud.behaviour(nth=nth, container="dies")
-    with running(ec2_spec(ec2_cloud)) as run:
-        run.run(run.cluster.start_scheduler())
-        with pytest.raises(InfrastructureError, match="the container died, as a test asked for"):
-            run.run(run.cluster.wait_for_machines(1))
-        with pytest.raises(InfrastructureError, match="the container died"):
-            run.cluster.check({})
-    assert ec2_cloud.actions().count("RunInstances") == 1 + LIMITS.failures
-    assert ec2_cloud.empty()
-
-
-@pytest.mark.slow
-def test_closing_goes_on_when_the_scheduler_is_dead_and_terminating_fails(ec2_cloud: Cloud) -> None:
-    with running(ec2_spec(ec2_cloud)) as run:
-        run.run(run.cluster.start_scheduler())
-        ec2_cloud.fail_removal(times=0)
-        (scheduler,) = [each["id"] for each in ec2_cloud.alive() if each["labels"]["swath:role"] == "scheduler"]
-        ec2_cloud.kill_container(scheduler)
+def test_with_a_quorum_the_others_are_waited_for_a_short_time_only() -> None:
+    async def test(cluster: MemoryCluster) -> None:
+        names = await cluster.planned(2)
+        cluster.there.counts = dict.fromkeys(names, 1)
+        cluster.join(f"{names[0]}-0")
         began = time.monotonic()
-        run.run(run.cluster.shut_down())
-        assert time.monotonic() - began < 4 * CLOSE_STEP_S
+        assert await cluster.wait_for_machines(2, quorum=1) == 1
+        assert time.monotonic() - began >= LIMITS.stragglers_s
+        waiting = asyncio.ensure_future(cluster.wait_for_machines(2, quorum=2))
+        await asyncio.sleep(4 * LIMITS.stragglers_s)
+        assert not waiting.done(), "they are not enough"
+        cluster.join(f"{names[1]}-0")
+        assert await waiting == 2
+
+    with_cluster(test)
 
 
-@pytest.mark.slow
-def test_machines_end_by_themselves_when_there_is_no_client(ec2_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ALONE, "3")
-    with running(ec2_spec(ec2_cloud)) as run:
-        run.run(run.cluster.start_scheduler())
-        with run.client():
-            run.run(run.cluster.wait_for_machines(1))
-            machines = ec2_cloud.names()
-        assert len(machines) == 2
-        assert ec2_cloud.empty(within_s=30)
-        terminated = str([each["parameters"] for each in ec2_cloud.calls() if each["action"] == "TerminateInstances"])
-        assert not [each for each in machines if each in terminated]
+@pytest.mark.parametrize("quorum", [None, 2])
+def test_an_error_that_keeps_machines_from_coming_up_ends_the_wait_unless_there_are_enough(quorum: int | None) -> None:
+    async def test(cluster: MemoryCluster) -> None:
+        names = await cluster.planned(3)
+        cluster.there.counts = dict.fromkeys(names, 1)
+        cluster.join(f"{names[0]}-0")
+        cluster.repair.fatal = InfrastructureError("no room")
+        with pytest.raises(InfrastructureError, match="no room"):
+            await cluster.wait_for_machines(3, quorum)
+        cluster.limits = dataclasses.replace(LIMITS, stragglers_s=60)
+        cluster.join(f"{names[1]}-0")
+        if quorum is not None:
+            assert await cluster.wait_for_machines(3, quorum) == 2
+
+    with_cluster(test)
 
 
-# --- on Compute Engine
+def test_what_is_known_of_a_cluster_that_is_not_up() -> None:
+    async def test(cluster: MemoryCluster) -> None:
+        assert cluster.client_address == "tls://10.0.0.1:8786"
+        cluster.scheduler.external_address = "tls://1.2.3.4:8786"
+        assert cluster.client_address == "tls://1.2.3.4:8786"
+        assert cluster.problem() == "machines are up"
+        await cluster.planned(2)
+        names = list(cluster.workers)
+        assert cluster.problem() == f"no worker has come from {', '.join(names)}"
+        cluster.join(f"{names[0]}-0")
+        assert cluster.problem() == f"no worker has come from {names[1]}"
+        assert await cluster.diagnosis() == (cluster.problem(), "")
+        cluster.status = Status.starting
+        assert cluster.problem() == "the scheduler's machine is not up"
+        assert await cluster.diagnosis() == (cluster.problem(), "")
+        cluster.scheduler.unreached = "1.2.3.4:8786 (no answer)"
+        assert "runs on r-1-scheduler, but it is not reached from here at 1.2.3.4" in cluster.problem()
+        assert await cluster.diagnosis() == (cluster.problem(), FIREWALL)
+
+        async def console() -> str:
+            return "Traceback"
+
+        cluster.scheduler.console = console
+        text, _ = await cluster.diagnosis()
+        assert text == f"{cluster.problem()}; its console:\nTraceback"
+        cluster.status = Status.running
+        assert (await cluster.diagnosis())[1] == "", "it was reached"
+        cluster.repair.last_error = InfrastructureError("no room")
+        assert cluster.problem() == "no room"
+
+    with_cluster(test)
 
 
-@pytest.mark.slow
-def test_a_cluster_on_gce_computes_replaces_a_preempted_worker_and_leaves_no_machine(gce_cloud: Cloud) -> None:
-    with running(gce_spec(gce_cloud, spot=True, env={"GREETING": 'it\'s "so"'}), "20260301-run_1-1a2b") as run:
-        run.run(run.cluster.start_scheduler())
-        run.run(run.cluster.wait_for_machines(1))
-        with run.client() as client:
-            assert client.gather(client.map(abs, [-1, -2, -3])) == [1, 2, 3]
-            assert set(client.run(lambda: __import__("os").environ["GREETING"]).values()) == {'it\'s "so"'}
-            [first] = run.cluster.plan
-            [worker] = [each for each in gce_cloud.alive() if each["name"] == instance_name(first)]
-            gce_cloud.reclaim(worker["id"])
-            assert gce_cloud.until(lambda: first not in run.cluster.plan)
-            run.run(run.cluster.wait_for_machines(1))
-            assert client.submit(abs, -4).result(30) == 4
-        assert [each.role for each in run.cluster.machines.created] == ["scheduler", "worker", "worker"]
-    assert gce_cloud.empty()
+def test_calls_that_no_machine_can_run_are_an_error() -> None:
+    async def test(cluster: MemoryCluster) -> None:
+        cluster.check({"gpu": 1})  # no worker has come yet
+        cluster.join("m-0", cpu=1.0)
+        cluster.check({"cpu": 1})
+        with pytest.raises(InfrastructureError, match="gpu 1") as caught:
+            cluster.check({"gpu": 1})
+        assert caught.value.remedy == "set cluster.machine to one that has more"
+        cluster.repair.fatal = CredentialsError("no right")
+        with pytest.raises(CredentialsError):
+            cluster.check({})
+
+    with_cluster(test)
 
 
-@pytest.mark.parametrize("short", ["stock_out", "quota"])
-def test_a_cluster_on_gce_that_does_not_come_up_says_why_and_where(gce_cloud: Cloud, short: str) -> None:
-    getattr(gce_cloud, short)(times=0)
-    with running(gce_spec(gce_cloud), "r") as run, pytest.raises(InfrastructureError) as caught:
-        run.run(run.cluster.start_scheduler())
-    parts = {
-        "stock_out": ("ZONE_RESOURCE_POOL_EXHAUSTED", gce_cloud.network["zone"], "cluster.zone"),
-        "quota": ("CPUS", "us-central1", "quotas"),
-    }
-    for part in parts[short]:
-        assert part in str(caught.value)
-    assert gce_cloud.empty()
+def test_idle_machines_are_up_and_run_no_call() -> None:
+    async def test(cluster: MemoryCluster) -> None:
+        names = await cluster.planned(3)
+        cluster.join(f"{names[0]}-0", f"{names[0]}-1", f"{names[1]}-0")
+        cluster.there.busy = {f"tls://{names[0]}-0": [], f"tls://{names[0]}-1": ["call"], "tls://unknown": ["call"]}
+        assert await cluster.idle_machines() == [names[1]]
+        cluster._update_worker_status("remove", f"tls://{names[1]}-0")
+        assert await cluster.idle_machines() == []
+
+    with_cluster(test)
+
+
+def test_a_machine_hands_over_its_results_before_it_is_terminated() -> None:
+    async def test(cluster: MemoryCluster) -> None:
+        for error in (None, OSError("cut"), TimeoutError()):
+            [name] = await cluster.planned(1)
+            cluster.join(f"{name}-0")
+            cluster.there.error = error
+            cluster.scale(0)
+            await until(lambda: not cluster.cloud.listed)
+            options = {"names": [f"{name}-0"], "close_workers": False, "remove": True}
+            assert [asked for what, asked in cluster.there.asked if what == "retire"][-1] == options
+        before = len(cluster.there.asked)
+        await cluster.planned(1)
+        cluster.scale(0)
+        await until(lambda: not cluster.cloud.listed)
+        assert len(cluster.there.asked) == before, "there was no process to retire"
+
+    with_cluster(test)
+
+
+def test_a_machine_that_is_removed_while_it_starts_is_terminated() -> None:
+    async def test(cluster: MemoryCluster) -> None:
+        cluster.cloud.open.clear()
+        cluster.scale(1)
+        await until(lambda: cluster.workers)
+        cluster.scale(0)
+        await until(lambda: not cluster.workers)
+        cluster.cloud.open.set()
+        await until(lambda: cluster.machines.created)
+        await until(lambda: not cluster.cloud.listed)
+
+    with_cluster(test)
+
+
+def test_a_launch_after_a_failure_waits_and_is_left_when_its_machine_is_not_wanted_any_more() -> None:
+    async def test(cluster: MemoryCluster) -> None:
+        cluster.repair._failures = 1
+        assert cluster.repair.pause_s > 0
+        cluster.scale(1)
+        await until(lambda: cluster.workers)
+        cluster.worker_spec.clear()
+        await asyncio.sleep(0.1)
+        assert not cluster.cloud.listed
+
+    with_cluster(test, limits=dataclasses.replace(LIMITS, pause_s=0.01))
+
+
+def test_a_machine_that_comes_up_resets_the_failures_and_is_registered() -> None:
+    async def test(cluster: MemoryCluster) -> None:
+        [name] = await cluster.planned(1)
+        cluster.repair._failures = 2
+        cluster._note_machines(set())
+        assert cluster.repair._failures == 2
+        assert not cluster.workers[name].registered
+        cluster.join(f"{name}-0", "another-0")
+        assert cluster.repair._failures == 0
+        assert cluster.workers[name].registered
+
+    with_cluster(test)
+
+
+def test_a_background_task_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(cluster: MemoryCluster) -> None:
+        async def fail() -> None:
+            raise ZeroDivisionError("by nothing")
+
+        cluster.run_in_background(fail())
+        cluster.run_in_background(asyncio.sleep(60))
+        await until(lambda: len(cluster._tasks) == 1)
+        [slow] = cluster._tasks
+        slow.cancel()
+        await until(lambda: not cluster._tasks)
+
+    with_cluster(test)
+    assert caplog.text.count("a background task of the cluster has failed") == 1
+    assert "by nothing" in caplog.text
+
+
+@pytest.mark.parametrize("error", [None, OSError("cut")])
+def test_closing_ends_the_scheduler_and_terminates_all_machines_once(error: Exception | None) -> None:
+    async def test(cluster: MemoryCluster) -> None:
+        await cluster.planned(2)
+        cluster.there.error = error
+        cluster.run_in_background(asyncio.sleep(60))
+        tasks = list(cluster._tasks)
+        cluster._watch_worker_status_task = None  # type: ignore[assignment]
+        await cluster.shut_down()
+        assert cluster.machines.closing
+        assert (cluster.status, cluster.cloud.listed) == (Status.closed, {})
+        assert (cluster.workers, cluster.worker_spec) == ({}, {})
+        assert [what for what, _ in cluster.there.asked] == ["terminate", "closed"]
+        assert all(each.cancelled() or each.done() for each in tasks)
+        await cluster.shut_down()
+        assert len(cluster.there.asked) == 2
+
+    with_cluster(test)
+
+
+def test_a_scheduler_that_never_ran_is_not_asked_to_end() -> None:
+    async def test(cluster: MemoryCluster) -> None:
+        await cluster.shut_down()
+        assert cluster.there.asked == []
+        assert cluster.status == Status.closed
+
+    with_cluster(test, up=False)
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "said"),
+    [
+        (CredentialsError("no right"), CredentialsError, "^no right"),
+        (ZeroDivisionError("by nothing"), InfrastructureError, "did not come up: Cluster failed to start"),
+    ],
+)
+def test_a_scheduler_that_does_not_start_is_its_own_error(
+    monkeypatch: pytest.MonkeyPatch, cause: Exception, kind: type[Exception], said: str
+) -> None:
+    async def start(cluster: Any) -> None:
+        raise RuntimeError("Cluster failed to start") from cause
+
+    async def test(cluster: MemoryCluster) -> None:
+        monkeypatch.setattr(SpecCluster, "_start", start)
+        with pytest.raises(kind, match=said):
+            await cluster.start_scheduler()
+
+    with_cluster(test, up=False)
+
+
+def test_a_scheduler_that_starts_is_watched_and_the_least_number_of_machines_is_launched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watched: list[bool] = []
+
+    async def start(cluster: MemoryCluster) -> None:
+        cluster.up()
+
+    async def watch() -> None:
+        watched.append(True)
+
+    async def test(cluster: MemoryCluster) -> None:
+        monkeypatch.setattr(SpecCluster, "_start", start)
+        monkeypatch.setattr(cluster.repair, "watch", watch)
+        await cluster.start_scheduler()
+        await until(lambda: watched and len(cluster.cloud.listed) == 2)
+
+    with_cluster(test, up=False, workers={"min": 2, "max": 2})
