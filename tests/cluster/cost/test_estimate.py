@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from swath.cluster.cost.estimate import Throughput, Workload, cost_entries, estimate_cost
+from swath.cluster.cost.estimate import (
+    Cost,
+    Interval,
+    Throughput,
+    Workload,
+    _compare_budget,
+    cost_entries,
+    estimate_cost,
+)
 from swath.cluster.cost.prices import ClusterPrices, MachinePrice
 from swath.spec.clusters.cloud import AwsCluster
 from swath.spec.clusters.prices import RegionPrices
@@ -99,3 +110,92 @@ def test_what_the_map_costs_on_its_way_out_of_the_cloud_is_told() -> None:
     assert price
     assert f"reads to publish it, about {50 * price:g} USD" in traffic
     assert "publish" not in cost_entries(SPEC, PRICES, Workload(1000), None, None)["traffic"]
+
+
+def test_the_range_is_computed_from_boots_work_and_the_price_of_both_roles() -> None:
+    """By hand, with 600 s of work of a machine: low with two workers as cheap as can be, high with one that installs Docker first."""
+    spec = SPEC.model_copy(update={"workers": Workers(min=1, max=2)})
+    work, rate = Workload(megapixels=100), Throughput(24.0, "", 0.5, 2.0)
+    found = estimate_cost(spec, PRICES, work, rate)
+    assert found.hours.low == pytest.approx((2 * 60 + 300 / 2 + 60) / 3600)
+    assert found.hours.high == pytest.approx((2 * 300 + 1200 / 1 + 60) / 3600)
+    assert found.usd.low == pytest.approx((1 * (60 + 60) + 300) / 3600 * 1.0 + (120 + 300 + 60) / 3600 * 0.1)
+    assert found.usd.high == pytest.approx((2 * (300 + 60) + 1200) / 3600 * 1.0 + (600 + 600 + 60) / 3600 * 0.1)
+    own = estimate_cost(spec.model_copy(update={"machine_image": "ami-1"}), PRICES, work, rate)
+    assert own.hours.high == pytest.approx((2 * 120 + 1200 + 60) / 3600)
+
+
+def test_the_dearest_worker_is_the_high_end() -> None:
+    dear = dataclasses.replace(PRICES, on_demand=MachinePrice("w", 3.0, 4, 0))
+    plain, mixed = (estimate_cost(SPEC, each, Workload(100), THROUGHPUT).usd for each in (PRICES, dear))
+    assert plain.high is not None
+    assert mixed.high is not None
+    assert mixed.low == plain.low
+    assert 2.5 < mixed.high / plain.high < 3
+
+
+def test_free_machines_cost_nothing_with_any_number_of_workers() -> None:
+    free = dataclasses.replace(PRICES, worker=MachinePrice("w", 0.0, 4, 0), scheduler=MachinePrice("s", 0.0, 2, 0))
+    found = estimate_cost(SPEC, free, Workload(100), THROUGHPUT).usd
+    assert (found.low, found.high) == (0.0, 0.0)
+
+
+PLACE = RegionPrices(
+    disk_gb_month=0.1, storage_gb_month=0.02, other_region_gb=0.01, egress_gb=0.09, reads_1000=0.0004, writes_1000=0.005
+)
+
+
+def entries(place: RegionPrices = PLACE, budget: float | None = None, **work: float) -> dict[str, Any]:
+    prices = dataclasses.replace(PRICES, place=place)
+    return cost_entries(SPEC, prices, Workload(**work), THROUGHPUT, budget)
+
+
+def test_all_that_has_a_price_is_in_the_plan() -> None:
+    found = entries(megapixels=1000, map_bytes=50e9, read_bytes=2e12, ground_km2=10_000)
+    assert found["storage_usd_month"] == 1.0
+    cost = estimate_cost(SPEC, PRICES, Workload(1000), THROUGHPUT).usd
+    assert found["cost_usd_per_1000_km2"] == cost.scaled(0.1).rounded
+    assert found["boot_minutes"] == 5
+    assert found["disks"].endswith("GB each, in the price")
+    assert found["traffic"] == (
+        "within the region free; to or from another region 0.01 USD per GB; to the internet 0.09 USD per GB; so imagery in another"
+        " region at most 20 USD; so the map, which a client outside the cloud reads to publish it, about 4.5 USD; 1000 reads of a"
+        " bucket 0.0004 USD, 1000 writes 0.005 USD"
+    )
+    assert "budget" not in found
+
+
+def test_what_has_no_price_is_left_out() -> None:
+    found = entries(RegionPrices(reads_1000=0.1), map_bytes=50e9, read_bytes=2e12)
+    assert found["traffic"] == "within the region free"
+    assert not {"storage_usd_month", "cost_usd_per_1000_km2"} & found.keys()
+    assert "is not known and left out" in found["disks"]
+    assert "storage_usd_month" not in entries(megapixels=10)
+    assert "imagery" not in entries(megapixels=10)["traffic"]
+
+
+def test_workers_and_processes_are_told_in_words() -> None:
+    one = SPEC.model_copy(update={"workers": Workers(min=2, max=2), "processes": 1, "spot": True})
+    prices = dataclasses.replace(PRICES, on_demand=MachinePrice("w", 3.0, 4, 0))
+    told = cost_entries(one, prices, Workload(), None, None)["workers"]
+    assert told.startswith(
+        "2 x w spot, 1 process each, 3 USD per hour on demand where there is no room for spot, 1 USD"
+    )
+    assert cost_entries(SPEC, PRICES, Workload(), None, None)["workers"].startswith(
+        "1 to 4 x w, 4 processes each, 1 USD"
+    )
+    unknown = dataclasses.replace(PRICES, worker=MachinePrice("w", 1.0, None, 0))
+    assert "processes not known" in cost_entries(SPEC, unknown, Workload(), None, None)["workers"]
+    assert estimate_cost(SPEC, unknown, Workload(10), THROUGHPUT).usd.high is None
+    assert (
+        cost_entries(SPEC.model_copy(update={"machine_image": "a"}), PRICES, Workload(), None, 1.0)["boot_minutes"] == 2
+    )
+
+
+def test_a_budget_is_exceeded_only_above_it() -> None:
+    cost = Cost(Interval(1, 1), Interval(2.0, 5.0))
+    assert [cost.surely_exceeds(budget) for budget in (None, 1.9, 2.0)] == [False, True, False]
+    assert _compare_budget(cost, 5.0) == "is enough"
+    assert "may be exceeded" in _compare_budget(cost, 4.9)
+    assert Interval(1.0, None).scaled(2) == Interval(2.0, None)
+    assert Interval(1.23456, None).rounded[1] is None

@@ -1,16 +1,27 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from distributed import Event
+from distributed.deploy.adaptive import Adaptive
 from hypothesis import given
 from hypothesis import strategies as st
 
 from swath.cluster.local.local import Local
-from swath.cluster.workers.autoscaling import Backlog, ScalingLimits, target_workers, useful_workers
+from swath.cluster.workers.autoscaling import (
+    Autoscaler,
+    Backlog,
+    MachineScaling,
+    Scaling,
+    ScalingLimits,
+    target_workers,
+    useful_workers,
+)
 from swath.spec.clusters.cluster import LocalCluster
 from swath.spec.clusters.workers import Workers
 from tests.waiting import until
@@ -67,6 +78,90 @@ def test_a_machine_is_useful_when_all_its_processes_are() -> None:
     assert useful_workers(Backlog(5, 1e6), 1, limits, 4) == 2
     assert useful_workers(Backlog(1000, None), 2, limits, 4) == 4
     assert useful_workers(Backlog(0, 0.0), 2, limits, 4) == 0
+
+
+def test_a_surplus_is_kept_until_its_time_is_over_and_work_begins_it_again() -> None:
+    limits = ScalingLimits(worth_s=5.0, idle_s=15.0)
+    assert target_workers(1, 2, 15.0, Workers(min=1, max=4), limits) == 1
+    assert target_workers(1, 2, 14.9, Workers(min=1, max=4), limits) == 2
+    scaler = Autoscaler(None, Workers(min=1, max=4), limits, scaling=FakeScaling)  # type: ignore[arg-type]
+    scaler.update(2, 10.0)
+    assert scaler.target(2, 100.0) == 2
+    scaler.update(1, 5.0)
+    assert [scaler.target(2, now) for now in (101.0, 115.0)] == [2, 2]
+    scaler.update(2, 10.0)
+    assert scaler.target(2, 116.0) == 2
+    scaler.update(1, 5.0)
+    assert [scaler.target(2, now) for now in (117.0, 131.9, 132.0)] == [2, 2, 1]
+    scaler.stop()
+    assert scaler.scaling.stopped == "the run ends"  # type: ignore[attr-defined]
+
+
+def test_bounds_of_a_backlog() -> None:
+    assert useful_workers(Backlog(9, -1.0), 1) == 0
+    assert useful_workers(Backlog(9, None), 0) == 1
+    assert useful_workers(Backlog(9, 5.1), 1) == 2
+    assert Autoscaler(None, Workers(min=1, max=4), scaling=FakeScaling)._processes_per_worker() == 1  # type: ignore[arg-type]
+
+
+class FakeScaling:
+    def __init__(self, cluster: Any, autoscaler: Autoscaler) -> None:
+        self.stopped = ""
+
+    def stop(self, reason: str) -> None:
+        self.stopped = reason
+
+
+class FakeCluster:
+    """Workers a, b and c, of which b computes; the machines x and y are idle."""
+
+    def __init__(self) -> None:
+        self.done: list[Any] = []
+        self.observed = {"x", "y", "z"}
+        self.plan = {"a", "b", "c"}
+        self.scheduler_info = {"workers": {f"tcp://{name}": {"name": name} for name in "abc"}}
+
+    async def processing(self, workers: object) -> dict[str, list[str]]:
+        return {"tcp://a": [], "tcp://b": ["call"], "tcp://gone": ["call"]}
+
+    async def workers_to_close(self, target: int, **_: Any) -> list[str]:
+        return ["a", "b", "c"]
+
+    async def retire_workers(self, **options: Any) -> None:
+        self.done.append(options)
+
+    async def scale_down(self, workers: Any) -> None:
+        self.done.append(workers)
+
+    async def idle_machines(self) -> list[str]:
+        return ["x", "y"]
+
+
+def scaling_of(kind: type[Scaling], cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> Scaling:
+    made = kind.__new__(kind)
+    made.cluster, made.state = cluster, "stopped"  # type: ignore[assignment]
+    monkeypatch.setattr(kind, "scheduler", cluster, raising=False)
+    monkeypatch.setattr(Adaptive, "workers_to_close", lambda self, target: cluster.workers_to_close(target))
+    return made
+
+
+def test_only_idle_workers_are_removed_and_they_are_retired_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = FakeCluster()
+    scaling = scaling_of(Scaling, cluster, monkeypatch)
+    assert asyncio.run(scaling.workers_to_close(1)) == ["a", "c"]
+    asyncio.run(scaling.scale_down(["a"]))
+    assert cluster.done == [{"names": ["a"], "close_workers": False, "remove": False}, ["a"]]
+
+
+@pytest.mark.parametrize(("target", "removed"), [(0, ["x", "y"]), (1, ["x", "y"]), (2, ["x"]), (3, []), (4, [])])
+def test_idle_machines_are_removed_down_to_the_target(
+    monkeypatch: pytest.MonkeyPatch, target: int, removed: list[str]
+) -> None:
+    cluster = FakeCluster()
+    scaling = scaling_of(MachineScaling, cluster, monkeypatch)
+    assert asyncio.run(scaling.workers_to_close(target)) == removed
+    asyncio.run(scaling.scale_down(["x"]))
+    assert cluster.done == [["x"]]
 
 
 @pytest.mark.slow
