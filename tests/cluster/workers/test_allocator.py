@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,3 +60,37 @@ def test_a_worker_of_a_local_cluster_reuses_freed_pages(tmp_path: Path) -> None:
 def test_other_systems_are_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not allocator.keep_pages()
+
+
+@pytest.mark.parametrize(
+    ("libc", "is_glibc"),
+    [("glibc 2.36", True), ("musl 1.2", False), (None, False), (ValueError(), False), (OSError(), False)],
+)
+def test_only_glibc_has_the_settings(
+    monkeypatch: pytest.MonkeyPatch, libc: str | Exception | None, is_glibc: bool
+) -> None:
+    def confstr(name: str) -> str | None:
+        if isinstance(libc, Exception):
+            raise libc
+        return libc
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(os, "confstr", confstr)
+    assert allocator._glibc() is is_glibc
+
+
+@pytest.mark.parametrize(
+    ("refused", "done"), [(None, True), (allocator.ARENA_MAX, False), (allocator.TRIM_THRESHOLD, False)]
+)
+def test_all_settings_have_to_be_taken(monkeypatch: pytest.MonkeyPatch, refused: int | None, done: bool) -> None:
+    given: dict[int, int] = {}
+
+    def mallopt(parameter: ctypes.c_int, value: ctypes.c_int) -> int:
+        given[parameter.value] = value.value
+        return 0 if parameter.value == refused else 1
+
+    monkeypatch.setattr(allocator, "_glibc", lambda: True)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    assert allocator.keep_pages() is done
+    assert given == {allocator.ARENA_MAX: 1, allocator.MMAP_THRESHOLD: 2**30, allocator.TRIM_THRESHOLD: 2**31 - 1}
+    assert next(iter(given)) == allocator.ARENA_MAX == -8
