@@ -286,7 +286,8 @@ def _try(
     baseline_s = sum(coverage_map.seconds[test] for test in tests)
     answer = copy.test(module, code, tests, limits, baseline_s)
     failure = copy.failure()
-    if answer["code"] == NO_TESTS and not failure.startswith(("FAILED", "ERROR")):  # else pytest broke off after a failure
+    failed = failure.startswith(("FAILED", "ERROR"))  # pytest may break off after a failure
+    if answer["code"] == NO_TESTS and not failed:
         raise RuntimeError(f"the tests did not run: see {copy.folder}/pytest.log")
     outcome = {None: "timeout", 0: "survived"}.get(answer["code"], "found")
     row |= {"outcome": outcome, "seconds": answer["seconds"], "tests": len(tests), "by": failure}
