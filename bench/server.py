@@ -1,6 +1,8 @@
-"""Speed and size of the server: runs asked for and claimed through HTTP, the time until an agent hears of one, and idle agents.
+"""Speed and size of the server: runs asked for and claimed through HTTP, the time until an agent hears of one and until the first
+line of its log is there, log lines, lists of many runs, and idle agents.
 
-Run: python bench/server.py [--runs 2000] [--agents 50] [--idle 1000] [--database postgresql://...] [--json FILE]. The server is a
+Run: python bench/server.py [--runs 2000] [--agents 50] [--idle 1000] [--supervisors 200] [--stored-runs 10000 --stored-lines 10000000]
+[--database postgresql://...] [--json FILE]. The server is a
 process of its own; the clients are threads of this one, which share its two or more cores with it: on a small machine they are
 a good part of what is measured.
 """
@@ -10,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -161,26 +164,179 @@ def idle(url: str, token: str, agents: int, process: psutil.Process) -> dict[str
     return {"idle_agents": agents, "rss_mb": rss / 1e6, "rss_before_mb": before / 1e6, "idle_cores": share}
 
 
+HELLO = """
+from swath import Spec, pipeline, task
+
+class Job(Spec):
+    pass
+
+@task
+def hello():
+    print("hello")
+
+@pipeline
+def job(spec: Job):
+    return hello()
+"""
+
+
+def first_line(url: str, user: str, folder: Path, times: int) -> dict[str, Any]:
+    """P4: from the request to the run's first log line at the server, with a real agent and supervisor."""
+    from swath.agent.agent import Agent
+
+    (folder / "pipelines").mkdir(parents=True)
+    (folder / "pipelines" / "job.py").write_text(HELLO)
+    (folder / "swath.yaml").write_text("")
+    os.environ["SWATH_TRUST"] = "1"
+    people = Client(url, user)
+    people.call("PUT", "/projects/hello", {"source": {"folder": str(folder)}})
+    own = people.call("POST", "/tokens", {"name": "hello", "kind": "agent", "project": "hello"})["token"]
+    agent = Agent(Client(url, own), "bench", folder / "agent")
+    thread = threading.Thread(target=agent.run, daemon=True)
+    thread.start()
+    took = []
+    for number in range(times):
+        began = time.perf_counter()
+        request = RunRequest(project="hello", spec="pipeline: job\ncluster: inline\n", fresh=True)
+        run = people.submit(request, f"hello {number}").id
+        line = next(iter(people.follow(run)), None)
+        took.append(time.perf_counter() - began)
+        ended = people.wait(run)
+        assert (ended.status, line is None) == ("done", False), ended.error
+    agent.stop()
+    thread.join(60)
+    return {"first_line_p50_s": statistics.median(took), "first_line_most_s": max(took)}
+
+
+def sent_lines(url: str, user: str, token: str, supervisors: int, seconds: float) -> dict[str, Any]:
+    """P6: supervisors send 50 lines a second each, in batches of 100, while people ask for lists and the ends of logs."""
+    client, people = Client(url, token), Client(url, user)
+    agent = registered(client, "writing")
+    for number in range(supervisors):
+        people.submit(RunRequest(project="bench", spec=SPEC), f"written {number}")
+    works = [
+        client.claim(agent, Claim(session="session of writing", claim=f"a claim to write {n:06}"))
+        for n in range(supervisors)
+    ]
+    over = time.monotonic() + seconds
+    sent, asked_ms = [0] * supervisors, []
+
+    def write(number: int) -> None:
+        work = works[number]
+        assert work is not None
+        own, place = Client(url, work.token), f"/attempts/{work.run}/{work.number}"
+        own.call("POST", f"{place}/beat", {})
+        due = time.monotonic() + 2 * number / supervisors
+        while due < over:
+            time.sleep(max(0.0, due - time.monotonic()))
+            first = sent[number] + 1
+            lines = [
+                {"id": n, "time": 5.0, "level": "info", "text": f"{n}: a line of some letters of a run"}
+                for n in range(first, first + 100)
+            ]
+            own.call("POST", f"{place}/lines", {"lines": lines})
+            sent[number] += 100
+            due += 2.0
+
+    def look() -> None:
+        while time.monotonic() < over:
+            for path in ("/runs?limit=50", f"/runs/{works[0].run}/lines?after={max(0, sent[0] - 500)}"):  # type: ignore[union-attr]
+                began = time.perf_counter()
+                people.call("GET", path)
+                asked_ms.append(1000 * (time.perf_counter() - began))
+            time.sleep(0.1)
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(supervisors + 1) as pool:
+        done = [pool.submit(look), *(pool.submit(write, number) for number in range(supervisors))]
+        for each in done:
+            each.result()
+    return {"lines_per_s": sum(sent) / (time.monotonic() - began), "lines_api_p99_ms": percentile(asked_ms, 0.99)}
+
+
+def fill(address: str, runs: int, lines: int) -> None:
+    """P7: runs that have ended, with log lines, as if they had been there for long."""
+    from swath.server.database.open import open_database
+    from swath.server.services import Services
+
+    database = open_database(address)
+    services = Services.of(database)
+    services.projects.put("bench", {"folder": "/bench"}, who="bench")
+    for number in range(runs):
+        services.queue.submit(
+            RunRequest(project="bench", spec=SPEC), f"stored-{number:06}", "stored", "predict", "bench"
+        )
+    with database.transaction() as db:
+        db.execute("UPDATE runs SET state = 'ended', status = 'done', started = queued, ended = queued + 60")
+    each = (
+        "INSERT INTO lines (run, id, attempt, time, level, node, worker, text) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1"
+        " FROM n WHERE i < ?) SELECT CAST(? AS TEXT), i, 1, 5.0, 'info', 'infer', 'w', 'line ' || i || ' of a stored run' FROM n"
+    )
+    for number in range(runs):
+        with database.transaction() as db:
+            db.execute(each, (lines // runs, f"stored-{number:06}"))
+    database.close()
+
+
+def listed(url: str, user: str, runs: int, lines: int) -> dict[str, Any]:
+    """P7: lists, and the last 500 lines of a log, with many runs and lines in the database."""
+    people = Client(url, user)
+    took: dict[str, list[float]] = {"list": [], "tail": []}
+    for number in range(200):
+        run = f"stored-{number * runs // 200:06}"
+        for name, path in (
+            (
+                "list",
+                ("/runs?limit=50", "/runs?status=done&limit=50", "/runs?project=bench&state=ended&limit=50")[
+                    number % 3
+                ],
+            ),
+            ("tail", f"/runs/{run}/lines?after={max(0, lines // runs - 500)}"),
+        ):
+            began = time.perf_counter()
+            people.call("GET", path)
+            took[name].append(1000 * (time.perf_counter() - began))
+    return {
+        f"{name}_{what}_ms": percentile(each, share)
+        for name, each in took.items()
+        for what, share in (("p50", 0.5), ("p99", 0.99))
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--agents", type=int, default=50)
     parser.add_argument("--idle", type=int, default=1000)
+    parser.add_argument("--supervisors", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=30.0, help="how long they send lines")
+    parser.add_argument("--stored-runs", type=int, default=0, help="in the database before, such as 10000")
+    parser.add_argument("--stored-lines", type=int, default=0, help="such as 10000000")
     parser.add_argument("--database", default="")
     parser.add_argument("--json", type=Path)
     asked_for = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        if asked_for.stored_runs:
+            Path(folder, "server").mkdir()
+            fill(asked_for.database or f"{folder}/server/server.sqlite", asked_for.stored_runs, asked_for.stored_lines)
         server = subprocess.Popen(
-            [sys.executable, "-c", SERVER, folder, asked_for.database], stdout=subprocess.PIPE, text=True, cwd=ROOT
+            [sys.executable, "-c", SERVER, f"{folder}/server", asked_for.database],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
         )
         try:
             assert server.stdout is not None
             url, user, token = server.stdout.readline().split()
             process = psutil.Process(server.pid)
             found = {"database": asked_for.database.partition(":")[0] or "sqlite", "load": psutil.getloadavg()[0]}
+            if asked_for.stored_runs:
+                found |= listed(url, user, asked_for.stored_runs, asked_for.stored_lines)
             found |= asked(url, user, asked_for.runs)
             found |= claimed(url, token, asked_for.runs, asked_for.agents)
             found |= heard(url, user, token, 20)
+            found |= first_line(url, user, Path(folder, "project"), 5)
+            found |= sent_lines(url, user, token, asked_for.supervisors, asked_for.seconds)
             found |= idle(url, token, asked_for.idle, process)
         finally:
             server.terminate()
