@@ -220,13 +220,13 @@ class Soak:
     attempts = 0
 
 
-def soak(folder: Path, minutes: float, seed: int, most: int) -> list[str]:
+def soak(folder: Path, minutes: float, seed: int, most: int, every_s: float) -> list[str]:
     """Kill for so long, wait until all is done, and tell what is wrong."""
     with contextlib.closing(Soak(folder, seed)) as this:
-        return _soak(this, minutes, seed, most)
+        return _soak(this, minutes, seed, most, every_s)
 
 
-def _soak(this: Soak, minutes: float, seed: int, most: int) -> list[str]:
+def _soak(this: Soak, minutes: float, seed: int, most: int, every_s: float) -> list[str]:
     began = time.monotonic()
     next_kill = next_ask = began
     while time.monotonic() < began + 60 * minutes:
@@ -236,7 +236,7 @@ def _soak(this: Soak, minutes: float, seed: int, most: int) -> list[str]:
             next_ask = now + this.random.uniform(0, 120 * minutes / most)
         if now >= next_kill:
             this.kill_one()
-            next_kill = time.monotonic() + this.random.uniform(0, 2.4)
+            next_kill = time.monotonic() + this.random.uniform(0, 2 * every_s)
         this.resume_stopped()
         time.sleep(0.2)
     until = time.monotonic() + PATIENCE_S
@@ -258,10 +258,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--runs", type=int, default=200, help="at most")
+    parser.add_argument(
+        "--every", type=float, default=2.4, help="seconds between kills, on average; more on a slow machine"
+    )
     parser.add_argument("--seed", type=int, default=random.randrange(10_000))
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="swath-soak-"))
-    found = soak(folder, options.minutes, options.seed, options.runs)
+    found = soak(folder, options.minutes, options.seed, options.runs, options.every)
     print(*found, sep="\n")
     if found:
         print(f"what is left of it is in {folder}")
