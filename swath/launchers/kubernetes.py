@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from swath.cluster.providers.kubernetes.api import ACCESS_REVIEW, KubernetesApi
 from swath.errors import CredentialsError, InfrastructureError, SwathError, UsageError
-from swath.launchers.contract import LABEL_AGENT, LABEL_JOB, JobLauncher, JobRequest, JobState
+from swath.launchers.contract import LABEL_AGENT, LABEL_JOB, JobLauncher, JobRequest, JobState, NoRoom
 from swath.launchers.settings import KubernetesSettings
 
 GRACE_S = 120
@@ -65,6 +65,10 @@ class KubernetesLauncher:
             return None
         try:
             self._api.create(self.manifest(request))
+        except CredentialsError as error:
+            if "exceeded quota" in error.message:  # Kubernetes says 403 for that, too
+                raise NoRoom(error.message) from error
+            raise CredentialsError(error.message, remedy=_REMEDY) from error
         except InfrastructureError as error:
             if not self._jobs(LABEL_JOB, request.name):  # else the answer to an earlier request was lost
                 if "admission" in error.message or "invalid" in error.message.lower():

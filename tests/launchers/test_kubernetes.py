@@ -12,6 +12,7 @@ import yaml
 
 from swath.cluster.providers.kubernetes.api import KubernetesApi
 from swath.errors import CredentialsError, InfrastructureError, UsageError
+from swath.launchers.contract import NoRoom
 from swath.launchers.kubernetes import RIGHTS, KubernetesLauncher
 from swath.launchers.settings import KubernetesSettings
 from swath.testing.launcher import AGENT, FOREVER, job
@@ -95,6 +96,22 @@ def test_a_job_that_is_stopped_is_gone_only_when_its_pod_is(jobs: FakeKubernetes
     assert launcher.state(name).phase == "running"
     jobs.processes[name].kill()
     until(lambda: launcher.state(name).phase == "gone")
+
+
+def test_a_namespace_without_quota_has_no_room_and_one_without_rights_is_refused(
+    jobs: FakeKubernetesJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(resource: object) -> None:
+        raise CredentialsError(why)
+
+    launcher = launcher_of(jobs)
+    monkeypatch.setattr(jobs, "create", refuse)
+    why = 'Kubernetes does not allow it: jobs.batch "x" is forbidden: exceeded quota: compute, requested: count/jobs.batch=1'
+    with pytest.raises(NoRoom, match="exceeded quota"):
+        launcher.start(job("pass"), 0)
+    why = "Kubernetes does not allow it: cannot create jobs"
+    with pytest.raises(CredentialsError, match="kubernetes-agent"):
+        launcher.start(job("pass"), 0)
 
 
 def test_what_is_refused_and_what_does_not_answer_are_told_apart(jobs: FakeKubernetesJobs) -> None:
