@@ -18,6 +18,7 @@ from swath.maps.cog.cog import CogFacts, category_names_xml, write_cog
 from swath.maps.layout import MapLayout
 from swath.maps.legend import Legend
 from swath.maps.preview import write_preview
+from swath.maps.qgis_style import style_text
 from swath.maps.region_result import FileParts, RegionResult
 from swath.maps.sheets import Sheet, merge_facts, sheet_names, write_collection, write_index
 from swath.maps.stac_item import ModelFacts, write_item, write_model_item
@@ -87,6 +88,7 @@ class MapFiles:
         progress(2, STEPS)
         for grid, sheets in rasters.items():
             self._preview(grid, sheets)
+            self._style(grid, sheets)
         progress(3, STEPS)
         if self.model is not None:
             write_model_item(self._staging.folder / MODEL_ITEM, self.model)
@@ -199,9 +201,12 @@ class MapFiles:
         if not self.output.vectors or not self.legend:
             return
         from swath.maps.vectors.pmtiles import write_tiles
+        from swath.maps.vectors.vector_copies import copy_vectors
 
         path = self._staging.folder / f"{self._stem(grid)}.parquet"
         write_vectors(path, self._source(grid, sheets), self.legend, self.output.vectors)
+        for kind in dict.fromkeys(self.output.vectors.also):
+            copy_vectors(path, kind)
         if tiles := self.output.pmtiles:
             pixel_area = PixelArea.of(self._geobox(grid, self._window(sheets)))
             zooms = write_tiles(
@@ -219,6 +224,12 @@ class MapFiles:
         write_preview(
             path, self._source(grid, sheets), self.legend, self.name, subtitle=self.subtitle, counts=facts.counts
         )
+
+    def _style(self, grid: int, sheets: Sequence[Sheet]) -> None:
+        if not self.output.style:
+            return
+        facts = merge_facts(sheets, self._window(sheets), self._geobox(grid, self._window(sheets)))
+        self.add(f"{self._stem(grid)}.qml", style_text(self.legend, facts.statistics[0]))
 
     # --- STAC items
 

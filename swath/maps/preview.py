@@ -16,6 +16,7 @@ from rasterio.enums import Resampling
 
 from swath.imagery.geometry.orientation import Orientation
 from swath.imagery.geometry.pixel_area import PixelArea
+from swath.maps.color_ramp import RAMP
 from swath.maps.gdal import gdal_write_env, open_map
 from swath.maps.legend import Legend, class_shares
 from swath.storage.durable_write import sync, writing
@@ -28,10 +29,6 @@ _MARGIN = 36
 _ASLANT_DEG = 2.0
 """From this angle on the picture says where north is."""
 _INK, _FAINT, _PAPER, _VOID = (28, 32, 38), (104, 112, 122), (255, 255, 255), (232, 235, 238)
-_VIRIDIS = (
-    (68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141), (39, 173, 129), (92, 200, 99), (170, 220, 50),
-    (253, 231, 37),
-)  # fmt: skip
 
 
 def write_preview(
@@ -134,9 +131,9 @@ class _Ramp:
 
 
 def _ramp(position: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Viridis, 0..1 to RGB."""
-    stops = np.linspace(0, 1, len(_VIRIDIS))
-    bands = [np.interp(np.clip(position, 0, 1), stops, [color[band] for color in _VIRIDIS]) for band in range(3)]
+    """0..1 to RGB."""
+    stops = np.linspace(0, 1, len(RAMP))
+    bands = [np.interp(np.clip(position, 0, 1), stops, [color[band] for color in RAMP]) for band in range(3)]
     return np.stack(bands, axis=-1).round().astype(np.uint8)
 
 

@@ -39,6 +39,9 @@ MEDIA = {
     PROBABILITIES: (pystac.MediaType.COG, ["data", "probabilities"], "How probable each class is"),
     ".tif": (pystac.MediaType.COG, ["data"], "A raster"),
     ".parquet": ("application/vnd.apache.parquet", ["data", "vectors"], "Objects of the map as polygons"),
+    ".gpkg": (pystac.MediaType.GEOPACKAGE, ["data", "vectors"], "Objects of the map as polygons, as GeoPackage"),
+    ".fgb": (pystac.MediaType.FLATGEOBUF, ["data", "vectors"], "Objects of the map as polygons, as FlatGeobuf"),
+    ".qml": ("application/xml", ["style"], "Names and colours for QGIS"),
     ".csv": ("text/csv", ["data", "table"], "A table"),
     ".png": (pystac.MediaType.PNG, ["thumbnail", "overview"], "A picture of the map with its legend"),
     ".pmtiles": ("application/vnd.pmtiles", ["data", "vectors", "tiles"], "Objects of the map as vector tiles"),
@@ -47,7 +50,10 @@ MEDIA = {
     ".xml": (pystac.MediaType.XML, ["metadata"], "Class names for GIS programs"),
 }
 """(media type, roles, title) of a file, by the prefix of a raster's name, or by its suffix."""
-KEYS = {".parquet": "vectors", ".pmtiles": "tiles", ".xml": "names", ".vrt": "index", ".gti.gpkg": "tile-index"}
+KEYS = {
+    ".parquet": "vectors", ".gpkg": "geopackage", ".fgb": "flatgeobuf", ".qml": "style", ".pmtiles": "tiles", ".xml": "names",
+    ".vrt": "index", ".gti.gpkg": "tile-index",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

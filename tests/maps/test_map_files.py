@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
@@ -43,6 +45,26 @@ def test_raster_vectors_preview_and_item_appear_together_and_name_each_other(cas
     item = json.loads((tmp_path / "lake/item.json").read_text())
     assert item["id"] == "lake"
     assert {asset["href"] for asset in item["assets"].values()} == {f"./{name}" for name in names - {"item.json"}}
+
+
+def test_copies_of_the_vectors_and_a_style_are_assets_of_the_item(case: Case, tmp_path: Path) -> None:
+    files = map_files(case, tmp_path / "lake")
+    output = {"to": str(tmp_path / "lake"), "vectors": {"also": ["geopackage", "flatgeobuf"]}, "style": True}
+    files = dataclasses.replace(files, output=Output.model_validate(output))
+    with files:
+        files.write()
+        files.publish({})
+    names = {path.name for path in (tmp_path / "lake").iterdir()}
+    assert {"map.gpkg", "map.fgb", "map.qml"} <= names
+    assets = json.loads((tmp_path / "lake/item.json").read_text())["assets"]
+    assert {assets[key]["href"] for key in ("geopackage", "flatgeobuf", "style")} == {
+        "./map.gpkg",
+        "./map.fgb",
+        "./map.qml",
+    }
+    polygons = geopandas.read_parquet(tmp_path / "lake/map.parquet")
+    assert len(geopandas.read_file(tmp_path / "lake/map.gpkg")) == len(polygons) > 0
+    assert (tmp_path / "lake/map.qml").read_text().count("<paletteEntry ") == len(files.legend)
 
 
 def test_a_map_that_is_not_published_leaves_nothing(case: Case, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from swath.errors import TaskFailed
 from swath.maps import preview
+from swath.maps.color_ramp import RAMP
 from swath.maps.legend import MapClass
 from swath.maps.preview import MAX_EDGE, scale_bar, write_preview
 
@@ -115,7 +116,7 @@ def test_a_map_of_values_is_coloured_from_low_to_high(tmp_path: Path) -> None:
     values = np.tile(np.linspace(-1, 1, 200, dtype=np.float32), (100, 1))[np.newaxis].copy()
     values[0, :10] = np.nan
     picture = drawn(tmp_path, values, classes=(), nodata=float("nan"))
-    for color in (preview._VIRIDIS[0], preview._VIRIDIS[-1], VOID):
+    for color in (RAMP[0], RAMP[-1], VOID):
         assert area(picture, color) > 100
 
 

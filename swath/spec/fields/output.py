@@ -10,6 +10,7 @@ from swath.spec.fields.paths import OutputPath
 from swath.spec.spec_model import ShortForm, SpecModel, mistake
 
 Activation = Literal["softmax", "sigmoid", "none"]
+VectorFormat = Literal["geopackage", "flatgeobuf"]
 
 
 class Holes(SpecModel):
@@ -34,6 +35,8 @@ class Vectors(SpecModel):
     polygon."""
     simplify: Annotated[float, Field(gt=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)?px$")] | None = None
     """Tolerance of the simplification: the square root of the area of corners that may be cut, in metres, or in pixels as in 1.5px."""
+    also: tuple[VectorFormat, ...] = ()
+    """Further files of the same polygons beside the GeoParquet file: geopackage (map.gpkg), flatgeobuf (map.fgb)."""
 
 
 class Tiles(SpecModel):
@@ -99,6 +102,8 @@ class Output(Destination):
     """Also write the probability of each class."""
     preview: bool = True
     """Also write a picture (PNG) with a legend."""
+    style: bool = False
+    """Also write a style (map.qml) that QGIS takes by itself when it opens the map: the classes with names and colours, or a ramp."""
     blocksize: Literal[64, 128, 256, 512, 1024] = 512
     """Edge of the tiles of the Cloud-Optimized GeoTIFF, in pixels."""
     sheet: int = Field(default=65536, ge=64)
