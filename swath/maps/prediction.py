@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from swath.geo import Regions, Window
+    from swath.maps.cog.cog import CogFacts
     from swath.maps.layout import MapLayout
     from swath.maps.region_result import RegionResult
     from swath.models.contract import Contract, ModelInfo
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from swath.spec.fields.output import Output
     from swath.storage.publication import Published
 
+_MOST_BANDS = 64
+"""Of a map of values whose statistics are in the report; embeddings have hundreds."""
 MOSAICS = {
     "first": "the first valid pixel",
     "last": "the last valid pixel",
@@ -61,7 +64,7 @@ def publish_prediction(
     """
     contract = model.contract
     legend = tuple(MapClass(each.value, each.name, each.color) for each in contract.classes)
-    numbers = tuple(f"value-{n + 1}" for n in range(layout.encoding.bands))
+    numbers = contract.values or tuple(f"value-{n + 1}" for n in range(layout.encoding.bands))
     files = MapFiles(
         results, regions, grids, layout, output, legend,
         bands=(contract.name,) if contract.output == "classes" else numbers,
@@ -76,6 +79,7 @@ def publish_prediction(
             {
                 "seams": seams,
                 "shares": [dataclasses.asdict(share) for share in found],
+                "statistics": _statistics(facts) if contract.output == "values" else [],
                 "numbers": {
                     "valid pixels": facts.valid,
                     **{f"{share.name} %": round(100 * share.fraction, 3) for share in found},
@@ -88,6 +92,12 @@ def publish_prediction(
                 "input": describe_input(grids, model, area, regions),
             }
         )
+
+
+def _statistics(facts: CogFacts) -> list[dict[str, Any]]:
+    """For the report: name and statistics of the first bands of a map of values."""
+    pairs = list(zip(facts.bands, facts.statistics, strict=True))[:_MOST_BANDS]
+    return [{"name": name, **each} for name, each in pairs if "mean" in each]
 
 
 def describe_input(grids: tuple[Scenes, ...], model: ModelInfo, area: Area | None, regions: Regions) -> dict[str, Any]:

@@ -79,6 +79,8 @@ class Contract:
     images of any size."""
     axes: NetworkAxes = PLAIN
     """How the arrays of the network lie."""
+    values: tuple[str, ...] = ()
+    """Names of the bands of a map of values; empty where the contract gives none."""
 
     @property
     def expected_channels(self) -> int | None:

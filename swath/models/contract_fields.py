@@ -20,6 +20,7 @@ SWATH_FIELDS = (
     "dtype",
     "nodata",
     "resolution_m",
+    "values",
     "metrics",
     "training_data",
     "training",
@@ -72,6 +73,7 @@ def contract_from_fields(reader: DocumentReader, document: dict[str, Any]) -> Co
             reader.wrong(where, "goes with swath:output classes; a map of values has no classes")
         if channels is None:
             reader.wrong("mlm:output.0.result.shape", "must say the number of channels where the output is values")
+    values = _value_names(reader, document.get("swath:values"), output, channels)
     if reader.mistakes:
         return None
     return Contract(
@@ -96,7 +98,22 @@ def contract_from_fields(reader: DocumentReader, document: dict[str, Any]) -> Co
             int(nodata) if numbers else 255,
             taken.dtype if taken.whole else "",
         ),
+        values=values,
     )
+
+
+def _value_names(reader: DocumentReader, given: Any, output: str, channels: int | None) -> tuple[str, ...]:
+    """Names of the bands of a map of values; none where none are given."""
+    if given is None:
+        return ()
+    names = given if isinstance(given, list) else []
+    if not names or not all(isinstance(name, str) and name.strip() for name in names) or len(set(names)) != len(names):
+        reader.wrong("swath:values", f"must be a list of names that differ, not {json.dumps(given)}")
+    elif output != "values":
+        reader.wrong("swath:values", "goes with swath:output values; classes have names of their own")
+    elif channels is not None and len(names) != channels:
+        reader.wrong("swath:values", f"names {len(names)} bands, but mlm:output.0.result.shape says {channels}")
+    return tuple(map(str, names))
 
 
 def _input(

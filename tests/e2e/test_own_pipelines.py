@@ -146,6 +146,7 @@ def test_a_rule_on_bands_is_a_model(project: Pipe, scene: Path) -> None:
     around = np.lib.stride_tricks.sliding_window_view(np.pad(ndvi, 2, mode="edge"), (5, 5)).std(axis=(2, 3))
     with rasterio.open(project.folder / "out/texture/map.tif") as file:
         np.testing.assert_array_equal(file.read()[:, known], np.stack([ndvi, around])[:, known])
+        assert file.descriptions == ("ndvi", "texture")
     for name, radius in (("water-rule", 0), ("texture", 2)):
         seams = json.loads((project.folder / "out" / name / "report.json").read_text())["seams"]
         assert (seams["exact"], seams["radius"], seams["differing"], seams["runtime"]) == (True, radius, 0, "python")

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from swath.geo import Window
-from swath.maps.prediction import describe_input, estimate, grid_text, lineage
+from swath.geo import Blocks, Regions, Window
+from swath.maps.color_ramp import RAMP
+from swath.maps.layout import model_layout
+from swath.maps.prediction import describe_input, estimate, grid_text, lineage, publish_prediction
+from swath.maps.region import map_region
+from swath.models.info import inspect
+from swath.spec.fields.model import ModelRef
 from swath.spec.fields.output import Output
-from tests.maps.case import Case
+from tests.maps.case import BANDS, Case
+from tests.models.tiny_models import write_identity_model
 
 
 def test_a_grid_is_told_in_pixels_and_units() -> None:
@@ -34,3 +46,29 @@ def test_an_estimate_counts_regions_pixels_and_bytes(case: Case) -> None:
     assert (told["scenes"], told["regions"], told["region"]) == (1, 4 * 4, 64)
     assert told["megapixels"] == round(211 * 197 / 1e6, 3) == round(regions.megapixels, 3)
     assert told["read_bytes"] == 211 * 197 * 3
+
+
+def test_a_map_of_values_has_names_and_statistics(case: Case, tmp_path: Path) -> None:
+    model = inspect(ModelRef(path=str(write_identity_model(tmp_path, BANDS, "float32", "nan"))))
+    model = replace(model, contract=replace(model.contract, values=("height", "cover", "age")))
+    output = Output(to=str(tmp_path / "heights"), blocksize=64, style=True)
+    regions = Regions((Blocks(case.scenes.image, case.window, 64, model.halo, model.stride),), (0,))
+    layout = model_layout(regions, model, 3, output)
+    results = [map_region(region, case.scenes, model, None, layout) for region in regions]
+    published = publish_prediction(
+        results, regions, (case.scenes,), model, None, layout, output, {"differing": 0}
+    )  # fmt: skip
+    expected = np.where(case.pixels.any(axis=0), case.pixels, np.nan).astype(np.float32)
+    with rasterio.open(tmp_path / "heights/map.tif") as file:
+        assert file.descriptions == ("height", "cover", "age")
+        np.testing.assert_array_equal(file.read(), expected)
+        stored = [float(file.tags(band)["STATISTICS_MEAN"]) for band in (1, 2, 3)]
+    means = np.nanmean(expected.astype(float), axis=(1, 2))
+    assert stored == pytest.approx(means)
+    told = published.about["statistics"]
+    assert [each["name"] for each in told] == ["height", "cover", "age"]
+    assert [each["mean"] for each in told] == pytest.approx(means)
+    assert [(each["minimum"], each["maximum"]) for each in told] == [
+        (np.nanmin(band), np.nanmax(band)) for band in expected
+    ]
+    assert (tmp_path / "heights/map.qml").read_text().count("<item ") == len(RAMP)

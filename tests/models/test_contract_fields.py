@@ -87,6 +87,8 @@ def change(path: str, value: Any) -> dict[str, Any]:
         ("swath:nodata", True, "a number that uint8 can hold"),
         ("swath:threshold", 0.5, "says 2 channels, but the classes need 1"),
         ("swath:resolution_m", -30, "must be above 0"),
+        ("swath:values", ["height", "height"], "swath:values: must be a list of names that differ"),
+        ("swath:values", ["height"], "goes with swath:output values"),
     ],
 )
 def test_a_mistake_is_named_with_its_field(path: str, value: Any, message: str) -> None:
@@ -120,6 +122,10 @@ def test_a_map_of_values_has_nan_for_nodata_when_it_is_of_floats() -> None:
     assert contract.dtype == "float32"
     assert math.isnan(contract.nodata)
     assert contract.channels == 2
+    named = parse_contract(tiny_contract("height", ["red"], 2, output="values", values=["height", "cover"]))
+    assert named.values == ("height", "cover")
+    wrong = tiny_contract("height", ["red"], 2, output="values", values=["height"])
+    assert "names 1 bands, but mlm:output.0.result.shape says 2" in refused(wrong)
     assert "swath:nodata: is missing" in refused(tiny_contract("height", ["red"], 2, output="values", dtype="int16"))
 
 

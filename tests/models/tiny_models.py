@@ -90,7 +90,7 @@ def _archive(network: nn.Module, bands: int, multiple: int = 1) -> bytes:
 
 
 def write_identity_model(
-    folder: Path, bands: Sequence[str] = ("red", "green", "blue"), dtype: str = "uint8", nodata: float = 0
+    folder: Path, bands: Sequence[str] = ("red", "green", "blue"), dtype: str = "uint8", nodata: float | str = 0
 ) -> Path:
     """`identity.pt2`, whose map has the bands of its input, and `identity.json`; returns the first."""
     own = {"output": "values", "dtype": dtype, "nodata": nodata}

@@ -29,6 +29,7 @@ FACTS = RunFacts(
         "folder": "out/demo", "seams": SEAMS, "files": [{"name": "map.tif", "bytes": 31435, "sha256": "aa"}],
         "shares": [{"value": 1, "name": "water & ice", "color": "#2b7bba", "pixels": 5, "fraction": 0.25}],
         "input": {"imagery": ["a", "b"], "area": "everything"},
+        "statistics": [{"name": "canopy <m>", "minimum": 0.5, "mean": 7.25, "maximum": 41.5, "stddev": 3.125}],
     },
 )  # fmt: skip
 
@@ -57,6 +58,8 @@ def words(facts: RunFacts, preview: Path | None = None) -> Words:
 def test_the_page_tells_what_ran_on_what_and_what_came_out() -> None:
     text = words(FACTS).text
     for part in (
+        "canopy <m>",
+        "7.25",
         "demo",
         "1m 05s",
         "2 workers",
