@@ -26,6 +26,7 @@ from swath.imagery.sources.band_meaning import contradiction_notes
 from swath.imagery.sources.categorical import check_listed, is_categorical_file, is_categorical_name, is_listed
 from swath.imagery.sources.file_notes import file_notes
 from swath.imagery.sources.path_patterns import band_file_names, has_band_files, matching_paths, scene_files
+from swath.imagery.sources.product_folders import files_of_products, has_products, name_in_products
 from swath.imagery.sources.product_metadata import product_of
 from swath.imagery.sources.radiometry import with_overrides
 from swath.spec.fields.paths import BAND
@@ -60,6 +61,9 @@ def find_scenes(
     if imagery.mask is not None:
         check_mask(imagery.mask)
     requested = wanted_bands(imagery, bands)
+    if has_products(imagery.paths):
+        imagery = imagery.model_copy(update={"paths": files_of_products(imagery.paths)})
+        requested = tuple(map(name_in_products, requested)) if requested is not None else None
     notes: list[str] = []
     unnamed: list[str] = []
     if has_band_files(imagery.paths):

@@ -66,14 +66,14 @@ def product_of(href: str, notes: list[str]) -> ProductMetadata | None:
     path = PurePosixPath(str(local_path(href)) if scheme(href) == "file" else redacted(href))
     local = scheme(href) == "file"
     for folder in path.parents:
-        if folder.name.upper().endswith(".SAFE"):
-            return _sentinel2(folder, local)
+        if folder.name.upper().endswith(".SAFE") and (product := _sentinel2(folder, local)) is not None:
+            return product
     if found := _LANDSAT.fullmatch(path.name):
         return _landsat(path.parent / found[1], found[1], int(found[2]), found[3], local)
     if (tile := _TILE_FILE.match(path.name)) and tile[1] >= f"{BOA_OFFSET_SINCE:%Y%m%d}":
         notes.append(
-            f"{redacted(href)}: a file of Sentinel-2 outside of its .SAFE folder, so its processing baseline is not known; since 04.00 "
-            f"{BOA_OFFSET} is added to the numbers: imagery.offset must say it where physical values are needed"
+            f"{redacted(href)}: a file of Sentinel-2 without the metadata and the name of its .SAFE folder: its processing baseline is "
+            f"not known; since 04.00 {BOA_OFFSET} is added to the numbers: imagery.offset must say it where physical values are needed"
         )
     return None
 

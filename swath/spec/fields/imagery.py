@@ -53,7 +53,8 @@ class FilesImagery(_Imagery):
     source: Literal["files"] = "files"
     paths: tuple[InputPattern, ...] = Field(min_length=1)
     """Files or glob patterns, local or fsspec URLs. Each file is one scene. With `{band}` in all of them each file is one band, and a
-    scene is all files whose names are alike but for that, such as scenes/*_{band}_10m.jp2."""
+    scene is all files whose names are alike but for that, such as scenes/*_{band}_10m.jp2. A path that ends in .SAFE stands for the
+    files of bands in that folder of Sentinel-2."""
     names: tuple[str, ...] | None = None
     """Names of the bands in the order of the files, if the files have none."""
     nodata: float | None = None

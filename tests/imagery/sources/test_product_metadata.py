@@ -137,7 +137,9 @@ def test_the_offset_of_the_spec_counts_and_a_difference_is_told(tmp_path: Path) 
 def test_files_outside_of_their_product_are_told(tmp_path: Path) -> None:
     notes: list[str] = []
     assert product_of(str(tmp_path / f"{TILE}_20220801T101559_B04_10m.jp2"), notes) is None
-    assert "its processing baseline is not known" in notes[0]
+    assert "its processing baseline is not known; since 04.00 1000 is added" in notes[0]
+    assert product_of(str(tmp_path / f"renamed.SAFE/{TILE}_20220801T101559_B04_10m.jp2"), notes) is None
+    assert len(notes) == 2
     assert product_of(str(tmp_path / f"{TILE}_20210801T101559_B04_10m.jp2"), quiet := []) is None
     assert not quiet
 
