@@ -21,7 +21,7 @@ from swath.models.declaration import Declaration
 from swath.models.device import Device
 from swath.models.exported_archive import check_archive, read_declaration, read_graph
 from swath.models.network_axes import NetworkAxes
-from swath.models.runtime import RUNTIMES, NetworkFile, require_runtime
+from swath.models.runtime import NetworkFile, require_runtime, runtime_of
 from swath.models.safety.first_load import FirstLoad, load_first
 from swath.models.safety.onnx_file import check_onnx, read_onnx, weights_files
 from swath.models.safety.torchscript import check_script_archive
@@ -65,7 +65,7 @@ def load_model(source: Weights | ModelInfo) -> Predictor:
     weights = ConvertibleWeights(
         source.sha256, form, source.factory or "", source.code, output, bands, stride, smallest, size
     )
-    if form in RUNTIMES[how.runtime].formats:  # one object for all that does not depend on these
+    if form in runtime_of(how.runtime).formats:  # one object for all that does not depend on these
         weights = replace(weights, bands=0, stride=1, smallest=1, size=0)
     return _load(source.path, weights, how)
 
@@ -111,7 +111,7 @@ def _load(href: str, weights: ConvertibleWeights, how: _How) -> Predictor:
     if path and weights_sha256(path) != weights.sha256:
         raise ModelError(f"{href}: the weights have changed since the run began", remedy="start the run again")
     require_runtime(how.runtime, href)
-    runtime, output = RUNTIMES[how.runtime], weights.output
+    runtime, output = runtime_of(how.runtime), weights.output
     sha256 = weights.sha256
     if form not in runtime.formats:
         if how.axes.bands_last:

@@ -154,14 +154,19 @@ class PythonRuntime:
         return FunctionPredictor.open(file.factory or "", file.code, file.path, file.axes)
 
 
-RUNTIMES: dict[Runtime, ModelRuntime] = {
-    each.name: each for each in (TorchRuntime(), OnnxRuntime(), OpenVinoRuntime(), PythonRuntime())
-}
+RUNTIMES: dict[Runtime, ModelRuntime] = {each.name: each for each in (TorchRuntime(), OnnxRuntime(), OpenVinoRuntime())}
+"""Those that run files of networks."""
+_PYTHON = PythonRuntime()
+
+
+def runtime_of(name: Runtime) -> ModelRuntime:
+    """The runtime of this name."""
+    return RUNTIMES.get(name, _PYTHON)
 
 
 def require_runtime(runtime: Runtime, path: str) -> None:
     """Raise MissingExtra where the runtime is not installed. Imports nothing."""
-    found = RUNTIMES[runtime]
+    found = runtime_of(runtime)
     if not is_installed(runtime):
         raise MissingExtra(found.package, found.extra, path)
 
@@ -169,14 +174,14 @@ def require_runtime(runtime: Runtime, path: str) -> None:
 def is_installed(runtime: Runtime) -> bool:
     """Whether the runtime can be imported, without importing it."""
     try:
-        return find_spec(RUNTIMES[runtime].package) is not None
+        return find_spec(runtime_of(runtime).package) is not None
     except ValueError:  # a module without a spec, or None, in sys.modules
         return False
 
 
 def obstacle(runtime: Runtime, form: Format, precision: Precision, device: Device) -> str:
     """Why a runtime cannot run files of a format so, for a message that continues `runtime openvino`; "" where it can."""
-    found = RUNTIMES[runtime]
+    found = runtime_of(runtime)
     if form not in found.formats and not (form in CONVERTED and "onnx" in found.formats):
         return f"does not run {form} files: {native_runtime(form)} does"
     if device not in found.devices:
