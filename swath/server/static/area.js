@@ -34,7 +34,7 @@ function button(text, holder, work) {
 }
 
 function areaMap(holder) {
-  const field = document.getElementById(holder.dataset.area);
+  const field = () => document.getElementById(holder.dataset.area); // another element after each change of the form
   const tools = document.createElement("div");
   tools.className = "area-tools";
   const place = document.createElement("div");
@@ -65,11 +65,12 @@ function areaMap(holder) {
   map.on("moveend", () => { place.dataset.extent = view.calculateExtent(map.getSize()).join(","); });
   map.setTarget(place);
 
+  let shown = ""; // of the field, what the map shows
   const take = (value) => {
     const text = JSON.stringify(value);
     if (text.length > LONGEST) { say("This is too large for a spec: put the file into the project, and name its path."); return; }
-    field.value = text;
-    field.dispatchEvent(new Event("change", { bubbles: true }));
+    field().value = shown = text;
+    field().dispatchEvent(new Event("change", { bubbles: true }));
   };
   let draw = null;
   const begin = (type, geometryFunction) => (pressed) => {
@@ -107,18 +108,26 @@ function areaMap(holder) {
     if (event.dataTransfer.files.length) read(event.dataTransfer.files[0]);
   });
 
-  try {
-    const now = JSON.parse(field.value || "null");
+  const showValue = () => {
+    const text = field()?.value ?? "";
+    const own = text.replaceAll(" ", "") === shown.replaceAll(" ", "");
+    shown = text;
+    if (own && drawn.getFeatures().length) return;
+    drawn.clear();
+    const now = JSON.parse(text || "null");
     const shape = Array.isArray(now) ? ol.geom.Polygon.fromExtent(now) : now === null ? null : new ol.format.GeoJSON().readGeometry(polygons(now));
     if (shape !== null) {
       drawn.addFeature(new ol.Feature(shape));
       view.fit(shape, { padding: [40, 40, 40, 40], maxZoom: 14, size: [place.clientWidth || 400, place.clientHeight || 300] });
     }
-  } catch (error) { say(`The area cannot be shown: ${error.message}`); }
+  };
+  holder.showValue = () => { try { showValue(); } catch (error) { say(`The area cannot be shown: ${error.message}`); } };
+  holder.showValue();
 }
 
 /** Make the map of each area that is in view; one in a closed part of the form waits until that is opened. */
 function showAreas() {
+  for (const holder of document.querySelectorAll(".area-draw:not(:empty)")) holder.showValue();
   for (const holder of document.querySelectorAll(".area-draw:empty")) {
     if (holder.offsetParent !== null) areaMap(holder);
     else holder.closest("details")?.addEventListener("toggle", showAreas, { once: true });

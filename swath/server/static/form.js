@@ -12,6 +12,9 @@ function takeOver(id, fresh) {
   if (part === null || other === null || part.innerHTML === other.innerHTML) return;
   const open = new Set([...part.querySelectorAll("details[open]")].map((each) => each.dataset.more));
   const active = part.contains(document.activeElement) ? document.activeElement.id : "";
+  for (const map of part.querySelectorAll(".area-draw:not(:empty)")) { // a map stays as it is: its field is read again
+    [...other.querySelectorAll(".area-draw")].find((each) => each.dataset.area === map.dataset.area)?.replaceWith(map);
+  }
   part.replaceChildren(...other.childNodes);
   for (const name of part.getAttributeNames()) if (name === "data-wait" && !other.hasAttribute(name)) part.removeAttribute(name);
   for (const each of part.querySelectorAll("details")) each.open = open.has(each.dataset.more);

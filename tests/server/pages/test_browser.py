@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from swath.protocol.inquiries import InquiryAnswer
 from swath.protocol.live import Live
 from swath.protocol.messages import AgentRegistration, End, Line, RunFile, RunRequest
 from swath.run_id import new_run_id
 from swath.server.published_files import TIFF
 from swath.server.services import Services
 from swath.server.serving import ListenAddress, Server
+from swath.spec.yaml.document import parse
+from tests.server.forms.conftest import schemas
 from tests.server.pages.conftest import HOSTILE, SPEC
 from tests.server.test_live import NODE
 
@@ -141,6 +146,23 @@ def chromium() -> Iterator[Any]:
 Open = Callable[..., Any]
 
 
+def with_schemas(site: Site) -> None:
+    """An agent has sent the schemas of the project's pipelines."""
+    inquiries = site.services.inquiries
+    inquiries.ask("schemas", RunRequest(project="lakes", spec="-"), "test")
+    taken = inquiries.take(site._agent)
+    if taken is not None:  # else it has answered a moment ago
+        inquiries.answer(site._agent, taken.id, InquiryAnswer(document=schemas()))
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Our policy forbids what Playwright's own wait evaluates in the page."""
+    deadline = time.monotonic() + WAIT_MS / 1000
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.1)
+
+
 @pytest.fixture
 def signed_in(site: Site, chromium: Any) -> Iterator[Open]:
     """Opens a page in which ada has signed in, and collects what the browser complains of."""
@@ -231,6 +253,61 @@ def test_a_report_cannot_act_as_the_user(site: Site, signed_in: Open) -> None:
         assert page.title() != "taken"
     page.goto(f"/runs/{site.done}/raw/2/report.html")
     assert page.locator("h1").inner_text() == "Report"
+
+
+def test_a_field_and_the_text_follow_each_other(site: Site, signed_in: Open) -> None:
+    with_schemas(site)
+    page = signed_in()
+    page.goto("/new")
+    page.fill("[name='f/output']", "out/other")
+    page.press("[name='f/output']", "Tab")
+    wait_for(lambda: "output: out/other\n" in page.input_value("#spec"))
+    page.fill("#spec", page.input_value("#spec").replace("name: my-map", "name: lake  # mine"))
+    wait_for(lambda: page.input_value("[name='f/name']") == "lake")
+    page.select_option("[name='k/output']", label="output")
+    page.wait_for_selector("[name='f/output/to']")
+    assert page.input_value("#spec").endswith("output:\n  to: out/other\n")
+    assert "name: lake  # mine\n" in page.input_value("#spec")
+    page.fill("#spec", "pipeline: [")
+    page.get_by_text("line 1:").first.wait_for()
+    assert page.locator("[name='f/output/to']").count() == 1  # the form stays while the text is broken
+    assert page.complaints == []
+
+
+def test_an_area_that_is_drawn_or_dropped_is_in_the_text(site: Site, signed_in: Open, tmp_path: Path) -> None:
+    with_schemas(site)
+    page = signed_in(viewport={"width": 1300, "height": 900})
+    page.goto("/new")
+    page.click("#spec-form > details > summary")
+    page.wait_for_selector(".area-map[data-extent]")
+    page.click("text=Rectangle")
+    place = page.locator(".area-map")
+    place.scroll_into_view_if_needed()
+    box, (west, south, east, north) = place.bounding_box(), map(float, place.get_attribute("data-extent").split(","))
+    corners = [(0.3, 0.4), (0.6, 0.6)]
+    for x, y in corners:
+        at = (box["x"] + x * box["width"], box["y"] + y * box["height"])
+        page.mouse.move(*at)
+        page.mouse.click(*at)
+        page.wait_for_timeout(500)  # two clicks that follow at once are a double click
+    wait_for(lambda: "area: [" in page.input_value("#spec"))
+    area = parse(page.input_value("#spec"), "spec").data["area"]
+    xs, ys = ([part(each) for each in corners] for part in (lambda at: at[0], lambda at: at[1]))
+    expected = [
+        west + xs[0] * (east - west),
+        north - ys[1] * (north - south),
+        west + xs[1] * (east - west),
+        north - ys[0] * (north - south),
+    ]
+    assert area == pytest.approx(expected, abs=1.5)  # a pixel is most of a degree
+    ring = [[9.0, 46.0], [9.1234567, 46.0], [9.1, 46.1], [9.0, 46.0]]
+    feature = {"type": "Feature", "properties": {"name": "<b>"}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    (tmp_path / "lake.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    page.set_input_files(".area-tools input", str(tmp_path / "lake.geojson"))
+    wait_for(lambda: "coordinates: [[[9" in page.input_value("#spec"))
+    area = parse(page.input_value("#spec"), "spec").data["area"]
+    assert area == {"type": "Polygon", "coordinates": [[[9, 46], [9.12346, 46], [9.1, 46.1], [9, 46]]]}
+    assert page.complaints == []
 
 
 def test_the_editor_is_left_with_the_keyboard_alone(signed_in: Open) -> None:
