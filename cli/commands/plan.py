@@ -15,18 +15,19 @@ def plan_spec(spec: Path, sets: list[str], cluster: str | None, allow_env: list[
     from swath.runner.load import load
     from swath.runner.matrix import EACH
     from swath.runner.plan import plan
+    from swath.spec.secrets import scrub
 
     job = load(spec, sets, cluster, trust=False, allow_env=allow_env)
     with streams.data_only() as out:
         found = plan(job)
         if as_json:
-            out.write(found.to_json() + "\n")
+            out.write(scrub(found.to_json(), job.secrets) + "\n")
             return 0
         widest = max((len(name) for name, _ in found.facts), default=0)
         for name, value in found.facts:
-            out.write(f"{name:<{widest}}  {value}\n")
+            out.write(scrub(f"{name:<{widest}}  {value}\n", job.secrets))
         for line in _variants(found.values.get(EACH, {})):
-            out.write(f"{line}\n")
+            out.write(scrub(f"{line}\n", job.secrets))
     return 0
 
 

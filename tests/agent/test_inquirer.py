@@ -40,7 +40,7 @@ def asked(kind: InquiryKind, source: dict[str, Any], spec: str = "-", limit_s: f
 
 
 def inquirer(client: Any = None) -> Inquirer:
-    return Inquirer(client, AgentSettings(), lambda project: {"SECRET": "value"})
+    return Inquirer(client, AgentSettings(), lambda project: {"SECRET": "kept-here"})
 
 
 @pytest.mark.slow
@@ -61,9 +61,10 @@ def test_schemas_mistakes_and_plans_come_from_the_projects_own_code(
     wrong = answer.answer(asked("plan", source, "pipeline: job\nnn: 4\n"), stopped)
     assert wrong.document is None
     assert [(each.line, each.field) for each in wrong.mistakes] == [(2, "nn")]
-    plan = answer.answer(asked("plan", source, "pipeline: job\nn: 4\n"), stopped).document
+    plan = answer.answer(asked("plan", source, "pipeline: job\nname: ${env:SECRET}\n"), stopped).document
     assert plan is not None
-    assert plan["pipeline"] == "job"
+    assert (plan["pipeline"], plan["name"]) == ("job", "${env:SECRET}")
+    assert "kept-here" not in str(plan)
 
 
 def test_what_cannot_be_found_out_is_said(tmp_path: Path) -> None:
