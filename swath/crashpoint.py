@@ -8,6 +8,7 @@ reaches POINT for the Nth time (the first when none is named). The points, in th
     leased       the lease of a cloud cluster is recorded, no machine is requested yet
     launching    a machine is about to be requested
     launched     a machine was requested, and the cloud has accepted
+    moving       a region had no room and is left, nothing is begun in the next
     started      the cluster is up
     running      a call has ended
     publishing   a file of the output is in its final place, others are not
@@ -53,6 +54,7 @@ POINTS = (
     "leased",
     "launching",
     "launched",
+    "moving",
     "started",
     "running",
     "publishing",

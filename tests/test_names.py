@@ -35,6 +35,7 @@ SEVERAL_MODULES = {
     "cli/test_start": "imports at the start of the command",
     "cluster/cloud/test_bounded_waits": "limits of waits, on simulated clouds",
     "cluster/cloud/test_lost_connection": "a cluster's connection to its scheduler, which `test_vm_cluster.py` has no room for",
+    "cluster/cloud/test_regions": "a cluster that moves to the next region: its leases, guardians, and a kill",
     "cluster/cloud/test_simulated_clouds": "clusters on simulated clouds, as processes",
     "cluster/test_runs": "runs on clusters",
     "collection/test_load_flags": "loads of flags and classes, from plan to files",

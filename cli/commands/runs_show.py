@@ -12,7 +12,7 @@ from swath.cli.context import find_run, open_journal
 from swath.cli.render.run_fields import FAILED, commit_words, run_fields, run_time, status_text
 from swath.cli.render.terminal_text import printable
 from swath.cli.view.event_text import call_name
-from swath.engine.journal_rows import CallRow, RunRow
+from swath.engine.journal_rows import MACHINES, CallRow, RunRow
 from swath.project.provenance import Reproduction, reproduction
 
 
@@ -35,6 +35,7 @@ def show_run(run: str, *, as_json: bool) -> int:
             "host": row.host,
             "pid": row.pid,
             "git": row.git,
+            "machines": row.facts.get(MACHINES, []),
             "again": again.line,
             "again_caveat": again.caveat,
             "failed_calls": [{"node": c.node, "item": c.item, "error": c.error} for c in failed],
@@ -74,6 +75,7 @@ def _facts(row: RunRow, counts: Counter[str], again: Reproduction) -> list[tuple
         ),
         ("process", f"{row.pid} on {row.host}"),
         ("calls", ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"),
+        *(("machines", printable(str(each))) for each in row.facts.get(MACHINES, ())),
         *(("output", output) for output in row.outputs),
         ("commit", commit_words(row.git)),
         ("again", again.line),

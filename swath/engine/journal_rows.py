@@ -13,6 +13,8 @@ from swath.engine.process import Process
 from swath.errors import StateError
 from swath.run_id import is_run_id
 
+MACHINES = "machines"
+"""Name of the machines of a run in a cloud among its facts: a line for each kind and zone."""
 HEARTBEAT_TIMEOUT_S = 15.0
 """A run on another host without a heartbeat for so long counts as crashed."""
 
@@ -64,7 +66,7 @@ class RunRow:
     fresh: bool = False
     """Whether it reuses no result of an earlier run, also when it is resumed."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """What later runs want to know of this one without reading its spec, such as the model's digest and the machine type."""
+    """What later runs, and who looks at this one, want to know without reading its spec, such as its model and machines."""
     pid_space: str = ""
     """What the pid is unique in (see swath.engine.process.pid_space)."""
     paused_s: float = 0.0

@@ -59,6 +59,8 @@ class RunFacts:
     """Facts that the pipeline's result gives. Of a map: input, seams, shares, files."""
     cost_usd: float | None = None
     """Of the machines of this session, at list prices; None where nothing is paid for, or a price is not known."""
+    machines: tuple[dict[str, Any], ...] = ()
+    """Of this session, in a cloud: role, type, spot, place, count, hours, usd."""
     first_started: float | None = None
     """Start of the run, if this session resumed it."""
     caveat: str = ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from swath.cluster.cost.budget import Budget
 from swath.cluster.cost.estimate import Workload, cost_entries, estimate_cost
 from swath.cluster.cost.prices import ClusterPrices, PriceUnknown, cluster_prices
+from swath.cluster.providers.bucket_region import in_region_of_bucket
 from swath.errors import SwathError, UsageError
 from swath.runner import matrix
 from swath.runner.throughput import throughput_of
@@ -24,8 +25,9 @@ def plan(job: Job, planned: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(cluster, AwsCluster | GcpCluster):
         return {} if budget is None else {"budget_usd": budget, "budget": without_effect(cluster.kind)}
     try:
+        cluster = in_region_of_bucket(cluster, [job.results])
         known = cluster_prices(cluster, job.project.prices)
-    except PriceUnknown as error:
+    except SwathError as error:  # an unknown price, or region
         values: dict[str, Any] = {"cost_usd": None, "prices": f"{error.message}; {error.remedy}"}
         if budget is not None:
             values |= {"budget_usd": budget, "budget": "cannot be enforced: `pipe run` refuses this"}
@@ -43,6 +45,7 @@ def budget_of(job: Job) -> Budget | None:
     cluster, usd = job.spec.cluster, job.spec.budget
     if usd is None or not isinstance(cluster, AwsCluster | GcpCluster):
         return None
+    cluster = in_region_of_bucket(cluster, [job.results])
     try:
         known = cluster_prices(cluster, job.project.prices)
     except PriceUnknown as error:
@@ -67,8 +70,8 @@ def known_prices(job: Job) -> ClusterPrices | None:
     if not isinstance(cluster, AwsCluster | GcpCluster):
         return None
     try:
-        return cluster_prices(cluster, job.project.prices)
-    except PriceUnknown:
+        return cluster_prices(in_region_of_bucket(cluster, [job.results]), job.project.prices)
+    except SwathError:
         return None
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from swath import units
 from swath.cluster.doctor.finding import Finding, ok, warn
+from swath.cluster.providers.bucket_region import in_region_of_bucket
 from swath.errors import SwathError, UsageError
 from swath.project.project import Project
 from swath.runner.machine_checks import Check, machine_checks
@@ -47,7 +48,7 @@ def cluster_checks(project: Project, cluster: Cluster, job: Job | None = None) -
         folders += [output.to for output in job.outputs if "://" in output.to]  # others are written by this machine
     checks: list[Check] = [("cloud", partial(_cloud, cluster, folders))]
     if not isinstance(cluster, KubernetesCluster):
-        checks.insert(0, ("price", partial(_price, cluster, project)))
+        checks.insert(0, ("price", partial(_price, cluster, project, folders)))
     return checks
 
 
@@ -75,14 +76,16 @@ def _findings(checks: Iterable[Check]) -> Iterator[Finding]:
 def _cloud(cluster: AwsCluster | GcpCluster | KubernetesCluster, folders: list[str]) -> Iterator[Finding]:
     from swath.cluster.doctor.doctor import check_cluster
 
+    if not isinstance(cluster, KubernetesCluster):
+        cluster = in_region_of_bucket(cluster, folders)
     yield from check_cluster(cluster, folders)
 
 
-def _price(cluster: AwsCluster | GcpCluster, project: Project) -> Iterator[Finding]:
+def _price(cluster: AwsCluster | GcpCluster, project: Project, folders: list[str]) -> Iterator[Finding]:
     from swath.cluster.cost.prices import PriceUnknown, cluster_prices
 
     try:
-        known = cluster_prices(cluster, project.prices)
+        known = cluster_prices(in_region_of_bucket(cluster, folders), project.prices)
     except PriceUnknown as error:
         yield warn("price", f"{error.message}; {error.remedy}")
         return

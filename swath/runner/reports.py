@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from swath.cluster.cost.machine_use import MachineUse, total_usd
 from swath.engine.journal import Journal
 from swath.engine.process import Process
 from swath.engine.store import ResultStore
@@ -84,15 +86,19 @@ class RunReports:
 
     # --- report files
 
-    def write(self, outcome: RunOutcome, workers: int, cost_usd: float | None = None) -> list[str]:
+    def write(self, outcome: RunOutcome, workers: int, machines: Sequence[MachineUse] = ()) -> list[str]:
         """Write the report to the run's folder, and beside the map where there is one. Returns the paths of the files beside maps.
 
-        workers: of the cluster; 0 when it never came up. cost_usd: of its machines, where that is known. Raises StateError
-        when the journal cannot be read.
+        workers: of the cluster; 0 when it never came up. machines: that it has had. Raises StateError when the journal cannot
+        be read.
         """
         self.end_table()
         self.about = about = reportable.report(outcome.result)
-        facts = replace(self._facts(outcome, workers, about), cost_usd=cost_usd)
+        facts = replace(
+            self._facts(outcome, workers, about),
+            cost_usd=total_usd(machines),
+            machines=tuple(dataclasses.asdict(each) for each in machines),
+        )
         folders = [self.folder]
         if about.get("folder") and "://" not in about["folder"]:
             folders.append(Path(about["folder"]))

@@ -8,9 +8,11 @@ from contextlib import ExitStack
 
 from swath import crashpoint
 from swath.cluster.contract import HasPaidMachines, ReleasesWorkers, RunContext, RunningCluster
-from swath.cluster.cost.budget import spent_usd
+from swath.cluster.cost.machine_use import MachineUse, machine_uses
+from swath.cluster.cost.prices import cheapest_first
 from swath.cluster.local.cores import cores
 from swath.cluster.open import open_cluster
+from swath.cluster.providers.bucket_region import in_region_of_bucket
 from swath.cluster.steady_clock import steady_time
 from swath.engine.call import OutputListener
 from swath.engine.executors.executor import Executor
@@ -20,6 +22,7 @@ from swath.errors import SwathError, TeardownError
 from swath.events import ClusterReady, Event
 from swath.runner.cost_estimate import known_prices
 from swath.runner.job import Job
+from swath.spec.clusters.cloud import AwsCluster, GcpCluster
 from swath.spec.clusters.cluster import AutoCluster, Cluster, InlineCluster
 
 
@@ -58,6 +61,9 @@ class RunCluster:
         crashpoint.reached("starting")
         began = time.monotonic()
         context = self._context
+        if isinstance(spec, AwsCluster | GcpCluster):
+            spec = in_region_of_bucket(spec, [self._job.results])
+            spec = cheapest_first(spec, self._job.project.prices)
         try:
             cluster = open_cluster(spec, self._job.project.state, context).__enter__()
         except TeardownError as error:
@@ -86,12 +92,11 @@ class RunCluster:
         if isinstance(self._running, ReleasesWorkers):
             self._running.release_workers()
 
-    def spent_usd(self) -> float | None:
-        """What its machines have cost so far; None where nothing is paid for, or a price is not known."""
+    def machine_uses(self) -> list[MachineUse]:
+        """The machines that it has had so far, and what they cost; empty where nothing is paid for."""
         if not isinstance(self._running, HasPaidMachines):
-            return None
-        prices = known_prices(self._job)
-        return None if prices is None else spent_usd(prices, self._running.paid_machines, steady_time())
+            return []
+        return machine_uses(self._running.paid_machines, known_prices(self._job), steady_time())
 
     def _close(self, cluster: RunningCluster) -> None:
         try:

@@ -22,7 +22,7 @@ from swath.engine.engine_result import CallCounts, EngineResult
 from swath.engine.executors.inline import InlineExecutor
 from swath.engine.executors.routed import RoutedExecutor
 from swath.engine.journal import Journal
-from swath.engine.journal_rows import RunRow
+from swath.engine.journal_rows import MACHINES, RunRow
 from swath.engine.process import Process
 from swath.engine.result_signature import result_key
 from swath.engine.stop import Stop
@@ -320,7 +320,8 @@ class _Run:
         try:
             return replace(
                 outcome,
-                outputs=outcome.outputs + self.reports.write(outcome, self.cluster.workers, self.cluster.spent_usd()),
+                outputs=outcome.outputs
+                + self.reports.write(outcome, self.cluster.workers, self.cluster.machine_uses()),
             )
         except StateError as error:
             self.say("warning", f"the report could not be written: {error}")
@@ -365,12 +366,15 @@ class _Run:
         return outcome
 
     def _facts(self, outcome: RunOutcome) -> dict[str, Any] | None:
-        """What later runs want to know of this one."""
-        if outcome.status not in ("done", "partial"):
-            return None
-        megapixels = self.reports.about.get("megapixels")
-        measured = throughput.measure(self.job, self.models, self.journal.calls(self.id), megapixels)
-        return {throughput.FACT: measured} if measured is not None else None
+        """What later runs, and who looks at this one, want to know of it."""
+        facts: dict[str, Any] = {}
+        if uses := self.cluster.machine_uses():
+            facts[MACHINES] = [str(each) for each in uses]
+        if outcome.status in ("done", "partial"):
+            megapixels = self.reports.about.get("megapixels")
+            measured = throughput.measure(self.job, self.models, self.journal.calls(self.id), megapixels)
+            facts |= {throughput.FACT: measured} if measured is not None else {}
+        return {**self.journal.find(self.id).facts, **facts} if facts else None
 
 
 def _revision(git: dict[str, Any]) -> dict[str, str]:

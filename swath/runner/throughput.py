@@ -81,7 +81,7 @@ def measure(job: Job, models: str, calls: Iterable[CallRow], megapixels: Any) ->
     if share < LEAST_MEGAPIXELS:
         return None
     cluster = job.spec.cluster
-    machine = cluster.machine if isinstance(cluster, CloudCluster) else ""
+    machine = cluster.machine if isinstance(cluster, CloudCluster) and not cluster.machines else ""
     return {"models": models, "machine": machine, "megapixels": share, "seconds": seconds}
 
 

@@ -131,6 +131,21 @@ def test_the_speed_of_a_map_is_told_in_pixels_ground_and_cost() -> None:
     assert speed_text(replace(FACTS, result=made, cost_usd=0.26)) == "Its machines cost 0.26 USD."
 
 
+def test_machines_in_a_cloud_are_told_with_their_zone_and_cost() -> None:
+    use = {
+        "role": "worker",
+        "type": "n2-standard-4",
+        "spot": True,
+        "place": "europe-west4-b",
+        "count": 2,
+        "hours": 1.5,
+        "usd": 0.26,
+    }
+    page = " ".join(to_html(replace(FACTS, machines=(use,))).split())
+    assert "Machines: worker 2 x n2-standard-4 spot in europe-west4-b (1.5 h, 0.26 USD)." in page
+    assert "Machines:" not in to_html(FACTS)
+
+
 def test_the_json_has_the_results_facts_beside_the_runs_and_no_nan() -> None:
     found = json.loads(to_json(replace(FACTS, result=FACTS.result | {"score": float("nan")})))
     assert found["seams"]["radius"] == 51

@@ -131,6 +131,15 @@ def test_an_unknown_price_is_in_the_plan_and_refused_with_a_budget(setup: Setup)
         setup.run(cluster="odd", budget=20)
 
 
+def test_a_region_that_is_not_known_is_in_the_plan_and_refused_with_a_budget(setup: Setup) -> None:
+    cluster = {"kind": "aws", "region": "auto", "image": "x", "security_groups": ["sg-1"]}
+    said = setup.plan(cluster=cluster, stage="gs://maps/stage")
+    assert said["cost_usd"] is None
+    assert "cluster.region: auto stands for the region of the bucket of results, and there is none" in said["prices"]
+    with pytest.raises(UsageError, match=r"cluster\.region: auto"):
+        setup.run(cluster=cluster, stage="gs://maps/stage", budget=20)
+
+
 def test_a_run_that_surely_costs_more_than_its_budget_is_refused_before_anything_is_begun(setup: Setup) -> None:
     setup.run(cluster="inline")
     assert "surely exceeded" in setup.plan(cluster="aws", budget=0.001)["budget"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import itertools
 import logging
 import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
@@ -18,12 +19,16 @@ from typing import Any, Self, TypeVar
 import dask
 from distributed.utils import LoopRunner
 
+from swath import crashpoint
 from swath.cluster.cloud.console_files import ConsoleFiles
 from swath.cluster.cloud.machine_pool import MachinePool
 from swath.cluster.cloud.vm_cluster import VmCluster
 from swath.cluster.contract import HasPaidMachines, ReleasesWorkers, RunContext, RunningCluster
 from swath.cluster.cost.budget import PaidMachine, budget_enforced
+from swath.cluster.cost.machine_use import where
+from swath.cluster.cost.prices import region_of
 from swath.cluster.providers.contract import MachineProvider
+from swath.cluster.providers.placement import NoCapacity
 from swath.cluster.teardown.lease import CloudLease
 from swath.cluster.teardown.leased import leased
 from swath.cluster.workers import tls
@@ -60,25 +65,49 @@ class CloudMachines:
         """Whether the worker machines were terminated because no call was left for them."""
         self._spec, self._secret_env = without_secrets(spec, context.secrets)
         self._context = context
-        place = spec.region if isinstance(spec, AwsCluster) else spec.project
-        self._lease = CloudLease.new(context.run, spec.kind, place)
-        self._machines: MachinePool | None = None
+        self._pools: list[MachinePool] = []
+        """Of each region in which it was launched."""
         self._exits = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
+        places: list[AwsCluster | GcpCluster] = [*self._spec.in_regions()]
+        tried: list[NoCapacity] = []
+        for spec, following in itertools.pairwise(places):
+            try:
+                return self._launch(spec)
+            except NoCapacity as error:  # its machines are gone for certain, else that were a TeardownError
+                tried.append(error)
+                self._warn(
+                    f"{error.message}; the cluster is launched in {region_of(following)}, and traffic with buckets elsewhere is paid"
+                )
+                crashpoint.reached("moving")
+        try:
+            return self._launch(places[-1])
+        except NoCapacity as error:
+            if not tried:
+                raise
+            messages = "; ".join(each.message for each in (*tried, error))
+            raise NoCapacity(f"no region has room: {messages}", remedy=error.remedy) from error
+
+    def _launch(self, spec: AwsCluster | GcpCluster) -> Self:
+        """Bring it up in one region. With a lease and a guardian of its own: what is left there is known whatever happens."""
+        self._spec, self.address = spec, ""
+        lease = CloudLease.new(
+            self._context.run, spec.kind, spec.region if isinstance(spec, AwsCluster) else spec.project
+        )
         with contextlib.ExitStack() as exits:
             exits.enter_context(dask.config.set(SETTINGS))
-            exits.enter_context(leased(self._lease, self._context))
+            exits.enter_context(leased(lease, self._context))
             loop = exits.enter_context(_event_loop())
             deadline = time.monotonic() + self._spec.start_timeout_s
             security = tls.run_security()
             consoles = ConsoleFiles(self._context.consoles, self._context.secrets)
             provider = provider_of(self._spec)
-            cluster = VmCluster(self._spec, self._lease.label, security, loop.loop, provider, consoles=consoles)
+            cluster = VmCluster(self._spec, lease.label, security, loop.loop, provider, consoles=consoles)
             exits.callback(self._close, cluster, loop)
-            self._machines = cluster.machines
+            self._pools.append(cluster.machines)
             exits.enter_context(
-                budget_enforced(self._context.budget, lambda: cluster.machines.created, self._context.stop.request)
+                budget_enforced(self._context.budget, lambda: self.paid_machines, self._context.stop.request)
             )
             self._wait(cluster.start_scheduler(), loop, deadline, cluster)
             exits.enter_context(quiet_dask())
@@ -87,6 +116,7 @@ class CloudMachines:
                 client = connect(self.address, security, CONNECT_S)
             exits.enter_context(client)
             self._wait_for_workers(cluster, loop, deadline)
+            self._context.say("info", f"machines: {where(cluster.machines.created)}")
             self.session = exits.enter_context(
                 session(client, self.address, self._warn, end_with_run=True, env=self._secret_env)
             )
@@ -117,7 +147,7 @@ class CloudMachines:
 
     @property
     def paid_machines(self) -> Sequence[PaidMachine]:
-        return self._machines.created if self._machines is not None else ()
+        return [machine for pool in self._pools for machine in pool.created]
 
     def release_workers(self) -> None:
         """Begin to terminate the worker machines; the scheduler stays. They come back when another call is submitted, as after a
@@ -167,7 +197,8 @@ class CloudMachines:
                         return future.result()
                 if time.monotonic() > deadline:
                     problem, remedy = self._diagnosis(cluster, loop)
-                    raise InfrastructureError(
+                    kind = NoCapacity if isinstance(cluster.repair.last_error, NoCapacity) else InfrastructureError
+                    raise kind(
                         f"the {self.kind} cluster was not up after {self._spec.start_timeout_s:g} s: {problem}",
                         remedy=remedy
                         or "`pipe doctor` checks image, network and quota; cluster.start_timeout_s gives it more time",

@@ -69,7 +69,8 @@ class LaunchRequests:
                 remedy="have fewer or shorter values in cluster.env",
             )
         type_ = self.spec.machine if worker else self.spec.scheduler_machine
-        return LaunchRequest(name, role, type_, spot, self.label, self.expires, data)
+        others = tuple(self.spec.machines) if worker else ()
+        return LaunchRequest(name, role, type_, spot, self.label, self.expires, data, others)
 
     def _self_removal(self) -> tuple[str, ...]:
         """The last command of a machine that would still be paid for after it has powered itself off."""

@@ -37,6 +37,8 @@ class CreatedMachine:
     """Seconds since 1970."""
     ended: float | None = None
     """Seconds since 1970; None while it runs."""
+    place: str = ""
+    """Its zone, as far as it is known."""
 
 
 class MachinePool:
@@ -79,7 +81,12 @@ class MachinePool:
                 self._launched[request.name] = machine
                 self._running.add(request.name)
                 self._records[request.name] = CreatedMachine(
-                    request.name, request.type, request.role, machine.spot, steady_time()
+                    request.name,
+                    machine.type or request.type,
+                    request.role,
+                    machine.spot,
+                    steady_time(),
+                    place=machine.zone or machine.place,
                 )
 
         launch.add_done_callback(launched)

@@ -26,7 +26,17 @@ class PaidMachine(Protocol):
         ...
 
     @property
+    def type(self) -> str:
+        """Machine type."""
+        ...
+
+    @property
     def spot(self) -> bool: ...
+
+    @property
+    def place(self) -> str:
+        """Zone."""
+        ...
 
     @property
     def began(self) -> float:
@@ -39,12 +49,14 @@ class PaidMachine(Protocol):
         ...
 
 
+def _usd_per_hour(prices: ClusterPrices, machine: PaidMachine) -> float:
+    return prices.usd_per_hour(machine.role, machine.type, spot=machine.spot, place=machine.place)
+
+
 def spent_usd(prices: ClusterPrices, machines: Iterable[PaidMachine], now: float) -> float:
     """Cost of machines until `now`, in USD. Clouds bill a minute at least."""
     return sum(
-        prices.usd_per_hour(each.role, spot=each.spot)
-        * max(MIN_BILLED_S, (now if each.ended is None else each.ended) - each.began)
-        / 3600
+        _usd_per_hour(prices, each) * max(MIN_BILLED_S, (now if each.ended is None else each.ended) - each.began) / 3600
         for each in machines
     )
 
@@ -58,9 +70,7 @@ class Budget:
 
     def left_s(self, machines: Sequence[PaidMachine], now: float) -> float:
         """Seconds until the run has to stop if no machine starts or ends: the cost of terminating them is set aside."""
-        usd_per_s = (
-            sum(self.prices.usd_per_hour(each.role, spot=each.spot) for each in machines if each.ended is None) / 3600
-        )
+        usd_per_s = sum(_usd_per_hour(self.prices, each) for each in machines if each.ended is None) / 3600
         left = self.usd - spent_usd(self.prices, machines, now) - usd_per_s * TEARDOWN_S
         if left <= 0:
             return 0.0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from swath.cluster.cost.prices import ClusterPrices
+from swath.cluster.cost.prices import ClusterPrices, MachinePrice, processes_of
 from swath.spec.clusters.cloud import AwsCluster, GcpCluster
 from swath.units import rounded
 
@@ -76,20 +77,35 @@ class Cost:
         return budget_usd is not None and self.usd.low > budget_usd
 
 
-def processes_of(spec: AwsCluster | GcpCluster, prices: ClusterPrices) -> int | None:
-    """Worker processes of one worker machine; None when the number of its cores is not known."""
-    return spec.processes or prices.worker.gpus or prices.worker.cores
-
-
 def estimate_cost(
     spec: AwsCluster | GcpCluster, prices: ClusterPrices, work: Workload, throughput: Throughput | None
 ) -> Cost:
     """Hours and cost of a run. Without a throughput there is only a low end: machines that start and end.
 
     n workers that share m machine-hours of work run for m / n hours, so the work itself costs the same with any number of
-    workers. What differs is how many machines boot, and how long the scheduler runs.
+    workers. What differs is how many machines boot, and how long the scheduler runs. Which of its machine types a run gets is not
+    known: the range has all of them.
     """
-    processes = processes_of(spec, prices)
+    regions = (prices, *prices.elsewhere)
+    all_ = [
+        _estimate(spec, replace(there, worker=each, others=()), work, throughput)
+        for there in regions
+        for each in there.workers
+    ]
+    return Cost(_span([each.hours for each in all_]), _span([each.usd for each in all_]))
+
+
+def _span(ranges: Sequence[Interval]) -> Interval:
+    """The range that has all of these."""
+    high = [each.high for each in ranges if each.high is not None]
+    return Interval(min(each.low for each in ranges), max(high) if len(high) == len(ranges) else None)
+
+
+def _estimate(
+    spec: AwsCluster | GcpCluster, prices: ClusterPrices, work: Workload, throughput: Throughput | None
+) -> Cost:
+    """The same for workers of one kind."""
+    processes = processes_of(spec, prices.worker)
     known = throughput is not None and work.megapixels is not None and processes is not None
     low_s = high_s = 0.0
     if throughput is not None and work.megapixels is not None and processes is not None:
@@ -98,8 +114,7 @@ def estimate_cost(
     fewest, most = spec.workers.min, spec.workers.max
     slow_boot = BOOT_S if spec.machine_image else INSTALL_BOOT_S
     low = _usd(prices, _cheapest(prices, fewest, most, low_s), low_s, MIN_BILLED_S)
-    dearest = prices.dearest_worker_usd
-    high = max(_usd(prices, n, high_s, slow_boot, dearest) for n in (fewest, most)) if known else None
+    high = max(_usd(prices, n, high_s, slow_boot) for n in (fewest, most)) if known else None
     hours = Interval(_hours(most, low_s, MIN_BILLED_S), _hours(fewest, high_s, slow_boot) if known else None)
     return Cost(hours, Interval(low, high))
 
@@ -116,12 +131,11 @@ def _hours(workers: float, machine_s: float, boot_s: float) -> float:
     return (2 * boot_s + machine_s / workers + CLOSE_S) / 3600
 
 
-def _usd(
-    prices: ClusterPrices, workers: float, machine_s: float, boot_s: float, worker_usd: float | None = None
-) -> float:
+def _usd(prices: ClusterPrices, workers: float, machine_s: float, boot_s: float) -> float:
     busy = workers * (boot_s + CLOSE_S) + machine_s
-    usd = prices.worker.usd_per_hour if worker_usd is None else worker_usd
-    return (busy * usd) / 3600 + _hours(workers, machine_s, boot_s) * prices.scheduler.usd_per_hour
+    return (busy * prices.worker.usd_per_hour) / 3600 + _hours(
+        workers, machine_s, boot_s
+    ) * prices.scheduler.usd_per_hour
 
 
 def cost_entries(
@@ -133,15 +147,13 @@ def cost_entries(
 ) -> dict[str, Any]:
     """The entries of `pipe plan` on machines, hours and cost, and how they compare with a budget in USD."""
     cost = estimate_cost(spec, prices, work, throughput)
-    processes = processes_of(spec, prices)
-    each = f"{processes} {'process' if processes == 1 else 'processes'}" if processes else "processes not known"
     place = prices.place
     boot = BOOT_S if spec.machine_image else INSTALL_BOOT_S
     entries: dict[str, Any] = {
         "cluster_region": prices.region,
-        "workers": f"{_count(spec)} x {prices.worker.type}{' spot' if spec.spot else ''}, {each} each,"
-        f"{f' {prices.on_demand.usd_per_hour:.3g} USD per hour on demand where there is no room for spot,' if prices.on_demand else ''}"
-        f" {prices.worker.usd_per_hour:.3g} USD per hour each",
+        "workers": f"{_count(spec)} x {_worker(spec, prices.worker)} each",
+        **({"without_room": "; ".join(_worker(spec, each) for each in prices.others)} if prices.others else {}),
+        **({"other_regions": _other_regions(prices)} if prices.elsewhere else {}),
         "scheduler": f"1 x {prices.scheduler.type}, {prices.scheduler.usd_per_hour:.3g} USD per hour",
         "disks": f"{spec.disk_gb} GB each, in the price"
         if place.disk_gb_month is not None
@@ -167,6 +179,19 @@ def cost_entries(
         entries["budget_usd"] = budget_usd
         entries["budget"] = _compare_budget(cost, budget_usd)
     return entries
+
+
+def _worker(spec: AwsCluster | GcpCluster, kind: MachinePrice) -> str:
+    processes = processes_of(spec, kind)
+    each = f"{processes} {'process' if processes == 1 else 'processes'}" if processes else "processes not known"
+    on_demand = " on demand" if spec.spot and not kind.spot else ""
+    return f"{kind.type}{' spot' if kind.spot else ''}{on_demand}, {each}, {kind.usd_per_hour:.3g} USD per hour"
+
+
+def _other_regions(prices: ClusterPrices) -> str:
+    """Where the cluster is launched without room in the first region, and what that costs."""
+    places = [f"{each.region}, a worker {each.worker.usd_per_hour:.3g} USD per hour" for each in prices.elsewhere]
+    return f"where {prices.region} has no room {'; '.join(places)}; then traffic with buckets elsewhere is paid"
 
 
 NO_THROUGHPUT = "not known: no earlier run of this pipeline and model has it; give cluster.seconds_per_megapixel, or run a small area"

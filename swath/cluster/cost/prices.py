@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -40,6 +40,7 @@ class MachinePrice:
     cores: int | None
     """Virtual CPUs; None when they are not known."""
     gpus: int
+    spot: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,34 +49,49 @@ class ClusterPrices:
 
     region: str
     worker: MachinePrice
+    """Of the first choice."""
     scheduler: MachinePrice
     place: RegionPrices
     """Prices of disks, storage and traffic."""
     date: str
     """Date of the table."""
-    on_demand: MachinePrice | None = None
-    """Of a worker that is launched on demand because there was no room for a spot machine; None where that does not happen."""
+    others: tuple[MachinePrice, ...] = ()
+    """Of workers that are launched as another machine type, or on demand, because there was no room."""
 
-    def usd_per_hour(self, role: str, *, spot: bool = True) -> float:
-        """Price of a machine with a role, `scheduler` or `worker`; `spot`: whether it is a spot machine where it should be one."""
-        if role == "scheduler":
-            return self.scheduler.usd_per_hour
-        return (self.worker if spot or self.on_demand is None else self.on_demand).usd_per_hour
+    elsewhere: tuple[ClusterPrices, ...] = ()
+    """In the other regions in which the cluster may be launched."""
 
     @property
-    def dearest_worker_usd(self) -> float:
-        """The highest price of a worker for an hour."""
-        return max(self.worker.usd_per_hour, self.usd_per_hour("worker", spot=False))
+    def workers(self) -> tuple[MachinePrice, ...]:
+        """All that a worker may be, in the order in which it is tried."""
+        return (self.worker, *self.others)
+
+    def usd_per_hour(self, role: str, type_: str = "", *, spot: bool = True, place: str = "") -> float:
+        """Price of a machine that was launched: with a role, `scheduler` or `worker`, as a machine type, as a spot machine or not."""
+        if there := [each for each in self.elsewhere if place.startswith(each.region)]:
+            longest = max(there, key=lambda each: len(each.region))  # europe-west10-a is not in europe-west1
+            if not place.startswith(self.region) or len(longest.region) > len(self.region):
+                return longest.usd_per_hour(role, type_, spot=spot)
+        if role == "scheduler":
+            return self.scheduler.usd_per_hour
+        found = (each for each in self.workers if (each.type, each.spot) == (type_, spot))
+        return next(found, self.worker).usd_per_hour
 
 
 def cluster_prices(spec: AwsCluster | GcpCluster, own: Prices | None = None) -> ClusterPrices:
-    """Prices of a cluster's machines. `own` are the project's prices, which override the table. Raises PriceUnknown with the line
-    to add to swath.yaml."""
+    """Prices of a cluster's machines, in all its regions. `own` are the project's prices, which override the table. Raises PriceUnknown
+    with the line to add to swath.yaml."""
+    first, *others = [_prices_in_region(each, own) for each in spec.in_regions()]
+    return replace(first, elsewhere=tuple(others))
+
+
+def _prices_in_region(spec: AwsCluster | GcpCluster, own: Prices | None) -> ClusterPrices:
     prices = table() if own is None else own.with_defaults(table())
     region = region_of(spec)
     places = prices.aws if isinstance(spec, AwsCluster) else prices.gcp
     place = places.get(region, RegionPrices())
-    missing = [name for name in dict.fromkeys((spec.machine, spec.scheduler_machine)) if name not in place.machines]
+    wanted = dict.fromkeys((*spec.worker_machines, spec.scheduler_machine))
+    missing = [name for name in wanted if name not in place.machines]
     gpus = spec.gpus if isinstance(spec, GcpCluster) else None
     missing_gpu = gpus is not None and gpus.type not in place.gpus
     if missing or missing_gpu:
@@ -91,15 +107,38 @@ def cluster_prices(spec: AwsCluster | GcpCluster, own: Prices | None = None) -> 
         price = place.machines[name]
         usd = _hour(price, spot) + added + spec.disk_gb * (place.disk_gb_month or 0) / HOURS_PER_MONTH
         usd += (place.address_hour or 0) if spec.public_ip else 0
-        return MachinePrice(name, usd, price.cores or cores_of(name), gpus or price.gpus or 0)
+        return MachinePrice(name, usd, price.cores or cores_of(name), gpus or price.gpus or 0, spot)
 
-    def worker(spot: bool) -> MachinePrice:
+    def worker(name: str, spot: bool) -> MachinePrice:
         added = _hour(place.gpus[gpus.type], spot) * gpus.count if gpus is not None else 0.0
-        return machine(spec.machine, spot, added, gpus.count if gpus is not None else 0)
+        return machine(name, spot, added, gpus.count if gpus is not None else 0)
 
     scheduler = machine(spec.scheduler_machine, spot=False)
-    on_demand = worker(spot=False) if spec.on_demand else None
-    return ClusterPrices(region, worker(spec.spot), scheduler, place, prices.date, on_demand)
+    kinds = (spec.spot, False) if spec.on_demand else (spec.spot,)
+    names = sorted(spec.worker_machines, key=lambda name: _per_process(spec, worker(name, spec.spot)))
+    first, *others = [worker(name, spot) for spot in kinds for name in names]
+    return ClusterPrices(region, first, scheduler, place, prices.date, tuple(others))
+
+
+def processes_of(spec: AwsCluster | GcpCluster, worker: MachinePrice) -> int | None:
+    """Worker processes of one worker machine; None when the number of its cores is not known."""
+    return spec.processes or worker.gpus or worker.cores
+
+
+def _per_process(spec: AwsCluster | GcpCluster, worker: MachinePrice) -> float:
+    """Price of one worker process for an hour; of the machine, where it is not known how many it has."""
+    return worker.usd_per_hour / (processes_of(spec, worker) or 1)
+
+
+def cheapest_first(spec: AwsCluster | GcpCluster, own: Prices | None = None) -> AwsCluster | GcpCluster:
+    """A cluster whose machine types are in the order in which they are tried: the cheapest for each process first. In the order of the
+    spec where a price is not known."""
+    try:
+        found = cluster_prices(spec, own)
+    except PriceUnknown:
+        return spec
+    first, *others = dict.fromkeys(each.type for each in found.workers)
+    return spec.model_copy(update={"machine": first, "machines": others})
 
 
 def region_of(spec: AwsCluster | GcpCluster) -> str:

@@ -66,7 +66,7 @@ def _region(aws: AwsApi) -> Finding:
 
 
 def _machines(aws: AwsApi, spec: AwsCluster) -> Finding:
-    wanted = sorted({spec.machine, spec.scheduler_machine})
+    wanted = sorted({*spec.worker_machines, spec.scheduler_machine})
     filters = [{"Name": "instance-type", "Values": wanted}]
     offered = aws.call("ec2", "describe_instance_type_offerings", {"LocationType": "region", "Filters": filters})
     there = {each["InstanceType"] for each in offered["InstanceTypeOfferings"]}
@@ -79,7 +79,7 @@ def _machines(aws: AwsApi, spec: AwsCluster) -> Finding:
 
 def _types(aws: AwsApi, spec: AwsCluster) -> list[Response]:
     """Descriptions of the cluster's machine types, of those that exist."""
-    wanted = [{"Name": "instance-type", "Values": sorted({spec.machine, spec.scheduler_machine})}]
+    wanted = [{"Name": "instance-type", "Values": sorted({*spec.worker_machines, spec.scheduler_machine})}]
     found: list[Response] = aws.call("ec2", "describe_instance_types", {"Filters": wanted})["InstanceTypes"]
     return found
 

@@ -22,7 +22,8 @@ def check_cluster(spec: AwsCluster | GcpCluster | KubernetesCluster, folders: li
     if isinstance(spec, AwsCluster):
         from swath.cluster.doctor.aws import check_account
 
-        yield from check_account(spec)
+        for in_region in spec.in_regions():
+            yield from check_account(in_region)
     elif isinstance(spec, KubernetesCluster):
         from swath.cluster.doctor.kubernetes import check_namespace
 
@@ -30,7 +31,8 @@ def check_cluster(spec: AwsCluster | GcpCluster | KubernetesCluster, folders: li
     else:
         from swath.cluster.doctor.gcp import check_project
 
-        yield from check_project(spec)
+        for in_zones in spec.in_regions():
+            yield from check_project(in_zones)
     yield check_image(spec.image)
     if not isinstance(spec, KubernetesCluster) and (arm := arm_machines(spec)):
         yield warn(
@@ -44,7 +46,7 @@ def check_cluster(spec: AwsCluster | GcpCluster | KubernetesCluster, folders: li
 def arm_machines(spec: AwsCluster | GcpCluster) -> str:
     """Machine types of a cluster that have Arm processors; empty when there are none."""
     is_arm = ec2_is_arm if isinstance(spec, AwsCluster) else gcp_is_arm
-    return " and ".join(name for name in dict.fromkeys((spec.machine, spec.scheduler_machine)) if is_arm(name))
+    return " and ".join(name for name in dict.fromkeys((*spec.worker_machines, spec.scheduler_machine)) if is_arm(name))
 
 
 def check_image(image: str) -> Finding:

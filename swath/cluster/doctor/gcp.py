@@ -39,7 +39,7 @@ def check_project(spec: GcpCluster) -> Iterator[Finding]:
         yield zone
         if zone.state == "fail":
             return
-        for name in dict.fromkeys((spec.machine, spec.scheduler_machine)):
+        for name in dict.fromkeys((*spec.worker_machines, spec.scheduler_machine)):
             yield checked("machines", partial(_machine, gce, in_zone, name), needed=False)
     if spec.gpus is not None:
         yield checked("gpus", lambda: _gpus(gce, spec), needed=False)
@@ -113,7 +113,7 @@ def _image(gce: GceApi, spec: GcpCluster) -> Finding:
         return fail("image", f"{named} is {there['status']}: wait, or set another cluster.machine_image")
     if int(there.get("diskSizeGb", 0)) > spec.disk_gb:
         return fail("image", f"{named} needs a disk of {there['diskSizeGb']} GB: set cluster.disk_gb")
-    for name in dict.fromkeys((spec.machine, spec.scheduler_machine)):
+    for name in dict.fromkeys((*spec.worker_machines, spec.scheduler_machine)):
         made_for = _architecture(gce, spec, name)
         if made_for and there.get("architecture", made_for) != made_for:
             return fail("image", f"{named} is for {there['architecture']}, {name} is {made_for}")

@@ -59,6 +59,8 @@ class LaunchRequest:
     """Seconds since 1970."""
     user_data: str
     """Document of cloud-init."""
+    other_types: tuple[str, ...] = ()
+    """Machine types that are tried, in this order, when there is no room for the first."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class MachineProvider(Protocol):
     still paid for."""
 
     def launch(self, request: LaunchRequest) -> Machine:
-        """Launch a machine. Returns as soon as the cloud has accepted the request."""
+        """Launch a machine. Returns as soon as the cloud has accepted the request. Raises NoCapacity when no place has room for it."""
         ...
 
     def status(self, machine: Machine) -> MachineStatus:

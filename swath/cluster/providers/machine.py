@@ -39,6 +39,8 @@ class Machine:
     """Machine type; the kind of the resource on Kubernetes."""
     spot: bool = False
     """Whether it was launched as a spot machine; known to who launched it."""
+    zone: str = ""
+    """Its zone, where `place` is none (AWS)."""
 
 
 def console_tail(console: str, lines: int) -> str:

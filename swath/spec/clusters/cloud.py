@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from swath.spec.clusters.machine_types import ec2_has_gpus, gcp_has_gpus
+from swath.spec.clusters.machine_types import ec2_has_gpus, ec2_is_arm, gcp_has_gpus, gcp_is_arm
 from swath.spec.clusters.workers import Workers
 from swath.spec.spec_model import SpecModel, mistake
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
 """Names of machine types, images and profiles; without characters that have a meaning in a shell or in YAML."""
+AUTO = "auto"
+"""In place of a region or zone: that of the bucket of results."""
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 _SECRET = re.compile(
@@ -61,6 +63,10 @@ class CloudCluster(SpecModel):
     that family. A plain Ubuntu when not given: Docker is then installed at every boot, which takes minutes."""
     processes: int | None = Field(default=None, ge=1, le=256)
     """Worker processes per machine, each with one thread; one per core when not given (one per GPU where there are any)."""
+    machine: str = Field(pattern=NAME_PATTERN)
+    """Machine type of the workers."""
+    machines: list[Annotated[str, Field(pattern=NAME_PATTERN)]] = Field(default_factory=list, max_length=7)
+    """More machine types for workers. Where there is no room for one the next is tried: the cheapest for each process first."""
     spot: bool = False
     """Whether workers are spot machines, which the provider may terminate at any time. The scheduler never is one."""
     on_demand: bool = False
@@ -105,13 +111,46 @@ class CloudCluster(SpecModel):
             refuse_secrets(self.env)
         return self
 
+    @property
+    def worker_machines(self) -> list[str]:
+        """Machine types for workers, each once."""
+        return list(dict.fromkeys((self.machine, *self.machines)))
+
+    def _require_alike(self, what: str, has: Callable[[str], bool]) -> None:
+        """Raise a mistake when only some of the machine types have something: one container is started on all of them."""
+        for number, name in enumerate(self.machines):
+            if has(name) != has(self.machine):
+                one, other = (name, self.machine) if has(name) else (self.machine, name)
+                raise mistake(
+                    "{one} has {what}, {other} has not: one container is started on all of them",
+                    at=("machines", number),
+                    one=one,
+                    other=other,
+                    what=what,
+                )
+
+
+class AwsRegion(SpecModel):
+    """What differs in another region of AWS."""
+
+    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d+$")
+    """Such as eu-west-1."""
+    security_groups: list[Annotated[str, Field(pattern=r"^sg-[0-9a-z]+$")]] = Field(min_length=1)
+    """Security groups of that region."""
+    subnet: str | None = Field(default=None, pattern=r"^subnet-[0-9a-z]+$")
+    """Subnet of the machines; those of the default VPC when not given."""
+    subnets: list[Annotated[str, Field(pattern=r"^subnet-[0-9a-z]+$")]] = Field(default_factory=list, max_length=16)
+    """More subnets."""
+    machine_image: str | None = Field(default=None, pattern=NAME_PATTERN)
+    """Machine image of that region; needed where the cluster's is an id. family/NAME is looked up in each region."""
+
 
 class AwsCluster(CloudCluster):
     """Machines on Amazon EC2."""
 
     kind: Literal["aws"]
-    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d+$")
-    """Such as eu-central-1."""
+    region: str = Field(pattern=r"^(auto|[a-z]{2}(-[a-z]+)+-\d+)$")
+    """Such as eu-central-1; `auto` for the region of the bucket of results."""
     machine: str = Field(default="m7i.xlarge", pattern=NAME_PATTERN)
     """Instance type of the workers."""
     scheduler_machine: str = Field(default="t3.medium", pattern=NAME_PATTERN)
@@ -124,11 +163,56 @@ class AwsCluster(CloudCluster):
     """They must allow connections from this machine to port 8786 of the scheduler, and between the machines."""
     profile: str | None = Field(default=None, pattern=NAME_PATTERN)
     """Instance profile of the machines (a name or an ARN): their permissions to read imagery and write results."""
+    regions: list[AwsRegion] = Field(default_factory=list, max_length=4)
+    """More regions, in which the whole cluster is launched when those before have no room. Traffic with buckets elsewhere is paid."""
+
+    def in_regions(self) -> list[AwsCluster]:
+        """This cluster in each of its regions, in the order in which they are tried."""
+        here = self.model_copy(update={"regions": []})
+        there = [
+            here.model_copy(
+                update={
+                    **each.model_dump(exclude={"machine_image"}),
+                    "machine_image": each.machine_image or self.machine_image,
+                }
+            )
+            for each in self.regions
+        ]
+        return [here, *there]
+
+    @model_validator(mode="after")
+    def _one_way_to_say_where(self) -> AwsCluster:
+        if self.region == AUTO and self.regions:
+            raise mistake("region: auto is one region, that of the bucket: name the first one as well", at=("regions",))
+        return self
+
+    @model_validator(mode="after")
+    def _complete_regions(self) -> AwsCluster:
+        for number, each in enumerate(self.regions):
+            if each.machine_image is None and (self.machine_image or "").startswith("ami-"):
+                raise mistake(
+                    "{image} is an image of {here}: give machine_image of {there}, or family/NAME for both",
+                    at=("regions", number),
+                    image=self.machine_image,
+                    here=self.region,
+                    there=each.region,
+                )
+            if each.subnets and each.subnet is None:
+                raise mistake(
+                    "these are tried after subnet: set it to the first one", at=("regions", number, "subnets")
+                )
+        return self
 
     @model_validator(mode="after")
     def _first_subnet(self) -> AwsCluster:
         if self.subnets and self.subnet is None:
             raise mistake("these are tried after subnet: set it to the first one", at=("subnets",))
+        return self
+
+    @model_validator(mode="after")
+    def _alike(self) -> AwsCluster:
+        self._require_alike("GPUs", ec2_has_gpus)
+        self._require_alike("Arm processors", ec2_is_arm)
         return self
 
     @model_validator(mode="after")
@@ -152,10 +236,11 @@ class GcpCluster(CloudCluster):
     kind: Literal["gcp"]
     project: str = Field(pattern=r"^[a-z][a-z0-9:.-]+$")
     """The project's id."""
-    zone: str = Field(pattern=r"^[a-z]+-[a-z]+\d+-[a-z]$")
-    """Such as europe-west4-a."""
+    zone: str = Field(pattern=r"^(auto|[a-z]+-[a-z]+\d+-[a-z])$")
+    """Such as europe-west4-a; `auto` for the zones of the region of the bucket of results, one after the other."""
     zones: list[Annotated[str, Field(pattern=r"^[a-z]+-[a-z]+\d+-[a-z]$")]] = Field(default_factory=list, max_length=16)
-    """More zones of the same region, in which machines are launched when the one before has no room."""
+    """More zones, in which machines are launched when the one before has no room. Machines of a run are in one region: in zones of
+    another one the whole cluster is launched when there is no room in the region before. Traffic with buckets elsewhere is paid."""
     machine: str = Field(default="n2-standard-4", pattern=NAME_PATTERN)
     """Machine type of the workers."""
     scheduler_machine: str = Field(default="e2-medium", pattern=NAME_PATTERN)
@@ -170,27 +255,49 @@ class GcpCluster(CloudCluster):
     service_account: str | None = Field(default=None, pattern=r"^\S+@\S+$")
     """Service account of the machines, with permissions to read imagery and write results; the default one when not given."""
 
+    def in_regions(self) -> list[GcpCluster]:
+        """This cluster in each of its regions, with the zones there, in the order in which they are tried."""
+        zones: dict[str, list[str]] = {}
+        for zone in dict.fromkeys((self.zone, *self.zones)):
+            zones.setdefault(zone.rpartition("-")[0], []).append(zone)
+        return [self.model_copy(update={"zone": first, "zones": others}) for first, *others in zones.values()]
+
     @model_validator(mode="after")
-    def _one_region(self) -> GcpCluster:
-        region = self.zone.rpartition("-")[0]
+    def _one_way_to_say_where(self) -> GcpCluster:
+        if self.zone == AUTO and self.zones:
+            raise mistake(
+                "zone: auto has all zones of the bucket's region: leave this out, or name the first zone", at=("zones",)
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _subnetwork_of_all_regions(self) -> GcpCluster:
+        named = re.search(r"regions/([^/]+)/", self.subnetwork or "")
         for number, zone in enumerate(self.zones):
-            if zone.rpartition("-")[0] != region:
+            if named is not None and zone.rpartition("-")[0] != named[1]:
                 raise mistake(
-                    "{zone} is not in {region}, the region of zone: machines of one run are in one region",
+                    "{zone} is not in {region}, the region of subnetwork: give the name alone of one that all regions have",
                     at=("zones", number),
                     zone=zone,
-                    region=region,
+                    region=named[1],
                 )
         return self
 
     @model_validator(mode="after")
+    def _alike(self) -> GcpCluster:
+        self._require_alike("GPUs", gcp_has_gpus)
+        self._require_alike("Arm processors", gcp_is_arm)
+        return self
+
+    @model_validator(mode="after")
     def _takes_gpus(self) -> GcpCluster:
-        if self.gpus is not None and not self.machine.startswith("n1-"):
+        other = next((each for each in self.worker_machines if not each.startswith("n1-")), None)
+        if self.gpus is not None and other is not None:
             raise mistake(
                 "GPUs are added to machines of the family n1 only, and {machine} is none: set machine to n1-standard-8, or to one"
                 " that has GPUs of its own (g2, g4, a2, a3, a4) without gpus",
                 at=("gpus",),
-                machine=self.machine,
+                machine=other,
             )
         return self
 

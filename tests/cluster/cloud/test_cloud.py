@@ -17,7 +17,9 @@ from distributed.utils import LoopRunner
 from swath.cluster.cloud import cloud as module
 from swath.cluster.cloud.cloud import CloudMachines, _event_loop, provider_of
 from swath.cluster.cloud.limits import RepairLimits
+from swath.cluster.cloud.machine_pool import CreatedMachine
 from swath.cluster.contract import RunContext
+from swath.cluster.teardown.lease import CloudLease
 from swath.engine.journal import Journal
 from swath.engine.stop import Stop
 from swath.engine.store import ResultStore
@@ -65,12 +67,16 @@ def test_worker_machines_go_when_released_and_come_back_for_another_call(
 # --- with everything else in memory
 
 
+MACHINE = CreatedMachine("r-1", "n2-standard-4", "worker", False, 0.0, place="europe-west4-a")
+
+
 class FakeCluster:
     """A cluster that comes up as a test says."""
 
     def __init__(self, done: list[Any]) -> None:
         self.done = done
-        self.machines = SimpleNamespace(created=["a machine"])
+        self.machines = SimpleNamespace(created=[MACHINE])
+        self.repair = SimpleNamespace(last_error=None)
         self.limits = RepairLimits()
         self.processes_per_machine = 3
         self.client_address = "tls://1.2.3.4:8786"
@@ -142,12 +148,13 @@ class Steps:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, journal: Journal) -> None:
         self.done: list[Any] = []
+        self.leases: list[CloudLease] = []
         self.said: list[tuple[str, str]] = []
         self.cluster = FakeCluster(self.done)
         self.session = FakeSession()
         self.stop = Stop()
         self.context = RunContext("r", journal, self.stop, lambda level, text: self.said.append((level, text)))
-        monkeypatch.setattr(module, "leased", lambda lease, context: self.step("leased"))
+        monkeypatch.setattr(module, "leased", self.leased)
         monkeypatch.setattr(module, "budget_enforced", self.budget)
         monkeypatch.setattr(module, "provider_of", lambda spec: self.done.append("provider"))
         monkeypatch.setattr(module, "VmCluster", lambda *_, **__: self.cluster)
@@ -166,8 +173,12 @@ class Steps:
         finally:
             self.done.append(f"end of {name}")
 
+    def leased(self, lease: CloudLease, context: RunContext) -> Any:
+        self.leases.append(lease)
+        return self.step("leased")
+
     def budget(self, budget: Any, machines: Callable[[], Any], stop: Any) -> Any:
-        assert (machines(), stop) == (["a machine"], self.stop.request)
+        assert (machines(), stop) == ([MACHINE], self.stop.request)
         return self.step("budget")
 
     def open(self, **fields: Any) -> CloudMachines:
@@ -182,13 +193,13 @@ def steps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Steps]:
 
 def test_nothing_is_launched_before_the_lease_and_the_lease_ends_last(steps: Steps) -> None:
     closed = steps.open()
-    assert (closed.address, closed.workers, closed.paid_machines, closed.kind) == ("", 0, (), "gcp")
+    assert (closed.address, closed.workers, closed.paid_machines, closed.kind) == ("", 0, [], "gcp")
     with closed as cluster:
         assert steps.done == [
             "leased", "provider", "budget", "scheduler", "client", ("machines", 2, 1), "session",
         ]  # fmt: skip
         assert (cluster.address, cluster.workers) == ("tls://1.2.3.4:8786", 5)
-        assert cluster.paid_machines == ["a machine"]
+        assert cluster.paid_machines == [MACHINE]
         steps.done.clear()
         autoscaler: Any = cluster.autoscaler
     assert steps.done == ["end of session", "end of client", "end of budget", "closed", "end of leased"]
@@ -196,21 +207,20 @@ def test_nothing_is_launched_before_the_lease_and_the_lease_ends_last(steps: Ste
     assert autoscaler.processes == 3
     cluster.__exit__(None, None, None)
     assert steps.done[-1] == "end of leased", "closing twice does nothing more"
-    assert steps.said == []
+    assert steps.said == [("info", "machines: worker 1 x n2-standard-4 in europe-west4-a")]
 
 
 def test_of_a_fixed_number_of_machines_one_is_enough_and_of_an_elastic_one_the_least(steps: Steps) -> None:
     steps.cluster.up = 1
     with steps.open(workers=2):
         assert ("machines", 2, 1) in steps.done
-    [(level, text)] = steps.said
-    assert level == "warning"
+    [text] = [text for level, text in steps.said if level == "warning"]
     assert text.startswith("1 of 2 machines are up")
     assert "(no room)" in text
     steps.cluster.up = None
     with steps.open(workers={"min": 2, "max": 3}):
         assert ("machines", 2, 2) in steps.done
-    assert len(steps.said) == 1
+    assert [level for level, _ in steps.said].count("warning") == 1
 
 
 def test_a_run_that_is_asked_to_stop_waits_for_no_machine(steps: Steps) -> None:
@@ -295,5 +305,5 @@ def test_the_provider_is_that_of_the_spec(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_place_of_a_lease_is_the_region_or_the_project(steps: Steps) -> None:
     aws = AwsCluster(kind="aws", region="eu-central-1", image="x", security_groups=["sg-1"])
-    assert CloudMachines(aws, steps.context)._lease.place == "eu-central-1"
-    assert steps.open()._lease.place == "acme-maps"
+    with CloudMachines(aws, steps.context), steps.open():
+        assert [each.place for each in steps.leases] == ["eu-central-1", "acme-maps"]

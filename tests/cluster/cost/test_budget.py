@@ -17,7 +17,7 @@ from swath.cluster.steady_clock import steady_time
 from swath.errors import OverBudget, Stopped
 from swath.spec.clusters.prices import RegionPrices
 
-PRICES = ClusterPrices("r", MachinePrice("w", 3.6, 4, 0), MachinePrice("s", 0.36, 2, 0), RegionPrices(), "")
+PRICES = ClusterPrices("r", MachinePrice("w", 3.6, 4, 0, spot=True), MachinePrice("s", 0.36, 2, 0), RegionPrices(), "")
 """A worker costs 0.001 USD per second, a scheduler a tenth of it."""
 
 
@@ -27,6 +27,8 @@ class Machine:
     began: float
     ended: float | None = None
     spot: bool = True
+    type: str = "w"
+    place: str = "a"
 
 
 def test_every_machine_is_paid_for_from_its_beginning_to_its_end_a_minute_at_least() -> None:
@@ -35,10 +37,11 @@ def test_every_machine_is_paid_for_from_its_beginning_to_its_end_a_minute_at_lea
 
 
 def test_a_worker_that_was_launched_on_demand_costs_what_it_costs() -> None:
-    prices = dataclasses.replace(PRICES, on_demand=MachinePrice("w", 10.8, 4, 0))
+    others = (MachinePrice("w", 10.8, 4, 0), MachinePrice("v", 7.2, 4, 0, spot=True))
+    prices = dataclasses.replace(PRICES, others=others)
     machines = [Machine("worker", 0), Machine("worker", 0, spot=False), Machine("scheduler", 0, spot=False)]
     assert spent_usd(prices, machines, 1000) == pytest.approx(1.0 + 3.0 + 0.1)
-    assert prices.dearest_worker_usd == 10.8
+    assert spent_usd(prices, [Machine("worker", 0, type="v")], 1000) == pytest.approx(2.0)
 
 
 @given(

@@ -126,7 +126,7 @@ def test_the_range_is_computed_from_boots_work_and_the_price_of_both_roles() -> 
 
 
 def test_the_dearest_worker_is_the_high_end() -> None:
-    dear = dataclasses.replace(PRICES, on_demand=MachinePrice("w", 3.0, 4, 0))
+    dear = dataclasses.replace(PRICES, others=(MachinePrice("w", 3.0, 4, 0),))
     plain, mixed = (estimate_cost(SPEC, each, Workload(100), THROUGHPUT).usd for each in (PRICES, dear))
     assert plain.high is not None
     assert mixed.high is not None
@@ -176,14 +176,12 @@ def test_what_has_no_price_is_left_out() -> None:
 
 def test_workers_and_processes_are_told_in_words() -> None:
     one = SPEC.model_copy(update={"workers": Workers(min=2, max=2), "processes": 1, "spot": True})
-    prices = dataclasses.replace(PRICES, on_demand=MachinePrice("w", 3.0, 4, 0))
-    told = cost_entries(one, prices, Workload(), None, None)["workers"]
-    assert told.startswith(
-        "2 x w spot, 1 process each, 3 USD per hour on demand where there is no room for spot, 1 USD"
-    )
-    assert cost_entries(SPEC, PRICES, Workload(), None, None)["workers"].startswith(
-        "1 to 4 x w, 4 processes each, 1 USD"
-    )
+    prices = dataclasses.replace(PRICES, others=(MachinePrice("w", 3.0, 4, 0),))
+    spot = dataclasses.replace(prices, worker=MachinePrice("w", 1.0, 4, 0, spot=True))
+    told = cost_entries(one, spot, Workload(), None, None)
+    assert told["workers"] == "2 x w spot, 1 process, 1 USD per hour each"
+    assert told["without_room"] == "w on demand, 1 process, 3 USD per hour"
+    assert cost_entries(SPEC, PRICES, Workload(), None, None)["workers"].startswith("1 to 4 x w, 4 processes, 1 USD")
     unknown = dataclasses.replace(PRICES, worker=MachinePrice("w", 1.0, None, 0))
     assert "processes not known" in cost_entries(SPEC, unknown, Workload(), None, None)["workers"]
     assert estimate_cost(SPEC, unknown, Workload(10), THROUGHPUT).usd.high is None
@@ -199,3 +197,18 @@ def test_a_budget_is_exceeded_only_above_it() -> None:
     assert "may be exceeded" in _compare_budget(cost, 4.9)
     assert Interval(1.0, None).scaled(2) == Interval(2.0, None)
     assert Interval(1.23456, None).rounded[1] is None
+
+
+def test_the_range_has_all_kinds_of_machines_that_a_run_may_get_and_the_plan_names_them() -> None:
+    dear = MachinePrice("v", 3.0, 2, 0)
+    prices = dataclasses.replace(PRICES, others=(dear,))
+    work = Workload(megapixels=4000)
+    first, other, both = (
+        estimate_cost(SPEC, each, work, THROUGHPUT)
+        for each in (PRICES, dataclasses.replace(PRICES, worker=dear), prices)
+    )
+    assert (both.usd.low, both.usd.high) == (first.usd.low, other.usd.high)
+    assert both.hours.high == other.hours.high
+    entries = cost_entries(SPEC, prices, work, THROUGHPUT, None)
+    assert entries["workers"] == "1 to 4 x w, 4 processes, 1 USD per hour each"
+    assert entries["without_room"] == "v, 2 processes, 3 USD per hour"

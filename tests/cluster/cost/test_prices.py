@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from swath.cluster.cost.prices import PriceUnknown, cluster_prices, cores_of, table
+from swath.cluster.cost.prices import PriceUnknown, cheapest_first, cluster_prices, cores_of, table
 from swath.errors import SpecError
 from swath.project.project import Project
 from swath.spec.clusters.cloud import AwsCluster, GcpCluster, Gpus
@@ -100,3 +100,37 @@ def test_a_region_without_a_price_of_disks_counts_none() -> None:
     own = Prices(aws={"nowhere-1": place})
     found = cluster_prices(AWS.model_copy(update={"region": "nowhere-1", "spot": False}), own)
     assert found.scheduler.usd_per_hour == 1.0
+
+
+def test_machine_types_are_tried_in_the_order_of_their_price_for_each_process() -> None:
+    machines = {
+        "n2-standard-4": Price(hour=0.4, spot=0.3),
+        "n2-standard-8": Price(hour=0.9, spot=0.2),
+        "e2-medium": Price(hour=1),
+    }
+    own = Prices(gcp={"europe-west4": RegionPrices(machines=machines, disk_gb_month=0, address_hour=0)})
+    spec = GCP.model_copy(update={"machine": "n2-standard-4", "machines": ["n2-standard-8"]})
+    assert cheapest_first(spec, own).worker_machines == ["n2-standard-4", "n2-standard-8"]
+    spot = spec.model_copy(update={"spot": True, "on_demand": True})
+    assert cheapest_first(spot, own).worker_machines == ["n2-standard-8", "n2-standard-4"]
+    kinds = [(each.type, each.spot, each.usd_per_hour) for each in cluster_prices(spot, own).workers]
+    assert kinds == [
+        ("n2-standard-8", True, 0.2),
+        ("n2-standard-4", True, 0.3),
+        ("n2-standard-8", False, 0.9),
+        ("n2-standard-4", False, 0.4),
+    ]
+    unknown = spec.model_copy(update={"machines": ["x9-standard-2"]})
+    assert cheapest_first(unknown, own) == unknown
+    with pytest.raises(PriceUnknown, match="x9-standard-2"):
+        cluster_prices(unknown, own)
+
+
+def test_a_machine_has_the_price_of_the_region_in_which_it_was_launched() -> None:
+    prices = cluster_prices(GCP.model_copy(update={"zones": ["us-central1-a", "europe-west1-b"]}))
+    here = prices.usd_per_hour("worker", "n2-standard-4", spot=False, place="europe-west4-a")
+    assert here == prices.worker.usd_per_hour
+    assert [each.region for each in prices.elsewhere] == ["us-central1", "europe-west1"]
+    there = prices.usd_per_hour("worker", "n2-standard-4", spot=False, place="us-central1-a")
+    assert there == prices.elsewhere[0].worker.usd_per_hour != here
+    assert prices.usd_per_hour("scheduler", place="us-central1-a") == prices.elsewhere[0].scheduler.usd_per_hour

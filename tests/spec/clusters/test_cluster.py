@@ -183,11 +183,19 @@ def test_gpus_need_a_machine_image_with_their_driver(kind: str, machine: str, gp
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"zones": ["europe-west4-b", "us-central1-a"]}, "us-central1-a is not in europe-west4, the region of zone"),
+        (
+            {
+                "zones": ["europe-west4-b", "us-central1-a"],
+                "subnetwork": "projects/p/regions/europe-west4/subnetworks/s",
+            },
+            "us-central1-a is not in europe-west4, the region of subnetwork",
+        ),
         ({"on_demand": True}, "set spot: true, too"),
     ],
 )
-def test_zones_are_of_one_region_and_on_demand_is_for_spot(fields: dict[str, Any], message: str) -> None:
+def test_a_subnetwork_of_one_region_is_not_for_others_and_on_demand_is_for_spot(
+    fields: dict[str, Any], message: str
+) -> None:
     place: dict[str, Any] = {"kind": "gcp", "image": "x", "project": "acme", "zone": "europe-west4-a"}
     GcpCluster(**place, zones=["europe-west4-b"], spot=True, on_demand=True)
     with pytest.raises(ValidationError, match=message):
@@ -199,3 +207,57 @@ def test_more_subnets_follow_a_first_one() -> None:
     AwsCluster(**place, subnet="subnet-1", subnets=["subnet-2"])
     with pytest.raises(ValidationError, match="set it to the first one"):
         AwsCluster(**place, subnets=["subnet-2"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "machine", "other", "what"),
+    [
+        ("gcp", "n2-standard-4", "g2-standard-4", "g2-standard-4 has GPUs, n2-standard-4 has not"),
+        ("gcp", "n2-standard-4", "c4a-standard-4", "c4a-standard-4 has Arm processors, n2-standard-4 has not"),
+        ("aws", "m7g.xlarge", "m7i.xlarge", "m7g.xlarge has Arm processors, m7i.xlarge has not"),
+        ("aws", "m7i.xlarge", "g5.xlarge", "g5.xlarge has GPUs, m7i.xlarge has not"),
+    ],
+)
+def test_one_container_is_started_on_all_machine_types(kind: str, machine: str, other: str, what: str) -> None:
+    place: dict[str, Any] = {"gcp": {"project": "acme", "zone": "europe-west4-a"}}.get(
+        kind, {"region": "eu-central-1", "security_groups": ["sg-1"]}
+    )
+    cluster = {"gcp": GcpCluster, "aws": AwsCluster}[kind]
+    fields: dict[str, Any] = {"kind": kind, "image": "x", "machine_image": "swath-gpu-1", "machine": machine, **place}
+    assert cluster(**fields, machines=[machine]).worker_machines == [machine]
+    with pytest.raises(ValidationError, match=what):
+        cluster(**fields, machines=[other])
+
+
+def test_a_cluster_is_in_one_region_at_a_time_with_what_it_needs_there() -> None:
+    zones = ["europe-west4-b", "us-central1-a", "europe-west4-a", "us-central1-b"]
+    gcp = GcpCluster(kind="gcp", image="x", project="acme", zone="europe-west4-a", zones=zones)
+    assert [(each.zone, each.zones) for each in gcp.in_regions()] == [
+        ("europe-west4-a", ["europe-west4-b"]),
+        ("us-central1-a", ["us-central1-b"]),
+    ]
+    there: dict[str, Any] = {"region": "eu-west-1", "security_groups": ["sg-2"]}
+    fields: dict[str, Any] = {
+        "kind": "aws", "image": "x", "region": "eu-central-1", "security_groups": ["sg-1"], "subnet": "subnet-1",
+    }  # fmt: skip
+    first, second = AwsCluster(**fields, machine_image="family/swath", regions=[there]).in_regions()
+    assert (first.region, first.subnet, first.regions) == ("eu-central-1", "subnet-1", [])
+    assert (second.region, second.subnet, second.security_groups) == ("eu-west-1", None, ["sg-2"])
+    assert second.machine_image == "family/swath"
+    with pytest.raises(ValidationError, match="ami-1 is an image of eu-central-1: give machine_image of eu-west-1"):
+        AwsCluster(**fields, machine_image="ami-1", regions=[there])
+    *_, own = AwsCluster(**fields, machine_image="ami-1", regions=[{**there, "machine_image": "ami-2"}]).in_regions()
+    assert own.machine_image == "ami-2"
+    with pytest.raises(ValidationError, match="security_groups"):
+        AwsCluster(**fields, regions=[{"region": "eu-west-1"}])
+
+
+def test_auto_is_one_region_and_all_of_its_zones() -> None:
+    gcp: dict[str, Any] = {"kind": "gcp", "image": "x", "project": "acme", "zone": "auto"}
+    aws: dict[str, Any] = {"kind": "aws", "image": "x", "region": "auto", "security_groups": ["sg-1"]}
+    GcpCluster(**gcp)
+    AwsCluster(**aws)
+    with pytest.raises(ValidationError, match="zone: auto has all zones"):
+        GcpCluster(**gcp, zones=["europe-west4-a"])
+    with pytest.raises(ValidationError, match="region: auto is one region"):
+        AwsCluster(**aws, regions=[{"region": "eu-west-1", "security_groups": ["sg-2"]}])

@@ -29,7 +29,7 @@ NO_SPOT = ("MaxSpotInstanceCountExceeded", "SpotMaxPriceTooLow")
 """There is no room for spot machines, in no zone; there may be for others."""
 CLOCK = "set the clock of this machine: AWS takes no request that is dated more than some minutes from its own time"
 _QUOTA = "ask for more in the console under Service Quotas (Amazon EC2), have fewer workers, or another machine type or region"
-_CAPACITY = "set another cluster.machine or cluster.subnet (of another zone), or try again later"
+_CAPACITY = "give more cluster.machines or cluster.subnets (of other zones), on_demand: true beside spot: true, or try again later"
 REMEDIES: tuple[tuple[str, str], ...] = (
     ("VcpuLimitExceeded", _QUOTA),
     ("InstanceLimitExceeded", _QUOTA),
@@ -59,6 +59,16 @@ class Ec2Error(InfrastructureError):
         super().__init__(message, remedy=remedy)
         self.code = code
         """EC2's error code, such as InsufficientInstanceCapacity."""
+
+    @property
+    def no_room(self) -> bool:
+        """Whether there is no such machine now. A quota of the account is another matter, except that of spot machines."""
+        return self.code in NO_CAPACITY or self.no_spot
+
+    @property
+    def no_spot(self) -> bool:
+        """Whether no zone has room for spot machines."""
+        return self.code in NO_SPOT
 
     @property
     def not_found(self) -> bool:

@@ -67,6 +67,7 @@ def machine_of(region: str, instance: Response) -> Machine:
         place=region,
         state=instance["State"]["Name"],
         type=instance.get("InstanceType", ""),
+        zone=(instance.get("Placement") or {}).get("AvailabilityZone", ""),
     )
 
 

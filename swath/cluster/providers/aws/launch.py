@@ -13,11 +13,11 @@ from functools import cached_property
 from typing import Any
 
 from swath.cluster.providers.aws.api import Ec2Api, Response
-from swath.cluster.providers.aws.errors import NO_CAPACITY, NO_SPOT, Ec2Error
+from swath.cluster.providers.aws.errors import Ec2Error
 from swath.cluster.providers.aws.fleet import EXPIRES, ROLE, RUN, Ec2Fleet, machine_of
 from swath.cluster.providers.contract import Fleet, LaunchRequest, MachineProvider, MachineStatus
 from swath.cluster.providers.machine import Machine
-from swath.cluster.providers.placement import Placements
+from swath.cluster.providers.placement import Placement, PlacementFull, Placements
 from swath.errors import InfrastructureError, UsageError
 from swath.spec.clusters.cloud import AwsCluster
 
@@ -39,8 +39,13 @@ class Ec2Provider:
         self.fleet: Fleet = Ec2Fleet(spec.region)
         self._spec = spec
         self._ec2 = Ec2Api(spec.region)
-        self._types = self._ec2.instance_types([spec.machine, spec.scheduler_machine])
+        self._types = self._ec2.instance_types([*spec.worker_machines, spec.scheduler_machine])
         self.gpus = has_gpus(self._types[spec.machine])
+        if others := [name for name in spec.machines if has_gpus(self._types[name]) != self.gpus]:
+            raise UsageError(
+                f"of {', '.join(spec.worker_machines)} only some have GPUs, and workers are started alike on all of them",
+                remedy=f"take {', '.join(others)} out of cluster.machines",
+            )
         if self.gpus and spec.machine_image is None:
             raise UsageError(
                 f"{spec.machine} has GPUs, and Ubuntu's own machine image has no driver for them",
@@ -48,29 +53,19 @@ class Ec2Provider:
             )
 
     def launch(self, request: LaunchRequest) -> Machine:
-        token = str(uuid.uuid4())
-        options = self._placements.of(spot=request.spot)
-        last: Ec2Error | None = None
-        for number, option in enumerate(options, 1):
-            if isinstance(last, Ec2Error) and last.code in NO_SPOT and option.spot:
-                continue
-            placed = replace(request, spot=option.spot)
-            arguments = run_instances(
-                self._spec, placed, image=self._image(request.type), subnet=option.place, token=f"{token}-{number}"
-            )
-            try:
-                return replace(machine_of(self._spec.region, self._ec2.run_instance(arguments)), spot=option.spot)
-            except Ec2Error as error:
-                if error.code not in (*NO_CAPACITY, *NO_SPOT):
-                    raise
-                self._placements.note_full(option)
-                last = error
-        if last is not None:
-            raise last
-        raise InfrastructureError(
-            f"{self._spec.region} has no default VPC to put machines in",
-            remedy="set cluster.subnet, or make one with `aws ec2 create-default-vpc`",
+        return self._placements.launch(request, self._launch)
+
+    def _launch(self, request: LaunchRequest, option: Placement) -> Machine | PlacementFull:
+        """Launch in one subnet."""
+        arguments = run_instances(
+            self._spec, request, image=self._image(request.type), subnet=option.place, token=str(uuid.uuid4())
         )
+        try:
+            return replace(machine_of(self._spec.region, self._ec2.run_instance(arguments)), spot=request.spot)
+        except Ec2Error as error:
+            if not error.no_room:
+                raise
+            return PlacementFull(error, no_spot=error.no_spot)
 
     def status(self, machine: Machine) -> MachineStatus:
         instance = self._ec2.instance(machine.id)
@@ -89,6 +84,11 @@ class Ec2Provider:
     def _placements(self) -> Placements:
         spec = self._spec
         subnets = [spec.subnet, *spec.subnets] if spec.subnet else self._ec2.default_subnets()
+        if not subnets:
+            raise InfrastructureError(
+                f"{spec.region} has no default VPC to put machines in",
+                remedy="set cluster.subnet, or make one with `aws ec2 create-default-vpc`",
+            )
         return Placements(subnets, on_demand=spec.on_demand)
 
     def _image(self, type_: str) -> Response:

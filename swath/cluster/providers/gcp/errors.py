@@ -14,13 +14,16 @@ NOT_ALLOWED = re.compile(r"SERVICE_ACCOUNT_ACCESS_DENIED|does not have access|\b
 OTHER_403 = re.compile(r"quota|rate.?limit|accessNotConfigured|disabled|billing", re.IGNORECASE)
 """Messages of responses with status 403 that have nothing to do with rights."""
 NO_ROOM = re.compile(
-    r"RESOURCE_POOL_EXHAUSTED|enough resources|machineTypes?/\S+.* (was not found|does not exist)", re.IGNORECASE
+    r"RESOURCE_POOL_EXHAUSTED|enough resources|is currently unavailable in the|"
+    r"machineTypes?/\S+.* (was not found|does not exist)",
+    re.IGNORECASE,
 )
 """Messages when a zone has no room for a machine, or no such machine type."""
 REMEDIES = {
     r"quota.?exceeded|QUOTA": "ask for more at https://console.cloud.google.com/iam-admin/quotas, have fewer workers, or"
     " another machine type or region",
-    r"POOL_EXHAUSTED|enough resources": "set another cluster.zone or cluster.machine, or try again later",
+    r"POOL_EXHAUSTED|enough resources|currently unavailable in the": "give more cluster.zones or cluster.machines, on_demand: true"
+    " beside spot: true, or try again later",
     r"rate.?limit": "wait a minute; other programs ask in this project, too",
     r"accessNotConfigured|SERVICE_DISABLED": "enable it with `gcloud services enable compute.googleapis.com`, or all that runs"
     " need with `pipe setup gcp`",

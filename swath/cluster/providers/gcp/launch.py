@@ -14,7 +14,7 @@ from swath.cluster.providers.gcp.errors import GceError, error_of_operation
 from swath.cluster.providers.gcp.fleet import EXPIRES, ROLE, RUN, GceFleet, machine_of
 from swath.cluster.providers.gcp.google_api import SCOPE
 from swath.cluster.providers.machine import Machine
-from swath.cluster.providers.placement import Placement, Placements
+from swath.cluster.providers.placement import Placement, PlacementFull, Placements, no_room
 from swath.cluster.steady_clock import steady_time
 from swath.spec.clusters.cloud import GcpCluster
 from swath.spec.clusters.machine_types import NOT_MIGRATED, boots_from_hyperdisk, family, gcp_has_gpus, gcp_is_arm
@@ -136,26 +136,30 @@ class GceProvider:
         """Instance name -> the operation that launches it, while that is running, and where."""
 
     def launch(self, request: LaunchRequest) -> Machine:
-        *others, last = self._placements.of(spot=request.spot)
-        for option in others:
+        # The operation tells only at its end that the zone has no room. Without another placement `status` finds that out.
+        others = len(self._placements.of(request.type, *request.other_types, spot=request.spot)) > 1
+        settle_s = self._limits.settle_s if others else 0.0
+
+        def attempt(placed: LaunchRequest, option: Placement) -> Machine | PlacementFull:
             try:
-                return self._launch(request, option, settled=True)
+                return self._launch(placed, option, settle_s)
             except GceError as error:
                 if not error.no_room:
                     raise
-                self._placements.note_full(option)
-        return self._launch(request, last, settled=False)
+                return PlacementFull(error)
 
-    def _launch(self, request: LaunchRequest, option: Placement, *, settled: bool) -> Machine:
-        """Launch in one zone. `settled`: wait for the end of the operation, which tells only then that the zone has no room."""
+        return self._placements.launch(request, attempt)
+
+    def _launch(self, request: LaunchRequest, option: Placement, settle_s: float) -> Machine:
+        """Launch in one zone, and wait for the end of the operation for some time."""
         zone = option.place
         spec = self._spec.model_copy(update={"zone": zone})
-        body = instance_body(spec, replace(request, spot=option.spot), seconds=request.expires - steady_time())
+        body = instance_body(spec, request, seconds=request.expires - steady_time())
         name = body["name"]
         operation = self._api.insert(zone, body, str(uuid.uuid4()))
         if operation is None:
             return replace(machine_of(zone, self._api.instance(zone, name) or body), spot=option.spot)
-        deadline = time.monotonic() + (self._limits.settle_s if settled else 0.0)
+        deadline = time.monotonic() + settle_s
         while True:
             if error := error_of_operation(self._spec.project, operation):
                 raise error
@@ -174,6 +178,7 @@ class GceProvider:
             if error := error_of_operation(self._spec.project, operation):  # accepted, but then the zone had none left
                 if isinstance(error, GceError) and error.no_room:
                     self._placements.note_full(option)
+                    error = no_room("worker", {option: PlacementFull(error)})
                 return MachineStatus(state="", ended=True, error=error)
             if operation.get("status") == "DONE":
                 del self._operations[machine.name]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from swath.cluster.providers.gcp.errors import error_of
+from swath.cluster.providers.gcp.errors import GceError, error_of
 from swath.errors import CredentialsError, InfrastructureError
 
 
@@ -87,3 +87,23 @@ def test_an_error_says_what_is_missing_and_what_to_do(
 def test_a_response_that_is_no_json_is_shown() -> None:
     assert "502 Bad Gateway" in error_of("p", 502, b"<h1>502 Bad Gateway</h1>").message
     assert "HTTP 500" in error_of("p", 500, b"").message
+
+
+@pytest.mark.parametrize(
+    ("message", "no_room"),
+    [
+        (
+            "ZONE_RESOURCE_POOL_EXHAUSTED: The zone 'a' does not have enough resources available to fulfill the request.",
+            True,
+        ),
+        (
+            "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS: A n2-standard-4 VM instance is currently unavailable in the a zone.",
+            True,
+        ),
+        ("The resource 'projects/p/zones/a/machineTypes/c4-standard-4' was not found", True),
+        ("Quota 'N2_CPUS' exceeded.  Limit: 24.0 in region europe-west4.", False),
+        ("The resource 'projects/p/global/networks/blue' was not found", False),
+    ],
+)
+def test_another_zone_is_asked_only_where_one_has_no_room(message: str, no_room: bool) -> None:
+    assert GceError(message).no_room is no_room

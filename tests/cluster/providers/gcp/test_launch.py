@@ -11,6 +11,7 @@ import pytest
 from swath.cluster.providers.contract import LaunchRequest
 from swath.cluster.providers.gcp.fleet import GceFleet
 from swath.cluster.providers.gcp.launch import GceProvider, has_gpus, instance_body, instance_name
+from swath.cluster.providers.placement import NoCapacity
 from swath.cluster.teardown.removal import RemovalLimits, remove_all
 from swath.errors import InfrastructureError
 from tests.clouds.control import Cloud
@@ -202,6 +203,21 @@ def test_a_machine_is_launched_in_the_next_zone_when_one_has_no_room(gce_cloud: 
     assert {each.id for each in provider.fleet.machines("run-1")} == {first.id, second.id}
     assert gce_cloud.until(lambda: bool(provider.status(first).private_ip), 60)
     provider.fleet.terminate([first, second])
+    assert gce_cloud.empty()
+
+
+def test_a_machine_is_launched_as_the_next_type_when_no_zone_has_room_for_one(gce_cloud: Cloud) -> None:
+    gce_cloud.behaviour(boot="never")
+    gce_cloud.stock_out(times=2)
+    provider = GceProvider(gce_spec(gce_cloud, zones=["us-central1-b"], machines=["n2d-standard-4"]))
+    launched = provider.launch(dataclasses.replace(launch_request("run-1-a"), other_types=("n2d-standard-4",)))
+    assert (launched.type, launched.place) == ("n2d-standard-4", "us-central1-a")
+    assert [each.id for each in provider.fleet.machines("run-1")] == [launched.id]
+    gce_cloud.quota()
+    with pytest.raises(InfrastructureError, match="Quota 'CPUS' exceeded") as caught:
+        provider.launch(launch_request("run-1-b"))
+    assert not isinstance(caught.value, NoCapacity)
+    provider.fleet.terminate([launched])
     assert gce_cloud.empty()
 
 
