@@ -17,7 +17,7 @@ from swath.cli.render.columns import table
 from swath.cli.render.terminal_text import printable
 from swath.client import Client
 from swath.errors import UsageError
-from swath.protocol.triggers import Fired, TickInfo, TriggerDetail, TriggerInfo, TriggerPage
+from swath.protocol.triggers import Fired, TickInfo, TriggerDetail, TriggerInfo, TriggerPage, TriggerPut
 from swath.spec.yaml.document import read
 from swath.spec.yaml.override import Override
 
@@ -99,7 +99,12 @@ def put_trigger(project: str | None, name: str, spec: Path, fields: list[str]) -
     """Make a trigger, or change it."""
     definition = definition_of(fields)
     client, place = _place(project)
-    client.call("PUT", f"{place}/{quote(name, safe='')}", {"definition": definition, "spec": read(str(spec))})
+    body = {"definition": definition, "spec": read(str(spec))}
+    made = TriggerPut.model_validate(client.call("PUT", f"{place}/{quote(name, safe='')}", body))
+    if made.hook_key:
+        address = f"{client.url}/api/v1{place.replace('/projects/', '/hooks/').removesuffix('/triggers')}/{quote(name, safe='')}"
+        print(f"{address}\n{made.hook_key}")
+        print("the key signs requests to the address; it is shown this once", file=sys.stderr)
     return 0
 
 

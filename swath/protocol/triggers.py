@@ -88,7 +88,7 @@ class TriggerDetail(Message):
 
 
 class TriggerBody(Message):
-    """A trigger to make: a schedule, or one that follows another."""
+    """A trigger to make: a schedule, a hook, or one that follows another."""
 
     definition: dict[str, Any]
     """As in swath.yaml, without `spec`."""
@@ -100,6 +100,13 @@ class TriggerBody(Message):
     def _check_definition(cls, value: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = _small(value, MAX_DEFINITION)
         return found
+
+
+class TriggerPut(Message):
+    """A trigger was made, or changed."""
+
+    hook_key: str
+    """Of a new hook: with it requests are signed. It is told this once; empty for all others."""
 
 
 class TriggerPage(Message):

@@ -12,6 +12,7 @@ import urllib3
 from swath.errors import CredentialsError, ImageryError, ReadFailed
 from swath.imagery.remote.host_check import CheckedPools
 from swath.storage.address import redacted
+from swath.triggers.json_pointer import at_pointer
 from swath.triggers.look import Found, Look
 from swath.triggers.trigger import HttpSensor
 
@@ -36,19 +37,6 @@ def look(sensor: HttpSensor, cursor: Any, now: float, root: Path) -> Look:
     key = text if 0 < len(text) <= 200 and text.isprintable() else hashlib.sha256(text.encode()).hexdigest()
     kept = value if isinstance(value, str | int | float | bool | None) else text
     return Look((Found(key, {"url": sensor.url, "value": kept}),), None, f"the value is still {text[:100]}")
-
-
-def at_pointer(document: Any, pointer: str) -> Any:
-    """The value at a JSON pointer (RFC 6901). Raises LookupError, ValueError."""
-    for part in pointer.split("/")[1:]:
-        step = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(document, list):
-            document = document[int(step)]
-        elif isinstance(document, dict):
-            document = document[step]
-        else:
-            raise LookupError(step)
-    return document
 
 
 def _get(url: str) -> bytes:

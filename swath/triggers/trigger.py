@@ -268,7 +268,43 @@ def _with_kind(value: Any, info: Any) -> Any:
 
 Trigger = Annotated[ScheduledTrigger | AfterTrigger | SensorTrigger, Field(discriminator="kind"), ShortForm(_with_kind)]
 """One trigger: its kind follows from cron, every, after or sensor."""
+
+
+class HookValue(SpecModel):
+    """A value in the body of a signed request."""
+
+    pointer: str = Field(pattern=r"^(/[^/]*)+$", max_length=500)
+    """JSON pointer, such as /scene/id."""
+    type: Literal["text", "number", "integer", "boolean", "date"] = "text"
+    """What it has to be; a date is written as 2026-11-29."""
+
+
+class HookTrigger(_Trigger):
+    """A signed request has come. On servers only."""
+
+    found_names: ClassVar[frozenset[str] | None] = None
+
+    kind: Literal["webhook"] = "webhook"
+    hook: dict[str, HookValue] = Field(default_factory=dict, max_length=50)
+    """Values of its body, for `${found:NAME}`."""
+
+    @model_validator(mode="after")
+    def _known_values(self) -> HookTrigger:
+        for kind, name in values.references(self.set):
+            if problem := values.reference_problem(kind, name, frozenset(self.hook) | {"key"}):
+                raise ValueError(problem)
+        return self
+
+
+def _with_server_kind(value: Any, info: Any) -> Any:
+    if isinstance(value, dict) and "kind" not in value and "hook" in value:
+        return {**value, "kind": "webhook"}
+    return _with_kind(value, info)
+
+
 ServerTrigger = Annotated[
-    ScheduledTrigger | AfterTrigger | SensorSettings, Field(discriminator="kind"), ShortForm(_with_kind)
+    ScheduledTrigger | AfterTrigger | HookTrigger | SensorSettings,
+    Field(discriminator="kind"),
+    ShortForm(_with_server_kind),
 ]
 """One trigger, as a server stores it."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from swath.errors import SwathError
-from swath.sensors.http import at_pointer, look
+from swath.sensors.http import look
 from swath.triggers.look import Look
 from swath.triggers.trigger import HttpSensor
 
@@ -75,7 +75,3 @@ def test_an_answer_that_is_no_document_is_an_error(page: Page, tmp_path: Path, s
     page.status = status
     with pytest.raises(SwathError, match=str(status)):
         looked(page, tmp_path)
-
-
-def test_a_pointer_may_name_keys_with_slashes() -> None:
-    assert at_pointer({"a/b": {"c~d": [0, 7]}}, "/a~1b/c~0d/1") == 7

@@ -262,7 +262,7 @@ def test_an_agent_of_a_version_that_is_too_far_away_is_refused_with_both(site: S
             check_version(wrong, own="1.5.2")
 
 
-PUBLIC = {("GET", "/healthz"), ("POST", "/sessions"), ("POST", "/login")}
+PUBLIC = {("GET", "/healthz"), ("POST", "/sessions"), ("POST", "/login"), ("POST", "/hooks/{project}/{trigger}")}
 NEEDS = {  # the least role, as in the table of docs/security.md; other kinds of token are refused unless they are named
     ("POST", "/runs"): "runner", ("GET", "/runs"): "viewer", ("GET", "/runs/{run}"): "viewer",
     ("GET", "/runs/{run}/live"): "viewer", ("PUT", "/attempts/{run}/{number}/live"): "attempt",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Header, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from swath.crashpoint import reached
@@ -19,10 +19,12 @@ from swath.protocol.triggers import (
     TriggerBody,
     TriggerDetail,
     TriggerPage,
+    TriggerPut,
     TriggersRead,
 )
 from swath.server.api.requests import Asker, InPath, Server
-from swath.server.refusals import Forbidden
+from swath.server.refusals import Forbidden, Unauthorized
+from swath.server.triggers.hook_signature import SignedRequest
 
 router = APIRouter(tags=["triggers"])
 LOOK_S = 5.0
@@ -44,11 +46,12 @@ def get_trigger(project: InPath, trigger: Trigger, server: Server, who: Asker) -
     return server.triggers.lists.one(project, trigger)
 
 
-@router.put("/projects/{project}/triggers/{trigger}", status_code=204)
-def put_trigger(project: InPath, trigger: Trigger, body: TriggerBody, server: Server, who: Asker) -> None:
-    """Make a schedule, or a trigger that follows another, or change it. Sensors are written in the project's swath.yaml."""
+@router.put("/projects/{project}/triggers/{trigger}")
+def put_trigger(project: InPath, trigger: Trigger, body: TriggerBody, server: Server, who: Asker) -> TriggerPut:
+    """Make a schedule, a hook, or a trigger that follows another, or change it. Sensors are written in the project's swath.yaml."""
     who.require("keeper", project)
-    server.triggers.definitions.put(project, trigger, body.definition, body.spec, who=who.name)
+    key = server.triggers.definitions.put(project, trigger, body.definition, body.spec, who=who.name)
+    return TriggerPut(hook_key=key)
 
 
 @router.delete("/projects/{project}/triggers/{trigger}", status_code=204)
@@ -80,6 +83,28 @@ async def resume(project: InPath, trigger: Trigger, body: ResumeRequest, server:
     who.require("keeper", project)
     await run_in_threadpool(server.triggers.definitions.resume, project, trigger, body.missed, who=who.name)
     server.wakeup.notify()
+
+
+@router.post("/hooks/{project}/{trigger}")
+async def hook(
+    project: InPath,
+    trigger: Trigger,
+    request: Request,
+    server: Server,
+    webhook_id: Annotated[str, Header(max_length=400)] = "",
+    webhook_timestamp: Annotated[str, Header(max_length=20)] = "",
+    webhook_signature: Annotated[str, Header(max_length=2000)] = "",
+) -> Fired:
+    """Fire a hook with a request that is signed as Standard Webhooks say. The same `webhook-id` gives the same run."""
+    body = await request.body()
+    signed = SignedRequest(webhook_id, webhook_timestamp, webhook_signature, body)
+    try:
+        fired = await run_in_threadpool(server.triggers.hooks.fire, project, trigger, signed)
+    except Unauthorized:
+        server.failures.take(request.client.host if request.client else "")
+        raise
+    server.wakeup.notify()
+    return fired
 
 
 @router.post(

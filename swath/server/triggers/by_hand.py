@@ -14,7 +14,7 @@ from swath.server.refusals import Conflict, NotFound, Refusal
 from swath.server.triggers.firings import AskedFiring, Firings
 from swath.server.triggers.stored import StoredTrigger, find_trigger, locked_trigger
 from swath.triggers.firing_rules import due_key
-from swath.triggers.trigger import AfterTrigger
+from swath.triggers.trigger import AfterTrigger, HookTrigger
 
 
 class ByHand:
@@ -52,6 +52,8 @@ class ByHand:
         if key is None:
             if isinstance(stored.trigger, AfterTrigger):
                 raise Refusal(f"{stored.name} follows runs of {stored.trigger.after}", remedy="fire that one")
+            if isinstance(stored.trigger, HookTrigger):
+                raise Refusal(f"{stored.name} is fired by signed requests", remedy="give the key of an earlier one")
             return AskedFiring(f"by hand at {at}", now)
         rows = db.execute("SELECT due, found FROM firings WHERE trigger_id = ? AND key = ?", (stored.id, key))
         if not rows:

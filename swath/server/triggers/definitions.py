@@ -17,10 +17,11 @@ from swath.server.database.database import Connection, Database, Row
 from swath.server.refusals import Conflict, NotFound, Refusal
 from swath.server.spec_text import read_spec
 from swath.server.triggers.firings import tick
+from swath.server.triggers.hook_signature import new_hook_key
 from swath.server.triggers.scheduler import next_due
 from swath.server.triggers.stored import StoredTrigger, find_trigger, locked_trigger, read_definition
 from swath.triggers.firing_rules import fingerprint
-from swath.triggers.trigger import SensorSettings, ServerTrigger
+from swath.triggers.trigger import HookTrigger, SensorSettings, ServerTrigger
 
 MOST_TRIGGERS = 500
 """Of a project."""
@@ -110,8 +111,11 @@ class TriggerDefinitions:
 
     # --- made on the server
 
-    def put(self, project: str, name: str, definition: Mapping[str, Any], spec: str, *, who: str) -> None:
-        """Make a trigger, or change it. Raises Refusal, SpecError; Conflict for one of swath.yaml."""
+    def put(self, project: str, name: str, definition: Mapping[str, Any], spec: str, *, who: str) -> str:
+        """Make a trigger, or change it. Returns the key of a new hook, which is told this once; else an empty text.
+
+        Raises Refusal, SpecError; Conflict for one of swath.yaml.
+        """
         if "sensor" in definition:
             raise Refusal(
                 "sensors are written in the project's swath.yaml: agents look at what its code says, not at what the server says",
@@ -142,6 +146,15 @@ class TriggerDefinitions:
             new = _Definition(place, name, "server", trigger, written, fingerprint(trigger), spec)
             self._put(db, new, known[0] if known else None, now)
             record(db, now, who, "put trigger", f"{project}/{name}", {"definition": written})
+            return self._new_key(db, place, name) if isinstance(trigger, HookTrigger) else ""
+
+    def _new_key(self, db: Connection, project: str, name: str) -> str:
+        key = new_hook_key()
+        added = db.execute(
+            "UPDATE triggers SET hook_key = ? WHERE project = ? AND name = ? AND hook_key = '' RETURNING id",
+            (key, project, name),
+        )
+        return key if added else ""
 
     def remove(self, project: str, name: str, *, who: str) -> None:
         """Remove a trigger; runs that it asked for go on. Raises NotFound; Conflict for one of swath.yaml."""

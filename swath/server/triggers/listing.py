@@ -13,7 +13,7 @@ from swath.server.database.database import Connection, Database, Row
 from swath.server.triggers.firings import pending_firings
 from swath.server.triggers.stored import COLUMNS, FROM, StoredTrigger, find_trigger
 from swath.triggers.schedule import next_instants
-from swath.triggers.trigger import AfterTrigger, CronTrigger, EveryTrigger, ServerTrigger
+from swath.triggers.trigger import AfterTrigger, CronTrigger, EveryTrigger, HookTrigger, ServerTrigger
 from swath.units import duration
 
 SHOWN = 20
@@ -109,6 +109,8 @@ def what_is(trigger: ServerTrigger) -> str:
         return f"every {duration(trigger.every)}"
     if isinstance(trigger, AfterTrigger):
         return f"after {trigger.after} ({trigger.status})"
+    if isinstance(trigger, HookTrigger):
+        return "signed requests"
     return f"sensor {trigger.sensor}"
 
 

@@ -14,8 +14,6 @@ from swath.server.refusals import NotFound
 from swath.triggers.firing_rules import SCHEDULE_CLASSES
 from swath.triggers.trigger import SensorSettings, ServerTrigger
 
-HOOK = "hook"
-"""Kind of a trigger that a signed request fires."""
 COLUMNS = (
     "triggers.id, project AS project_id, projects.name AS project, projects.source, triggers.name, kind, origin, definition,"
     " fingerprint, spec, commit_hash, considered, next_due, looked, look_cursor, paused, missed, hook_key"

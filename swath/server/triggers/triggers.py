@@ -10,6 +10,7 @@ from swath.server.database.database import Database
 from swath.server.triggers.by_hand import ByHand
 from swath.server.triggers.definitions import TriggerDefinitions
 from swath.server.triggers.firings import Firings
+from swath.server.triggers.hooks import Hooks
 from swath.server.triggers.listing import TriggerLists
 from swath.server.triggers.looks import Looks
 from swath.server.triggers.scheduler import Scheduler
@@ -23,6 +24,7 @@ class Triggers:
     by_hand: ByHand
     scheduler: Scheduler
     looks: Looks
+    hooks: Hooks
     lists: TriggerLists
 
     @classmethod
@@ -31,5 +33,5 @@ class Triggers:
         firings, definitions = Firings(database), TriggerDefinitions(database, clock)
         return cls(
             definitions, ByHand(database, firings, clock), Scheduler(database, firings, clock),
-            Looks(database, definitions, firings, clock), TriggerLists(database, clock),
+            Looks(database, definitions, firings, clock), Hooks(database, firings, clock), TriggerLists(database, clock),
         )  # fmt: skip
