@@ -53,7 +53,16 @@ class ProjectRuns:
 
     def start(self, run: str, spec: str, sets: Sequence[str], timeout_s: float | None) -> str:
         """Start a run in a session of its own, so that it outlives this process. Returns its id. Raises StateError."""
-        words = ["run", spec, "--id", run, *(word for text in sets for word in ("--set", text))]
+        self._launch(run, ["run", spec, "--id", run, *(word for text in sets for word in ("--set", text))], timeout_s)
+        return run
+
+    def resume(self, run: str, timeout_s: float | None) -> bool:
+        """Let a run go on whose process is gone. Raises StateError."""
+        self._launch(run, ["resume", run], timeout_s)
+        return True
+
+    def _launch(self, run: str, words: list[str], timeout_s: float | None) -> None:
+        """Start a process that has the run's lock, unless one has it already."""
         if timeout_s is not None:
             words += ["--timeout", f"{max(1, round(timeout_s))}s"]
         folder = self._folder(run)
@@ -62,7 +71,7 @@ class ProjectRuns:
                 make_private(each)
             with self._locked(run) as lock, (folder / OUTPUT).open("ab") as output:
                 if lock is None:
-                    return run  # it runs already
+                    return  # it runs already
                 self._children[run] = subprocess.Popen(
                     [sys.executable, "-P", "-m", "swath.cli", *words], cwd=self._root, stdin=subprocess.DEVNULL,
                     env={**os.environ, "SWATH_HOME": str(self._state)}, stdout=output, stderr=subprocess.STDOUT,
@@ -70,7 +79,6 @@ class ProjectRuns:
                 )  # fmt: skip
         except OSError as error:
             raise StateError(f"a run could not be started: {error}") from error
-        return run
 
     def end_of(self, run: str) -> RunEnd | None:
         """How a run has ended; None while it goes on. Raises NoSuchRun when it never began."""

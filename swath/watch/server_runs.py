@@ -62,6 +62,10 @@ class ServerRuns:
             return None
         return RunEnd(info.status, info.error[:2000], info.outputs)
 
+    def resume(self, run: str, timeout_s: float | None) -> bool:
+        """No run of a server goes on by itself: what becomes of a lost one is said when it is asked for."""
+        return False
+
     def stop(self, run: str, reason: str) -> None:
         """Ask a run to stop."""
         if run in self._stopped or run.startswith(_PREFIX):

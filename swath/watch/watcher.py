@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -28,6 +29,9 @@ from swath.triggers.values import Known, NothingBefore, filled
 from swath.watch.project_runs import RunEnd
 from swath.watch.store import Firing, NewFiring, TriggerState, TriggerStore
 
+MOST_RESUMES = 3
+"""So often a run goes on whose process is gone: one that ends its machine each time does not do so for ever."""
+
 
 class RunStarter(Protocol):
     """What starts runs, and tells how they end: this machine or a server."""
@@ -43,6 +47,10 @@ class RunStarter(Protocol):
 
     def end_of(self, run: str) -> RunEnd | None:
         """How a run has ended; None while that is not known. Raises NoSuchRun when it was never started."""
+        ...
+
+    def resume(self, run: str, timeout_s: float | None) -> bool:
+        """Let a run go on whose process is gone. Returns whether it does. Raises SwathError."""
         ...
 
     def stop(self, run: str, reason: str) -> None:
@@ -72,6 +80,8 @@ class Watcher:
     _looks: dict[str, ChildLook] = field(default_factory=dict)
     _tried: dict[str, float] = field(default_factory=dict)
     """When each schedule was asked last, or each sensor's last look was begun, in this process."""
+    _resumes: Counter[str] = field(default_factory=Counter)
+    """How often each run was resumed, in this process."""
     _problem: str = ""
     _away: str = ""
     """Why no run could be started, as it was told last."""
@@ -238,8 +248,18 @@ class Watcher:
             except NoSuchRun:  # this process, or an earlier one, ended before the run began
                 self._launch(firing)
                 continue
-            if end is not None:
+            if end is not None and not self._resume(firing, end):
                 self._finish(firing, end, project)
+
+    def _resume(self, firing: Firing, end: RunEnd) -> bool:
+        """Let a run go on whose process is gone, such as after the machine was started again. Returns whether it does."""
+        if end.status != "crashed" or firing.stop or self._resumes[firing.run] >= MOST_RESUMES:
+            return False
+        self._resumes[firing.run] += 1
+        if not self.runs.resume(firing.run, firing.settings["timeout"]):
+            return False
+        self.say(f"{firing.trigger}: {firing.run} crashed; it goes on")
+        return True
 
     def _finish(self, firing: Firing, end: RunEnd, project: ProjectTriggers) -> None:
         now = self.clock()

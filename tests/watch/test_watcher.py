@@ -32,6 +32,7 @@ class Runs:
         self.started: list[tuple[str, list[str]]] = []
         self.ends: dict[str, RunEnd] = {}
         self.stopped: list[str] = []
+        self.resumed: list[str] = []
         self.lost = False
 
     def new_id(self, trigger: str, key: str) -> str:
@@ -45,6 +46,10 @@ class Runs:
         if self.lost:
             raise NoSuchRun(run)
         return self.ends.get(run)
+
+    def resume(self, run: str, timeout_s: float | None) -> bool:
+        self.resumed.append(run)
+        return True
 
     def stop(self, run: str, reason: str) -> None:
         self.stopped.append(run)
@@ -343,3 +348,21 @@ def test_a_value_that_leads_out_is_refused_and_starts_nothing(make: Any) -> None
     bench.watcher._start_runs()
     assert bench.statuses() == [("../../etc", "refused")]
     assert bench.runs.started == []
+
+
+def test_a_run_whose_process_is_gone_goes_on_but_not_for_ever(make: Any) -> None:
+    bench = make(HOURLY % ", overlap: replace")
+    bench.turn()
+    bench.turn("2026-01-05T01:00Z")
+    (run,) = (name for name, _ in bench.runs.started)
+    bench.runs.end("crashed")
+    bench.turn()
+    assert (bench.runs.resumed, bench.statuses()) == ([run], [("2026-01-05T01:00:00Z", "started")])
+    for _ in range(3):
+        bench.turn()
+    assert (bench.runs.resumed, bench.statuses()) == ([run] * 3, [("2026-01-05T01:00:00Z", "crashed")])
+    bench.turn("2026-01-05T02:00Z")
+    bench.turn("2026-01-05T03:00Z")
+    bench.runs.end("crashed")
+    bench.turn()
+    assert len(bench.runs.resumed) == 3  # it was to be stopped for the next one
