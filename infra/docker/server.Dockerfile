@@ -22,7 +22,7 @@ COPY README.md LICENSE pyproject.toml constraints.txt ./
 # Versions are those of constraints.txt.
 # hadolint ignore=DL3013
 RUN python -m venv /opt/swath \
-    && pip install --constraint constraints.txt argon2-cffi fastapi jinja2 joserfc psutil "psycopg[binary]" psycopg-pool pydantic PyYAML starlette typer urllib3 uvicorn
+    && pip install --constraint constraints.txt argon2-cffi cronsim fastapi jinja2 joserfc psutil "psycopg[binary]" psycopg-pool pydantic PyYAML starlette typer tzdata urllib3 uvicorn
 COPY swath swath
 COPY cli cli
 COPY pipelines pipelines

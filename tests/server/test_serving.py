@@ -74,13 +74,16 @@ server.first_token()
 server.services.projects.put("lakes", {{"folder": "/lakes"}}, who="test")
 request = RunRequest(project="lakes", spec="pipeline: predict")
 run, _ = server.services.queue.submit(request, "run", "run", read_spec(request.spec).pipeline, "ada")
+triggers = server.services.triggers
+triggers.definitions.put("lakes", "nightly", {{"cron": "30 2 * * *", "zone": "Europe/Berlin"}}, request.spec, who="test")
+assert triggers.lists.all("lakes").triggers[0].next
 print(server.services.runs.get(run, None).state)
 """
 IMPORTED = {  # by the packages that infra/docker/server.Dockerfile installs: themselves and what they need
-    "annotated_doc", "annotated_types", "anyio", "cffi", "click", "cryptography", "fastapi",
+    "annotated_doc", "annotated_types", "anyio", "cffi", "click", "cronsim", "cryptography", "fastapi",
     "h11", "httptools", "idna", "jinja2", "joserfc", "markupsafe",
     "opentelemetry", "psutil", "psycopg",
-    "psycopg_binary", "psycopg_pool", "pydantic", "pydantic_core", "shellingham", "sniffio", "starlette", "typer",
+    "psycopg_binary", "psycopg_pool", "pydantic", "pydantic_core", "shellingham", "sniffio", "starlette", "typer", "tzdata",
     "typing_extensions", "typing_inspection", "urllib3", "uvicorn", "yaml", "cython_runtime", "uvloop", "websockets",
 }  # fmt: skip
 
