@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from swath.protocol.messages import Line
 from swath.server.database.database import Database
-from swath.server.runs import CONTAINS, containing
+from swath.server.runs import containing
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -44,7 +44,7 @@ class RunLog:
         self, run: str, wanted: LogFilter, *, before: int | None = None, after: int | None = None, limit: int = 500
     ) -> LogView:
         """The last lines before one of them, or the first ones after one; without both the last ones of all."""
-        where, values = self._condition(run, wanted)
+        where, values = self._condition(run, wanted, self._database.contains)
         forward = after is not None
         if forward:
             where, values = f"{where} AND id > ?", [*values, after or 0]
@@ -62,7 +62,7 @@ class RunLog:
         return LogView(lines, total, more if not forward else bool(after), more if forward else before is not None)
 
     @staticmethod
-    def _condition(run: str, wanted: LogFilter) -> tuple[str, list[str | int]]:
+    def _condition(run: str, wanted: LogFilter, contains: str) -> tuple[str, list[str | int]]:
         parts, values = ["run = ?"], [run]
         levels = LEVELS[LEVELS.index(wanted.level) :]
         if len(levels) < len(LEVELS):
@@ -72,6 +72,6 @@ class RunLog:
             parts.append("node = ?")
             values.append(wanted.node)
         if wanted.find:
-            parts.append(f"lower(text) {CONTAINS}")
+            parts.append(f"text {contains}")
             values.append(containing(wanted.find))
         return " AND ".join(parts), [*values]

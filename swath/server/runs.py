@@ -17,8 +17,6 @@ MOST_RUNS = 200
 MOST_LINES = 5000
 SILENT_S = 20.0
 """A run whose supervisor was not heard of for so long is shown as silent."""
-CONTAINS = "LIKE ? ESCAPE '!'"
-"""Condition on a text in small letters, with the value that `containing` makes."""
 _COLUMNS = (
     "runs.id, projects.name AS project, runs.name, pipeline, state, status, exit_code, error, runs.labels, priority, limit_key,"
     " attempt, attempts, requested_by, cancel, queued, runs.started, runs.ended, outputs, files, summary,"
@@ -76,7 +74,8 @@ class Runs:
         if failed:
             where.append("state = 'ended' AND status <> 'done'")
         if find:
-            where.append(f"(lower(runs.id) {CONTAINS} OR lower(runs.name) {CONTAINS})")
+            contains = self._database.contains
+            where.append(f"(runs.id {contains} OR runs.name {contains})")
             values += [containing(find)] * 2
         if cursor is not None:
             queued, _, run = cursor.partition("/")
@@ -139,8 +138,8 @@ class Runs:
 
 
 def containing(text: str) -> str:
-    """The pattern of texts in small letters that contain a text."""
-    return f"%{text.lower().replace('!', '!!').replace('%', '!%').replace('_', '!_')}%"
+    """The pattern of texts that contain a text, for the condition `contains` of a database."""
+    return f"%{text.replace('!', '!!').replace('%', '!%').replace('_', '!_')}%"
 
 
 def waits_for(run: RunInfo, agents: Sequence[AgentInfo]) -> str:

@@ -27,6 +27,7 @@ from swath.server.database.schema import migrate, server_id
 from swath.server.projects import Projects
 from swath.server.queue import Queue
 from swath.server.refusals import Refusal
+from swath.server.runs import containing
 
 Opened = Callable[[], Database]
 ADD = "INSERT INTO suite (name, number) VALUES (?, ?)"
@@ -119,6 +120,14 @@ class DatabaseTests:
             changed = db.execute("UPDATE suite SET number = number + 1 WHERE name = ? RETURNING number", ("a",))
             assert [row["number"] for row in changed] == [2]
             assert list(db.execute("DELETE FROM suite WHERE name = ?", ("none",))) == []
+
+    def test_a_text_contains_another_in_any_case_of_its_letters(self, database: Database) -> None:
+        with database.transaction() as db:
+            db.execute_many(ADD, [("Region 7 DONE", 1), ("50 % done_", 2), ("nothing", 3)])
+        for part, numbers in (("done", [1, 2]), ("REGION", [1]), ("%", [2]), ("_", [2]), ("!", [])):
+            with database.reading() as db:
+                rows = db.execute(f"SELECT number FROM suite WHERE name {database.contains}", (containing(part),))
+            assert sorted(row["number"] for row in rows) == numbers, part
 
     def test_a_null_character_is_stored_or_refused(self, database: Database) -> None:
         kept = []

@@ -37,6 +37,7 @@ class Wrapped:
     def __init__(self, file: Path) -> None:
         self._inner = SqliteDatabase(str(file))
         self.skip_locked, self.for_update, self.migration_lock = "", "", ""
+        self.contains = self._inner.contains
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -108,9 +109,18 @@ class RoundsIntegers(Wrapped):
             yield _Rounding(db)
 
 
+class MindsCase(Wrapped):
+    """Texts are found by the letters that they have."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file)
+        self.contains = "GLOB '*' || trim(?, '%') || '*'"
+
+
 @pytest.mark.parametrize(
     ("kind", "test"),
     [
+        (MindsCase, "test_a_text_contains_another_in_any_case_of_its_letters"),
         (CommitsHalf, "test_a_transaction_that_raises_leaves_nothing"),
         (ReadsInTransaction, "test_what_is_not_committed_is_seen_by_nobody_else"),
         (RoundsIntegers, "test_rows_are_mappings_with_the_values_that_were_written"),

@@ -38,6 +38,9 @@ class Database(Protocol):
     skip_locked: str
     """What a SELECT inside of an UPDATE needs so that two transactions do not take one row; empty where one writes at a time."""
 
+    contains: str
+    """The condition, after a column, that its text contains what `containing` makes a pattern of, in any case of the letters."""
+
     for_update: str
     """What a SELECT needs so that its row stays as it is until the transaction ends; empty where one writes at a time."""
 

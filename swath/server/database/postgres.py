@@ -44,6 +44,7 @@ def _translated(sql: str) -> bytes:
 class PostgresDatabase:
     """A PostgreSQL database."""
 
+    contains = "ILIKE ? ESCAPE '!'"
     skip_locked = "FOR UPDATE SKIP LOCKED"
     for_update = "FOR UPDATE"
     migration_lock = "SELECT pg_advisory_xact_lock(7951162)"
