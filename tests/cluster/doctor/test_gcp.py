@@ -180,3 +180,21 @@ def test_each_machine_of_a_cluster_needs_an_address_where_it_has_a_public_one() 
     with_addresses = needed_quotas(gcp_cluster(workers=workers, public_ip=True), {})
     assert with_addresses["IN_USE_ADDRESSES"] == 8  # seven workers and a scheduler
     assert "IN_USE_ADDRESSES" not in needed_quotas(gcp_cluster(workers=workers, public_ip=False), {})
+
+
+def test_quotas_are_needed_for_all_machines_together() -> None:
+    spec = gcp_cluster(
+        machine="n2-standard-4", scheduler_machine="e2-medium", workers=Workers(min=1, max=3), disk_gb=50
+    )
+    plain = spec.model_copy(update={"public_ip": False})
+    assert needed_quotas(plain, {}) == {"INSTANCES": 4, "CPUS": 2, "N2_CPUS": 12, "SSD_TOTAL_GB": 200}
+    spot = needed_quotas(plain.model_copy(update={"spot": True}), {"nvidia-l4": 2})
+    assert spot == {
+        "INSTANCES": 4, "CPUS": 2, "PREEMPTIBLE_CPUS": 12, "SSD_TOTAL_GB": 200, "PREEMPTIBLE_NVIDIA_L4_GPUS": 6,
+        "GPUS_ALL_REGIONS": 6,
+    }  # fmt: skip
+    shared = needed_quotas(plain.model_copy(update={"machine": "n1-standard-2"}), {})
+    assert shared["CPUS"] == 2 + 6
+    assert gpu_metric("nvidia-h100-80gb") == "NVIDIA_H100_GPUS"
+    assert gpu_metric("nvidia-a100-80gb") == "NVIDIA_A100_80GB_GPUS"
+    assert gpu_metric("nvidia-tesla-t4") == "NVIDIA_T4_GPUS"
