@@ -96,7 +96,8 @@ def check_scale(scenes: Scenes) -> None:
             if band.scale is None and not band.categorical:
                 raise ImageryError(
                     f"{file_of(scene, band)}: physical values are needed, and nothing says the scale of band {band.name}",
-                    remedy="Set imagery.scale and imagery.offset (such as 0.0001 and 0 for Sentinel-2).",
+                    remedy="Set imagery.scale and imagery.offset (Sentinel-2: 0.0001 and 0, from processing baseline 04.00 on -0.1). "
+                    "Whole products with {band} in imagery.paths say both themselves: docs/reading.md.",
                 )
             if band.scale == 0 and not band.categorical:
                 raise ImageryError(

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 
 from swath.errors import ImageryError
 from swath.imagery.reading.open_raster import open_raster
+from swath.imagery.sources.product_folders import is_picture, named_products
 from swath.spec.fields.paths import BAND, plain_pattern
 from swath.storage.address import local_path, redacted, scheme
 from swath.storage.objects import objects_matching
@@ -76,7 +77,8 @@ def band_file_names(requested: Sequence[str | int] | None, names: Sequence[str] 
 
 def scene_files(patterns: Sequence[str], bands: Sequence[str] | None, quality: str | None = None) -> list[SceneFiles]:
     """The scenes of patterns with a placeholder, in the order of the patterns, sorted within each. Files are of one scene where the
-    parts that `*`, `?` and `[abc]` stand for are alike, in whichever pattern they are; the first pattern that has a band counts.
+    parts that `*`, `?` and `[abc]` stand for are alike, in whichever pattern they are, unless the patterns name two SAFE folders; the
+    first pattern that has a band counts.
 
     `bands` are the names to find, in upper or lower case; when not given, those that every scene has, sorted. `quality` is a further
     one. Raises ImageryError when a scene lacks a band, or nothing is found.
@@ -91,11 +93,10 @@ def scene_files(patterns: Sequence[str], bands: Sequence[str] | None, quality: s
             for path in listed:
                 if (found := matcher.fullmatch(path)) is None:
                     continue
-                key = tuple(
-                    found[number] or ""
-                    for number in range(1, matcher.groups + 1)
-                    if number != matcher.groupindex["band"]
-                )
+                if band is None and is_picture(path):
+                    continue
+                signs = (number for number in range(1, matcher.groups + 1) if number != matcher.groupindex["band"])
+                key = (*named_products(pattern), *(found[number] or "" for number in signs))
                 scenes.setdefault(key, {}).setdefault(band or found["band"], path)
     if not scenes:
         wanted_text = f" for band {', '.join(bands)}" if bands else ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from swath.spec.fields.paths import BAND
 
@@ -36,6 +38,17 @@ def files_of_products(patterns: Sequence[str]) -> tuple[str, ...]:
 def name_in_products(band: str | int) -> str | int:
     """The name of a band in SAFE folders: that of a common name, else its own."""
     return _NAMES.get(band.lower(), band) if isinstance(band, str) else band
+
+
+def named_products(pattern: str) -> tuple[str, ...]:
+    """The SAFE folders that a pattern names in full: two of them are two scenes, also where all in them has the same names."""
+    folders = (part for part in pattern.split("/") if _is_product(part) and not re.search(r"[*?\[]", part))
+    return tuple(PurePosixPath(part).stem for part in folders)
+
+
+def is_picture(path: str) -> bool:
+    """Whether a file of a SAFE folder is its picture in colours, and no band."""
+    return re.search(r"_TCI(_[126]0m)?\.jp2$", path, re.IGNORECASE) is not None
 
 
 def _is_product(pattern: str) -> bool:

@@ -2,7 +2,8 @@
 
 A file of a band that lies in such a product gets the numbers of the product's own metadata (MTD_MSIL1C.xml, MTD_MSIL2A.xml; *_MTL.xml,
 *_MTL.json). Without that file, or in a bucket, the product's name says the processing baseline and the level. Where the two contradict
-each other, or a baseline that has an offset states none, nothing is guessed: it is an error.
+each other, or a baseline that has an offset states none, nothing is guessed: it is an error. Files whose pixels are of another type
+than the product's were computed from them, and get no scale.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as Xml
 
 from swath.errors import ImageryError
-from swath.imagery.sources.radiometry import BOA_OFFSET, BOA_OFFSET_SINCE, with_overrides
+from swath.imagery.sources.radiometry import BOA_OFFSET, with_overrides
 from swath.storage.address import local_path, redacted, scheme
 
 if TYPE_CHECKING:
@@ -25,12 +28,14 @@ if TYPE_CHECKING:
     from swath.spec.fields.imagery import FilesImagery
 
 _SAFE = re.compile(r"(S2[A-D])_MSIL(1C|2A)_(\d{8}T\d{6})_N(\d\d)(\d\d)_R\d{3}_T\w{5}_\d{8}T\d{6}\.SAFE", re.IGNORECASE)
-_TILE_FILE = re.compile(r"(?:L2A_)?T\d\d[A-Z]{3}_(\d{8})T\d{6}_(B\d\d|B8A)(?:_[126]0m)?\.", re.IGNORECASE)
+_TILE_FILE = re.compile(r"(?:L2A_)?T\d\d[A-Z]{3}_\d{8}T\d{6}_(B\d\d|B8A)(?:_[126]0m)?\.", re.IGNORECASE)
 _LANDSAT = re.compile(r"(L[CEOT]0\d_L(1|2)[A-Z]{2}_\d{6}_(\d{8})_\d{8}_02_(?:T1|T2|RT))_(\w+)\.TIFF?", re.IGNORECASE)
 _S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 """By the band_id of the metadata."""
 _SURFACE = {"SR": (2.75e-05, -0.2), "ST": (0.00341802, 149.0)}
 _MAX_BYTES = 16 << 20
+_BY_USER = (99, 99)
+"""Baseline of products that a user made with Sen2Cor: it says nothing of an offset, and their metadata do."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +49,30 @@ class ProductMetadata:
     """(scale, offset) by the name of the band in capitals."""
     datetime: str | None = None
     cloud_cover: float | None = None
+    dtypes: tuple[str, ...] = ("uint16",)
+    """Of the product's pixels."""
+    band: str = ""
+    """Name of the band in the file's own name; empty where that is not known."""
 
     def described(self, band: Band, imagery: FilesImagery, notes: list[str]) -> Band:
         """The band with the product's scale, offset and nodata. Those of the spec count more, and a note says where they differ."""
-        own = self.scales.get(band.name.upper())
+        own = self.scales.get(self.band or band.name.upper())
         if own is None or band.categorical:
             return band
+        by_spec = imagery.scale is not None or imagery.offset is not None
+        if band.dtype not in self.dtypes:
+            if not by_spec:
+                notes.append(
+                    f"{redacted(band.href)}: its pixels are {band.dtype}, and those of {self.id} are {self.dtypes[-1]}: they were "
+                    f"computed from them, and have no scale by {self.stated}; imagery.scale and imagery.offset say it"
+                )
+            return band
+        if not by_spec and band.scale is not None and not _alike((band.scale, band.offset), own):
+            raise ImageryError(
+                f"{redacted(band.href)}: the file says number * {band.scale:g} + {band.offset or 0:g}, and {self.stated} says number * "
+                f"{own[0]:g} + {own[1]:g}",
+                remedy="Set imagery.scale and imagery.offset to those that the numbers have.",
+            )
         scale, offset = with_overrides(imagery.scale, imagery.offset, *own)
         if not _alike((scale, offset), own):
             notes.append(
@@ -65,12 +88,19 @@ def product_of(href: str, notes: list[str]) -> ProductMetadata | None:
     cannot be read or contradict its name."""
     path = PurePosixPath(str(local_path(href)) if scheme(href) == "file" else redacted(href))
     local = scheme(href) == "file"
-    for folder in path.parents:
-        if folder.name.upper().endswith(".SAFE") and (product := _sentinel2(folder, local)) is not None:
-            return product
+    for inside, folder in pairwise((path, *path.parents)):
+        is_product = folder.name.upper().endswith(".SAFE") or inside.name == "GRANULE"
+        if is_product and (product := _sentinel2(folder, local)) is not None:
+            tile = _TILE_FILE.match(path.name)
+            return replace(product, band=tile[1].upper()) if tile else product
     if found := _LANDSAT.fullmatch(path.name):
-        return _landsat(path.parent / found[1], found[1], int(found[2]), found[3], local)
-    if (tile := _TILE_FILE.match(path.name)) and tile[1] >= f"{BOA_OFFSET_SINCE:%Y%m%d}":
+        product = _landsat(path.parent / found[1], found[1], int(found[2]), found[3], local)
+        if not product.scales:
+            notes.append(
+                f"{found[1]}: neither {found[1]}_MTL.xml nor its .json is beside its files: their scale is not known"
+            )
+        return replace(product, band=found[4].upper())
+    if _TILE_FILE.match(path.name):
         notes.append(
             f"{redacted(href)}: a file of Sentinel-2 without the metadata and the name of its .SAFE folder: its processing baseline is "
             f"not known; since 04.00 {BOA_OFFSET} is added to the numbers: imagery.offset must say it where physical values are needed"
@@ -81,10 +111,11 @@ def product_of(href: str, notes: list[str]) -> ProductMetadata | None:
 def _sentinel2(folder: PurePosixPath, local: bool) -> ProductMetadata | None:
     named = _SAFE.fullmatch(folder.name)
     files = [Path(folder, f"MTD_MSI{level}.xml") for level in ("L2A", "L1C")] if local else []
+    files += sorted(Path(folder).glob("S2?_OPER_MTD_SAFL1C_*.xml")) if local else []  # before December 2016
     file = next((each for each in files if each.is_file()), None)
     by_name = (int(named[4]), int(named[5])) if named else None
     if file is None:
-        if by_name is None:
+        if by_name is None or by_name == _BY_USER:
             return None
         offset = -BOA_OFFSET * 1e-4 if by_name >= (4, 0) else 0.0
         scales = dict.fromkeys(_S2_BANDS, (0.0001, offset))
@@ -93,12 +124,13 @@ def _sentinel2(folder: PurePosixPath, local: bool) -> ProductMetadata | None:
     root = _xml(file)
     texts = {_tag(each): (each.text or "").strip() for each in root.iter()}
     baseline = _baseline(texts.get("PROCESSING_BASELINE", ""), file)
-    if by_name is not None and by_name != baseline:
+    if by_name is not None and by_name not in (baseline, _BY_USER):
         raise _contradiction(
             file, f"processing baseline {_version(baseline)}, and the folder's name {_version(by_name)}"
         )
     level = "BOA" if file.name == "MTD_MSIL2A.xml" else "RADIO"
-    quantification = _number(texts, "BOA_QUANTIFICATION_VALUE" if level == "BOA" else "QUANTIFICATION_VALUE", file)
+    name = "BOA_QUANTIFICATION_VALUE" if level == "BOA" else "QUANTIFICATION_VALUE"
+    quantification = _number(texts, f"L2A_{name}" if f"L2A_{name}" in texts else name, file)  # the former in early ones
     offsets = dict.fromkeys(_S2_BANDS, 0.0)
     listed = [each for each in root.iter() if _tag(each) == f"{level}_ADD_OFFSET"]
     for each in listed:
@@ -108,12 +140,13 @@ def _sentinel2(folder: PurePosixPath, local: bool) -> ProductMetadata | None:
                 f"{file}: an offset of band_id {number!r}, which no band has", remedy="Fetch the file again."
             )
         offsets[_S2_BANDS[int(number)]] = _finite(each.text or "", f"{level}_ADD_OFFSET", file)
-    if bool(listed) != (baseline >= (4, 0)):
+    if baseline != _BY_USER and bool(listed) != (baseline >= (4, 0)):
         what = "no offsets" if not listed else "offsets"
         raise _contradiction(file, f"processing baseline {_version(baseline)} and {what}")
     scales = {band: (1 / quantification, offset / quantification) for band, offset in offsets.items()}
     return ProductMetadata(
-        folder.stem, file.name, scales, texts.get("PRODUCT_START_TIME") or None, _cloud(texts, "Cloud_Coverage_Assessment", file)
+        folder.stem, file.name, scales, _time(texts.get("PRODUCT_START_TIME", ""), "PRODUCT_START_TIME", file),
+        _cloud(texts, "Cloud_Coverage_Assessment", file),
     )  # fmt: skip
 
 
@@ -143,8 +176,11 @@ def _landsat(stem: PurePosixPath, identity: str, level: int, day: str, local: bo
         found = _factors(groups, "LEVEL1_RADIOMETRIC_RESCALING", "REFLECTANCE", "B", file)
         scales |= {band: (scale / high, offset / high) for band, (scale, offset) in found.items()}
     date, hour = image.get("DATE_ACQUIRED", ""), image.get("SCENE_CENTER_TIME", "")[:8]
-    moment = f"{date}T{hour or '00:00:00'}Z" if date else None
-    return ProductMetadata(identity, file.name, scales, moment, _cloud(image, "CLOUD_COVER", file))
+    moment = _time(f"{date}T{hour or '00:00:00'}Z" if date else "", "DATE_ACQUIRED or SCENE_CENTER_TIME", file)
+    clouds = _cloud(image, "CLOUD_COVER", file)
+    return ProductMetadata(
+        identity, file.name, scales, moment, clouds, ("uint8", "uint16") if level == 1 else ("uint16",)
+    )
 
 
 def _factors(
@@ -224,7 +260,17 @@ def _finite(text: str, name: str, file: Path) -> float:
 
 
 def _cloud(texts: Mapping[str, str], name: str, file: Path) -> float | None:
-    return _number(texts, name, file) if texts.get(name) else None
+    """Percent; None where it was not determined, which Landsat writes as -1."""
+    found = _number(texts, name, file) if texts.get(name) else -1.0
+    return found if found >= 0 else None
+
+
+def _time(text: str, name: str, file: Path) -> str | None:
+    try:
+        datetime.fromisoformat(text or "2000-01-01")
+    except ValueError:
+        raise ImageryError(f"{file}: {name} is {text[:40]!r}, not a time", remedy="Fetch the file again.") from None
+    return text or None
 
 
 def _baseline(text: str, file: Path) -> tuple[int, int]:

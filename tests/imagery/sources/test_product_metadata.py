@@ -140,8 +140,43 @@ def test_files_outside_of_their_product_are_told(tmp_path: Path) -> None:
     assert "its processing baseline is not known; since 04.00 1000 is added" in notes[0]
     assert product_of(str(tmp_path / f"renamed.SAFE/{TILE}_20220801T101559_B04_10m.jp2"), notes) is None
     assert len(notes) == 2
-    assert product_of(str(tmp_path / f"{TILE}_20210801T101559_B04_10m.jp2"), quiet := []) is None
-    assert not quiet
+    # Collection 1 has the offset in scenes of all years
+    assert product_of(str(tmp_path / f"{TILE}_20180801T101559_B04_10m.jp2"), notes) is None
+    assert len(notes) == 3
+
+
+def test_a_renamed_product_is_known_by_its_metadata(tmp_path: Path) -> None:
+    safe(tmp_path, "05.11").rename(tmp_path / "my scene")
+    scenes = scenes_of(tmp_path, "*/GRANULE/*/IMG_DATA/R10m/*_{band}_10m.jp2")
+    np.testing.assert_allclose(reflectance(scenes), expected(1e-4, -0.1003, -0.1007), atol=1e-6)
+
+
+def test_products_of_the_first_years(tmp_path: Path) -> None:
+    """Level 2A whose metadata have longer names, and level 1C with the long names of files of before December 2016."""
+    file = safe(tmp_path, "02.06") / "MTD_MSIL2A.xml"
+    file.write_text(file.read_text().replace("BOA_QUANT", "L2A_BOA_QUANT").replace(">10000<", ">5000<"))
+    np.testing.assert_allclose(reflectance(scenes_of(tmp_path)), expected(2e-4, 0.0, 0.0), atol=1e-6)
+    old = tmp_path / "S2A_OPER_PRD_MSIL1C_PDMC_20151206T013215_R022_V20151205T101411_20151205T101411.SAFE"
+    safe(tmp_path, "02.04", "20151205T101411", level="1C").rename(old)
+    (old / "MTD_MSIL1C.xml").rename(old / "S2A_OPER_MTD_SAFL1C_PDMC_20151206T013215_R022_V20151205T101411.xml")
+    for path in sorted(old.rglob("*.jp2")):
+        path.rename(path.with_name(f"S2A_OPER_MSI_L1C_TL_EPA__20151205T192402_A001735_{TILE}_{path.stem[-3:]}.jp2"))
+    scenes = find(FilesImagery(paths=(str(old),)), ("red", "nir"))
+    np.testing.assert_allclose(reflectance(scenes), expected(1e-4, 0.0, 0.0), atol=1e-6)
+
+
+@pytest.mark.parametrize(("baseline", "offsets"), [("02.14", (0.0, 0.0)), ("05.11", (-0.1003, -0.1007))])
+def test_of_sen2cors_own_baseline_only_the_metadata_count(
+    tmp_path: Path, baseline: str, offsets: tuple[float, float]
+) -> None:
+    file = safe(tmp_path, baseline, named="9999") / "MTD_MSIL2A.xml"
+    file.write_text(file.read_text().replace(f">{baseline}<", ">99.99<"))
+    np.testing.assert_allclose(reflectance(scenes_of(tmp_path)), expected(1e-4, *offsets), atol=1e-6)
+    file.unlink()
+    scenes = scenes_of(tmp_path)
+    assert any("its processing baseline is not known" in note for note in scenes.notes)
+    with pytest.raises(ImageryError, match="nothing says the scale of band B04"):
+        check_units((scenes,), physical=True)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +187,7 @@ def test_files_outside_of_their_product_are_told(tmp_path: Path) -> None:
         ('band_id="3"', 'band_id="13"', "an offset of band_id '13'"),
         (">-1003<", ">many<", "BOA_ADD_OFFSET is 'many', not a number"),
         (">10000<", ">0<", "BOA_QUANTIFICATION_VALUE is '0'"),
+        (">2022-08-01T10:15:59.024Z<", ">yesterday<", "PRODUCT_START_TIME is 'yesterday', not a time"),
         ("<n1:General_Info>", "", "not XML"),
         ("<?xml", "<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><?xml", "declares a document type"),
     ],
@@ -226,3 +262,34 @@ def test_metadata_of_another_landsat_scene_are_refused(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace(LANDSAT, LANDSAT.replace("0715", "0716"), 1))
     with pytest.raises(ImageryError, match=r"_20220716_.*, and its name LC08"):
         scenes_of(tmp_path, "L*/L*_{band}.TIF", ("SR_B4", "SR_B5"))
+
+
+def test_the_files_own_name_says_which_band_it_is(tmp_path: Path) -> None:
+    landsat(tmp_path)
+    scenes = scenes_of(tmp_path, "L*/L*_SR_{band}.TIF", ("B4", "B5"))
+    assert [(band.scale, band.nodata) for band in scenes.scenes[0].bands] == [(2.75e-5, 0.0), (3e-5, 0.0)]
+
+
+def test_clouds_that_were_not_determined_are_not_the_fewest(tmp_path: Path) -> None:
+    file = landsat(tmp_path) / f"{LANDSAT}_MTL.xml"
+    file.write_text(file.read_text().replace("3.21", "-1"))
+    assert scenes_of(tmp_path, "L*/L*_{band}.TIF", ("SR_B4", "SR_B5")).scenes[0].cloud_cover is None
+
+
+def test_numbers_that_were_computed_from_a_products_are_not_scaled_again(tmp_path: Path) -> None:
+    product = landsat(tmp_path)
+    for number, band in enumerate(("SR_B4", "SR_B5")):
+        write(product / f"{LANDSAT}_{band}.TIF", numbers(number).astype(np.float32) * 2.75e-5 - 0.2, size=30)
+    scenes = scenes_of(tmp_path, "L*/L*_{band}.TIF", ("SR_B4", "SR_B5"))
+    assert [band.scale for band in scenes.scenes[0].bands] == [None, None]
+    assert "SR_B4.TIF: its pixels are float32" in scenes.notes[0]
+
+
+def test_a_scale_in_the_file_that_contradicts_its_product_is_refused(tmp_path: Path) -> None:
+    product = landsat(tmp_path)
+    with rasterio.open(product / f"{LANDSAT}_SR_B4.TIF", "r+") as file:
+        file.scales = (1e-4,)
+    with pytest.raises(ImageryError, match=r"the file says number \* 0.0001 \+ 0, and LC08.*_MTL.xml says"):
+        scenes_of(tmp_path, "L*/L*_{band}.TIF", ("SR_B4", "SR_B5"))
+    chosen = scenes_of(tmp_path, "L*/L*_{band}.TIF", ("SR_B4", "SR_B5"), scale=1e-4, offset=0.0)
+    assert chosen.scenes[0].bands[0].scale == 1e-4
