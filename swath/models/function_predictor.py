@@ -41,16 +41,20 @@ class FunctionPredictor:
         block = np.array(self._axes.given(image[None])[0], np.float32, order="C")
         shape = block.shape
         try:
-            given = np.asarray(self._function(block, *self._given))
+            given = _plain(self._function(block, *self._given))
         except (SwathError, MemoryError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModelError(
                 f"{self.path}: raised {type(error).__name__} for a block of shape {shape}: {first_line(error)}{_place(error)}"
             ) from error
         if given.dtype.kind not in "fiub":
             raise ModelError(f"{self.path}: gave an array of {given.dtype}, not of numbers")
-        output = given[None] if given.ndim == 2 and self._axes.channels != "none" else given
+        output = given
+        if given.ndim == 2 and self._axes.channels != "none":
+            output = given[..., None] if self._axes.channels == "last" else given[None]
+        elif given.ndim == 3 and len(given) == 1 and self._axes.channels == "none":
+            output = given[0]
         arranged = self._axes.arranged(output.astype(np.float32, copy=False)[None], self.path)
         if arranged.ndim != 4 or arranged.shape[2:] != image.shape[1:]:
             raise ImagesRefused(
@@ -61,7 +65,14 @@ class FunctionPredictor:
         return result
 
 
-def _place(error: Exception) -> str:
+def _plain(given: Any) -> NDArray[Any]:
+    """What a function gave, as an array; NaN where its mask says that there is nothing."""
+    if isinstance(given, np.ma.MaskedArray) and given.dtype.kind in "fiub":
+        return given.astype(np.float32).filled(np.nan)
+    return np.asarray(given)
+
+
+def _place(error: BaseException) -> str:
     """Where the project's code raised it: the last line of the function's module or of what it calls."""
     frames = traceback.extract_tb(error.__traceback__)[1:]
     return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

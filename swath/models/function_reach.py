@@ -29,6 +29,7 @@ _OFFSETS = ((1, 0), (0, 1), (2, 3))
 
 def probe_function(predictor: Predictor, name: str, bands: int, radius: int) -> ReceptiveField:
     """The receptive field that a function's author declares. Raises ModelError when a probe shows that it looks farther."""
+    predictor = _with_test_images(predictor)
     if radius == UNBOUNDED:
         image = next(_images(bands, 2 * FALLBACK_HALO))
         _check_same(predictor, name, image)
@@ -42,6 +43,23 @@ def probe_function(predictor: Predictor, name: str, bands: int, radius: int) -> 
             )
         _check_places(predictor, name, image, whole, radius)
     return ReceptiveField(radius, 1, True)
+
+
+def _with_test_images(predictor: Predictor) -> Predictor:
+    """The predictor, whose errors say what its images were."""
+
+    def called(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            return predictor(images)
+        except ModelError as error:
+            told = (
+                f"this was a test image, before any imagery, with numbers from {images.min():.4g} to {images.max():.4g}: the "
+                "function must take any numbers"
+            )
+            error.remedy = f"{error.remedy}; {told}" if error.remedy else told
+            raise
+
+    return called
 
 
 def _images(bands: int, side: int) -> Iterator[NDArray[np.float32]]:

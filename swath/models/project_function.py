@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from swath.errors import ModelError
+from swath.errors import ModelError, SwathError
 from swath.module_code import CodeChanged, import_as
 
 
@@ -16,14 +16,20 @@ def project_function(named: str, what: str, code: str) -> Callable[..., Any]:
     if not name or not function:
         raise ModelError(f"{what} {named!r} must be module:function")
     try:
-        found = getattr(import_as(name, code), function)
+        module = import_as(name, code)
     except CodeChanged as error:
         raise ModelError(f"{what} {named}: {error}", remedy="start the run again") from error
     except ImportError as error:
         remedy = "the module has to be in the project's root or its folder of pipelines, or be installed"
         raise ModelError(f"{what} {named}: cannot import {name}: {error}", remedy=remedy) from error
-    except AttributeError:
-        raise ModelError(f"{what} {named}: module {name} has no {function}") from None
+    except (SwathError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        raised = f"importing {name} raised {type(error).__name__}: {error}"
+        raise ModelError(f"{what} {named}: {raised}", remedy=f"try `import {name}` in Python") from error
+    if not hasattr(module, function):
+        raise ModelError(f"{what} {named}: module {name} has no {function}")
+    found = getattr(module, function)
     if not callable(found):
         raise ModelError(f"{what} {named}: is {type(found).__name__}, not a function")
     made: Callable[..., Any] = found

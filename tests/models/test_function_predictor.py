@@ -14,9 +14,11 @@ import rasterio
 from swath.errors import ModelError
 from swath.geo import Window, source_window
 from swath.imagery.sources.find import find
+from swath.models.function_predictor import FunctionPredictor
 from swath.models.infer import infer
 from swath.models.info import check_weights, inspect, weights_of
 from swath.models.load import load_model
+from swath.models.network_axes import NetworkAxes
 from swath.spec.fields.imagery import FilesImagery
 from swath.spec.fields.model import ModelRef
 from tests.imagery.rasters import write
@@ -42,6 +44,13 @@ def fails(block):
 
 def small(block):
     return block[:, 1:]
+
+def strict(block):
+    assert block.max() <= 1.5, "reflectance is needed"
+    return block[0]
+
+def leaves(block):
+    raise SystemExit(3)
 
 def words(block):
     return np.full(block.shape[1:], "water")
@@ -128,12 +137,29 @@ def test_other_code_is_another_model(project: Path) -> None:
         ("fails", r"rules:fails: raised IndexError for a block of shape \(2, 49, 49\).*rules\.py:\d+"),
         ("small", r"a block of shape \(2, 49, 49\) became an array of shape \(2, 48, 49\)"),
         ("words", "gave an array of <U5, not of numbers"),
+        ("strict", "reflectance is needed.*a test image, before any imagery, with numbers from .* to 255"),
+        ("leaves", "raised SystemExit"),
         ("absent", "module rules has no absent"),
     ],
 )
 def test_what_a_function_does_wrong_is_told(project: Path, function: str, message: str) -> None:
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(ModelError, match=f"(?s){message}"):
         inspect(ref(project, function))
+
+
+def test_a_module_that_cannot_be_run_is_told(project: Path) -> None:
+    for code, message in (("def box(", "raised SyntaxError"), ("raise SystemExit(1)", "raised SystemExit")):
+        (project / "rules.py").write_text(code)
+        with pytest.raises(ModelError, match=f"predictor rules:box: importing rules {message}"):
+            inspect(ref(project, "box"))
+
+
+@pytest.mark.parametrize("axes", [NetworkAxes(), NetworkAxes(channels="none"), NetworkAxes(channels="last")])
+def test_what_is_masked_is_no_data(axes: NetworkAxes) -> None:
+    images = np.arange(8, dtype=np.float32).reshape(1, 1, 2, 4)
+    predict = FunctionPredictor(lambda block: np.ma.masked_where(block[0] < 3, block[0]), "rules:f", "", axes)
+    expected = np.where(images < 3, np.nan, images)
+    assert np.array_equal(predict(images), expected, equal_nan=True)
 
 
 def test_another_number_of_bands_than_the_contract_says_is_refused(project: Path) -> None:
