@@ -68,7 +68,8 @@ class FunctionPredictor:
 def _plain(given: Any) -> NDArray[Any]:
     """What a function gave, as an array; NaN where its mask says that there is nothing."""
     if isinstance(given, np.ma.MaskedArray) and given.dtype.kind in "fiub":
-        return given.astype(np.float32).filled(np.nan)
+        filled: NDArray[np.float32] = np.ma.filled(given.astype(np.float32), np.nan)
+        return filled
     return np.asarray(given)
 
 

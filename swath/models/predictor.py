@@ -114,6 +114,6 @@ def out_of_memory(error: Exception) -> bool:
     return any(words in str(error) for words in ("bad_alloc", "Failed to allocate memory", "Cannot allocate memory"))
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an exception's message, at most 300 characters; its type when it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
