@@ -158,8 +158,7 @@ def _landsat(stem: PurePosixPath, identity: str, level: int, day: str, local: bo
         if level == 2:
             scales = {f"SR_B{number}": _SURFACE["SR"] for number in range(1, 8)}
             scales |= {f"ST_B{number}": _SURFACE["ST"] for number in (6, 10)}
-        when = f"{day[:4]}-{day[4:6]}-{day[6:]}T00:00:00Z"
-        return ProductMetadata(identity, "its name (Collection 2, Level 2)", scales, when)
+        return ProductMetadata(identity, "its name (Collection 2, Level 2)", scales, _moment(f"{day}T000000"))
     groups = _groups(file)
     contents, image = groups.get("PRODUCT_CONTENTS", {}), groups.get("IMAGE_ATTRIBUTES", {})
     if contents.get("LANDSAT_PRODUCT_ID") != identity:
@@ -266,11 +265,16 @@ def _cloud(texts: Mapping[str, str], name: str, file: Path) -> float | None:
 
 
 def _time(text: str, name: str, file: Path) -> str | None:
-    try:
-        datetime.fromisoformat(text or "2000-01-01")
-    except ValueError:
-        raise ImageryError(f"{file}: {name} is {text[:40]!r}, not a time", remedy="Fetch the file again.") from None
+    if text and not _is_time(text):
+        raise ImageryError(f"{file}: {name} is {text[:40]!r}, not a time in UTC", remedy="Fetch the file again.")
     return text or None
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _baseline(text: str, file: Path) -> tuple[int, int]:
@@ -288,7 +292,8 @@ def _version(baseline: tuple[int, int]) -> str:
 
 def _moment(compact: str) -> str | None:
     found = re.fullmatch(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)", compact)
-    return "{}-{}-{}T{}:{}:{}Z".format(*found.groups()) if found else None
+    moment = "{}-{}-{}T{}:{}:{}Z".format(*found.groups()) if found else ""
+    return moment if _is_time(moment) else None
 
 
 def _contradiction(file: Path, what: str) -> ImageryError:

@@ -187,7 +187,7 @@ def test_of_sen2cors_own_baseline_only_the_metadata_count(
         ('band_id="3"', 'band_id="13"', "an offset of band_id '13'"),
         (">-1003<", ">many<", "BOA_ADD_OFFSET is 'many', not a number"),
         (">10000<", ">0<", "BOA_QUANTIFICATION_VALUE is '0'"),
-        (">2022-08-01T10:15:59.024Z<", ">yesterday<", "PRODUCT_START_TIME is 'yesterday', not a time"),
+        (">2022-08-01T10:15:59.024Z<", ">yesterday<", "PRODUCT_START_TIME is 'yesterday', not a time in UTC"),
         ("<n1:General_Info>", "", "not XML"),
         ("<?xml", "<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><?xml", "declares a document type"),
     ],
