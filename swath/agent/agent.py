@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from swath.agent.agent_file import REFERENCES
+from swath.agent.agent_file import REFERENCES, run_variables
 from swath.agent.attempt_folder import AgentSettings, AttemptFolder, ServerAddress
 from swath.agent.inquirer import Inquirer
 from swath.agent.jobs import Jobs
@@ -26,7 +26,6 @@ from swath.launchers.contract import JobLauncher
 from swath.protocol.client import Client, ServerUnavailable, Superseded
 from swath.protocol.messages import AgentRegistration, AttemptName, Claim, Gone, Registered
 from swath.secret_stores.reference import SecretReference
-from swath.secret_stores.stores import taken
 from swath.storage import fence
 from swath.storage.private_folder import make_private
 from swath.version import __version__
@@ -105,7 +104,7 @@ class Agent:
                 return
             self._agent_id = registered.id
             inquirer = Inquirer(
-                self._client, self._settings, lambda project: taken(self._references, project, os.environ)
+                self._client, self._settings, lambda project: run_variables(self._references, project, os.environ)
             )
             about = (registered.id, self._session, self._stopped)
             threading.Thread(target=inquirer.run, args=about, name="inquiries", daemon=True).start()

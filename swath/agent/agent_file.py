@@ -60,11 +60,15 @@ class RunSecrets:
     """Of the supervisor; empty where there is none, or none is needed."""
 
 
+def run_variables(references: Mapping[str, SecretReference], project: str, env: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables of a project's runs, with their names in one more; never the key of results. Raises SwathError."""
+    found = taken({name: each for name, each in references.items() if name != RESULTS_KEY}, project, env)
+    return {**found, SECRETS: ",".join(found)} if found else {}
+
+
 def run_secrets(folder: AttemptFolder, env: Mapping[str, str], *, key: bool = False) -> RunSecrets:
     """The secrets of an attempt's run. Raises SwathError. No file gets their values. key: take also the key of results."""
     references = REFERENCES.validate_json(folder.settings().secrets)
-    if not key:
-        references.pop(RESULTS_KEY, None)
-    found = taken(references, folder.work.project, env)
-    results_key = found.pop(RESULTS_KEY, "")
-    return RunSecrets({**found, SECRETS: ",".join(found)} if found else {}, results_key)
+    own = {name: each for name, each in references.items() if key and name == RESULTS_KEY}
+    results_key = taken(own, folder.work.project, env).get(RESULTS_KEY, "")
+    return RunSecrets(run_variables(references, folder.work.project, env), results_key)

@@ -45,7 +45,7 @@ class Inquirer:
                 inquiry = self._client.take_inquiry(agent, InquiryClaim(session=session, wait_s=WAIT_S))
                 pause = 1.0
                 if inquiry is not None:
-                    self._client.answer_inquiry(agent, inquiry.id, self.answer(inquiry, stopped))
+                    self._tell(agent, inquiry, self.answer(inquiry, stopped))
             except ServerUnavailable:
                 stopped.wait(pause * random.uniform(0.5, 1.0))
                 pause = min(2 * pause, 30.0)
@@ -53,13 +53,22 @@ class Inquirer:
                 log.warning("inquiries are not answered any more: %s", error.message)
                 return
 
+    def _tell(self, agent: str, inquiry: Inquiry, answer: InquiryAnswer) -> None:
+        """Answer one inquiry. An answer that the server does not take is no reason to answer no others."""
+        try:
+            self._client.answer_inquiry(agent, inquiry.id, answer)
+        except ServerUnavailable:
+            raise
+        except (SwathError, ValueError) as error:  # ValueError: of a text that is no Unicode
+            log.warning("the answer to inquiry %s was not taken: %s", inquiry.id, error)
+
     def answer(self, inquiry: Inquiry, stopped: threading.Event) -> InquiryAnswer:
         """The answer; an error where there is none."""
         try:
             return self._answer(inquiry, stopped)
         except SwathError as error:
             return InquiryAnswer(error=str(error)[:MAX_TEXT])
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             return InquiryAnswer(error=f"it could not be found out: {error}"[:MAX_TEXT])
 
     def _answer(self, inquiry: Inquiry, stopped: threading.Event) -> InquiryAnswer:
