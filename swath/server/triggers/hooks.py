@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import math
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +16,7 @@ from swath.protocol.triggers import Fired
 from swath.server.database.database import Connection, Database
 from swath.server.rate_limit import Rate, RateLimit
 from swath.server.refusals import Conflict, NotFound, Refusal, TooMany, Unauthorized
-from swath.server.triggers.firings import AskedFiring, Firings, tick
+from swath.server.triggers.firings import AskedFiring, Firings, pending_firings, tick
 from swath.server.triggers.hook_signature import SignedRequest
 from swath.server.triggers.stored import StoredTrigger, find_trigger, locked_trigger
 from swath.triggers.json_pointer import at_pointer
@@ -24,6 +26,10 @@ from swath.triggers.values import checked
 MOST_BYTES = 256 * 1024
 RATE = Rate(per_s=5, burst=50)
 """Of one hook."""
+TELL_RATE = Rate(per_s=0.2, burst=20)
+"""Of requests to one hook that are not believed and yet written down: anybody can send them."""
+MOST_PENDING = 1000
+"""Firings of one hook that have not ended."""
 
 
 class Hooks:
@@ -34,6 +40,8 @@ class Hooks:
         self._firings = firings
         self._clock = clock
         self._rate = RateLimit(RATE, clock=clock)
+        self._tell_rate = RateLimit(TELL_RATE, clock=clock)
+        self._counting = threading.Lock()
 
     def fire(self, project: str, name: str, request: SignedRequest) -> Fired:
         """The run of a request; the same request gives the same run.
@@ -45,7 +53,8 @@ class Hooks:
             raise TooMany(f"a request to a hook may have {MOST_BYTES:,} bytes", status=413)
         now = self._clock()
         stored = self._believed(project, name, request, now)
-        self._rate.take(stored.id)
+        with self._counting:
+            self._rate.take(stored.id)
         try:
             found = self._found(stored, request.body)
         except Refusal as error:
@@ -58,14 +67,25 @@ class Hooks:
             earlier = self._earlier(db, locked, request.id)
             if earlier is not None:
                 return earlier
-            if locked.row["paused"]:
-                tick(db, locked.id, "skipped", "it is paused", now)
-                raise Conflict(f"the hook {name} is paused")
-            expires = None if locked.trigger.expires is None else now + locked.trigger.expires
-            self._firings.fire(db, locked, AskedFiring(request.id, now, found, expires=expires), now, "hook")
-            made = self._earlier(db, locked, request.id)
-            assert made is not None, "it was added"
-            return made
+            refused = self._refused(db, locked)
+            if refused is None:
+                expires = None if locked.trigger.expires is None else now + locked.trigger.expires
+                self._firings.fire(db, locked, AskedFiring(request.id, now, found, expires=expires), now, "hook")
+                made = self._earlier(db, locked, request.id)
+                assert made is not None, "it was added"
+                return made
+            tick(db, locked.id, "skipped", refused.message, now)
+        raise refused  # after the transaction: what came of it is stored
+
+    def _refused(self, db: Connection, stored: StoredTrigger) -> Refusal | None:
+        """Why a hook that is believed gets no run now."""
+        if stored.row["paused"]:
+            return Conflict(f"the hook {stored.name} is paused")
+        if pending_firings(db, stored.id) >= MOST_PENDING:
+            return TooMany(
+                f"{MOST_PENDING} runs of the hook {stored.name} have not ended", remedy="send it again later"
+            )
+        return None
 
     def _earlier(self, db: Connection, stored: StoredTrigger, key: str) -> Fired | None:
         rows = db.execute("SELECT run_id FROM firings WHERE trigger_id = ? AND key = ?", (stored.id, key))
@@ -79,10 +99,15 @@ class Hooks:
                 stored = find_trigger(db, project, name)
         except NotFound:
             stored = None
+        if stored is not None and stored.row["kind"] != "webhook":
+            stored = None
         problem = request.problem(stored.row["hook_key"] if stored else "", now)
         if problem or stored is None:
             if stored is not None and stored.row["hook_key"]:
-                self._tell(stored.id, problem, now)
+                with contextlib.suppress(TooMany):
+                    with self._counting:
+                        self._tell_rate.take(stored.id)
+                    self._tell(stored.id, problem, now)
             raise Unauthorized(f"the request is not believed: {problem}", remedy="sign it with the hook's key")
         return stored
 
@@ -119,9 +144,14 @@ def _is_date(value: Any) -> bool:
         return False
 
 
+def _is_number(value: Any) -> bool:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return whole or (isinstance(value, float) and math.isfinite(value))
+
+
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "text": lambda value: isinstance(value, str),
-    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
+    "number": _is_number,
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "boolean": lambda value: isinstance(value, bool),
     "date": _is_date,

@@ -99,7 +99,8 @@ def test_what_is_not_believed_is_counted_and_gives_no_run(hook: Hook) -> None:
     ("body", "status"),
     [
         (b"x" * (256 * 1024 + 1), 413), (b"\xff{", 400), (b"[" * 100_000, 400), ({"cloud": 1}, 422),
-        ({**BODY, "cloud": "12"}, 422), ({**BODY, "cloud": True}, 422), ({**BODY, "scene": {"day": "yesterday"}}, 422),
+        ({**BODY, "cloud": "12"}, 422), ({**BODY, "cloud": True}, 422),
+        (b'{"scene": {"day": "2026-11-29"}, "cloud": 1e999}', 422), ({**BODY, "scene": {"day": "yesterday"}}, 422),
         ({**BODY, "scene": {"day": "${env:HOME}"}}, 422), ({**BODY, "scene": {"day": {"$": 1}}}, 422),
     ],
 )  # fmt: skip
@@ -112,6 +113,7 @@ def test_a_hook_is_not_fired_too_often_nor_while_it_is_paused(hook: Hook) -> Non
     definitions = hook.services.triggers.definitions
     definitions.pause("lakes", "scenes", who="ada")
     assert hook.send("msg_1").status_code == 409
+    assert hook.last() == "skipped 1: the hook scenes is paused"
     definitions.resume("lakes", "scenes", "skip", who="ada")
     assert 429 in [hook.send("msg_1").status_code for _ in range(80)]
     assert len(hook.runs()) == 1
@@ -123,3 +125,27 @@ def test_the_key_is_told_once_and_a_change_leaves_it(hook: Hook) -> None:
     assert hook.send("msg_1").status_code == 200
     shown = hook.services.triggers.lists.one("lakes", "scenes").model_dump_json()
     assert hook.key not in shown
+
+
+def test_a_hook_that_became_a_schedule_believes_no_request(hook: Hook) -> None:
+    hook.services.triggers.definitions.put("lakes", "scenes", {"every": "1d"}, SPEC, who="ada")
+    assert hook.send("msg_1").status_code == 401
+
+
+def test_a_whole_number_of_any_size_is_a_number(hook: Hook) -> None:
+    assert hook.send("msg_1", {**BODY, "cloud": 10**400}).status_code == 200
+
+
+def test_a_flood_of_requests_that_nobody_signed_writes_little(hook: Hook) -> None:
+    answers = [hook.send("msg_1", **{"webhook-signature": "v1,AAAA"}).status_code for _ in range(60)]
+    assert set(answers) == {401}
+    assert hook.last().startswith("refused 20:")
+    hook.now += 5
+    hook.send("msg_1", **{"webhook-signature": "v1,AAAA"})
+    assert hook.last().startswith("refused 21:")
+
+
+def test_no_more_wait_than_can_be_looked_at(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swath.server.triggers.hooks.MOST_PENDING", 2)
+    assert [hook.send(f"msg_{number}").status_code for number in (1, 2, 3, 1)] == [200, 200, 429, 200]
+    assert hook.last() == "skipped 1: 2 runs of the hook scenes have not ended"
