@@ -29,6 +29,8 @@ MARGIN_S = 60.0
 PROJECT_LIMIT_S = 900.0
 """How long the reading of a project may take: its code may have to be fetched."""
 CHUNK = 200
+AT_ONCE = 100
+"""Looks that are read at once."""
 
 
 class Looks:
@@ -71,35 +73,22 @@ class Looks:
                 )
 
     def _due(self, agent: str, without: Collection[str]) -> list[Row]:
-        """Looks that the agent may make, those that are due for the longest time first."""
+        """Looks that the agent may make, those that are due for the longest time first: some of them, where they are many. Those that
+        nobody can make are passed over, however many they are."""
         with self._database.reading() as db:
             about = db.execute(
                 "SELECT labels, paused, accepts, tokens.project FROM agents JOIN tokens ON tokens.id = agents.token WHERE"
                 " agents.id = ?",
                 (agent,),
             )[0]
-            now = self._clock()
-            rows = db.execute(
-                "SELECT looks.id, looks.project, projects.name, projects.source, triggers.definition FROM looks JOIN projects ON"
-                " projects.id = looks.project LEFT JOIN triggers ON triggers.id = looks.trigger_id LEFT JOIN agents ON agents.id ="
-                f" looks.agent WHERE looks.due <= ? AND {_FREE} AND coalesce(triggers.paused, '') = '' ORDER BY looks.due LIMIT 100",
-                (now, now, now - ALIVE_S),
-            )
-        if about["paused"]:
-            return []
-        labels, accepted = set(split(about["labels"])), json.loads(about["accepts"])
-
-        def fits(row: Row) -> bool:
-            repository = json.loads(row["source"]).get("git")
-            wanted = json.loads(row["definition"]).get("labels", ()) if row["definition"] else ()
-            return (
-                about["project"] in (None, row["project"])
-                and row["name"] not in without
-                and (repository is None or accepts(accepted, repository))
-                and labels.issuperset(wanted)
-            )
-
-        return [row for row in rows if fits(row)]
+            if about["paused"]:
+                return []
+            now, due, last = self._clock(), -1.0, ""
+            while rows := db.execute(_DUE, (now, due, due, last, now, now - ALIVE_S, AT_ONCE)):
+                if found := [row for row in rows if row["name"] not in without and _may_look(about, row)]:
+                    return found
+                due, last = rows[-1]["due"], rows[-1]["id"]
+        return []
 
     def _take(self, db: Connection, look: str, agent: str, session: str) -> LookWork | None:
         now = self._clock()
@@ -232,6 +221,23 @@ class Looks:
 _FREE = (
     "(looks.agent = '' OR looks.expires < ? OR agents.id IS NULL OR agents.session <> looks.session OR agents.seen < ?)"
 )
+_DUE = (
+    "SELECT looks.id, looks.due, looks.project, projects.name, projects.source, triggers.definition FROM looks JOIN projects ON"
+    " projects.id = looks.project LEFT JOIN triggers ON triggers.id = looks.trigger_id LEFT JOIN agents ON agents.id ="
+    " looks.agent WHERE looks.due <= ? AND (looks.due > ? OR (looks.due = ? AND looks.id > ?)) AND"
+    f" {_FREE} AND coalesce(triggers.paused, '') = '' ORDER BY looks.due, looks.id LIMIT ?"
+)
+
+
+def _may_look(about: Row, row: Row) -> bool:
+    """Whether an agent has the project, the code and the labels of a look."""
+    repository = json.loads(row["source"]).get("git")
+    wanted = json.loads(row["definition"]).get("labels", ()) if row["definition"] else ()
+    return (
+        about["project"] in (None, row["project"])
+        and (repository is None or accepts(json.loads(about["accepts"]), repository))
+        and set(split(about["labels"])).issuperset(wanted)
+    )
 
 
 def _sensor(stored: StoredTrigger) -> SensorSettings:

@@ -166,3 +166,17 @@ def test_a_sensor_that_looks_at_something_else_begins_anew_and_one_that_is_gone_
     news.report()
     assert news.services.triggers.lists.all("lakes").triggers == ()
     assert len(news.open_runs()) == 1
+
+
+def test_looks_that_nobody_can_make_are_in_nobodys_way(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swath.server.triggers.looks.AT_ONCE", 2)
+    others = {f"s{number}": {"kind": "sensor", "sensor": "stac", "labels": ["none"]} for number in range(5)}
+    bench.report(news=NEWS, **others)
+    with bench.database.transaction() as db:
+        db.execute("UPDATE looks SET due = 1 WHERE trigger_id IN (SELECT id FROM triggers WHERE name <> 'news')")
+        db.execute(
+            "UPDATE looks SET due = ? WHERE trigger_id IN (SELECT id FROM triggers WHERE name = 'news')", (bench.now,)
+        )
+        db.execute("UPDATE looks SET due = 1e12 WHERE trigger_id = ''")
+    assert taken(bench).trigger == "news"
+    assert bench.claim() is None
