@@ -23,6 +23,7 @@ from swath.agent.run_code import RunCode, project_code
 from swath.agent.supervisor import AGENT_TOKEN
 from swath.errors import SwathError, UsageError
 from swath.project.project import Project
+from swath.protocol import logins
 from swath.protocol.client import Client, ServerUnavailable, Superseded
 from swath.protocol.messages import MAX_SPEC, RunRequest, Work
 from swath.protocol.triggers import (
@@ -55,6 +56,7 @@ NOT_HERE_S = 600.0
 MOST_BYTES = 1_500_000
 """Of the triggers of one project, with their specs."""
 LONGEST_TEXT = 4000
+_HIDDEN = (logins.TOKEN, AGENT_TOKEN)
 
 
 @dataclass
@@ -180,8 +182,7 @@ class AgentLooks:
         trigger = project.triggers.get(work.trigger)
         if not isinstance(trigger, SENSOR_CLASSES):
             raise UsageError(f"{work.trigger} is no sensor of this project's swath.yaml any more")
-        env = {name: value for name, value in code.environment(os.environ).items() if name != AGENT_TOKEN}
-        child = ChildLook(trigger, work.cursor, time.time(), code.root, env)
+        child = ChildLook(trigger, work.cursor, time.time(), code.root, _environment(code))
         try:
             while not child.done():
                 if self.stopped.wait(0.1):
@@ -206,9 +207,14 @@ def read_project(code: RunCode) -> ProjectTriggers:
     """The triggers of a project's swath.yaml, with the environment that this project may read. Raises SpecError."""
     if not (code.root / FILE).is_file():
         return ProjectTriggers(code.root)
-    env = code.environment(os.environ)
+    env = _environment(code)
     project = Project.find(code.root, env)
     return read_triggers(code.root, project.environment(env))
+
+
+def _environment(code: RunCode) -> dict[str, str]:
+    """The environment of a project's looks: without the agent's own tokens, which no swath.yaml may send anywhere."""
+    return code.environment({name: value for name, value in os.environ.items() if name not in _HIDDEN})
 
 
 def reported(project: ProjectTriggers, root: Path) -> list[ReportedTrigger]:

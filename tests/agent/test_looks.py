@@ -93,6 +93,11 @@ def test_no_value_of_the_environment_leaves_the_machine(bench: Bench, monkeypatc
     (answer,) = bench.look()
     assert "may not leave this machine" in answer.error
     assert "canary" not in answer.model_dump_json()
+    monkeypatch.setenv("SWATH_AGENT_TOKEN", "canary-4711")
+    bench.write(
+        'triggers: {feed: {sensor: http, url: "http://localhost/${env:SWATH_AGENT_TOKEN}", spec: specs/lake.yaml}}'
+    )
+    assert "SWATH_AGENT_TOKEN" in bench.read().error  # it is not there to be sent anywhere
 
 
 @pytest.mark.parametrize(
