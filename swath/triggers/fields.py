@@ -14,18 +14,21 @@ from swath.units import parse_duration
 
 FIELDS = 5
 """Fields of a cron expression: minute, hour, day of the month, month, day of the week."""
+LONGEST_S = 100 * 366 * 86400.0
 _SOME_MOMENT = datetime.datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def _duration(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, str):
+    if isinstance(value, str):
+        try:
+            value = parse_duration(value)
+        except ValueError:
+            raise mistake("expected a duration such as 90s, 30m, 6h, 1h30m or 10d") from None
+    if not isinstance(value, int | float) or isinstance(value, bool):
         return value
-    try:
-        return parse_duration(value)
-    except ValueError:
-        raise mistake("expected a duration such as 90s, 30m, 6h, 1h30m or 10d") from None
+    if not abs(value) <= LONGEST_S:  # also what is no number
+        raise mistake("expected a duration of at most a hundred years")
+    return float(value)
 
 
 def _instant(value: Any) -> Any:
@@ -35,6 +38,8 @@ def _instant(value: Any) -> Any:
         moment = datetime.datetime.fromisoformat(value)
     except ValueError:
         raise mistake("expected an instant such as 2026-01-01T00:00Z") from None
+    if not 1900 <= moment.year < 2200:  # what comes after it has to be an instant too
+        raise mistake("expected an instant between the years 1900 and 2200")
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 

@@ -19,6 +19,7 @@ from swath.units import duration
 SHOWN = 20
 """Firings and ticks of one trigger that are shown."""
 INSTANTS = 5
+UNREADABLE = "nothing that this version of swath can read: write it again"
 
 
 class TriggerLists:
@@ -64,7 +65,7 @@ class TriggerLists:
             )
 
     def _info(self, db: Connection, stored: StoredTrigger) -> TriggerInfo:
-        row, trigger = stored.row, stored.trigger
+        row, trigger = stored.row, stored.trigger if stored.is_readable else None
         ticks = _ticks(db, stored.id, 1)
         runs = db.execute(
             "SELECT run_id FROM firings WHERE trigger_id = ? AND run_id <> '' ORDER BY number DESC LIMIT 1",
@@ -72,15 +73,15 @@ class TriggerLists:
         )
         look = db.execute("SELECT due, agent, expires FROM looks WHERE id = ?", (stored.id,))
         return TriggerInfo(
-            project=stored.project, name=stored.name, kind=row["kind"], what=what_is(trigger), origin=row["origin"],
-            spec=str(trigger.spec), commit=row["commit_hash"], paused=row["paused"],
-            next=self._next(stored, look[0] if look else None), zone=getattr(trigger, "zone", "UTC"),
-            pending=pending_firings(db, stored.id), last=TickInfo(**ticks[0]) if ticks else None,
-            last_run=runs[0]["run_id"] if runs else "", waits_for=self._waits_for(db, stored, look[0] if look else None),
+            project=stored.project, name=stored.name, kind=row["kind"], origin=row["origin"],
+            what=UNREADABLE if trigger is None else what_is(trigger), spec="-" if trigger is None else str(trigger.spec),
+            commit=row["commit_hash"], paused=row["paused"], next=self._next(stored, trigger, look[0] if look else None),
+            zone=getattr(trigger, "zone", "UTC"), pending=pending_firings(db, stored.id),
+            last=TickInfo(**ticks[0]) if ticks else None, last_run=runs[0]["run_id"] if runs else "",
+            waits_for=self._waits_for(db, stored, look[0] if look else None),
         )  # fmt: skip
 
-    def _next(self, stored: StoredTrigger, look: Row | None) -> tuple[float, ...]:
-        trigger = stored.trigger
+    def _next(self, stored: StoredTrigger, trigger: ServerTrigger | None, look: Row | None) -> tuple[float, ...]:
         if stored.row["paused"]:
             return ()
         if look is not None:
@@ -96,8 +97,9 @@ class TriggerLists:
             return f"paused by {stored.row['paused']}"
         if look is None or look["agent"] or look["due"] > self._clock() - ALIVE_S:
             return ""
+        labels = stored.trigger.labels if stored.is_readable else ()
         return "no connected agent looks: it needs one with the project's code" + (
-            f" and the labels {', '.join(stored.trigger.labels)}" if stored.trigger.labels else ""
+            f" and the labels {', '.join(labels)}" if labels else ""
         )
 
 

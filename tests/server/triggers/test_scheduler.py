@@ -6,6 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Barrier
+from typing import Any
 
 import pytest
 
@@ -222,3 +223,20 @@ def test_a_run_that_lacks_a_value_is_refused_and_told(bench: Bench) -> None:
         bench.put("other", **NIGHTLY, spec="name: lake\n")
     with pytest.raises(Refusal, match=r"sensors are written in the project's swath\.yaml"):
         bench.put("other", sensor="files", paths="/etc/*")
+
+
+@pytest.mark.parametrize(
+    "times", [{"start": "9999-12-31T00:00Z"}, {"start": "0001-01-01T00:00+14:00"}, {"jitter": float("inf")}, {"expires": 1e12}]
+)  # fmt: skip
+def test_times_without_end_are_refused(bench: Bench, times: dict[str, Any]) -> None:
+    with pytest.raises(Refusal, match="expected"):
+        bench.put("nightly", every="1d", **times)
+
+
+def test_a_trigger_that_cannot_be_read_any_more_stands_in_the_list(bench: Bench) -> None:
+    bench.put("nightly", every="1d")
+    with bench.database.transaction() as db:
+        db.execute("UPDATE triggers SET definition = ?", ('{"kind": "interval", "every": "never", "spec": "-"}',))
+    assert "can read" in bench.info("nightly").what
+    bench.turn("2026-03-02T00:00:01+00:00")
+    assert bench.last("nightly").startswith("failed: this version of swath cannot read")
