@@ -9,6 +9,10 @@ Schema = Mapping[str, Any]
 WayKind = Literal["text", "choice", "constant", "lines", "items", "section", "yaml"]
 _DEPTH = 20
 """References within references; one that goes round ends here."""
+MOST_STEPS = 100_000
+"""Keys of schemas that are looked at for one form: a schema may name itself again and again. What comes after is YAML."""
+MOST_WAYS = 100
+"""Of one value."""
 _TYPES = ("string", "integer", "number")
 
 
@@ -18,6 +22,7 @@ class SpecSchema:
     def __init__(self, document: Any) -> None:
         self._document: Schema = document if isinstance(document, dict) else {}
         self._specs: dict[str, Schema] = {}
+        self._left = MOST_STEPS
         for each in _list(self._document.get("allOf")):
             then, when = _dict(_dict(each).get("then")), _dict(_dict(each).get("if"))
             name = _dict(_dict(when.get("properties")).get("pipeline")).get("const")
@@ -30,7 +35,8 @@ class SpecSchema:
         return tuple(self._specs)
 
     def of(self, pipeline: str) -> Schema | None:
-        """The schema of one pipeline's specs."""
+        """The schema of one pipeline's specs, with which a new form begins."""
+        self._left = MOST_STEPS
         found = self._specs.get(pipeline)
         if found is None:
             return None
@@ -40,7 +46,8 @@ class SpecSchema:
     def resolved(self, schema: Any, depth: int = 0) -> Schema:
         """A schema with what its `$ref` and `allOf` name put in."""
         own = _dict(schema)
-        if depth > _DEPTH:
+        self._left -= 1 + len(own)
+        if depth > _DEPTH or self._left < 0:
             return {}
         parts = [self._named(own["$ref"])] if "$ref" in own else []
         found: dict[str, Any] = {}
@@ -62,7 +69,7 @@ class SpecSchema:
         if not members or depth > _DEPTH:
             return (found,)
         ways: list[Schema] = []
-        for member in members:
+        for member in members[:MOST_WAYS]:
             for way in self.ways(member, depth + 1):
                 if way.get("type") in _TYPES and "enum" not in way and "const" not in way:
                     texts = [each for each in ways if "types" in each]
@@ -73,6 +80,7 @@ class SpecSchema:
                     ways += [{"const": True, "title": "yes"}, {"const": False, "title": "no"}]
                 elif way.get("type") != "null":
                     ways.append(way)
+        ways = ways[:MOST_WAYS]
         return tuple(each for number, each in enumerate(ways) if each not in ways[:number])
 
     def kind(self, way: Schema) -> WayKind:
@@ -86,11 +94,14 @@ class SpecSchema:
         if way.get("type") == "array":
             items = way.get("items")
             members = self.ways(items) if isinstance(items, dict) else ()
-            if isinstance(items, list) or (len(members) == 1 and self.kind(members[0]) == "text"):
+            if isinstance(items, list) or (len(members) == 1 and self._is_text(members[0])):
                 return "lines"
             return "items" if members else "yaml"
         closed = way.get("additionalProperties") is False and "patternProperties" not in way
         return "section" if closed and _dict(way.get("properties")) else "yaml"
+
+    def _is_text(self, way: Schema) -> bool:
+        return way.get("type") != "array" and self.kind(way) == "text"
 
     def _named(self, pointer: Any) -> Any:
         found: Any = self._document

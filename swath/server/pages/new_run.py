@@ -95,16 +95,16 @@ async def new_page(
     """The form: with the spec of another run, a spec of the project, or an example."""
     who = visitor.identity
     who.require("runner", project or None)
-    names = _projects(server, who)
+    names = await run_in_threadpool(_projects, server, who)
     if run:
         asked = await run_in_threadpool(server.runs.request, run, who.projects)
-        draft = Draft(
-            asked.project, asked.spec, asked.name, " ".join(asked.labels), "\n".join(asked.set), str(asked.priority),
-            asked.ref or "",
+        draft = Draft(  # a run of a project in which somebody only looks is started in another one
+            asked.project if asked.project in names else names[0], asked.spec, asked.name, " ".join(asked.labels),
+            "\n".join(asked.set), str(asked.priority), asked.ref or "",
         )  # fmt: skip
     else:
         chosen = project or (names[0] if names else "")
-        templates = server.checks.templates(chosen)
+        templates = await run_in_threadpool(server.checks.templates, chosen)
         draft = Draft(chosen, templates.get(template) or START)
     if draft.project:
         with contextlib.suppress(Refusal):  # too many wait, or the project has gone: there is no form then
@@ -121,8 +121,12 @@ async def new_run(request: Request, server: Server, visitor: Looker, fields: Fie
     who = visitor.identity
     draft = Draft(**{name: fields.get(name, "")[:300_000] for name in Draft.__dataclass_fields__})
     who.require("runner", draft.project)
-    names = _projects(server, who)
-    documents = SpecDocuments(server.inquiries, draft.project)
+    names = await run_in_threadpool(_projects, server, who)
+    documents = await run_in_threadpool(SpecDocuments, server.inquiries, draft.project)
+
+    async def answer(draft: Draft, said: Said) -> Response:
+        return await run_in_threadpool(_form, request, server, visitor, names, draft, said)
+
     text, refused = await run_in_threadpool(
         documents.changed, fields.get("shown", "")[:300_000], draft.spec, fields, fields.get("do", "")
     )
@@ -131,21 +135,21 @@ async def new_run(request: Request, server: Server, visitor: Looker, fields: Fie
     try:
         asked = draft.request()
     except (ValidationError, ValueError) as error:
-        return _form(request, server, visitor, names, draft, Said(refused, _words(error), status=422))
+        return await answer(draft, Said(refused, _words(error), status=422))
     if action == "form":
-        return _form(request, server, visitor, names, draft, Said(refused, status=422 if refused else 200))
+        return await answer(draft, Said(refused, status=422 if refused else 200))
     if action == "plan":
         plan = await plan_of(server, asked, who.name)
-        return _form(request, server, visitor, names, draft, Said(plan.mistakes, plan=plan))
+        return await answer(draft, Said(plan.mistakes, plan=plan))
     checking = action == "check"
     mistakes = await run_in_threadpool(lambda: server.checks.mistakes(asked, thorough=checking))
     if mistakes or checking:
         said = Said(mistakes, checked=not mistakes, status=422 if mistakes else 200)
-        return _form(request, server, visitor, names, draft, said)
+        return await answer(draft, said)
     try:
         info = await api.submit(asked, server, who, Response(), draft.key())
     except Refusal as error:
-        return _form(request, server, visitor, names, draft, Said(problem=error.message, status=error.status))
+        return await answer(draft, Said(problem=error.message, status=error.status))
     return RedirectResponse(f"/runs/{info.id}", 303)
 
 

@@ -85,7 +85,7 @@ def _text(name: str, value: Any) -> str:
     if value is None:
         return "not known"
     if isinstance(value, list):
-        if len(value) == 2 and isinstance(value[0], (int, float)):
+        if len(value) == 2 and isinstance(value[0], float | int) and isinstance(value[1], float | int | None):
             return f"at least {value[0]:g}" if value[1] is None else f"{value[0]:g} to {value[1]:g}"
         return ", ".join(str(each) for each in value[:8]) + (f" and {len(value) - 8} more" if len(value) > 8 else "")
     if isinstance(value, int) and not isinstance(value, bool):

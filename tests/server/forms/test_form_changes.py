@@ -150,3 +150,15 @@ def test_a_schema_that_goes_round_or_is_none_makes_no_endless_form() -> None:
     assert len(list(form.fields)) < 50
     for nonsense in ([], {"allOf": [1, {"if": 3, "then": {"properties": []}}]}, {"allOf": {"x": 1}}):
         assert spec_form(SpecSchema(nonsense), parse("pipeline: p\n", "spec")) is None
+
+
+def test_a_schema_that_names_itself_again_and_again_has_an_end() -> None:
+    again, lists = {"$ref": "#/definitions/again"}, {"$ref": "#/definitions/list"}
+    spec = {"if": {"properties": {"pipeline": {"const": "a"}}}, "then": {"properties": {"x": again, "y": lists}}}
+    definitions = {"again": {"allOf": [again] * 9, "anyOf": [again] * 9}, "list": {"type": "array", "items": lists}}
+    schema = SpecSchema({"allOf": [spec], "definitions": definitions})
+    text = "pipeline: a\nx: 1\ny: [[[]]]\n"
+    form = spec_form(schema, parse(text, "spec"))
+    assert form is not None
+    assert [each.label for each in form.children] == ["pipeline", "x", "y"]
+    assert with_form(schema, text, text, form.inputs | {"f/x": "2"}).text == "pipeline: a\nx: 2\ny: [[[]]]\n"

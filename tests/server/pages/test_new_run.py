@@ -69,6 +69,18 @@ def test_who_may_not_start_runs_gets_no_form(pages: Pages) -> None:
     assert "lakes" not in ben.get("/new").text
 
 
+def test_who_only_looks_at_a_project_asks_nothing_of_its_agents(pages: Pages) -> None:
+    run = pages.run()
+    zoe = pages.browser("zoe", "runner", "seas")
+    pages.services.users.set_role("lakes", "zoe", "viewer", who="test")
+    text = zoe.get(f"/new?from={run}").text
+    assert spec_of(text) == SPEC
+    assert re.findall(r"<option[^>]*>(lakes|seas)</option>", text) == ["seas"]
+    with pages.services.database.reading() as db:
+        asked = db.execute("SELECT name FROM inquiries JOIN projects ON projects.id = inquiries.project")
+    assert [row["name"] for row in asked] == ["seas"]
+
+
 def with_schemas(pages: Pages, document: dict[str, Any] | None = None) -> None:
     """An agent has sent the schemas of the project's pipelines."""
     inquiries = pages.services.inquiries
