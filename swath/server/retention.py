@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from swath.server.database.database import Connection, Database
 
 DAY_S = 24 * 3600.0
+KEEP_FIRINGS = 100
+"""Of each trigger, however old."""
 RUN_TABLES = ("lines", "live", "attempts")
 """Tables with rows of a run, in the order in which they are emptied."""
 
@@ -20,7 +22,7 @@ class Keep:
     done_s: float = 90 * DAY_S
     """Runs with the status `done`."""
     failed_s: float = 365 * DAY_S
-    """All others that have ended."""
+    """All others that have ended, and firings of triggers whose keys come once: instants, requests, runs that are followed."""
     lines_s: float = 30 * DAY_S
     """Log lines: the journal on the agent's machine has them for longer."""
     audit_s: float = 400 * DAY_S
@@ -40,7 +42,7 @@ class Retention:
     def remove_slice(self) -> int:
         """Remove up to so many rows in one transaction. Returns how many; 0 when nothing is left to remove."""
         with self._database.transaction() as db:
-            return self._lines(db) or self._runs(db) or self._audit(db)
+            return self._lines(db) or self._runs(db) or self._audit(db) or self._firings(db) or self._inquiries(db)
 
     def _lines(self, db: Connection) -> int:
         """Lines of one run: of one whose lines are old, or that is to go itself."""
@@ -78,5 +80,26 @@ class Retention:
         gone = db.execute(
             "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE time < ? ORDER BY time LIMIT ?) RETURNING id",
             (self._clock() - self._keep.audit_s, self._keep.rows),
+        )
+        return len(gone)
+
+    def _firings(self, db: Connection) -> int:
+        """Firings that have ended, but for those of sensors, whose keys say what is not new, and the newest ones of each trigger: the
+        next run may want values of the one that was done before."""
+        gone = db.execute(
+            "DELETE FROM firings WHERE (trigger_id, number) IN (SELECT trigger_id, number FROM firings JOIN triggers ON triggers.id ="
+            " trigger_id WHERE state = 'ended' AND made < ? AND kind <> 'sensor' AND number <= triggers.firings - ? AND number <>"
+            " coalesce((SELECT max(number) FROM firings AS others WHERE others.trigger_id = firings.trigger_id AND status = 'done'),"
+            " 0) ORDER BY trigger_id, number LIMIT ?) RETURNING key",
+            (self._clock() - self._keep.failed_s, KEEP_FIRINGS, self._keep.rows),
+        )
+        return len(gone)
+
+    def _inquiries(self, db: Connection) -> int:
+        """Inquiries of projects of which nobody asks any more; the newest schemas stay."""
+        gone = db.execute(
+            "DELETE FROM inquiries WHERE id IN (SELECT id FROM inquiries WHERE asked < ? AND (kind <> 'schemas' OR failed = 1 OR"
+            " answered IS NULL) LIMIT ?) RETURNING id",
+            (self._clock() - DAY_S, self._keep.rows),
         )
         return len(gone)

@@ -7,13 +7,14 @@ import re
 import pytest
 
 from swath.protocol.live import Live
-from swath.protocol.messages import End
+from swath.protocol.messages import End, RunRequest
 from swath.server.audit import record
 from swath.server.database.database import Database
 from swath.server.database.schema import STEPS
 from swath.server.live import LiveDocuments
 from swath.server.refusals import NotFound
 from swath.server.retention import DAY_S, RUN_TABLES, Keep, Retention
+from swath.server.services import Services
 from tests.server.test_queue import Bench, line
 
 
@@ -88,3 +89,38 @@ def test_every_table_with_rows_of_runs_is_emptied() -> None:
     tables = re.findall(r"CREATE TABLE (\w+) \((.*?)\n    \)", "\n".join(STEPS), re.DOTALL)
     assert {name for name, columns in tables if re.search(r"\brun TEXT\b", columns)} == set(RUN_TABLES)
     assert len(tables) > 5
+
+
+def test_old_firings_and_inquiries_go_but_for_what_is_needed_again(database: Database) -> None:
+    now = 1_800_000_000.0
+    services = Services.of(database, clock=lambda: now)
+    services.projects.put("lakes", {"folder": "/lakes"}, who="test")
+    for name in ("nightly", "scenes", "new"):
+        services.triggers.definitions.put("lakes", name, {"every": "1d"}, "pipeline: predict\n", who="test")
+    services.inquiries.ask("plan", RunRequest(project="lakes", spec="-"), "ada")
+    with database.transaction() as db:
+        db.execute("UPDATE triggers SET kind = 'sensor' WHERE name = 'scenes'")
+        db.execute("UPDATE triggers SET firings = 104")
+        for row in db.execute("SELECT id, name FROM triggers"):
+            made = now if row["name"] == "new" else now - 366 * DAY_S
+            for number in range(1, 105):
+                status = "done" if number == 2 else "failed"
+                values = (row["id"], f"key {number}", number, made, made, made, "{}", 0, "ended", status)
+                db.execute(
+                    "INSERT INTO firings (trigger_id, key, number, due, not_before, made, found, depth, state, status)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    values,
+                )
+    retention = Retention(database, Keep(rows=2), clock=lambda: now + 2 * 3600)
+    assert list(iter(retention.remove_slice, 0)) == [2, 1]
+    with database.reading() as db:
+        left = db.execute(
+            "SELECT name, min(number) AS first, count(*) AS n FROM firings JOIN triggers ON triggers.id = trigger_id GROUP BY name"
+        )
+        assert {row["name"]: (row["first"], row["n"]) for row in left} == {
+            "nightly": (2, 101), "scenes": (1, 104), "new": (1, 104),
+        }  # fmt: skip
+    now += 2 * DAY_S
+    assert list(iter(retention.remove_slice, 0)) == [1]
+    with database.reading() as db:
+        assert db.execute("SELECT id FROM inquiries") == []
