@@ -123,12 +123,15 @@ class TriggerDefinitions:
             )
         try:
             trigger = read_definition({"spec": "the server", **definition})
+            written = trigger.model_dump(mode="json")
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise Refusal(f"{where}: {first['msg'].removeprefix('Value error, ')}", status=422) from None
+        except (ValueError, RecursionError):
+            raise Refusal("the values of `set` are too deep", status=422) from None
         read_spec(spec)
-        now, written = self._clock(), trigger.model_dump(mode="json")
+        now = self._clock()
         with self._database.transaction() as db:
             rows = db.execute("SELECT id FROM projects WHERE name = ?", (project,))
             if not rows:

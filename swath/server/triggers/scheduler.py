@@ -7,6 +7,7 @@ instant is moved on in the transaction that writes its firings, and each of them
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,12 +15,14 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from swath.crashpoint import reached
+from swath.errors import SwathError
 from swath.server.database.database import Connection, Database, Row
 from swath.server.triggers.firings import AskedFiring, Firings, end_firing, tick
 from swath.server.triggers.stored import COLUMNS, FROM, StoredTrigger, locked_trigger
 from swath.triggers.firing_rules import due_firings, followers, found_of_run
 from swath.triggers.trigger import CronTrigger, EveryTrigger, ServerTrigger
 
+log = logging.getLogger(__name__)
 AT_ONCE = 100
 """Triggers, or ends of runs, in one transaction."""
 
@@ -45,18 +48,45 @@ class Scheduler:
     def _due(self) -> int:
         now = self._clock()
         with self._database.reading() as db:
-            if not db.execute("SELECT id FROM triggers WHERE next_due <= ? LIMIT 1", (now,)):
-                return 0
+            due = db.execute("SELECT id FROM triggers WHERE next_due <= ? ORDER BY next_due LIMIT ?", (now, AT_ONCE))
+        if not due:
+            return 0
+        try:
+            return self._fire_some(now)
+        except SwathError:  # the database is away, and all stays due
+            raise
+        except Exception:
+            log.exception("%s triggers were not fired together; each is fired alone", len(due))
+        for row in due:
+            try:
+                self._fire_some(now, row["id"])
+            except SwathError:
+                raise
+            except Exception:
+                log.exception("the trigger %s cannot be fired", row["id"])
+                self._give_up(row["id"], now)
+        return len(due)
+
+    def _fire_some(self, now: float, trigger: str = "") -> int:
+        """Fire what is due, in one transaction. trigger: only this one."""
+        only = "id = ? AND" if trigger else ""
         with self._database.transaction() as db:
             rows = db.execute(
-                f"SELECT id FROM triggers WHERE next_due <= ? ORDER BY next_due LIMIT ? {self._database.skip_locked}",
-                (now, AT_ONCE),
+                f"SELECT id FROM triggers WHERE {only} next_due <= ? ORDER BY next_due LIMIT ? {self._database.skip_locked}",
+                (*([trigger] if trigger else []), now, AT_ONCE),
             )
             for row in rows:
                 stored = StoredTrigger(db.execute(f"SELECT {COLUMNS} {FROM} WHERE triggers.id = ?", (row["id"],))[0])
                 self._fire_due(db, stored, now)
         reached("fired")
         return len(rows)
+
+    def _give_up(self, trigger: str, now: float) -> None:
+        """One trigger that nobody has foreseen holds up no others: it is due no more until it is written again, or resumed."""
+        with self._database.transaction() as db:
+            if locked_trigger(db, self._database, trigger) is not None:
+                db.execute("UPDATE triggers SET next_due = NULL WHERE id = ?", (trigger,))
+                tick(db, trigger, "failed", "the server could not fire it, as its log says; write it again", now)
 
     def _fire_due(self, db: Connection, stored: StoredTrigger, now: float) -> None:
         try:
@@ -91,11 +121,18 @@ class Scheduler:
             )
         begun = 0
         for row in rows:
-            with self._database.transaction() as db:
-                stored = locked_trigger(db, self._database, row["trigger_id"])
-                if stored is not None and self._firings.begin_next(db, stored, now):
-                    begun += 1
+            try:
+                begun += self._begin_next(row["trigger_id"], now)
+            except SwathError:
+                raise
+            except Exception:  # it waits, and holds up no others
+                log.exception("a firing of the trigger %s cannot begin", row["trigger_id"])
         return begun
+
+    def _begin_next(self, trigger: str, now: float) -> bool:
+        with self._database.transaction() as db:
+            stored = locked_trigger(db, self._database, trigger)
+            return stored is not None and bool(self._firings.begin_next(db, stored, now))
 
     # --- runs that have ended
 

@@ -14,6 +14,7 @@ from swath.errors import SpecError
 from swath.server.database.database import Database
 from swath.server.refusals import Refusal
 from swath.server.services import Services
+from swath.server.triggers.stored import StoredTrigger
 from swath.triggers.firing_rules import due_key
 from swath.triggers.schedule import instants_between
 from swath.triggers.trigger import CronTrigger
@@ -240,3 +241,28 @@ def test_a_trigger_that_cannot_be_read_any_more_stands_in_the_list(bench: Bench)
     assert "can read" in bench.info("nightly").what
     bench.turn("2026-03-02T00:00:01+00:00")
     assert bench.last("nightly").startswith("failed: this version of swath cannot read")
+
+
+def test_values_that_are_too_deep_are_refused(bench: Bench) -> None:
+    deep: Any = 1
+    for _ in range(450):
+        deep = [deep]
+    with pytest.raises(Refusal, match="too deep"):
+        bench.put("deep", every="1d", set={"x": deep})
+
+
+def test_a_trigger_that_cannot_be_fired_holds_up_no_others(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("bad", "good", "nice"):
+        bench.put(name, every="1d")
+    fire_due = bench.services.triggers.scheduler._fire_due
+
+    def breaks(db: Any, stored: StoredTrigger, now: float) -> None:
+        fire_due(db, stored, now)
+        if stored.name == "bad":
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(bench.services.triggers.scheduler, "_fire_due", breaks)
+    bench.turn("2026-03-02T00:00:01+00:00")
+    assert [len(bench.firings(name)) for name in ("bad", "good", "nice")] == [0, 1, 1]
+    assert bench.last("bad").startswith("failed: the server could not fire it")
+    assert bench.turn() == 0
