@@ -46,7 +46,7 @@ def test_a_run_executes_the_commit_that_was_there_when_it_began_in_all_its_attem
     assert "old 1" in site.lines(run)
     assert "new 1" in site.lines(again.id)
     trees = site.folder / "agents/desk/trees"
-    wait_for(lambda: list(trees.rglob("job.py")) == [])  # nothing is left of runs that are done
+    wait_for(lambda: not any(list(trees.glob(f"*/{each}*")) for each in (run, again.id, named)))  # they are done
 
 
 @pytest.mark.slow

@@ -69,7 +69,8 @@ def test_the_same_question_is_asked_once_while_its_answer_is_new(desk: Desk) -> 
     assert desk.inquiries.ask("schemas", asked(), "bob") == first
     assert desk.inquiries.ask("plan", asked(), "ada") != desk.inquiries.ask("plan", asked(), "bob")
     assert desk.inquiries.schemas("lakes") is None
-    desk.inquiries.take(agent)
+    for _ in range(3):  # the plans come first
+        desk.inquiries.take(agent)
     desk.inquiries.answer(agent, first, SCHEMAS)
     desk.inquiries.answer(agent, first, InquiryAnswer(error="too late"))
     assert desk.inquiries.schemas("lakes") == (first, {"allOf": []})

@@ -68,8 +68,8 @@ def format_advice(description: str) -> str:
 
 
 SAFE_ADVICE = (
-    "The bands of a Sentinel-2 product are the .jp2 files below GRANULE/*/IMG_DATA, one each: read them through a STAC item "
-    "(source: stac), or stack some in one file with gdalbuildvrt -separate and gdal_translate -of COG."
+    "A Sentinel-2 product is read as the folder that it is unpacked to, by its name: paths: [\"data/*.SAFE\"]; or its files by "
+    "GRANULE/*/IMG_DATA/R10m/*_{band}_10m.jp2; or through a STAC item (source: stac)."
 )
 
 

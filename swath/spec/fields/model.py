@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from swath.spec.fields.paths import InputPath
 from swath.spec.locations import is_remote
@@ -16,6 +16,7 @@ from swath.spec.spec_model import SpecModel, mistake
 class ModelRef(SpecModel):
     """A trained model, or a function of the project. In YAML: a path, or a mapping."""
 
+    model_config = ConfigDict(json_schema_extra={"dependencies": {"factory": ["path"], "predictor": ["radius"]}})
     short_schemas = ({"type": "string", "description": "Path of the weights"},)
 
     path: InputPath | None = None

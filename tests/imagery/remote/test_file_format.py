@@ -48,7 +48,7 @@ def test_what_is_no_raster_is_named(
         ("MTD_MSIL2A.xml", b"<n1:Level-2A_User_Product>", "the metadata of a Sentinel-2 product", "GRANULE/*/IMG_DATA"),
         ("a.zip", b"PK\3\4", "a zip archive", "Unzip it, and name the rasters in it."),
         ("cube.zarr/.zgroup", b"{}", "a Zarr store", "gdal_translate -of COG 'ZARR:"),
-        ("S2A_MSIL2A.SAFE/manifest.safe", b"<a/>", "a Sentinel-2 product (SAFE folder)", "GRANULE/*/IMG_DATA"),
+        ("S2A_MSIL2A/MTD_MSIL2A.xml", b"<a/>", "a Sentinel-2 product (SAFE folder)", "paths: ["),
         ("scenes/a.txt", b"", "a folder, not a raster", "a pattern such as FOLDER/*.tif"),
     ],
 )

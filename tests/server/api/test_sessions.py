@@ -99,7 +99,9 @@ def test_no_changing_route_takes_a_cookie_alone(site: Site) -> None:
     ]
     assert len(changing) > 20
     for method, path in changing:
-        if path not in ("/api/v1/sessions", "/api/v1/login") or method != "post":
+        if "/hooks/" in path:  # believes signatures, and no cookie
+            assert client.request(method, path, json={}).status_code in (401, 422)
+        elif path not in ("/api/v1/sessions", "/api/v1/login") or method != "post":
             address = path.replace("{number}", "1").replace("{", "").replace("}", "")
             answer = client.request(method, address, json={}, headers={"Origin": "https://evil.example"})
             assert answer.status_code == 403, (method, path, answer.text)
