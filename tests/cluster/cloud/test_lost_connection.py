@@ -33,7 +33,7 @@ class Connection:
 
 @pytest.mark.parametrize("answers", [[None], [OSError("cut"), TimeoutError(), None], [OSError("cut")] * 1000])
 def test_a_lost_connection_is_made_again_within_its_time(
-    monkeypatch: pytest.MonkeyPatch, answers: list[Exception | None]
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, answers: list[Exception | None]
 ) -> None:
     left, watched = list(answers), list[Any]()
     found = Connection()
@@ -64,6 +64,7 @@ def test_a_lost_connection_is_made_again_within_its_time(
         cluster.status = Status.created
 
     with_cluster(test)
+    assert "the connection to the scheduler was lost" in caplog.text
 
 
 def test_a_scheduler_is_lost_when_its_connection_is_not_made_again() -> None:

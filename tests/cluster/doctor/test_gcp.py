@@ -198,3 +198,23 @@ def test_quotas_are_needed_for_all_machines_together() -> None:
     assert gpu_metric("nvidia-h100-80gb") == "NVIDIA_H100_GPUS"
     assert gpu_metric("nvidia-a100-80gb") == "NVIDIA_A100_80GB_GPUS"
     assert gpu_metric("nvidia-tesla-t4") == "NVIDIA_T4_GPUS"
+
+
+@pytest.mark.parametrize(
+    ("sources", "ports", "reach"),
+    [
+        ({"sourceRanges": ["10.128.0.0/9"]}, "1024-65535", True),
+        ({"sourceTags": ["swath"]}, "0-65535", True),
+        ({"sourceTags": ["web"]}, "0-65535", False),
+        ({"sourceTags": ["swath"]}, "1025-65535", False),
+        ({"sourceServiceAccounts": ["workers@acme"]}, "0-65535", True),
+    ],
+)
+def test_machines_reach_each_other_by_a_rule_for_them_and_for_all_their_ports(
+    gcp: Any, sources: dict[str, Any], ports: str, reach: bool
+) -> None:
+    rule = {"network": "x/default", "allowed": [{"IPProtocol": "tcp", "ports": [ports]}], **sources}
+    other = {"network": "x/default", "sourceRanges": ["192.0.2.0/24"], "allowed": [{"IPProtocol": "tcp"}]}
+    gcp.change("projects/acme/global/firewalls", {"items": [rule, other]})
+    found = [each for each in check_project(gcp_cluster(service_account="workers@acme")) if each.what == "firewall"]
+    assert (found[1].state == "ok") is reach

@@ -5,11 +5,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
 
-from swath.cluster.doctor.kubernetes import needed_rights
+from swath.cluster.doctor import kubernetes
+from swath.cluster.doctor.kubernetes import check_namespace, needed_rights
+from swath.errors import InfrastructureError
 from swath.spec.clusters.kubernetes import KubernetesCluster
 from tests.cluster.conftest import ROOT
 from tests.cluster.fake_kubernetes import FakeKubernetes
@@ -67,3 +71,28 @@ def test_the_rights_that_the_doctor_asks_for_are_those_of_the_role() -> None:
     asked = set(needed_rights(SPEC))
     assert asked <= given
     assert {each for each in given if each[2] in ("create", "delete")} <= asked
+
+
+@pytest.mark.parametrize("forbidden", [(), ("create secrets", "create pods/portforward")])
+def test_rights_that_the_server_denies_are_named(monkeypatch: pytest.MonkeyPatch, forbidden: tuple[str, ...]) -> None:
+    def review(resource: dict[str, Any]) -> dict[str, Any]:
+        asked = resource["spec"]["resourceAttributes"]
+        name = f"{asked['verb']} {asked['resource']}" + (f"/{asked['subresource']}" if asked["subresource"] else "")
+        return {"status": {"allowed": name not in forbidden}}
+
+    fleet = SimpleNamespace(place="maps", machines=lambda: [], api=SimpleNamespace(namespace="maps", create=review))
+    monkeypatch.setattr(kubernetes, "KubernetesFleet", lambda place: fleet)
+    listed, rights = check_namespace(SPEC.model_copy(update={"reach": "forward"}))
+    assert (listed.state, rights.state) == ("ok", "fail" if forbidden else "ok")
+    if forbidden:
+        assert f"this account may not {', '.join(forbidden)}:" in rights.message
+        assert rights.exit_code == 4
+
+
+def test_without_a_server_that_answers_rights_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> list[Any]:
+        raise InfrastructureError("no answer")
+
+    monkeypatch.setattr(kubernetes, "KubernetesFleet", lambda place: SimpleNamespace(machines=fail))
+    [found] = check_namespace(SPEC)
+    assert (found.what, found.state) == ("kubernetes", "fail")

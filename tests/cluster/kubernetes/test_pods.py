@@ -145,6 +145,7 @@ class Steps:
         monkeypatch.setattr(module, "KubernetesApi", lambda place: self.api)
         monkeypatch.setattr(module, "connect", self.connect)
         monkeypatch.setattr(module, "session", lambda *_, **options: self.step("session", session))
+        monkeypatch.setattr(module, "quiet_dask", lambda: self.step("quiet"))
         monkeypatch.setattr(module.tls, "run_security", lambda: SECURITY)
         monkeypatch.setattr(module, "POLL_S", 0.01)
 
@@ -182,7 +183,7 @@ def test_the_cluster_is_made_first_and_the_lease_ends_last(steps: Steps) -> None
     with closed as pods:
         address = f"tls://{steps.api.last['metadata']['name'].removesuffix('-tls')}-scheduler.maps.svc:8786"
         assert (pods.address, pods.workers) == (address, 2)
-        assert steps.done == ["leased", "DaskCluster", "Secret", address, "session"]
+        assert steps.done == ["leased", "DaskCluster", "Secret", "quiet", address, "session"]
         steps.done.clear()
         assert pods.executor(lambda *_: None, steps.stop) == "executor"
         pods.check({"cpu": 1})
@@ -190,7 +191,7 @@ def test_the_cluster_is_made_first_and_the_lease_ends_last(steps: Steps) -> None
         assert steps.done == ["late", ({"cpu": 1}, True), "store"]
         pods._warn("slow")
         assert steps.done[-1] == ("warning", "slow")
-    assert steps.done[-3:] == ["end of session", f"end of {address}", "end of leased"]
+    assert steps.done[-4:] == ["end of session", f"end of {address}", "end of quiet", "end of leased"]
     assert len(steps.timeouts) == 3
     assert all(each == module.CONNECT_S for each in steps.timeouts)
 

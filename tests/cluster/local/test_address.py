@@ -1,10 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from swath.cluster.local import address
 from swath.cluster.local.address import Address, AddressLimits, reason_of
 from swath.engine.store import ResultStore
 from swath.errors import InfrastructureError
@@ -95,3 +99,40 @@ def test_the_reason_is_the_deepest_of_three_causes_that_says_something_new() -> 
     assert reason_of(chain("timed out", "refused")) == "timed out: refused"
     assert reason_of(chain("timed out after 3 s", "timed out", "", "refused")) == "timed out after 3 s: refused"
     assert reason_of(chain("a", "b", "c", "d", "e")) == "a: d"
+
+
+def test_an_address_is_left_when_the_run_ends_and_its_limits_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[Any] = []
+
+    @contextlib.contextmanager
+    def step(name: str, value: Any = None) -> Iterator[Any]:
+        done.append(name)
+        yield value
+        done.append(f"end of {name}")
+
+    def wait(count: int, timeout: float) -> None:
+        done.append((count, timeout))
+        if timeout == 0:
+            raise TimeoutError
+
+    session = SimpleNamespace(
+        workers=3,
+        check_late_joiners=lambda: done.append("late"),
+        check_resources=done.append,
+        check_store=lambda store: done.append("store"),
+        executor=lambda on_output, check: "executor",
+    )
+    client = SimpleNamespace(wait_for_workers=wait)
+    monkeypatch.setattr(address, "connect", lambda url, security, connect_s: step(f"{url} {connect_s:g}", client))
+    monkeypatch.setattr(address, "session", lambda client, url: step("session", session))
+    spec = AddressCluster(url="tcp://127.0.0.1:9")
+    with Address(spec, AddressLimits(connect_s=2, workers_s=5)) as here:
+        assert done == ["tcp://127.0.0.1:9 2", (1, 5), "session"]
+        assert here.workers == 3
+        assert here.executor(lambda *_: None, None) == "executor"  # type: ignore[arg-type]
+        here.check({"cpu": 1})
+        here.check_store(None)  # type: ignore[arg-type]
+        assert done[3:] == ["late", {"cpu": 1}, "store"]
+    assert done[6:] == ["end of session", "end of tcp://127.0.0.1:9 2"]
+    with pytest.raises(InfrastructureError, match="has no workers"), Address(spec, AddressLimits(workers_s=0)):
+        raise AssertionError("there is nobody to compute")

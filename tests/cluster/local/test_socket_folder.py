@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from swath.cluster.local import fork_server
+from swath.cluster.local import fork_server, socket_folder
 from swath.cluster.local.socket_folder import _TICKS, _space, sweep_socket_folders
 from swath.cluster.teardown.sweep import find_leftovers
 from swath.engine.journal import Journal
@@ -104,3 +104,12 @@ def test_a_folder_that_others_can_write_or_a_link_is_left_alone(temp: Path, tmp_
     folder.parent.symlink_to(tmp_path / "elsewhere")
     sweep_socket_folders()
     assert folder.exists()
+
+
+@pytest.mark.parametrize(("mode", "own"), [(0o700, True), (0o701, True), (0o755, True), (0o720, False), (0o702, False)])
+def test_a_folder_is_the_users_own_unless_others_can_write_it(tmp_path: Path, mode: int, own: bool) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    folder.chmod(mode)
+    assert socket_folder._is_own(folder) is own
+    assert not socket_folder._is_own(tmp_path / "nothing")

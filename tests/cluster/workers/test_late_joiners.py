@@ -75,3 +75,12 @@ def test_one_that_does_not_answer_does_not_hide_one_that_does_not_fit() -> None:
         until(found, 60)
         with pytest.raises(InfrastructureError, match="does not fit"):
             joiners.check()
+
+
+def test_nobody_waits_for_the_thread_that_checks() -> None:
+    started: list[threading.Thread] = []
+    client = Client()
+    with LateJoiners(client, lambda addresses: started.append(threading.current_thread())):  # type: ignore[arg-type]
+        client.join("w-0")
+        until(lambda: started)
+    assert started[0].daemon

@@ -62,3 +62,9 @@ def test_no_secret_is_in_the_manifests_of_pods() -> None:
 
 def test_the_text_of_the_plugin_has_no_value() -> None:
     assert HIDDEN not in repr(WorkerSetup("owner", ProjectCode.loaded(), {"PLAIN_NAME": HIDDEN}))
+
+
+@pytest.mark.parametrize(("secret", "hidden"), [("abc", False), ("abcd", True)])
+def test_a_secret_of_four_characters_is_looked_for_within_values(secret: str, hidden: bool) -> None:
+    assert bool(without_secrets(aws(env={"PLACE": f"x{secret}x"}), (secret,))[1]) is hidden
+    assert without_secrets(aws(env={"PLACE": secret}), (secret,))[1], "a whole value is hidden however short it is"

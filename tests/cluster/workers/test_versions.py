@@ -10,7 +10,7 @@ import pytest
 from swath.cluster.open import open_cluster
 from swath.cluster.workers import image_manifest, versions
 from swath.cluster.workers.image_manifest import Manifest
-from swath.cluster.workers.versions import SHOWN_PACKAGES, differences, package_warning
+from swath.cluster.workers.versions import COMPARED_PARTS, SHOWN_PACKAGES, differences, package_warning
 from swath.errors import InfrastructureError
 from swath.spec.clusters.cluster import AddressCluster
 from swath.version import __version__
@@ -39,6 +39,16 @@ HERE = {"python": "3.11.7.final.0", "distributed": "2026.8.0", "cloudpickle": "3
 def test_only_incompatible_versions_count(package: str, version: str | None, fits: bool) -> None:
     found = differences(HERE, {**HERE, package: version})
     assert list(found) == ([] if fits else [package])
+
+
+@pytest.mark.parametrize(("package", "parts"), list(COMPARED_PARTS.items()))
+def test_as_many_parts_of_a_version_count_as_the_table_says(package: str, parts: int) -> None:
+    def version(changed: int) -> str:
+        return ".".join("2" if number == changed else "1" for number in range(4))
+
+    assert parts >= 1
+    assert differences({package: version(-1)}, {package: version(parts - 1)})
+    assert not differences({package: version(-1)}, {package: version(parts)})
 
 
 def test_a_difference_has_both_versions() -> None:
