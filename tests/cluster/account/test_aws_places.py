@@ -166,3 +166,5 @@ def test_terraform_has_one_rule_for_each_range(aws: FakeAws) -> None:
     assert (rules["machines"]["from_port"], rules["machines"]["to_port"]) == (0, 65535)
     closed = bucket(aws).terraform()["aws_s3_bucket_public_access_block"]["maps"]
     assert [value for name, value in closed.items() if name != "bucket"] == [True] * 4
+    assert group(aws, HERE).terraform()["aws_security_group"]["machines"]["vpc_id"] == "${data.aws_vpc.default.id}"
+    assert group(aws, HERE, vpc="vpc-1").terraform()["aws_security_group"]["machines"]["vpc_id"] == "vpc-1"

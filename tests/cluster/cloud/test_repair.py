@@ -189,3 +189,20 @@ def test_missing_rights_end_the_run_at_once() -> None:
         cluster.machines.shut_down()
 
     asyncio.run(use())
+
+
+def test_a_machine_has_its_time_to_boot_and_no_more() -> None:
+    async def use() -> None:
+        cluster = FakeCluster()
+        cluster.repair._limits = dataclasses.replace(LIMITS, boot_s=20.0)
+        process = await cluster.start("m-1")
+        process.registered, cluster.processes["m-1"] = False, []
+        await cluster.repair._check(process, set(cluster.cloud.listed), set())
+        assert cluster.repair.last_error is None
+        process.began -= 21.0
+        await cluster.repair._check(process, set(cluster.cloud.listed), set())
+        assert "had no worker process after 20 s" in str(cluster.repair.last_error)
+        await cluster.last
+        cluster.machines.shut_down()
+
+    asyncio.run(use())

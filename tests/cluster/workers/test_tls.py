@@ -180,3 +180,14 @@ def test_worker_processes_get_the_worker_s_key_only() -> None:
     assert there.tls_client_key is None
     assert there.tls_scheduler_key is None
     assert there.require_encryption
+
+
+def test_certificates_are_valid_for_a_year_before_and_after_the_run() -> None:
+    from cryptography import x509
+
+    now = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
+    security: Any = tls.run_security(now)
+    for text in (security.tls_ca_file, security.tls_client_cert):
+        certificate = x509.load_pem_x509_certificate(text.encode())
+        assert (now - certificate.not_valid_before_utc).days == tls.VALID_DAYS
+        assert (certificate.not_valid_after_utc - now).days == tls.VALID_DAYS
