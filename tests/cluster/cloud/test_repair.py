@@ -206,3 +206,22 @@ def test_a_machine_has_its_time_to_boot_and_no_more() -> None:
         cluster.machines.shut_down()
 
     asyncio.run(use())
+
+
+def test_a_machine_without_processes_is_replaced_after_its_time_and_not_before() -> None:
+    async def use() -> None:
+        cluster = FakeCluster()
+        cluster.repair._limits = dataclasses.replace(LIMITS, silent_s=20.0)
+        process = await cluster.start("m-1")
+        cluster.processes["m-1"] = []
+        for _ in range(2):
+            await cluster.repair._check(process, set(cluster.cloud.listed), set())
+        assert cluster.repair.last_error is None
+        assert process.silent_since is not None
+        process.silent_since -= 21.0
+        await cluster.repair._check(process, set(cluster.cloud.listed), set())
+        assert "has no worker process any more" in str(cluster.repair.last_error)
+        await cluster.last
+        cluster.machines.shut_down()
+
+    asyncio.run(use())

@@ -134,13 +134,3 @@ def test_a_machine_has_the_price_of_the_region_in_which_it_was_launched() -> Non
     there = prices.usd_per_hour("worker", "n2-standard-4", spot=False, place="us-central1-a")
     assert there == prices.elsewhere[0].worker.usd_per_hour != here
     assert prices.usd_per_hour("scheduler", place="us-central1-a") == prices.elsewhere[0].scheduler.usd_per_hour
-
-
-def test_there_is_a_price_on_demand_where_machines_may_be_launched_so() -> None:
-    spot = AWS.model_copy(update={"spot": True})
-    assert cluster_prices(spot).on_demand is None
-    found = cluster_prices(spot.model_copy(update={"on_demand": True}))
-    assert found.on_demand is not None
-    assert found.usd_per_hour("worker", spot=False) == found.on_demand.usd_per_hour > found.usd_per_hour("worker")
-    assert found.dearest_worker_usd == found.on_demand.usd_per_hour
-    assert found.usd_per_hour("scheduler", spot=False) == found.scheduler.usd_per_hour

@@ -16,6 +16,7 @@ from tests.cluster.doctor.conftest import by_name, gcp_cluster
 def test_a_project_without_problems_has_no_failure(gcp: Any) -> None:
     found = list(check_project(gcp_cluster(gpus=Gpus(type="nvidia-tesla-t4"), machine="n1-standard-4")))
     assert not [each for each in found if each.state != "ok"]
+    assert found[0].message == "machines of acme can be listed; of runs there are 0"
     assert list(by_name(found)) == [
         "credentials",
         "project",
