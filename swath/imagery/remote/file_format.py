@@ -68,7 +68,7 @@ def format_advice(description: str) -> str:
 
 
 SAFE_ADVICE = (
-    "A Sentinel-2 product is read as the folder that it is unpacked to, by its name: paths: [\"data/*.SAFE\"]; or its files by "
+    'A Sentinel-2 product is read as the folder that it is unpacked to, by its name: paths: ["data/*.SAFE"]; or its files by '
     "GRANULE/*/IMG_DATA/R10m/*_{band}_10m.jp2; or through a STAC item (source: stac)."
 )
 
