@@ -19,6 +19,8 @@ class MemoryCloud:
     """Machines by id."""
     open: threading.Event = field(default_factory=threading.Event)
     """Launches wait for it."""
+    asked: threading.Event = field(default_factory=threading.Event)
+    """A launch was asked for."""
     refusing: bool = False
     """Whether terminations fail."""
     kind: CloudKind = "aws"
@@ -33,6 +35,7 @@ class MemoryCloud:
         self.fleet = self
 
     def launch(self, request: LaunchRequest) -> Machine:
+        self.asked.set()
         assert self.open.wait(20)
         name, place = request.name, self.place
         machine = Machine(

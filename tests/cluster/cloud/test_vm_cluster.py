@@ -215,7 +215,7 @@ def test_a_machine_that_is_removed_while_it_starts_is_terminated() -> None:
     async def test(cluster: MemoryCluster) -> None:
         cluster.cloud.open.clear()
         cluster.scale(1)
-        await until(lambda: cluster.workers)
+        await until(cluster.cloud.asked.is_set)
         cluster.scale(0)
         await until(lambda: not cluster.workers)
         cluster.cloud.open.set()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import email.message
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,7 +63,7 @@ def test_it_is_asked_for_until_it_is_accepted_or_refused(
             raise error
 
     monkeypatch.setattr(self_removal, "remove", remove)
-    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(self_removal, "time", SimpleNamespace(sleep=slept.append))  # threads of other tests sleep, too
     assert self_removal.main(["--after-s", "7"]) == code
     assert slept == [7.0, *[self_removal.ATTEMPT_INTERVAL_S] * waits]
 
