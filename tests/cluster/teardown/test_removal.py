@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import pytest
 
 from swath.cluster.providers.contract import Fleet
 from swath.cluster.providers.machine import CloudKind, Machine
+from swath.cluster.teardown import removal
 from swath.cluster.teardown.removal import RemovalLimits, remove_all
 from swath.errors import InfrastructureError, TeardownError
 
@@ -95,8 +97,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.slept = 1000.0, list[float]()
-        monkeypatch.setattr("time.monotonic", lambda: self.now)
-        monkeypatch.setattr("time.sleep", self.sleep)
+        # Of this module alone: threads of other tests ask for the time and sleep, too.
+        monkeypatch.setattr(removal, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep))
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
