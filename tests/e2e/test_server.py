@@ -215,4 +215,4 @@ def test_a_trigger_has_the_agents_of_the_server_execute_its_runs(pipe: Pipe, ser
     shown = json.loads(pipe("trigger", "show", "new", "--json").out)
     assert [(run["key"], run["status"]) for run in shown["runs"]] == [("in/bob", "done"), ("in/ada", "done")]
     listed = [json.loads(line)["id"] for line in pipe("runs", "--server", "--json").out.splitlines()]
-    assert sorted(listed) == sorted(run["run"] for run in shown["runs"])
+    assert {run["run"] for run in shown["runs"]} <= set(listed)  # the server fires the triggers of its project, too
