@@ -21,6 +21,7 @@ from swath.triggers.firing_rules import due_key, fingerprint
 from swath.triggers.load import read_triggers
 from swath.triggers.schedule import instants_between, next_instants
 from swath.triggers.trigger import AfterTrigger, CronTrigger, EveryTrigger, Trigger
+from swath.triggers.words import trigger_words
 from swath.watch.store import Firing, NewFiring, Tick, TriggerState, TriggerStore
 from swath.watch.watcher import run_settings
 from swath.watch.watching import is_watched
@@ -193,21 +194,11 @@ def _facts(name: str, trigger: Trigger, state: TriggerState | None, store: Trigg
         looks = units.local_time(state.looked + trigger.every)
     last = store.ticks(name, 1)
     return {
-        "name": name, "kind": trigger.kind, "what": _what(trigger),
+        "name": name, "kind": trigger.kind, "what": trigger_words(trigger),
         "state": f"paused by {state.paused}" if state and state.paused else "active" if state else "new",
         "next": upcoming[0] if upcoming else (f"looks at {looks}" if looks else None), "pending": store.pending(name),
         "last": f"{units.local_time(last[0].at)} {last[0].outcome}: {last[0].text}"[:120] if last else "",
     }  # fmt: skip
-
-
-def _what(trigger: Trigger) -> str:
-    if isinstance(trigger, CronTrigger):
-        return f"cron {trigger.cron} {trigger.zone}"
-    if isinstance(trigger, EveryTrigger):
-        return f"every {units.duration(trigger.every)}"
-    if isinstance(trigger, AfterTrigger):
-        return f"after {trigger.after} ({trigger.status})"
-    return f"sensor {trigger.kind}"
 
 
 def _upcoming(trigger: Trigger, state: TriggerState | None, count: int = 5) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from swath.protocol.messages import MAX_SPEC, MAX_TEXT, Message, Name
 
@@ -22,6 +22,10 @@ def _small(value: Any, most: int) -> Any:
     if len(json.dumps(value)) > most:
         raise ValueError(f"has more than {most:,} characters as JSON")
     return value
+
+
+SmallMapping = Annotated[dict[str, Any], AfterValidator(lambda value: _small(value, MAX_DEFINITION))]
+"""Keys and values that take a bounded number of characters as JSON."""
 
 
 class TickInfo(Message):
@@ -90,16 +94,10 @@ class TriggerDetail(Message):
 class TriggerBody(Message):
     """A trigger to make: a schedule, a hook, or one that follows another."""
 
-    definition: dict[str, Any]
+    definition: SmallMapping
     """As in swath.yaml, without `spec`."""
     spec: str = Field(min_length=1, max_length=MAX_SPEC)
     """Text of the spec that it runs."""
-
-    @field_validator("definition")
-    @classmethod
-    def _check_definition(cls, value: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = _small(value, MAX_DEFINITION)
-        return found
 
 
 class TriggerPut(Message):
@@ -173,15 +171,9 @@ class ReportedTrigger(Message):
 
     name: TriggerKey
     fingerprint: str = Field(max_length=64)
-    definition: dict[str, Any]
+    definition: SmallMapping
     spec: str = Field(min_length=1, max_length=MAX_SPEC)
     """Text of its spec."""
-
-    @field_validator("definition")
-    @classmethod
-    def _check_definition(cls, value: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = _small(value, MAX_DEFINITION)
-        return found
 
 
 class TriggersRead(Message):
@@ -202,13 +194,7 @@ class FoundThing(Message):
     """One thing that a look found."""
 
     key: str = Field(min_length=1, max_length=500)
-    values: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("values")
-    @classmethod
-    def _check_values(cls, value: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = _small(value, MAX_DEFINITION)
-        return found
+    values: SmallMapping = Field(default_factory=dict)
 
 
 class LookAnswer(Message):

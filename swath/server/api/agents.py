@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
@@ -24,6 +23,7 @@ from swath.protocol.messages import (
     Registered,
     Work,
 )
+from swath.server.api.long_poll import first_found
 from swath.server.api.requests import Asker, Server
 from swath.server.identity import Identity
 from swath.server.refusals import Forbidden, NotFound, Refusal
@@ -80,7 +80,6 @@ def list_agents(server: Server, who: Asker) -> tuple[AgentInfo, ...]:
 async def claim(agent: str, asked: Claim, server: Server, who: Asker, request: Request) -> Work | Response:
     """Ask for a run, and wait for one."""
     require_agent(who)
-    deadline = time.monotonic() + asked.wait_s
 
     def work() -> Work | None:
         server.check(who)
@@ -90,16 +89,7 @@ async def claim(agent: str, asked: Claim, server: Server, who: Asker, request: R
             reached("assigned")
         return claimed
 
-    while True:
-        if await request.is_disconnected():  # nobody would hear of the run
-            return Response(status_code=204)
-        found = await run_in_threadpool(work)
-        if found is not None:
-            return found
-        left = deadline - time.monotonic()
-        if left <= 0 or server.wakeup.closed:
-            return Response(status_code=204)
-        await server.wakeup.wait(min(left, LOOK_S))
+    return await first_found(work, server, request, wait_s=asked.wait_s, every_s=LOOK_S)
 
 
 @router.post("/agents/{agent}/gone/{run}", status_code=204)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
@@ -10,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from swath.protocol.inquiries import Inquiry, InquiryAnswer, InquiryClaim
 from swath.server.api.agents import LOOK_S, require_agent
+from swath.server.api.long_poll import first_found
 from swath.server.api.requests import Asker, Server
 
 router = APIRouter(tags=["agents"])
@@ -23,22 +23,13 @@ async def take_inquiry(
 ) -> Inquiry | Response:
     """Ask for an inquiry, and wait for one."""
     require_agent(who)
-    deadline = time.monotonic() + asked.wait_s
 
     def take() -> Inquiry | None:
         server.check(who)
         server.agents.seen(agent, asked.session, who)
         return server.inquiries.take(agent)
 
-    while not await request.is_disconnected():
-        found = await run_in_threadpool(take)
-        if found is not None:
-            return found
-        left = deadline - time.monotonic()
-        if left <= 0 or server.wakeup.closed:
-            break
-        await server.wakeup.wait(min(left, LOOK_S))
-    return Response(status_code=204)
+    return await first_found(take, server, request, wait_s=asked.wait_s, every_s=LOOK_S)
 
 
 @router.put("/agents/{agent}/inquiries/{inquiry}", status_code=204)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Request, Response
@@ -22,8 +21,10 @@ from swath.protocol.triggers import (
     TriggerPut,
     TriggersRead,
 )
+from swath.server.api.agents import require_agent
+from swath.server.api.long_poll import first_found
 from swath.server.api.requests import Asker, InPath, Server
-from swath.server.refusals import Forbidden, Unauthorized
+from swath.server.refusals import Unauthorized
 from swath.server.triggers.hook_signature import SignedRequest
 
 router = APIRouter(tags=["triggers"])
@@ -112,26 +113,23 @@ async def hook(
 )
 async def claim_look(agent: str, asked: LookClaim, server: Server, who: Asker, request: Request) -> LookWork | Response:
     """Ask for something to look at, and wait for it: the triggers of a project, or a sensor."""
-    _agent(who.kind)
-    deadline = time.monotonic() + asked.wait_s
+    require_agent(who)
     await run_in_threadpool(server.agents.seen, agent, asked.session, who)
-    while not await request.is_disconnected():
-        await run_in_threadpool(server.check, who)
-        found = await run_in_threadpool(server.triggers.looks.claim, agent, asked.session, asked.without)
+
+    def claimed() -> LookWork | None:
+        server.check(who)
+        found = server.triggers.looks.claim(agent, asked.session, asked.without)
         if found is not None:
             reached("looking")
-            return found
-        left = deadline - time.monotonic()
-        if left <= 0 or server.wakeup.closed:
-            break
-        await server.wakeup.wait(min(left, LOOK_S))
-    return Response(status_code=204)
+        return found
+
+    return await first_found(claimed, server, request, wait_s=asked.wait_s, every_s=LOOK_S)
 
 
 @router.post("/agents/{agent}/look/{look}/triggers", status_code=204)
 async def triggers_read(agent: str, look: str, told: TriggersRead, server: Server, who: Asker) -> None:
     """Say which triggers a project has."""
-    _agent(who.kind)
+    require_agent(who)
     await run_in_threadpool(server.agents.owned, agent, who)
     await run_in_threadpool(server.triggers.looks.read, look, agent, told)
     server.wakeup.notify()
@@ -140,12 +138,7 @@ async def triggers_read(agent: str, look: str, told: TriggersRead, server: Serve
 @router.post("/agents/{agent}/look/{look}/found", status_code=204)
 async def found_things(agent: str, look: str, told: LookAnswer, server: Server, who: Asker) -> None:
     """Say what a look found."""
-    _agent(who.kind)
+    require_agent(who)
     await run_in_threadpool(server.agents.owned, agent, who)
     if await run_in_threadpool(server.triggers.looks.answer, look, agent, told):
         server.wakeup.notify()
-
-
-def _agent(kind: str) -> None:
-    if kind != "agent":
-        raise Forbidden("this needs a token of an agent", remedy="`pipe token create --kind agent NAME` makes one")

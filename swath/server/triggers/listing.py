@@ -13,8 +13,8 @@ from swath.server.database.database import Connection, Database, Row
 from swath.server.triggers.firings import pending_firings
 from swath.server.triggers.stored import COLUMNS, FROM, StoredTrigger, find_trigger
 from swath.triggers.schedule import next_instants
-from swath.triggers.trigger import AfterTrigger, CronTrigger, EveryTrigger, HookTrigger, ServerTrigger
-from swath.units import duration
+from swath.triggers.trigger import CronTrigger, EveryTrigger, ServerTrigger
+from swath.triggers.words import trigger_words
 
 SHOWN = 20
 """Firings and ticks of one trigger that are shown."""
@@ -74,7 +74,7 @@ class TriggerLists:
         look = db.execute("SELECT due, agent, expires FROM looks WHERE id = ?", (stored.id,))
         return TriggerInfo(
             project=stored.project, name=stored.name, kind=row["kind"], origin=row["origin"],
-            what=UNREADABLE if trigger is None else what_is(trigger), spec="-" if trigger is None else str(trigger.spec),
+            what=UNREADABLE if trigger is None else trigger_words(trigger), spec="-" if trigger is None else str(trigger.spec),
             commit=row["commit_hash"], paused=row["paused"], next=self._next(stored, trigger, look[0] if look else None),
             zone=getattr(trigger, "zone", "UTC"), pending=pending_firings(db, stored.id),
             last=TickInfo(**ticks[0]) if ticks else None, last_run=runs[0]["run_id"] if runs else "",
@@ -101,19 +101,6 @@ class TriggerLists:
         return "no connected agent looks: it needs one with the project's code" + (
             f" and the labels {', '.join(labels)}" if labels else ""
         )
-
-
-def what_is(trigger: ServerTrigger) -> str:
-    """A trigger in words."""
-    if isinstance(trigger, CronTrigger):
-        return f"cron {trigger.cron} {trigger.zone}"
-    if isinstance(trigger, EveryTrigger):
-        return f"every {duration(trigger.every)}"
-    if isinstance(trigger, AfterTrigger):
-        return f"after {trigger.after} ({trigger.status})"
-    if isinstance(trigger, HookTrigger):
-        return "signed requests"
-    return f"sensor {trigger.sensor}"
 
 
 def _ticks(db: Connection, trigger: str, limit: int) -> list[Row]:
