@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -129,6 +133,30 @@ def test_whenever_a_machine_is_gone_the_next_one_makes_no_call_again_that_is_in_
         calls.touch()
     assert seen == sorted(seen, reverse=True)
     assert seen[0] == made > seen[-1]
+
+
+@pytest.mark.parametrize(("point", "number"), [("packed", 1), ("carried", 2)])
+def test_a_process_that_is_killed_around_a_copy_leaves_a_whole_one(
+    tmp_path: Path, results: str, monkeypatch: pytest.MonkeyPatch, point: str, number: int
+) -> None:
+    first = Machine(tmp_path / "1", results, 1)
+    monkeypatch.setenv("SWATH_HOME", str(first.state))
+    first.run(tmp_path / "map", tmp_path / "calls")
+    bucket = tmp_path / "bucket"  # which processes share
+    (bucket / "journals" / RUN).mkdir(parents=True)
+    copy = (
+        "import sys; from pathlib import Path; from swath.agent.carried_state import CarriedState\n"
+        "results, key, state, run = sys.argv[1:]\n"
+        "carried = CarriedState(results, bytes.fromhex(key), Path(state), run, 1)\n"
+        "carried.copy(); carried.copy()"
+    )
+    words = [sys.executable, "-c", copy, f"file://{bucket}", KEY.hex(), str(first.state), RUN]
+    crash = {"SWATH_CRASH_AT": f"{point}@2"}
+    assert subprocess.run(words, env=os.environ | crash, check=False, timeout=100).returncode == -signal.SIGKILL
+    second = Machine(tmp_path / "2", f"file://{bucket}", 2)
+    assert second.restore()
+    assert max(each.number for each in second.carried._copies.listed()) == number
+    assert second.finished() == 4
 
 
 def test_a_machine_that_is_killed_while_it_copies_leaves_the_copy_before(

@@ -12,8 +12,8 @@ from tests.faults.projects import Mark, check_journal, check_nothing_left, hashe
 from tests.process import Pipe
 
 ELSEWHERE = (
-    "leased", "launching", "launched", "moving", "claimed", "sent", "spawned", "submitted", "assigned", "stored", "migrating",
-    "firing", "fired", "begun", "forked",
+    "leased", "launching", "launched", "moving", "claimed", "sent", "spawned", "packed", "carried", "submitted", "assigned",
+    "stored", "migrating", "firing", "fired", "begun", "forked",
 )  # fmt: skip
 """Points of clusters on clouds, of agents, of servers, and of `pipe watch`."""
 
